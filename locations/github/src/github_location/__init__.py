@@ -1,0 +1,1 @@
+"""GitHub, mirrored into the warehouse."""

@@ -1,0 +1,28 @@
+"""The jobs: the whole location, and each group at its own cadence.
+
+https://docs.dagster.io/guides/build/jobs/asset-jobs
+"""
+
+from dagster import AssetSelection, define_asset_job
+from ingest_shared.resource import RETRY_POLICY
+
+OWNERS = ["team:github-ingest"]
+
+github_ingest = define_asset_job(
+    "github_ingest",
+    selection=AssetSelection.key_prefixes("github"),
+    description="Mirrors every table of GitHub.",
+    op_retry_policy=RETRY_POLICY,
+)
+github_activity_ingest = define_asset_job(
+    "github_activity_ingest",
+    selection=AssetSelection.tag("cadence", "hourly"),
+    description="Mirrors what changes all day long.",
+    op_retry_policy=RETRY_POLICY,
+)
+github_catalog_ingest = define_asset_job(
+    "github_catalog_ingest",
+    selection=AssetSelection.groups("github_catalog"),
+    description="Mirrors what changes seldom.",
+    op_retry_policy=RETRY_POLICY,
+)

@@ -1,0 +1,413 @@
+"""How GitHub's lists are read: whole, to the cursor, and without losing what moves meanwhile.
+
+Each reader yields pages to :func:`ingest_shared.loading.mirror`. Cursors are kept per repository
+id in dlt's resource state and move only when the repository was read to its end. Rows that
+change after the sync began are left to the next one, so no row is read twice or half.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from ingest_shared.columnar import Decoder, Page
+from ingest_shared.errors import ApiError
+from ingest_shared.http import Answer, Usage, server_time
+from ingest_shared.loading import Load
+from ingest_shared.paging import Task, Window, crawl, cut, one_second
+
+from github_location.source.api import GitHub, configured_repositories, connect
+
+PER_PAGE = 100
+LAG = 60
+"""Seconds read again before the newest row: GitHub's lists may show a change a little late."""
+
+LEFT_OUT = {
+    403: "the credential may not read it",
+    404: "there is no such repository, or the credential may not see it",
+    410: "it is switched off",
+    451: "it is blocked for legal reasons",
+}
+"""Answers that leave a repository out of this load, into ``load_gaps``, while the others go on."""
+
+
+
+
+class _Head(msgspec.Struct):
+    sha: str
+
+
+class _Branch(msgspec.Struct):
+    name: str
+    commit: _Head
+
+
+_BRANCHES = msgspec.json.Decoder(list[_Branch])
+_PAGE_NUMBER = re.compile(r"([?&]page=)(\d+)")
+
+
+@dataclass(frozen=True)
+class Repository:
+    """What the readers must know of a repository."""
+
+    id: int
+    full_name: str
+    default_branch: str
+    has_issues: bool
+    pushed_at: str | None
+
+
+@dataclass
+class Sync:
+    """What the resources of one run share: the API, its clock, and which repositories there are."""
+
+    decoder: Decoder
+    api: GitHub = field(init=False)
+    horizon: int = 0
+    """The API's time when the sync began; what changes from then on belongs to the next one."""
+    repositories: dict[int, Repository] = field(default_factory=dict)
+    pages: list[Page] = field(default_factory=list)
+    missing: list[tuple[str, int]] = field(default_factory=list)
+
+    def begin(self, load: Load) -> None:
+        """Lists the configured repositories, once; each resource notes those that are missing."""
+        if not self.horizon:
+            names = configured_repositories()
+            self.api = connect()
+            for name in names:
+                try:
+                    for answer in self._list(name, load.usage):
+                        self._keep(answer)
+                except ApiError as error:
+                    if error.status not in LEFT_OUT:
+                        raise
+                    self.missing.append((name, error.status))
+        for name, status in self.missing:
+            load.leave_out(name, LEFT_OUT[status], status)
+
+    def read(self, load: Load) -> Iterator[Page]:
+        """The repositories themselves."""
+        self.begin(load)
+        yield from self.pages
+
+    def _list(self, name: str, usage: Usage) -> Iterator[Answer[Page]]:
+        owner, _, repository = name.partition("/")
+        if repository != "*":
+            yield self.api.get(f"/repos/{name}", parse=self.decoder.row, usage=usage)
+            return
+        try:
+            answer = self._first_page(f"/orgs/{owner}/repos", usage)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            answer = self._first_page(f"/users/{owner}/repos", usage)
+        yield answer
+        while url := answer.links.get("next"):
+            answer = self.api.get(url, parse=self.decoder.page, usage=usage)
+            yield answer
+
+    def _first_page(self, path: str, usage: Usage) -> Answer[Page]:
+        return self.api.get(path, {"per_page": PER_PAGE, "sort": "created"}, parse=self.decoder.page, usage=usage)
+
+    def _keep(self, answer: Answer[Page]) -> None:
+        page = whole(answer)
+        self.horizon = self.horizon or server_time(answer.headers)
+        page.rows = [row for row in page.rows if row.id not in self.repositories]
+        self.pages.append(page)
+        for row in page.rows:
+            self.repositories[row.id] = Repository(
+                row.id, row.full_name, row.default_branch, row.has_issues is not False, row.pushed_at
+            )
+
+
+@dataclass(frozen=True)
+class Piece(Task):
+    """A part of one repository's list: a window of time, or the address of a page."""
+
+    repository: Repository
+    window: Window = Window(0, 0)
+    url: str | None = None
+
+    def split(self, parts: int) -> list["Piece"]:
+        if self.url:
+            return [self]
+        return [replace(self, window=window) for window in self.window.split(parts)]
+
+
+Cursor = Mapping[str, Any]
+Fetched = tuple[list[Page], list[Piece]]
+
+
+class Reader:
+    """Reads one list of every repository; each subclass knows how its kind of list moves."""
+
+    def __init__(self, sync: Sync, decoder: Decoder, path: str, **params: Any) -> None:
+        self.sync = sync
+        self.decoder = decoder
+        self.path = path
+        self.params = {"per_page": PER_PAGE, **params}
+        self.moved: dict[int, dict[str, Any]] = {}
+
+    def __call__(self, load: Load) -> Iterator[Page]:
+        """Yields the pages of all repositories, then moves the cursors of those read to the end."""
+        self.sync.begin(load)
+        cursors = load.state.setdefault("repositories", {})
+        left_out: set[int] = set()
+
+        def fetch(piece: Piece) -> Fetched:
+            repository = piece.repository
+            try:
+                return self.fetch(piece, cursors.get(str(repository.id), {}), load)
+            except ApiError as error:
+                if error.status not in LEFT_OUT:
+                    raise
+                load.leave_out(repository.full_name, LEFT_OUT[error.status], error.status)
+                left_out.add(repository.id)
+                return [], []
+
+        pieces = [
+            piece
+            for repository in self.sync.repositories.values()
+            if (piece := self.first(repository, cursors.get(str(repository.id), {})))
+        ]
+        for pages in crawl(fetch, pieces, self.sync.api.in_flight):
+            yield from pages
+        for repository_id in self.moved.keys() - left_out:
+            cursors.setdefault(str(repository_id), {}).update(self.moved[repository_id])
+
+    def first(self, repository: Repository, cursor: Cursor) -> Piece | None:
+        """The piece to begin with; None when it is known without a call that nothing changed."""
+        return Piece(repository)
+
+    def fetch(self, piece: Piece, cursor: Cursor, load: Load) -> Fetched:
+        """The pages that a piece brings, and the pieces still to be read.
+
+        What it leaves in ``moved`` becomes the repository's cursor once all of it was read.
+        """
+        raise NotImplementedError
+
+    def get(self, piece: Piece, load: Load, etag: str | None = None, **params: Any) -> Answer[Page]:
+        given = {"repo_id": piece.repository.id}
+        return self.sync.api.get(
+            piece.url or f"/repositories/{piece.repository.id}{self.path}",
+            None if piece.url else {**self.params, **params},
+            parse=lambda body: self.decoder.page(body, given),
+            usage=load.usage,
+            headers={"If-None-Match": etag} if etag else None,
+        )
+
+    def move(self, piece: Piece, **cursor: Any) -> None:
+        self.moved.setdefault(piece.repository.id, {}).update(cursor)
+
+    def seen_until(self, piece: Piece, rows: list[Any], before: int = 0) -> None:
+        """Moves the cursor ``updated_at`` up to the newest of ``rows``."""
+        known = self.moved.get(piece.repository.id, {}).get("updated_at", before)
+        self.move(piece, updated_at=max([known, *map(updated_at, rows)]))
+
+
+class Since(Reader):
+    """A list with ``since``, oldest change first: windows of time, read side by side.
+
+    Issues and comments. Each request starts at a time, never at a page number, so rows that move
+    to the end or vanish while the list is read shift nothing.
+    """
+
+    def first(self, repository: Repository, cursor: Cursor) -> Piece | None:
+        start = max(0, cursor["updated_at"] - LAG) if "updated_at" in cursor else 0
+        return Piece(repository, Window(start, self.sync.horizon))
+
+    def fetch(self, piece: Piece, cursor: Cursor, load: Load) -> Fetched:
+        window = piece.window
+        since = {"since": iso(window.start)} if window.start else {}
+        conditional = window == self._window_of(cursor)
+        answer = self.get(piece, load, cursor.get("etag") if conditional else None, **since)
+        if answer.value is None:
+            return [], []
+        page, following = answer.value, answer.links.get("next")
+        if piece.url:
+            rows, rest = self._same_second(page.rows, piece, following)
+        else:
+            rows, windows = cut(page.rows, updated_at, window, ascending=True, more=bool(following))
+            rest = [replace(piece, window=rest_window) for rest_window in windows]
+            if following and one_second(page.rows, updated_at):
+                rest = [replace(piece, url=following)]
+        if not following and "since" in since:
+            self.move(piece, etag=answer.headers.get("ETag"), etag_since=window.start)
+        self.seen_until(piece, rows, cursor.get("updated_at", 0))
+        page.rows = rows
+        return [page], rest
+
+    def _window_of(self, cursor: Cursor) -> Window | None:
+        """The window for which the remembered ETag stands."""
+        return Window(cursor["etag_since"], self.sync.horizon) if cursor.get("etag") else None
+
+    def _same_second(self, rows: list[Any], piece: Piece, following: str | None) -> tuple[list[Any], list[Piece]]:
+        """More than a page of rows changed in one second: the API's own link leads through them."""
+        second = updated_at(rows[0]) if rows else piece.window.end
+        same = [row for row in rows if updated_at(row) == second < piece.window.end]
+        if following and len(same) == len(rows):
+            return same, [replace(piece, url=following)]
+        return same, [replace(piece, url=None, window=Window(second + 1, piece.window.end))]
+
+
+class Newest(Reader):
+    """A list without ``since``: pages side by side at first, then newest change first to the cursor.
+
+    Pull requests. They cannot be deleted and new ones come last, so the numbered pages of the
+    first load stand still.
+    """
+
+    def first(self, repository: Repository, cursor: Cursor) -> Piece | None:
+        return Piece(repository)
+
+    def fetch(self, piece: Piece, cursor: Cursor, load: Load) -> Fetched:
+        if "updated_at" in cursor:
+            return self._to_cursor(piece, cursor, load), []
+        answer = self.get(piece, load, sort="created", direction="asc")
+        page = whole(answer)
+        page.rows = [row for row in page.rows if updated_at(row) < self.sync.horizon]
+        self.seen_until(piece, page.rows)
+        return [page], [replace(piece, url=url) for url in further(piece.url, answer.links)]
+
+    def _to_cursor(self, piece: Piece, cursor: Cursor, load: Load) -> list[Page]:
+        pages, seen = [], set()
+        answer = self.get(piece, load, cursor.get("etag"), sort="updated", direction="desc")
+        if answer.value is None:
+            return []
+        self.move(piece, etag=answer.headers.get("ETag"))
+        while True:
+            page = whole(answer)
+            reached = any(updated_at(row) < cursor["updated_at"] - LAG for row in page.rows)
+            page.rows = [
+                row
+                for row in page.rows
+                if cursor["updated_at"] - LAG <= updated_at(row) < self.sync.horizon and row.id not in seen
+            ]
+            seen.update(row.id for row in page.rows)
+            pages.append(page)
+            if reached or not (following := answer.links.get("next")):
+                break
+            answer = self.get(replace(piece, url=following), load)
+        self.seen_until(piece, [row for page in pages for row in page.rows], cursor["updated_at"])
+        return pages
+
+
+class Commits(Reader):
+    """The commits of every branch: all of them once, then what comparing the heads shows as new.
+
+    A comparison finds exactly the commits that one head has and the other has not, also after a
+    merge of older commits or a force-push:
+    https://docs.github.com/en/rest/commits/commits#compare-two-commits
+    """
+
+    def first(self, repository: Repository, cursor: Cursor) -> Piece | None:
+        return None if cursor.get("pushed_at") == repository.pushed_at else Piece(repository)
+
+    def fetch(self, piece: Piece, cursor: Cursor, load: Load) -> Fetched:
+        if piece.url:
+            answer = self.get(piece, load)
+            return [whole(answer)], [replace(piece, url=url) for url in further(piece.url, answer.links)]
+        repository = piece.repository
+        heads = self._heads(piece, load)
+        self.move(piece, heads=heads, pushed_at=repository.pushed_at)
+        main = heads.get(repository.default_branch)
+        if main is None:  # an empty repository
+            return [], []
+        known = dict(cursor.get("heads", {}))
+        pages, rest = self._main(piece, known.pop(repository.default_branch, None), main, load)
+        for branch in heads.keys() - {repository.default_branch}:
+            if heads[branch] != known.get(branch):
+                pages += self._compare(piece, known.get(branch, main), heads[branch], load) or self._compare(
+                    piece, main, heads[branch], load
+                )
+        seen: set[str] = set()
+        for page in pages:
+            page.rows = [row for row in page.rows if not (row.sha in seen or seen.add(row.sha))]
+        return pages, rest
+
+    def _heads(self, piece: Piece, load: Load) -> dict[str, str]:
+        """The head of each branch."""
+        heads: dict[str, str] = {}
+        url: str | None = f"/repositories/{piece.repository.id}/branches?per_page={PER_PAGE}"
+        while url:
+            answer = self.sync.api.get(url, parse=_BRANCHES.decode, usage=load.usage)
+            heads |= {branch.name: branch.commit.sha for branch in answer.value or ()}
+            url = answer.links.get("next")
+        return heads
+
+    def _main(self, piece: Piece, known: str | None, head: str, load: Load) -> Fetched:
+        """What is new on the default branch: everything, when nothing connects it with ``known``."""
+        if known == head:
+            return [], []
+        if known and (pages := self._compare(piece, known, head, load)):
+            return pages, []
+        answer = self.get(piece, load, sha=head)
+        return [whole(answer)], [replace(piece, url=url) for url in further(None, answer.links)]
+
+    def _compare(self, piece: Piece, base: str, head: str, load: Load) -> list[Page]:
+        """The commits of ``head`` that ``base`` has not; empty when they have no common history."""
+        given = {"repo_id": piece.repository.id}
+        pages: list[Page] = []
+        url: str | None = f"/repositories/{piece.repository.id}/compare/{base}...{head}?per_page={PER_PAGE}"
+        while url:
+            try:
+                answer = self.sync.api.get(
+                    url, parse=lambda body: self.decoder.page_at("commits", body, given), usage=load.usage
+                )
+            except ApiError as error:
+                if error.status == 404:
+                    return []
+                raise
+            pages.append(whole(answer))
+            url = answer.links.get("next")
+        return pages
+
+
+class Whole(Reader):
+    """A short list that is read whole, so that what vanished from it vanishes here too.
+
+    Labels, milestones and releases. A list of one page is only sent again when it changed.
+    """
+
+    def fetch(self, piece: Piece, cursor: Cursor, load: Load) -> Fetched:
+        answer = self.get(piece, load, cursor.get("etag"))
+        if answer.value is None:
+            return [], []
+        pages = [answer.value]
+        self.move(piece, etag=None if "next" in answer.links else answer.headers.get("ETag"))
+        while url := answer.links.get("next"):
+            answer = self.get(replace(piece, url=url), load)
+            pages.append(whole(answer))
+        unique = {row.id: row for page in pages for row in page.rows}
+        given = {"repo_id": piece.repository.id}
+        return [replace(pages[0], rows=list(unique.values())) if unique else self.decoder.nothing(given)], []
+
+
+def whole(answer: Answer[Page]) -> Page:
+    """The page of an answer to an unconditional request."""
+    assert answer.value is not None
+    return answer.value
+
+
+def further(url: str | None, links: Mapping[str, str]) -> list[str]:
+    """The addresses that follow the page at ``url``: all the others at once where they are numbered.
+
+    GitHub numbers the pages of a list, up to a size; the pages of a larger one only know the next.
+    """
+    if url and _PAGE_NUMBER.search(url):
+        return []
+    last = _PAGE_NUMBER.search(links.get("last", ""))
+    if not last:
+        return [links["next"]] if "next" in links else []
+    return [_PAGE_NUMBER.sub(rf"\g<1>{number}", links["last"]) for number in range(2, int(last[2]) + 1)]
+
+
+def updated_at(row: Any) -> int:
+    """When the row last changed, in whole seconds since 1970."""
+    return int(datetime.fromisoformat(row.updated_at).timestamp())
+
+
+def iso(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,1 @@
+"""Stripe, mirrored into the warehouse."""

@@ -1,0 +1,27 @@
+"""When the jobs run, in UTC. A schedule runs unless somebody stops it in the UI.
+
+https://docs.dagster.io/guides/automate/schedules
+"""
+
+from dagster import DefaultScheduleStatus, ScheduleDefinition
+
+from stripe_location.defs.jobs import stripe_billing_ingest, stripe_payments_ingest, stripe_ingest
+
+stripe_ingest_schedule = ScheduleDefinition(
+    job=stripe_ingest,
+    cron_schedule="0 2 * * *",
+    execution_timezone="UTC",
+    default_status=DefaultScheduleStatus.RUNNING,
+)
+stripe_billing_ingest_schedule = ScheduleDefinition(
+    job=stripe_billing_ingest,
+    cron_schedule="0 */4 * * *",
+    execution_timezone="UTC",
+    default_status=DefaultScheduleStatus.RUNNING,
+)
+stripe_payments_ingest_schedule = ScheduleDefinition(
+    job=stripe_payments_ingest,
+    cron_schedule="20 * * * *",
+    execution_timezone="UTC",
+    default_status=DefaultScheduleStatus.RUNNING,
+)

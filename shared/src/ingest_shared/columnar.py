@@ -1,0 +1,348 @@
+"""The columnar path: JSON pages in, typed Arrow tables out, root and child tables alike.
+
+A :class:`~ingest_shared.tables.Table` is compiled once into msgspec structs that hold just the
+declared fields. Decoding a page then checks every type and finds every unknown field while it
+parses, at the cost of parsing alone; columns are read off the structs and handed to Arrow. A page
+that does not fit is decoded once more, the slow way, to keep its unknown fields or to name the
+value that is wrong. ``docs/columnar-path.md`` tells what else was measured.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, repeat
+from keyword import iskeyword
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from ingest_shared.errors import NotJson, PayloadError
+from ingest_shared.tables import UNDECLARED, Child, Column, Table, all_columns
+
+Row = Any
+"""A row of a page: an instance of the table's compiled struct."""
+
+_NULL = msgspec.Raw(b"null")
+_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+_STEP = re.compile(r"\.([^.\[\]`]+)|\[(\d*)\]")
+
+
+@dataclass
+class Page:
+    """The rows of one response, and the values that the reader gives to all of them.
+
+    ``new_fields`` names the paths that the API sent and no description names.
+    """
+
+    rows: list[Row]
+    given: Mapping[str, Any] = field(default_factory=dict)
+    has_more: bool = False
+    new_fields: frozenset[str] = frozenset()
+
+
+def without_nul(body: bytes) -> bytes:
+    r"""JSON text with each NUL character (``\u0000``) replaced by U+FFFD.
+
+    PostgreSQL cannot store NUL in text; the replacement is the same for every destination.
+    """
+    return _NUL.sub(rb"\1\\ufffd", body) if b"\\u0000" in body else body
+
+
+def arrow_schema(table: Table | Child) -> pa.Schema:
+    """The Arrow schema of a table; the key of a table that is merged by key is not null."""
+    not_null = table.key if isinstance(table, Table) and not table.within else ()
+    return pa.schema([pa.field(c.name, c.type.arrow, c.name not in not_null) for c in all_columns(table)])
+
+
+class Decoder:
+    """Reads the JSON of one table's rows and makes Arrow tables of them.
+
+    ``rows_at`` names the key of a response under which the list of rows stands (Stripe's
+    ``data``); None for a response that is the list itself.
+    """
+
+    def __init__(self, table: Table | Child, rows_at: str | None = None) -> None:
+        self.table = table
+        self._rows_at = rows_at
+        self._payload = _Object(table)
+        self._strict = self._compile(strict=True)
+        self._tolerant = self._compile(strict=False)
+        self._blank = _blank(self._strict.row)
+        children = table.children if isinstance(table, Table) else ()
+        self._children = [(child, _blank(_element(self._strict.row, child.path))) for child in children]
+
+    def _compile(self, strict: bool) -> "_Decoders":
+        row = self._payload.struct(self.table.name, strict)
+        response: Any = list[row]  # type: ignore[valid-type]
+        if self._rows_at:
+            response = msgspec.defstruct(
+                "Response", [("rows", response), ("has_more", bool, False)], rename={"rows": self._rows_at}
+            )
+        return _Decoders(row, msgspec.json.Decoder(response), msgspec.json.Decoder(row))
+
+    def page(self, body: bytes, given: Mapping[str, Any] | None = None) -> Page:
+        """The rows of a response that lists them.
+
+        Raises :class:`NotJson` and :class:`PayloadError`.
+        """
+        return self._decode(without_nul(body), given or {}, single=False)
+
+    def page_at(self, key: str, body: bytes, given: Mapping[str, Any] | None = None) -> Page:
+        """The rows of a response that holds them under ``key``; errors as for :meth:`page`."""
+        holder = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        return self.page(bytes(holder[key]), given)
+
+    def row(self, body: bytes, given: Mapping[str, Any] | None = None) -> Page:
+        """A page of one row, from a response that is the row itself; errors as for :meth:`page`."""
+        return self._decode(without_nul(body), given or {}, single=True)
+
+    def nothing(self, given: Mapping[str, Any]) -> Page:
+        """A page that says: the scope named by ``given`` has no rows (any more)."""
+        return Page([self._blank], given)
+
+    def _decode(self, body: bytes, given: Mapping[str, Any], single: bool) -> Page:
+        try:
+            return self._page(self._strict.decode(body, single), given, single)
+        except msgspec.ValidationError:
+            return self._decode_tolerantly(body, given, single)
+        except msgspec.DecodeError as error:
+            raise NotJson(f"table {self.table.name}: the API sent a body that is not JSON ({error})") from None
+
+    def _decode_tolerantly(self, body: bytes, given: Mapping[str, Any], single: bool) -> Page:
+        """Keeps unknown fields beside the rows they came with, or names the value that is wrong."""
+        payload = msgspec.json.decode(body)
+        try:
+            page = self._page(self._tolerant.decode(body, single), given, single)
+        except msgspec.ValidationError as error:
+            raise self._payload_error(error, payload) from None
+        payloads = [payload] if single else payload[self._rows_at] if self._rows_at else payload
+        new_fields: set[str] = set()
+        for row, sent in zip(page.rows, payloads, strict=True):
+            self._payload.keep_undeclared(row, sent, "", new_fields)
+        page.new_fields = frozenset(new_fields)
+        return page
+
+    def _page(self, response: Any, given: Mapping[str, Any], single: bool) -> Page:
+        if single:
+            return Page([response], given)
+        return Page(response.rows, given, response.has_more) if self._rows_at else Page(response, given)
+
+    def _payload_error(self, error: msgspec.ValidationError, value: Any) -> PayloadError:
+        """Names table, column, row key and value: msgspec says only the place in the response."""
+        reason, _, place = str(error).partition(" - at `$")
+        row, names = "unknown", []
+        for name, index in _STEP.findall(place):
+            if row == "unknown" and isinstance(value, dict):
+                row = self._name_row(value)
+            try:
+                value = value[name] if name else value[int(index)]
+            except (KeyError, IndexError, ValueError, TypeError):
+                break
+            names += [name] if name else []
+        path = ".".join(names).removeprefix(f"{self._rows_at}.")
+        by_path = {c.path: c.name for c in self.table.columns if c.origin == "payload"}
+        shown = repr(value) if len(repr(value)) <= 80 else repr(value)[:77] + "..."
+        return PayloadError(
+            f"table {self.table.name}, column {by_path.get(path, path)}, row {row}: "
+            f"{reason[:1].lower()}{reason[1:]}; the value is {shown}"
+        )
+
+    def _name_row(self, payload: Mapping[str, Any]) -> str:
+        paths = {c.path for c in self.table.columns if c.name in self.table.key and c.origin == "payload"}
+        return ", ".join(f"{p}={payload[p]!r}" for p in sorted(paths) if p in payload) or "unknown"
+
+    def arrow(self, pages: Sequence[Page]) -> dict[str, pa.Table]:
+        """The pages' rows as Arrow tables by table name: the table itself, then its children.
+
+        Raises :class:`PayloadError` where a text is no timestamp or number as its column needs it.
+        """
+        rows = _Rows([row for page in pages for row in page.rows], self._blank)
+
+        def given(column: Column) -> pa.Array:
+            values = (repeat(page.given.get(column.path), len(page.rows)) for page in pages)
+            return _convert(self.table, column, list(chain.from_iterable(values)), rows)
+
+        root = _arrow_table(self.table, rows, given)
+        return {self.table.name: root} | {
+            child.name: _child_table(child, blank, rows, root) for child, blank in self._children
+        }
+
+
+@dataclass(frozen=True)
+class _Decoders:
+    row: type[msgspec.Struct]
+    many: msgspec.json.Decoder[Any]
+    one: msgspec.json.Decoder[Any]
+
+    def decode(self, body: bytes, single: bool) -> Any:
+        return (self.one if single else self.many).decode(body)
+
+
+class _Object:
+    """The fields of one JSON object that a description names: types, objects and lists by name."""
+
+    def __init__(self, table: Table | Child | None = None) -> None:
+        self._fields: dict[str, Any] = {}
+        self._required: set[str] = set()
+        self._open = False
+        if table is None:
+            return
+        for column in table.columns:
+            if column.origin == "payload" and column.path != ".":
+                self._place(column.path, column.type.payload)
+        for child in table.children if isinstance(table, Table) else ():
+            element = next((c.type.payload for c in child.columns if c.path == "."), None)
+            self._place(child.path, [element or _Object(child)])
+        for path in table.unused:
+            if path.endswith("*"):
+                self._object(path.removesuffix("*").removesuffix("."))._open = True
+            else:
+                self._place(path, msgspec.Raw)
+        if isinstance(table, Table):
+            self._required = {c.path for c in table.columns if c.name in table.key and c.origin == "payload"}
+
+    def _object(self, path: str) -> "_Object":
+        node = self
+        for name in path.split(".") if path else ():
+            node = node._fields.setdefault(name, _Object())
+            if not isinstance(node, _Object):
+                raise ValueError(f"{name!r} in {path!r} is declared both as a value and as an object")
+        return node
+
+    def _place(self, path: str, value: Any) -> None:
+        parents, _, name = path.rpartition(".")
+        node = self._object(parents)
+        if node._fields.setdefault(name, value) != value:
+            raise ValueError(f"path {path!r} is declared as {node._fields[name]} and as {value}")
+
+    def struct(self, name: str, strict: bool) -> type[msgspec.Struct]:
+        """The msgspec struct of this object; a strict one refuses fields that are not named."""
+        fields: list[Any] = [(_attribute(k), self._type(name, k, strict)) for k in sorted(self._required)]
+        for key in self._fields.keys() - self._required:
+            type_ = self._type(name, key, strict)
+            optional = (type_, _NULL) if type_ is msgspec.Raw else (type_ | None, None)
+            fields.append((_attribute(key), *optional))
+        fields.append((UNDECLARED, msgspec.Raw, _NULL))
+        renames = {_attribute(key): key for key in self._fields}
+        return msgspec.defstruct(name, fields, rename=renames, forbid_unknown_fields=strict and not self._open, gc=False)
+
+    def _type(self, name: str, key: str, strict: bool) -> Any:
+        value = self._fields[key]
+        if isinstance(value, _Object):
+            return value.struct(f"{name}_{key}", strict)
+        if isinstance(value, list):
+            element = value[0]
+            return list[element.struct(f"{name}_{key}", strict) if isinstance(element, _Object) else element]
+        return value
+
+    def keep_undeclared(self, row: Row, payload: Mapping[str, Any], path: str, new_fields: set[str]) -> None:
+        """Writes into ``row`` what ``payload`` has and no description names, also further down."""
+        unknown = self._unknown(row, payload, path, new_fields)
+        if unknown:
+            setattr(row, UNDECLARED, msgspec.Raw(msgspec.json.encode(unknown)))
+
+    def _unknown(self, row: Row, payload: Mapping[str, Any], path: str, new_fields: set[str]) -> dict[str, Any]:
+        unknown = {k: v for k, v in payload.items() if k not in self._fields} if not self._open else {}
+        new_fields.update(path + key for key in unknown)
+        for key, value in self._fields.items():
+            sent = payload.get(key)
+            if isinstance(value, _Object) and sent:
+                if inner := value._unknown(getattr(row, _attribute(key)), sent, f"{path}{key}.", new_fields):
+                    unknown[key] = inner
+            elif isinstance(value, list) and isinstance(value[0], _Object):
+                for element, part in zip(getattr(row, _attribute(key)) or (), sent or (), strict=True):
+                    value[0].keep_undeclared(element, part, f"{path}{key}.", new_fields)
+        return unknown
+
+
+def _attribute(name: str) -> str:
+    """The struct attribute of a JSON name: the name itself wherever Python allows it."""
+    if name.isidentifier() and not iskeyword(name):
+        return name
+    return "field_" + "_".join(str(byte) for byte in name.encode())
+
+
+def _struct_in(type_: Any) -> Any:
+    """The struct behind ``Struct | None`` or ``list[Struct] | None``; None where there is none."""
+    if isinstance(type_, type) and issubclass(type_, msgspec.Struct):
+        return type_
+    return next(filter(None, map(_struct_in, getattr(type_, "__args__", ()))), None)
+
+
+def _element(struct: type[msgspec.Struct], path: str) -> Any:
+    """The struct of the list elements at ``path``; None for plain values."""
+    for name in path.split("."):
+        types = {f.name: f.type for f in msgspec.structs.fields(struct)}
+        struct = _struct_in(types[_attribute(name)])
+    return struct
+
+
+def _blank(struct: Any) -> Any:
+    """A row whose every field is null: it stands for an object that is not there."""
+    return struct and struct(**{f.name: None for f in msgspec.structs.fields(struct)})
+
+
+class _Rows:
+    """The values of a batch of rows by path, with a blank struct where an object is null."""
+
+    def __init__(self, rows: list[Row], blank: Row) -> None:
+        self._blank = blank
+        self._levels: dict[tuple[str, ...], list[Any]] = {(): rows}
+
+    def values(self, path: str) -> list[Any]:
+        """The value at ``path`` in each row; None where it or an object on the way is null."""
+        if self._blank is None:  # a list of plain values, which have no fields
+            return self._levels[()] if path == "." else [None] * len(self._levels[()])
+        *parents, name = path.split(".")
+        return list(map(attrgetter(_attribute(name)), self._level(tuple(parents))))
+
+    def _level(self, path: tuple[str, ...]) -> list[Any]:
+        if path not in self._levels:
+            objects = map(attrgetter(_attribute(path[-1])), self._level(path[:-1]))
+            blank = _blank(_element(type(self._blank), ".".join(path)))
+            self._levels[path] = [blank if value is None else value for value in objects]
+        return self._levels[path]
+
+
+def _arrow_table(table: Table | Child, rows: _Rows, not_in_payload: Callable[[Column], pa.Array]) -> pa.Table:
+    arrays: dict[str, pa.Array] = {}
+    for column in all_columns(table):
+        if column.compute:
+            arrays[column.name] = column.compute(*(arrays[name] for name in column.of))
+        elif column.origin == "payload":
+            arrays[column.name] = _convert(table, column, rows.values(column.path), rows)
+        else:
+            arrays[column.name] = not_in_payload(column)
+    return pa.table(list(arrays.values()), schema=arrow_schema(table))
+
+
+def _child_table(child: Child, blank: Row, parents: _Rows, root: pa.Table) -> pa.Table:
+    """The child's rows; a parent whose list is empty gets one row whose own key is null.
+
+    That row makes the merge delete what the parent had before, and is itself never inserted
+    (:func:`ingest_shared.loading.write_disposition`).
+    """
+    lists = [values or (blank,) for values in parents.values(child.path)]
+    owners = pa.array(chain.from_iterable(repeat(i, len(values)) for i, values in enumerate(lists)), pa.int64())
+    elements = _Rows(list(chain.from_iterable(lists)), blank)
+    return _arrow_table(child, elements, lambda column: root[column.path].combine_chunks().take(owners))
+
+
+def _convert(table: Table | Child, column: Column, values: list[Any], rows: _Rows) -> pa.Array:
+    """The values as Arrow; on failure one by one, to name the first that does not fit."""
+    try:
+        return column.type.convert(values, column.type.arrow)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        for index, value in enumerate(values):
+            try:
+                column.type.convert([value], column.type.arrow)
+            except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+                keys = [c for c in table.columns if c.name in table.key and c.origin == "payload"]
+                row = ", ".join(f"{c.name}={rows.values(c.path)[index]!r}" for c in keys)
+                raise PayloadError(
+                    f"table {table.name}, column {column.name}, row {row or 'unknown'}: "
+                    f"expected {column.type.name} ({error}); the value is {value!r}"
+                ) from None
+        raise

@@ -1,0 +1,85 @@
+"""Where the rows go: chosen by configuration, never by a location.
+
+``INGEST_DESTINATION`` names it: ``duckdb`` (the default), ``postgres`` or any other destination
+of dlt, which then takes its own settings (``destination.postgres.credentials`` and so on):
+https://dlthub.com/docs/dlt-ecosystem/destinations
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import dlt
+from dlt.common.destination import Destination
+from dlt.common.destination.exceptions import UnknownDestinationModule
+from dlt.pipeline.pipeline import Pipeline
+
+from ingest_shared.errors import SettingError, WarehouseError
+
+DUCKDB_MEMORY = "512MB"
+"""DuckDB's own cache; without a limit it takes what a load brings, up to 80 % of the machine."""
+
+
+def destination_name() -> str:
+    return os.environ.get("INGEST_DESTINATION", "").strip() or "duckdb"
+
+
+def data_dir() -> Path:
+    """The folder of the DuckDB files: ``INGEST_DATA_DIR``, by default ``data``."""
+    return Path(os.environ.get("INGEST_DATA_DIR", "").strip() or "data").absolute()
+
+
+def duckdb_file(location: str) -> Path:
+    return data_dir() / f"{location}.duckdb"
+
+
+def destination(location: str, pipeline_name: str) -> Destination[Any, Any] | None:
+    """The destination of a location's pipeline; None for a name that dlt does not know.
+
+    That error is raised by :func:`check_destination` when a run starts, so that definitions load.
+    Each pipeline stages its rows in a dataset of its own, since two may load at the same time.
+    """
+    name = destination_name()
+    options: dict[str, Any] = {"staging_dataset_name_layout": f"%s_staging_{pipeline_name}"}
+    if name == "duckdb":
+        memory = {"memory_limit": DUCKDB_MEMORY, "preserve_insertion_order": False}
+        credentials = {"database": str(duckdb_file(location)), "global_config": memory}
+        return dlt.destinations.duckdb(credentials, **options)
+    try:
+        return Destination.from_reference(name, **options)
+    except UnknownDestinationModule:
+        return None
+
+
+def check_destination(pipeline: Pipeline) -> None:
+    """Opens the warehouse for a moment, before any call to an API.
+
+    Raises :class:`SettingError` or :class:`WarehouseError` in one line.
+    """
+    name = destination_name()
+    if pipeline.destination is None:
+        raise SettingError(
+            f"INGEST_DESTINATION is {name!r}, which dlt does not know; use duckdb, postgres or another of dlt's names"
+        )
+    if name == "duckdb":
+        folder = data_dir()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / ".writable").touch()
+            (folder / ".writable").unlink()
+        except OSError as error:
+            raise SettingError(
+                f"the data folder {folder} cannot be written ({error.strerror}); set INGEST_DATA_DIR to one that can"
+            ) from None
+    try:
+        with pipeline.sql_client() as client:
+            client.execute_sql("SELECT 1")
+    except Exception as error:
+        raise _warehouse_error(name, error) from error
+
+
+def _warehouse_error(name: str, error: Exception) -> WarehouseError:
+    line = str(error).strip().splitlines()[0]
+    if "lock" in line and name == "duckdb":
+        return WarehouseError(f"the DuckDB file is in use by another process, close that one and run again ({line})")
+    return WarehouseError(f"the warehouse cannot be opened ({line}); check `destination.{name}.credentials`")

@@ -1,0 +1,39 @@
+"""Errors that end in one line a person can act on."""
+
+
+class IngestError(Exception):
+    """What went wrong and what to do about it, in one line.
+
+    ``retry`` says whether the same run may succeed when tried again without a change by a person.
+    """
+
+    retry = False
+
+
+class SettingError(IngestError):
+    """A setting is missing or wrong; the text names it and how to set it."""
+
+
+class PayloadError(IngestError):
+    """The API sent what the table's description does not allow; the text names the value."""
+
+
+class NotJson(PayloadError):
+    """The API sent a body that is not JSON; a later try may bring a whole one."""
+
+    retry = True
+
+
+class ApiError(IngestError):
+    """The API refused a request or does not answer."""
+
+    def __init__(self, message: str, *, status: int | None = None, retry: bool = True) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry = retry
+
+
+class WarehouseError(IngestError):
+    """The warehouse cannot be reached or written; the text names the setting."""
+
+    retry = True

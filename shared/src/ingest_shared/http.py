@@ -1,0 +1,229 @@
+"""The HTTP client of a source: one credential, one limiter, bounded retries, nothing swallowed.
+
+A location subclasses :class:`Api` with what its API does differently: how it says "too fast" and
+how much quota is left. The session is dlt's requests client, which pools connections:
+https://dlthub.com/docs/general-usage/http/requests
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any, Generic, TypeVar
+
+import requests
+from dlt.sources.helpers.requests import Client
+
+from ingest_shared.errors import ApiError, NotJson, SettingError
+
+T = TypeVar("T")
+logger = logging.getLogger("ingest")
+
+ATTEMPTS = 5
+"""Tries of one request before the API counts as down; with the back-off below about 15 s."""
+FIRST_BACKOFF = 1.0
+"""Seconds before the second try, doubled for each one after it, with jitter."""
+TIMEOUT = (10.0, 60.0)
+"""Seconds to connect and seconds between two bytes of an answer."""
+LONGEST_WAIT = 3700.0
+"""Seconds that an API may ask to wait; GitHub's hourly quota is the longest that is known."""
+
+_BROKEN = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+)
+
+
+@dataclass
+class Usage:
+    """What one resource asked of the API: requests, bytes of their bodies, and the quota left."""
+
+    api_calls: int = 0
+    api_bytes: int = 0
+    quota_left: int | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def count(self, response: requests.Response, quota_left: int | None) -> None:
+        with self._lock:
+            self.api_calls += 1
+            self.api_bytes += len(response.content)
+            if quota_left is not None:
+                self.quota_left = quota_left
+
+
+@dataclass(frozen=True)
+class Answer(Generic[T]):
+    """A response that was understood. ``value`` is None when nothing changed (304)."""
+
+    value: T | None
+    headers: Mapping[str, str]
+    links: Mapping[str, str]
+
+
+class Limiter:
+    """Keeps every thread that shares a credential under the API's rate, and waits when told to."""
+
+    def __init__(self, calls_per_second: float) -> None:
+        self._interval = 1.0 / calls_per_second
+        self._lock = threading.Lock()
+        self._next = 0.0
+
+    def wait(self) -> None:
+        """Blocks until the next call may be sent."""
+        with self._lock:
+            now = time.monotonic()
+            at = max(now, self._next)
+            self._next = at + self._interval
+        time.sleep(max(0.0, at - now))
+
+    def pause(self, seconds: float) -> None:
+        """No call is sent for so many seconds, by any thread."""
+        with self._lock:
+            self._next = max(self._next, time.monotonic() + seconds)
+
+
+class Api:
+    """An API under one credential.
+
+    ``url_setting`` and ``credential_setting`` are the names that error messages give to a person.
+    """
+
+    name = "the API"
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        calls_per_second: float,
+        in_flight: int,
+        url_setting: str,
+        credential_setting: str,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self.in_flight = in_flight
+        self.limiter = Limiter(calls_per_second)
+        self._url_setting = url_setting
+        self._credential_setting = credential_setting
+        self._headers = dict(headers)
+        self._client = Client(
+            request_timeout=TIMEOUT, max_connections=in_flight, raise_for_status=False, request_max_attempts=1
+        )
+
+    def too_fast(self, response: requests.Response) -> float | None:
+        """Seconds to wait when the response says that calls come too fast, else None."""
+        if response.status_code != 429:
+            return None
+        return retry_after(response) or 1.0
+
+    def quota_left(self, response: requests.Response) -> int | None:
+        """Calls left in the API's current window, where it says so."""
+        return None
+
+    def reason(self, response: requests.Response) -> str:
+        """What the API says went wrong, in its own words."""
+        return response.text[:200]
+
+    def get(
+        self,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        parse: Callable[[bytes], T],
+        usage: Usage,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer[T]:
+        """Gets ``path`` (or a full URL of the API's own) and parses its body.
+
+        Retries a broken connection, a 5xx and a body that is not JSON; waits as long as the API
+        asks. Raises :class:`SettingError` for a refused credential, :class:`ApiError` otherwise.
+        """
+        url = path if path.startswith(("http://", "https://")) else f"{self.url}/{path.lstrip('/')}"
+        problem: Exception | str = ""
+        tries = 0
+        while tries < ATTEMPTS:
+            self.limiter.wait()
+            try:
+                response = self._client.session.get(url, params=params, headers={**self._headers, **(headers or {})})
+                usage.count(response, self.quota_left(response))
+                if (seconds := self.too_fast(response)) is not None:
+                    self._wait(seconds, url)
+                    continue
+                if response.status_code < 500:
+                    return self._answer(response, parse)
+                problem = f"{response.status_code}: {self.reason(response)}"
+            except _BROKEN as error:
+                problem = f"{type(error).__name__}: {_cause(error)}"
+            except NotJson as error:
+                problem = error
+            tries += 1
+            if tries < ATTEMPTS:
+                seconds = FIRST_BACKOFF * 2 ** (tries - 1) * random.uniform(0.5, 1.0)  # noqa: S311
+                logger.warning("%s: try %d of %d failed (%s)", self.name, tries, ATTEMPTS, problem)
+                time.sleep(seconds)
+        if isinstance(problem, NotJson):
+            raise NotJson(f"{problem}; {url} answered so {ATTEMPTS} times: is `{self._url_setting}` right?")
+        raise ApiError(
+            f"{self.name} did not answer {url} in {ATTEMPTS} tries ({problem}); "
+            f"check `{self._url_setting}` and whether the API is up"
+        )
+
+    def _answer(self, response: requests.Response, parse: Callable[[bytes], T]) -> Answer[T]:
+        links = {name: link["url"] for name, link in response.links.items()}
+        if response.status_code == 304:
+            return Answer(None, response.headers, links)
+        if response.ok:
+            return Answer(parse(response.content), response.headers, links)
+        reason = self.reason(response)
+        if response.status_code == 401:
+            raise SettingError(
+                f"{self.name} refused the credential ({reason}); set a valid one in {setting_help(self._credential_setting)}"
+            )
+        raise ApiError(
+            f"{self.name} answered {response.status_code} to {response.url} ({reason})",
+            status=response.status_code,
+            retry=False,
+        )
+
+    def _wait(self, seconds: float, url: str) -> None:
+        if seconds > LONGEST_WAIT:
+            raise ApiError(f"{self.name} asks to wait {seconds:.0f} s before {url}: longer than a run should last")
+        if seconds > 2:
+            until = time.strftime("%H:%M:%S", time.gmtime(time.time() + seconds))
+            logger.warning("%s: rate limit reached, waiting %.0f s, until %s UTC", self.name, seconds, until)
+        self.limiter.pause(seconds)
+
+
+def retry_after(response: requests.Response) -> float | None:
+    """Seconds named by the ``Retry-After`` header, given as seconds or as a date."""
+    value = response.headers.get("Retry-After")
+    if not value:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+
+
+def server_time(headers: Mapping[str, str]) -> int:
+    """The API's own clock, from the ``Date`` header, in whole seconds since 1970."""
+    date = headers.get("Date")
+    return int(parsedate_to_datetime(date).timestamp() if date else time.time())
+
+
+def setting_help(setting: str) -> str:
+    """How to set a setting: its name, its environment variable and its file under /run/secrets."""
+    variable = setting.upper().replace(".", "__")
+    secret = setting.replace(".", "--").replace("_", "-")
+    return f"`{setting}` (environment {variable}, .dlt/secrets.toml, or /run/secrets/{secret})"
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason of a chain of wrapped connection errors."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return str(error)

@@ -1,0 +1,53 @@
+"""dlt pipelines with stable names and a working folder that no other process shares.
+
+A pipeline's name is the identity of its cursors in the warehouse: never rename one. The folder is
+private to the process because dlt keeps half-done work there; everything that must last is
+restored from the warehouse at the start of each run.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+from functools import cache
+
+import dlt
+from dlt.pipeline.pipeline import Pipeline
+
+from ingest_shared.destinations import destination
+
+ROWS_PER_FILE = 100_000
+"""Rows in one staged file: bounds the memory that a destination's bulk loader needs."""
+LOAD_WORKERS = 2
+"""Files loaded side by side; more only multiply the memory."""
+
+
+def pipeline(location: str, group: str) -> Pipeline:
+    """The pipeline ``<location>_<group>``, which writes to the dataset ``<location>_raw``."""
+    _set_defaults()
+    name = f"{location}_{group}"
+    return dlt.pipeline(
+        pipeline_name=name,
+        pipelines_dir=_private_folder(),
+        destination=destination(location, name),
+        dataset_name=f"{location}_raw",
+    )
+
+
+@cache
+def _private_folder() -> str:
+    folder = tempfile.mkdtemp(prefix="ingest-", dir=os.environ.get("DLT_DATA_DIR"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _set_defaults() -> None:
+    """Settings of dlt's own that a location may override as usual, by file or environment."""
+    defaults = {
+        "RUNTIME__DLTHUB_TELEMETRY": "false",
+        "DATA_WRITER__FILE_MAX_ITEMS": str(ROWS_PER_FILE),
+        "LOAD__WORKERS": str(LOAD_WORKERS),
+    }
+    for name, value in defaults.items():
+        if dlt.config.get(name.lower().replace("__", ".")) is None:
+            os.environ[name] = value

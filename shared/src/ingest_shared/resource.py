@@ -1,0 +1,117 @@
+"""The ``dlt`` resource of every location: dagster-dlt's own, with one-line errors and full metadata.
+
+https://docs.dagster.io/integrations/libraries/dlt
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dagster import AssetExecutionContext, Failure, MetadataValue, OpExecutionContext, RetryPolicy
+from dagster import Backoff, Jitter
+from dagster_dlt import DagsterDltResource
+from dagster_dlt.dlt_event_iterator import DltEventIterator, DltEventType
+from dlt.common.pipeline import LoadInfo
+from dlt.extract.resource import DltResource
+from dlt.pipeline.pipeline import Pipeline
+
+from ingest_shared.destinations import check_destination
+from ingest_shared.errors import IngestError
+from ingest_shared.loading import LOAD_GAPS
+
+RETRY_POLICY = RetryPolicy(max_retries=2, delay=10, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
+"""For trouble that passes: 10 s, then 20 s. A setting that is wrong is never tried again."""
+
+
+class IngestDltResource(DagsterDltResource):
+    """Runs a dlt pipeline for an asset and tells what it loaded.
+
+    An :class:`~ingest_shared.errors.IngestError` on the way fails the run with its one line; it
+    is retried only if it says that a retry can help.
+    """
+
+    def run(
+        self, context: AssetExecutionContext | OpExecutionContext, *args: Any, **kwargs: Any
+    ) -> DltEventIterator[DltEventType]:
+        events = super().run(context, *args, **kwargs)
+        return DltEventIterator(_with_plain_errors(events), context, events._dlt_pipeline)
+
+    def extract_resource_metadata(
+        self,
+        context: AssetExecutionContext | OpExecutionContext,
+        resource: DltResource,
+        load_info: LoadInfo,
+        dlt_pipeline: Pipeline,
+    ) -> Mapping[str, Any]:
+        """dagster-dlt's metadata, with what was read, what was loaded and what is there now."""
+        tables = _tables(resource, dlt_pipeline)
+        totals = _row_counts(dlt_pipeline, tables)
+        read = _metrics(resource, dlt_pipeline)
+        metadata = dict(super().extract_resource_metadata(context, resource, load_info, dlt_pipeline))
+        for name in ("dagster/column_schema", "dagster/table_name", "rows_loaded"):
+            metadata.pop(name, None)
+        return metadata | {
+            "rows_loaded": MetadataValue.int(read.get("rows", 0)),
+            "dagster/row_count": MetadataValue.int(totals[resource.name]),
+            "rows_total": MetadataValue.json(totals),
+            "api_calls": MetadataValue.int(read.get("api_calls", 0)),
+            "api_bytes": MetadataValue.int(read.get("api_bytes", 0)),
+            "pages": MetadataValue.int(read.get("pages", 0)),
+            "seconds": MetadataValue.float(float(read.get("seconds", 0))),
+            "quota_left": MetadataValue.int(quota) if (quota := read.get("quota_left")) is not None else MetadataValue.null(),
+            "new_fields": MetadataValue.json(read.get("new_fields", [])),
+            "open_gaps": MetadataValue.int(read.get("gaps", 0)),
+            "schema_changes": MetadataValue.json(_schema_changes(load_info, tables)),
+        }
+
+
+def _tables(resource: DltResource, pipeline: Pipeline) -> list[str]:
+    return [
+        table["name"]
+        for table in pipeline.default_schema.data_tables()
+        if table.get("resource") == resource.name and table["name"] != LOAD_GAPS.name
+    ]
+
+
+def _row_counts(pipeline: Pipeline, tables: list[str]) -> dict[str, int]:
+    with pipeline.sql_client() as client:
+        names = {table: client.make_qualified_table_name(table) for table in tables}
+        return {
+            table: client.execute_sql(f"SELECT count(*) FROM {name}")[0][0]  # noqa: S608
+            for table, name in names.items()
+        }
+
+
+def _metrics(resource: DltResource, pipeline: Pipeline) -> Mapping[str, Any]:
+    """What :func:`ingest_shared.loading.mirror` left in dlt's metrics of the extract step."""
+    for metrics in pipeline.last_trace.last_extract_info.metrics.values():
+        for step in metrics:
+            if resource.name in step["resource_metrics"]:
+                return step["resource_metrics"][resource.name].custom_metrics
+    return {}
+
+
+def _schema_changes(load_info: LoadInfo, tables: list[str]) -> dict[str, list[str]]:
+    """Columns that this load added to the warehouse, by table."""
+    return {
+        name: sorted(table["columns"])
+        for package in load_info.load_packages
+        for name, table in package.schema_update.items()
+        if name in tables
+    }
+
+
+def _with_plain_errors(events: DltEventIterator[DltEventType]) -> Iterator[DltEventType]:
+    try:
+        check_destination(events._dlt_pipeline)
+        yield from events
+    except Exception as error:
+        if (known := _ingest_error(error)) is None:
+            raise
+        raise Failure(description=str(known), allow_retries=known.retry) from None
+
+
+def _ingest_error(error: BaseException | None) -> IngestError | None:
+    """The plain error behind what dlt wrapped around it."""
+    while error is not None and not isinstance(error, IngestError):
+        error = error.__cause__ or error.__context__
+    return error

@@ -1,0 +1,205 @@
+"""What a table is: one declaration that is contract, documentation and column schema at once.
+
+A location describes each table it mirrors with :class:`Table` and the column functions below.
+Everything else follows from the description: the JSON decoder and the Arrow types
+(:mod:`ingest_shared.columnar`), the merge in the warehouse (:mod:`ingest_shared.loading`) and what
+Dagster's UI shows (:mod:`ingest_shared.translator`).
+
+    issues = Table(
+        name="issues",
+        meaning="Issues and pull requests of every repository.",
+        docs="https://docs.github.com/en/rest/issues/issues",
+        key=("id",),
+        columns=(
+            bigint("id", "Immutable id."),
+            bigint("repo_id", "Repository.", origin="given"),
+            text("user_login", "Author's login.", path="user.login"),
+        ),
+        children=(
+            Child(
+                name="issue_labels",
+                meaning="Labels on issues.",
+                path="labels",
+                key=("issue_id", "label_id"),
+                columns=(
+                    bigint("issue_id", "Issue.", path="id", origin="parent"),
+                    bigint("label_id", "Label.", path="id"),
+                ),
+            ),
+        ),
+        unused=("url",),
+    )
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+UNDECLARED = "_undeclared"
+"""The column that keeps, as JSON, what the API sent and no description names."""
+
+Origin = Literal["payload", "given", "parent", "derived"]
+
+
+@dataclass(frozen=True)
+class ColumnType:
+    """How one kind of value is read from JSON, held in Arrow and named in dlt.
+
+    ``payload`` is the type msgspec accepts in the JSON; ``convert`` turns the list of such values
+    (or None) into an Arrow array of type ``arrow``; ``dlt`` is dlt's data type.
+    """
+
+    name: str
+    dlt: str
+    arrow: pa.DataType
+    payload: Any
+    convert: Callable[[list[Any], pa.DataType], pa.Array]
+
+
+def _plain(values: list[Any], arrow: pa.DataType) -> pa.Array:
+    return pa.array(values, arrow)
+
+
+def _from_text(values: list[Any], arrow: pa.DataType) -> pa.Array:
+    return pc.cast(pa.array(values, pa.string()), arrow)
+
+
+def _from_epoch(values: list[Any], arrow: pa.DataType) -> pa.Array:
+    return pc.cast(pc.cast(pa.array(values, pa.int64()), pa.timestamp("s", "UTC")), arrow)
+
+
+def _from_raw(values: list[Any], arrow: pa.DataType) -> pa.Array:
+    texts = [None if value is None else bytes(value) for value in values]
+    return pc.cast(pa.array([None if text == b"null" else text for text in texts], pa.binary()), arrow)
+
+
+def _is_present(values: list[Any], arrow: pa.DataType) -> pa.Array:
+    return pa.array([value is not None and bytes(value) != b"null" for value in values], arrow)
+
+
+_INSTANT = pa.timestamp("us", "UTC")
+TEXT = ColumnType("text", "text", pa.string(), str, _plain)
+BIGINT = ColumnType("bigint", "bigint", pa.int64(), int, _plain)
+DOUBLE = ColumnType("double", "double", pa.float64(), float, _plain)
+BOOLEAN = ColumnType("boolean", "bool", pa.bool_(), bool, _plain)
+TIMESTAMP = ColumnType("timestamp", "timestamp", _INSTANT, str, _from_text)
+EPOCH = ColumnType("epoch", "timestamp", _INSTANT, int, _from_epoch)
+DECIMAL = ColumnType("decimal", "decimal", pa.decimal128(38, 12), str, _from_text)
+JSON = ColumnType("json", "json", pa.string(), msgspec.Raw, _from_raw)
+PRESENT = ColumnType("present", "bool", pa.bool_(), msgspec.Raw, _is_present)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: where its value comes from and what it means.
+
+    ``origin`` is *payload* (the value at ``path`` in the row's JSON), *parent* (the same, in the
+    row that a child list belongs to), *given* (the reader passes one value for a whole page), or
+    *derived* (``compute`` makes it from the columns named in ``of``).
+    """
+
+    name: str
+    type: ColumnType
+    meaning: str
+    path: str
+    origin: Origin = "payload"
+    of: tuple[str, ...] = ()
+    compute: Callable[..., pa.Array] | None = None
+
+
+def _column_function(type_: ColumnType, doc: str) -> Callable[..., Column]:
+    def column(name: str, meaning: str, *, path: str | None = None, origin: Origin = "payload") -> Column:
+        return Column(name, type_, meaning, path or name, origin)
+
+    column.__name__ = type_.name
+    column.__doc__ = f"{doc} ``path`` defaults to the column's name."
+    return column
+
+
+text = _column_function(TEXT, "A string.")
+bigint = _column_function(BIGINT, "A whole number of 64 bits.")
+double = _column_function(DOUBLE, "A floating-point number.")
+boolean = _column_function(BOOLEAN, "True or false.")
+timestamp = _column_function(TIMESTAMP, "An instant, sent as ISO 8601 with a zone, kept in UTC.")
+epoch = _column_function(EPOCH, "An instant, sent as whole seconds since 1970, kept in UTC.")
+decimal = _column_function(DECIMAL, "An exact number, sent as a string, kept with 12 decimals.")
+json = _column_function(JSON, "Any value, kept as the JSON the API sent.")
+present = _column_function(PRESENT, "True where the API sent something other than null at ``path``.")
+
+
+def derived(
+    name: str,
+    meaning: str,
+    type_: ColumnType,
+    of: tuple[str, ...],
+    compute: Callable[..., pa.Array],
+) -> Column:
+    """A column that ``compute`` makes from the Arrow arrays of the columns named in ``of``."""
+    return Column(name, type_, meaning, name, "derived", of, compute)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Child:
+    """A table made of a list inside each row of another one, with keys of its own.
+
+    ``path`` is where the list stands in the parent's JSON. The rows of a parent that is loaded
+    again are replaced as a whole, also when its list is empty now. A list of plain values has one
+    payload column with the path ``"."``.
+    """
+
+    name: str
+    meaning: str
+    path: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    unused: tuple[str, ...] = ()
+
+    @property
+    def within(self) -> tuple[str, ...]:
+        """The columns that name the parent: all rows that agree on them are replaced together."""
+        return tuple(c.name for c in self.columns if c.origin == "parent" and c.name in self.key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table that mirrors one list of an API.
+
+    Rows are merged by ``key``. Where ``within`` names columns instead, each load brings every row
+    of the scopes it touches (all labels of one repository), and rows that are gone from a scope
+    are deleted. ``unused`` names payload paths that are known and deliberately not kept
+    (``user.*``: whatever else the object ``user`` has); any other path that no column names is
+    kept in the column ``_undeclared`` and reported.
+    """
+
+    name: str
+    meaning: str
+    docs: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    children: tuple[Child, ...] = ()
+    unused: tuple[str, ...] = ()
+    within: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for table in (self, *self.children):
+            names = [column.name for column in table.columns]
+            for name in (*table.key, *table.within):
+                if name not in names:
+                    raise ValueError(f"table {table.name}: key column {name!r} is not declared")
+            for name in names:
+                if names.count(name) > 1:
+                    raise ValueError(f"table {table.name}: column {name!r} is declared twice")
+
+
+UNDECLARED_COLUMN = Column(
+    UNDECLARED, JSON, "What the API sent and no column names, as JSON; null when all is named.", UNDECLARED
+)
+
+
+def all_columns(table: Table | Child) -> Sequence[Column]:
+    """The table's columns as they stand in the warehouse, ``_undeclared`` last."""
+    return (*table.columns, UNDECLARED_COLUMN)
