@@ -5,6 +5,7 @@ of dlt, which then takes its own settings (``destination.postgres.credentials`` 
 https://dlthub.com/docs/dlt-ecosystem/destinations
 """
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,8 @@ def destination(location: str, pipeline_name: str) -> Destination[Any, Any] | No
     name = destination_name()
     options: dict[str, Any] = {"staging_dataset_name_layout": f"%s_staging_{pipeline_name}"}
     if name == "duckdb":
+        with contextlib.suppress(OSError):  # reported by check_destination, when a run starts
+            data_dir().mkdir(parents=True, exist_ok=True)
         memory = {"memory_limit": DUCKDB_MEMORY, "preserve_insertion_order": False}
         credentials = {"database": str(duckdb_file(location)), "global_config": memory}
         return dlt.destinations.duckdb(credentials, **options)

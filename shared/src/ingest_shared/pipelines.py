@@ -6,6 +6,7 @@ restored from the warehouse at the start of each run.
 """
 
 import atexit
+import logging
 import os
 import shutil
 import tempfile
@@ -41,8 +42,19 @@ def _private_folder() -> str:
     return folder
 
 
+class _OwnHints(logging.Filter):
+    """Drops the warning that JSON, which Arrow holds as text, is declared as json: it is meant so."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "several column hints were different" not in record.getMessage()
+
+
+_own_hints = _OwnHints()
+
+
 def _set_defaults() -> None:
     """Settings of dlt's own that a location may override as usual, by file or environment."""
+    logging.getLogger("dlt").addFilter(_own_hints)
     defaults = {
         "RUNTIME__DLTHUB_TELEMETRY": "false",
         "DATA_WRITER__FILE_MAX_ITEMS": str(ROWS_PER_FILE),

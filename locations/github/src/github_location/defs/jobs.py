@@ -6,8 +6,6 @@ https://docs.dagster.io/guides/build/jobs/asset-jobs
 from dagster import AssetSelection, define_asset_job
 from ingest_shared.resource import RETRY_POLICY
 
-OWNERS = ["team:github-ingest"]
-
 github_ingest = define_asset_job(
     "github_ingest",
     selection=AssetSelection.key_prefixes("github"),
@@ -24,5 +22,11 @@ github_catalog_ingest = define_asset_job(
     "github_catalog_ingest",
     selection=AssetSelection.groups("github_catalog"),
     description="Mirrors what changes seldom.",
+    op_retry_policy=RETRY_POLICY,
+)
+github_reference_ingest = define_asset_job(
+    "github_reference_ingest",
+    selection=AssetSelection.groups("github_reference"),
+    description="Loads reference data, from the YAML component in defs/reference.",
     op_retry_policy=RETRY_POLICY,
 )

@@ -5,7 +5,12 @@ https://docs.dagster.io/guides/automate/schedules
 
 from dagster import DefaultScheduleStatus, ScheduleDefinition
 
-from github_location.defs.jobs import github_activity_ingest, github_catalog_ingest, github_ingest
+from github_location.defs.jobs import (
+    github_activity_ingest,
+    github_catalog_ingest,
+    github_ingest,
+    github_reference_ingest,
+)
 
 github_ingest_schedule = ScheduleDefinition(
     job=github_ingest,
@@ -22,6 +27,12 @@ github_activity_ingest_schedule = ScheduleDefinition(
 github_catalog_ingest_schedule = ScheduleDefinition(
     job=github_catalog_ingest,
     cron_schedule="15 5 * * *",
+    execution_timezone="UTC",
+    default_status=DefaultScheduleStatus.RUNNING,
+)
+github_reference_ingest_schedule = ScheduleDefinition(
+    job=github_reference_ingest,
+    cron_schedule="45 5 1 * *",
     execution_timezone="UTC",
     default_status=DefaultScheduleStatus.RUNNING,
 )

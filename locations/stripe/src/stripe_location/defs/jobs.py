@@ -6,8 +6,6 @@ https://docs.dagster.io/guides/build/jobs/asset-jobs
 from dagster import AssetSelection, define_asset_job
 from ingest_shared.resource import RETRY_POLICY
 
-OWNERS = ["team:stripe-ingest"]
-
 stripe_ingest = define_asset_job(
     "stripe_ingest",
     selection=AssetSelection.key_prefixes("stripe"),
