@@ -30,6 +30,8 @@ TIMEOUT = (10.0, 60.0)
 """Seconds to connect and seconds between two bytes of an answer."""
 LONGEST_WAIT = 3700.0
 """Seconds that an API may ask to wait; GitHub's hourly quota is the longest that is known."""
+WAITS = 30
+"""Times in a row that one request may be told to wait."""
 
 _BROKEN = (
     requests.ConnectionError,
@@ -145,14 +147,15 @@ class Api:
         """
         url = path if path.startswith(("http://", "https://")) else f"{self.url}/{path.lstrip('/')}"
         problem: Exception | str = ""
-        tries = 0
+        tries = waits = 0
         while tries < ATTEMPTS:
             self.limiter.wait()
             try:
                 response = self._client.session.get(url, params=params, headers={**self._headers, **(headers or {})})
                 usage.count(response, self.quota_left(response))
                 if (seconds := self.too_fast(response)) is not None:
-                    self._wait(seconds, url)
+                    waits += 1
+                    self._wait(seconds, waits, url)
                     continue
                 if response.status_code < 500:
                     return self._answer(response, parse)
@@ -190,9 +193,11 @@ class Api:
             retry=False,
         )
 
-    def _wait(self, seconds: float, url: str) -> None:
+    def _wait(self, seconds: float, waits: int, url: str) -> None:
         if seconds > LONGEST_WAIT:
             raise ApiError(f"{self.name} asks to wait {seconds:.0f} s before {url}: longer than a run should last")
+        if waits > WAITS:
+            raise ApiError(f"{self.name} asked {WAITS} times in a row to wait before {url}; is another user on the quota?")
         if seconds > 2:
             until = time.strftime("%H:%M:%S", time.gmtime(time.time() + seconds))
             logger.warning("%s: rate limit reached, waiting %.0f s, until %s UTC", self.name, seconds, until)

@@ -14,6 +14,7 @@ from typing import Any
 
 import dlt
 import msgspec
+import pyarrow as pa
 from dlt.common.schema.typing import TColumnSchema, TWriteDispositionConfig
 from dlt.extract.resource import DltResource
 
@@ -81,10 +82,11 @@ class Load:
         logger.info("%s: %d pages, %s rows%s", self.resource, self.pages, f"{self.rows:,}", quota)
 
 
-def mirror(decoder: Decoder, read: Callable[[Load], Iterable[Page]]) -> DltResource:
+def mirror(decoder: Decoder, read: Callable[[Load], Iterable[Page | pa.Table]]) -> DltResource:
     """The dlt resource that loads the decoder's table, and its child tables, from what is read.
 
-    ``read`` gets the :class:`Load` and yields pages; when it raises, nothing is loaded.
+    ``read`` gets the :class:`Load` and yields pages, or rows of the table that are Arrow already;
+    when it raises, nothing is loaded.
     """
     table = decoder.table
 
@@ -92,7 +94,8 @@ def mirror(decoder: Decoder, read: Callable[[Load], Iterable[Page]]) -> DltResou
         load = Load(table.name, dlt.current.resource_state())
         started = time.monotonic()
         for batch in _batches(load, read(load)):
-            for name, rows in decoder.arrow(batch).items():
+            tables = {table.name: batch} if isinstance(batch, pa.Table) else decoder.arrow(batch)
+            for name, rows in tables.items():
                 yield dlt.mark.with_table_name(rows, name)
         gaps = {"resource": table.name}
         page = _GAPS.page(msgspec.json.encode(load.gaps), gaps) if load.gaps else _GAPS.nothing(gaps)
@@ -154,10 +157,14 @@ def column_hints(table: Table | Child) -> dict[str, TColumnSchema]:
     return hints
 
 
-def _batches(load: Load, pages: Iterable[Page]) -> Iterator[list[Page]]:
+def _batches(load: Load, pages: Iterable[Page | pa.Table]) -> Iterator[list[Page] | pa.Table]:
     batch: list[Page] = []
     rows = 0
     for page in pages:
+        if isinstance(page, pa.Table):
+            load.rows += page.num_rows
+            yield page
+            continue
         load.count(page)
         batch.append(page)
         rows += len(page.rows)

@@ -14,6 +14,7 @@ CALLS_PER_SECOND = 15.0
 """GitHub's secondary limit is 900 points a minute, and a GET costs one."""
 IN_FLIGHT = 8
 """Requests at a time; GitHub allows 100, and slows clients that come near."""
+RECONCILE_DAYS = "7"
 
 _NAME = re.compile(r"[\w.-]+/([\w.-]+|\*)")
 
@@ -76,3 +77,11 @@ def configured_repositories() -> list[str]:
         if not _NAME.fullmatch(name):
             raise SettingError(f"sources.github.repositories has {name!r}, which is neither owner/name nor owner/*")
     return list(dict.fromkeys(names))
+
+
+def reconcile_seconds() -> int:
+    """``sources.github.reconcile_days`` in seconds: how often issues and comments are read whole."""
+    value = text_setting("sources.github.reconcile_days", RECONCILE_DAYS)
+    if not value.isdigit():
+        raise SettingError(f"sources.github.reconcile_days is {value!r}; write it as a whole number of days")
+    return int(value) * 86_400

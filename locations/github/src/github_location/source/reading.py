@@ -12,13 +12,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.errors import ApiError
 from ingest_shared.http import Answer, Usage, server_time
 from ingest_shared.loading import Load
 from ingest_shared.paging import Task, Window, crawl, cut, one_second
+from ingest_shared.tombstones import vanished
 
-from github_location.source.api import GitHub, configured_repositories, connect
+from github_location.source import tables
+from github_location.source.api import GitHub, configured_repositories, connect, reconcile_seconds
 
 PER_PAGE = 100
 LAG = 60
@@ -50,12 +53,12 @@ _PAGE_NUMBER = re.compile(r"([?&]page=)(\d+)")
 
 @dataclass(frozen=True)
 class Repository:
-    """What the readers must know of a repository."""
+    """What the readers must know of a repository; ``entry`` is why it is mirrored."""
 
     id: int
+    entry: str
     full_name: str
     default_branch: str
-    has_issues: bool
     pushed_at: str | None
 
 
@@ -67,35 +70,54 @@ class Sync:
     api: GitHub = field(init=False)
     horizon: int = 0
     """The API's time when the sync began; what changes from then on belongs to the next one."""
+    entries: list[str] = field(default_factory=list)
     repositories: dict[int, Repository] = field(default_factory=dict)
     pages: list[Page] = field(default_factory=list)
     missing: list[tuple[str, int]] = field(default_factory=list)
+    gone: set[int] = field(default_factory=set)
 
     def begin(self, load: Load) -> None:
-        """Lists the configured repositories, once; each resource notes those that are missing."""
+        """Lists the configured repositories, once for all resources, and looks for moved ones.
+
+        A repository that was mirrored under an entry and is not listed there any more is asked
+        for by id: it may have been renamed or transferred. An entry that cannot be read is left
+        out of every resource.
+        """
         if not self.horizon:
-            names = configured_repositories()
+            self.entries = configured_repositories()
             self.api = connect()
-            for name in names:
+            for entry in self.entries:
                 try:
-                    for answer in self._list(name, load.usage):
-                        self._keep(answer)
+                    for answer in self._list(entry, load.usage):
+                        self._keep(answer, entry)
                 except ApiError as error:
                     if error.status not in LEFT_OUT:
                         raise
-                    self.missing.append((name, error.status))
-        for name, status in self.missing:
-            load.leave_out(name, LEFT_OUT[status], status)
+                    self.missing.append((entry, error.status))
+        unreadable = {entry for entry, _ in self.missing}
+        for known, cursor in load.state.setdefault("repositories", {}).items():
+            listed = int(known) in self.repositories or int(known) in self.gone
+            if not listed and cursor.get("entry") in self.entries and cursor["entry"] not in unreadable:
+                self._look_for(int(known), cursor["entry"], load.usage)
+        for entry, status in self.missing:
+            load.leave_out(entry, LEFT_OUT[status], status)
 
-    def read(self, load: Load) -> Iterator[Page]:
-        """The repositories themselves."""
+    def read(self, load: Load) -> Iterator[Page | pa.Table]:
+        """The repositories themselves; those that are gone get ``deleted_at``."""
         self.begin(load)
         yield from self.pages
+        known = load.state["repositories"]
+        if self.gone:
+            living = {int(id_) for id_ in known} - self.gone | self.repositories.keys()
+            yield vanished(tables.repositories, {}, living, self.horizon)
+        load.state["repositories"] = {
+            id_: cursor for id_, cursor in known.items() if int(id_) not in self.gone
+        } | {str(r.id): {"entry": r.entry} for r in self.repositories.values()}
 
-    def _list(self, name: str, usage: Usage) -> Iterator[Answer[Page]]:
-        owner, _, repository = name.partition("/")
-        if repository != "*":
-            yield self.api.get(f"/repos/{name}", parse=self.decoder.row, usage=usage)
+    def _list(self, entry: str, usage: Usage) -> Iterator[Answer[Page]]:
+        owner, _, name = entry.partition("/")
+        if name != "*":
+            yield self.api.get(f"/repos/{entry}", parse=self.decoder.row, usage=usage)
             return
         try:
             answer = self._first_page(f"/orgs/{owner}/repos", usage)
@@ -111,14 +133,22 @@ class Sync:
     def _first_page(self, path: str, usage: Usage) -> Answer[Page]:
         return self.api.get(path, {"per_page": PER_PAGE, "sort": "created"}, parse=self.decoder.page, usage=usage)
 
-    def _keep(self, answer: Answer[Page]) -> None:
+    def _look_for(self, repository_id: int, entry: str, usage: Usage) -> None:
+        try:
+            self._keep(self.api.get(f"/repositories/{repository_id}", parse=self.decoder.row, usage=usage), entry)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            self.gone.add(repository_id)
+
+    def _keep(self, answer: Answer[Page], entry: str) -> None:
         page = whole(answer)
         self.horizon = self.horizon or server_time(answer.headers)
         page.rows = [row for row in page.rows if row.id not in self.repositories]
         self.pages.append(page)
         for row in page.rows:
             self.repositories[row.id] = Repository(
-                row.id, row.full_name, row.default_branch, row.has_issues is not False, row.pushed_at
+                row.id, entry, row.full_name, row.default_branch, row.pushed_at
             )
 
 
@@ -150,10 +180,10 @@ class Reader:
         self.params = {"per_page": PER_PAGE, **params}
         self.moved: dict[int, dict[str, Any]] = {}
 
-    def __call__(self, load: Load) -> Iterator[Page]:
+    def __call__(self, load: Load) -> Iterator[Page | pa.Table]:
         """Yields the pages of all repositories, then moves the cursors of those read to the end."""
         self.sync.begin(load)
-        cursors = load.state.setdefault("repositories", {})
+        cursors = load.state["repositories"]
         left_out: set[int] = set()
 
         def fetch(piece: Piece) -> Fetched:
@@ -174,8 +204,15 @@ class Reader:
         ]
         for pages in crawl(fetch, pieces, self.sync.api.in_flight):
             yield from pages
-        for repository_id in self.moved.keys() - left_out:
-            cursors.setdefault(str(repository_id), {}).update(self.moved[repository_id])
+        for repository in self.sync.repositories.values():
+            if repository.id not in left_out:
+                yield from self.finish(repository)
+                cursor = {"entry": repository.entry, **self.moved.get(repository.id, {})}
+                cursors.setdefault(str(repository.id), {}).update(cursor)
+
+    def finish(self, repository: Repository) -> Iterator[pa.Table]:
+        """What is left to say of a repository that was read to its end."""
+        yield from ()
 
     def first(self, repository: Repository, cursor: Cursor) -> Piece | None:
         """The piece to begin with; None when it is known without a call that nothing changed."""
@@ -198,25 +235,43 @@ class Reader:
             headers={"If-None-Match": etag} if etag else None,
         )
 
-    def move(self, piece: Piece, **cursor: Any) -> None:
-        self.moved.setdefault(piece.repository.id, {}).update(cursor)
+    def move(self, repository: Repository, **cursor: Any) -> None:
+        """Notes a part of the repository's next cursor."""
+        self.moved.setdefault(repository.id, {}).update(cursor)
+
+    def _all_before_horizon(self, page: Page) -> bool:
+        """Whether no row is left to the next sync: only then may an unchanged answer be skipped."""
+        return all(updated_at(row) < self.sync.horizon for row in page.rows)
 
     def seen_until(self, piece: Piece, rows: list[Any], before: int = 0) -> None:
         """Moves the cursor ``updated_at`` up to the newest of ``rows``."""
         known = self.moved.get(piece.repository.id, {}).get("updated_at", before)
-        self.move(piece, updated_at=max([known, *map(updated_at, rows)]))
+        self.move(piece.repository, updated_at=max([known, *map(updated_at, rows)]))
 
 
 class Since(Reader):
     """A list with ``since``, oldest change first: windows of time, read side by side.
 
     Issues and comments. Each request starts at a time, never at a page number, so rows that move
-    to the end or vanish while the list is read shift nothing.
+    to the end or vanish while the list is read shift nothing. GitHub does not tell of deletes:
+    every ``sources.github.reconcile_days`` the whole list is read and compared with the warehouse.
     """
 
+    def __init__(self, sync: Sync, decoder: Decoder, path: str, **params: Any) -> None:
+        super().__init__(sync, decoder, path, **params)
+        self.seen: dict[int, set[int]] = {}
+
     def first(self, repository: Repository, cursor: Cursor) -> Piece | None:
-        start = max(0, cursor["updated_at"] - LAG) if "updated_at" in cursor else 0
-        return Piece(repository, Window(start, self.sync.horizon))
+        if self.sync.horizon - cursor.get("whole_at", 0) >= reconcile_seconds():
+            self.seen[repository.id] = set()
+            self.move(repository, whole_at=self.sync.horizon)
+            return Piece(repository, Window(0, self.sync.horizon))
+        return Piece(repository, Window(max(0, cursor["updated_at"] - LAG), self.sync.horizon))
+
+    def finish(self, repository: Repository) -> Iterator[pa.Table]:
+        if repository.id in self.seen:
+            scope = {"repo_id": repository.id}
+            yield vanished(tables.TABLES[self.decoder.table.name], scope, self.seen[repository.id], self.sync.horizon)
 
     def fetch(self, piece: Piece, cursor: Cursor, load: Load) -> Fetched:
         window = piece.window
@@ -226,6 +281,10 @@ class Since(Reader):
         if answer.value is None:
             return [], []
         page, following = answer.value, answer.links.get("next")
+        if (seen := self.seen.get(piece.repository.id)) is not None:
+            seen.update(row.id for row in page.rows)
+        if not following and since and self._all_before_horizon(page):
+            self.move(piece.repository, etag=answer.headers.get("ETag"), etag_since=window.start)
         if piece.url:
             rows, rest = self._same_second(page.rows, piece, following)
         else:
@@ -233,8 +292,6 @@ class Since(Reader):
             rest = [replace(piece, window=rest_window) for rest_window in windows]
             if following and one_second(page.rows, updated_at):
                 rest = [replace(piece, url=following)]
-        if not following and "since" in since:
-            self.move(piece, etag=answer.headers.get("ETag"), etag_since=window.start)
         self.seen_until(piece, rows, cursor.get("updated_at", 0))
         page.rows = rows
         return [page], rest
@@ -276,7 +333,8 @@ class Newest(Reader):
         answer = self.get(piece, load, cursor.get("etag"), sort="updated", direction="desc")
         if answer.value is None:
             return []
-        self.move(piece, etag=answer.headers.get("ETag"))
+        whole_page = self._all_before_horizon(answer.value)
+        self.move(piece.repository, etag=answer.headers.get("ETag") if whole_page else None)
         while True:
             page = whole(answer)
             reached = any(updated_at(row) < cursor["updated_at"] - LAG for row in page.rows)
@@ -311,20 +369,19 @@ class Commits(Reader):
             return [whole(answer)], [replace(piece, url=url) for url in further(piece.url, answer.links)]
         repository = piece.repository
         heads = self._heads(piece, load)
-        self.move(piece, heads=heads, pushed_at=repository.pushed_at)
+        self.move(piece.repository, heads=heads, pushed_at=repository.pushed_at)
         main = heads.get(repository.default_branch)
         if main is None:  # an empty repository
             return [], []
         known = dict(cursor.get("heads", {}))
-        pages, rest = self._main(piece, known.pop(repository.default_branch, None), main, load)
+        pages, rest = self._main(piece, known.get(repository.default_branch), main, load)
         for branch in heads.keys() - {repository.default_branch}:
             if heads[branch] != known.get(branch):
-                pages += self._compare(piece, known.get(branch, main), heads[branch], load) or self._compare(
-                    piece, main, heads[branch], load
-                )
+                pages += self._branch(piece, [known.get(branch), main], heads[branch], load)
         seen: set[str] = set()
         for page in pages:
-            page.rows = [row for row in page.rows if not (row.sha in seen or seen.add(row.sha))]
+            page.rows = [row for row in page.rows if row.sha not in seen]
+            seen.update(row.sha for row in page.rows)
         return pages, rest
 
     def _heads(self, piece: Piece, load: Load) -> dict[str, str]:
@@ -338,16 +395,28 @@ class Commits(Reader):
         return heads
 
     def _main(self, piece: Piece, known: str | None, head: str, load: Load) -> Fetched:
-        """What is new on the default branch: everything, when nothing connects it with ``known``."""
+        """What is new on the default branch; all of it when nothing connects it with ``known``."""
         if known == head:
             return [], []
-        if known and (pages := self._compare(piece, known, head, load)):
+        if known and (pages := self._compare(piece, known, head, load)) is not None:
             return pages, []
         answer = self.get(piece, load, sha=head)
         return [whole(answer)], [replace(piece, url=url) for url in further(None, answer.links)]
 
-    def _compare(self, piece: Piece, base: str, head: str, load: Load) -> list[Page]:
-        """The commits of ``head`` that ``base`` has not; empty when they have no common history."""
+    def _branch(self, piece: Piece, bases: list[str | None], head: str, load: Load) -> list[Page]:
+        """What another branch has and the first of ``bases`` that it shares history with has not."""
+        for base in filter(None, bases):
+            if (pages := self._compare(piece, base, head, load)) is not None:
+                return pages
+        answer = self.get(piece, load, sha=head)
+        pages = [whole(answer)]
+        while url := answer.links.get("next"):
+            answer = self.get(replace(piece, url=url), load)
+            pages.append(whole(answer))
+        return pages
+
+    def _compare(self, piece: Piece, base: str, head: str, load: Load) -> list[Page] | None:
+        """The commits of ``head`` that ``base`` has not; None when they share no history."""
         given = {"repo_id": piece.repository.id}
         pages: list[Page] = []
         url: str | None = f"/repositories/{piece.repository.id}/compare/{base}...{head}?per_page={PER_PAGE}"
@@ -358,7 +427,7 @@ class Commits(Reader):
                 )
             except ApiError as error:
                 if error.status == 404:
-                    return []
+                    return None
                 raise
             pages.append(whole(answer))
             url = answer.links.get("next")
@@ -376,7 +445,7 @@ class Whole(Reader):
         if answer.value is None:
             return [], []
         pages = [answer.value]
-        self.move(piece, etag=None if "next" in answer.links else answer.headers.get("ETag"))
+        self.move(piece.repository, etag=None if "next" in answer.links else answer.headers.get("ETag"))
         while url := answer.links.get("next"):
             answer = self.get(replace(piece, url=url), load)
             pages.append(whole(answer))

@@ -3,9 +3,10 @@
 To add a column, name its path in GitHub's JSON; to add a table, see the README.
 """
 
-from ingest_shared.tables import Child, Column, Table, bigint, boolean, json, present, text, timestamp
+from ingest_shared.tables import Child, Column, Table, bigint, boolean, epoch, json, present, text, timestamp
 
 REST = "https://docs.github.com/en/rest"
+DELETED_AT = epoch("deleted_at", "When it was found to be deleted; null while it exists.", origin="given")
 REPO_ID = bigint("repo_id", "Repository, by its immutable id; a rename does not change it.", origin="given")
 
 
@@ -54,6 +55,7 @@ repositories = Table(
         timestamp("updated_at", "When its own data last changed."),
         timestamp("pushed_at", "When something was last pushed to any branch."),
         json("permissions", "What the credential may do with it."),
+        DELETED_AT,
     ),
     children=(
         Child(
@@ -111,6 +113,7 @@ issues = Table(
         timestamp("created_at", "When it was opened."),
         timestamp("updated_at", "When anything of it last changed."),
         timestamp("closed_at", "When it was closed last."),
+        DELETED_AT,
     ),
     children=(
         Child(
@@ -221,6 +224,7 @@ issue_comments = Table(
         text("html_url", "Its place on GitHub."),
         timestamp("created_at", "When it was written."),
         timestamp("updated_at", "When it was last edited."),
+        DELETED_AT,
     ),
     unused=("user.*", "node_id", "url", "performed_via_github_app", "body_html", "body_text"),
 )

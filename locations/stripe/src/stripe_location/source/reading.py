@@ -6,8 +6,9 @@ fetches each object they name as it is now: https://docs.stripe.com/api/events
 """
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -117,8 +118,16 @@ class Sync:
             kept = bytes(snapshot) if deleted else None
             self._changes[what.object, what.id] = Change(event.created, what.created, kept)
 
-    def pages(self, path: str, decoder: Decoder, window: Window, usage: Usage, **params: str) -> Iterator[Page]:
-        """The pages of a list whose rows were created in ``window``, many at a time.
+    def pages(
+        self,
+        path: str,
+        decoder: Decoder,
+        window: Window,
+        usage: Usage,
+        complete: Callable[[Page], None] = lambda page: None,
+        **params: str,
+    ) -> Iterator[Page]:
+        """The pages of a list whose rows were created in ``window``, many at a time, completed.
 
         The list comes newest first. Pages continue by time and not after an id, since a row that
         is deleted meanwhile would break the chain; only inside a single second there is no other way.
@@ -141,6 +150,7 @@ class Sync:
                 if not piece.after:
                     rest.append(Piece(Window(window.start, second)))
             page.rows = rows
+            complete(page)
             return page, rest
 
         return crawl(fetch, [Piece(window)], self.api.in_flight)
@@ -165,8 +175,13 @@ class Reader:
         raise NotImplementedError
 
     def pages(self, start: int, load: Load) -> Iterator[Page]:
+        """The rows created from ``start`` until the sync began."""
         window = Window(start, self.sync.horizon)
-        return self.sync.pages(self.path, self.decoder, window, load.usage, **self.params)
+        complete = partial(self.complete, usage=load.usage)
+        return self.sync.pages(self.path, self.decoder, window, load.usage, complete, **self.params)
+
+    def complete(self, page: Page, usage: Usage) -> None:
+        """Adds to the rows what the list does not send with them; nothing, for most tables."""
 
 
 class Objects(Reader):
@@ -191,12 +206,9 @@ class Objects(Reader):
         if known_until and gap > LONGEST_GAP:
             logger.warning("%s: last loaded %d days ago, events are missing: listing all", load.resource, gap // 86_400)
         if known_until is None or gap > LONGEST_GAP:
-            pages = self.pages(self.sync.start, load)
+            yield from self.pages(self.sync.start, load)
         else:
-            pages = self._changed(known_until - LAG, load)
-        for page in pages:
-            self._complete(page, load.usage)
-            yield page
+            yield from self._changed(known_until - LAG, load)
         cursor["events_until"] = self.sync.horizon
 
     def _changed(self, since: int, load: Load) -> Iterator[Page]:
@@ -227,9 +239,11 @@ class Objects(Reader):
         if msgspec.json.decode(body, type=_Stub).deleted:
             # Gone since its last event: the event of the deletion brings the whole row next time.
             given["deleted_at"] = self.sync.horizon
-        return self.decoder.row(body, given)
+        page = self.decoder.row(body, given)
+        self.complete(page, usage)
+        return page
 
-    def _complete(self, page: Page, usage: Usage) -> None:
+    def complete(self, page: Page, usage: Usage) -> None:
         """Follows the nested lists that hold more than the API sent with their object."""
         if not self._elements or not self.nested:
             return
