@@ -16,7 +16,7 @@ from dlt.destinations.sql_client import SqlClientBase
 from dlt.pipeline.pipeline import Pipeline
 
 from ingest_shared.loading import LOAD_GAPS
-from ingest_shared.tables import Child, Table
+from ingest_shared.tables import AnyTable, Table
 
 KEY_CHECK = "key_is_unique_and_not_null"
 GAPS_CHECK = "no_open_load_gaps"
@@ -49,18 +49,18 @@ def table_checks(
 
 
 def _key_check(client: SqlClientBase[object], table: Table) -> AssetCheckResult:
-    wrong = {t.name: _wrong_keys(client, t) for t in (table, *table.children)}
+    wrong = {t.name: _wrong_keys(client, t) for t in table.with_children}
     return AssetCheckResult(
         passed=not any(wrong.values()), metadata={"keys that are null or not unique": MetadataValue.json(wrong)}
     )
 
 
-def _wrong_keys(client: SqlClientBase[object], table: Table | Child) -> int:
+def _wrong_keys(client: SqlClientBase[object], table: AnyTable) -> int:
     keys = ", ".join(map(client.escape_column_name, table.key))
     missing = " OR ".join(f"{client.escape_column_name(key)} IS NULL" for key in table.key)
     name = client.make_qualified_table_name(table.name)
     rows = client.execute_sql(
-        f"SELECT count(*) FROM (SELECT {keys} FROM {name} GROUP BY {keys} HAVING count(*) > 1 OR {missing}) AS wrong"  # noqa: S608
+        f"SELECT count(*) FROM (SELECT {keys} FROM {name} GROUP BY {keys} HAVING count(*) > 1 OR {missing}) AS wrong"
     )
     return int(rows[0][0]) if rows else 0
 
@@ -68,7 +68,7 @@ def _wrong_keys(client: SqlClientBase[object], table: Table | Child) -> int:
 def _gaps_check(client: SqlClientBase[object], table: Table) -> AssetCheckResult:
     name = client.make_qualified_table_name(LOAD_GAPS.name)
     rows: Sequence[Sequence[object]] = (
-        client.execute_sql(f"SELECT scope, reason FROM {name} WHERE resource = %s ORDER BY scope", table.name) or []  # noqa: S608
+        client.execute_sql(f"SELECT scope, reason FROM {name} WHERE resource = %s ORDER BY scope", table.name) or []
     )
     return AssetCheckResult(
         passed=not rows,

@@ -19,7 +19,7 @@ import msgspec
 import pyarrow as pa
 
 from ingest_shared.errors import NotJson, PayloadError
-from ingest_shared.tables import UNDECLARED, Child, Column, Table, all_columns
+from ingest_shared.tables import UNDECLARED, AnyTable, Child, Column, Table, all_columns
 
 Row = Any
 """A row of a page: an instance of the table's compiled struct."""
@@ -27,6 +27,7 @@ Row = Any
 _NULL = msgspec.Raw(b"null")
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 _STEP = re.compile(r"\.([^.\[\]`]+)|\[(\d*)\]")
+_MISSING = re.compile(r"missing required field `(.+)`")
 
 
 @dataclass
@@ -50,7 +51,7 @@ def without_nul(body: bytes) -> bytes:
     return _NUL.sub(rb"\1\\ufffd", body) if b"\\u0000" in body else body
 
 
-def arrow_schema(table: Table | Child) -> pa.Schema:
+def arrow_schema(table: AnyTable) -> pa.Schema:
     """The Arrow schema of a table; the key of a table that is merged by key is not null."""
     not_null = table.key if isinstance(table, Table) and not table.within else ()
     return pa.schema([pa.field(c.name, c.type.arrow, c.name not in not_null) for c in all_columns(table)])
@@ -63,7 +64,7 @@ class Decoder:
     ``data``); None for a response that is the list itself.
     """
 
-    def __init__(self, table: Table | Child, rows_at: str | None = None) -> None:
+    def __init__(self, table: AnyTable, rows_at: str | None = None) -> None:
         self.table = table
         self._rows_at = rows_at
         self._payload = _Object(table)
@@ -91,8 +92,15 @@ class Decoder:
 
     def page_at(self, key: str, body: bytes, given: Mapping[str, Any] | None = None) -> Page:
         """The rows of a response that holds them under ``key``; errors as for :meth:`page`."""
-        holder = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-        return self.page(bytes(holder[key]), given)
+        try:
+            rows = bytes(msgspec.json.decode(body, type=dict[str, msgspec.Raw])[key])
+        except (msgspec.ValidationError, KeyError):
+            raise PayloadError(
+                f"table {self.table.name}: expected an object with rows under {key!r}; the body is {_shown(body)}"
+            ) from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise self._not_json(error) from None
+        return self.page(rows, given)
 
     def row(self, body: bytes, given: Mapping[str, Any] | None = None) -> Page:
         """A page of one row, from a response that is the row itself; errors as for :meth:`page`."""
@@ -104,11 +112,15 @@ class Decoder:
 
     def _decode(self, body: bytes, given: Mapping[str, Any], single: bool) -> Page:
         try:
-            return self._page(self._strict.decode(body, single), given, single)
-        except msgspec.ValidationError:
-            return self._decode_tolerantly(body, given, single)
-        except msgspec.DecodeError as error:
-            raise NotJson(f"table {self.table.name}: the API sent a body that is not JSON ({error})") from None
+            try:
+                return self._page(self._strict.decode(body, single), given, single)
+            except msgspec.ValidationError:
+                return self._decode_tolerantly(body, given, single)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise self._not_json(error) from None
+
+    def _not_json(self, error: Exception) -> NotJson:
+        return NotJson(f"table {self.table.name}: the API sent a body that is not JSON ({error})")
 
     def _decode_tolerantly(self, body: bytes, given: Mapping[str, Any], single: bool) -> Page:
         """Keeps unknown fields beside the rows they came with, or names the value that is wrong."""
@@ -141,12 +153,13 @@ class Decoder:
             except (KeyError, IndexError, ValueError, TypeError):
                 break
             names += [name] if name else []
+        names += _MISSING.findall(reason)
         path = ".".join(names).removeprefix(f"{self._rows_at}.")
         by_path = {c.path: c.name for c in self.table.columns if c.origin == "payload"}
-        shown = repr(value) if len(repr(value)) <= 80 else repr(value)[:77] + "..."
+        column = f", column {by_path.get(path, path)}" if path else ""
         return PayloadError(
-            f"table {self.table.name}, column {by_path.get(path, path)}, row {row}: "
-            f"{reason[:1].lower()}{reason[1:]}; the value is {shown}"
+            f"table {self.table.name}{column}, row {row}: "
+            f"{reason[:1].lower()}{reason[1:]}; the value is {_shown(value)}"
         )
 
     def _name_row(self, payload: Mapping[str, Any]) -> str:
@@ -183,7 +196,7 @@ class _Decoders:
 class _Object:
     """The fields of one JSON object that a description names: types, objects and lists by name."""
 
-    def __init__(self, table: Table | Child | None = None) -> None:
+    def __init__(self, table: AnyTable | None = None) -> None:
         self._fields: dict[str, Any] = {}
         self._required: set[str] = set()
         self._open = False
@@ -200,8 +213,10 @@ class _Object:
                 self._object(path.removesuffix("*").removesuffix("."))._open = True
             else:
                 self._place(path, msgspec.Raw)
-        if isinstance(table, Table):
-            self._required = {c.path for c in table.columns if c.name in table.key and c.origin == "payload"}
+        keys = {c.path for c in table.columns if c.name in table.key and c.origin == "payload"} - {"."}
+        if nested := sorted(keys - self._fields.keys()):
+            raise ValueError(f"table {table.name}: key column at {nested[0]!r} must stand at the top of a row")
+        self._required = keys
 
     def _object(self, path: str) -> "_Object":
         node = self
@@ -233,8 +248,8 @@ class _Object:
         if isinstance(value, _Object):
             return value.struct(f"{name}_{key}", strict)
         if isinstance(value, list):
-            element = value[0]
-            return list[element.struct(f"{name}_{key}", strict) if isinstance(element, _Object) else element]
+            element: Any = value[0].struct(f"{name}_{key}", strict) if isinstance(value[0], _Object) else value[0]
+            return list[element]
         return value
 
     def keep_undeclared(self, row: Row, payload: Mapping[str, Any], path: str, new_fields: set[str]) -> None:
@@ -255,6 +270,11 @@ class _Object:
                 for element, part in zip(getattr(row, _attribute(key)) or (), sent or (), strict=True):
                     value[0].keep_undeclared(element, part, f"{path}{key}.", new_fields)
         return unknown
+
+
+def _shown(value: Any) -> str:
+    """A value as an error message shows it: in one line that is not too long."""
+    return repr(value) if len(repr(value)) <= 80 else repr(value)[:77] + "..."
 
 
 def _attribute(name: str) -> str:
@@ -306,7 +326,7 @@ class _Rows:
         return self._levels[path]
 
 
-def _arrow_table(table: Table | Child, rows: _Rows, not_in_payload: Callable[[Column], pa.Array]) -> pa.Table:
+def _arrow_table(table: AnyTable, rows: _Rows, not_in_payload: Callable[[Column], pa.Array]) -> pa.Table:
     arrays: dict[str, pa.Array] = {}
     for column in all_columns(table):
         if column.compute:
@@ -330,7 +350,7 @@ def _child_table(child: Child, blank: Row, parents: _Rows, root: pa.Table) -> pa
     return _arrow_table(child, elements, lambda column: root[column.path].combine_chunks().take(owners))
 
 
-def _convert(table: Table | Child, column: Column, values: list[Any], rows: _Rows) -> pa.Array:
+def _convert(table: AnyTable, column: Column, values: list[Any], rows: _Rows) -> pa.Array:
     """The values as Arrow; on failure one by one, to name the first that does not fit."""
     try:
         return column.type.convert(values, column.type.arrow)
@@ -343,6 +363,6 @@ def _convert(table: Table | Child, column: Column, values: list[Any], rows: _Row
                 row = ", ".join(f"{c.name}={rows.values(c.path)[index]!r}" for c in keys)
                 raise PayloadError(
                     f"table {table.name}, column {column.name}, row {row or 'unknown'}: "
-                    f"expected {column.type.name} ({error}); the value is {value!r}"
+                    f"expected {column.type.name} ({' '.join(str(error).split())}); the value is {_shown(value)}"
                 ) from None
         raise

@@ -20,7 +20,7 @@ from dlt.extract.resource import DltResource
 
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.http import Usage
-from ingest_shared.tables import Child, Table, all_columns, bigint, epoch, text
+from ingest_shared.tables import AnyTable, Table, all_columns, bigint, epoch, text
 
 logger = logging.getLogger("ingest")
 
@@ -113,8 +113,8 @@ def mirror(decoder: Decoder, read: Callable[[Load], Iterable[Page | pa.Table]]) 
         )
 
     resource: DltResource = dlt.resource(generate, name=table.name)
-    children = table.children if isinstance(table, Table) else ()
-    for other in (*children, LOAD_GAPS):
+    others: tuple[AnyTable, ...] = (*(table.children if isinstance(table, Table) else ()), LOAD_GAPS)
+    for other in others:
         resource.apply_hints(
             table_name=other.name,
             write_disposition=write_disposition(other),
@@ -130,7 +130,7 @@ def mirror(decoder: Decoder, read: Callable[[Load], Iterable[Page | pa.Table]]) 
     return resource
 
 
-def write_disposition(table: Table | Child) -> TWriteDispositionConfig:
+def write_disposition(table: AnyTable) -> TWriteDispositionConfig:
     """How dlt merges a table: by key, or every row within its owner.
 
     The rows of one load are unique by construction, so dlt need not deduplicate them. Where rows
@@ -146,7 +146,7 @@ def write_disposition(table: Table | Child) -> TWriteDispositionConfig:
     return merge  # type: ignore[return-value]
 
 
-def column_hints(table: Table | Child) -> dict[str, TColumnSchema]:
+def column_hints(table: AnyTable) -> dict[str, TColumnSchema]:
     """dlt's column schema: type and description; a single key is unique, which gives it an index."""
     hints: dict[str, TColumnSchema] = {}
     for column in all_columns(table):

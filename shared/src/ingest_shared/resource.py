@@ -65,25 +65,25 @@ class IngestDltResource(DagsterDltResource):
 
 
 def _tables(resource: DltResource, pipeline: Pipeline) -> list[str]:
-    return [
-        table["name"]
-        for table in pipeline.default_schema.data_tables()
-        if table.get("resource") == resource.name and table["name"] != LOAD_GAPS.name
-    ]
+    names = [t["name"] or "" for t in pipeline.default_schema.data_tables() if t.get("resource") == resource.name]
+    return [name for name in names if name != LOAD_GAPS.name]
 
 
 def _row_counts(pipeline: Pipeline, tables: list[str]) -> dict[str, int]:
     with pipeline.sql_client() as client:
         names = {table: client.make_qualified_table_name(table) for table in tables}
         return {
-            table: client.execute_sql(f"SELECT count(*) FROM {name}")[0][0]  # noqa: S608
+            table: count
             for table, name in names.items()
+            for (count,) in client.execute_sql(f"SELECT count(*) FROM {name}") or ()
         }
 
 
 def _metrics(resource: DltResource, pipeline: Pipeline) -> Mapping[str, Any]:
     """What :func:`ingest_shared.loading.mirror` left in dlt's metrics of the extract step."""
-    for metrics in pipeline.last_trace.last_extract_info.metrics.values():
+    trace = pipeline.last_trace
+    assert trace is not None and trace.last_extract_info is not None
+    for metrics in trace.last_extract_info.metrics.values():
         for step in metrics:
             if resource.name in step["resource_metrics"]:
                 return step["resource_metrics"][resource.name].custom_metrics

@@ -32,12 +32,13 @@ Dagster's UI shows (:mod:`ingest_shared.translator`).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
+from dlt.common.data_types import TDataType
 
 UNDECLARED = "_undeclared"
 """The column that keeps, as JSON, what the API sent and no description names."""
@@ -54,7 +55,7 @@ class ColumnType:
     """
 
     name: str
-    dlt: str
+    dlt: TDataType
     arrow: pa.DataType
     payload: Any
     convert: Callable[[list[Any], pa.DataType], pa.Array]
@@ -184,8 +185,13 @@ class Table:
     unused: tuple[str, ...] = ()
     within: tuple[str, ...] = ()
 
+    @property
+    def with_children(self) -> "tuple[AnyTable, ...]":
+        """The table itself, then its child tables."""
+        return (self, *self.children)
+
     def __post_init__(self) -> None:
-        for table in (self, *self.children):
+        for table in self.with_children:
             names = [column.name for column in table.columns]
             for name in (*table.key, *table.within):
                 if name not in names:
@@ -195,11 +201,13 @@ class Table:
                     raise ValueError(f"table {table.name}: column {name!r} is declared twice")
 
 
+AnyTable = Table | Child
+
 UNDECLARED_COLUMN = Column(
     UNDECLARED, JSON, "What the API sent and no column names, as JSON; null when all is named.", UNDECLARED
 )
 
 
-def all_columns(table: Table | Child) -> Sequence[Column]:
+def all_columns(table: AnyTable) -> Sequence[Column]:
     """The table's columns as they stand in the warehouse, ``_undeclared`` last."""
     return (*table.columns, UNDECLARED_COLUMN)

@@ -33,13 +33,14 @@ def vanished(table: Table, scope: Mapping[str, Any], seen: Set[Any], at: int) ->
     with dlt.current.pipeline().sql_client() as client:
         name = client.make_qualified_table_name(table.name)
         try:
-            keys = client.execute_sql(f"SELECT {key} FROM {name} WHERE {living}", *scope.values())  # noqa: S608
+            keys = client.execute_sql(f"SELECT {key} FROM {name} WHERE {living}", *scope.values()) or ()
         except DatabaseUndefinedRelation:  # the first load
             return schema.empty_table()
         rows = [
-            client.execute_sql(f"SELECT {names} FROM {name} WHERE {key} = %s", gone)[0]  # noqa: S608
+            row
             for (gone,) in keys
             if gone not in seen
+            for row in client.execute_sql(f"SELECT {names} FROM {name} WHERE {key} = %s", gone) or ()
         ]
     values = dict(zip(schema.names, zip(*rows, strict=True), strict=True)) if rows else {}
     texts = {column.name for column in table.columns if column.type is JSON} | {"_undeclared"}

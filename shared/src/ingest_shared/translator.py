@@ -16,7 +16,7 @@ from dagster import (
 from dagster_dlt import DagsterDltTranslator
 from dagster_dlt.translator import DltResourceTranslatorData
 
-from ingest_shared.tables import Child, Table, all_columns
+from ingest_shared.tables import AnyTable, Table, all_columns
 
 
 @dataclass
@@ -59,7 +59,7 @@ class IngestTranslator(DagsterDltTranslator):
         )
 
 
-def table_schema(table: Table | Child) -> TableSchema:
+def table_schema(table: AnyTable) -> TableSchema:
     """The table's columns with types, meanings and keys, as Dagster's UI lists them."""
     return TableSchema(
         columns=[

@@ -329,7 +329,8 @@ class Newest(Reader):
         return [page], [replace(piece, url=url) for url in further(piece.url, answer.links)]
 
     def _to_cursor(self, piece: Piece, cursor: Cursor, load: Load) -> list[Page]:
-        pages, seen = [], set()
+        pages: list[Page] = []
+        seen: set[int] = set()
         answer = self.get(piece, load, cursor.get("etag"), sort="updated", direction="desc")
         if answer.value is None:
             return []

@@ -1,9 +1,7 @@
 """Stripe's API: https://docs.stripe.com/api"""
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 import requests
 from ingest_shared.errors import SettingError
@@ -50,11 +48,11 @@ def connect() -> Stripe:
     )
 
 
-def start_of_history(account: Mapping[str, Any]) -> int:
+def start_of_history(account_created: int) -> int:
     """Seconds since 1970 from which to load: ``sources.stripe.start_date``, or the account's birth."""
     value = text_setting("sources.stripe.start_date", "")
     if not value:
-        return int(account.get("created") or 0)
+        return account_created
     try:
         start = datetime.fromisoformat(value)
     except ValueError:

@@ -33,11 +33,14 @@ LONGEST_GAP = 25 * 86_400
 
 
 class _Object(msgspec.Struct):
-    """What the events are read for: which object they speak of."""
+    """Which object: all that is read of an event's snapshot, or of the account."""
 
     id: str = ""
     object: str = ""
     created: int = 0
+
+
+_ACCOUNT = msgspec.json.Decoder(_Object)
 
 
 class _Data(msgspec.Struct):
@@ -94,9 +97,11 @@ class Sync:
         if self.horizon:
             return
         self.api = connect()
-        answer = self.api.get("/v1/account", parse=msgspec.json.decode, usage=usage)
-        self.account_id = answer.value["id"]
-        self.start = start_of_history(answer.value)
+        answer = self.api.get("/v1/account", parse=_ACCOUNT.decode, usage=usage)
+        account = answer.value
+        assert account is not None
+        self.account_id = account.id
+        self.start = start_of_history(account.created)
         self.horizon = self._events_from = server_time(answer.headers)
 
     def changes(self, object_type: str, since: int, usage: Usage) -> dict[str, Change]:
@@ -136,7 +141,7 @@ class Sync:
 
         def fetch(piece: Piece) -> tuple[Page, list[Piece]]:
             window = piece.window
-            query = {"limit": PER_PAGE, "created[gte]": window.start, "created[lt]": window.end, **params}
+            query: dict[str, Any] = {"limit": PER_PAGE, "created[gte]": window.start, "created[lt]": window.end, **params}
             if piece.after:
                 query["starting_after"] = piece.after
             answer = self.api.get(path, query, parse=lambda body: decoder.page(body, given), usage=usage)
@@ -224,7 +229,7 @@ class Objects(Reader):
 
     def _fetch(self, named: Named, usage: Usage) -> Page:
         """The object as it is now; a deleted one as it was, with ``deleted_at``."""
-        given = {"account_id": self.sync.account_id}
+        given: dict[str, Any] = {"account_id": self.sync.account_id}
         if named.change.snapshot:
             return self.decoder.row(named.change.snapshot, given | {"deleted_at": named.change.at})
         try:
