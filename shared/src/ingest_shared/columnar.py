@@ -34,12 +34,14 @@ _MISSING = re.compile(r"missing required field `(.+)`")
 class Page:
     """The rows of one response, and the values that the reader gives to all of them.
 
-    ``new_fields`` names the paths that the API sent and no description names.
+    ``new_fields`` names the paths that the API sent and no description names. ``empty`` marks the
+    page of :meth:`Decoder.nothing`, whose row is none of the API's.
     """
 
     rows: list[Row]
     given: Mapping[str, Any] = field(default_factory=dict)
     has_more: bool = False
+    empty: bool = False
     new_fields: frozenset[str] = frozenset()
 
 
@@ -108,7 +110,7 @@ class Decoder:
 
     def nothing(self, given: Mapping[str, Any]) -> Page:
         """A page that says: the scope named by ``given`` has no rows (any more)."""
-        return Page([self._blank], given)
+        return Page([self._blank], given, empty=True)
 
     def _decode(self, body: bytes, given: Mapping[str, Any], single: bool) -> Page:
         try:

@@ -83,6 +83,6 @@ def check_destination(pipeline: Pipeline) -> None:
 
 def _warehouse_error(name: str, error: Exception) -> WarehouseError:
     line = str(error).strip().splitlines()[0]
-    if "lock" in line and name == "duckdb":
+    if "Could not set lock" in line and name == "duckdb":
         return WarehouseError(f"the DuckDB file is in use by another process, close that one and run again ({line})")
     return WarehouseError(f"the warehouse cannot be opened ({line}); check `destination.{name}.credentials`")

@@ -159,7 +159,7 @@ class Api:
                     continue
                 if response.status_code < 500:
                     return self._answer(response, parse)
-                problem = f"{response.status_code}: {self.reason(response)}"
+                problem = f"{response.status_code}: {self._reason_line(response)}"
             except _BROKEN as error:
                 problem = f"{type(error).__name__}: {_cause(error)}"
             except NotJson as error:
@@ -182,7 +182,7 @@ class Api:
             return Answer(None, response.headers, links)
         if response.ok:
             return Answer(parse(response.content), response.headers, links)
-        reason = self.reason(response)
+        reason = self._reason_line(response)
         if response.status_code == 401:
             raise SettingError(
                 f"{self.name} refused the credential ({reason}); set a valid one in {setting_help(self._credential_setting)}"
@@ -192,6 +192,9 @@ class Api:
             status=response.status_code,
             retry=False,
         )
+
+    def _reason_line(self, response: requests.Response) -> str:
+        return " ".join(self.reason(response).split())
 
     def _wait(self, seconds: float, waits: int, url: str) -> None:
         if seconds > LONGEST_WAIT:
@@ -205,13 +208,16 @@ class Api:
 
 
 def retry_after(response: requests.Response) -> float | None:
-    """Seconds named by the ``Retry-After`` header, given as seconds or as a date."""
-    value = response.headers.get("Retry-After")
-    if not value:
+    """Seconds named by the ``Retry-After`` header, given as seconds or as a date; None for neither."""
+    value = response.headers.get("Retry-After", "")
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
         return None
-    if value.strip().isdigit():
-        return float(value)
-    return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
 
 
 def server_time(headers: Mapping[str, str]) -> int:

@@ -68,7 +68,7 @@ class Load:
 
     def count(self, page: Page) -> None:
         self.pages += 1
-        self.rows += len(page.rows)
+        self.rows += 0 if page.empty else len(page.rows)
         for name in sorted(page.new_fields - self.new_fields):
             logger.warning("%s: the API sent a field that no description names: %s", self.resource, name)
         self.new_fields |= page.new_fields

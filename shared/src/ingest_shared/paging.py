@@ -90,7 +90,8 @@ class Window(Task):
     pages: float = 1.0
 
     def split(self, parts: int) -> Sequence[Self]:
-        parts = max(1, min(parts, math.floor(self.pages), self.end - self.start))
+        """Windows of at least two pages each: every edge costs about half a page read in vain."""
+        parts = max(1, min(parts, math.floor(self.pages / 2), self.end - self.start))
         edges = [self.start + (self.end - self.start) * i // parts for i in range(parts + 1)]
         return [type(self)(a, b, self.pages / parts) for a, b in zip(edges, edges[1:], strict=False)]
 

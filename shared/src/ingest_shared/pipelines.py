@@ -37,7 +37,9 @@ def pipeline(location: str, group: str) -> Pipeline:
 
 @cache
 def _private_folder() -> str:
-    folder = tempfile.mkdtemp(prefix="ingest-", dir=os.environ.get("DLT_DATA_DIR"))
+    parent = os.environ.get("DLT_DATA_DIR", "").strip() or tempfile.gettempdir()
+    os.makedirs(parent, exist_ok=True)
+    folder = tempfile.mkdtemp(prefix="ingest-", dir=parent)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 

@@ -32,7 +32,8 @@ def secret_setting(name: str, why: str) -> str:
 
     Raises :class:`SettingError` when it is not set; ``why`` says what it is needed for.
     """
-    value = dlt.secrets.get(name, str)
-    if value is None or not value.strip():
+    # Without a type: dlt reads /run/secrets for its own secret types only, and not for str.
+    value: object = dlt.secrets.get(name)
+    if value is None or not str(value).strip():
         raise SettingError(f"{name} is not set: {why}; set {setting_help(name)}")
-    return value.strip()
+    return str(value).strip()
