@@ -206,11 +206,11 @@ class Reader:
             yield from pages
         for repository in self.sync.repositories.values():
             if repository.id not in left_out:
-                yield from self.finish(repository)
+                yield from self.finish(repository, load)
                 cursor = {"entry": repository.entry, **self.moved.get(repository.id, {})}
                 cursors.setdefault(str(repository.id), {}).update(cursor)
 
-    def finish(self, repository: Repository) -> Iterator[pa.Table]:
+    def finish(self, repository: Repository, load: Load) -> Iterator[pa.Table]:
         """What is left to say of a repository that was read to its end."""
         yield from ()
 
@@ -262,16 +262,24 @@ class Since(Reader):
         self.seen: dict[int, set[int]] = {}
 
     def first(self, repository: Repository, cursor: Cursor) -> Piece | None:
-        if self.sync.horizon - cursor.get("whole_at", 0) >= reconcile_seconds():
+        if self.sync.horizon - cursor.get("whole_at", 0) < reconcile_seconds():
+            return Piece(repository, Window(max(0, cursor["updated_at"] - LAG), self.sync.horizon))
+        if "whole_at" in cursor:
             self.seen[repository.id] = set()
-            self.move(repository, whole_at=self.sync.horizon)
-            return Piece(repository, Window(0, self.sync.horizon))
-        return Piece(repository, Window(max(0, cursor["updated_at"] - LAG), self.sync.horizon))
+        self.move(repository, whole_at=self.sync.horizon)
+        return Piece(repository, Window(0, self.sync.horizon))
 
-    def finish(self, repository: Repository) -> Iterator[pa.Table]:
-        if repository.id in self.seen:
-            scope = {"repo_id": repository.id}
-            yield vanished(tables.TABLES[self.decoder.table.name], scope, self.seen[repository.id], self.sync.horizon)
+    def finish(self, repository: Repository, load: Load) -> Iterator[pa.Table]:
+        if (seen := self.seen.get(repository.id)) is None:
+            return
+        # What changed while the list was read has moved to its end: it is not gone.
+        answer = self.get(Piece(repository), load, since=iso(self.sync.horizon))
+        seen.update(row.id for row in whole(answer).rows)
+        while url := answer.links.get("next"):
+            answer = self.get(Piece(repository, url=url), load)
+            seen.update(row.id for row in whole(answer).rows)
+        table = tables.TABLES[self.decoder.table.name]
+        yield vanished(table, {"repo_id": repository.id}, seen, self.sync.horizon)
 
     def fetch(self, piece: Piece, cursor: Cursor, load: Load) -> Fetched:
         window = piece.window
