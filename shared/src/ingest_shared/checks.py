@@ -12,6 +12,7 @@ from dagster import (
     MetadataValue,
     multi_asset_check,
 )
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
 from dlt.pipeline.pipeline import Pipeline
 
@@ -42,7 +43,10 @@ def table_checks(
         with pipeline.sql_client() as client:
             for check in sorted(context.selected_asset_check_keys):
                 table = by_key[check.asset_key]
-                result = _key_check(client, table) if check.name == KEY_CHECK else _gaps_check(client, table)
+                try:
+                    result = _key_check(client, table) if check.name == KEY_CHECK else _gaps_check(client, table)
+                except DatabaseUndefinedRelation:
+                    result = AssetCheckResult(passed=False, description="Nothing was loaded yet.")
                 yield result._replace(asset_key=check.asset_key, check_name=check.name)
 
     return checks

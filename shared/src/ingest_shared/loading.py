@@ -93,13 +93,16 @@ def mirror(decoder: Decoder, read: Callable[[Load], Iterable[Page | pa.Table]]) 
     def generate() -> Iterator[Any]:
         load = Load(table.name, dlt.current.resource_state())
         started = time.monotonic()
+        there = {t["name"] for t in dlt.current.source_schema().data_tables()}
         for batch in _batches(load, read(load)):
             tables = {table.name: batch} if isinstance(batch, pa.Table) else decoder.arrow(batch)
             for name, rows in tables.items():
-                yield dlt.mark.with_table_name(rows, name)
-        gaps = {"resource": table.name}
-        page = _GAPS.page(msgspec.json.encode(load.gaps), gaps) if load.gaps else _GAPS.nothing(gaps)
-        yield dlt.mark.with_table_name(_GAPS.arrow([page])[LOAD_GAPS.name], LOAD_GAPS.name)
+                if rows.num_rows or name not in there:  # rows are what creates a table, even none
+                    yield dlt.mark.with_table_name(rows, name)
+        had_gaps = load.state.get("gaps", 0)
+        if load.gaps or had_gaps or LOAD_GAPS.name not in there:
+            yield dlt.mark.with_table_name(_gap_rows(load), LOAD_GAPS.name)
+        load.state["gaps"] = len(load.gaps)
         load.tell()
         dlt.current.resource_metrics().update(
             rows=load.rows,
@@ -128,6 +131,13 @@ def mirror(decoder: Decoder, read: Callable[[Load], Iterable[Page | pa.Table]]) 
         primary_key=table.key if by_key else None,
     )
     return resource
+
+
+def _gap_rows(load: Load) -> pa.Table:
+    """The resource's open gaps; they replace those of its earlier loads."""
+    given = {"resource": load.resource}
+    page = _GAPS.page(msgspec.json.encode(load.gaps), given) if load.gaps else _GAPS.nothing(given)
+    return _GAPS.arrow([page])[LOAD_GAPS.name]
 
 
 def write_disposition(table: AnyTable) -> TWriteDispositionConfig:

@@ -291,7 +291,7 @@ class Since(Reader):
         page, following = answer.value, answer.links.get("next")
         if (seen := self.seen.get(piece.repository.id)) is not None:
             seen.update(row.id for row in page.rows)
-        if not following and since and self._all_before_horizon(page):
+        if not following and (since or not page.rows) and self._all_before_horizon(page):
             self.move(piece.repository, etag=answer.headers.get("ETag"), etag_since=window.start)
         if piece.url:
             rows, rest = self._same_second(page.rows, piece, following)
