@@ -23,9 +23,7 @@ KEY_CHECK = "key_is_unique_and_not_null"
 GAPS_CHECK = "no_open_load_gaps"
 
 
-def table_checks(
-    assets: AssetsDefinition, pipeline: Pipeline, tables: Mapping[str, Table]
-) -> AssetChecksDefinition:
+def table_checks(assets: AssetsDefinition, pipeline: Pipeline, tables: Mapping[str, Table]) -> AssetChecksDefinition:
     """For each asset: its key, and those of its child tables, identify rows; nothing is left out.
 
     All checks of a pipeline are one step, since they share one connection to the warehouse.

@@ -243,7 +243,9 @@ class _Object:
             fields.append((_attribute(key), *optional))
         fields.append((UNDECLARED, msgspec.Raw, _NULL))
         renames = {_attribute(key): key for key in self._fields}
-        return msgspec.defstruct(name, fields, rename=renames, forbid_unknown_fields=strict and not self._open, gc=False)
+        return msgspec.defstruct(
+            name, fields, rename=renames, forbid_unknown_fields=strict and not self._open, gc=False
+        )
 
     def _type(self, name: str, key: str, strict: bool) -> Any:
         value = self._fields[key]

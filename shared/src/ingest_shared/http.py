@@ -166,7 +166,7 @@ class Api:
                 problem = error
             tries += 1
             if tries < ATTEMPTS:
-                seconds = FIRST_BACKOFF * 2 ** (tries - 1) * random.uniform(0.5, 1.0)  # noqa: S311
+                seconds = FIRST_BACKOFF * 2 ** (tries - 1) * random.uniform(0.5, 1.0)
                 logger.warning("%s: try %d of %d failed (%s)", self.name, tries, ATTEMPTS, problem)
                 time.sleep(seconds)
         if isinstance(problem, NotJson):
@@ -185,7 +185,8 @@ class Api:
         reason = self._reason_line(response)
         if response.status_code == 401:
             raise SettingError(
-                f"{self.name} refused the credential ({reason}); set a valid one in {setting_help(self._credential_setting)}"
+                f"{self.name} refused the credential ({reason}); "
+                f"set a valid one in {setting_help(self._credential_setting)}"
             )
         raise ApiError(
             f"{self.name} answered {response.status_code} to {response.url} ({reason})",
@@ -200,7 +201,9 @@ class Api:
         if seconds > LONGEST_WAIT:
             raise ApiError(f"{self.name} asks to wait {seconds:.0f} s before {url}: longer than a run should last")
         if waits > WAITS:
-            raise ApiError(f"{self.name} asked {WAITS} times in a row to wait before {url}; is another user on the quota?")
+            raise ApiError(
+                f"{self.name} asked {WAITS} times in a row to wait before {url}; is another user on the quota?"
+            )
         if seconds > 2:
             until = time.strftime("%H:%M:%S", time.gmtime(time.time() + seconds))
             logger.warning("%s: rate limit reached, waiting %.0f s, until %s UTC", self.name, seconds, until)

@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Self, TypeVar
 
 Row = Any
@@ -44,7 +45,7 @@ def crawl(
         while (task := todo.get()) is not None and not stopped.is_set():
             try:
                 result: Any = fetch(task)
-            except BaseException as error:  # handed over to the reader's thread, which raises it
+            except BaseException as error:  # noqa: BLE001, it is raised in the reader's thread
                 result = error
             while not stopped.is_set():
                 try:
@@ -93,7 +94,7 @@ class Window(Task):
         """Windows of at least two pages each: every edge costs about half a page read in vain."""
         parts = max(1, min(parts, math.floor(self.pages / 2), self.end - self.start))
         edges = [self.start + (self.end - self.start) * i // parts for i in range(parts + 1)]
-        return [type(self)(a, b, self.pages / parts) for a, b in zip(edges, edges[1:], strict=False)]
+        return [type(self)(a, b, self.pages / parts) for a, b in pairwise(edges)]
 
 
 def cut(

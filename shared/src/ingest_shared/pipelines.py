@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from functools import cache
+from pathlib import Path
 
 import dlt
 from dlt.pipeline.pipeline import Pipeline
@@ -37,8 +38,8 @@ def pipeline(location: str, group: str) -> Pipeline:
 
 @cache
 def _private_folder() -> str:
-    parent = os.environ.get("DLT_DATA_DIR", "").strip() or tempfile.gettempdir()
-    os.makedirs(parent, exist_ok=True)
+    parent = Path(os.environ.get("DLT_DATA_DIR", "").strip() or tempfile.gettempdir())
+    parent.mkdir(parents=True, exist_ok=True)
     folder = tempfile.mkdtemp(prefix="ingest-", dir=parent)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder

@@ -6,8 +6,7 @@ https://docs.dagster.io/integrations/libraries/dlt
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dagster import AssetExecutionContext, Failure, MetadataValue, OpExecutionContext, RetryPolicy
-from dagster import Backoff, Jitter
+from dagster import AssetExecutionContext, Backoff, Failure, Jitter, MetadataValue, OpExecutionContext, RetryPolicy
 from dagster_dlt import DagsterDltResource
 from dagster_dlt.dlt_event_iterator import DltEventIterator, DltEventType
 from dlt.common.pipeline import LoadInfo
@@ -57,7 +56,9 @@ class IngestDltResource(DagsterDltResource):
             "api_bytes": MetadataValue.int(read.get("api_bytes", 0)),
             "pages": MetadataValue.int(read.get("pages", 0)),
             "seconds": MetadataValue.float(float(read.get("seconds", 0))),
-            "quota_left": MetadataValue.int(quota) if (quota := read.get("quota_left")) is not None else MetadataValue.null(),
+            "quota_left": MetadataValue.int(quota)
+            if (quota := read.get("quota_left")) is not None
+            else MetadataValue.null(),
             "new_fields": MetadataValue.json(read.get("new_fields", [])),
             "open_gaps": MetadataValue.int(read.get("gaps", 0)),
             "schema_changes": MetadataValue.json(_schema_changes(load_info, tables)),
@@ -82,7 +83,8 @@ def _row_counts(pipeline: Pipeline, tables: list[str]) -> dict[str, int]:
 def _metrics(resource: DltResource, pipeline: Pipeline) -> Mapping[str, Any]:
     """What :func:`ingest_shared.loading.mirror` left in dlt's metrics of the extract step."""
     trace = pipeline.last_trace
-    assert trace is not None and trace.last_extract_info is not None
+    assert trace is not None
+    assert trace.last_extract_info is not None
     for metrics in trace.last_extract_info.metrics.values():
         for step in metrics:
             if resource.name in step["resource_metrics"]:

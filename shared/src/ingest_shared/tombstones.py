@@ -4,7 +4,8 @@ A deleted row stays in the warehouse with its last values and gets ``deleted_at`
 replaces whole rows, so those values are read back from the warehouse.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ from ingest_shared.tables import JSON, Table
 DELETED_AT = "deleted_at"
 
 
-def vanished(table: Table, scope: Mapping[str, Any], seen: Set[Any], at: int) -> pa.Table:
+def vanished(table: Table, scope: Mapping[str, Any], seen: AbstractSet[Any], at: int) -> pa.Table:
     """The rows of ``scope`` that live in the warehouse and are not among the keys ``seen``.
 
     They come with ``deleted_at`` set to ``at``, seconds since 1970. ``table`` has a single key

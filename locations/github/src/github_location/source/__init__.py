@@ -8,11 +8,11 @@ from functools import cache
 
 import dlt
 from dlt.extract.resource import DltResource
-from ingest_shared.columnar import Decoder
-from ingest_shared.loading import mirror
 
 from github_location.source.reading import Commits, Newest, Reader, Since, Sync, Whole
 from github_location.source.tables import TABLES
+from ingest_shared.columnar import Decoder
+from ingest_shared.loading import mirror
 
 
 @dlt.source(name="github_activity", section="github")

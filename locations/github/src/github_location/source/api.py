@@ -5,6 +5,7 @@ import re
 import time
 
 import requests
+
 from ingest_shared.errors import SettingError
 from ingest_shared.http import Api, retry_after
 from ingest_shared.settings import list_setting, secret_setting, text_setting
@@ -71,7 +72,7 @@ def configured_repositories() -> list[str]:
     if not names:
         raise SettingError(
             "sources.github.repositories is not set: it lists what to mirror, as owner/name or owner/*; "
-            'set it in .dlt/config.toml or as SOURCES__GITHUB__REPOSITORIES=\'["owner/name"]\''
+            "set it in .dlt/config.toml or as SOURCES__GITHUB__REPOSITORIES='[\"owner/name\"]'"
         )
     for name in names:
         if not _NAME.fullmatch(name):

@@ -13,15 +13,15 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+
+from github_location.source import tables
+from github_location.source.api import GitHub, configured_repositories, connect, reconcile_seconds
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.errors import ApiError
 from ingest_shared.http import Answer, Usage, server_time
 from ingest_shared.loading import Load
 from ingest_shared.paging import Task, Window, crawl, cut, one_second
 from ingest_shared.tombstones import vanished
-
-from github_location.source import tables
-from github_location.source.api import GitHub, configured_repositories, connect, reconcile_seconds
 
 PER_PAGE = 100
 LAG = 60
@@ -34,8 +34,6 @@ LEFT_OUT = {
     451: "it is blocked for legal reasons",
 }
 """Answers that leave a repository out of this load, into ``load_gaps``, while the others go on."""
-
-
 
 
 class _Head(msgspec.Struct):
@@ -110,9 +108,9 @@ class Sync:
         if self.gone:
             living = {int(id_) for id_ in known} - self.gone | self.repositories.keys()
             yield vanished(tables.repositories, {}, living, self.horizon)
-        load.state["repositories"] = {
-            id_: cursor for id_, cursor in known.items() if int(id_) not in self.gone
-        } | {str(r.id): {"entry": r.entry} for r in self.repositories.values()}
+        load.state["repositories"] = {id_: cursor for id_, cursor in known.items() if int(id_) not in self.gone} | {
+            str(r.id): {"entry": r.entry} for r in self.repositories.values()
+        }
 
     def _list(self, entry: str, usage: Usage) -> Iterator[Answer[Page]]:
         owner, _, name = entry.partition("/")
@@ -147,9 +145,7 @@ class Sync:
         page.rows = [row for row in page.rows if row.id not in self.repositories]
         self.pages.append(page)
         for row in page.rows:
-            self.repositories[row.id] = Repository(
-                row.id, entry, row.full_name, row.default_branch, row.pushed_at
-            )
+            self.repositories[row.id] = Repository(row.id, entry, row.full_name, row.default_branch, row.pushed_at)
 
 
 @dataclass(frozen=True)
@@ -378,7 +374,9 @@ class Commits(Reader):
             return [whole(answer)], [replace(piece, url=url) for url in further(piece.url, answer.links)]
         repository = piece.repository
         heads = self._heads(piece, load)
-        self.move(piece.repository, heads=heads, pushed_at=repository.pushed_at)
+        # More may be pushed within the second of the last push: until it is over, look again.
+        over = (repository.pushed_at or "") < iso(self.sync.horizon)
+        self.move(repository, heads=heads, pushed_at=repository.pushed_at if over else None)
         main = heads.get(repository.default_branch)
         if main is None:  # an empty repository
             return [], []

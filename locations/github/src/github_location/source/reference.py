@@ -5,9 +5,9 @@ from typing import Any
 
 import dlt
 import msgspec
-from ingest_shared.http import Usage
 
 from github_location.source.api import connect
+from ingest_shared.http import Usage
 
 
 @dlt.resource(name="licenses", primary_key="key", write_disposition="replace")

@@ -8,10 +8,10 @@ from datetime import timedelta
 
 from dagster import AssetExecutionContext, AssetMaterialization, FreshnessPolicy, MaterializeResult
 from dagster_dlt import dlt_assets
+
 from ingest_shared.pipelines import pipeline
 from ingest_shared.resource import IngestDltResource
 from ingest_shared.translator import IngestTranslator
-
 from stripe_location import source
 from stripe_location.source.tables import TABLES
 

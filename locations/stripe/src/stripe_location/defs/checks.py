@@ -1,7 +1,6 @@
 """The checks that every table gets: its keys identify rows, and nothing was left out."""
 
 from ingest_shared.checks import table_checks
-
 from stripe_location.defs.assets import billing_assets, billing_pipeline, payments_assets, payments_pipeline
 from stripe_location.source.tables import TABLES
 

@@ -4,6 +4,7 @@ https://docs.dagster.io/guides/build/jobs/asset-jobs
 """
 
 from dagster import AssetSelection, define_asset_job
+
 from ingest_shared.resource import RETRY_POLICY
 
 stripe_ingest = define_asset_job(

@@ -4,6 +4,7 @@ One ``@dlt_assets`` is one step, so a process per step would only cost start-up 
 """
 
 from dagster import Definitions, definitions, in_process_executor
+
 from ingest_shared.resource import IngestDltResource
 
 

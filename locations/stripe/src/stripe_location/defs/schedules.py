@@ -5,7 +5,7 @@ https://docs.dagster.io/guides/automate/schedules
 
 from dagster import DefaultScheduleStatus, ScheduleDefinition
 
-from stripe_location.defs.jobs import stripe_billing_ingest, stripe_payments_ingest, stripe_ingest
+from stripe_location.defs.jobs import stripe_billing_ingest, stripe_ingest, stripe_payments_ingest
 
 stripe_ingest_schedule = ScheduleDefinition(
     job=stripe_ingest,

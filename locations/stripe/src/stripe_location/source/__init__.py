@@ -8,9 +8,9 @@ from functools import cache
 
 import dlt
 from dlt.extract.resource import DltResource
+
 from ingest_shared.columnar import Decoder
 from ingest_shared.loading import mirror
-
 from stripe_location.source.reading import BalanceTransactions, Events, Objects, Reader, Sync
 from stripe_location.source.tables import TABLES
 

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import requests
+
 from ingest_shared.errors import SettingError
 from ingest_shared.http import Api, retry_after
 from ingest_shared.settings import secret_setting, text_setting

@@ -12,13 +12,13 @@ from functools import partial
 from typing import Any
 
 import msgspec
+
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.errors import ApiError
 from ingest_shared.http import Usage, server_time
 from ingest_shared.loading import Load
 from ingest_shared.paging import Task, Window, crawl, cut, one_second
 from ingest_shared.tables import Table
-
 from stripe_location.source.api import Stripe, connect, start_of_history
 from stripe_location.source.tables import EVENTS
 
@@ -141,7 +141,12 @@ class Sync:
 
         def fetch(piece: Piece) -> tuple[Page, list[Piece]]:
             window = piece.window
-            query: dict[str, Any] = {"limit": PER_PAGE, "created[gte]": window.start, "created[lt]": window.end, **params}
+            query: dict[str, Any] = {
+                "limit": PER_PAGE,
+                "created[gte]": window.start,
+                "created[lt]": window.end,
+                **params,
+            }
             if piece.after:
                 query["starting_after"] = piece.after
             answer = self.api.get(path, query, parse=lambda body: decoder.page(body, given), usage=usage)

@@ -5,7 +5,6 @@ them, and as a decimal in units of the currency. To add a table, see the README.
 """
 
 from ingest_shared.tables import Child, Column, Table, bigint, boolean, decimal, double, epoch, json, text
-
 from stripe_location.source.money import decimal_of
 
 API = "https://docs.stripe.com/api"

@@ -1,8 +1,7 @@
 """What ``defs.yaml`` beside this file loads."""
 
-from ingest_shared.pipelines import pipeline
-
 from github_location.source.reference import reference
+from ingest_shared.pipelines import pipeline
 
 reference_source = reference()
 reference_pipeline = pipeline("github", "reference")

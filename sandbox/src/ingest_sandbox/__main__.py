@@ -1,0 +1,111 @@
+"""``python -m ingest_sandbox``: serve a world until SIGTERM or Ctrl-C."""
+
+import argparse
+import gc
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from .app import GITHUB_TOKEN, STRIPE_KEY, create_app
+from .world import World
+
+
+def _size(text: str) -> float:
+    if text == "small":
+        return 1.0
+    size = float(text)
+    if size <= 0:
+        raise ValueError
+    return size
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m ingest_sandbox",
+        description="GitHub- and Stripe-shaped HTTP APIs over a seeded, changeable world.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1")
+    add("--port", type=int, default=8099, help="0 picks a free one")
+    add("--seed", type=int, help="which world (the one of --state, or else 1)")
+    add("--size", type=_size, help="'small' or a multiple of it (that of --state, or else small)")
+    add("--state", type=Path, help="file that keeps the world across restarts")
+    add("--latency-ms", type=float, default=0, help="wait before every answer of an API")
+    add("--github-token", action="append", help=f"may be repeated (or else {GITHUB_TOKEN})")
+    add("--github-quota", type=int, default=5_000, help="requests an hour for each token")
+    add("--github-border", type=int, default=10_000, help="rows after which page= is refused")
+    add("--stripe-key", default=STRIPE_KEY, help="the secret key that is accepted")
+    return parser.parse_args()
+
+
+class _Server(uvicorn.Server):
+    """Says when it answers."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if sockets and self.started:
+            host, port = sockets[0].getsockname()[:2]
+            name = f"[{host}]" if ":" in host else host
+            print(f"sandbox ready: http://{name}:{port}", flush=True)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A bound socket; raises `OSError`."""
+    # By its name as TCP, or else asyncio leaves Nagle's algorithm on: 40 ms for a short answer.
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(address)
+    return listener
+
+
+def main() -> int:
+    """Serve; 0 after a clean end, 2 where the options do not fit the machine or the file."""
+    options = _arguments()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+    try:
+        listener = _listen(options.host, options.port)
+    except OSError as error:
+        print(
+            f"cannot listen on {options.host}:{options.port} ({error.strerror}): "
+            "choose another --port, or 0 for any free one",
+            file=sys.stderr,
+        )
+        return 2
+    try:
+        if options.state:
+            world = World.kept(options.state, options.seed, options.size)
+        else:
+            seed = 1 if options.seed is None else options.seed
+            world = World(seed, options.size or 1.0)
+    except (OSError, ValueError) as error:
+        print(f"--state: {error}", file=sys.stderr)
+        return 2
+    # Ready means that the first request finds everything made. What was made stays, so the
+    # collector of cycles need not look through it again and again.
+    gc.disable()
+    world.prepare()
+    gc.freeze()
+    gc.enable()
+    app = create_app(
+        world,
+        github_tokens=options.github_token or (GITHUB_TOKEN,),
+        github_quota=options.github_quota,
+        github_border=options.github_border,
+        stripe_key=options.stripe_key,
+        latency_ms=options.latency_ms,
+    )
+    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", date_header=False)
+    _Server(config).run(sockets=[listener])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

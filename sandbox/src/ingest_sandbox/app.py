@@ -1,0 +1,46 @@
+"""The ASGI application: both APIs and the control routes over one world."""
+
+from collections.abc import Sequence
+
+from starlette.applications import Starlette
+from starlette.routing import Mount, Router
+
+from .control import Control
+from .faults import Gate
+from .github.api import PREFIX as GITHUB
+from .github.api import GitHubApi
+from .stripe.api import PREFIX as STRIPE
+from .stripe.api import StripeApi
+from .world import World
+
+GITHUB_TOKEN = "sandbox-github-token"
+STRIPE_KEY = "sk_test_sandbox"
+
+
+def create_app(
+    world: World,
+    *,
+    github_tokens: Sequence[str] = (GITHUB_TOKEN,),
+    github_quota: int = 5_000,
+    github_border: int = 10_000,
+    stripe_key: str = STRIPE_KEY,
+    latency_ms: float = 0,
+) -> Gate:
+    """An ASGI application that serves `world`.
+
+    `github_quota` is in requests an hour for each token, `github_border` in rows of a list after
+    which page numbers end; see `ingest_sandbox.github.api`.
+
+    The application sets `Date` itself: uvicorn needs ``date_header=False``.
+    """
+    github = GitHubApi(world, tokens=github_tokens, quota=github_quota, border=github_border)
+    control = Control(world, lambda: gate)
+    app = Starlette(
+        routes=[
+            Mount(GITHUB, app=Router(github.routes(), redirect_slashes=False)),
+            Mount(STRIPE, app=Router(StripeApi(world, key=stripe_key).routes())),
+            Mount("/_sandbox", app=Router(control.routes())),
+        ]
+    )
+    gate = Gate(app, world.now, latency_ms=latency_ms)
+    return gate

@@ -1,0 +1,217 @@
+"""The control routes, under ``/_sandbox``, without a key.
+
+======  ==================================  ====================================================
+GET     /_sandbox/health                    ``{"status": "ok"}``
+GET     /_sandbox/clock                     ``{"now", "offset_seconds", "anchor"}``
+POST    /_sandbox/clock                     ``{"advance_seconds": n}``; the clock as above
+GET     /_sandbox/kinds                     every kind of change and the fields it can ``set``
+POST    /_sandbox/changes                   one change; ``{"kind", "at", "changed": [...]}``
+POST    /_sandbox/changes/random            ``{"seed", "count", "apis"}``; a list of the above
+GET     /_sandbox/objects/{api}             the collections, with their numbers of objects
+GET     /_sandbox/objects/{api}/{name}      all objects of a collection as they are now
+GET     /_sandbox/objects/{api}/{name}/deleted   those deleted since the world began
+GET     /_sandbox/faults                    the plan, with how often each fault struck
+POST    /_sandbox/faults                    ``{"latency_ms", "faults": [...]}``: a new plan
+PUT     /_sandbox/faults                    one fault more
+DELETE  /_sandbox/faults                    no faults, and the latency of the start
+GET     /_sandbox/requests                  counts since the last reset, see below
+DELETE  /_sandbox/requests                  count from zero
+======  ==================================  ====================================================
+
+A change is ``{"kind": ..., "repository": "acme/api", "number": 3, "id": ..., "set": {...},
+"seed": 0}``; only ``kind`` is needed, and what is not named is picked by the seed. A change that
+fits nothing is answered 409 and does nothing; a malformed request 400.
+
+Objects are in the shape of the API, with nested lists whole. GitHub's come as
+``{"repository_id": ..., "object": {...}}``, pull requests in the detailed shape; Stripe's as they
+are, canceled subscriptions and events over 30 days old included. A deleted one is
+``{"id", "deleted": true, "deleted_at"}``, at GitHub with ``repository_id`` and, where it has
+one, ``number`` or name.
+
+Requests are ``{"total": {"github": n}, "by_status": {"github": {"200": n}}, "by_path":
+{"/github/repositories/{id}/issues": n}, "max_concurrent": {"github": n}}``. Paths have their ids
+taken out, see `ingest_sandbox.paths`; past 100 different ones, new ones count as ``other``.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from . import wire
+from .faults import Fault, Gate, Plan, Requests
+from .github import changes as github_changes
+from .github import render
+from .github.model import Repository
+from .moment import Change, ChangeRefused
+from .stripe import changes as stripe_changes
+from .stripe.books import RESOURCES
+from .world import APIS, World
+
+T = TypeVar("T")
+
+
+class _Advance(msgspec.Struct, forbid_unknown_fields=True):
+    advance_seconds: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Random(msgspec.Struct, forbid_unknown_fields=True):
+    seed: int = 0
+    count: Annotated[int, msgspec.Meta(ge=0)] = 1
+    apis: tuple[str, ...] = APIS
+
+
+def _commit_branches(repo: Repository) -> Iterable[Any]:
+    for branch in repo.branches.values():
+        for commit in repo.history(branch.sha).rows:
+            yield {"branch": branch.name, "sha": commit.sha}
+
+
+def _reachable(repo: Repository) -> Iterable[Any]:
+    """Each commit that a branch leads to, once."""
+    found = {commit.sha: commit for branch in repo.branches.values() for commit in repo.history(branch.sha).rows}
+    return (repo.rendered(render.commit, commit).raw for commit in found.values())
+
+
+# How to give all objects of a collection of one repository.
+_GITHUB: dict[str, Callable[[Repository], Iterable[Any]]] = {
+    "repositories": lambda repo: [repo.rendered(render.repository, repo).raw],
+    "issues": lambda repo: (repo.rendered(render.issue, row).raw for row in repo.issues.values()),
+    "pull_requests": lambda repo: (
+        repo.rendered(render.pull_in_detail, row).raw for row in repo.issues.values() if row.pull
+    ),
+    "issue_comments": lambda repo: (repo.rendered(render.comment, row).raw for row in repo.comments.values()),
+    "commits": _reachable,
+    "commit_branches": _commit_branches,
+    "branches": lambda repo: (repo.rendered(render.branch, row).raw for row in repo.branches.values()),
+    "labels": lambda repo: (repo.rendered(render.label, row).raw for row in repo.labels.values()),
+    "milestones": lambda repo: (repo.rendered(render.milestone, row).raw for row in repo.milestones.values()),
+    "releases": lambda repo: (repo.rendered(render.release, row).raw for row in repo.releases.values()),
+}
+
+
+def held(world: World, api: str, collection: str) -> list[Any]:
+    """All objects of a collection, ready to be encoded; raises `KeyError` for no such one."""
+    if api == "github":
+        give = _GITHUB[collection]
+        return [
+            {"repository_id": repo.id, "object": found}
+            for repo in world.github.repositories.values()
+            for found in give(repo)
+        ]
+    if api == "stripe":
+        return [row.object for row in world.stripe.tables[collection].rows.values()]
+    raise KeyError(api)
+
+
+def deleted(world: World, api: str, collection: str) -> list[Any]:
+    """All deletions of a collection since the world began; raises `KeyError` for no such one."""
+    if api == "github":
+        _ = _GITHUB[collection]
+        return [
+            {name: value for name, value in gone.items() if name != "collection"} | {"deleted": True}
+            for gone in world.github.deleted
+            if gone["collection"] == collection
+        ]
+    if api == "stripe":
+        return [
+            {"id": id, "deleted": True, "deleted_at": at} for id, at in world.stripe.tables[collection].deleted.items()
+        ]
+    raise KeyError(api)
+
+
+class Control:
+    """The control routes over a world and the gate before its APIs."""
+
+    def __init__(self, world: World, gate: Callable[[], Gate]) -> None:
+        self._world = world
+        self._gate = gate
+
+    def routes(self) -> list[BaseRoute]:
+        handlers: list[tuple[str, str, Callable[[Request, bytes], Any]]] = [
+            ("GET", "/health", lambda _, __: {"status": "ok"}),
+            ("GET", "/clock", lambda _, __: self._clock()),
+            ("POST", "/clock", self._advance),
+            ("GET", "/kinds", lambda _, __: _kinds()),
+            ("POST", "/changes", lambda _, body: self._world.change(_read(body, Change))),
+            ("POST", "/changes/random", self._random),
+            ("GET", "/objects/{api}", self._collections),
+            ("GET", "/objects/{api}/{collection}", self._objects),
+            ("GET", "/objects/{api}/{collection}/deleted", self._deleted),
+            ("GET", "/faults", lambda _, __: self._gate().plan),
+            ("POST", "/faults", self._set_faults),
+            ("PUT", "/faults", self._add_fault),
+            ("DELETE", "/faults", self._clear_faults),
+            ("GET", "/requests", lambda _, __: self._gate().requests),
+            ("DELETE", "/requests", self._reset_requests),
+        ]
+        return [Route(path, _endpoint(handler), methods=[method]) for method, path, handler in handlers]
+
+    def _clock(self) -> dict[str, int]:
+        world = self._world
+        return {"now": world.now(), "offset_seconds": world.offset, "anchor": world.anchor}
+
+    def _advance(self, _: Request, body: bytes) -> dict[str, int]:
+        self._world.advance(_read(body, _Advance).advance_seconds)
+        return self._clock()
+
+    def _random(self, _: Request, body: bytes) -> Any:
+        wanted = _read(body or b"{}", _Random)
+        return self._world.random_changes(wanted.seed, wanted.count, wanted.apis)
+
+    def _collections(self, request: Request, _: bytes) -> Any:
+        api = request.path_params["api"]
+        names = {"github": tuple(_GITHUB), "stripe": RESOURCES}[api]
+        return {name: len(held(self._world, api, name)) for name in names}
+
+    def _objects(self, request: Request, _: bytes) -> Any:
+        return held(self._world, request.path_params["api"], request.path_params["collection"])
+
+    def _deleted(self, request: Request, _: bytes) -> Any:
+        return deleted(self._world, request.path_params["api"], request.path_params["collection"])
+
+    def _set_faults(self, _: Request, body: bytes) -> Plan:
+        self._gate().plan = _read(body, Plan)
+        return self._gate().plan
+
+    def _add_fault(self, _: Request, body: bytes) -> Plan:
+        self._gate().plan.faults.append(_read(body, Fault))
+        return self._gate().plan
+
+    def _clear_faults(self, _: Request, __: bytes) -> Plan:
+        self._gate().clear()
+        return self._gate().plan
+
+    def _reset_requests(self, _: Request, __: bytes) -> Requests:
+        self._gate().requests = Requests()
+        return self._gate().requests
+
+
+def _kinds() -> dict[str, list[str]]:
+    return {
+        kind: sorted(spec.settable)
+        for kinds in (github_changes.KINDS, stripe_changes.KINDS)
+        for kind, spec in kinds.items()
+    }
+
+
+def _read(body: bytes, type: Any) -> Any:
+    return msgspec.json.decode(body, type=type)
+
+
+def _endpoint(handler: Callable[[Request, bytes], Any]) -> Callable[..., Any]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            status, answer = 200, handler(request, await request.body())
+        except ChangeRefused as refusal:
+            status, answer = 409, {"error": str(refusal)}
+        except KeyError as missing:
+            status, answer = 404, {"error": f"nothing is called {missing}"}
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            status, answer = 400, {"error": str(error)}
+        return Response(wire.encode(answer), status_code=status, media_type="application/json")
+
+    return endpoint

@@ -1,0 +1,559 @@
+"""GitHub's REST routes, under ``/github``.
+
+What a client must get right here, it must get right there: `Link` pagination with its border,
+ETags that belong to a token, quotas, renamed repositories, and the errors by their status.
+
+See https://docs.github.com/en/rest/using-the-rest-api.
+"""
+
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from .. import wire
+from ..ordered import Key, Span, View
+from ..world import World
+from . import render
+from .compare import compare, comparison
+from .model import Account, Repository
+from .quota import Quotas
+
+R = TypeVar("R")
+
+PREFIX = "/github"
+_DOCS = "https://docs.github.com/rest"
+
+# https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api
+_PER_PAGE = 30
+_PER_PAGE_AT_MOST = 100
+_COMPARED_AT_MOST = 250
+"""Commits of a comparison that is asked for without a page."""
+
+# https://docs.github.com/en/rest/licenses: key, name, SPDX id.
+_LICENSES = (
+    ("agpl-3.0", "GNU Affero General Public License v3.0", "AGPL-3.0"),
+    ("apache-2.0", "Apache License 2.0", "Apache-2.0"),
+    ("bsd-2-clause", 'BSD 2-Clause "Simplified" License', "BSD-2-Clause"),
+    ("bsd-3-clause", 'BSD 3-Clause "New" or "Revised" License', "BSD-3-Clause"),
+    ("bsl-1.0", "Boost Software License 1.0", "BSL-1.0"),
+    ("cc0-1.0", "Creative Commons Zero v1.0 Universal", "CC0-1.0"),
+    ("epl-2.0", "Eclipse Public License 2.0", "EPL-2.0"),
+    ("gpl-2.0", "GNU General Public License v2.0", "GPL-2.0"),
+    ("gpl-3.0", "GNU General Public License v3.0", "GPL-3.0"),
+    ("lgpl-2.1", "GNU Lesser General Public License v2.1", "LGPL-2.1"),
+    ("mit", "MIT License", "MIT"),
+    ("mpl-2.0", "Mozilla Public License 2.0", "MPL-2.0"),
+    ("unlicense", "The Unlicense", "Unlicense"),
+)
+
+
+class _Refusal(Exception):
+    def __init__(self, status: int, message: str, **headers: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    body: bytes
+    digest: bytes
+    links: dict[str, str] = field(default_factory=dict)
+
+
+def _one(found: wire.Rendered) -> _Answer:
+    return _Answer(found.body, found.digest)
+
+
+def _all(found: Sequence[wire.Rendered], links: dict[str, str] | None = None) -> _Answer:
+    return _Answer(
+        wire.array(row.body for row in found),
+        b"".join(row.digest for row in found),
+        links or {},
+    )
+
+
+class GitHubApi:
+    """The routes over a world.
+
+    `quota` is the number of requests an hour for each of `tokens`; `border` is the number of
+    issues (or comments) beyond which ``page=`` is refused and ``after=`` leads on.
+    """
+
+    def __init__(self, world: World, *, tokens: Sequence[str], quota: int, border: int) -> None:
+        self._world = world
+        self._quotas = Quotas(tokens, quota)
+        self._border = border
+
+    def routes(self) -> list[BaseRoute]:
+        fixed: dict[str, Callable[[Request], _Answer]] = {
+            "/user": self._user,
+            "/licenses": self._licenses,
+            "/users/{owner}/repos": self._repositories,
+            "/orgs/{owner}/repos": self._repositories,
+        }
+        of_repository: dict[str, Callable[[Request, Repository], _Answer]] = {
+            "": self._repository,
+            "/issues": self._issues,
+            "/issues/comments": self._comments,
+            "/issues/comments/{id:int}": self._comment,
+            "/issues/{number:int}": self._issue,
+            "/pulls": self._pulls,
+            "/pulls/{number:int}": self._pull,
+            "/commits": self._commits,
+            "/commits/{ref:path}": self._commit,
+            "/compare/{basehead:path}": self._compare,
+            "/releases": self._releases,
+            "/labels": self._labels,
+            "/milestones": self._milestones,
+            "/branches": self._branches,
+        }
+        routes: list[BaseRoute] = [Route("/rate_limit", self._rate_limit)]
+        routes += [Route(path, self._endpoint(handler)) for path, handler in fixed.items()]
+        for path, handler in of_repository.items():
+            endpoint = self._endpoint(self._in_repository(handler))
+            routes.append(Route("/repos/{owner}/{name}" + path, endpoint))
+            routes.append(Route("/repositories/{repository_id:int}" + path, endpoint))
+        routes.append(Route("/{path:path}", self._endpoint(_nothing)))
+        return routes
+
+    # The way of every request.
+
+    def _endpoint(self, handler: Callable[[Request], _Answer]) -> Callable[..., Any]:
+        async def endpoint(request: Request) -> Response:
+            token = _token(request)
+            if token is not None and token not in self._quotas.tokens:
+                return _error(401, "Bad credentials", {})
+            quota = self._quotas.of(token, self._world.now())
+            if quota.used >= quota.limit:
+                message = "API rate limit exceeded. (Authenticated requests get a higher limit.)"
+                return _error(403, message, quota.headers())
+            try:
+                answer = handler(request)
+            except _Refusal as refusal:
+                quota.used += 1
+                headers = quota.headers() | refusal.headers
+                return _error(refusal.status, str(refusal), headers)
+            # With the links: a list that grows by a page is a new answer to each page before.
+            etag = f'W/"{_hash(answer.digest, token or "", *answer.links.values())}"'
+            if etag in request.headers.get("if-none-match", ""):
+                return Response(status_code=304, headers={"ETag": etag, **quota.headers()})
+            quota.used += 1
+            headers = {"ETag": etag, **quota.headers(), "X-GitHub-Media-Type": "github.v3"}
+            if answer.links:
+                headers["Link"] = ", ".join(f'<{url}>; rel="{name}"' for name, url in answer.links.items())
+            return Response(answer.body, media_type="application/json; charset=utf-8", headers=headers)
+
+        return endpoint
+
+    def _in_repository(self, handler: Callable[[Request, Repository], _Answer]) -> Callable[[Request], _Answer]:
+        def find(request: Request) -> _Answer:
+            forge, where = self._world.github, request.path_params
+            if "repository_id" in where:
+                repo = forge.repositories.get(where["repository_id"])
+            else:
+                full_name = f"{where['owner']}/{where['name']}"
+                repo = forge.named(full_name)
+                moved = None if repo else forge.former_names.get(full_name.lower())
+                if moved is not None:
+                    rest = request.url.path.removeprefix(f"{PREFIX}/repos/{full_name}")
+                    target = f"{_base(request)}/repositories/{moved}{rest}"
+                    if request.url.query:
+                        target += f"?{request.url.query}"
+                    raise _Refusal(301, "Moved Permanently", Location=target)
+            if repo is None:
+                raise _Refusal(404, "Not Found")
+            if repo.forbidden:
+                raise _Refusal(403, "Resource not accessible by personal access token")
+            return handler(request, repo)
+
+        return find
+
+    def _page(
+        self,
+        request: Request,
+        span: Span[R],
+        show: Callable[[R], wire.Rendered],
+        *,
+        repo: Repository | None = None,
+        border: bool = False,
+    ) -> _Answer:
+        """One page of a list; with a `border`, cursors lead on where page numbers end."""
+        page, size = _place(request)
+        query = request.query_params
+        if border and ("after" in query or "before" in query):
+            if "after" in query:
+                offset = span.position_past(_cursor(query["after"]))
+            else:
+                offset = max(0, span.position_of(_cursor(query["before"])) - size)
+            return _all(
+                [show(row) for row in span.read(offset, size)],
+                self._cursor_links(request, span, repo, offset, size),
+            )
+        offset = (page - 1) * size
+        if border and offset >= self._border:
+            raise _Refusal(
+                422,
+                "Pagination with the page parameter is not supported for large datasets, "
+                "please use cursor based pagination (after/before)",
+            )
+        rows = [show(row) for row in span.read(offset, size)]
+        last = _last_page(len(span), size)
+        links = _page_links(request, repo, page, last)
+        # No page number leads over the border.
+        if border and page < last and (last - 1) * size >= self._border:
+            del links["last"]
+            if offset + size >= self._border:
+                del links["next"]
+                links |= self._cursor_links(request, span, repo, offset, size)
+        return _all(rows, links)
+
+    def _cursor_links(
+        self, request: Request, span: Span[R], repo: Repository | None, offset: int, size: int
+    ) -> dict[str, str]:
+        keys = span.keys(offset, size)
+        links: dict[str, str] = {}
+        if keys and offset + size < len(span):
+            links["next"] = _link(request, repo, after=_cursor_text(keys[-1]))
+        if keys and offset > 0:
+            links["prev"] = _link(request, repo, before=_cursor_text(keys[0]))
+        return links
+
+    # Accounts and repositories.
+
+    async def _rate_limit(self, request: Request) -> Response:
+        token = _token(request)
+        if token is not None and token not in self._quotas.tokens:
+            return _error(401, "Bad credentials", {})
+        quota = self._quotas.of(token, self._world.now())
+        body = wire.encode({"resources": {"core": quota.state()}, "rate": quota.state()})
+        return Response(body, media_type="application/json", headers=quota.headers())
+
+    def _user(self, request: Request) -> _Answer:
+        if _token(request) is None:
+            raise _Refusal(401, "Requires authentication")
+        return _one(wire.render(render.account(None, self._world.github.people[0])))
+
+    def _licenses(self, _: Request) -> _Answer:
+        return _all(
+            [
+                wire.render(
+                    {
+                        "key": key,
+                        "name": name,
+                        "spdx_id": spdx_id,
+                        "url": f"https://api.github.com/licenses/{key}",
+                        "node_id": render.node_id("LI", key),
+                    }
+                )
+                for key, name, spdx_id in _LICENSES
+            ]
+        )
+
+    def _repositories(self, request: Request) -> _Answer:
+        forge, login = self._world.github, request.path_params["owner"].lower()
+        owners: Iterable[Account] = (*forge.organisations.values(), *forge.people)
+        if login not in {account.login.lower() for account in owners}:
+            raise _Refusal(404, "Not Found")
+        of_organisation = "/orgs/" in request.url.path
+        sort = _choice(
+            request,
+            "sort",
+            ("created" if of_organisation else "full_name", "updated", "pushed", "full_name"),
+            ("created",),
+        )
+        by_name = sort == "full_name"
+        span = View(
+            ((repo.full_name if by_name else getattr(repo, f"{sort}_at"), repo.id), repo)
+            for repo in forge.repositories.values()
+            if repo.owner.login.lower() == login
+        ).span(descending=_descending(request, not by_name))
+        return self._page(request, span, _show_repository)
+
+    def _repository(self, _: Request, repo: Repository) -> _Answer:
+        return _one(_show_repository(repo))
+
+    # What a repository holds.
+
+    def _issues(self, request: Request, repo: Repository) -> _Answer:
+        if not repo.has_issues:
+            raise _Refusal(410, "Issues has been disabled in this repository.")
+        state = _choice(request, "state", ("open", "closed", "all"))
+        sort = _choice(request, "sort", ("created", "updated", "comments"))
+
+        def keyed() -> Iterable[tuple[Key, Any]]:
+            for row in repo.issues.values():
+                if state in ("all", row.state):
+                    yield (_sort_value(row, sort), row.id), row
+
+        span = repo.view(f"issues {state} {sort}", keyed).span(descending=_descending(request, True))
+        since = _time(request, "since")
+        if since is not None:
+            if sort == "updated":
+                span = span.at_least((since,))
+            else:
+                recent = [pair for pair in keyed() if pair[1].updated_at >= since]
+                span = View(recent).span(descending=span.descending)
+        return self._page(request, span, lambda row: repo.rendered(render.issue, row), repo=repo, border=True)
+
+    def _issue(self, request: Request, repo: Repository) -> _Answer:
+        number = request.path_params["number"]
+        if number in repo.deleted_issues:
+            raise _Refusal(410, "This issue was deleted")
+        if not repo.has_issues:
+            raise _Refusal(410, "Issues has been disabled in this repository.")
+        if number not in repo.issues:
+            raise _Refusal(404, "Not Found")
+        return _one(repo.rendered(render.issue, repo.issues[number]))
+
+    def _comments(self, request: Request, repo: Repository) -> _Answer:
+        if not repo.has_issues:
+            raise _Refusal(410, "Issues has been disabled in this repository.")
+        sort = _choice(request, "sort", ("created", "updated"))
+        since = _time(request, "since")
+
+        def keyed() -> Iterable[tuple[Key, Any]]:
+            for row in repo.comments.values():
+                yield (_sort_value(row, sort), row.id), row
+
+        # Without a sort the direction is ignored, and comments come by their ids.
+        descending = "sort" in request.query_params and _descending(request, False)
+        span = repo.view(f"comments {sort}", keyed).span(descending=descending)
+        if since is not None:
+            if sort == "updated":
+                span = span.at_least((since,))
+            else:
+                recent = [pair for pair in keyed() if pair[1].updated_at >= since]
+                span = View(recent).span(descending=descending)
+        return self._page(request, span, lambda row: repo.rendered(render.comment, row), repo=repo, border=True)
+
+    def _comment(self, request: Request, repo: Repository) -> _Answer:
+        row = repo.comments.get(request.path_params["id"])
+        if row is None:
+            raise _Refusal(404, "Not Found")
+        return _one(repo.rendered(render.comment, row))
+
+    def _pulls(self, request: Request, repo: Repository) -> _Answer:
+        state = _choice(request, "state", ("open", "closed", "all"))
+        sort = _choice(request, "sort", ("created", "updated", "popularity"))
+
+        def keyed() -> Iterable[tuple[Key, Any]]:
+            for row in repo.issues.values():
+                if row.pull and state in ("all", row.state):
+                    yield (_sort_value(row, sort), row.pull.id), row
+
+        span = repo.view(f"pulls {state} {sort}", keyed).span(descending=_descending(request, sort == "created"))
+        return self._page(request, span, lambda row: repo.rendered(render.pull, row), repo=repo)
+
+    def _pull(self, request: Request, repo: Repository) -> _Answer:
+        row = repo.issues.get(request.path_params["number"])
+        if row is None or row.pull is None:
+            raise _Refusal(404, "Not Found")
+        return _one(repo.rendered(render.pull_in_detail, row))
+
+    def _commits(self, request: Request, repo: Repository) -> _Answer:
+        if not repo.branches:
+            raise _Refusal(409, "Git Repository is empty.")
+        sha = _resolve(repo, request.query_params.get("sha", repo.default_branch))
+        if sha is None:
+            raise _Refusal(404, "Not Found")
+        span = repo.history(sha).span(descending=True)
+        since, until = _time(request, "since"), _time(request, "until")
+        if since is not None:
+            span = span.at_least((since,))
+        if until is not None:
+            span = span.less_than((until + 1,))
+        return self._page(request, span, lambda row: repo.rendered(render.commit, row), repo=repo)
+
+    def _commit(self, request: Request, repo: Repository) -> _Answer:
+        ref = request.path_params["ref"]
+        sha = _resolve(repo, ref)
+        if sha is None:
+            raise _Refusal(422, f"No commit found for SHA: {ref}")
+        return _one(repo.rendered(render.commit, repo.commits[sha]))
+
+    def _compare(self, request: Request, repo: Repository) -> _Answer:
+        basehead = request.path_params["basehead"]
+        base_ref, _, head_ref = basehead.partition("...")
+        base, head = _resolve(repo, base_ref), _resolve(repo, head_ref)
+        if base is None or head is None:
+            raise _Refusal(404, "Not Found")
+        found = compare(repo, base, head)
+        if found is None:
+            raise _Refusal(404, f"No common ancestor between {base_ref} and {head_ref}.")
+        if not {"page", "per_page"} & set(request.query_params):
+            # Without a page the newest are shown, and with one the oldest come first.
+            newest = found.ahead[-_COMPARED_AT_MOST:]
+            return _one(wire.render(comparison(repo, basehead, found, newest)))
+        page, size = _place(request)
+        commits = found.ahead[(page - 1) * size : page * size]
+        links = _page_links(request, repo, page, _last_page(len(found.ahead), size))
+        whole = wire.render(comparison(repo, basehead, found, commits))
+        return _Answer(whole.body, whole.digest, links)
+
+    def _releases(self, request: Request, repo: Repository) -> _Answer:
+        view = repo.view("releases", lambda: (((row.created_at, row.id), row) for row in repo.releases.values()))
+        return self._page(
+            request,
+            view.span(descending=True),
+            lambda row: repo.rendered(render.release, row),
+            repo=repo,
+        )
+
+    def _labels(self, request: Request, repo: Repository) -> _Answer:
+        view = repo.view("labels", lambda: (((row.id,), row) for row in repo.labels.values()))
+        return self._page(request, view.span(), lambda row: repo.rendered(render.label, row), repo=repo)
+
+    def _milestones(self, request: Request, repo: Repository) -> _Answer:
+        state = _choice(request, "state", ("open", "closed", "all"))
+        # By due date; those without one come last, as at GitHub.
+        view = repo.view(
+            f"milestones {state}",
+            lambda: (
+                ((row.due_on is None, row.due_on or 0, row.number), row)
+                for row in repo.milestones.values()
+                if state == "all" or (state == "open") == (row.closed_at is None)
+            ),
+        )
+        return self._page(
+            request,
+            view.span(descending=_descending(request, False)),
+            lambda row: repo.rendered(render.milestone, row),
+            repo=repo,
+        )
+
+    def _branches(self, request: Request, repo: Repository) -> _Answer:
+        view = repo.view("branches", lambda: (((row.name,), row) for row in repo.branches.values()))
+        return self._page(request, view.span(), lambda row: repo.rendered(render.branch, row), repo=repo)
+
+
+def _nothing(_: Request) -> _Answer:
+    raise _Refusal(404, "Not Found")
+
+
+def _show_repository(repo: Repository) -> wire.Rendered:
+    return repo.rendered(render.repository, repo)
+
+
+def _sort_value(row: Any, sort: str) -> int:
+    value: int = row.comments if sort in ("comments", "popularity") else getattr(row, f"{sort}_at")
+    return value
+
+
+def _resolve(repo: Repository, ref: str) -> str | None:
+    """The sha of a branch, or a sha that exists."""
+    if ref in repo.branches:
+        return repo.branches[ref].sha
+    return ref if ref in repo.commits else None
+
+
+def _token(request: Request) -> str | None:
+    header = request.headers.get("authorization")
+    if header is None:
+        return None
+    _, _, token = header.partition(" ")
+    return token.strip()
+
+
+def _error(status: int, message: str, headers: dict[str, str]) -> Response:
+    body = {"message": message, "documentation_url": _DOCS, "status": str(status)}
+    if "Location" in headers:
+        body["url"] = headers["Location"]
+    return Response(
+        wire.encode(body),
+        status_code=status,
+        media_type="application/json; charset=utf-8",
+        headers=headers,
+    )
+
+
+def _base(request: Request) -> str:
+    return f"{request.url.scheme}://{request.url.netloc}{PREFIX}"
+
+
+def _link(request: Request, repo: Repository | None, **place: int | str) -> str:
+    """The address of another page of this list, by the repository's id as GitHub writes it."""
+    path = request.url.path.removeprefix(PREFIX)
+    if repo is not None:
+        path = re.sub(r"^/repos/[^/]+/[^/]+", f"/repositories/{repo.id}", path)
+    query = [
+        (name, value) for name, value in request.query_params.multi_items() if name not in ("page", "after", "before")
+    ]
+    return f"{_base(request)}{path}?{urlencode([*query, *place.items()])}"
+
+
+def _place(request: Request) -> tuple[int, int]:
+    """The page that is asked for, from 1 on, and its length in rows."""
+    size = min(max(_number(request, "per_page", _PER_PAGE), 1), _PER_PAGE_AT_MOST)
+    return max(_number(request, "page", 1), 1), size
+
+
+def _last_page(rows: int, size: int) -> int:
+    """The number of the last page; a list without rows has one page too."""
+    return max(1, -(-rows // size))
+
+
+def _page_links(request: Request, repo: Repository | None, page: int, last: int) -> dict[str, str]:
+    """The addresses of the pages around one of a list."""
+    pages: dict[str, int] = {}
+    if page > 1:
+        pages["prev"] = min(page - 1, last)
+    if page < last:
+        pages |= {"next": page + 1, "last": last}
+    if page > 1:
+        pages["first"] = 1
+    return {name: _link(request, repo, page=number) for name, number in pages.items()}
+
+
+def _number(request: Request, name: str, otherwise: int) -> int:
+    try:
+        return int(request.query_params.get(name, otherwise))
+    except ValueError:
+        return otherwise
+
+
+def _choice(request: Request, name: str, values: tuple[str, ...], more: tuple[str, ...] = ()) -> str:
+    """A parameter with the first of its values as default."""
+    value = request.query_params.get(name, values[0])
+    if value not in values + more:
+        raise _Refusal(422, f"Validation Failed: {name} must be one of {', '.join(values)}")
+    return value
+
+
+def _descending(request: Request, otherwise: bool) -> bool:
+    return _choice(request, "direction", ("desc" if otherwise else "asc", "asc", "desc")) == "desc"
+
+
+def _time(request: Request, name: str) -> int | None:
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    try:
+        # A plus sign that was not quoted arrives as a space.
+        return wire.parse_iso(text.replace(" ", "+"))
+    except ValueError:
+        raise _Refusal(422, f"Validation Failed: {name} is no ISO 8601 time") from None
+
+
+def _cursor_text(key: Key) -> str:
+    return urlsafe_b64encode(wire.encode(key)).decode()
+
+
+def _cursor(text: str) -> Key:
+    try:
+        return msgspec.json.decode(urlsafe_b64decode(text), type=tuple[int, int])
+    except (ValueError, msgspec.DecodeError):
+        raise _Refusal(422, "Validation Failed: no such cursor") from None
+
+
+def _hash(digest: bytes, *parts: str) -> str:
+    return blake2b(digest + "\n".join(parts).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,493 @@
+"""Changes to GitHub, each with the traces it leaves there.
+
+Who gets a new ``updated_at`` here; GitHub documents hardly any of it, so this is the assumption:
+
+- an issue, by anything done to it or to its comments; not by a label that is renamed or deleted;
+- the issues of a deleted milestone, since each of them is taken out of it;
+- a repository, by pushes and by changes of its own settings.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .. import prose
+from ..moment import Change, ChangeRefused, Fields, Kind, Moment
+from . import build
+from .model import Account, Branch, Comment, Forge, Issue, Label, Milestone, Release, Repository
+
+_ISSUE: Fields = {"title": str, "body": str | None, "locked": bool}
+_COMMENT: Fields = {"body": str}
+_LABEL: Fields = {"name": str}
+_MILESTONE: Fields = {"title": str, "description": str | None, "due_on": int | None}
+_RELEASE: Fields = {"name": str | None, "body": str, "prerelease": bool}
+_NAME: Fields = {"name": str}
+_SETTINGS: Fields = {
+    "description": str | None,
+    "topics": list[str],
+    "has_issues": bool,
+    "forbidden": bool,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Hand:
+    """One change at work: finds what it is about, and writes down what it did."""
+
+    forge: Forge
+    moment: Moment
+
+    @property
+    def change(self) -> Change:
+        return self.moment.change
+
+    def repositories(self) -> Iterator[Repository]:
+        """Those that the change may be about: the one it names, or all that take changes."""
+        wanted = self.change.repository
+        for repo in self.forge.repositories.values():
+            if wanted is None:
+                if not (repo.archived or repo.forbidden):
+                    yield repo
+            elif wanted == repo.id or str(wanted).lower() == repo.full_name.lower():
+                yield repo
+
+    def repository(self, wanted: Callable[[Repository], bool] = lambda _: True) -> Repository:
+        return self.moment.choose(filter(wanted, self.repositories()))
+
+    def issue(self, wanted: Callable[[Issue], bool] = lambda _: True) -> tuple[Repository, Issue]:
+        return self.moment.choose(
+            (repo, row)
+            for repo in self.repositories()
+            if repo.has_issues
+            for row in repo.issues.values()
+            if self.named(row.number, row.pull.id if row.pull else row.id, row.id) and wanted(row)
+        )
+
+    def comment(self) -> tuple[Repository, Comment]:
+        return self.moment.choose(
+            (repo, row)
+            for repo in self.repositories()
+            if repo.has_issues
+            for row in repo.comments.values()
+            if self.named(row.issue.number, row.id)
+        )
+
+    def label(self) -> tuple[Repository, Label]:
+        return self.moment.choose(
+            (repo, row)
+            for repo in self.repositories()
+            for row in repo.labels.values()
+            if self.named(None, row.id, row.name)
+        )
+
+    def milestone(self, wanted: Callable[[Milestone], bool] = lambda _: True) -> tuple[Repository, Milestone]:
+        return self.moment.choose(
+            (repo, row)
+            for repo in self.repositories()
+            for row in repo.milestones.values()
+            if self.named(row.number, row.id) and wanted(row)
+        )
+
+    def release(self) -> tuple[Repository, Release]:
+        return self.moment.choose(
+            (repo, row)
+            for repo in self.repositories()
+            for row in repo.releases.values()
+            if self.named(None, row.id, row.tag)
+        )
+
+    def branch(self) -> tuple[Repository, Branch]:
+        return self.moment.choose(
+            (repo, row) for repo in self.repositories() for row in repo.branches.values() if self.named(None, row.name)
+        )
+
+    def named(self, number: int | None, *ids: int | str) -> bool:
+        """Whether the change names this row, or names none."""
+        return (self.change.number is None or self.change.number == number) and (
+            self.change.id is None or self.change.id in ids
+        )
+
+    def assign(self, row: Any) -> None:
+        """Give the record the values that the change sets."""
+        for field, value in self.change.set.items():
+            setattr(row, field, value)
+
+    def touch_issue(self, repo: Repository, row: Issue, action: str = "updated") -> None:
+        if action == "updated":
+            row.updated_at = self.moment.at
+        self.forge.touch(action, "issues", repo, row.id, number=row.number)
+        if row.pull:
+            self.forge.touch(action, "pull_requests", repo, row.pull.id, number=row.number)
+
+
+def _issue_open(hand: _Hand) -> None:
+    repo = hand.repository(lambda repo: repo.has_issues)
+    row = build.issue(hand.forge, hand.moment.rng, repo, hand.moment.at)
+    hand.assign(row)
+    hand.touch_issue(repo, row, "created")
+
+
+def _pull_open(hand: _Hand) -> None:
+    repo = hand.repository(lambda repo: repo.has_issues and bool(repo.branches))
+    row = build.pull(hand.forge, hand.moment.rng, repo, hand.moment.at)
+    hand.assign(row)
+    hand.touch_issue(repo, row, "created")
+
+
+def _edit(hand: _Hand, repo: Repository, row: Issue) -> None:
+    if not hand.change.set:
+        row.title, row.body = prose.title(hand.moment.rng), prose.body(hand.moment.rng)
+    hand.assign(row)
+    hand.touch_issue(repo, row)
+
+
+def _issue_edit(hand: _Hand) -> None:
+    _edit(hand, *hand.issue())
+
+
+def _pull_edit(hand: _Hand) -> None:
+    _edit(hand, *hand.issue(lambda row: row.pull is not None))
+
+
+def _issue_close(hand: _Hand) -> None:
+    repo, row = hand.issue(lambda row: row.closed_at is None)
+    row.closed_at, row.closed_by = hand.moment.at, hand.moment.rng.choice(hand.forge.people)
+    row.state_reason = None if row.pull else "completed"
+    hand.touch_issue(repo, row)
+
+
+def _issue_reopen(hand: _Hand) -> None:
+    repo, row = hand.issue(lambda row: row.closed_at is not None and not (row.pull and row.pull.merged_at))
+    row.closed_at = row.closed_by = None
+    row.state_reason = None if row.pull else "reopened"
+    hand.touch_issue(repo, row)
+
+
+def _issue_label(hand: _Hand) -> None:
+    repo, row, added = hand.moment.choose(
+        (repo, row, label) for repo, row in [hand.issue()] for label in repo.labels.values() if label not in row.labels
+    )
+    row.labels = [*row.labels, added]
+    hand.touch_issue(repo, row)
+
+
+def _issue_unlabel(hand: _Hand) -> None:
+    repo, row = hand.issue(lambda row: bool(row.labels))
+    gone = hand.moment.rng.choice(row.labels)
+    row.labels = [label for label in row.labels if label is not gone]
+    hand.touch_issue(repo, row)
+
+
+def _issue_assign(hand: _Hand) -> None:
+    # GitHub takes ten assignees at most.
+    repo, row = hand.issue(lambda row: len(row.assignees) < 10)
+    free = [user for user in hand.forge.people[:-1] if user not in row.assignees]
+    row.assignees = [*row.assignees, hand.moment.rng.choice(free)]
+    hand.touch_issue(repo, row)
+
+
+def _issue_unassign(hand: _Hand) -> None:
+    repo, row = hand.issue(lambda row: bool(row.assignees))
+    gone = hand.moment.rng.choice(row.assignees)
+    row.assignees = [user for user in row.assignees if user is not gone]
+    hand.touch_issue(repo, row)
+
+
+def _issue_delete(hand: _Hand) -> None:
+    # A pull request cannot be deleted.
+    repo, row = hand.issue(lambda row: row.pull is None)
+    for comment in [found for found in repo.comments.values() if found.issue is row]:
+        del repo.comments[comment.id]
+        hand.forge.remove(hand.moment.at, "issue_comments", repo, comment.id)
+    del repo.issues[row.number]
+    repo.deleted_issues.add(row.number)
+    hand.forge.remove(hand.moment.at, "issues", repo, row.id, number=row.number)
+
+
+def _pull_merge(hand: _Hand) -> None:
+    repo, row = hand.issue(lambda row: row.pull is not None and row.closed_at is None and not row.pull.draft)
+    assert row.pull is not None
+    if repo.default_branch not in repo.branches:
+        raise ChangeRefused(f"{hand.change.kind}: {repo.full_name} has no default branch")
+    rng, at, branch = hand.moment.rng, hand.moment.at, repo.branches[repo.default_branch]
+    work = build.commit(hand.forge, rng, repo, at, (branch.sha,), name=row.pull.head_sha)
+    merge = build.commit(hand.forge, rng, repo, at, (branch.sha, work.sha))
+    row.pull.merge_commit_sha, row.pull.merged_at = merge.sha, at
+    row.closed_at = at
+    row.pull.merged_by = row.closed_by = rng.choice(hand.forge.people)
+    hand.touch_issue(repo, row)
+    _moved(hand, repo, branch, merge.sha, (work.sha, merge.sha))
+
+
+def _moved(hand: _Hand, repo: Repository, branch: Branch, head: str, added: tuple[str, ...]) -> None:
+    branch.sha = head
+    repo.pushed_at = repo.updated_at = hand.moment.at
+    for sha in added:
+        hand.forge.touch("created", "commits", repo, sha)
+    hand.forge.touch("updated", "branches", repo, branch.name, sha=head)
+    hand.forge.touch("updated", "repositories", repo, repo.id)
+
+
+def _push(hand: _Hand, repo: Repository, branch: Branch, base: str) -> None:
+    added: list[str] = []
+    for _ in range(hand.moment.rng.randint(1, 3)):
+        parent = added[-1] if added else base
+        row = build.commit(hand.forge, hand.moment.rng, repo, hand.moment.at, (parent,))
+        added.append(row.sha)
+    _moved(hand, repo, branch, added[-1], tuple(added))
+
+
+def _commit_push(hand: _Hand) -> None:
+    if hand.change.repository is not None:
+        repo = hand.repository()
+        if not repo.branches:  # The first push to an empty repository makes its branch.
+            first = build.commit(hand.forge, hand.moment.rng, repo, hand.moment.at, ())
+            branch = repo.branches[repo.default_branch] = Branch(repo.default_branch, first.sha)
+            _moved(hand, repo, branch, first.sha, (first.sha,))
+            return
+    repo, branch = hand.branch()
+    _push(hand, repo, branch, branch.sha)
+
+
+def _commit_force_push(hand: _Hand) -> None:
+    """Throw the newest commits of a branch away and put others in their place.
+
+    Those thrown away are listed no longer, but still found by their sha.
+    """
+    repo, branch = hand.branch()
+    kept = branch.sha
+    for _ in range(hand.moment.rng.randint(1, 3)):
+        kept = next(iter(repo.commits[kept].parents), kept)
+    _push(hand, repo, branch, kept)
+
+
+def _commit_merge(hand: _Hand) -> None:
+    """Merge a branch that nobody has seen and whose commits are older than the head.
+
+    By date they come after commits that were there before, so whoever reads the newest commits
+    until a known one misses them.
+    """
+    repo, branch = hand.moment.choose(
+        (repo, repo.branches[repo.default_branch])
+        for repo in hand.repositories()
+        if repo.default_branch in repo.branches
+    )
+    rng, head = hand.moment.rng, repo.commits[branch.sha]
+    fork, steps = head, rng.randint(1, 4)
+    # A second at least must lie between the fork and the head.
+    while fork.parents and (steps > 0 or fork.committed_at > head.committed_at - 2):
+        fork, steps = repo.commits[fork.parents[0]], steps - 1
+    moments = range(fork.committed_at + 1, head.committed_at)
+    if not moments:
+        raise ChangeRefused(f"{hand.change.kind}: {repo.full_name} has too short a history")
+    added: list[str] = []
+    for at in sorted(rng.choices(moments, k=rng.randint(1, 3))):
+        parent = added[-1] if added else fork.sha
+        added.append(build.commit(hand.forge, rng, repo, at, (parent,)).sha)
+    merge = build.commit(hand.forge, rng, repo, hand.moment.at, (head.sha, added[-1]))
+    _moved(hand, repo, branch, merge.sha, (*added, merge.sha))
+
+
+def _comment_create(hand: _Hand) -> None:
+    repo, parent = hand.issue()
+    row = build.comment(hand.forge, hand.moment.rng, repo, parent, hand.moment.at)
+    hand.assign(row)
+    hand.forge.touch("created", "issue_comments", repo, row.id, number=parent.number)
+    hand.touch_issue(repo, parent)
+
+
+def _comment_edit(hand: _Hand) -> None:
+    repo, row = hand.comment()
+    row.body = prose.comment(hand.moment.rng)
+    hand.assign(row)
+    row.updated_at = hand.moment.at
+    hand.forge.touch("updated", "issue_comments", repo, row.id, number=row.issue.number)
+    hand.touch_issue(repo, row.issue)
+
+
+def _comment_delete(hand: _Hand) -> None:
+    repo, row = hand.comment()
+    del repo.comments[row.id]
+    row.issue.comments -= 1
+    hand.forge.remove(hand.moment.at, "issue_comments", repo, row.id, number=row.issue.number)
+    hand.touch_issue(repo, row.issue)
+
+
+def _free_label(hand: _Hand, repo: Repository) -> str:
+    name = hand.moment.value("name", f"area: {prose.slug(hand.moment.rng)}")
+    if any(row.name.lower() == name.lower() for row in repo.labels.values()):
+        raise ChangeRefused(f"{hand.change.kind}: {repo.full_name} has a label {name!r}")
+    return name
+
+
+def _label_create(hand: _Hand) -> None:
+    repo = hand.repository()
+    name = _free_label(hand, repo)
+    row = build.label(hand.forge, hand.moment.rng, repo, name)
+    hand.forge.touch("created", "labels", repo, row.id, name=name)
+
+
+def _label_rename(hand: _Hand) -> None:
+    repo, row = hand.label()
+    row.name = _free_label(hand, repo)
+    hand.forge.touch("updated", "labels", repo, row.id, name=row.name)
+
+
+def _label_delete(hand: _Hand) -> None:
+    repo, row = hand.label()
+    del repo.labels[row.id]
+    for issue in repo.issues.values():
+        if row in issue.labels:
+            issue.labels = [label for label in issue.labels if label is not row]
+    hand.forge.remove(hand.moment.at, "labels", repo, row.id, name=row.name)
+
+
+def _milestone_create(hand: _Hand) -> None:
+    repo = hand.repository()
+    row = build.milestone(hand.forge, hand.moment.rng, repo, hand.moment.at)
+    hand.assign(row)
+    hand.forge.touch("created", "milestones", repo, row.id, number=row.number)
+
+
+def _milestone_close(hand: _Hand) -> None:
+    repo, row = hand.milestone(lambda row: row.closed_at is None)
+    row.closed_at = row.updated_at = hand.moment.at
+    hand.forge.touch("updated", "milestones", repo, row.id, number=row.number)
+
+
+def _milestone_delete(hand: _Hand) -> None:
+    repo, row = hand.milestone()
+    del repo.milestones[row.number]
+    for issue in repo.issues.values():
+        if issue.milestone is row:
+            issue.milestone = None
+            hand.touch_issue(repo, issue)
+    hand.forge.remove(hand.moment.at, "milestones", repo, row.id, number=row.number)
+
+
+def _release_create(hand: _Hand) -> None:
+    repo = hand.repository(lambda repo: bool(repo.branches))
+    row = build.release(hand.forge, hand.moment.rng, repo, hand.moment.at)
+    hand.assign(row)
+    hand.forge.touch("created", "releases", repo, row.id, tag=row.tag)
+
+
+def _release_edit(hand: _Hand) -> None:
+    repo, row = hand.release()
+    row.body = prose.comment(hand.moment.rng)
+    hand.assign(row)
+    row.updated_at = hand.moment.at
+    hand.forge.touch("updated", "releases", repo, row.id, tag=row.tag)
+
+
+def _release_delete(hand: _Hand) -> None:
+    repo, row = hand.release()
+    del repo.releases[row.id]
+    hand.forge.remove(hand.moment.at, "releases", repo, row.id, tag=row.tag)
+
+
+def _free_name(hand: _Hand, owner: Account) -> str:
+    name = hand.moment.value("name", f"service-{prose.slug(hand.moment.rng)}")
+    full_name = f"{owner.login}/{name}"
+    if hand.forge.named(full_name):
+        raise ChangeRefused(f"{hand.change.kind}: {full_name} exists")
+    # A name that is taken again redirects no longer.
+    hand.forge.former_names.pop(full_name.lower(), None)
+    return name
+
+
+def _repository_create(hand: _Hand) -> None:
+    owner = hand.forge.organisations["acme"]
+    name = _free_name(hand, owner)
+    repo = build.repository(hand.forge, hand.moment.rng, hand.moment.at, owner, name)
+    hand.forge.touch("created", "repositories", repo, repo.id, full_name=repo.full_name)
+
+
+def _settings(hand: _Hand, repo: Repository) -> None:
+    repo.updated_at = hand.moment.at
+    hand.forge.touch("updated", "repositories", repo, repo.id, full_name=repo.full_name)
+
+
+def _repository_rename(hand: _Hand) -> None:
+    repo = hand.repository()
+    name = _free_name(hand, repo.owner)
+    hand.forge.former_names[repo.full_name.lower()] = repo.id
+    repo.name = name
+    _settings(hand, repo)
+
+
+def _repository_transfer(hand: _Hand) -> None:
+    """Give the repository to the other organisation."""
+    repo = hand.repository()
+    owners = hand.forge.organisations.values()
+    owner = hand.moment.choose(owner for owner in owners if owner is not repo.owner)
+    if hand.forge.named(f"{owner.login}/{repo.name}"):
+        raise ChangeRefused(f"{hand.change.kind}: {owner.login}/{repo.name} exists")
+    hand.forge.former_names[repo.full_name.lower()] = repo.id
+    repo.owner = owner
+    _settings(hand, repo)
+
+
+def _repository_edit(hand: _Hand) -> None:
+    repo = hand.repository()
+    if not hand.change.set:
+        repo.description = prose.title(hand.moment.rng)
+    hand.assign(repo)
+    _settings(hand, repo)
+
+
+def _repository_archive(hand: _Hand) -> None:
+    repo = hand.repository(lambda repo: not repo.archived)
+    repo.archived = True
+    _settings(hand, repo)
+
+
+def _repository_delete(hand: _Hand) -> None:
+    """The repository goes with all it holds; only itself is written down as deleted."""
+    repo = hand.repository()
+    del hand.forge.repositories[repo.id]
+    names = hand.forge.former_names
+    hand.forge.former_names = {name: id for name, id in names.items() if id != repo.id}
+    hand.forge.remove(hand.moment.at, "repositories", repo, repo.id, full_name=repo.full_name)
+
+
+KINDS: dict[str, Kind[_Hand]] = {
+    "github.issue.open": Kind(_issue_open, 8, _ISSUE),
+    "github.issue.edit": Kind(_issue_edit, 10, _ISSUE),
+    "github.issue.close": Kind(_issue_close, 6),
+    "github.issue.reopen": Kind(_issue_reopen, 3),
+    "github.issue.label": Kind(_issue_label, 6),
+    "github.issue.unlabel": Kind(_issue_unlabel, 4),
+    "github.issue.assign": Kind(_issue_assign, 4),
+    "github.issue.unassign": Kind(_issue_unassign, 3),
+    "github.issue.delete": Kind(_issue_delete, 2),
+    "github.comment.create": Kind(_comment_create, 10, _COMMENT),
+    "github.comment.edit": Kind(_comment_edit, 4, _COMMENT),
+    "github.comment.delete": Kind(_comment_delete, 2),
+    "github.commit.push": Kind(_commit_push, 8),
+    "github.commit.force_push": Kind(_commit_force_push, 2),
+    "github.commit.merge": Kind(_commit_merge, 3),
+    "github.label.create": Kind(_label_create, 2, _LABEL),
+    "github.label.rename": Kind(_label_rename, 1, _LABEL),
+    "github.label.delete": Kind(_label_delete, 1),
+    "github.milestone.create": Kind(_milestone_create, 2, _MILESTONE),
+    "github.milestone.close": Kind(_milestone_close, 1),
+    "github.milestone.delete": Kind(_milestone_delete, 1),
+    "github.release.create": Kind(_release_create, 2, _RELEASE),
+    "github.release.edit": Kind(_release_edit, 2, _RELEASE),
+    "github.release.delete": Kind(_release_delete, 1),
+    "github.repository.create": Kind(_repository_create, 0.5, _NAME),
+    "github.repository.rename": Kind(_repository_rename, 0.5, _NAME),
+    "github.repository.transfer": Kind(_repository_transfer, 0.2),
+    "github.repository.edit": Kind(_repository_edit, 0.5, _SETTINGS),
+    "github.repository.archive": Kind(_repository_archive, 0.2),
+    "github.repository.delete": Kind(_repository_delete, 0.2),
+    "github.pull.open": Kind(_pull_open, 4, _ISSUE),
+    "github.pull.edit": Kind(_pull_edit, 4, _ISSUE),
+    "github.pull.merge": Kind(_pull_merge, 4),
+}
+
+
+def apply(forge: Forge, moment: Moment) -> None:
+    """Make one change; raises `ChangeRefused` where nothing fits it, and then nothing changed."""
+    KINDS[moment.change.kind].apply(_Hand(forge, moment), moment)

@@ -1,0 +1,316 @@
+"""What GitHub holds, as facts without repetition: JSON is made of them in `render`.
+
+An issue points at its labels, milestone and people, so that a renamed label shows in every
+issue at once, as it does at GitHub: without a new ``updated_at``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from .. import wire
+from ..ordered import Key, View
+
+R = TypeVar("R")
+
+
+@dataclass(slots=True, eq=False)
+class Account:
+    id: int
+    login: str
+    type: str = "User"
+    name: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Label:
+    id: int
+    name: str
+    color: str
+    description: str | None
+    default: bool
+
+
+@dataclass(slots=True, eq=False)
+class Milestone:
+    id: int
+    number: int
+    title: str
+    description: str | None
+    creator: Account | None
+    created_at: int
+    updated_at: int
+    due_on: int | None
+    closed_at: int | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Pull:
+    """What a pull request has beyond its issue. `id` is not the issue's."""
+
+    id: int
+    draft: bool
+    head_ref: str
+    head_sha: str
+    base_sha: str
+    reviewers: list[Account]
+    commits: int
+    additions: int
+    deletions: int
+    changed_files: int
+    merge_commit_sha: str | None = None
+    merged_at: int | None = None
+    merged_by: Account | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Issue:
+    id: int
+    number: int
+    title: str
+    body: str | None
+    author: Account | None
+    association: str
+    created_at: int
+    updated_at: int
+    labels: list[Label] = field(default_factory=list)
+    assignees: list[Account] = field(default_factory=list)
+    milestone: Milestone | None = None
+    reactions: dict[str, int] = field(default_factory=dict)
+    comments: int = 0
+    locked: bool = False
+    state_reason: str | None = None
+    closed_at: int | None = None
+    closed_by: Account | None = None
+    pull: Pull | None = None
+
+    @property
+    def state(self) -> str:
+        return "open" if self.closed_at is None else "closed"
+
+
+@dataclass(slots=True, eq=False)
+class Comment:
+    id: int
+    issue: Issue
+    body: str
+    author: Account | None
+    association: str
+    created_at: int
+    updated_at: int
+    reactions: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class Commit:
+    sha: str
+    order: int
+    """Parents have smaller ones."""
+    tree: str
+    parents: tuple[str, ...]
+    author: Account | None
+    """None where the address belongs to no account."""
+    name: str
+    email: str
+    message: str
+    authored_at: int
+    committed_at: int
+    verified: bool
+
+    @property
+    def place(self) -> Key:
+        """Where it stands in lists: by its date, then after its parents."""
+        return (self.committed_at, self.order)
+
+
+@dataclass(slots=True, eq=False)
+class Branch:
+    name: str
+    sha: str
+    protected: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Asset:
+    id: int
+    name: str
+    size: int
+    downloads: int
+    created_at: int
+
+
+@dataclass(slots=True, eq=False)
+class Release:
+    id: int
+    tag: str
+    target: str
+    name: str | None
+    body: str
+    prerelease: bool
+    author: Account
+    created_at: int
+    updated_at: int
+    assets: list[Asset]
+
+
+@dataclass(slots=True, eq=False)
+class Repository:
+    id: int
+    owner: Account
+    name: str
+    description: str | None
+    language: str | None
+    topics: list[str]
+    created_at: int
+    updated_at: int
+    pushed_at: int
+    default_branch: str = "main"
+    archived: bool = False
+    has_issues: bool = True
+    forbidden: bool = False
+    """Listed, but the token may not read it: 403."""
+    next_number: int = 1
+    labels: dict[int, Label] = field(default_factory=dict)
+    milestones: dict[int, Milestone] = field(default_factory=dict)
+    """By number."""
+    milestones_made: int = 0
+    issues: dict[int, Issue] = field(default_factory=dict)
+    """By number. Pull requests are issues with a `Pull`."""
+    deleted_issues: set[int] = field(default_factory=set)
+    comments: dict[int, Comment] = field(default_factory=dict)
+    commits: dict[str, Commit] = field(default_factory=dict)
+    """By sha. One that left every branch by a force-push stays, found by its sha alone."""
+    branches: dict[str, Branch] = field(default_factory=dict)
+    releases: dict[int, Release] = field(default_factory=dict)
+    _memory: dict[Any, Any] = field(default_factory=dict)
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.owner.login}/{self.name}"
+
+    def take_number(self) -> int:
+        """The next number; issues and pull requests share them."""
+        number, self.next_number = self.next_number, self.next_number + 1
+        return number
+
+    def changed(self) -> None:
+        """Forget what was rendered and sorted: objects show each other, so all of it may differ."""
+        self._memory = {}
+
+    def remember(self, key: Any, make: Callable[[], R]) -> R:
+        """What `make` gave first since the last change."""
+        try:
+            found: R = self._memory[key]
+        except KeyError:
+            found = self._memory[key] = make()
+        return found
+
+    def view(self, name: str, keyed: Callable[[], Iterable[tuple[Key, R]]]) -> View[R]:
+        """A sorted view under a name, sorted again after a change only."""
+        return self.remember(name, lambda: View(keyed()))
+
+    def rendered(self, render: Callable[[Repository, R], Any], row: R) -> wire.Rendered:
+        """The JSON of a row by one of the functions of `render`, encoded once."""
+        return self.remember((render, row), lambda: wire.render(render(self, row)))
+
+    def lineage(self, sha: str) -> dict[str, Commit]:
+        """A commit and all its ancestors, by sha; raises `KeyError` for a sha that is unknown."""
+        found: dict[str, Commit] = {}
+        waiting = [sha]
+        while waiting:
+            commit = self.commits[waiting.pop()]
+            found[commit.sha] = commit
+            waiting.extend(parent for parent in commit.parents if parent not in found)
+        return found
+
+    def history(self, sha: str) -> View[Commit]:
+        """A commit and all its ancestors, by date."""
+        return self.view(
+            f"history of {sha}",
+            lambda: ((commit.place, commit) for commit in self.lineage(sha).values()),
+        )
+
+    def tally(self) -> dict[Milestone | None, tuple[int, int]]:
+        """Open and closed issues of each milestone; those of all issues under None."""
+
+        def count() -> dict[Milestone | None, tuple[int, int]]:
+            counts: dict[Milestone | None, tuple[int, int]] = {None: (0, 0)}
+            for issue in self.issues.values():
+                for key in {None, issue.milestone}:
+                    opened, closed = counts.get(key, (0, 0))
+                    is_open = issue.closed_at is None
+                    counts[key] = (opened + is_open, closed + (not is_open))
+            return counts
+
+        return self.remember("tally", count)
+
+
+# The first id of each kind, of the size of GitHub's own today: comments pass 32 bits.
+_FIRST_ID = {
+    "repository": 611_000_000,
+    "issue": 2_050_000_000,
+    "pull": 1_720_000_000,
+    "comment": 4_310_000_000,
+    "label": 5_400_000_000,
+    "milestone": 10_200_000,
+    "release": 131_000_000,
+    "asset": 142_000_000,
+}
+
+
+class Forge:
+    """All accounts and repositories."""
+
+    def __init__(self, organisations: list[Account], people: list[Account]) -> None:
+        self.organisations = {account.login: account for account in organisations}
+        self.people = people
+        self.repositories: dict[int, Repository] = {}
+        self.former_names: dict[str, int] = {}
+        """Full name, in lower case, to the repository that had it."""
+        self.deleted: list[dict[str, Any]] = []
+        """Every object that was deleted: collection, repository_id, id, deleted_at."""
+        self.touched: list[dict[str, Any]] = []
+        """What the changes so far did; whoever makes a change takes it away."""
+        self._next_id = dict(_FIRST_ID)
+
+    def new_id(self, kind: str) -> int:
+        taken = self._next_id[kind]
+        # Other people's objects lie between ours.
+        self._next_id[kind] = taken + 7
+        return taken
+
+    def named(self, full_name: str) -> Repository | None:
+        """The repository that has this name now, whatever the case."""
+        wanted = full_name.lower()
+        for repository in self.repositories.values():
+            if repository.full_name.lower() == wanted:
+                return repository
+        return None
+
+    def touch(self, action: str, collection: str, repository: Repository, id: int | str, **more: Any) -> None:
+        """Write down what a change did, and forget what the repository had rendered."""
+        repository.changed()
+        self.touched.append(
+            {
+                "action": action,
+                "collection": collection,
+                "repository_id": repository.id,
+                "id": id,
+                **more,
+            }
+        )
+
+    def remove(self, at: int, collection: str, repository: Repository, id: int | str, **more: Any) -> None:
+        """Write down a deletion."""
+        self.touch("deleted", collection, repository, id, **more)
+        self.deleted.append(
+            {
+                "collection": collection,
+                "repository_id": repository.id,
+                "id": id,
+                **more,
+                "deleted_at": at,
+            }
+        )

@@ -1,0 +1,48 @@
+"""GitHub's primary rate limit: so many requests an hour for each token.
+
+See https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_HOUR = 3_600
+_WITHOUT_TOKEN = 60
+
+
+@dataclass(slots=True)
+class Quota:
+    """What one token has used of its hour. `resets_at` is in epoch seconds."""
+
+    limit: int
+    resets_at: int
+    used: int = 0
+
+    def state(self) -> dict[str, int | str]:
+        return {
+            "limit": self.limit,
+            "used": self.used,
+            "remaining": self.limit - self.used,
+            "reset": self.resets_at,
+            "resource": "core",
+        }
+
+    def headers(self) -> dict[str, str]:
+        return {f"X-RateLimit-{name.title()}": str(value) for name, value in self.state().items()}
+
+
+class Quotas:
+    """The quotas of all tokens, and one for all requests without a token."""
+
+    def __init__(self, tokens: Sequence[str], limit: int) -> None:
+        self.tokens = frozenset(tokens)
+        self._limit = limit
+        self._quotas: dict[str | None, Quota] = {}
+
+    def of(self, token: str | None, now: int) -> Quota:
+        """The quota of a token in the hour of its first request; a new one after that hour."""
+        quota = self._quotas.get(token)
+        if quota is None or quota.resets_at <= now:
+            limit = _WITHOUT_TOKEN if token is None else self._limit
+            quota = self._quotas[token] = Quota(limit, now + _HOUR)
+        return quota

@@ -1,0 +1,466 @@
+"""GitHub's JSON, made of the records of `model`.
+
+The addresses inside objects are GitHub's own, as in real data, so that the same world has the
+same bytes on every port; the `Link` header leads through the sandbox.
+
+See https://docs.github.com/en/rest/issues/issues and its neighbours for every field.
+"""
+
+from base64 import urlsafe_b64encode
+from typing import Any
+
+from ..wire import Json, iso, iso_or_none
+from .model import (
+    Account,
+    Asset,
+    Branch,
+    Comment,
+    Commit,
+    Issue,
+    Label,
+    Milestone,
+    Release,
+    Repository,
+)
+
+API = "https://api.github.com"
+WEB = "https://github.com"
+_REACTIONS = ("+1", "-1", "laugh", "hooray", "confused", "heart", "rocket", "eyes")
+
+
+def node_id(prefix: str, id: int | str) -> str:
+    """The id of GitHub's GraphQL API, one to one with the REST id."""
+    return f"{prefix}_kwDO{urlsafe_b64encode(str(id).encode()).decode().rstrip('=')}"
+
+
+def account(_: Repository | None, user: Account) -> Json:
+    """The simple user, https://docs.github.com/en/rest/users."""
+    api = f"{API}/users/{user.login}"
+    return {
+        "login": user.login,
+        "id": user.id,
+        "node_id": node_id("U", user.id),
+        "avatar_url": f"https://avatars.githubusercontent.com/u/{user.id}?v=4",
+        "gravatar_id": "",
+        "url": api,
+        "html_url": f"{WEB}/{user.login}",
+        "followers_url": f"{api}/followers",
+        "following_url": f"{api}/following{{/other_user}}",
+        "gists_url": f"{api}/gists{{/gist_id}}",
+        "starred_url": f"{api}/starred{{/owner}}{{/repo}}",
+        "subscriptions_url": f"{api}/subscriptions",
+        "organizations_url": f"{api}/orgs",
+        "repos_url": f"{api}/repos",
+        "events_url": f"{api}/events{{/privacy}}",
+        "received_events_url": f"{api}/received_events",
+        "type": user.type,
+        "user_view_type": "public",
+        "site_admin": False,
+    }
+
+
+def _user(repo: Repository, user: Account | None) -> Any:
+    return None if user is None else repo.rendered(account, user).raw
+
+
+def _users(repo: Repository, users: list[Account]) -> list[Any]:
+    return [repo.rendered(account, user).raw for user in users]
+
+
+def _reactions(url: str, counts: dict[str, int]) -> Json:
+    return {
+        "url": f"{url}/reactions",
+        "total_count": sum(counts.values()),
+        **{name: counts.get(name, 0) for name in _REACTIONS},
+    }
+
+
+def repository(repo: Repository, _: Repository) -> Json:
+    """A repository, https://docs.github.com/en/rest/repos/repos."""
+    api, web = f"{API}/repos/{repo.full_name}", f"{WEB}/{repo.full_name}"
+    open_issues = repo.tally()[None][0]
+    return {
+        "id": repo.id,
+        "node_id": node_id("R", repo.id),
+        "name": repo.name,
+        "full_name": repo.full_name,
+        "private": False,
+        "owner": _user(repo, repo.owner),
+        "html_url": web,
+        "description": repo.description,
+        "fork": False,
+        "url": api,
+        "forks_url": f"{api}/forks",
+        "keys_url": f"{api}/keys{{/key_id}}",
+        "collaborators_url": f"{api}/collaborators{{/collaborator}}",
+        "teams_url": f"{api}/teams",
+        "hooks_url": f"{api}/hooks",
+        "issue_events_url": f"{api}/issues/events{{/number}}",
+        "events_url": f"{api}/events",
+        "assignees_url": f"{api}/assignees{{/user}}",
+        "branches_url": f"{api}/branches{{/branch}}",
+        "tags_url": f"{api}/tags",
+        "blobs_url": f"{api}/git/blobs{{/sha}}",
+        "git_tags_url": f"{api}/git/tags{{/sha}}",
+        "git_refs_url": f"{api}/git/refs{{/sha}}",
+        "trees_url": f"{api}/git/trees{{/sha}}",
+        "statuses_url": f"{api}/statuses/{{sha}}",
+        "languages_url": f"{api}/languages",
+        "stargazers_url": f"{api}/stargazers",
+        "contributors_url": f"{api}/contributors",
+        "subscribers_url": f"{api}/subscribers",
+        "subscription_url": f"{api}/subscription",
+        "commits_url": f"{api}/commits{{/sha}}",
+        "git_commits_url": f"{api}/git/commits{{/sha}}",
+        "comments_url": f"{api}/comments{{/number}}",
+        "issue_comment_url": f"{api}/issues/comments{{/number}}",
+        "contents_url": f"{api}/contents/{{+path}}",
+        "compare_url": f"{api}/compare/{{base}}...{{head}}",
+        "merges_url": f"{api}/merges",
+        "archive_url": f"{api}/{{archive_format}}{{/ref}}",
+        "downloads_url": f"{api}/downloads",
+        "issues_url": f"{api}/issues{{/number}}",
+        "pulls_url": f"{api}/pulls{{/number}}",
+        "milestones_url": f"{api}/milestones{{/number}}",
+        "notifications_url": f"{api}/notifications{{?since,all,participating}}",
+        "labels_url": f"{api}/labels{{/name}}",
+        "releases_url": f"{api}/releases{{/id}}",
+        "deployments_url": f"{api}/deployments",
+        "created_at": iso(repo.created_at),
+        "updated_at": iso(repo.updated_at),
+        "pushed_at": iso(repo.pushed_at),
+        "git_url": f"git://github.com/{repo.full_name}.git",
+        "ssh_url": f"git@github.com:{repo.full_name}.git",
+        "clone_url": f"{web}.git",
+        "svn_url": web,
+        "homepage": None,
+        "size": 108 * len(repo.commits),
+        "stargazers_count": 0,
+        "watchers_count": 0,
+        "language": repo.language,
+        "has_issues": repo.has_issues,
+        "has_projects": True,
+        "has_downloads": True,
+        "has_wiki": True,
+        "has_pages": False,
+        "has_discussions": False,
+        "forks_count": 0,
+        "mirror_url": None,
+        "archived": repo.archived,
+        "disabled": False,
+        "open_issues_count": open_issues,
+        "license": {
+            "key": "mit",
+            "name": "MIT License",
+            "spdx_id": "MIT",
+            "url": f"{API}/licenses/mit",
+            "node_id": "MDc6TGljZW5zZTEz",
+        },
+        "allow_forking": True,
+        "is_template": False,
+        "web_commit_signoff_required": False,
+        "topics": repo.topics,
+        "visibility": "public",
+        "forks": 0,
+        "open_issues": open_issues,
+        "watchers": 0,
+        "default_branch": repo.default_branch,
+        "permissions": {
+            "admin": False,
+            "maintain": False,
+            "push": False,
+            "triage": False,
+            "pull": True,
+        },
+    }
+
+
+def label(repo: Repository, row: Label) -> Json:
+    return {
+        "id": row.id,
+        "node_id": node_id("LA", row.id),
+        "url": f"{API}/repos/{repo.full_name}/labels/{row.name.replace(' ', '%20')}",
+        "name": row.name,
+        "color": row.color,
+        "default": row.default,
+        "description": row.description,
+    }
+
+
+def milestone(repo: Repository, row: Milestone) -> Json:
+    url = f"{API}/repos/{repo.full_name}/milestones/{row.number}"
+    opened, closed = repo.tally().get(row, (0, 0))
+    return {
+        "url": url,
+        "html_url": f"{WEB}/{repo.full_name}/milestone/{row.number}",
+        "labels_url": f"{url}/labels",
+        "id": row.id,
+        "node_id": node_id("MI", row.id),
+        "number": row.number,
+        "title": row.title,
+        "description": row.description,
+        "creator": _user(repo, row.creator),
+        "open_issues": opened,
+        "closed_issues": closed,
+        "state": "open" if row.closed_at is None else "closed",
+        "created_at": iso(row.created_at),
+        "updated_at": iso(row.updated_at),
+        "due_on": iso_or_none(row.due_on),
+        "closed_at": iso_or_none(row.closed_at),
+    }
+
+
+def issue(repo: Repository, row: Issue) -> Json:
+    """An issue, or a pull request as an issue."""
+    api, web = f"{API}/repos/{repo.full_name}", f"{WEB}/{repo.full_name}"
+    url = f"{api}/issues/{row.number}"
+    found: Json = {
+        "url": url,
+        "repository_url": api,
+        "labels_url": f"{url}/labels{{/name}}",
+        "comments_url": f"{url}/comments",
+        "events_url": f"{url}/events",
+        "html_url": f"{web}/{'pull' if row.pull else 'issues'}/{row.number}",
+        "id": row.id,
+        "node_id": node_id("PR" if row.pull else "I", row.pull.id if row.pull else row.id),
+        "number": row.number,
+        "title": row.title,
+        "user": _user(repo, row.author),
+        "labels": [repo.rendered(label, found).raw for found in row.labels],
+        "state": row.state,
+        "locked": row.locked,
+        "assignee": _user(repo, row.assignees[0] if row.assignees else None),
+        "assignees": _users(repo, row.assignees),
+        "milestone": repo.rendered(milestone, row.milestone).raw if row.milestone else None,
+        "comments": row.comments,
+        "created_at": iso(row.created_at),
+        "updated_at": iso(row.updated_at),
+        "closed_at": iso_or_none(row.closed_at),
+        "author_association": row.association,
+        "type": None,
+        "active_lock_reason": "resolved" if row.locked else None,
+    }
+    if row.pull:
+        found["draft"] = row.pull.draft
+        found["pull_request"] = {
+            "url": f"{api}/pulls/{row.number}",
+            "html_url": f"{web}/pull/{row.number}",
+            "diff_url": f"{web}/pull/{row.number}.diff",
+            "patch_url": f"{web}/pull/{row.number}.patch",
+            "merged_at": iso_or_none(row.pull.merged_at),
+        }
+    else:
+        found["sub_issues_summary"] = {"total": 0, "completed": 0, "percent_completed": 0}
+        found["issue_dependencies_summary"] = {
+            "blocked_by": 0,
+            "total_blocked_by": 0,
+            "blocking": 0,
+            "total_blocking": 0,
+        }
+    found |= {
+        "body": row.body,
+        "closed_by": _user(repo, row.closed_by),
+        "reactions": _reactions(url, row.reactions),
+        "timeline_url": f"{url}/timeline",
+        "performed_via_github_app": None,
+        "state_reason": row.state_reason,
+    }
+    return found
+
+
+def pull(repo: Repository, row: Issue) -> Json:
+    """A pull request as the list of pull requests shows it. `row` must have a `Pull`."""
+    assert row.pull is not None
+    api, web = f"{API}/repos/{repo.full_name}", f"{WEB}/{repo.full_name}"
+    url, issue_url = f"{api}/pulls/{row.number}", f"{api}/issues/{row.number}"
+    html, statuses = f"{web}/pull/{row.number}", f"{api}/statuses/{row.pull.head_sha}"
+    owner = _user(repo, repo.owner)
+    # The repository is whole at both ends, which makes three quarters of a pull request's bytes.
+    home = repo.rendered(repository, repo).raw
+    return {
+        "url": url,
+        "id": row.pull.id,
+        "node_id": node_id("PR", row.pull.id),
+        "html_url": html,
+        "diff_url": f"{html}.diff",
+        "patch_url": f"{html}.patch",
+        "issue_url": issue_url,
+        "number": row.number,
+        "state": row.state,
+        "locked": row.locked,
+        "title": row.title,
+        "user": _user(repo, row.author),
+        "body": row.body,
+        "created_at": iso(row.created_at),
+        "updated_at": iso(row.updated_at),
+        "closed_at": iso_or_none(row.closed_at),
+        "merged_at": iso_or_none(row.pull.merged_at),
+        "merge_commit_sha": row.pull.merge_commit_sha,
+        "assignee": _user(repo, row.assignees[0] if row.assignees else None),
+        "assignees": _users(repo, row.assignees),
+        "requested_reviewers": _users(repo, row.pull.reviewers),
+        "requested_teams": [],
+        "labels": [repo.rendered(label, found).raw for found in row.labels],
+        "milestone": repo.rendered(milestone, row.milestone).raw if row.milestone else None,
+        "draft": row.pull.draft,
+        "commits_url": f"{url}/commits",
+        "review_comments_url": f"{url}/comments",
+        "review_comment_url": f"{api}/pulls/comments{{/number}}",
+        "comments_url": f"{issue_url}/comments",
+        "statuses_url": statuses,
+        "head": {
+            "label": f"{repo.owner.login}:{row.pull.head_ref}",
+            "ref": row.pull.head_ref,
+            "sha": row.pull.head_sha,
+            "user": owner,
+            "repo": home,
+        },
+        "base": {
+            "label": f"{repo.owner.login}:{repo.default_branch}",
+            "ref": repo.default_branch,
+            "sha": row.pull.base_sha,
+            "user": owner,
+            "repo": home,
+        },
+        "_links": {
+            "self": {"href": url},
+            "html": {"href": html},
+            "issue": {"href": issue_url},
+            "comments": {"href": f"{issue_url}/comments"},
+            "review_comments": {"href": f"{url}/comments"},
+            "review_comment": {"href": f"{api}/pulls/comments{{/number}}"},
+            "commits": {"href": f"{url}/commits"},
+            "statuses": {"href": statuses},
+        },
+        "author_association": row.association,
+        "auto_merge": None,
+        "active_lock_reason": "resolved" if row.locked else None,
+    }
+
+
+def pull_in_detail(repo: Repository, row: Issue) -> Json:
+    """A pull request on its own: what the list shows, and what only this answer has."""
+    assert row.pull is not None
+    return pull(repo, row) | {
+        "merged": row.pull.merged_at is not None,
+        "mergeable": None if row.closed_at else True,
+        "rebaseable": None if row.closed_at else True,
+        "mergeable_state": "unknown" if row.closed_at else "clean",
+        "merged_by": _user(repo, row.pull.merged_by),
+        "comments": row.comments,
+        "review_comments": 0,
+        "maintainer_can_modify": False,
+        "commits": row.pull.commits,
+        "additions": row.pull.additions,
+        "deletions": row.pull.deletions,
+        "changed_files": row.pull.changed_files,
+    }
+
+
+def comment(repo: Repository, row: Comment) -> Json:
+    """A comment, https://docs.github.com/en/rest/issues/comments."""
+    api, web = f"{API}/repos/{repo.full_name}", f"{WEB}/{repo.full_name}"
+    url = f"{api}/issues/comments/{row.id}"
+    place = "pull" if row.issue.pull else "issues"
+    return {
+        "url": url,
+        "html_url": f"{web}/{place}/{row.issue.number}#issuecomment-{row.id}",
+        "issue_url": f"{api}/issues/{row.issue.number}",
+        "id": row.id,
+        "node_id": node_id("IC", row.id),
+        "user": _user(repo, row.author),
+        "created_at": iso(row.created_at),
+        "updated_at": iso(row.updated_at),
+        "body": row.body,
+        "author_association": row.association,
+        "reactions": _reactions(url, row.reactions),
+        "performed_via_github_app": None,
+    }
+
+
+def commit(repo: Repository, row: Commit) -> Json:
+    """A commit, https://docs.github.com/en/rest/commits/commits."""
+    api, web = f"{API}/repos/{repo.full_name}", f"{WEB}/{repo.full_name}"
+    git = f"{api}/git/commits/{row.sha}"
+    return {
+        "sha": row.sha,
+        "node_id": node_id("C", row.sha),
+        "commit": {
+            "author": {"name": row.name, "email": row.email, "date": iso(row.authored_at)},
+            "committer": {"name": row.name, "email": row.email, "date": iso(row.committed_at)},
+            "message": row.message,
+            "tree": {"sha": row.tree, "url": f"{api}/git/trees/{row.tree}"},
+            "url": git,
+            "comment_count": 0,
+            "verification": {
+                "verified": row.verified,
+                "reason": "valid" if row.verified else "unsigned",
+                "signature": "-----BEGIN PGP SIGNATURE-----\n..." if row.verified else None,
+                "payload": f"tree {row.tree}\n" if row.verified else None,
+                "verified_at": iso(row.committed_at) if row.verified else None,
+            },
+        },
+        "url": f"{api}/commits/{row.sha}",
+        "html_url": f"{web}/commit/{row.sha}",
+        "comments_url": f"{api}/commits/{row.sha}/comments",
+        "author": _user(repo, row.author),
+        "committer": _user(repo, row.author),
+        "parents": [
+            {"sha": sha, "url": f"{api}/commits/{sha}", "html_url": f"{web}/commit/{sha}"} for sha in row.parents
+        ],
+    }
+
+
+def branch(repo: Repository, row: Branch) -> Json:
+    api = f"{API}/repos/{repo.full_name}"
+    return {
+        "name": row.name,
+        "commit": {"sha": row.sha, "url": f"{api}/commits/{row.sha}"},
+        "protected": row.protected,
+    }
+
+
+def _asset(repo: Repository, release: Release, row: Asset) -> Json:
+    return {
+        "url": f"{API}/repos/{repo.full_name}/releases/assets/{row.id}",
+        "id": row.id,
+        "node_id": node_id("RA", row.id),
+        "name": row.name,
+        "label": None,
+        "uploader": _user(repo, release.author),
+        "content_type": "application/gzip",
+        "state": "uploaded",
+        "size": row.size,
+        "digest": None,
+        "download_count": row.downloads,
+        "created_at": iso(row.created_at),
+        "updated_at": iso(row.created_at),
+        "browser_download_url": (f"{WEB}/{repo.full_name}/releases/download/{release.tag}/{row.name}"),
+    }
+
+
+def release(repo: Repository, row: Release) -> Json:
+    """A release, https://docs.github.com/en/rest/releases/releases."""
+    api, web = f"{API}/repos/{repo.full_name}", f"{WEB}/{repo.full_name}"
+    return {
+        "url": f"{api}/releases/{row.id}",
+        "assets_url": f"{api}/releases/{row.id}/assets",
+        "upload_url": (f"https://uploads.github.com/repos/{repo.full_name}/releases/{row.id}/assets{{?name,label}}"),
+        "html_url": f"{web}/releases/tag/{row.tag}",
+        "id": row.id,
+        "author": _user(repo, row.author),
+        "node_id": node_id("RE", row.id),
+        "tag_name": row.tag,
+        "target_commitish": row.target,
+        "name": row.name,
+        "draft": False,
+        "immutable": False,
+        "prerelease": row.prerelease,
+        "created_at": iso(row.created_at),
+        "updated_at": iso(row.updated_at),
+        "published_at": iso(row.created_at),
+        "assets": [_asset(repo, row, asset) for asset in row.assets],
+        "tarball_url": f"{api}/tarball/{row.tag}",
+        "zipball_url": f"{api}/zipball/{row.tag}",
+        "body": row.body,
+    }

@@ -1,0 +1,113 @@
+"""The seeded world of GitHub: an organisation `acme` with repositories of very unequal size."""
+
+from random import Random
+
+from .. import prose
+from . import build
+from .model import Account, Branch, Forge, Repository
+
+_DAY = 86_400
+_AGE = 3 * 365 * _DAY
+
+# Name and share of all rows. `empty` has no commits, `legacy` has its issues switched off.
+_SHARES = {"platform": 0.60, "api": 0.25, "web": 0.12, "docs": 0.03, "legacy": 0.0, "empty": 0.0}
+
+# `umbrella` owns nothing until a repository is transferred to it.
+_ORGANISATIONS = [
+    Account(9_100_001, "acme", "Organization"),
+    Account(9_100_002, "umbrella", "Organization"),
+]
+
+# So many issues of the big repository were labelled at once: more than a page in one second.
+_BULK = 130
+
+
+def forge(seed: int, size: float, anchor: int) -> Forge:
+    """All of GitHub as it was at `anchor`, in epoch seconds.
+
+    At size 1: 6 repositories, 1,200 issues, a third of them pull requests, 1,500 comments,
+    900 commits, and about 40 labels, 12 milestones and 20 releases. Issues, comments and commits
+    grow with `size`.
+    """
+    rng = Random(f"github/{seed}")
+    made = Forge(_ORGANISATIONS, build.people(rng, 60))
+    acme = made.organisations["acme"]
+    for name, share in _SHARES.items():
+        born = anchor - _AGE + rng.randrange(90 * _DAY)
+        repo = build.repository(made, rng, born, acme, name, labels=name != "empty")
+        if name == "empty":
+            continue
+        repo.has_issues = name != "legacy"
+        _commits(made, rng, repo, anchor, round(900 * size * share) or 12)
+        if share:
+            _plans(made, rng, repo, anchor, share)
+            _issues(made, rng, repo, anchor, round(1_200 * size * share))
+            _comments(made, rng, repo, anchor, round(1_500 * size * share))
+        repo.updated_at = max([repo.pushed_at, *(row.updated_at for row in repo.issues.values())], default=anchor)
+        repo.changed()
+    return made
+
+
+def _moments(rng: Random, repo: Repository, anchor: int, count: int) -> list[int]:
+    return sorted(rng.randrange(repo.created_at, anchor) for _ in range(count))
+
+
+def _commits(made: Forge, rng: Random, repo: Repository, anchor: int, count: int) -> None:
+    """A main line with merges, and a branch that left it near its end."""
+    moments = _moments(rng, repo, anchor, count)
+    head: tuple[str, ...] = ()
+    side: str | None = None
+    for index, at in enumerate(moments):
+        if index % 10 == 8 and head:
+            side = build.commit(made, rng, repo, at, head).sha
+            continue
+        head = (build.commit(made, rng, repo, at, (*head, side) if side else head).sha,)
+        side = None
+    repo.branches["main"] = Branch("main", head[0], protected=True)
+    topic = build.commit(made, rng, repo, moments[-1], head)
+    repo.branches["topic/next"] = Branch("topic/next", topic.sha)
+    repo.pushed_at = moments[-1]
+
+
+def _plans(made: Forge, rng: Random, repo: Repository, anchor: int, share: float) -> None:
+    """Labels, milestones and releases."""
+    for _ in range(round(10 * share)):
+        build.label(made, rng, repo, f"area: {prose.slug(rng)}")
+    for at in _moments(rng, repo, anchor, round(12 * share)):
+        row = build.milestone(made, rng, repo, at)
+        if rng.random() < 0.4:
+            row.closed_at = row.updated_at = rng.randint(at, anchor)
+    for at in _moments(rng, repo, anchor, round(20 * share)):
+        build.release(made, rng, repo, at)
+
+
+def _issues(made: Forge, rng: Random, repo: Repository, anchor: int, count: int) -> None:
+    merges = [row.sha for row in repo.commits.values() if len(row.parents) > 1]
+    for index, at in enumerate(_moments(rng, repo, anchor, count)):
+        make = build.pull if index % 3 == 2 else build.issue
+        row = make(made, rng, repo, at)
+        # Most are left alone soon, some are touched again years later.
+        row.updated_at = at + int((anchor - at) * rng.random() ** 4)
+        if rng.random() < 0.7:
+            row.closed_at = row.updated_at
+            row.closed_by = build.someone(made, rng)
+            row.state_reason = None if row.pull else rng.choice(("completed", "not_planned"))
+            row.locked = rng.random() < 0.05
+            if row.pull and rng.random() < 0.8:
+                row.pull.merged_at, row.pull.merged_by = row.closed_at, row.closed_by
+                row.pull.merge_commit_sha = rng.choice(merges) if merges else build.sha(rng)
+    if repo.name == "platform":
+        together = anchor - 5 * _DAY
+        old = [row for row in repo.issues.values() if row.created_at < together]
+        for row in rng.sample(old, k=min(_BULK, len(old))):
+            row.updated_at = together
+
+
+def _comments(made: Forge, rng: Random, repo: Repository, anchor: int, count: int) -> None:
+    issues = list(repo.issues.values())
+    for _ in range(count if issues else 0):
+        parent = rng.choice(issues)
+        at = rng.randrange(parent.created_at, parent.updated_at + 1)
+        row = build.comment(made, rng, repo, parent, at)
+        if rng.random() < 0.1:
+            row.updated_at = rng.randrange(at, parent.updated_at + 1)

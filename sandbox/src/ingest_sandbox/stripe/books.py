@@ -1,0 +1,340 @@
+"""What Stripe holds, and its own operations on it: each writes the events that Stripe writes.
+
+Objects are replaced, never altered in place, so whoever holds an old one holds it as it was.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from .. import wire
+from ..ordered import Key, View
+from ..wire import Json
+from . import objects
+
+NESTED_SHOWN = 10
+"""How many rows of a nested list an object shows."""
+
+EVENTS_KEPT = 30 * objects.DAY
+"""After so many seconds an event can no longer be read."""
+
+RESOURCES = (
+    "customers",
+    "products",
+    "prices",
+    "subscriptions",
+    "invoices",
+    "charges",
+    "refunds",
+    "balance_transactions",
+    "events",
+)
+_VIEWS_KEPT = 200
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """One object, with its JSON as the API shows it."""
+
+    order: int
+    object: Json
+    _rendered: wire.Rendered | None = None
+
+    @property
+    def key(self) -> Key:
+        """Where it stands in lists: by its creation, then in the order of making."""
+        return (self.object["created"], self.order)
+
+    def replace(self, changed: Json) -> None:
+        self.object = self.object | changed
+        self._rendered = None
+
+    def rendered(self) -> wire.Rendered:
+        if self._rendered is not None:
+            return self._rendered
+        rendered = wire.render(shown(self.object))
+        # The snapshot in an event is JSON already; keeping it twice would cost more than it saves.
+        if self.object["object"] != "event":
+            self._rendered = rendered
+        return rendered
+
+
+def shown(object: Json) -> Json:
+    """The object as the API shows it: the first ten rows of its nested list."""
+    for name in ("lines", "items"):
+        whole = object.get(name)
+        if whole and len(whole["data"]) > NESTED_SHOWN:
+            cut = whole | {"data": whole["data"][:NESTED_SHOWN], "has_more": True}
+            return object | {name: cut}
+    return object
+
+
+def difference(old: Json, new: Json) -> Json:
+    """Stripe's `previous_attributes`: what `new` changes, with the values of before."""
+    found: Json = {}
+    for name, value in new.items():
+        before = old.get(name)
+        if before == value:
+            continue
+        if isinstance(before, dict) and isinstance(value, dict):
+            found[name] = difference(before, value)
+        else:
+            found[name] = before
+    return found
+
+
+@dataclass(slots=True)
+class Table:
+    """All rows of one resource, by id."""
+
+    rows: dict[str, Row] = field(default_factory=dict)
+    deleted: dict[str, int] = field(default_factory=dict)
+    """Id to the time of deletion, in epoch seconds."""
+    _views: dict[Any, View[Row]] = field(default_factory=dict)
+
+    def view(self, name: Any, wanted: Callable[[Json], bool]) -> View[Row]:
+        """The rows wanted, by creation; kept under a name until the next change."""
+        if name not in self._views:
+            if len(self._views) >= _VIEWS_KEPT:
+                self._views.clear()
+            rows = self.rows.values()
+            self._views[name] = View((row.key, row) for row in rows if wanted(row.object))
+        return self._views[name]
+
+    def changed(self) -> None:
+        self._views.clear()
+
+
+class Books:
+    """All tables. `rng` and `at` are the chance and the time of what is done next."""
+
+    def __init__(self, *, events_since: int) -> None:
+        self.tables = {name: Table() for name in RESOURCES}
+        self.touched: list[Json] = []
+        """What the changes so far did; whoever makes a change takes it away."""
+        self.rng = Random(0)
+        self.at = events_since
+        self._events_since = events_since
+        self._made = 0
+
+    def at_moment(self, rng: Random, at: int) -> None:
+        """Set the chance and the time of what is done next."""
+        self.rng, self.at = rng, at
+
+    def row(self, resource: str, id: str) -> Row:
+        return self.tables[resource].rows[id]
+
+    def objects(self, resource: str) -> Iterable[Json]:
+        return [row.object for row in self.tables[resource].rows.values()]
+
+    # Writing.
+
+    def insert(self, resource: str, object: Json, *events: str) -> Json:
+        self._made += 1
+        table = self.tables[resource]
+        table.rows[object["id"]] = Row(self._made, object)
+        table.changed()
+        self._touch("created", resource, object["id"])
+        self._announce(resource, object["id"], events, None)
+        return object
+
+    def update(self, resource: str, id: str, changed: Json, *events: str) -> Json:
+        """Set fields of an object; the object as it is now."""
+        table, row = self.tables[resource], self.row(resource, id)
+        before = row.object
+        row.replace(changed)
+        table.changed()
+        self._touch("updated", resource, id)
+        self._announce(resource, id, events, before)
+        return row.object
+
+    def delete(self, resource: str, id: str, event: str) -> None:
+        table = self.tables[resource]
+        self._announce(resource, id, (event,), None)
+        del table.rows[id]
+        table.deleted[id] = self.at
+        table.changed()
+        self._touch("deleted", resource, id)
+
+    def _touch(self, action: str, resource: str, id: str, **more: str) -> None:
+        self.touched.append({"action": action, "collection": resource, "id": id, **more})
+
+    def _announce(self, resource: str, id: str, types: Iterable[str], before: Json | None) -> None:
+        if self.at < self._events_since:
+            return
+        row = self.row(resource, id)
+        for type in types:
+            # Only events of updates say what was before.
+            previous = None
+            if before is not None and type.endswith(("updated", "refunded")):
+                previous = difference(before, row.object)
+            made = objects.event(self.rng, self.at, type, row.rendered().raw, previous)
+            self._made += 1
+            self.tables["events"].rows[made["id"]] = Row(self._made, made)
+            self.tables["events"].changed()
+            self._touch("created", "events", made["id"], type=type)
+
+    # The operations of Stripe.
+
+    def create_customer(self, **fields: Any) -> Json:
+        made = objects.customer(self.rng, self.at) | fields
+        return self.insert("customers", made, "customer.created")
+
+    def delete_customer(self, id: str) -> None:
+        """The customer leaves a stub, and its subscriptions are canceled."""
+        for found in self.objects("subscriptions"):
+            if found["customer"] == id and found["status"] != "canceled":
+                self.cancel(found["id"])
+        self.delete("customers", id, "customer.deleted")
+
+    def subscribe(self, customer: Json, prices: list[Json], period: int, **fields: Any) -> Json:
+        """A subscription to prices, for a first period of so many seconds; not yet billed."""
+        made = objects.subscription(self.rng, self.at, customer)
+        span = (self.at, self.at + period)
+        items = [objects.subscription_item(self.rng, self.at, made["id"], price, span) for price in prices]
+        made["items"] = objects.nested(items, objects.items_url(made["id"]))
+        return self.insert("subscriptions", made | fields, "customer.subscription.created")
+
+    def renew(self, id: str, period: int) -> None:
+        """Begin the next period now."""
+        whole = self.row("subscriptions", id).object["items"]
+        span = {"current_period_start": self.at, "current_period_end": self.at + period}
+        self.set_items(id, [item | span for item in whole["data"]])
+
+    def set_items(self, id: str, items: list[Json]) -> None:
+        changed = {"items": objects.nested(items, objects.items_url(id))}
+        self.update("subscriptions", id, changed, "customer.subscription.updated")
+
+    def cancel(self, id: str) -> None:
+        """End a subscription now. Its event is `deleted`, though it stays readable."""
+        old = self.row("subscriptions", id).object
+        changed = {
+            "status": "canceled",
+            "canceled_at": self.at,
+            "ended_at": self.at,
+            "cancellation_details": old["cancellation_details"] | {"reason": "cancellation_requested"},
+        }
+        self.update("subscriptions", id, changed, "customer.subscription.deleted")
+
+    def bill(self, subscription_id: str) -> Json:
+        """A draft invoice over the items of a subscription."""
+        of = self.row("subscriptions", subscription_id).object
+        id = objects.new_id(self.rng, "in")
+        lines = [
+            objects.line_item(
+                self.rng,
+                id,
+                item["price"],
+                item["quantity"],
+                (item["current_period_start"], item["current_period_end"]),
+                item,
+            )
+            for item in of["items"]["data"]
+        ]
+        made = self._draft(of["customer"], lines, id, of)
+        self.update(
+            "subscriptions",
+            subscription_id,
+            {"latest_invoice": id},
+            "customer.subscription.updated",
+        )
+        return made
+
+    def bill_once(self, customer_id: str, prices: list[Json]) -> Json:
+        """A draft invoice with a line for each price."""
+        id = objects.new_id(self.rng, "in")
+        lines = [
+            objects.line_item(self.rng, id, price, self.rng.randint(1, 3), (self.at, self.at), None) for price in prices
+        ]
+        return self._draft(customer_id, lines, id, None)
+
+    def _draft(self, customer_id: str, lines: list[Json], id: str, of: Json | None) -> Json:
+        customer = self.row("customers", customer_id).object
+        made = objects.invoice(self.rng, self.at, customer, lines, id, of)
+        return self.insert("invoices", made, "invoice.created")
+
+    def finalize(self, id: str) -> Json:
+        """Make a draft an open invoice with a number, which may change its lines no more."""
+        old = self.row("invoices", id).object
+        customer = self.row("customers", old["customer"]).object
+        sequence = customer["next_invoice_sequence"]
+        following = {"next_invoice_sequence": sequence + 1}
+        self.update("customers", customer["id"], following, "customer.updated")
+        url = f"https://invoice.stripe.com/i/{objects.ACCOUNT['id']}/test_{id}"
+        changed = {
+            "status": "open",
+            "number": f"{customer['invoice_prefix']}-{sequence:04}",
+            "effective_at": self.at,
+            "automatically_finalizes_at": None,
+            "hosted_invoice_url": url,
+            "invoice_pdf": f"{url}/pdf",
+            "status_transitions": old["status_transitions"] | {"finalized_at": self.at},
+        }
+        return self.update("invoices", id, changed, "invoice.finalized", "invoice.updated")
+
+    def pay(self, id: str) -> None:
+        """Charge an open invoice."""
+        old = self.row("invoices", id).object
+        customer = self.row("customers", old["customer"]).object
+        if old["total"]:
+            self.charge(customer, old["total"], paid=True)
+        changed = {
+            "status": "paid",
+            "amount_paid": old["total"],
+            "amount_remaining": 0,
+            "attempt_count": old["attempt_count"] + 1,
+            "attempted": True,
+            "next_payment_attempt": None,
+            "status_transitions": old["status_transitions"] | {"paid_at": self.at},
+        }
+        events = ("invoice.updated", "invoice.paid", "invoice.payment_succeeded")
+        self.update("invoices", id, changed, *events)
+
+    def fail(self, id: str) -> None:
+        """Try to charge an open invoice, in vain."""
+        old = self.row("invoices", id).object
+        customer = self.row("customers", old["customer"]).object
+        self.charge(customer, old["total"], paid=False)
+        changed = {"attempt_count": old["attempt_count"] + 1, "attempted": True}
+        self.update("invoices", id, changed, "invoice.updated", "invoice.payment_failed")
+
+    def void(self, id: str) -> None:
+        old = self.row("invoices", id).object
+        transitions = old["status_transitions"] | {"voided_at": self.at}
+        changed = {
+            "status": "void",
+            "next_payment_attempt": None,
+            "status_transitions": transitions,
+        }
+        self.update("invoices", id, changed, "invoice.updated", "invoice.voided")
+
+    def charge(self, customer: Json, amount: int, *, paid: bool) -> Json:
+        """A payment that succeeds, with its balance transaction, or fails."""
+        made = objects.charge(self.rng, self.at, customer, amount, paid=paid)
+        if not paid:
+            return self.insert("charges", made, "charge.failed")
+        made["balance_transaction"] = self._book(made)
+        return self.insert("charges", made, "charge.succeeded")
+
+    def refund(self, charge_id: str, amount: int) -> Json:
+        """Give back a part of a charge, or all of it."""
+        charge = self.row("charges", charge_id).object
+        made = objects.refund(self.rng, self.at, charge, amount)
+        made["balance_transaction"] = self._book(made)
+        self.insert("refunds", made, "refund.created")
+        given_back = charge["amount_refunded"] + amount
+        changed = {"amount_refunded": given_back, "refunded": given_back == charge["amount"]}
+        self.update("charges", charge_id, changed, "charge.refunded")
+        return made
+
+    def _book(self, source: Json) -> str:
+        """The balance transaction of a charge or refund, about which Stripe writes no event."""
+        available_on = self.at + 2 * objects.DAY
+        made = objects.balance_transaction(self.rng, self.at, source, available_on=available_on)
+        id: str = self.insert("balance_transactions", made)["id"]
+        return id
+
+    def settle(self, id: str) -> None:
+        """Make the money of a pending balance transaction available; again without an event."""
+        self.update("balance_transactions", id, {"status": "available"})

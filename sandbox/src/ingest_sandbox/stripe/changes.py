@@ -1,0 +1,262 @@
+"""Changes to Stripe, each by the operations of `books` and with the events Stripe writes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .. import prose
+from ..moment import ChangeRefused, Fields, Kind, Moment
+from ..wire import Json
+from . import objects
+from .books import Books
+
+_METADATA: Fields = {"metadata": dict[str, str]}
+_CUSTOMER: Fields = _METADATA | {
+    "name": str | None,
+    "email": str | None,
+    "description": str | None,
+    "delinquent": bool,
+}
+_PRODUCT: Fields = _METADATA | {"name": str, "description": str | None, "active": bool}
+_PRICE: Fields = _METADATA | {"nickname": str | None, "active": bool}
+_SUBSCRIPTION: Fields = _METADATA | {"cancel_at_period_end": bool, "description": str | None}
+_INVOICE: Fields = _METADATA | {"description": str | None, "footer": str | None}
+_CHARGE: Fields = {"amount": int, "paid": bool}
+_REFUND: Fields = {"amount": int}
+
+_MONTH = 30 * objects.DAY
+
+# Stripe takes 20 items in a subscription at most.
+_ITEMS_AT_MOST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Hand:
+    """One change at work."""
+
+    books: Books
+    moment: Moment
+
+    def pick(self, resource: str, wanted: Callable[[Json], bool] = lambda _: True) -> Json:
+        """The object that the change names, if it fits, or a seeded one."""
+        id = self.moment.change.id
+        return self.moment.choose(
+            row for row in self.books.objects(resource) if (id is None or row["id"] == id) and wanted(row)
+        )
+
+    def any(self, resource: str, wanted: Callable[[Json], bool] = lambda _: True) -> Json:
+        """A seeded object that the change needs but is not about."""
+        return self.moment.choose(filter(wanted, self.books.objects(resource)))
+
+    def update(self, resource: str, wanted: Callable[[Json], bool], *events: str) -> None:
+        """Set what the change sets, or else a metadata value."""
+        row = self.pick(resource, wanted)
+        given = self.moment.change.set
+        # A key of metadata is kept unless it is given anew, as at Stripe.
+        metadata = given.get("metadata", {} if given else {"touched": prose.slug(self.moment.rng)})
+        changed = given | {"metadata": row["metadata"] | metadata}
+        if resource == "products":
+            changed["updated"] = self.moment.at
+        self.books.update(resource, row["id"], changed, *events)
+
+    def prices(self, currency: str, taken: frozenset[str] = frozenset()) -> list[Json]:
+        return [
+            row
+            for row in self.books.objects("prices")
+            if row["currency"] == currency
+            and row["active"]
+            and row["id"] not in taken
+            and row["recurring"]
+            and row["recurring"]["interval"] == "month"
+        ]
+
+
+def _anything(_: Json) -> bool:
+    return True
+
+
+def _is(status: str) -> Callable[[Json], bool]:
+    return lambda row: row["status"] == status
+
+
+def _customer_create(hand: _Hand) -> None:
+    hand.books.create_customer(**hand.moment.change.set)
+
+
+def _customer_update(hand: _Hand) -> None:
+    hand.update("customers", _anything, "customer.updated")
+
+
+def _customer_delete(hand: _Hand) -> None:
+    hand.books.delete_customer(hand.pick("customers")["id"])
+
+
+def _product_create(hand: _Hand) -> None:
+    made = objects.product(hand.moment.rng, hand.moment.at) | hand.moment.change.set
+    hand.books.insert("products", made, "product.created")
+
+
+def _product_update(hand: _Hand) -> None:
+    hand.update("products", _anything, "product.updated")
+
+
+def _product_delete(hand: _Hand) -> None:
+    # Stripe refuses to delete a product that has prices, and has no way to delete a price.
+    priced = {price["product"] for price in hand.books.objects("prices")}
+    row = hand.pick("products", lambda row: row["id"] not in priced)
+    hand.books.delete("products", row["id"], "product.deleted")
+
+
+def _price_create(hand: _Hand) -> None:
+    rng = hand.moment.rng
+    product = hand.any("products", lambda row: bool(row["active"]))
+    currency = rng.choice(objects.CURRENCIES)
+    interval = rng.choice(("month", "month", "year", None))
+    made = objects.price(rng, hand.moment.at, product["id"], currency, interval)
+    hand.books.insert("prices", made | hand.moment.change.set, "price.created")
+
+
+def _price_update(hand: _Hand) -> None:
+    hand.update("prices", _anything, "price.updated")
+
+
+def _subscription_create(hand: _Hand) -> None:
+    customer = hand.any("customers", lambda row: bool(hand.prices(row["currency"])))
+    choice = hand.prices(customer["currency"])
+    chosen = hand.moment.rng.sample(choice, k=min(len(choice), hand.moment.rng.randint(1, 12)))
+    made = hand.books.subscribe(customer, chosen, _MONTH, **hand.moment.change.set)
+    invoice = hand.books.bill(made["id"])
+    hand.books.finalize(invoice["id"])
+    hand.books.pay(invoice["id"])
+
+
+def _subscription_update(hand: _Hand) -> None:
+    hand.update("subscriptions", _is("active"), "customer.subscription.updated")
+
+
+def _subscription_cancel(hand: _Hand) -> None:
+    hand.books.cancel(hand.pick("subscriptions", _is("active"))["id"])
+
+
+def _free_prices(hand: _Hand, row: Json) -> list[Json]:
+    """What could still be added: monthly like the rest, and each price once."""
+    items = row["items"]["data"]
+    if len(items) >= _ITEMS_AT_MOST or items[0]["price"]["recurring"]["interval"] != "month":
+        return []
+    return hand.prices(row["currency"], frozenset(item["price"]["id"] for item in items))
+
+
+def _subscription_add_item(hand: _Hand) -> None:
+    row = hand.pick("subscriptions", lambda row: row["status"] == "active" and bool(_free_prices(hand, row)))
+    items = row["items"]["data"]
+    period = (items[0]["current_period_start"], items[0]["current_period_end"])
+    price = hand.moment.rng.choice(_free_prices(hand, row))
+    added = objects.subscription_item(hand.moment.rng, hand.moment.at, row["id"], price, period)
+    hand.books.set_items(row["id"], [*items, added])
+
+
+def _subscription_remove_item(hand: _Hand) -> None:
+    row = hand.pick("subscriptions", lambda row: row["status"] == "active" and row["items"]["total_count"] > 1)
+    items = row["items"]["data"]
+    gone = hand.moment.rng.choice(items)
+    hand.books.set_items(row["id"], [item for item in items if item is not gone])
+
+
+def _invoice_create(hand: _Hand) -> None:
+    prices = hand.books.objects("prices")
+    currencies = {price["currency"] for price in prices}
+    customer = hand.any("customers", lambda row: row["currency"] in currencies)
+    choice = [price for price in prices if price["currency"] == customer["currency"]]
+    chosen = hand.moment.rng.choices(choice, k=hand.moment.rng.choice((1, 2, 10, 11, 35)))
+    made = hand.books.bill_once(customer["id"], chosen)
+    if hand.moment.change.set:
+        hand.books.update("invoices", made["id"], hand.moment.change.set, "invoice.updated")
+
+
+def _invoice_update(hand: _Hand) -> None:
+    hand.update("invoices", _anything, "invoice.updated")
+
+
+def _billable(hand: _Hand, *statuses: str) -> Json:
+    """An invoice in one of these states whose customer is still there."""
+    customers = hand.books.tables["customers"].rows
+    return hand.pick("invoices", lambda row: row["status"] in statuses and row["customer"] in customers)
+
+
+def _invoice_finalize(hand: _Hand) -> None:
+    hand.books.finalize(_billable(hand, "draft")["id"])
+
+
+def _invoice_pay(hand: _Hand) -> None:
+    row = _billable(hand, "draft", "open")
+    if row["status"] == "draft":
+        hand.books.finalize(row["id"])
+    hand.books.pay(row["id"])
+
+
+def _invoice_void(hand: _Hand) -> None:
+    hand.books.void(hand.pick("invoices", _is("open"))["id"])
+
+
+def _invoice_delete_draft(hand: _Hand) -> None:
+    # The draft of a subscription cannot be deleted at Stripe.
+    row = hand.pick("invoices", lambda row: row["status"] == "draft" and row["parent"] is None)
+    hand.books.delete("invoices", row["id"], "invoice.deleted")
+
+
+def _charge_create(hand: _Hand) -> None:
+    amount = hand.moment.value("amount", hand.moment.rng.randint(1, 500) * 100)
+    paid = hand.moment.value("paid", hand.moment.rng.random() < 0.9)
+    hand.books.charge(hand.any("customers"), amount, paid=paid)
+
+
+def _refund_create(hand: _Hand) -> None:
+    """A refund of a charge: `id` names the charge."""
+    row = hand.pick("charges", lambda row: row["paid"] and not row["refunded"])
+    left = row["amount"] - row["amount_refunded"]
+    part = left // 20 * 10 or left
+    amount = hand.moment.value("amount", hand.moment.rng.choice((left, part)))
+    if not 0 < amount <= left:
+        raise ChangeRefused(f"stripe.refund.create: {left} is left to refund, not {amount}")
+    hand.books.refund(row["id"], amount)
+
+
+def _refund_update(hand: _Hand) -> None:
+    hand.update("refunds", _anything, "refund.updated", "charge.refund.updated")
+
+
+def _settle(hand: _Hand) -> None:
+    hand.books.settle(hand.pick("balance_transactions", _is("pending"))["id"])
+
+
+KINDS: dict[str, Kind[_Hand]] = {
+    "stripe.customer.create": Kind(_customer_create, 6, _CUSTOMER),
+    "stripe.customer.update": Kind(_customer_update, 8, _CUSTOMER),
+    "stripe.customer.delete": Kind(_customer_delete, 2),
+    "stripe.product.create": Kind(_product_create, 1, _PRODUCT),
+    "stripe.product.update": Kind(_product_update, 2, _PRODUCT),
+    "stripe.product.delete": Kind(_product_delete, 1),
+    "stripe.price.create": Kind(_price_create, 1, _PRICE),
+    "stripe.price.update": Kind(_price_update, 2, _PRICE),
+    "stripe.subscription.create": Kind(_subscription_create, 5, _SUBSCRIPTION),
+    "stripe.subscription.update": Kind(_subscription_update, 4, _SUBSCRIPTION),
+    "stripe.subscription.cancel": Kind(_subscription_cancel, 2),
+    "stripe.subscription.add_item": Kind(_subscription_add_item, 3),
+    "stripe.subscription.remove_item": Kind(_subscription_remove_item, 2),
+    "stripe.invoice.create": Kind(_invoice_create, 5, _INVOICE),
+    "stripe.invoice.update": Kind(_invoice_update, 5, _INVOICE),
+    "stripe.invoice.finalize": Kind(_invoice_finalize, 3),
+    "stripe.invoice.pay": Kind(_invoice_pay, 5),
+    "stripe.invoice.void": Kind(_invoice_void, 1),
+    "stripe.invoice.delete_draft": Kind(_invoice_delete_draft, 1),
+    "stripe.charge.create": Kind(_charge_create, 5, _CHARGE),
+    "stripe.refund.create": Kind(_refund_create, 3, _REFUND),
+    "stripe.refund.update": Kind(_refund_update, 2, _METADATA),
+    "stripe.balance_transaction.settle": Kind(_settle, 4),
+}
+"""Every kind of change. What one may set goes by the names of the fields."""
+
+
+def apply(books: Books, moment: Moment) -> None:
+    """Make one change; raises `ChangeRefused` where nothing fits it, and then nothing changed."""
+    books.at_moment(moment.rng, moment.at)
+    KINDS[moment.change.kind].apply(_Hand(books, moment), moment)

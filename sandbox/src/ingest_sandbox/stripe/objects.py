@@ -1,0 +1,611 @@
+"""Stripe's objects in the shape of API version 2025-03-31.basil.
+
+Pure functions from facts to JSON; nested lists are whole here and cut by the API.
+Amounts are integers in the smallest unit of the currency, times are epoch seconds.
+See https://docs.stripe.com/api for every field.
+"""
+
+from random import Random
+from typing import Any
+
+from .. import prose
+from ..wire import Json
+
+API_VERSION = "2025-03-31.basil"
+DAY = 86_400
+
+# Currencies by how often they come. JPY has no decimals, KWD has three.
+CURRENCIES = ("usd", "usd", "usd", "usd", "eur", "eur", "gbp", "jpy", "kwd")
+
+
+def new_id(rng: Random, prefix: str, length: int = 24) -> str:
+    return f"{prefix}_{prose.token(rng, length)}"
+
+
+def nested(data: list[Json], url: str) -> Json:
+    """A whole list inside an object."""
+    return {
+        "object": "list",
+        "data": data,
+        "has_more": False,
+        "total_count": len(data),
+        "url": url,
+    }
+
+
+def customer(rng: Random, at: int) -> Json:
+    """https://docs.stripe.com/api/customers/object"""
+    name = prose.person(rng)
+    number = rng.randrange(10**6)
+    return {
+        "id": new_id(rng, "cus", 14),
+        "object": "customer",
+        "address": rng.choice((None, _address(rng))),
+        "balance": 0,
+        "created": at,
+        "currency": rng.choice(CURRENCIES),
+        "default_source": None,
+        "delinquent": False,
+        "description": rng.choice((None, f'"{name}" 💼')),
+        "discount": None,
+        "email": rng.choice((f"buyer{number}@example.com", None)),
+        "invoice_prefix": prose.token(rng, 8).upper(),
+        "invoice_settings": {
+            "custom_fields": None,
+            "default_payment_method": None,
+            "footer": None,
+            "rendering_options": None,
+        },
+        "livemode": False,
+        "metadata": rng.choice(({}, {"crm_id": str(number)}, {"note": "líne 1\nline 2"})),
+        "name": name,
+        "next_invoice_sequence": 1,
+        "phone": None,
+        "preferred_locales": rng.choice(([], ["de"], ["ja", "en"])),
+        "shipping": None,
+        "tax_exempt": "none",
+        "test_clock": None,
+    }
+
+
+def _address(rng: Random) -> Json:
+    city, country = rng.choice((("Köln", "DE"), ("東京", "JP"), ("Kuwait City", "KW"), ("Kyiv", "UA")))
+    return {
+        "city": city,
+        "country": country,
+        "line1": f"{rng.randint(1, 200)} Main St",
+        "line2": None,
+        "postal_code": f"{rng.randrange(10**5):05}",
+        "state": None,
+    }
+
+
+def product(rng: Random, at: int) -> Json:
+    """https://docs.stripe.com/api/products/object"""
+    return {
+        "id": new_id(rng, "prod", 14),
+        "object": "product",
+        "active": True,
+        "attributes": [],
+        "created": at,
+        "default_price": None,
+        "description": rng.choice((None, "Everything in it, and “more” ✨")),
+        "images": [],
+        "livemode": False,
+        "marketing_features": [],
+        "metadata": {},
+        "name": f"{prose.slug(rng)} plan",
+        "package_dimensions": None,
+        "shippable": None,
+        "statement_descriptor": None,
+        "tax_code": None,
+        "type": "service",
+        "unit_label": rng.choice((None, "seat")),
+        "updated": at,
+        "url": None,
+    }
+
+
+def price(rng: Random, at: int, product_id: str, currency: str, interval: str | None) -> Json:
+    """https://docs.stripe.com/api/prices/object; without an interval it is paid once."""
+    # Three-decimal amounts must end in 0, as the networks round them.
+    amount = {"jpy": 100, "kwd": 10}.get(currency, 1) * rng.randint(500, 20_000)
+    recurring = {
+        "interval": interval,
+        "interval_count": 1,
+        "meter": None,
+        "trial_period_days": None,
+        "usage_type": "licensed",
+    }
+    return {
+        "id": new_id(rng, "price"),
+        "object": "price",
+        "active": True,
+        "billing_scheme": "per_unit",
+        "created": at,
+        "currency": currency,
+        "custom_unit_amount": None,
+        "livemode": False,
+        "lookup_key": None,
+        "metadata": {},
+        "nickname": rng.choice((None, "Early bird 🐦")),
+        "product": product_id,
+        "recurring": recurring if interval else None,
+        "tax_behavior": "unspecified",
+        "tiers_mode": None,
+        "transform_quantity": None,
+        "type": "recurring" if interval else "one_time",
+        "unit_amount": amount,
+        "unit_amount_decimal": str(amount),
+    }
+
+
+def subscription_item(rng: Random, at: int, subscription_id: str, of_price: Json, period: tuple[int, int]) -> Json:
+    """https://docs.stripe.com/api/subscription_items/object; the period is here since basil."""
+    recurring = of_price["recurring"]
+    return {
+        "id": new_id(rng, "si", 14),
+        "object": "subscription_item",
+        "billing_thresholds": None,
+        "created": at,
+        "current_period_end": period[1],
+        "current_period_start": period[0],
+        "discounts": [],
+        "metadata": {},
+        "plan": {
+            "id": of_price["id"],
+            "object": "plan",
+            "active": of_price["active"],
+            "amount": of_price["unit_amount"],
+            "amount_decimal": of_price["unit_amount_decimal"],
+            "billing_scheme": "per_unit",
+            "created": of_price["created"],
+            "currency": of_price["currency"],
+            "interval": recurring["interval"],
+            "interval_count": 1,
+            "livemode": False,
+            "metadata": {},
+            "meter": None,
+            "nickname": of_price["nickname"],
+            "product": of_price["product"],
+            "tiers_mode": None,
+            "transform_usage": None,
+            "trial_period_days": None,
+            "usage_type": "licensed",
+        },
+        "price": of_price,
+        "quantity": rng.choice((1, 1, 1, 5, 25)),
+        "subscription": subscription_id,
+        "tax_rates": [],
+    }
+
+
+def items_url(subscription_id: str) -> str:
+    return f"/v1/subscription_items?subscription={subscription_id}"
+
+
+def lines_url(invoice_id: str) -> str:
+    return f"/v1/invoices/{invoice_id}/lines"
+
+
+def subscription(rng: Random, at: int, of_customer: Json) -> Json:
+    """https://docs.stripe.com/api/subscriptions/object, without items yet."""
+    id = new_id(rng, "sub")
+    return {
+        "id": id,
+        "object": "subscription",
+        "application": None,
+        "application_fee_percent": None,
+        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
+        "billing_cycle_anchor": at,
+        "billing_cycle_anchor_config": None,
+        "cancel_at": None,
+        "cancel_at_period_end": False,
+        "canceled_at": None,
+        "cancellation_details": {"comment": None, "feedback": None, "reason": None},
+        "collection_method": "charge_automatically",
+        "created": at,
+        "currency": of_customer["currency"],
+        "customer": of_customer["id"],
+        "days_until_due": None,
+        "default_payment_method": None,
+        "default_source": None,
+        "default_tax_rates": [],
+        "description": None,
+        "discounts": [],
+        "ended_at": None,
+        "invoice_settings": {"account_tax_ids": None, "issuer": {"type": "self"}},
+        "items": nested([], items_url(id)),
+        "latest_invoice": None,
+        "livemode": False,
+        "metadata": {},
+        "next_pending_invoice_item_invoice": None,
+        "on_behalf_of": None,
+        "pause_collection": None,
+        "payment_settings": {
+            "payment_method_options": None,
+            "payment_method_types": None,
+            "save_default_payment_method": "off",
+        },
+        "pending_invoice_item_interval": None,
+        "pending_setup_intent": None,
+        "pending_update": None,
+        "schedule": None,
+        "start_date": at,
+        "status": "active",
+        "test_clock": None,
+        "transfer_data": None,
+        "trial_end": None,
+        "trial_settings": {"end_behavior": {"missing_payment_method": "create_invoice"}},
+        "trial_start": None,
+    }
+
+
+def line_item(
+    rng: Random,
+    invoice_id: str,
+    of_price: Json,
+    quantity: int,
+    period: tuple[int, int],
+    item: Json | None,
+) -> Json:
+    """https://docs.stripe.com/api/invoice-line-item/object, of a subscription item or alone."""
+    amount = of_price["unit_amount"] * quantity
+    if item is None:
+        parent: Json = {
+            "invoice_item_details": {
+                "invoice_item": new_id(rng, "ii"),
+                "proration": False,
+                "proration_details": {"credited_items": None},
+                "subscription": None,
+            },
+            "subscription_item_details": None,
+            "type": "invoice_item_details",
+        }
+    else:
+        parent = {
+            "invoice_item_details": None,
+            "subscription_item_details": {
+                "invoice_item": None,
+                "proration": False,
+                "proration_details": {"credited_items": None},
+                "subscription": item["subscription"],
+                "subscription_item": item["id"],
+            },
+            "type": "subscription_item_details",
+        }
+    return {
+        "id": new_id(rng, "il"),
+        "object": "line_item",
+        "amount": amount,
+        "currency": of_price["currency"],
+        "description": f"{quantity} × {of_price['nickname'] or 'plan'} (at {amount})",
+        "discount_amounts": [],
+        "discountable": True,
+        "discounts": [],
+        "invoice": invoice_id,
+        "livemode": False,
+        "metadata": {},
+        "parent": parent,
+        "period": {"end": period[1], "start": period[0]},
+        "pretax_credit_amounts": [],
+        "pricing": {
+            "price_details": {"price": of_price["id"], "product": of_price["product"]},
+            "type": "price_details",
+            "unit_amount_decimal": of_price["unit_amount_decimal"],
+        },
+        "quantity": quantity,
+        "taxes": rng.choice(
+            (
+                [],
+                [
+                    {
+                        "amount": 0,
+                        "tax_behavior": "exclusive",
+                        "tax_rate_details": {"tax_rate": "txr_1SandboxZeroRated"},
+                        "taxability_reason": "zero_rated",
+                        "taxable_amount": amount,
+                        "type": "tax_rate_details",
+                    }
+                ],
+            )
+        ),
+    }
+
+
+def invoice(rng: Random, at: int, of_customer: Json, lines: list[Json], id: str, of: Json | None) -> Json:
+    """https://docs.stripe.com/api/invoices/object: a draft, of a subscription or alone."""
+    total = sum(line["amount"] for line in lines)
+    return {
+        "id": id,
+        "object": "invoice",
+        "account_country": "US",
+        "account_name": "Acme Sandbox",
+        "account_tax_ids": None,
+        "amount_due": total,
+        "amount_overpaid": 0,
+        "amount_paid": 0,
+        "amount_remaining": total,
+        "amount_shipping": 0,
+        "application": None,
+        "attempt_count": 0,
+        "attempted": False,
+        "auto_advance": True,
+        "automatic_tax": {
+            "disabled_reason": None,
+            "enabled": False,
+            "liability": None,
+            "provider": None,
+            "status": None,
+        },
+        "automatically_finalizes_at": at + 3_600,
+        "billing_reason": "subscription_cycle" if of else "manual",
+        "collection_method": "charge_automatically",
+        "created": at,
+        "currency": of_customer["currency"],
+        "custom_fields": None,
+        "customer": of_customer["id"],
+        "customer_address": of_customer["address"],
+        "customer_email": of_customer["email"],
+        "customer_name": of_customer["name"],
+        "customer_phone": None,
+        "customer_shipping": None,
+        "customer_tax_exempt": "none",
+        "customer_tax_ids": [],
+        "default_payment_method": None,
+        "default_source": None,
+        "default_tax_rates": [],
+        "description": None,
+        "discounts": [],
+        "due_date": None,
+        "effective_at": None,
+        "ending_balance": None,
+        "footer": None,
+        "from_invoice": None,
+        "hosted_invoice_url": None,
+        "invoice_pdf": None,
+        "issuer": {"type": "self"},
+        "last_finalization_error": None,
+        "latest_revision": None,
+        "lines": nested(lines, lines_url(id)),
+        "livemode": False,
+        "metadata": {},
+        "next_payment_attempt": at + 3_600,
+        "number": None,
+        "on_behalf_of": None,
+        "parent": {
+            "quote_details": None,
+            "subscription_details": {"metadata": {}, "subscription": of["id"]},
+            "type": "subscription_details",
+        }
+        if of
+        else None,
+        "payment_settings": {
+            "default_mandate": None,
+            "payment_method_options": None,
+            "payment_method_types": None,
+        },
+        "period_end": at,
+        "period_start": at,
+        "post_payment_credit_notes_amount": 0,
+        "pre_payment_credit_notes_amount": 0,
+        "receipt_number": None,
+        "rendering": None,
+        "shipping_cost": None,
+        "shipping_details": None,
+        "starting_balance": 0,
+        "statement_descriptor": None,
+        "status": "draft",
+        "status_transitions": {
+            "finalized_at": None,
+            "marked_uncollectible_at": None,
+            "paid_at": None,
+            "voided_at": None,
+        },
+        "subtotal": total,
+        "subtotal_excluding_tax": total,
+        "test_clock": None,
+        "total": total,
+        "total_discount_amounts": [],
+        "total_excluding_tax": total,
+        "total_pretax_credit_amounts": [],
+        "total_taxes": [],
+        "webhooks_delivered_at": None,
+    }
+
+
+def charge(rng: Random, at: int, of_customer: Json, amount: int, *, paid: bool) -> Json:
+    """https://docs.stripe.com/api/charges/object; basil has no `invoice` here any more."""
+    id = new_id(rng, "ch")
+    return {
+        "id": id,
+        "object": "charge",
+        "amount": amount,
+        "amount_captured": amount if paid else 0,
+        "amount_refunded": 0,
+        "application": None,
+        "application_fee": None,
+        "application_fee_amount": None,
+        "balance_transaction": None,
+        "billing_details": {
+            "address": of_customer["address"],
+            "email": of_customer["email"],
+            "name": of_customer["name"],
+            "phone": None,
+            "tax_id": None,
+        },
+        "calculated_statement_descriptor": "ACME SANDBOX",
+        "captured": paid,
+        "created": at,
+        "currency": of_customer["currency"],
+        "customer": of_customer["id"],
+        "description": rng.choice((None, "Subscription update", "Zahlung – danke! 🙏")),
+        "destination": None,
+        "dispute": None,
+        "disputed": False,
+        "failure_balance_transaction": None,
+        "failure_code": None if paid else "card_declined",
+        "failure_message": None if paid else "Your card was declined.",
+        "fraud_details": {},
+        "livemode": False,
+        "metadata": {},
+        "on_behalf_of": None,
+        "order": None,
+        "outcome": {
+            "advice_code": None,
+            "network_advice_code": None,
+            "network_decline_code": None,
+            "network_status": "approved_by_network" if paid else "declined_by_network",
+            "reason": None if paid else "generic_decline",
+            "risk_level": "normal",
+            "risk_score": rng.randrange(65),
+            "seller_message": "Payment complete." if paid else "The bank declined.",
+            "type": "authorized" if paid else "issuer_declined",
+        },
+        "paid": paid,
+        "payment_intent": new_id(rng, "pi"),
+        "payment_method": new_id(rng, "pm"),
+        "payment_method_details": {
+            "card": {
+                "amount_authorized": amount if paid else None,
+                "authorization_code": None,
+                "brand": "visa",
+                "checks": {
+                    "address_line1_check": None,
+                    "address_postal_code_check": None,
+                    "cvc_check": "pass",
+                },
+                "country": "US",
+                "exp_month": rng.randint(1, 12),
+                "exp_year": 2030,
+                "extended_authorization": {"status": "disabled"},
+                "fingerprint": prose.token(rng, 16),
+                "funding": "credit",
+                "incremental_authorization": {"status": "unavailable"},
+                "installments": None,
+                "last4": f"{rng.randrange(10_000):04}",
+                "mandate": None,
+                "multicapture": {"status": "unavailable"},
+                "network": "visa",
+                "network_token": {"used": False},
+                "network_transaction_id": f"{rng.randrange(10**15):015}",
+                "overcapture": {"maximum_amount_capturable": amount, "status": "unavailable"},
+                "regulated_status": "unregulated",
+                "three_d_secure": None,
+                "wallet": None,
+            },
+            "type": "card",
+        },
+        "radar_options": {},
+        "receipt_email": of_customer["email"],
+        "receipt_number": None,
+        "receipt_url": f"https://pay.stripe.com/receipts/payment/{id}" if paid else None,
+        "refunded": False,
+        "review": None,
+        "shipping": None,
+        "source": None,
+        "source_transfer": None,
+        "statement_descriptor": None,
+        "statement_descriptor_suffix": None,
+        "status": "succeeded" if paid else "failed",
+        "transfer_data": None,
+        "transfer_group": None,
+    }
+
+
+def refund(rng: Random, at: int, of_charge: Json, amount: int) -> Json:
+    """https://docs.stripe.com/api/refunds/object"""
+    return {
+        "id": new_id(rng, "re"),
+        "object": "refund",
+        "amount": amount,
+        "balance_transaction": None,
+        "charge": of_charge["id"],
+        "created": at,
+        "currency": of_charge["currency"],
+        "destination_details": {
+            "card": {
+                "reference": f"{rng.randrange(10**12):012}",
+                "reference_status": "available",
+                "reference_type": "acquirer_reference_number",
+                "type": "refund",
+            },
+            "type": "card",
+        },
+        "metadata": {},
+        "payment_intent": of_charge["payment_intent"],
+        "reason": rng.choice((None, "requested_by_customer", "duplicate")),
+        "receipt_number": None,
+        "source_transfer_reversal": None,
+        "status": "succeeded",
+        "transfer_reversal": None,
+    }
+
+
+def balance_transaction(rng: Random, at: int, source: Json, *, available_on: int) -> Json:
+    """https://docs.stripe.com/api/balance_transactions/object, of a charge or a refund."""
+    incoming = source["object"] == "charge"
+    amount = source["amount"] if incoming else -source["amount"]
+    fee = amount * 29 // 1_000 + 30 if incoming else 0
+    detail = {
+        "amount": fee,
+        "application": None,
+        "currency": source["currency"],
+        "description": "Stripe processing fees",
+        "type": "stripe_fee",
+    }
+    return {
+        "id": new_id(rng, "txn"),
+        "object": "balance_transaction",
+        "amount": amount,
+        "available_on": available_on,
+        "created": at,
+        "currency": source["currency"],
+        "description": source.get("description"),
+        "exchange_rate": None,
+        "fee": fee,
+        "fee_details": [detail] if fee else [],
+        "net": amount - fee,
+        "reporting_category": source["object"],
+        "source": source["id"],
+        "status": "pending",
+        "type": source["object"],
+    }
+
+
+def event(rng: Random, at: int, type: str, snapshot: Any, previous: Json | None) -> Json:
+    """https://docs.stripe.com/api/events/object; `snapshot` is the object as the API shows it."""
+    data = {"object": snapshot}
+    if previous is not None:
+        data["previous_attributes"] = previous
+    return {
+        "id": new_id(rng, "evt"),
+        "object": "event",
+        "api_version": API_VERSION,
+        "created": at,
+        "data": data,
+        "livemode": False,
+        "pending_webhooks": 0,
+        "request": {"id": new_id(rng, "req", 14), "idempotency_key": None},
+        "type": type,
+    }
+
+
+ACCOUNT: Json = {
+    "id": "acct_1SandboxAcme0000",
+    "object": "account",
+    "business_profile": {"name": "Acme Sandbox", "url": "https://acme.example.com"},
+    "business_type": "company",
+    "capabilities": {"card_payments": "active", "transfers": "active"},
+    "charges_enabled": True,
+    "country": "US",
+    "created": 1_577_836_800,
+    "default_currency": "usd",
+    "details_submitted": True,
+    "email": "billing@acme.example.com",
+    "metadata": {},
+    "payouts_enabled": True,
+    "settings": {"dashboard": {"display_name": "Acme Sandbox", "timezone": "Etc/UTC"}},
+    "type": "standard",
+}
+"""The account that owns the key, https://docs.stripe.com/api/accounts/object."""

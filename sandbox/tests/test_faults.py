@@ -1,0 +1,96 @@
+import asyncio
+import time
+from collections.abc import Iterator
+from email.utils import formatdate
+from typing import Any
+
+import httpx
+import pytest
+
+from .conftest import ANCHOR, GitHub, Stripe
+
+ISSUES = "/repos/acme/platform/issues"
+
+
+@pytest.fixture(autouse=True)
+def _no_faults_after(client: httpx.Client) -> Iterator[None]:
+    yield
+    client.delete("/_sandbox/faults")
+
+
+def plan(client: httpx.Client, *faults: dict[str, Any], latency_ms: float = 0) -> None:
+    body = {"latency_ms": latency_ms, "faults": faults}
+    assert client.post("/_sandbox/faults", json=body).status_code == 200
+
+
+@pytest.mark.parametrize("status", [403, 429, 500, 502])
+def test_a_status_in_the_shape_of_each_api(client: httpx.Client, github: GitHub, stripe: Stripe, status: int) -> None:
+    plan(client, {"kind": "status", "status": status, "retry_after": 1})
+    answer = github.get(ISSUES)
+    assert (answer.status_code, answer.headers["retry-after"]) == (status, "1")
+    assert answer.json()["message"]
+    answer = stripe.get("/v1/customers")
+    assert answer.status_code == status
+    assert answer.json()["error"]["message"]
+
+
+def test_every_and_times_and_path(client: httpx.Client, github: GitHub, stripe: Stripe) -> None:
+    plan(client, {"kind": "status", "status": 500, "every": 3, "path": "/issues"})
+    assert [github.get(ISSUES).status_code for _ in range(6)] == [200, 200, 500] * 2
+    assert stripe.get("/v1/customers").status_code == 200
+    plan(client, {"kind": "status", "status": 500, "times": 2})
+    assert [github.get(ISSUES).status_code for _ in range(3)] == [500, 500, 200]
+    assert client.get("/_sandbox/faults").json()["faults"][0]["struck"] == 2
+
+
+def test_a_cut_ends_the_connection(client: httpx.Client, github: GitHub) -> None:
+    plan(client, {"kind": "cut", "times": 1})
+    with pytest.raises(httpx.RemoteProtocolError):
+        github.get(ISSUES)
+    assert github.get(ISSUES).status_code == 200
+
+
+def test_half_a_text_and_a_page_of_html(client: httpx.Client, github: GitHub) -> None:
+    plan(client, {"kind": "truncate"})
+    with pytest.raises(ValueError, match=r"Expecting|Unterminated|delimiter"):
+        github.get(ISSUES).json()
+    plan(client, {"kind": "html"})
+    answer = github.get(ISSUES)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+
+
+def test_fields_that_drift(client: httpx.Client, github: GitHub, stripe: Stripe) -> None:
+    extra = {"kind": "extra_field", "path": "/issues", "field": "x_new", "value": {"a": 1}}
+    wrong = {"kind": "replace_field", "field": "created", "value": "abc"}
+    for fault in (extra, wrong):
+        assert client.put("/_sandbox/faults", json=fault).status_code == 200
+    assert all(row["x_new"] == {"a": 1} for row in github.get(ISSUES).json())
+    rows = stripe.get("/v1/customers").json()["data"]
+    assert all(row["created"] == "abc" and "x_new" not in row for row in rows)
+    client.delete("/_sandbox/faults")
+    assert "x_new" not in github.get(ISSUES).json()[0]
+
+
+def test_errors_are_dated_too(client: httpx.Client, github: GitHub) -> None:
+    plan(client, {"kind": "status", "status": 500})
+    assert github.get(ISSUES).headers.get_list("date") == [formatdate(ANCHOR, usegmt=True)]
+
+
+def test_latency_and_the_count_of_requests(client: httpx.Client) -> None:
+    client.delete("/_sandbox/requests")
+    plan(client, latency_ms=50)
+
+    async def four_at_once() -> None:
+        async with httpx.AsyncClient(base_url=client.base_url) as many:
+            await asyncio.gather(*(many.get("/stripe/v1/account") for _ in range(4)))
+
+    began = time.monotonic()
+    asyncio.run(four_at_once())
+    assert time.monotonic() - began >= 0.05
+    assert client.get("/_sandbox/requests").json() == {
+        "total": {"stripe": 4},
+        "by_status": {"stripe": {"401": 4}},
+        "by_path": {"/stripe/v1/account": 4},
+        "max_concurrent": {"stripe": 4},
+    }

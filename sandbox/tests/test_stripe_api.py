@@ -1,0 +1,163 @@
+import operator
+
+import httpx
+import pytest
+
+from ingest_sandbox import wire
+from ingest_sandbox.control import held
+from ingest_sandbox.moment import Change
+from ingest_sandbox.stripe.books import EVENTS_KEPT, RESOURCES
+from ingest_sandbox.stripe.objects import API_VERSION
+from ingest_sandbox.wire import Json
+from ingest_sandbox.world import World
+
+from .conftest import ANCHOR, Stripe, make_world, serving
+
+
+def oracle(world: World, resource: str) -> dict[str, Json]:
+    rows = wire.decode(wire.encode(held(world, "stripe", resource)))
+    return {row["id"]: row for row in rows}
+
+
+def whole(stripe: Stripe, row: Json) -> Json:
+    """The object with its nested list followed to the end, as its `url` says."""
+    for name in ("lines", "items"):
+        part = row.get(name)
+        if part and part["has_more"]:
+            url, _, query = part["url"].partition("?")
+            params = dict(pair.split("=") for pair in query.split("&") if pair)
+            params["starting_after"] = part["data"][-1]["id"]
+            data = part["data"] + stripe.walk(url, **params)
+            return row | {name: part | {"data": data, "has_more": False}}
+    return row
+
+
+@pytest.mark.parametrize("resource", RESOURCES)
+def test_a_walk_equals_the_oracle(world: World, stripe: Stripe, resource: str) -> None:
+    params = {"status": "all"} if resource == "subscriptions" else {}
+    rows = stripe.walk(f"/v1/{resource}", limit=100, **params)
+    created = [row["created"] for row in rows]
+    assert created == sorted(created, reverse=True)
+    assert len({row["id"] for row in rows}) == len(rows) > 0
+    assert {row["id"]: whole(stripe, row) for row in rows} == oracle(world, resource)
+
+
+def test_nested_lists_show_ten(world: World, stripe: Stripe) -> None:
+    for resource, name in (("invoices", "lines"), ("subscriptions", "items")):
+        long = [row for row in oracle(world, resource).values() if len(row[name]["data"]) > 10]
+        assert long
+        shown = stripe.get(f"/v1/{resource}/{long[0]['id']}").json()
+        assert len(shown[name]["data"]) == 10
+        assert shown[name]["has_more"] is True
+        assert whole(stripe, shown) == long[0]
+
+
+def test_both_cursors_and_created_bounds(world: World, stripe: Stripe) -> None:
+    rows = stripe.walk("/v1/charges", limit=100)
+    page = stripe.get("/v1/charges", limit=5, starting_after=rows[9]["id"]).json()
+    assert page["data"] == rows[10:15]
+    page = stripe.get("/v1/charges", limit=5, ending_before=rows[9]["id"]).json()
+    assert page["data"] == rows[4:9]
+    assert page["has_more"] is True
+    page = stripe.get("/v1/charges", limit=50, ending_before=rows[9]["id"]).json()
+    assert (page["data"], page["has_more"]) == (rows[:9], False)
+    middle = rows[len(rows) // 2]["created"]
+    for bound, fits in (
+        ("created[gt]", operator.gt),
+        ("created[gte]", operator.ge),
+        ("created[lt]", operator.lt),
+        ("created[lte]", operator.le),
+        ("created", operator.eq),
+    ):
+        walked = stripe.walk("/v1/charges", **{"limit": 100, bound: middle})
+        assert walked == [row for row in rows if fits(row["created"], middle)]
+
+
+def test_canceled_subscriptions_hide(world: World, stripe: Stripe) -> None:
+    canceled = {id for id, row in oracle(world, "subscriptions").items() if row["status"] == "canceled"}
+    shown = {row["id"] for row in stripe.walk("/v1/subscriptions", limit=100)}
+    asked = {row["id"] for row in stripe.walk("/v1/subscriptions", limit=100, status="canceled")}
+    assert canceled
+    assert asked == canceled
+    assert not shown & canceled
+
+
+def test_types_filter_events(stripe: Stripe) -> None:
+    types = ["invoice.paid", "charge.succeeded"]
+    rows = stripe.walk("/v1/events", **{"limit": 100, "types[]": types})
+    assert {row["type"] for row in rows} == set(types)
+    assert {row["api_version"] for row in rows} == {API_VERSION}
+    too_many = stripe.get("/v1/events", **{"types[]": [f"a.{n}" for n in range(21)]})
+    assert too_many.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "status", "code"),
+    [
+        ("/v1/customers/cus_none", {}, 404, "resource_missing"),
+        ("/v1/customers", {"starting_after": "cus_none"}, 400, "resource_missing"),
+        ("/v1/customers", {"updated[gte]": 1}, 400, "parameter_unknown"),
+        ("/v1/customers", {"limit": 101}, 400, None),
+        ("/v1/customers", {"created[gte]": "today"}, 400, "parameter_invalid_integer"),
+        ("/v1/subscription_items", {}, 400, "parameter_missing"),
+        ("/v1/nothing", {}, 404, None),
+    ],
+)
+def test_errors(stripe: Stripe, path: str, params: Json, status: int, code: str | None) -> None:
+    response = stripe.get(path, **params)
+    assert response.status_code == status
+    assert response.json()["error"]["type"] == "invalid_request_error"
+    assert response.json()["error"].get("code") == code
+
+
+def test_keys(client: httpx.Client, stripe: Stripe) -> None:
+    assert stripe.get("/v1/account").json()["object"] == "account"
+    basic = client.get("/stripe/v1/account", auth=("sk_test_sandbox", ""))
+    assert basic.status_code == 200
+    assert basic.headers["request-id"].startswith("req_")
+    assert client.get("/stripe/v1/account").status_code == 401
+    wrong = Stripe(client, "sk_test_wrong").get("/v1/account")
+    assert wrong.status_code == 401
+    assert "sk_test_wrong" not in wrong.text
+
+
+def test_deleted_rows() -> None:
+    world = make_world(size=0.1)
+    with serving(world) as client:
+        stripe = Stripe(client)
+        rows = stripe.walk("/v1/customers")
+        id = rows[3]["id"]
+        world.change(Change("stripe.customer.delete", id=id))
+        stub = stripe.get(f"/v1/customers/{id}").json()
+        assert stub == {"id": id, "object": "customer", "deleted": True}
+        assert id not in {row["id"] for row in stripe.walk("/v1/customers")}
+        assert stripe.get("/v1/customers", starting_after=id).status_code == 400
+        event = stripe.get("/v1/events", type="customer.deleted").json()["data"][0]
+        assert event["data"]["object"]["id"] == id
+
+
+def test_events_vanish_after_thirty_days() -> None:
+    world = make_world(size=0.1)
+    with serving(world) as client:
+        stripe = Stripe(client)
+        rows = stripe.walk("/v1/events", limit=100)
+        assert rows[-1]["created"] >= ANCHOR - EVENTS_KEPT
+        world.advance(rows[0]["created"] + EVENTS_KEPT + 1 - ANCHOR)
+        assert stripe.walk("/v1/events") == []
+        assert stripe.get(f"/v1/events/{rows[0]['id']}").status_code == 404
+        assert len(oracle(world, "events")) == len(rows)
+
+
+def test_shapes_of_basil(world: World) -> None:
+    invoices = oracle(world, "invoices").values()
+    recurring = next(row for row in invoices if row["parent"])
+    assert "subscription" not in recurring
+    assert recurring["parent"]["subscription_details"]["subscription"].startswith("sub_")
+    subscription = next(iter(oracle(world, "subscriptions").values()))
+    assert "current_period_end" not in subscription
+    assert "current_period_end" in subscription["items"]["data"][0]
+    assert max(len(row["lines"]["data"]) for row in invoices) == 35
+    assert {"usd", "jpy", "kwd"} <= {row["currency"] for row in invoices}
+    assert {row["status"] for row in invoices} == {"draft", "open", "paid", "void"}
+    money = oracle(world, "balance_transactions").values()
+    assert {row["status"] for row in money} == {"pending", "available"}
