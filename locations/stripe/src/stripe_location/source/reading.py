@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.errors import ApiError
@@ -175,13 +176,13 @@ class Reader:
         self.path = path
         self.params = params
 
-    def __call__(self, load: Load) -> Iterator[Page]:
+    def __call__(self, load: Load) -> Iterator[Page | pa.Table]:
         """Yields what is new to the table, then moves the account's cursor."""
         self.sync.begin(load.usage)
         cursor = load.state.setdefault(self.sync.account_id, {})
         yield from self.read(cursor, load)
 
-    def read(self, cursor: dict[str, Any], load: Load) -> Iterator[Page]:
+    def read(self, cursor: dict[str, Any], load: Load) -> Iterator[Page | pa.Table]:
         raise NotImplementedError
 
     def pages(self, start: int, load: Load) -> Iterator[Page]:
@@ -210,7 +211,7 @@ class Objects(Reader):
         assert isinstance(table, Table)
         self._elements = Decoder(table.children[0], rows_at="data") if nested else None
 
-    def read(self, cursor: dict[str, Any], load: Load) -> Iterator[Page]:
+    def read(self, cursor: dict[str, Any], load: Load) -> Iterator[Page | pa.Table]:
         known_until = cursor.get("events_until")
         gap = self.sync.horizon - (known_until or 0)
         if known_until and gap > LONGEST_GAP:
@@ -221,7 +222,7 @@ class Objects(Reader):
             yield from self._changed(known_until - LAG, load)
         cursor["events_until"] = self.sync.horizon
 
-    def _changed(self, since: int, load: Load) -> Iterator[Page]:
+    def _changed(self, since: int, load: Load) -> Iterator[Page | pa.Table]:
         """What the events name since then; many new objects are listed, the others come one by one."""
         changes = self.sync.changes(self.object_type, since, load.usage)
         if sum(change.object_created >= since for change in changes.values()) > PER_PAGE:
@@ -232,11 +233,13 @@ class Objects(Reader):
         named = [Named(id_, change) for id_, change in changes.items()]
         yield from crawl(lambda task: (self._fetch(task, load.usage), ()), named, self.sync.api.in_flight)
 
-    def _fetch(self, named: Named, usage: Usage) -> Page:
+    def _fetch(self, named: Named, usage: Usage) -> Page | pa.Table:
         """The object as it is now; a deleted one as it was, with ``deleted_at``."""
         given: dict[str, Any] = {"account_id": self.sync.account_id}
         if named.change.snapshot:
-            return self.decoder.row(named.change.snapshot, given | {"deleted_at": named.change.at})
+            page = self.decoder.row(named.change.snapshot, given | {"deleted_at": named.change.at})
+            # Of a longer nested list the event shows the beginning: the rows loaded before stay.
+            return self.decoder.arrow([page])[self.decoder.table.name] if self._has_more(page.rows[0]) else page
         try:
             answer = self.sync.api.get(f"{self.path}/{named.id}", parse=bytes, usage=usage)
         except ApiError as error:
@@ -259,12 +262,17 @@ class Objects(Reader):
             return
         for row in page.rows:
             held = getattr(row, self.nested)
-            more = held is not None and bytes(held.has_more) == b"true"
+            more = self._has_more(row)
             while more:
                 answer = self._more_elements(row.id, held.data[-1].id, usage)
                 held.data.extend(answer.rows)
                 page.new_fields |= answer.new_fields
                 more = answer.has_more
+
+    def _has_more(self, row: Any) -> bool:
+        """Whether the row's nested list goes on beyond what the API sent with it."""
+        held = getattr(row, self.nested) if self.nested else None
+        return held is not None and bytes(held.has_more) == b"true"
 
     def _more_elements(self, owner: str, after: str, usage: Usage) -> Page:
         elements = self._elements

@@ -1,0 +1,96 @@
+# `make` alone lists what there is. Every target sets up what it needs.
+# Python is the only requirement: PYTHON names the interpreter, 3.11 or newer.
+PYTHON ?= python3
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+SHELL := /bin/bash
+
+RUN := .venv/bin/python
+ROOT_READY := .venv/.synced
+# Every folder with a pyproject.toml is a project with an environment of its own.
+LOCATIONS := $(patsubst %/pyproject.toml,%,$(wildcard locations/*/pyproject.toml))
+PROJECTS := $(patsubst %/pyproject.toml,%,$(wildcard */pyproject.toml)) $(LOCATIONS)
+ready = $(addsuffix /.venv/.synced,$(1))
+
+# These may be given on the command line, as in `make ingest SANDBOX=0`; tools/ read them from the
+# environment, where make puts what stands on its command line.
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Run
+
+.PHONY: ingest
+ingest: $(call ready,sandbox $(LOCATIONS)) ## Run every location's job (or ONLY="github"): from the sandbox, with SANDBOX=0 from the real APIs
+	@$(RUN) tools/ingest.py
+
+.PHONY: dev
+dev: $(call ready,sandbox host $(LOCATIONS)) ## Serve Dagster's UI with every location, on PORT=3000
+	@$(RUN) tools/dev.py
+
+.PHONY: sandbox
+sandbox: $(call ready,sandbox) ## Serve the sandbox APIs until Ctrl-C, with the world of `make ingest`
+	@$(RUN) tools/sandbox.py serve
+
+.PHONY: change-sandbox
+change-sandbox: $(call ready,sandbox) ## Let COUNT=50 things happen in the sandbox, to see an incremental run
+	@$(RUN) tools/sandbox.py change
+
+##@ Work on it
+
+.PHONY: test
+test: $(call ready,$(PROJECTS)) ## Run every test suite, or only those named by ONLY="shared tests"
+	@$(RUN) tools/run_tests.py
+
+.PHONY: check
+check: $(call ready,$(PROJECTS)) ## Lint, types, locks up to date, repository consistency
+	@$(RUN) tools/check.py
+
+.PHONY: format
+format: $(ROOT_READY) ## Format the code and mend what the linter can
+	@.venv/bin/ruff check --fix-only --quiet .
+	@.venv/bin/ruff format .
+
+.PHONY: lock
+lock: $(ROOT_READY) ## Renew the lock files; with UPGRADE=1 take the newest versions
+	@$(RUN) tools/lock.py $(if $(UPGRADE),--upgrade)
+
+.PHONY: bench-load
+bench-load: $(call ready,shared $(LOCATIONS)) ## Measure the load path against its floor
+	@$(MAKE) --no-print-directory -C benchmarks load
+
+.PHONY: setup
+setup: $(call ready,$(PROJECTS)) ## Set up every environment, without running anything
+
+.PHONY: clean
+clean: ## Remove environments and caches; data/ and the run history stay
+	@rm -rf .venv $(addsuffix /.venv,$(PROJECTS)) .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+
+.PHONY: clean-data
+clean-data: ## Remove the local warehouse, the sandbox's world and the run history
+	@rm -rf data
+	@git clean -fdXq .dagster
+
+# The environments. The root's holds the tools, uv among them, which makes the others.
+
+.venv/.synced: requirements-dev.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Python 3.11 or newer is needed, and $(PYTHON) is not: name one with make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON) cannot make environments: install its venv module (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@echo "setting up the tools"
+	@$(PYTHON) -m venv --clear .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+SYNC = @$(RUN) tools/sync.py $* && touch $@
+
+%/.venv/.synced: %/requirements-dev.lock %/pyproject.toml shared/pyproject.toml $(ROOT_READY)
+	$(SYNC)
+
+%/.venv/.synced: %/requirements.lock %/pyproject.toml $(ROOT_READY)
+	$(SYNC)

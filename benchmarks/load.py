@@ -1,0 +1,187 @@
+"""``make bench-load``: the load path against its floor, plain dlt beside it, in one run on one machine.
+
+    .venv/bin/python load.py            about ten minutes
+    .venv/bin/python load.py --quick    small sizes, under a minute: the figures mean little
+
+Prints one table and writes the same as JSON to ``data/bench-load.json``. Absolute figures depend
+on the machine and on what else it does; ratios are taken between neighbours in time.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import columnar
+import memory
+import over_http
+from measure import Measured, best, run
+
+OUTPUT = Path(__file__).resolve().parent.parent / "data" / "bench-load.json"
+
+DATABASES: tuple[memory.Database, ...] = ("duckdb", "postgres")
+GITHUB_LISTS = ("issues", "issue_comments", "commits")
+STRIPE_LISTS = ("customers", "products", "prices", "subscriptions", "invoices")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is loaded; sandbox sizes are multiples of its small world."""
+
+    rows: int
+    plain_rows: int
+    """For plain dlt, which is slow: rows per second hardly depend on it."""
+    many_rows: int
+    github: float
+    """3,600 issues, comments and commits at 1."""
+    stripe: float
+    """2,130 customers, products, prices, subscriptions and invoices at 1, and their items and lines."""
+    charges: float
+    """14 pages of charges at 1."""
+    comments: float
+    """9 pages of comments in the largest repository at 1."""
+    tries: int
+
+
+FULL = Sizes(100_000, 5_000, 1_000_000, github=5.6, stripe=9.5, charges=15.2, comments=22.2, tries=3)
+QUICK = Sizes(2_000, 200, 6_000, github=0.3, stripe=0.3, charges=0.5, comments=0.8, tries=1)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table; ``ratio`` is to the line named by ``to``, and ``aim`` bounds it."""
+
+    what: str
+    way: str
+    measured: Measured
+    to: str = ""
+    ratio: float | None = None
+    aim: float | None = None
+    bound: Literal["at least", "at most"] = "at most"
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the aim is met; None where there is none."""
+        if self.aim is None or self.ratio is None:
+            return None
+        return self.ratio >= self.aim if self.bound == "at least" else self.ratio <= self.aim
+
+    def shown(self) -> str:
+        """The line as the table has it."""
+        one = self.measured
+        text = f"  {self.way:<26}{one.rows:>10,}{one.seconds:>9.2f}{one.rows_per_second:>10,.0f}{one.own_mb:>8,.0f}"
+        if self.ratio is not None:
+            text += f"   {self.ratio:.2f} {self.to}"
+        if self.aim is not None:
+            text += f", aim {self.bound} {self.aim:.2f}: {'met' if self.met else 'MISSED'}"
+        return text
+
+
+def throughput(sizes: Sizes) -> Iterator[Line]:
+    """Loads from memory: rows per second as a ratio to the floor's, more is better."""
+    for subject in memory.SUBJECTS:
+        for database in DATABASES:
+            what = f"{subject} from memory, merged into {database}"
+            case = partial(memory.load, subject=subject, database=database, prepared=True)
+            floor, ours = best(
+                [partial(case, way=way, rows=sizes.rows) for way in ("floor", "ours")], sizes.tries
+            )
+            yield Line(what, "floor: no dlt, one insert", floor)
+            yield Line(what, "ours", ours, "of the floor's rows/s", _speed(ours, floor), 0.4, "at least")
+            for way, name in memory.PLAIN.items():
+                plain = run(partial(case, way=way, rows=sizes.plain_rows))
+                yield Line(what, name, plain, "of the floor's rows/s", _speed(plain, floor))
+
+
+def memory_growth(sizes: Sizes) -> Iterator[Line]:
+    """Peak memory of a load ten times as large, its pages made as they are taken."""
+    for database in DATABASES:
+        what = f"peak memory of issues into {database} (MB: the whole process)"
+        case = partial(memory.load, "ours", "issues", database, prepared=False)
+        few, many = (_whole(run(partial(case, rows=rows))) for rows in (sizes.rows, sizes.many_rows))
+        yield Line(what, "ours", few)
+        yield Line(what, "ours", many, "of the smaller load's MB", many.peak_mb / few.peak_mb, 1.3)
+
+
+def over_the_wire(sizes: Sizes) -> Iterator[Line]:
+    """First runs over HTTP: wall time as a ratio to a script's that reads page after page."""
+    for api, size, lists in (("github", sizes.github, GITHUB_LISTS), ("stripe", sizes.stripe, STRIPE_LISTS)):
+        with over_http.sandbox(size) as url:
+            reading = over_http.Reading(api, url, lists)
+            cases = [partial(over_http.one_by_one, reading), partial(over_http.ours, reading)]
+            floor, ours = best(cases, sizes.tries, reading.settings)
+        what = f"{api} over HTTP into duckdb: {', '.join(lists)}"
+        yield Line(what, "floor: no dlt, one insert", floor)
+        yield Line(what, "ours", ours, "of the floor's seconds", ours.seconds / floor.seconds, 1.7)
+
+
+def with_latency(sizes: Sizes) -> Iterator[Line]:
+    """200 pages of one list at 50 ms a request: wall time as a ratio to fetching them one by one."""
+    lists = (
+        ("stripe", sizes.charges, "charges", ""),
+        ("github", sizes.comments, "issue_comments", "acme/platform"),
+    )
+    for api, size, name, repository in lists:
+        with over_http.sandbox(size, latency_ms=50) as url:
+            reading = over_http.Reading(api, url, (name,), repository)
+            one_by_one = run(partial(over_http.fetch_one_by_one, reading), reading.settings)
+            [ours] = best([partial(over_http.ours, reading)], sizes.tries, reading.settings)
+        what = f"{api} {name} at 50 ms latency, {one_by_one.rows / 100:.0f} pages"
+        yield Line(what, "only fetched, one by one", one_by_one)
+        yield Line(what, "ours, loaded", ours, "of those seconds", ours.seconds / one_by_one.seconds, 0.2)
+
+
+def exploration(sizes: Sizes) -> Iterator[Line]:
+    """The step from JSON pages to Arrow alone."""
+    what = "issues: only JSON pages to typed root and child Arrow tables"
+    cases = [partial(columnar.convert, way, sizes.rows // 2) for way in columnar.WAYS]
+    for way, one in zip(columnar.WAYS, best(cases, sizes.tries), strict=True):
+        yield Line(what, way, one)
+    yield Line(what, "dlt: extract and normalize", run(partial(columnar.infer, sizes.plain_rows)))
+
+
+def main() -> int:
+    """Measures all, prints each line as it comes, writes the JSON."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes, one try: whether it runs, not how fast"
+    )
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="the JSON file")
+    options = parser.parse_args()
+    sizes = QUICK if options.quick else FULL
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, best of {sizes.tries}"
+    )
+    print(
+        f"  {'':<26}{'rows':>10}{'seconds':>9}{'rows/s':>10}{'MB':>8}   MB: beyond the pages held in memory"
+    )
+    lines: list[Line] = []
+    for section in (throughput, memory_growth, over_the_wire, with_latency, exploration):
+        for line in section(sizes):
+            if not lines or lines[-1].what != line.what:
+                print(f"\n{line.what}")
+            print(line.shown(), flush=True)
+            lines.append(line)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps([{**asdict(line), "met": line.met} for line in lines], indent=1))
+    print(f"\nwritten to {options.output}")
+    return 0
+
+
+def _speed(one: Measured, floor: Measured) -> float:
+    return one.rows_per_second / floor.rows_per_second
+
+
+def _whole(one: Measured) -> Measured:
+    """The same with nothing taken off its memory."""
+    return replace(one, held_mb=0.0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

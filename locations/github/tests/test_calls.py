@@ -1,0 +1,108 @@
+"""What a sync costs: few calls when little is new, and many at a time when much is."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from github_location.source import activity, reading
+from ingest_shared.pipelines import pipeline
+
+from .mirror import Warehouse, assert_mirrors
+from .origin import TOKEN, Origin, running
+
+LATENCY_MS = 50
+PAGES = 200
+
+
+@pytest.fixture(scope="module")
+def large_origin() -> Iterator[Origin]:
+    """8,640 issues in acme/platform, and the rest to match."""
+    with running(12) as origin:
+        yield origin
+
+
+def test_a_second_sync_with_nothing_new_makes_a_tenth_of_the_calls(large_origin: Origin, tmp_path: Path) -> None:
+    warehouse = Warehouse(large_origin, tmp_path, "acme/platform")
+    warehouse.sync()
+    first = large_origin.requests()["total"]
+    large_origin.forget_requests()
+    warehouse.sync()
+    assert large_origin.requests()["total"] <= first / 10
+
+
+def test_an_idle_sync_costs_no_quota_but_for_the_list_of_repositories(mirrored: Warehouse) -> None:
+    mirrored.sync()
+    mirrored.sync()
+    mirrored.origin.forget_requests()
+    mirrored.sync("activity", "catalog")
+    requests = mirrored.origin.requests()
+    lists_of_repositories = requests["by_path"]["/github/orgs/{owner}/repos"]
+    assert lists_of_repositories == 2
+    assert requests["by_status"]["200"] == lists_of_repositories
+    assert requests["by_status"]["304"] >= 20
+
+
+def test_no_call_is_made_for_commits_while_nothing_is_pushed(mirrored: Warehouse) -> None:
+    mirrored.sync("activity")
+    mirrored.origin.forget_requests()
+    mirrored.sync("activity")
+    paths = mirrored.origin.requests()["by_path"]
+    assert not [path for path in paths if "commits" in path or "branches" in path or "compare" in path]
+
+
+def test_a_push_costs_calls_for_that_repository_alone(mirrored: Warehouse) -> None:
+    mirrored.sync("activity")
+    mirrored.origin.change("commit.push", repository="acme/api", id="main")
+    mirrored.origin.advance()
+    mirrored.origin.forget_requests()
+    mirrored.sync("activity")
+    paths = mirrored.origin.requests()["by_path"]
+    assert paths["/github/repositories/{id}/branches"] == 1
+    assert paths["/github/repositories/{id}/compare/{basehead}"] == 1
+    assert_mirrors(mirrored, "commits")
+
+
+@pytest.mark.parametrize(
+    ("table", "path", "rows_per_page"),
+    [
+        ("issues", "issues?state=all&sort=updated&direction=asc", 40),
+        ("issue_comments", "issues/comments?sort=updated&direction=asc", 50),
+        ("pull_requests", "pulls?state=all&sort=created&direction=asc", 13),
+        ("commits", "commits?", 30),
+    ],
+)
+def test_many_pages_of_a_list_take_a_fifth_of_the_time_of_one_by_one(
+    table: str, path: str, rows_per_page: int, large_origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "PER_PAGE", rows_per_page)  # short pages, so that a small world has many
+    large_origin.fail(latency_ms=LATENCY_MS)
+    one_page = seconds_of_a_page(large_origin, path, rows_per_page)
+    with Warehouse(large_origin, tmp_path, "acme/platform").configured():
+        # The best of three, as the machine may be busy with other things.
+        for _ in range(3):
+            large_origin.forget_requests()
+            loading = pipeline("github", "activity").drop()
+            wanted = activity().with_resources(table)
+            started = time.monotonic()
+            loading.extract(wanted)
+            seconds = time.monotonic() - started
+            pages = large_origin.requests()["by_path"]["/github/repositories/{id}/" + path.split("?")[0]]
+            if seconds <= pages * one_page / 5:
+                break
+    large_origin.heal()
+    assert pages >= PAGES
+    assert seconds <= pages * one_page / 5
+
+
+def seconds_of_a_page(origin: Origin, path: str, rows_per_page: int) -> float:
+    """How long a page takes where they are read one after the other: the mean of ten."""
+    with requests.Session() as session:
+        session.trust_env = False
+        session.headers["Authorization"] = f"Bearer {TOKEN}"
+        started = time.monotonic()
+        for page in range(1, 11):
+            address = f"{origin.url}/github/repos/acme/platform/{path}&per_page={rows_per_page}&page={page}"
+            assert session.get(address, timeout=30).json()
+        return (time.monotonic() - started) / 10

@@ -1,0 +1,71 @@
+"""The jobs run green against the sandbox, as people start them, and tell what they did."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .mirror import TABLES, TABLES_OF, Warehouse, assert_mirrors
+from .runs import run_job
+
+
+def test_a_run_tells_what_it_read_and_what_is_there_now(warehouse: Warehouse) -> None:
+    run = run_job(warehouse, "github_catalog_ingest")
+    assert run.success
+    told = run.metadata["labels"]
+    (rows,) = warehouse.query("SELECT count(*) FROM {labels}")[0]
+    assert told["rows_loaded"] == told["dagster/row_count"] == rows
+    assert told["rows_total"] == {"labels": rows}
+    assert told["api_calls"] == told["pages"] == len(warehouse.origin.objects("repositories"))
+    assert told["api_bytes"] > 1000
+    assert told["seconds"] >= 0
+    assert told["quota_left"] > 0
+    assert told["new_fields"] == []
+    assert "name" in told["schema_changes"]["labels"]
+    assert run.metadata["repositories"]["rows_total"].keys() == {"repositories", "repository_topics"}
+
+
+def test_a_run_that_finds_nothing_new_is_green_and_says_zero(warehouse: Warehouse) -> None:
+    run_job(warehouse, "github_catalog_ingest")
+    run = run_job(warehouse, "github_catalog_ingest")
+    assert run.success
+    assert run.metadata["labels"]["rows_loaded"] == 0
+    assert run.metadata["labels"]["dagster/row_count"] > 0
+    assert run.metadata["labels"]["schema_changes"] == {}
+
+
+def test_every_check_passes_where_nothing_is_left_out(warehouse: Warehouse) -> None:
+    run = run_job(warehouse, "github_catalog_ingest")
+    checks = {(table, check) for table in TABLES_OF["catalog"] for check in ("key_is_unique_and_not_null", "no_open_load_gaps")}
+    assert run.checks == dict.fromkeys(checks, True)
+
+
+def test_some_assets_of_a_job_can_be_run_alone(warehouse: Warehouse) -> None:
+    run = run_job(warehouse, "github_ingest", "labels", "commits")
+    assert run.success
+    assert run.metadata.keys() == {"labels", "commits"}
+    assert_mirrors(warehouse, "labels", "commits")
+
+
+def test_the_yaml_component_loads_the_reference_data(warehouse: Warehouse) -> None:
+    run = run_job(warehouse, "github_reference_ingest")
+    assert run.success
+    assert ("mit", "MIT License") in warehouse.query("SELECT key, name FROM {licenses}")
+
+
+def test_the_command_line_runs_the_whole_location(warehouse: Warehouse, tmp_path: Path) -> None:
+    home = tmp_path / "dagster"
+    home.mkdir()
+    command = [sys.executable, "-m", "dagster", "job", "execute", "-m", "github_location.definitions", "-j", "github_ingest"]
+    environment = os.environ | warehouse.settings | {"DAGSTER_HOME": str(home)}
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert_mirrors(warehouse)
+    assert warehouse.query("SELECT count(*) FROM {licenses}") != [(0,)]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_description_names_all_that_the_api_sends(table: str, mirrored: Warehouse) -> None:
+    assert {row["_undeclared"] for row in mirrored.rows(TABLES[table])} == {None}

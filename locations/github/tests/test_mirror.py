@@ -1,0 +1,178 @@
+"""The warehouse holds what GitHub holds: after the first load, and after whatever happened since."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .mirror import TABLES, TABLES_OF, Warehouse, assert_mirrors
+from .origin import Json, Origin
+
+PLATFORM = "acme/platform"
+
+
+def the(origin: Origin, collection: str, **wanted: Any) -> Json:
+    """The first object of a collection whose fields are as wanted."""
+    objects = (item["object"] for item in origin.objects(collection))
+    return next(row for row in objects if all(row[name] == value for name, value in wanted.items()))
+
+
+def repository_id(origin: Origin, full_name: str) -> int:
+    found: int = the(origin, "repositories", full_name=full_name)["id"]
+    return found
+
+
+def test_the_first_load_equals_the_origin(mirrored: Warehouse) -> None:
+    assert_mirrors(mirrored)
+
+
+def test_more_issues_than_a_page_that_changed_in_one_second_are_all_there(mirrored: Warehouse) -> None:
+    platform = repository_id(mirrored.origin, PLATFORM)
+    rows = mirrored.query("SELECT updated_at FROM {issues} WHERE repo_id = %s", platform)
+    assert max(Counter(rows).values()) >= 130
+
+
+def test_a_second_load_with_nothing_new_changes_no_row(mirrored: Warehouse) -> None:
+    before = mirrored.contents()
+    mirrored.sync()
+    assert mirrored.contents() == before
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        "issue.open issue.edit issue.close issue.reopen issue.label issue.unlabel issue.assign issue.unassign",
+        "pull.open pull.edit pull.merge",
+        "comment.create comment.edit",
+        "issue.delete comment.delete",
+        "commit.push",
+        "commit.merge commit.merge",
+        "commit.force_push commit.force_push",
+    ],
+)
+def test_the_activity_equals_the_origin_after(kinds: str, mirrored: Warehouse) -> None:
+    for seed, kind in enumerate(kinds.split()):
+        mirrored.origin.change(kind, seed=seed)
+    mirrored.origin.advance()
+    mirrored.sync("activity")
+    assert_mirrors(mirrored, *TABLES_OF["activity"])
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        "label.create label.rename label.delete",
+        "milestone.create milestone.close milestone.delete",
+        "release.create release.edit release.delete",
+        "repository.create repository.edit repository.archive",
+    ],
+)
+def test_the_catalog_equals_the_origin_after(kinds: str, mirrored: Warehouse) -> None:
+    for seed, kind in enumerate(kinds.split()):
+        mirrored.origin.change(kind, seed=seed)
+    mirrored.origin.advance()
+    mirrored.sync("catalog")
+    assert_mirrors(mirrored, *TABLES_OF["catalog"])
+
+
+def test_an_issue_that_lost_its_last_label_has_none(mirrored: Warehouse) -> None:
+    origin = mirrored.origin
+    issue = next(
+        item for item in origin.objects("issues") if item["object"]["labels"] and not item["object"].get("pull_request")
+    )
+    for _ in issue["object"]["labels"]:
+        origin.change("issue.unlabel", repository=issue["repository_id"], number=issue["object"]["number"])
+    origin.advance()
+    mirrored.sync("activity")
+    assert mirrored.query("SELECT * FROM {issue_labels} WHERE issue_id = %s", issue["object"]["id"]) == []
+    assert_mirrors(mirrored, "issues")
+
+
+def test_a_list_that_became_empty_is_empty(mirrored: Warehouse) -> None:
+    origin = mirrored.origin
+    docs = repository_id(origin, "acme/docs")
+    for item in origin.objects("labels"):
+        if item["repository_id"] == docs:
+            origin.change("label.delete", repository=docs, id=item["object"]["id"])
+    origin.advance()
+    mirrored.sync("catalog")
+    assert mirrored.query("SELECT * FROM {labels} WHERE repo_id = %s", docs) == []
+    assert_mirrors(mirrored, "labels")
+
+
+def test_the_first_push_to_an_empty_repository_is_loaded(mirrored: Warehouse) -> None:
+    mirrored.origin.change("commit.push", repository="acme/empty")
+    mirrored.origin.advance()
+    mirrored.sync("activity")
+    assert mirrored.query("SELECT * FROM {commits} WHERE repo_id = %s", repository_id(mirrored.origin, "acme/empty"))
+    assert_mirrors(mirrored, "commits")
+
+
+def test_renamed_and_transferred_repositories_go_on_as_the_same(mirrored: Warehouse) -> None:
+    origin = mirrored.origin
+    renamed, transferred = (repository_id(origin, name) for name in ("acme/web", "acme/docs"))
+    origin.change("repository.rename", repository=renamed)
+    origin.change("repository.transfer", repository=transferred)
+    for moved in (renamed, transferred):
+        for kind in ("issue.edit", "comment.create", "commit.push", "release.create"):
+            origin.change(kind, repository=moved)
+    origin.advance()
+    mirrored.sync()
+    assert_mirrors(mirrored)
+
+
+def test_a_deleted_repository_stays_with_deleted_at(mirrored: Warehouse) -> None:
+    api = repository_id(mirrored.origin, "acme/api")
+    issues = mirrored.query("SELECT count(*) FROM {issues} WHERE repo_id = %s", api)
+    mirrored.origin.change("repository.delete", repository=api)
+    mirrored.origin.advance()
+    mirrored.sync()
+    assert mirrored.query("SELECT deleted_at IS NOT NULL, full_name FROM {repositories} WHERE id = %s", api) == [
+        (True, "acme/api")
+    ]
+    assert mirrored.query("SELECT count(*) FROM {issues} WHERE repo_id = %s", api) == issues
+    assert_mirrors(mirrored)
+
+
+def test_a_repository_added_to_the_setting_later_gets_its_whole_history(warehouse: Warehouse) -> None:
+    warehouse.sync(SOURCES__GITHUB__REPOSITORIES="acme/web")
+    warehouse.sync(SOURCES__GITHUB__REPOSITORIES="acme/web,acme/platform,acme/api,acme/docs,acme/legacy,acme/empty")
+    assert_mirrors(warehouse)
+
+
+def test_the_reconcile_marks_deleted_issues_and_comments_and_keeps_their_values(warehouse: Warehouse) -> None:
+    warehouse.sync("activity")
+    before = {table: {row["id"]: row for row in warehouse.rows(TABLES[table])} for table in ("issues", "issue_comments")}
+    for seed in range(4):
+        warehouse.origin.change("issue.delete", seed=seed)
+        warehouse.origin.change("comment.delete", seed=seed)
+    warehouse.origin.advance(7 * 86_400)
+    warehouse.sync("activity")
+    for table, rows in before.items():
+        gone = {deleted["id"] for deleted in warehouse.origin.deleted(table)}
+        marked = {row["id"]: row for row in warehouse.rows(TABLES[table]) if row["deleted_at"]}
+        assert marked.keys() == gone
+        assert {id_: row | {"deleted_at": None} for id_, row in marked.items()} == {id_: rows[id_] for id_ in gone}
+    assert_mirrors(warehouse, "issues", "issue_comments")
+
+
+def test_the_reconcile_takes_deleted_labels_from_the_issues(warehouse: Warehouse) -> None:
+    warehouse.sync("activity")
+    label = next(item["object"]["labels"][0] for item in warehouse.origin.objects("issues") if item["object"]["labels"])
+    warehouse.origin.change("label.delete", id=label["id"])
+    warehouse.origin.advance(7 * 86_400)
+    warehouse.sync("activity")
+    assert warehouse.query("SELECT * FROM {issue_labels} WHERE label_id = %s", label["id"]) == []
+
+
+def test_a_postgres_warehouse_equals_the_origin_too(origin: Origin, tmp_path: Path, postgres: str) -> None:
+    warehouse = Warehouse(
+        origin, tmp_path, INGEST_DESTINATION="postgres", DESTINATION__POSTGRES__CREDENTIALS=postgres
+    )
+    warehouse.sync()
+    assert_mirrors(warehouse)
+    origin.change_at_random(seed=1, count=40)
+    origin.advance(7 * 86_400)
+    warehouse.sync()
+    assert_mirrors(warehouse)

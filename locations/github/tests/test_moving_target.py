@@ -1,0 +1,84 @@
+"""The origin does not stand still while it is read."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from .mirror import TABLES_OF, Warehouse, assert_mirrors
+from .origin import Json, Origin
+
+
+@contextmanager
+def changes_while_reading(origin: Origin, seed: int) -> Iterator[None]:
+    """Changes the world again and again until the block ends; what it answers comes slowly."""
+    stop = threading.Event()
+    changer = Origin(origin.url)
+
+    def change() -> None:
+        for step in range(1_000):
+            changer.change_at_random(seed * 1_000 + step, 2)
+            if stop.wait(0.05):
+                break
+
+    thread = threading.Thread(target=change)
+    origin.fail(latency_ms=50)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        origin.heal()
+        origin.renamed |= changer.renamed
+
+
+@pytest.mark.parametrize("group", TABLES_OF)
+def test_what_changes_while_it_is_read_is_there_after_the_next_sync(group: str, warehouse: Warehouse) -> None:
+    for seed in range(2):
+        with changes_while_reading(warehouse.origin, seed):
+            warehouse.sync(group)
+    warehouse.origin.advance()
+    warehouse.sync(group)
+    assert_mirrors(warehouse, *TABLES_OF[group])
+
+
+def test_a_push_in_the_second_of_a_push_that_was_read_is_not_lost(warehouse: Warehouse) -> None:
+    origin = warehouse.origin
+    warehouse.sync("activity")
+    for _ in range(5):
+        time.sleep(1 - time.time() % 1)  # until a second begins
+        first = origin.change("commit.push", repository="acme/api", id="main")
+        with another_push_once_it_is_read(origin) as others:
+            warehouse.sync("activity")
+        if [other["at"] for other in others] == [first["at"]]:
+            break
+    else:
+        pytest.skip("this machine is too busy to push, read and push again within a second")
+    origin.advance()
+    warehouse.sync("activity")
+    assert_mirrors(warehouse, "commits")
+
+
+@contextmanager
+def another_push_once_it_is_read(origin: Origin) -> Iterator[list[Json]]:
+    origin.forget_requests()
+    pushes: list[Json] = []
+    over = threading.Event()
+
+    def push() -> None:
+        pusher = Origin(origin.url)
+        while not over.wait(0.002):
+            if pusher.requests()["by_path"].get("/github/repositories/{id}/compare/{basehead}"):
+                pushes.append(pusher.change("commit.push", repository="acme/api", id="main"))
+                return
+
+    thread = threading.Thread(target=push)
+    thread.start()
+    try:
+        yield pushes
+    finally:
+        over.set()
+        thread.join()

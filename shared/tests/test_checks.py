@@ -1,0 +1,120 @@
+"""The checks that every table gets: they pass on a load in order and fail on what they are for."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from dagster import AssetCheckEvaluation, AssetKey
+
+from ingest_shared.checks import GAPS_CHECK, KEY_CHECK
+from ingest_shared.columnar import Decoder, Page
+from ingest_shared.loading import Load
+from tests.conftest import ISSUES, LABELS, Warehouse
+from tests.dagster_location import Location, nothing
+
+issues = Decoder(ISSUES)
+labels = Decoder(LABELS)
+
+
+def page(_: Load) -> Iterable[Page]:
+    rows = [{"id": 1, "labels": [{"id": 5}, {"id": 6}]}, {"id": 2}]
+    yield issues.page(json.dumps(rows).encode(), {"repo_id": 1})
+
+
+def label_page(_: Load) -> Iterable[Page]:
+    yield labels.page(b'[{"id": 5, "name": "bug"}]', {"repo_id": 1})
+
+
+def evaluate(location: Location, **options: Any) -> dict[tuple[str, str], AssetCheckEvaluation]:
+    """Each check's outcome by table and name, after a run."""
+    result = location.run(**options)
+    assert [event for event in result.all_events if event.is_step_failure] == []
+    return {
+        (evaluation.asset_key.path[-1], evaluation.check_name): evaluation
+        for evaluation in result.get_asset_check_evaluations()
+    }
+
+
+def execute(location: Location, sql: str, table: str) -> None:
+    with location.pipeline.sql_client() as client:
+        client.execute_sql(sql.format(table=client.make_qualified_table_name(table)))
+
+
+def value(evaluation: AssetCheckEvaluation, name: str) -> Any:
+    return evaluation.metadata[name].value
+
+
+def test_each_asset_has_both_checks_and_passes_them_when_all_is_well(warehouse: Warehouse) -> None:
+    outcomes = evaluate(Location(warehouse, {"issues": page, "labels": label_page}))
+    assert {key: outcome.passed for key, outcome in outcomes.items()} == {
+        ("issues", KEY_CHECK): True,
+        ("issues", GAPS_CHECK): True,
+        ("labels", KEY_CHECK): True,
+        ("labels", GAPS_CHECK): True,
+    }
+
+
+def test_empty_tables_pass(duckdb_warehouse: Warehouse) -> None:
+    assert all(outcome.passed for outcome in evaluate(Location(duckdb_warehouse)).values())
+
+
+def test_a_key_that_stands_twice_fails(duckdb_warehouse: Warehouse) -> None:
+    location = Location(duckdb_warehouse, {"labels": label_page})
+    location.run()
+    location.reads["labels"] = nothing
+    execute(location, "INSERT INTO {table} SELECT * FROM {table}", "labels")
+    outcomes = evaluate(location)
+    assert not outcomes["labels", KEY_CHECK].passed
+    assert value(outcomes["labels", KEY_CHECK], "keys that are null or not unique") == {"labels": 1}
+    assert outcomes["issues", KEY_CHECK].passed
+
+
+def test_a_key_of_a_child_table_that_is_null_fails_its_parents_check(warehouse: Warehouse) -> None:
+    location = Location(warehouse, {"issues": page})
+    location.run()
+    location.reads["issues"] = nothing
+    execute(location, "UPDATE {table} SET label_id = NULL WHERE label_id = 5", "issue_labels")
+    outcome = evaluate(location)["issues", KEY_CHECK]
+    assert not outcome.passed
+    assert value(outcome, "keys that are null or not unique") == {"issues": 0, "issue_labels": 1}
+
+
+def test_the_same_label_on_two_issues_is_no_double(duckdb_warehouse: Warehouse) -> None:
+    def read(_: Load) -> Iterable[Page]:
+        rows = [{"id": 1, "labels": [{"id": 5}]}, {"id": 2, "labels": [{"id": 5}]}]
+        yield issues.page(json.dumps(rows).encode(), {"repo_id": 1})
+
+    assert evaluate(Location(duckdb_warehouse, {"issues": read}))["issues", KEY_CHECK].passed
+
+
+def test_an_open_gap_fails_the_check_of_its_own_asset_and_says_what_is_missing(warehouse: Warehouse) -> None:
+    def read(load: Load) -> Iterable[Page]:
+        load.leave_out("octo/gone", "there is no such repository", 404)
+        return ()
+
+    location = Location(warehouse, {"issues": read})
+    outcomes = evaluate(location)
+    assert not outcomes["issues", GAPS_CHECK].passed
+    assert value(outcomes["issues", GAPS_CHECK], "left out") == {"octo/gone": "there is no such repository"}
+    assert outcomes["labels", GAPS_CHECK].passed
+    location.reads["issues"] = nothing
+    assert evaluate(location)["issues", GAPS_CHECK].passed
+
+
+def test_checks_of_one_asset_run_with_that_asset_alone(duckdb_warehouse: Warehouse) -> None:
+    outcomes = evaluate(Location(duckdb_warehouse), asset_selection=[AssetKey([duckdb_warehouse.location, "issues"])])
+    assert set(outcomes) == {("issues", KEY_CHECK), ("issues", GAPS_CHECK)}
+
+
+def test_checks_run_by_themselves_in_a_process_that_loaded_nothing(warehouse: Warehouse) -> None:
+    Location(warehouse, {"labels": label_page}).run()
+    outcomes = evaluate(Location(warehouse), job="check")
+    assert {key: outcome.passed for key, outcome in outcomes.items()} == {
+        (table, check): True for table in ("issues", "labels") for check in (KEY_CHECK, GAPS_CHECK)
+    }
+
+
+def test_checks_before_the_first_load_say_that_there_is_nothing_yet(warehouse: Warehouse) -> None:
+    outcomes = evaluate(Location(warehouse), job="check")
+    assert not any(outcome.passed for outcome in outcomes.values())
+    assert len(outcomes) == 4

@@ -1,0 +1,123 @@
+"""The warehouse is chosen by configuration; what is wrong with it is said in one line, at the run."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dlt.pipeline.pipeline import Pipeline
+
+from ingest_shared.columnar import Decoder
+from ingest_shared.destinations import check_destination, destination, duckdb_file
+from ingest_shared.errors import IngestError, SettingError, WarehouseError
+from tests.conftest import ISSUES, Warehouse, closed_port, reading
+
+
+def error_of(pipeline: Pipeline) -> IngestError:
+    with pytest.raises(IngestError) as caught:
+        check_destination(pipeline)
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def test_the_default_is_a_duckdb_file_in_the_folder_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("INGEST_DATA_DIR")
+    github = Warehouse("duckdb", "github")
+    github.load(reading(Decoder(ISSUES)))
+    assert duckdb_file("github") == tmp_path / "data" / "github.duckdb"
+    assert duckdb_file("github").is_file()
+
+
+def test_the_folder_of_the_duckdb_files_can_be_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("INGEST_DATA_DIR", str(tmp_path / "deep" / "elsewhere"))
+    Warehouse("duckdb", "github").load(reading(Decoder(ISSUES)))
+    assert (tmp_path / "deep" / "elsewhere" / "github.duckdb").is_file()
+
+
+@pytest.mark.parametrize("name", ["INGEST_DESTINATION", "INGEST_DATA_DIR"])
+def test_a_blank_setting_is_as_good_as_none(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(name, " ")
+    assert duckdb_file("github").parent == tmp_path / "data"
+    check_destination(Warehouse("duckdb", "github").pipeline())
+
+
+def test_a_destination_is_any_that_dlt_knows_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INGEST_DESTINATION", "filesystem")
+    chosen = destination("github", "github_all")
+    assert chosen is not None
+    assert chosen.destination_name == "filesystem"
+
+
+@pytest.mark.parametrize("name", ["oracle", "no.such.module", "duck db"])
+def test_an_unknown_destination_is_an_error_of_the_run_and_not_of_the_import(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INGEST_DESTINATION", name)
+    error = error_of(Warehouse("", "github").pipeline())
+    assert isinstance(error, SettingError)
+    assert not error.retry
+    assert f"INGEST_DESTINATION is {name!r}" in str(error)
+
+
+def test_a_data_folder_that_cannot_be_written_is_a_wrong_setting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("INGEST_DATA_DIR", str(tmp_path / "file" / "data"))
+    error = error_of(Warehouse("duckdb", "github").pipeline())
+    assert isinstance(error, SettingError)
+    assert str(error) == (
+        f"the data folder {tmp_path}/file/data cannot be written (Not a directory); set INGEST_DATA_DIR to one that can"
+    )
+
+
+def test_a_data_folder_is_left_as_it_was_found(tmp_path: Path, duckdb_warehouse: Warehouse) -> None:
+    check_destination(duckdb_warehouse.pipeline())
+    assert {path.suffix for path in (tmp_path / "data").iterdir()} <= {".duckdb", ".wal"}
+
+
+def test_a_duckdb_file_in_use_by_another_process_is_named(duckdb_warehouse: Warehouse) -> None:
+    duckdb_warehouse.load(reading(Decoder(ISSUES)))
+    file = duckdb_file(duckdb_warehouse.location)
+    hold = f"import duckdb; held = duckdb.connect({str(file)!r}); print('held', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == b"held\n"
+        error = error_of(duckdb_warehouse.pipeline())
+        holder.kill()
+    assert isinstance(error, WarehouseError)
+    assert error.retry
+    assert "in use by another process" in str(error)
+    assert str(file) in str(error)
+    check_destination(duckdb_warehouse.pipeline())
+
+
+def test_a_duckdb_file_that_is_none_is_not_said_to_be_in_use(tmp_path: Path) -> None:
+    """Also where a name says otherwise: this location's has the word lock in it."""
+    (tmp_path / "data").mkdir()
+    duckdb_file("block").write_bytes(b"no database" * 1000)
+    error = error_of(Warehouse("duckdb", "block").pipeline())
+    assert isinstance(error, WarehouseError)
+    assert "in use" not in str(error)
+    assert "cannot be opened" in str(error)
+
+
+def test_a_postgres_that_does_not_answer_is_named_with_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INGEST_DESTINATION", "postgres")
+    address = f"postgresql://u:hunter2@127.0.0.1:{closed_port()}/db"
+    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", address)
+    error = error_of(Warehouse("postgres", "github").pipeline())
+    assert isinstance(error, WarehouseError)
+    assert error.retry
+    assert "refused" in str(error)
+    assert "`destination.postgres.credentials`" in str(error)
+    assert "hunter2" not in str(error)
+
+
+def test_a_postgres_without_credentials_is_named_with_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INGEST_DESTINATION", "postgres")
+    assert "`destination.postgres.credentials`" in str(error_of(Warehouse("postgres", "github").pipeline()))
+
+
+def test_a_warehouse_in_order_passes(warehouse: Warehouse) -> None:
+    check_destination(warehouse.pipeline())

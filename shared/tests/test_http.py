@@ -1,0 +1,339 @@
+"""The client waits when told to, tries again when it helps, and never swallows what went wrong."""
+
+import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+import pytest
+
+from ingest_shared import http
+from ingest_shared.errors import ApiError, IngestError, NotJson, SettingError
+from ingest_shared.http import Answer, Api, Limiter, Usage, server_time, setting_help
+from tests.conftest import Reply, Server, closed_port
+
+
+@pytest.fixture(autouse=True)
+def short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "FIRST_BACKOFF", 0.01)
+
+
+def api(url: str, calls_per_second: float = 1e6) -> Api:
+    return Api(
+        url,
+        headers={"Authorization": "Bearer hunter2"},
+        calls_per_second=calls_per_second,
+        in_flight=4,
+        url_setting="sources.test.api_url",
+        credential_setting="sources.test.api_key",
+    )
+
+
+def parse(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        raise NotJson("table issues: the API sent a body that is not JSON") from None
+
+
+def get(server: Server, *replies: Reply, usage: Usage | None = None, **options: Any) -> Answer[Any]:
+    server.replies(*replies)
+    return api(server.url).get("/things", parse=parse, usage=usage or Usage(), **options)
+
+
+def error_of(server: Server, *replies: Reply) -> IngestError:
+    with pytest.raises(IngestError) as caught:
+        get(server, *replies)
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+GOOD = Reply(body=b"[1, 2]")
+TRUNCATED = Reply(body=b"[1, ")
+
+
+# An answer
+
+
+def test_the_body_is_parsed(server: Server) -> None:
+    assert get(server, GOOD).value == [1, 2]
+
+
+def test_a_request_carries_the_credential_its_parameters_and_its_own_headers(server: Server) -> None:
+    get(server, GOOD, params={"per_page": 100}, headers={"If-None-Match": '"x"'})
+    (request,) = server.requests
+    assert request.path == "/things?per_page=100"
+    assert request.headers["Authorization"] == "Bearer hunter2"
+    assert request.headers["If-None-Match"] == '"x"'
+
+
+def test_the_address_of_a_further_page_is_followed_as_it_is(server: Server) -> None:
+    link = f'<{server.url}/things?page=2>; rel="next"'
+    answer = get(server, Reply(headers={"Link": link}), GOOD)
+    assert answer.links == {"next": f"{server.url}/things?page=2"}
+    assert api(server.url).get(answer.links["next"], parse=parse, usage=Usage()).value == [1, 2]
+    assert server.requests[-1].path == "/things?page=2"
+
+
+def test_nothing_changed_is_an_answer_without_a_value(server: Server) -> None:
+    answer = get(server, Reply(304, b"", {"ETag": '"x"'}))
+    assert answer.value is None
+    assert answer.headers["ETag"] == '"x"'
+
+
+def test_requests_are_counted_with_the_bytes_of_their_bodies(server: Server) -> None:
+    usage = Usage()
+    get(server, Reply(500, b"oops"), GOOD, usage=usage)
+    assert (usage.api_calls, usage.api_bytes) == (2, len(b"oops") + len(GOOD.body))
+    assert usage.quota_left is None
+
+
+def test_the_quota_that_is_left_is_what_the_api_said_last(server: Server) -> None:
+    class Counting(Api):
+        def quota_left(self, response: Any) -> int | None:
+            left = response.headers.get("X-Left")
+            return int(left) if left else None
+
+    server.replies(Reply(headers={"X-Left": "7"}), Reply())
+    counting = Counting(
+        server.url, headers={}, calls_per_second=1e6, in_flight=1, url_setting="", credential_setting=""
+    )
+    usage = Usage()
+    for _ in range(2):
+        counting.get("/", parse=parse, usage=usage)
+    assert usage.quota_left == 7
+
+
+def test_usage_is_counted_right_from_many_threads(server: Server) -> None:
+    client, usage = api(server.url), Usage()
+    server.replies(GOOD)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: client.get("/", parse=parse, usage=usage), range(64)))
+    assert (usage.api_calls, usage.api_bytes) == (64, 64 * len(GOOD.body))
+
+
+# Trouble that passes
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param(Reply(500, b"oops"), id="500"),
+        pytest.param(Reply(502, b"<html>"), id="502"),
+        pytest.param(Reply(hang_up=True), id="connection cut before the answer"),
+        pytest.param(Reply(body=b"[1, 2, 3]", cut=4), id="connection cut within the body"),
+        pytest.param(TRUNCATED, id="truncated JSON"),
+    ],
+)
+def test_trouble_that_passes_is_tried_again(server: Server, trouble: Reply) -> None:
+    assert get(server, trouble, trouble, GOOD).value == [1, 2]
+    assert len(server.requests) == 3
+
+
+def test_each_try_waits_longer_than_the_one_before(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "FIRST_BACKOFF", 0.1)
+    get(server, Reply(500), Reply(500), Reply(500), GOOD)
+    times = [request.at for request in server.requests]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert 0.05 <= gaps[0] <= 0.2
+    assert 0.1 <= gaps[1] <= 0.3
+    assert 0.2 <= gaps[2] <= 0.5
+
+
+def test_an_api_that_keeps_failing_counts_as_down_after_so_many_tries(server: Server) -> None:
+    error = error_of(server, Reply(503, b"maintenance"))
+    assert len(server.requests) == http.ATTEMPTS
+    assert isinstance(error, ApiError)
+    assert error.retry
+    assert "503: maintenance" in str(error)
+    assert "`sources.test.api_url`" in str(error)
+
+
+def test_an_api_that_is_down_is_named_with_its_setting() -> None:
+    address = f"http://127.0.0.1:{closed_port()}"
+    with pytest.raises(ApiError) as caught:
+        api(address).get("/things", parse=parse, usage=Usage())
+    assert re.fullmatch(
+        rf"the API did not answer {address}/things in {http.ATTEMPTS} tries \(ConnectionError: .*refused.*\); "
+        r"check `sources\.test\.api_url` and whether the API is up",
+        str(caught.value),
+    )
+    assert caught.value.retry
+
+
+def test_a_body_that_is_never_json_is_named_as_such(server: Server) -> None:
+    error = error_of(server, Reply(body=b"<html>"))
+    assert isinstance(error, NotJson)
+    assert len(server.requests) == http.ATTEMPTS
+    assert "table issues: the API sent a body that is not JSON" in str(error)
+    assert "`sources.test.api_url`" in str(error)
+
+
+# Trouble that stays
+
+
+def test_a_refused_credential_is_a_wrong_setting_after_exactly_one_request(server: Server) -> None:
+    error = error_of(server, Reply(401, b"Bad credentials"))
+    assert isinstance(error, SettingError)
+    assert not error.retry
+    assert len(server.requests) == 1
+    assert "Bad credentials" in str(error)
+    assert setting_help("sources.test.api_key") in str(error)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 422])
+def test_a_request_that_the_api_refuses_is_not_tried_again(server: Server, status: int) -> None:
+    error = error_of(server, Reply(status, b"no such thing"))
+    assert isinstance(error, ApiError)
+    assert (error.status, error.retry) == (status, False)
+    assert len(server.requests) == 1
+    assert str(error) == f"the API answered {status} to {server.url}/things (no such thing)"
+
+
+def test_a_long_or_many_lined_reason_is_cut_to_one_line(server: Server) -> None:
+    error = error_of(server, Reply(404, b"<html>\n<body>\n" + b"x" * 5000))
+    assert len(str(error)) < 400
+
+
+def test_a_credential_never_stands_in_an_error(server: Server) -> None:
+    for reply in (Reply(401), Reply(404), Reply(500)):
+        server.requests.clear()
+        assert "hunter2" not in str(error_of(server, reply))
+
+
+def test_the_help_for_a_setting_names_it_its_variable_and_its_file() -> None:
+    assert setting_help("sources.github.access_token") == (
+        "`sources.github.access_token` (environment SOURCES__GITHUB__ACCESS_TOKEN, .dlt/secrets.toml, "
+        "or /run/secrets/sources--github--access-token)"
+    )
+
+
+# The API's rate
+
+
+def test_too_many_requests_waits_as_long_as_the_api_asks(server: Server) -> None:
+    assert get(server, Reply(429, headers={"Retry-After": "1"}), GOOD).value == [1, 2]
+    first, second = server.requests
+    assert second.at - first.at >= 0.95
+
+
+def test_the_wait_may_be_given_as_a_date(server: Server) -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
+    get(server, Reply(429, headers={"Retry-After": date}), GOOD)
+    first, second = server.requests
+    assert 0.5 <= second.at - first.at <= 2.5
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "soon"}])
+def test_too_many_requests_without_a_time_waits_a_second(server: Server, headers: dict[str, str]) -> None:
+    get(server, Reply(429, headers=headers), GOOD)
+    first, second = server.requests
+    assert 0.95 <= second.at - first.at <= 2
+
+
+def test_waiting_for_the_rate_is_not_a_failed_try(server: Server) -> None:
+    too_fast = Reply(429, headers={"Retry-After": "0.01"})
+    assert get(server, *[too_fast] * (2 * http.ATTEMPTS), GOOD).value == [1, 2]
+
+
+def test_a_wait_longer_than_a_run_should_last_is_refused_at_once(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "LONGEST_WAIT", 2.0)
+    started = time.monotonic()
+    error = error_of(server, Reply(429, headers={"Retry-After": "3"}), GOOD)
+    assert time.monotonic() - started < 2
+    assert len(server.requests) == 1
+    assert "asks to wait 3 s" in str(error)
+    assert error.retry
+
+
+def test_the_longest_wait_is_longer_than_githubs_hourly_quota() -> None:
+    assert 3600 < http.LONGEST_WAIT < 2 * 3600
+
+
+def test_an_api_that_asks_to_wait_again_and_again_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "WAITS", 3)
+    error = error_of(server, *[Reply(429, headers={"Retry-After": "0.01"})] * 4, GOOD)
+    assert len(server.requests) == 4
+    assert "asked 3 times in a row to wait" in str(error)
+    assert error.retry
+
+
+def test_calls_of_all_threads_keep_the_distance_of_the_rate() -> None:
+    limiter = Limiter(calls_per_second=50)
+    times: list[float] = []
+
+    def call() -> None:
+        for _ in range(5):
+            limiter.wait()
+            times.append(time.monotonic())
+
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    started = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(times) == 20
+    for number, moment in enumerate(sorted(times)):
+        assert moment - started >= number / 50 - 0.005
+    assert max(times) - started <= 1
+
+
+def test_an_idle_limiter_saves_up_no_calls() -> None:
+    limiter = Limiter(calls_per_second=20)
+    limiter.wait()
+    time.sleep(0.2)
+    started = time.monotonic()
+    for _ in range(3):
+        limiter.wait()
+    assert time.monotonic() - started >= 0.095
+
+
+def test_a_pause_holds_every_thread() -> None:
+    limiter = Limiter(calls_per_second=1e6)
+    limiter.pause(0.3)
+    started = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: limiter.wait(), range(4)))
+    assert time.monotonic() - started >= 0.29
+
+
+def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
+    limiter = Limiter(calls_per_second=1e6)
+    limiter.pause(0.3)
+    limiter.pause(0.01)
+    started = time.monotonic()
+    limiter.wait()
+    assert time.monotonic() - started >= 0.29
+
+
+def test_one_call_that_was_too_fast_holds_back_the_others(server: Server) -> None:
+    server.replies(Reply(429, headers={"Retry-After": "1"}), GOOD)
+    client = api(server.url)
+    with ThreadPoolExecutor(4) as pool:
+        pool.submit(client.get, "/first", parse=parse, usage=Usage())
+        while not server.requests:
+            time.sleep(0.005)
+        time.sleep(0.1)
+        list(pool.map(lambda _: client.get("/other", parse=parse, usage=Usage()), range(3)))
+    first, *others = server.requests
+    assert len(others) == 4
+    assert min(request.at for request in others) - first.at >= 0.95
+
+
+# The API's clock
+
+
+def test_the_apis_clock_is_its_date_header() -> None:
+    assert server_time({"Date": "Wed, 01 May 2024 10:30:00 GMT"}) == 1_714_559_400
+
+
+def test_without_a_date_header_the_clock_is_ours() -> None:
+    assert abs(server_time({}) - time.time()) <= 1

@@ -1,0 +1,301 @@
+"""What is read ends in the warehouse, in each of them alike: merged, replaced, remembered, or not at all."""
+
+import json
+import logging
+import multiprocessing
+import os
+import time
+import weakref
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from ingest_shared import loading
+from ingest_shared.columnar import Decoder, Page, arrow_schema
+from ingest_shared.errors import ApiError
+from ingest_shared.loading import Load, mirror
+from tests import killed
+from tests.conftest import ISSUES, LABELS, Warehouse, metrics, reading
+
+issues = Decoder(ISSUES)
+labels = Decoder(LABELS)
+
+
+def issue(id: int, title: str, *label_ids: int) -> dict[str, Any]:
+    return {"id": id, "title": title, "labels": [{"id": label} for label in label_ids]}
+
+
+def page(*rows: dict[str, Any], repo_id: int = 1) -> Page:
+    return issues.page(json.dumps(rows).encode(), {"repo_id": repo_id})
+
+
+def label_page(repo_id: int, *names: str) -> Page:
+    rows = [{"id": 100 * repo_id + number, "name": name} for number, name in enumerate(names)]
+    given = {"repo_id": repo_id}
+    return labels.page(json.dumps(rows).encode(), given) if rows else labels.nothing(given)
+
+
+# Merging
+
+
+def test_rows_are_updated_and_inserted_by_key_and_never_doubled(warehouse: Warehouse) -> None:
+    warehouse.load(reading(issues, page(issue(1, "one"), issue(2, "two"))))
+    warehouse.load(reading(issues, page(issue(2, "two, edited"), issue(3, "three"))))
+    assert warehouse.rows("issues", "id", "title") == [(1, "one"), (2, "two, edited"), (3, "three")]
+
+
+def test_child_rows_are_replaced_with_their_parent(warehouse: Warehouse) -> None:
+    warehouse.load(reading(issues, page(issue(1, "one", 5, 6), issue(2, "two", 5))))
+    warehouse.load(reading(issues, page(issue(1, "one", 6, 7))))
+    assert warehouse.rows("issue_labels", "issue_id", "label_id") == [(1, 6), (1, 7), (2, 5)]
+
+
+def test_a_parent_whose_list_became_empty_loses_its_child_rows(warehouse: Warehouse) -> None:
+    warehouse.load(reading(issues, page(issue(1, "one", 5, 6), issue(2, "two", 5))))
+    warehouse.load(reading(issues, page(issue(1, "one"))))
+    assert warehouse.rows("issue_labels", "issue_id", "label_id") == [(2, 5)]
+
+
+def test_the_first_load_of_a_parent_with_an_empty_list_leaves_no_child_row(warehouse: Warehouse) -> None:
+    warehouse.load(reading(issues, page(issue(1, "one"))))
+    assert warehouse.rows("issues", "id") == [(1,)]
+    assert warehouse.rows("issue_labels", "issue_id") == []
+
+
+def test_rows_that_vanished_from_a_whole_list_vanish_within_their_owner_only(warehouse: Warehouse) -> None:
+    warehouse.load(reading(labels, label_page(1, "bug", "docs"), label_page(2, "bug")))
+    warehouse.load(reading(labels, label_page(1, "bug")))
+    assert warehouse.rows("labels", "repo_id", "name") == [(1, "bug"), (2, "bug")]
+
+
+def test_an_owner_whose_whole_list_is_empty_now_loses_all_its_rows(warehouse: Warehouse) -> None:
+    warehouse.load(reading(labels, label_page(1, "bug", "docs"), label_page(2, "bug")))
+    warehouse.load(reading(labels, label_page(1)))
+    assert warehouse.rows("labels", "repo_id", "name") == [(2, "bug")]
+
+
+def test_rows_that_are_arrow_already_are_merged_beside_the_pages(warehouse: Warehouse) -> None:
+    ready = pa.Table.from_pylist([{"id": 2, "repo_id": 1, "title": "two"}], schema=arrow_schema(ISSUES))
+    pipeline = warehouse.load(mirror(issues, lambda load: [page(issue(1, "one")), ready, page(issue(3, "three"))]))
+    assert warehouse.rows("issues", "id", "title") == [(1, "one"), (2, "two"), (3, "three")]
+    assert metrics(pipeline, "issues")["rows"] == 3
+
+
+def test_undeclared_fields_and_every_type_arrive_as_they_were_sent(warehouse: Warehouse) -> None:
+    sent = issue(1, "caf\u00e9 \U0001f600 '; -- \\", 5) | {"mood": {"x": [1, None]}}
+    warehouse.load(reading(issues, page(sent)))
+    ((title, undeclared),) = warehouse.rows("issues", "title", "_undeclared")
+    assert title == sent["title"]
+    assert (json.loads(undeclared) if isinstance(undeclared, str) else undeclared) == {"mood": {"x": [1, None]}}
+
+
+def test_more_rows_than_fit_in_a_batch_arrive_in_several(
+    duckdb_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "ROWS_PER_BATCH", 10)
+    pages = [page(*(issue(10 * number + i, "x", 5) for i in range(7))) for number in range(7)]
+    duckdb_warehouse.load(reading(issues, *pages))
+    assert len(duckdb_warehouse.rows("issues", "id")) == 49
+    assert len(duckdb_warehouse.rows("issue_labels", "issue_id")) == 49
+
+
+def test_pages_do_not_stay_in_memory_while_a_long_list_is_read(
+    duckdb_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "ROWS_PER_BATCH", 10)
+    pages: list[weakref.ref[Page]] = []
+    most = 0
+
+    def read(load: Load) -> Iterator[Page]:
+        nonlocal most
+        for number in range(50):
+            read_now = page(*(issue(10 * number + i, "x") for i in range(5)))
+            pages.append(weakref.ref(read_now))
+            yield read_now
+            most = max(most, sum(known() is not None for known in pages))
+
+    duckdb_warehouse.load(mirror(issues, read))
+    assert most <= 5
+
+
+def test_a_load_without_rows_creates_the_tables_and_keeps_what_is_there(warehouse: Warehouse) -> None:
+    warehouse.load(reading(issues))
+    assert warehouse.tables() == {"issues", "issue_labels", "load_gaps"}
+    warehouse.load(reading(issues, page(issue(1, "one", 5))))
+    warehouse.load(reading(issues))
+    assert warehouse.rows("issues", "id") == [(1,)]
+    assert warehouse.rows("issue_labels", "label_id") == [(5,)]
+
+
+# What is left out
+
+
+def test_a_gap_is_open_until_a_load_reads_what_was_left_out(warehouse: Warehouse) -> None:
+    def read(load: Load) -> Iterator[Page]:
+        load.leave_out("octo/private", "the credential may not read it", 403)
+        yield page(issue(1, "one"))
+
+    def read_other(load: Load) -> Iterator[Page]:
+        load.leave_out("octo/gone", "there is no such repository", 404)
+        yield label_page(1, "bug")
+
+    warehouse.load(mirror(issues, read), mirror(labels, read_other))
+    columns = ("resource", "scope", "status", "reason")
+    of_labels = ("labels", "octo/gone", 404, "there is no such repository")
+    assert warehouse.rows("load_gaps", *columns) == [
+        ("issues", "octo/private", 403, "the credential may not read it"),
+        of_labels,
+    ]
+    assert warehouse.rows("issues", "id") == [(1,)]
+    warehouse.load(reading(issues, page(issue(2, "two"))))
+    assert warehouse.rows("load_gaps", *columns) == [of_labels]
+
+
+# All or nothing
+
+
+class Cursor:
+    """A reader that goes on from a cursor, and fails when told to."""
+
+    def __init__(self, origin: list[dict[str, Any]], fail: bool = False) -> None:
+        self.origin = origin
+        self.fail = fail
+        self.began_at: int | None = None
+
+    def __call__(self, load: Load) -> Iterator[Page]:
+        self.began_at = load.state.get("cursor", 0)
+        for row in self.origin[self.began_at :]:
+            load.state["cursor"] = row["id"]
+            yield page(row)
+        if self.fail:
+            raise ApiError("the API broke off")
+
+
+def test_an_error_in_the_reader_loads_nothing_and_leaves_the_cursor(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "ROWS_PER_BATCH", 1)
+    origin = [issue(1, "one", 5), issue(2, "two"), issue(3, "three")]
+    warehouse.load(mirror(issues, Cursor(origin[:1])))
+    with pytest.raises(PipelineStepFailed, match="the API broke off"):
+        warehouse.load(mirror(issues, Cursor([issue(1, "edited"), *origin[1:]], fail=True)))
+    assert warehouse.rows("issues", "id", "title") == [(1, "one")]
+    assert warehouse.rows("issue_labels", "issue_id", "label_id") == [(1, 5)]
+    again = Cursor(origin)
+    warehouse.load(mirror(issues, again))
+    assert again.began_at == 1
+    assert warehouse.rows("issues", "id") == [(1,), (2,), (3,)]
+
+
+def test_an_error_leaves_no_half_load_to_the_same_working_folder(duckdb_warehouse: Warehouse) -> None:
+    pipeline = duckdb_warehouse.load(reading(issues, page(issue(1, "one"))))
+    with pytest.raises(PipelineStepFailed):
+        pipeline.run(mirror(issues, Cursor([issue(1, "edited"), issue(2, "two")], fail=True)))
+    pipeline.run(mirror(issues, Cursor([])))
+    assert duckdb_warehouse.rows("issues", "id", "title") == [(1, "one")]
+
+
+def test_a_fresh_process_goes_on_from_the_cursor_that_the_warehouse_keeps(warehouse: Warehouse) -> None:
+    origin = [issue(1, "one"), issue(2, "two")]
+    warehouse.load(mirror(issues, Cursor(origin)))
+    origin.append(issue(3, "three"))
+    second = Cursor(origin)
+    pipeline = warehouse.load(mirror(issues, second))
+    assert second.began_at == 2
+    assert metrics(pipeline, "issues")["rows"] == 1
+    assert warehouse.rows("issues", "id") == [(1,), (2,), (3,)]
+
+
+def test_the_cursors_of_two_pipelines_of_a_location_do_not_mix(duckdb_warehouse: Warehouse) -> None:
+    first, second = Cursor([issue(1, "one")]), Cursor([issue(1, "one")])
+    for group, cursor in (("activity", first), ("catalog", second)):
+        duckdb_warehouse.pipeline(group).run(mirror(issues, cursor))
+    assert (first.began_at, second.began_at) == (0, 0)
+
+
+# What a run tells
+
+
+def test_a_run_counts_what_it_read(duckdb_warehouse: Warehouse) -> None:
+    def read(load: Load) -> Iterator[Page]:
+        load.usage.api_calls, load.usage.api_bytes, load.usage.quota_left = 3, 1200, 4997
+        load.leave_out("octo/gone", "there is no such repository", 404)
+        yield page(issue(1, "one") | {"mood": 1})
+        yield page(issue(2, "two", 5) | {"labels": [{"id": 5, "size": 1}]}, issue(3, "three"))
+
+    told = metrics(duckdb_warehouse.load(mirror(issues, read)), "issues")
+    assert told.pop("seconds") > 0
+    assert told == {
+        "rows": 3,
+        "pages": 2,
+        "api_calls": 3,
+        "api_bytes": 1200,
+        "quota_left": 4997,
+        "new_fields": ["labels.size", "mood"],
+        "gaps": 1,
+    }
+
+
+def test_a_new_field_is_told_once_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    load = Load("issues", {})
+    with caplog.at_level(logging.WARNING, "ingest"):
+        for _ in range(3):
+            load.count(page(issue(1, "one") | {"mood": 1}))
+    assert [record.getMessage() for record in caplog.records] == [
+        "issues: the API sent a field that no description names: mood"
+    ]
+
+
+def test_progress_shows_while_a_long_list_is_read(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "SECONDS_BETWEEN_PROGRESS", 0.0)
+    load = Load("issues", {})
+    load.usage.quota_left = 4990
+    with caplog.at_level(logging.INFO, "ingest"):
+        load.count(page(*(issue(number, "x") for number in range(1200))))
+    assert caplog.messages == ["issues: 1 pages, 1,200 rows, 4,990 calls of quota left"]
+
+
+# kill -9
+
+
+def kill(process: multiprocessing.process.BaseProcess, pipe: Connection, mark: str, seconds_after: float) -> None:
+    """Kills the process so long after it said that it is at ``mark``."""
+    while True:
+        assert pipe.poll(30), f"never came to {mark}"
+        if pipe.recv() == mark:
+            break
+    time.sleep(seconds_after)
+    process.kill()
+    process.join()
+
+
+KILLED_AT = [("extracting", 0.0), ("extracted", 0.0), ("loading", 0.0), ("loading", 0.06), ("loading", 0.15)]
+
+
+def test_a_run_that_was_killed_anywhere_is_made_good_by_the_next(warehouse: Warehouse, tmp_path: Path) -> None:
+    # The forkserver imports everything once; until Python 3.13 it does not get our sys.path.
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.killed"])
+    settings = {name: value for name, value in os.environ.items() if name.startswith(("INGEST_", "DESTINATION__"))}
+    settings["DLT_DATA_DIR"] = str(tmp_path)  # where the killed leave their working folders
+    for version, (mark, seconds_after) in enumerate(KILLED_AT):
+        pipe, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=killed.run, args=(settings, warehouse.location, version, theirs))
+        process.start()
+        theirs.close()
+        kill(process, pipe, mark, seconds_after)
+    last = len(KILLED_AT)
+    warehouse.load(mirror(killed.DECODER, killed.reader(last)))
+    expected = killed.origin(last)
+    assert warehouse.rows("issues", "id", "title") == [(row["id"], row["title"]) for row in expected]
+    assert warehouse.rows("issue_labels", "issue_id", "label_id") == [
+        (row["id"], label["id"]) for row in expected for label in row["labels"]
+    ]

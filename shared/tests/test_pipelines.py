@@ -1,0 +1,99 @@
+"""Pipelines have names that last, and working folders that do not."""
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ingest_shared import pipelines
+from ingest_shared.columnar import Decoder
+from tests.conftest import ISSUES, Warehouse, reading
+
+
+def test_the_names_of_pipeline_and_dataset_follow_from_location_and_group() -> None:
+    pipeline = pipelines.pipeline("github", "activity")
+    assert (pipeline.pipeline_name, pipeline.dataset_name) == ("github_activity", "github_raw")
+
+
+def test_a_pipeline_is_made_without_opening_the_warehouse(tmp_path: Path) -> None:
+    pipelines.pipeline("github", "activity")
+    assert list((tmp_path / "data").glob("*")) == []
+
+
+def test_pipelines_of_a_location_stage_apart(duckdb_warehouse: Warehouse) -> None:
+    """They may load at the same time, and each empties its staging tables first."""
+    location = duckdb_warehouse.location
+    for group in ("activity", "catalog"):
+        duckdb_warehouse.pipeline(group).run(reading(Decoder(ISSUES)))
+    with duckdb_warehouse.pipeline("activity").sql_client() as client:
+        rows = client.execute_sql("SELECT schema_name FROM information_schema.schemata") or ()
+    assert {name for (name,) in rows if name.startswith(location)} == {
+        f"{location}_raw",
+        f"{location}_raw_staging_{location}_activity",
+        f"{location}_raw_staging_{location}_catalog",
+    }
+
+
+SHOW_FOLDER = """
+from ingest_shared.pipelines import pipeline
+print(pipeline("github", "all").pipelines_dir)
+"""
+
+
+def working_folder() -> Path:
+    """The working folder that a process of its own takes, and leaves."""
+    output = subprocess.run([sys.executable, "-c", SHOW_FOLDER], check=True, capture_output=True, text=True)
+    return Path(output.stdout.strip())
+
+
+def test_a_process_has_a_working_folder_of_its_own_and_removes_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "work" / "dlt"))
+    first, second = working_folder(), working_folder()
+    assert first != second
+    assert first.parent == second.parent == tmp_path / "work" / "dlt"
+    assert not first.exists()
+    assert not second.exists()
+
+
+def test_pipelines_of_one_process_share_its_folder() -> None:
+    first, second = pipelines.pipeline("github", "activity"), pipelines.pipeline("github", "catalog")
+    assert first.pipelines_dir == second.pipelines_dir
+
+
+def test_nothing_is_told_to_dlts_makers() -> None:
+    os.environ.pop("RUNTIME__DLTHUB_TELEMETRY")
+    pipelines.pipeline("github", "all")
+    assert os.environ["RUNTIME__DLTHUB_TELEMETRY"] == "false"
+
+
+def test_a_setting_of_dlts_own_in_the_environment_is_kept() -> None:
+    os.environ["LOAD__WORKERS"] = "7"
+    pipelines.pipeline("github", "all")
+    assert os.environ["LOAD__WORKERS"] == "7"
+
+
+def test_a_setting_of_dlts_own_in_a_file_is_kept(dlt_files: Callable[..., None]) -> None:
+    dlt_files(config="[load]\nworkers = 7")
+    pipelines.pipeline("github", "all")
+    assert "LOAD__WORKERS" not in os.environ
+
+
+def test_a_load_says_nothing_that_nobody_can_act_on(
+    duckdb_warehouse: Warehouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = Decoder(ISSUES).page(b'[{"id": 1, "mood": 2}]', {"repo_id": 1})
+    dlt_log = logging.getLogger("dlt")  # does not propagate
+    dlt_log.addHandler(caplog.handler)
+    try:
+        for _ in range(2):
+            duckdb_warehouse.load(reading(Decoder(ISSUES), page))
+    finally:
+        dlt_log.removeHandler(caplog.handler)
+    warnings = [record for record in caplog.records if record.name == "dlt" and record.levelno >= logging.WARNING]
+    assert [record.getMessage() for record in warnings] == []

@@ -1,0 +1,75 @@
+"""A description is checked when it is written, not when the first row arrives."""
+
+import pytest
+
+from ingest_shared.columnar import Decoder
+from ingest_shared.tables import UNDECLARED, Child, Column, Table, all_columns, bigint, json, text
+
+
+def table(*columns: Column, key: tuple[str, ...] = ("id",), within: tuple[str, ...] = ()) -> Table:
+    return Table(name="things", meaning="Things.", docs="", key=key, columns=columns, within=within)
+
+
+def child(*columns: Column, key: tuple[str, ...]) -> Child:
+    return Child(name="parts", meaning="Parts.", path="parts", key=key, columns=columns)
+
+
+def test_a_column_is_found_under_its_own_name_unless_told_otherwise() -> None:
+    assert text("title", "Title.").path == "title"
+    assert text("login", "Login.", path="user.login").path == "user.login"
+
+
+def test_a_key_column_must_be_declared() -> None:
+    with pytest.raises(ValueError, match="table things: key column 'number' is not declared"):
+        table(bigint("id", "Id."), key=("id", "number"))
+
+
+def test_an_owner_column_must_be_declared() -> None:
+    with pytest.raises(ValueError, match="key column 'repo_id' is not declared"):
+        table(bigint("id", "Id."), within=("repo_id",))
+
+
+def test_a_key_column_of_a_child_must_be_declared() -> None:
+    with pytest.raises(ValueError, match="key column 'part_id' is not declared"):
+        Table(
+            name="things",
+            meaning="",
+            docs="",
+            key=("id",),
+            columns=(bigint("id", "Id."),),
+            children=(child(bigint("thing_id", "Thing.", path="id", origin="parent"), key=("part_id",)),),
+        )
+
+
+def test_a_column_is_declared_once() -> None:
+    with pytest.raises(ValueError, match="column 'id' is declared twice"):
+        table(bigint("id", "Id."), text("id", "Id again."))
+
+
+def test_a_path_has_one_type() -> None:
+    with pytest.raises(ValueError, match="path 'id' is declared as"):
+        Decoder(table(bigint("id", "Id."), text("id_text", "Id as text.", path="id")))
+
+
+def test_a_path_is_a_value_or_an_object_and_not_both() -> None:
+    with pytest.raises(ValueError, match="declared both as a value and as an object"):
+        Decoder(table(bigint("id", "Id."), json("user", "User."), text("login", "Login.", path="user.login")))
+
+
+def test_every_table_ends_with_the_column_of_undeclared_fields() -> None:
+    assert [column.name for column in all_columns(table(bigint("id", "Id.")))] == ["id", UNDECLARED]
+
+
+def test_a_child_is_replaced_within_its_parent() -> None:
+    parts = child(
+        bigint("thing_id", "Thing.", path="id", origin="parent"),
+        text("thing_name", "Not part of the key.", path="name", origin="parent"),
+        bigint("part_id", "Part.", path="id"),
+        key=("thing_id", "part_id"),
+    )
+    assert parts.within == ("thing_id",)
+
+
+def test_a_key_stands_at_the_top_of_a_row_where_it_can_be_required() -> None:
+    with pytest.raises(ValueError, match=r"table things: key column at 'user.id' must stand at the top"):
+        Decoder(table(bigint("id", "Id.", path="user.id")))

@@ -1,0 +1,91 @@
+"""What Dagster's UI shows of a table is what its description says."""
+
+from dagster import AssetKey, AssetSpec
+
+from ingest_shared.tables import all_columns
+from ingest_shared.translator import table_schema
+from tests.conftest import ISSUES, LABELS, Warehouse
+from tests.dagster_location import Location
+
+
+def spec(warehouse: Warehouse, table: str = "issues") -> AssetSpec:
+    return Location(warehouse).assets.specs_by_key[AssetKey([warehouse.location, table])]
+
+
+def test_a_table_is_the_asset_of_its_location_and_name(duckdb_warehouse: Warehouse) -> None:
+    assert Location(duckdb_warehouse).assets.keys == {
+        AssetKey([duckdb_warehouse.location, "issues"]),
+        AssetKey([duckdb_warehouse.location, "labels"]),
+    }
+
+
+def test_the_group_is_the_one_that_the_assets_name(duckdb_warehouse: Warehouse) -> None:
+    assert spec(duckdb_warehouse).group_name == "everything"
+
+
+def test_the_kinds_are_location_dlt_and_destination(warehouse: Warehouse) -> None:
+    assert spec(warehouse).kinds == {warehouse.location, "dlt", warehouse.name}
+
+
+def test_owners_and_tags_are_those_of_the_location(duckdb_warehouse: Warehouse) -> None:
+    issues = spec(duckdb_warehouse)
+    assert list(issues.owners) == ["team:test"]
+    assert issues.tags["cadence"] == "daily"
+
+
+def test_an_asset_has_no_upstream(duckdb_warehouse: Warehouse) -> None:
+    assert list(spec(duckdb_warehouse).deps) == []
+
+
+def test_the_table_name_is_the_one_to_query(warehouse: Warehouse) -> None:
+    location = Location(warehouse)
+    location.run()
+    name = spec(warehouse).metadata["dagster/table_name"]
+    with location.pipeline.sql_client() as client:
+        assert client.execute_sql(f"SELECT count(*) FROM {name}") == [(0,)]
+
+
+def test_the_documentation_of_the_source_is_a_link(duckdb_warehouse: Warehouse) -> None:
+    assert spec(duckdb_warehouse).metadata["source documentation"].url == ISSUES.docs
+
+
+def test_the_description_names_the_child_tables(duckdb_warehouse: Warehouse) -> None:
+    assert spec(duckdb_warehouse).description == (
+        "Issues of every repository.\n\nChild tables:\n- `issue_labels`: Labels on issues."
+    )
+    assert spec(duckdb_warehouse, "labels").description == "Labels of every repository."
+
+
+def test_the_columns_stand_with_types_and_meanings(duckdb_warehouse: Warehouse) -> None:
+    schema = spec(duckdb_warehouse).metadata["dagster/column_schema"]
+    assert [(column.name, column.type, column.description) for column in schema.columns] == [
+        (column.name, column.type.dlt, column.meaning) for column in all_columns(ISSUES)
+    ]
+
+
+def test_the_columns_of_child_tables_stand_beside_them(duckdb_warehouse: Warehouse) -> None:
+    schema = spec(duckdb_warehouse).metadata["columns of issue_labels"]
+    assert [column.name for column in schema.columns] == ["issue_id", "label_id", "_undeclared"]
+
+
+def test_key_columns_are_marked() -> None:
+    columns = {column.name: column.constraints for column in table_schema(LABELS).columns}
+    assert (columns["id"].nullable, columns["id"].unique, columns["id"].other) == (False, True, ["primary key"])
+    assert (columns["name"].nullable, columns["name"].unique, columns["name"].other) == (True, False, [])
+
+
+def test_no_column_of_a_key_of_several_is_unique_by_itself() -> None:
+    columns = {column.name: column.constraints for column in table_schema(ISSUES.children[0]).columns}
+    assert not columns["issue_id"].unique
+    assert not columns["label_id"].unique
+
+
+def test_the_columns_in_the_warehouse_are_those_of_the_description(warehouse: Warehouse) -> None:
+    location = Location(warehouse)
+    location.run()
+    with location.pipeline.sql_client() as client:
+        rows = client.execute_sql(
+            "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = 'issues'",
+            f"{warehouse.location}_raw",
+        )
+    assert {name for (name,) in rows or ()} - {"_dlt_id", "_dlt_load_id"} == {c.name for c in all_columns(ISSUES)}

@@ -1,0 +1,198 @@
+"""Runs the job of every code location, one after the other, and shows what they did."""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sandbox
+from local import Refused, dagster_home, end_in_order, environment, held, prepare
+from projects import ROOT, Project, chosen, locations
+
+SECONDS_TO_END = 15
+"""Time that a run which is told to stop has for it."""
+MUCH_LESS = 0.5
+"""Below this share of the calls of an earlier run, a run is called incremental."""
+HEAD = ("location", "table", "rows in the warehouse", "rows of this run", "API calls", "seconds")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one location's run came to."""
+
+    summary: dict[str, Any]
+    seconds: float
+
+    @property
+    def location(self) -> str:
+        return str(self.summary["location"])
+
+    @property
+    def error(self) -> str | None:
+        """In one line; None when the run did all it should."""
+        error = self.summary["error"]
+        return None if error is None else str(error)
+
+    @property
+    def tables(self) -> list[dict[str, Any]]:
+        return list(self.summary["tables"])
+
+
+def ingest(location: Project, settings: dict[str, str]) -> Result:
+    """Runs the location's job in its own environment and folder; progress shows meanwhile."""
+    name = location.folder.name
+    job = f"{name}_ingest"
+    module = location.settings["tool"]["dg"]["project"]["root_module"]
+    script = ROOT / "tools" / "run_job.py"
+    started = time.monotonic()
+    process = subprocess.Popen(
+        [location.python, script, name, job, f"{module}.definitions", "--tied"],
+        cwd=location.folder,
+        env=environment() | settings,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        told = process.stdout.read() if process.stdout else ""
+        process.wait()
+    finally:
+        _end(process)
+    seconds = time.monotonic() - started
+    return Result(json.loads(told) if told else _killed(name, job, process.returncode), seconds)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Ends the run's process, in order if it can."""
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def _killed(location: str, job: str, code: int) -> dict[str, Any]:
+    error = f"the process of {job} ended without a word (exit code {code}); run it again"
+    return {"location": location, "error": error, "tables": []}
+
+
+def report(results: list[Result]) -> str:
+    """The errors first, then a table of all that was done, then where it is and what is open."""
+    lines = [f"{one.location} failed: {one.error}" for one in results if one.error]
+    if rows := [row for one in results for row in _rows(one)]:
+        lines += ["", *_aligned([HEAD, *rows]), ""]
+    for one in results:
+        lines += _remarks(one)
+    return "\n".join(lines)
+
+
+def _rows(result: Result) -> list[tuple[str, ...]]:
+    """A location's lines of the table: each table, its children below it, and the sum."""
+    if not result.tables:
+        return []
+    rows = []
+    in_warehouse = loaded = calls = 0
+    for table in sorted(result.tables, key=lambda table: str(table["name"])):
+        own = table["name"]
+        for name in [own, *sorted(table["rows_total"].keys() - {own})]:
+            is_own = name == own
+            rows.append(
+                (
+                    result.location,
+                    name if is_own else f"  {name}",
+                    _number(table["rows_total"].get(name)),
+                    _number(table["rows_loaded"].get(name)),
+                    _number(table["api_calls"]) if is_own else "",
+                    f"{table['seconds']:.1f}" if is_own else "",
+                )
+            )
+            in_warehouse += table["rows_total"].get(name) or 0
+            loaded += table["rows_loaded"].get(name) or 0
+        calls += table["api_calls"]
+    total = (_number(in_warehouse), _number(loaded), _number(calls), f"{result.seconds:.1f}")
+    return [*rows, (result.location, "total", *total), ("",) * len(HEAD)]
+
+
+def _number(count: int | None) -> str:
+    return "" if count is None else f"{count:,}"
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    """The rows as text, names to the left and numbers to the right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        names = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
+        numbers = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
+        lines.append("  ".join(names + numbers).rstrip())
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return lines[: -1 if not lines[-1] else None]
+
+
+def _remarks(result: Result) -> list[str]:
+    """What is to be said of a location beside the numbers."""
+    summary = result.summary
+    lines = []
+    if result.tables:
+        lines.append(f"{result.location}: the rows are in {_short(summary['warehouse'])}")
+    before, calls = summary.get("first_calls"), summary.get("api_calls", 0)
+    if not result.error and before and calls < before * MUCH_LESS:
+        lines.append(f"{result.location}: incremental: {calls:,} API calls instead of {before:,}")
+    for table in result.tables:
+        if table["new_fields"]:
+            fields = ", ".join(table["new_fields"])
+            lines.append(f"{result.location}: new fields in {table['name']}, kept as JSON: {fields}")
+    for check in summary.get("failed_checks", []):
+        lines += [f"{result.location}: {finding}" for finding in _findings(check)]
+    if result.error and summary.get("log"):
+        lines.append(f"{result.location}: Dagster's log is {_short(summary['log'])}")
+    return lines
+
+
+def _findings(check: dict[str, Any]) -> list[str]:
+    """What an asset check found, in words: each open gap by name, or what the check says."""
+    table, said = check["table"], check["metadata"]
+    if gaps := said.get("left out"):
+        return [f"open gap in {table}: {scope}: {reason}" for scope, reason in gaps.items()]
+    return [f"check {check['check']} of {table} failed: {json.dumps(said)}"]
+
+
+def _short(path: str) -> str:
+    """A path as seen from the root of the repository, if it is below."""
+    inside = Path(path)
+    return str(inside.relative_to(ROOT)) if inside.is_relative_to(ROOT) else path
+
+
+def run() -> int:
+    """0 when every location did all it should, else 1."""
+    found = {location.folder.name: location for location in locations()}
+    names = chosen(list(found))
+    prepare()
+    with (
+        held(dagster_home() / "ingest.lock", "waiting for another `make ingest` to end"),
+        sandbox.source_settings() as settings,
+    ):
+        results = [ingest(found[name], settings) for name in names]
+    print(report(results), flush=True)
+    return 1 if any(one.error for one in results) else 0
+
+
+def main() -> int:
+    end_in_order()
+    try:
+        return run()
+    except Refused as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; the next run goes on from what was loaded", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

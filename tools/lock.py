@@ -1,0 +1,94 @@
+"""Makes and checks the lock files.
+
+A lock is a ``requirements.lock`` that uv and plain pip both install with every hash checked. It
+names versions and hashes and no registry, so it works behind any mirror. The development lock is
+the runtime lock plus the group ``dev``, at the very same versions.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from projects import ROOT, Project, projects
+
+UV = Path(sys.executable).with_name("uv")
+OPTIONS = (
+    "--universal",
+    "--python-version=3.11",
+    "--generate-hashes",
+    "--no-emit-index-url",
+    "--no-emit-find-links",
+    # pip before 24 does not take the hash of `gql` for `gql[requests]`.
+    "--no-strip-extras",
+    "--annotation-style=line",
+    "--custom-compile-command=make lock",
+    "--quiet",
+)
+
+
+def compile_lock(project: Project, lock: Path, output: Path, *, upgrade: bool = False) -> None:
+    """Writes ``lock`` anew to ``output``, keeping its versions where they still fit.
+
+    Raises ``SystemExit`` with uv's own words when the requirements contradict each other.
+    """
+    command: list[str | Path] = [UV, "pip", "compile", "pyproject.toml", "--output-file", output, *OPTIONS]
+    # The path dependency is installed from its folder; what it needs is in the lock.
+    command += [f"--no-emit-package={name}" for name in project.path_dependencies]
+    command += ["--upgrade"] * upgrade
+    if lock.name == "requirements-dev.lock":
+        command += ["--group=dev"]
+        if (runtime := lock.with_name("requirements.lock")) in project.locks:
+            command += ["--constraints", runtime.name]
+    environment = {name: value for name, value in os.environ.items() if name != "UV_FIND_LINKS"}
+    # Settings of the machine (mirrors, local wheels) must not decide what the lock holds.
+    environment |= {"UV_NO_CONFIG": "1", "UV_PYTHON_DOWNLOADS": "never"}
+    done = subprocess.run(command, cwd=project.folder, env=environment, check=False)
+    if done.returncode:
+        raise SystemExit(f"cannot lock {project.name}: see above")
+
+
+def renew(*, upgrade: bool) -> None:
+    """Brings every lock in line with its ``pyproject.toml``."""
+    for project in projects():
+        for lock in project.locks:
+            before = lock.read_bytes() if lock.exists() else b""
+            compile_lock(project, lock, lock, upgrade=upgrade)
+            changed = "renewed" if lock.read_bytes() != before else "as it was"
+            print(f"{lock.relative_to(ROOT)}: {changed}")
+
+
+def outdated() -> list[Path]:
+    """The locks that ``make lock`` would change."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for project in projects():
+            for lock in project.locks:
+                fresh = Path(folder) / "fresh.lock"
+                fresh.unlink(missing_ok=True)
+                if lock.exists():
+                    shutil.copy(lock, fresh)
+                compile_lock(project, lock, fresh)
+                if not lock.exists() or fresh.read_bytes() != lock.read_bytes():
+                    found.append(lock)
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing; fail where a lock is outdated")
+    parser.add_argument("--upgrade", action="store_true", help="take the newest versions that fit")
+    options = parser.parse_args()
+    if not options.check:
+        renew(upgrade=options.upgrade)
+        return 0
+    for lock in (locks := outdated()):
+        print(f"{lock.relative_to(ROOT)} is not up to date: run `make lock`", file=sys.stderr)
+    return 1 if locks else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

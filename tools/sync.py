@@ -1,0 +1,45 @@
+"""Sets up a project's environment: exactly what its lock says, and the code itself, editable."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from projects import ROOT, Project
+
+UV = Path(sys.executable).with_name("uv")
+
+
+def sync(project: Project) -> None:
+    """Makes ``.venv`` equal to the lock; raises ``CalledProcessError`` when that fails."""
+    print(f"setting up {project.name}", flush=True)
+    environment = project.folder / ".venv"
+    if not project.python.exists():
+        _uv("venv", "--clear", "--python", sys.executable, environment)
+    _uv("pip", "sync", "--require-hashes", "--python", project.python, project.dev_lock)
+    own = [*project.path_dependencies.values(), *([project.folder] if project.is_package else [])]
+    if own:
+        # The build backend is in the lock, so nothing is fetched that has no hash.
+        options = ("--no-deps", "--no-build-isolation", "--python", project.python)
+        _uv("pip", "install", *options, *(part for folder in own for part in ("-e", folder)))
+
+
+def _uv(*arguments: str | Path) -> None:
+    environment = os.environ | {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
+    # The environments are wholly described by their locks.
+    environment.pop("VIRTUAL_ENV", None)
+    subprocess.run([UV, *arguments, "--quiet"], env=environment, check=True)
+
+
+def main() -> int:
+    for name in sys.argv[1:]:
+        try:
+            sync(Project(ROOT / name))
+        except subprocess.CalledProcessError:
+            print(f"cannot set up {name}: see above", file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

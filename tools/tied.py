@@ -1,0 +1,36 @@
+"""Ties a process to the one that started it, which holds the other end of its standard input.
+
+When that one is gone, killed even, the pipe closes and the process ends too: nothing is left
+behind. ``python tools/tied.py MODULE ...`` runs a module this way.
+"""
+
+import os
+import runpy
+import signal
+import sys
+import threading
+import time
+
+GRACE_SECONDS = 30
+"""Time to end in order, after which the process is ended at once."""
+
+
+def to_parent() -> None:
+    """From now on, ends this process when the starter's end of standard input closes."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=_watch, name="tied", daemon=True).start()
+
+
+def _watch() -> None:
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(GRACE_SECONDS)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    to_parent()
+    sys.argv = sys.argv[1:]
+    sys.path[0] = ""
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
