@@ -14,8 +14,8 @@ LOCATIONS := $(patsubst %/pyproject.toml,%,$(wildcard locations/*/pyproject.toml
 PROJECTS := $(patsubst %/pyproject.toml,%,$(wildcard */pyproject.toml)) $(LOCATIONS)
 ready = $(addsuffix /.venv/.synced,$(1))
 
-# These may be given on the command line, as in `make ingest SANDBOX=0`; tools/ read them from the
-# environment, where make puts what stands on its command line.
+# What is given on the command line, as in `make ingest SANDBOX=0`, make puts into the environment,
+# where tools/ read it.
 
 .PHONY: help
 help: ## List the targets
@@ -59,8 +59,8 @@ lock: $(ROOT_READY) ## Renew the lock files; with UPGRADE=1 take the newest vers
 	@$(RUN) tools/lock.py $(if $(UPGRADE),--upgrade)
 
 .PHONY: bench-load
-bench-load: $(call ready,shared $(LOCATIONS)) ## Measure the load path against its floor
-	@$(MAKE) --no-print-directory -C benchmarks load
+bench-load: $(call ready,benchmarks) ## Measure the load path against its floor
+	@benchmarks/.venv/bin/python -m ingest_benchmarks
 
 .PHONY: setup
 setup: $(call ready,$(PROJECTS)) ## Set up every environment, without running anything

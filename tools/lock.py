@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from projects import ROOT, Project, projects
@@ -51,19 +52,8 @@ def compile_lock(project: Project, lock: Path, output: Path, *, upgrade: bool = 
         raise SystemExit(f"cannot lock {project.name}: see above")
 
 
-def renew(*, upgrade: bool) -> None:
-    """Brings every lock in line with its ``pyproject.toml``."""
-    for project in projects():
-        for lock in project.locks:
-            before = lock.read_bytes() if lock.exists() else b""
-            compile_lock(project, lock, lock, upgrade=upgrade)
-            changed = "renewed" if lock.read_bytes() != before else "as it was"
-            print(f"{lock.relative_to(ROOT)}: {changed}")
-
-
-def outdated() -> list[Path]:
-    """The locks that ``make lock`` would change."""
-    found = []
+def changed(*, upgrade: bool = False) -> Iterator[tuple[Path, str]]:
+    """Every lock that is not what its ``pyproject.toml`` asks for, and what it should be."""
     with tempfile.TemporaryDirectory() as folder:
         for project in projects():
             for lock in project.locks:
@@ -71,10 +61,9 @@ def outdated() -> list[Path]:
                 fresh.unlink(missing_ok=True)
                 if lock.exists():
                     shutil.copy(lock, fresh)
-                compile_lock(project, lock, fresh)
+                compile_lock(project, lock, fresh, upgrade=upgrade)
                 if not lock.exists() or fresh.read_bytes() != lock.read_bytes():
-                    found.append(lock)
-    return found
+                    yield lock, fresh.read_text()
 
 
 def main() -> int:
@@ -82,12 +71,19 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="change nothing; fail where a lock is outdated")
     parser.add_argument("--upgrade", action="store_true", help="take the newest versions that fit")
     options = parser.parse_args()
-    if not options.check:
-        renew(upgrade=options.upgrade)
-        return 0
-    for lock in (locks := outdated()):
-        print(f"{lock.relative_to(ROOT)} is not up to date: run `make lock`", file=sys.stderr)
-    return 1 if locks else 0
+    if options.check and options.upgrade:
+        parser.error("--check changes nothing, --upgrade does")
+    outdated = 0
+    for lock, text in changed(upgrade=options.upgrade):
+        name = lock.relative_to(ROOT)
+        if options.check:
+            outdated += 1
+            print(f"{name} is not up to date: run `make lock`", file=sys.stderr)
+        else:
+            # Only a lock that changes is written: make sets its environment up again.
+            lock.write_text(text)
+            print(f"{name}: renewed")
+    return 1 if outdated else 0
 
 
 if __name__ == "__main__":

@@ -94,7 +94,9 @@ def test_a_run_without_rows_leaves_the_totals(duckdb_warehouse: Warehouse) -> No
 
 def test_columns_that_a_load_adds_are_told_as_schema_changes(duckdb_warehouse: Warehouse) -> None:
     location = Location(duckdb_warehouse)
-    assert "title" in told(location.run(), "issues")["schema_changes"]["issues"]
+    first = told(location.run(), "issues")["schema_changes"]
+    assert set(first) == {"issues", "issue_labels"}
+    assert "title" in first["issues"]
     with location.pipeline.sql_client() as client:
         client.execute_sql(f"ALTER TABLE {client.make_qualified_table_name('issues')} DROP COLUMN title")
         client.execute_sql(f"DELETE FROM {client.make_qualified_table_name('_dlt_version')}")

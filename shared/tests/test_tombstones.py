@@ -97,9 +97,3 @@ def test_a_row_that_is_marked_already_keeps_its_first_mark(duckdb_warehouse: War
 def test_before_the_first_load_nothing_can_have_vanished(warehouse: Warehouse) -> None:
     warehouse.load(noticing(1, set()))
     assert warehouse.rows("comments", "id") == []
-
-
-def test_when_nothing_vanished_nothing_is_loaded(duckdb_warehouse: Warehouse) -> None:
-    duckdb_warehouse.load(reading(decoder, page(1, 10)))
-    duckdb_warehouse.load(noticing(1, {10}))
-    assert marked(duckdb_warehouse) == {10: False}

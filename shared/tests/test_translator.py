@@ -37,10 +37,11 @@ def test_an_asset_has_no_upstream(duckdb_warehouse: Warehouse) -> None:
     assert list(spec(duckdb_warehouse).deps) == []
 
 
-def test_the_table_name_is_the_one_to_query(warehouse: Warehouse) -> None:
-    location = Location(warehouse)
+def test_the_table_name_is_the_one_to_query(duckdb_warehouse: Warehouse) -> None:
+    location = Location(duckdb_warehouse)
     location.run()
-    name = spec(warehouse).metadata["dagster/table_name"]
+    name = spec(duckdb_warehouse).metadata["dagster/table_name"]
+    assert name == f"{duckdb_warehouse.location}_raw.issues"
     with location.pipeline.sql_client() as client:
         assert client.execute_sql(f"SELECT count(*) FROM {name}") == [(0,)]
 
@@ -80,12 +81,12 @@ def test_no_column_of_a_key_of_several_is_unique_by_itself() -> None:
     assert not columns["label_id"].unique
 
 
-def test_the_columns_in_the_warehouse_are_those_of_the_description(warehouse: Warehouse) -> None:
-    location = Location(warehouse)
+def test_the_columns_in_the_warehouse_are_those_of_the_description(duckdb_warehouse: Warehouse) -> None:
+    location = Location(duckdb_warehouse)
     location.run()
     with location.pipeline.sql_client() as client:
         rows = client.execute_sql(
             "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = 'issues'",
-            f"{warehouse.location}_raw",
+            f"{duckdb_warehouse.location}_raw",
         )
     assert {name for (name,) in rows or ()} - {"_dlt_id", "_dlt_load_id"} == {c.name for c in all_columns(ISSUES)}

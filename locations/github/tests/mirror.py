@@ -16,6 +16,7 @@ from unittest import mock
 
 import duckdb
 import psycopg2
+
 from github_location import source
 from github_location.source.tables import TABLES
 from ingest_shared.pipelines import pipeline
@@ -68,9 +69,9 @@ class Warehouse:
         if address := self.settings.get("DESTINATION__POSTGRES__CREDENTIALS"):
             with psycopg2.connect(address) as connection, connection.cursor() as cursor:
                 cursor.execute(sql, args)
-                return cursor.fetchall()
-        with duckdb.connect(self.folder / "github.duckdb", read_only=True) as connection:
-            return connection.execute(sql.replace("%s", "?"), args).fetchall()
+                return list(cursor.fetchall())
+        with duckdb.connect(self.folder / "github.duckdb", read_only=True) as database:
+            return list(database.execute(sql.replace("%s", "?"), args).fetchall())
 
     def rows(self, table: Table | Child) -> list[dict[str, Any]]:
         """Every row with every declared column, and ``_undeclared``."""
@@ -81,7 +82,7 @@ class Warehouse:
     def contents(self, *groups: str) -> dict[str, list[str]]:
         """All rows of all tables of the groups, by default of all, in an order of their own."""
         roots = [TABLES[name] for group in groups or TABLES_OF for name in TABLES_OF[group]]
-        tables = [table for root in roots for table in (root, *root.children)]
+        tables = [table for root in roots for table in root.with_children]
         return {table.name: sorted(map(repr, self.rows(table))) for table in tables}
 
 
@@ -136,7 +137,9 @@ class _Comparison:
             child,
             [
                 {
-                    column.name: expected_value(parent_columns[column.path], item["object"], {"repo_id": item["repository_id"]})
+                    column.name: expected_value(
+                        parent_columns[column.path], item["object"], {"repo_id": item["repository_id"]}
+                    )
                     if column.origin == "parent"
                     else expected_value(column, element, {})
                     for column in child.columns
@@ -240,4 +243,6 @@ def parsed(table: Table | Child, row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _without_names(value: Any) -> str:
     """The value as JSON, with the names of repositories taken out of its addresses."""
-    return re.sub(r"(https://(?:api\.github\.com/repos|github\.com))/[^/]+/[^/\"]+", r"\1", json.dumps(value, default=str))
+    return re.sub(
+        r"(https://(?:api\.github\.com/repos|github\.com))/[^/]+/[^/\"]+", r"\1", json.dumps(value, default=str)
+    )

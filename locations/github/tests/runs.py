@@ -6,6 +6,7 @@ from typing import Any
 from unittest import mock
 
 import dagster as dg
+
 from ingest_shared import resource
 
 from .mirror import Warehouse

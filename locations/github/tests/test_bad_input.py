@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from github_location.source.tables import TABLES
 from ingest_shared.http import ATTEMPTS
 
-from .mirror import TABLES, TABLES_OF, Warehouse, assert_mirrors
+from .mirror import TABLES_OF, Warehouse, assert_mirrors
 from .origin import Origin
 from .runs import run_job
 
@@ -118,7 +120,8 @@ def locked(warehouse: Warehouse) -> Iterator[Warehouse]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as other:
-        assert other.stdout and other.stdout.readline() == b"held\n"
+        assert other.stdout
+        assert other.stdout.readline() == b"held\n"
         yield warehouse
         other.kill()
 
@@ -133,6 +136,13 @@ def test_a_page_of_html(warehouse: Warehouse) -> None:
     warehouse.origin.fail({"kind": "html", "path": "/labels"})
     run = run_job(warehouse, "github_catalog_ingest", "labels")
     assert "table labels" in run.failure
+    assert "not JSON" in run.failure
+    assert "`sources.github.api_url`" in run.failure
+
+
+def test_a_list_of_branches_of_html(warehouse: Warehouse) -> None:
+    warehouse.origin.fail({"kind": "html", "path": "/branches"})
+    run = run_job(warehouse, "github_activity_ingest", "commits")
     assert "not JSON" in run.failure
     assert "`sources.github.api_url`" in run.failure
 

@@ -11,7 +11,9 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
-from .mirror import TABLES, TABLES_OF
+from github_location.source.tables import TABLES
+
+from .mirror import TABLES_OF
 from .runs import load_definitions
 
 SNAPSHOT = Path(__file__).with_name("definitions.txt")
@@ -37,23 +39,26 @@ def definitions() -> dg.Definitions:
     return load_definitions()
 
 
-def load_in_a_new_process(folder: Path) -> tuple[dict[str, object], str]:
-    done = subprocess.run(
-        [sys.executable, "-c", LOAD_WITHOUT_NETWORK], cwd=folder, env={}, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout), done.stderr
+def load_in_a_new_process(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Loads the definitions with an empty environment and no network; says what it took and found."""
+    command = [sys.executable, "-c", LOAD_WITHOUT_NETWORK]
+    return subprocess.run(command, cwd=folder, env={}, capture_output=True, text=True, check=False)
 
 
 def test_definitions_load_with_an_empty_environment_and_no_network(tmp_path: Path) -> None:
-    found, said = load_in_a_new_process(tmp_path)
-    assert "github_ingest" in str(found["jobs"])
-    assert said == ""
+    done = load_in_a_new_process(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "github_ingest" in json.loads(done.stdout)["jobs"]
 
 
 def test_importing_the_location_takes_under_two_seconds(tmp_path: Path) -> None:
-    best = min(float(str(load_in_a_new_process(tmp_path)[0]["seconds"])) for _ in range(2))
-    assert best < 2
+    # The best of three, as the machine may be busy with other things.
+    for _ in range(3):
+        seconds = json.loads(load_in_a_new_process(tmp_path).stdout)["seconds"]
+        if seconds < 2:
+            break
+    assert seconds < 2
 
 
 def test_the_definitions_are_those_of_the_snapshot(definitions: dg.Definitions) -> None:

@@ -60,7 +60,7 @@ STEPS = st.lists(
         st.tuples(st.just(sync), st.sampled_from(sorted(SOURCES)), st.lists(FAULTS, max_size=2)),
     ),
     min_size=3,
-    max_size=7,
+    max_size=6,
 )
 
 

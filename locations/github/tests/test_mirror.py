@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from .mirror import TABLES, TABLES_OF, Warehouse, assert_mirrors
+from github_location.source.tables import TABLES
+
+from .mirror import TABLES_OF, Warehouse, assert_mirrors
 from .origin import Json, Origin
 
 PLATFORM = "acme/platform"
@@ -141,35 +143,31 @@ def test_a_repository_added_to_the_setting_later_gets_its_whole_history(warehous
     assert_mirrors(warehouse)
 
 
-def test_the_reconcile_marks_deleted_issues_and_comments_and_keeps_their_values(warehouse: Warehouse) -> None:
+def test_the_reconcile_finds_what_github_does_not_tell(warehouse: Warehouse) -> None:
+    """Deleted issues and comments get ``deleted_at`` and keep their values; deleted labels leave the issues."""
+    origin = warehouse.origin
     warehouse.sync("activity")
-    before = {table: {row["id"]: row for row in warehouse.rows(TABLES[table])} for table in ("issues", "issue_comments")}
+    tables = ("issues", "issue_comments")
+    before = {table: {row["id"]: row for row in warehouse.rows(TABLES[table])} for table in tables}
     for seed in range(4):
-        warehouse.origin.change("issue.delete", seed=seed)
-        warehouse.origin.change("comment.delete", seed=seed)
-    warehouse.origin.advance(7 * 86_400)
+        origin.change("issue.delete", seed=seed)
+        origin.change("comment.delete", seed=seed)
+    label = next(item["object"]["labels"][0] for item in origin.objects("issues") if item["object"]["labels"])
+    origin.change("label.delete", id=label["id"])
+    origin.advance(7 * 86_400)
     warehouse.sync("activity")
-    for table, rows in before.items():
-        gone = {deleted["id"] for deleted in warehouse.origin.deleted(table)}
+    for table in tables:
+        gone = {deleted["id"] for deleted in origin.deleted(table)}
         marked = {row["id"]: row for row in warehouse.rows(TABLES[table]) if row["deleted_at"]}
         assert marked.keys() == gone
-        assert {id_: row | {"deleted_at": None} for id_, row in marked.items()} == {id_: rows[id_] for id_ in gone}
-    assert_mirrors(warehouse, "issues", "issue_comments")
-
-
-def test_the_reconcile_takes_deleted_labels_from_the_issues(warehouse: Warehouse) -> None:
-    warehouse.sync("activity")
-    label = next(item["object"]["labels"][0] for item in warehouse.origin.objects("issues") if item["object"]["labels"])
-    warehouse.origin.change("label.delete", id=label["id"])
-    warehouse.origin.advance(7 * 86_400)
-    warehouse.sync("activity")
+        unmarked = {id_: row | {"deleted_at": None} for id_, row in marked.items()}
+        assert unmarked == {id_: before[table][id_] for id_ in gone}
     assert warehouse.query("SELECT * FROM {issue_labels} WHERE label_id = %s", label["id"]) == []
+    assert_mirrors(warehouse, *tables)
 
 
 def test_a_postgres_warehouse_equals_the_origin_too(origin: Origin, tmp_path: Path, postgres: str) -> None:
-    warehouse = Warehouse(
-        origin, tmp_path, INGEST_DESTINATION="postgres", DESTINATION__POSTGRES__CREDENTIALS=postgres
-    )
+    warehouse = Warehouse(origin, tmp_path, INGEST_DESTINATION="postgres", DESTINATION__POSTGRES__CREDENTIALS=postgres)
     warehouse.sync()
     assert_mirrors(warehouse)
     origin.change_at_random(seed=1, count=40)

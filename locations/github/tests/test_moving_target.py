@@ -1,11 +1,16 @@
 """The origin does not stand still while it is read."""
 
+import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
+
+from github_location.source.api import GitHub
 
 from .mirror import TABLES_OF, Warehouse, assert_mirrors
 from .origin import Json, Origin
@@ -43,6 +48,31 @@ def test_what_changes_while_it_is_read_is_there_after_the_next_sync(group: str, 
     warehouse.origin.advance()
     warehouse.sync(group)
     assert_mirrors(warehouse, *TABLES_OF[group])
+
+
+def test_an_issue_that_moves_away_between_two_pages_of_one_second_hides_no_other(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin = warehouse.origin
+    seconds = Counter(item["object"]["updated_at"] for item in origin.objects("issues"))
+    together = seconds.most_common(1)[0][0]
+    first = next(item for item in origin.objects("issues") if item["object"]["updated_at"] == together)
+    get = GitHub.get
+    moved: list[Json] = []
+
+    def get_after_a_move(api: GitHub, path: str, *args: Any, **kwargs: Any) -> Any:
+        if re.search(r"/issues\?.*page=2", path) and not moved:
+            moved.append(
+                origin.change("issue.edit", repository=first["repository_id"], number=first["object"]["number"])
+            )
+        return get(api, path, *args, **kwargs)
+
+    monkeypatch.setattr(GitHub, "get", get_after_a_move)
+    warehouse.sync("activity")
+    assert moved
+    origin.advance()
+    warehouse.sync("activity")
+    assert_mirrors(warehouse, "issues")
 
 
 def test_a_push_in_the_second_of_a_push_that_was_read_is_not_lost(warehouse: Warehouse) -> None:

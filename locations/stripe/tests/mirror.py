@@ -17,6 +17,7 @@ from unittest import mock
 
 import duckdb
 import psycopg2
+
 from ingest_shared.pipelines import pipeline
 from ingest_shared.tables import Child, Column, Table
 from stripe_location import source
@@ -76,9 +77,9 @@ class Warehouse:
         if address := self.settings.get("DESTINATION__POSTGRES__CREDENTIALS"):
             with psycopg2.connect(address) as connection, connection.cursor() as cursor:
                 cursor.execute(sql, args)
-                return cursor.fetchall()
-        with duckdb.connect(self.folder / "stripe.duckdb", read_only=True) as connection:
-            return connection.execute(sql.replace("%s", "?"), args).fetchall()
+                return list(cursor.fetchall())
+        with duckdb.connect(self.folder / "stripe.duckdb", read_only=True) as database:
+            return list(database.execute(sql.replace("%s", "?"), args).fetchall())
 
     def rows(self, table: Table | Child) -> list[dict[str, Any]]:
         """Every row with every declared column, and ``_undeclared``."""
@@ -89,7 +90,7 @@ class Warehouse:
     def contents(self, *groups: str) -> dict[str, list[str]]:
         """All rows of all tables of the groups, by default of all, in an order of their own."""
         roots = [TABLES[name] for group in groups or TABLES_OF for name in TABLES_OF[group]]
-        tables = [table for root in roots for table in (root, *root.children)]
+        tables = [table for root in roots for table in root.with_children]
         return {table.name: sorted(map(repr, self.rows(table))) for table in tables}
 
 

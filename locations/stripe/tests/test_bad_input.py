@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ingest_shared.http import ATTEMPTS
 
-from .mirror import TABLES, TABLES_OF, Warehouse, assert_mirrors
+from ingest_shared.http import ATTEMPTS
+from stripe_location.source.tables import TABLES
+
+from .mirror import TABLES_OF, Warehouse, assert_mirrors
 from .runs import run_job
 
 
@@ -74,7 +76,8 @@ def locked(warehouse: Warehouse) -> Iterator[Warehouse]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as other:
-        assert other.stdout and other.stdout.readline() == b"held\n"
+        assert other.stdout
+        assert other.stdout.readline() == b"held\n"
         yield warehouse
         other.kill()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import requests
 from dlt.extract.source import DltSource
+
 from ingest_shared.pipelines import pipeline
 from stripe_location.source import billing, payments, reading
 

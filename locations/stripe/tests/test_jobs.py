@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from .mirror import TABLES, TABLES_OF, Warehouse, assert_mirrors
+from stripe_location.source.tables import TABLES
+
+from .mirror import TABLES_OF, Warehouse, assert_mirrors
 from .runs import run_job
 
 
@@ -38,7 +40,11 @@ def test_a_run_that_finds_nothing_new_is_green_and_says_zero(warehouse: Warehous
 
 def test_every_check_passes_where_nothing_is_left_out(warehouse: Warehouse) -> None:
     run = run_job(warehouse, "stripe_billing_ingest")
-    checks = {(table, check) for table in TABLES_OF["billing"] for check in ("key_is_unique_and_not_null", "no_open_load_gaps")}
+    checks = {
+        (table, check)
+        for table in TABLES_OF["billing"]
+        for check in ("key_is_unique_and_not_null", "no_open_load_gaps")
+    }
     assert run.checks == dict.fromkeys(checks, True)
 
 
@@ -52,7 +58,17 @@ def test_some_assets_of_a_job_can_be_run_alone(warehouse: Warehouse) -> None:
 def test_the_command_line_runs_the_whole_location(warehouse: Warehouse, tmp_path: Path) -> None:
     home = tmp_path / "dagster"
     home.mkdir()
-    command = [sys.executable, "-m", "dagster", "job", "execute", "-m", "stripe_location.definitions", "-j", "stripe_ingest"]
+    command = [
+        sys.executable,
+        "-m",
+        "dagster",
+        "job",
+        "execute",
+        "-m",
+        "stripe_location.definitions",
+        "-j",
+        "stripe_ingest",
+    ]
     environment = os.environ | warehouse.settings | {"DAGSTER_HOME": str(home)}
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from .mirror import TABLES, TABLES_OF, Warehouse, assert_mirrors
+from stripe_location.source.tables import TABLES
+
+from .mirror import TABLES_OF, Warehouse, assert_mirrors
 from .origin import Json, Origin
 
 DAY = 86_400
@@ -35,7 +37,9 @@ def test_nested_lists_are_followed_to_their_end(
     longest = nested(mirrored.origin, collection, name)
     ids = {row["id"] for row in longest[name]["data"]}
     assert len(ids) > 10
-    assert set(mirrored.query(f"SELECT id FROM {{{table}}} WHERE {owner} = %s", longest["id"])) == {(id_,) for id_ in ids}
+    assert set(mirrored.query(f"SELECT id FROM {{{table}}} WHERE {owner} = %s", longest["id"])) == {
+        (id_,) for id_ in ids
+    }
 
 
 @pytest.mark.parametrize(("currency", "units"), [("usd", 100), ("jpy", 1), ("kwd", 1000)])
@@ -168,7 +172,9 @@ def test_events_are_kept_when_stripe_has_forgotten_them(mirrored: Warehouse) -> 
 
 
 def test_the_history_begins_at_the_start_date(warehouse: Warehouse) -> None:
-    start = datetime.fromtimestamp(warehouse.origin.now() - 100 * DAY, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    start = datetime.fromtimestamp(warehouse.origin.now() - 100 * DAY, UTC).replace(
+        hour=0, minute=0, second=0, microsecond=0
+    )
     warehouse.sync("billing", SOURCES__STRIPE__START_DATE=start.date().isoformat())
     held = {row["id"] for row in warehouse.origin.objects("invoices") if row["created"] >= start.timestamp()}
     assert 0 < len(held) < len(warehouse.origin.objects("invoices"))

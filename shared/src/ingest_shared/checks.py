@@ -17,6 +17,7 @@ from dlt.destinations.sql_client import SqlClientBase
 from dlt.pipeline.pipeline import Pipeline
 
 from ingest_shared.loading import LOAD_GAPS
+from ingest_shared.resource import plain_errors
 from ingest_shared.tables import AnyTable, Table
 
 KEY_CHECK = "key_is_unique_and_not_null"
@@ -36,9 +37,7 @@ def table_checks(assets: AssetsDefinition, pipeline: Pipeline, tables: Mapping[s
         can_subset=True,
     )
     def checks(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
-        if pipeline.default_schema_name is None:
-            pipeline.sync_destination()
-        with pipeline.sql_client() as client:
+        with plain_errors(pipeline), _warehouse(pipeline) as client:
             for check in sorted(context.selected_asset_check_keys):
                 table = by_key[check.asset_key]
                 try:
@@ -48,6 +47,12 @@ def table_checks(assets: AssetsDefinition, pipeline: Pipeline, tables: Mapping[s
                 yield result._replace(asset_key=check.asset_key, check_name=check.name)
 
     return checks
+
+
+def _warehouse(pipeline: Pipeline) -> SqlClientBase[object]:
+    if pipeline.default_schema_name is None:
+        pipeline.sync_destination()
+    return pipeline.sql_client()
 
 
 def _key_check(client: SqlClientBase[object], table: Table) -> AssetCheckResult:

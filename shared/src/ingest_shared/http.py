@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Generic, TypeVar
 
+import msgspec
 import requests
 from dlt.sources.helpers.requests import Client
 
@@ -221,6 +222,19 @@ def retry_after(response: requests.Response) -> float | None:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     except ValueError:
         return None
+
+
+def json_as(type_: type[T]) -> Callable[[bytes], T]:
+    """A parser of bodies into ``type_``; what does not fit is :class:`NotJson`, which is retried."""
+    decoder = msgspec.json.Decoder(type_)
+
+    def parse(body: bytes) -> T:
+        try:
+            return decoder.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise NotJson(f"expected {type_}, and the API sent a body that is none ({error})") from None
+
+    return parse
 
 
 def server_time(headers: Mapping[str, str]) -> int:

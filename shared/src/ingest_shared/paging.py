@@ -38,21 +38,14 @@ def crawl(
     is raised here.
     """
     todo: queue.SimpleQueue[TTask | None] = queue.SimpleQueue()
-    done: queue.Queue[tuple[Item, Iterable[TTask]] | BaseException] = queue.Queue(in_flight)
-    stopped = threading.Event()
+    done: queue.SimpleQueue[tuple[Item, Iterable[TTask]] | BaseException] = queue.SimpleQueue()
 
     def work() -> None:
-        while (task := todo.get()) is not None and not stopped.is_set():
+        while (task := todo.get()) is not None:
             try:
-                result: Any = fetch(task)
+                done.put(fetch(task))
             except BaseException as error:  # noqa: BLE001, it is raised in the reader's thread
-                result = error
-            while not stopped.is_set():
-                try:
-                    done.put(result, timeout=0.5)
-                    break
-                except queue.Full:
-                    continue
+                done.put(error)
 
     waiting = deque(tasks)
     running = 0
@@ -77,7 +70,6 @@ def crawl(
             waiting.extend(more)
             yield item
     finally:
-        stopped.set()
         for _ in range(workers):
             todo.put(None)
 

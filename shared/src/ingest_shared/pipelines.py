@@ -40,9 +40,22 @@ def pipeline(location: str, group: str) -> Pipeline:
 def _private_folder() -> str:
     parent = Path(os.environ.get("DLT_DATA_DIR", "").strip() or tempfile.gettempdir())
     parent.mkdir(parents=True, exist_ok=True)
-    folder = tempfile.mkdtemp(prefix="ingest-", dir=parent)
+    for left in parent.glob("ingest-*-*"):
+        if not _is_alive(left.name.split("-")[1]):  # its process was killed
+            shutil.rmtree(left, ignore_errors=True)
+    folder = tempfile.mkdtemp(prefix=f"ingest-{os.getpid()}-", dir=parent)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+def _is_alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, ValueError):  # another user's, or not one of these folders
+        pass
+    return True
 
 
 class _OwnHints(logging.Filter):

@@ -4,6 +4,7 @@ https://docs.dagster.io/integrations/libraries/dlt
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from dagster import AssetExecutionContext, Backoff, Failure, Jitter, MetadataValue, OpExecutionContext, RetryPolicy
@@ -32,7 +33,7 @@ class IngestDltResource(DagsterDltResource):
         self, context: AssetExecutionContext | OpExecutionContext, *args: Any, **kwargs: Any
     ) -> DltEventIterator[DltEventType]:
         events = super().run(context, *args, **kwargs)
-        return DltEventIterator(_with_plain_errors(events), context, events._dlt_pipeline)
+        return DltEventIterator(_plainly(events), context, events._dlt_pipeline)
 
     def extract_resource_metadata(
         self,
@@ -102,14 +103,21 @@ def _schema_changes(load_info: LoadInfo, tables: list[str]) -> dict[str, list[st
     }
 
 
-def _with_plain_errors(events: DltEventIterator[DltEventType]) -> Iterator[DltEventType]:
+@contextmanager
+def plain_errors(pipeline: Pipeline) -> Iterator[None]:
+    """Opens the warehouse first, and turns an IngestError into a Failure of its one line."""
     try:
-        check_destination(events._dlt_pipeline)
-        yield from events
+        check_destination(pipeline)
+        yield
     except Exception as error:
         if (known := _ingest_error(error)) is None:
             raise
         raise Failure(description=str(known), allow_retries=known.retry) from None
+
+
+def _plainly(events: DltEventIterator[DltEventType]) -> Iterator[DltEventType]:
+    with plain_errors(events._dlt_pipeline):
+        yield from events
 
 
 def _ingest_error(error: BaseException | None) -> IngestError | None:

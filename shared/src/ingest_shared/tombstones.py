@@ -29,9 +29,9 @@ def vanished(table: Table, scope: Mapping[str, Any], seen: AbstractSet[Any], at:
     """
     (key,) = table.key
     schema = arrow_schema(table)
-    names = ", ".join(schema.names)
-    living = " AND ".join([f"{DELETED_AT} IS NULL", *(f"{column} = %s" for column in scope)])
     with dlt.current.pipeline().sql_client() as client:
+        names = ", ".join(map(client.escape_column_name, schema.names))
+        living = " AND ".join([f"{DELETED_AT} IS NULL", *(f"{column} = %s" for column in scope)])
         name = client.make_qualified_table_name(table.name)
         try:
             keys = client.execute_sql(f"SELECT {key} FROM {name} WHERE {living}", *scope.values()) or ()

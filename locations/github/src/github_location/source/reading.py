@@ -18,7 +18,7 @@ from github_location.source import tables
 from github_location.source.api import GitHub, configured_repositories, connect, reconcile_seconds
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.errors import ApiError
-from ingest_shared.http import Answer, Usage, server_time
+from ingest_shared.http import Answer, Usage, json_as, server_time
 from ingest_shared.loading import Load
 from ingest_shared.paging import Task, Window, crawl, cut, one_second
 from ingest_shared.tombstones import vanished
@@ -45,7 +45,7 @@ class _Branch(msgspec.Struct):
     commit: _Head
 
 
-_BRANCHES = msgspec.json.Decoder(list[_Branch])
+_BRANCHES = json_as(list[_Branch])
 _PAGE_NUMBER = re.compile(r"([?&]page=)(\d+)")
 
 
@@ -396,7 +396,7 @@ class Commits(Reader):
         heads: dict[str, str] = {}
         url: str | None = f"/repositories/{piece.repository.id}/branches?per_page={PER_PAGE}"
         while url:
-            answer = self.sync.api.get(url, parse=_BRANCHES.decode, usage=load.usage)
+            answer = self.sync.api.get(url, parse=_BRANCHES, usage=load.usage)
             heads |= {branch.name: branch.commit.sha for branch in answer.value or ()}
             url = answer.links.get("next")
         return heads

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.errors import ApiError
-from ingest_shared.http import Usage, server_time
+from ingest_shared.http import Usage, json_as, server_time
 from ingest_shared.loading import Load
 from ingest_shared.paging import Task, Window, crawl, cut, one_second
 from ingest_shared.tables import Table
@@ -41,7 +41,7 @@ class _Object(msgspec.Struct):
     created: int = 0
 
 
-_ACCOUNT = msgspec.json.Decoder(_Object)
+_ACCOUNT = json_as(_Object)
 
 
 class _Data(msgspec.Struct):
@@ -50,6 +50,9 @@ class _Data(msgspec.Struct):
 
 class _Stub(msgspec.Struct):
     deleted: bool = False
+
+
+_STUB = json_as(_Stub)
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class Sync:
         if self.horizon:
             return
         self.api = connect()
-        answer = self.api.get("/v1/account", parse=_ACCOUNT.decode, usage=usage)
+        answer = self.api.get("/v1/account", parse=_ACCOUNT, usage=usage)
         account = answer.value
         assert account is not None
         self.account_id = account.id
@@ -240,21 +243,21 @@ class Objects(Reader):
             page = self.decoder.row(named.change.snapshot, given | {"deleted_at": named.change.at})
             # Of a longer nested list the event shows the beginning: the rows loaded before stay.
             return self.decoder.arrow([page])[self.decoder.table.name] if self._has_more(page.rows[0]) else page
+        # Gone since its last event: the event of the deletion brings the whole row next time.
+        gone = given | {"deleted_at": self.sync.horizon}
+
+        def parse(body: bytes) -> Page:
+            return self.decoder.row(body, gone if _STUB(body).deleted else given)
+
         try:
-            answer = self.sync.api.get(f"{self.path}/{named.id}", parse=bytes, usage=usage)
+            answer = self.sync.api.get(f"{self.path}/{named.id}", parse=parse, usage=usage)
         except ApiError as error:
             if error.status != 404:
                 raise
-            body = msgspec.json.encode({"id": named.id, "deleted": True})
-        else:
-            assert answer.value is not None
-            body = answer.value
-        if msgspec.json.decode(body, type=_Stub).deleted:
-            # Gone since its last event: the event of the deletion brings the whole row next time.
-            given["deleted_at"] = self.sync.horizon
-        page = self.decoder.row(body, given)
-        self.complete(page, usage)
-        return page
+            return self.decoder.row(msgspec.json.encode({"id": named.id}), gone)
+        assert answer.value is not None
+        self.complete(answer.value, usage)
+        return answer.value
 
     def complete(self, page: Page, usage: Usage) -> None:
         """Follows the nested lists that hold more than the API sent with their object."""

@@ -17,6 +17,7 @@ import adbc_driver_postgresql.dbapi
 import duckdb
 import orjson
 import pyarrow as pa
+
 from ingest_shared.tables import Child, Column, Table
 
 Json = dict[str, Any]
@@ -27,8 +28,9 @@ ROWS_PER_INSERT = 5_000
 
 def rows_of(body: bytes) -> list[Json]:
     """The rows of a page, of either API."""
-    page = orjson.loads(body)
-    return page["data"] if isinstance(page, dict) else page
+    page: Any = orjson.loads(body)
+    rows: list[Json] = page["data"] if isinstance(page, dict) else page
+    return rows
 
 
 def load(table: Table, rows: Iterable[Json], given: Mapping[str, Any], insert: Insert) -> int:
@@ -98,9 +100,7 @@ def _array(column: Column, values: list[Any]) -> pa.Array:
         case "epoch":
             return pa.array(values, pa.timestamp("s", "UTC"))
         case "json":
-            return pa.array([None if v is None else orjson.dumps(v) for v in values], pa.binary()).cast(
-                pa.string()
-            )
+            return pa.array([None if v is None else orjson.dumps(v) for v in values], pa.binary()).cast(pa.string())
         case "present":
             return pa.array([v is not None for v in values], pa.bool_())
     return pa.array(values, column.type.arrow)
@@ -116,6 +116,7 @@ def into_duckdb(folder: Path) -> Iterator[Insert]:
             connection.execute(f"CREATE TABLE IF NOT EXISTS {name} AS SELECT * FROM batch LIMIT 0")
             connection.execute(f"INSERT INTO {name} SELECT * FROM batch")
 
+        connection.execute("SET enable_progress_bar = false")
         connection.begin()
         yield insert
         connection.commit()

@@ -1,7 +1,7 @@
 """``make bench-load``: the load path against its floor, plain dlt beside it, in one run on one machine.
 
-    .venv/bin/python load.py            about ten minutes
-    .venv/bin/python load.py --quick    small sizes, under a minute: the figures mean little
+    python -m ingest_benchmarks            about ten minutes
+    python -m ingest_benchmarks --quick    small sizes, under a minute: whether it runs, not how fast
 
 Prints one table and writes the same as JSON to ``data/bench-load.json``. Absolute figures depend
 on the machine and on what else it does; ratios are taken between neighbours in time.
@@ -18,12 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import columnar
-import memory
-import over_http
-from measure import Measured, best, run
+from ingest_benchmarks import columnar, memory, over_http
+from ingest_benchmarks.measure import Measured, best, run
 
-OUTPUT = Path(__file__).resolve().parent.parent / "data" / "bench-load.json"
+OUTPUT = Path(__file__).resolve().parents[3] / "data" / "bench-load.json"
 
 DATABASES: tuple[memory.Database, ...] = ("duckdb", "postgres")
 GITHUB_LISTS = ("issues", "issue_comments", "commits")
@@ -72,13 +70,13 @@ class Line:
             return None
         return self.ratio >= self.aim if self.bound == "at least" else self.ratio <= self.aim
 
-    def shown(self) -> str:
-        """The line as the table has it."""
+    def shown(self, *, judged: bool) -> str:
+        """The line as the table has it, with a verdict where one is asked for."""
         one = self.measured
         text = f"  {self.way:<26}{one.rows:>10,}{one.seconds:>9.2f}{one.rows_per_second:>10,.0f}{one.own_mb:>8,.0f}"
         if self.ratio is not None:
             text += f"   {self.ratio:.2f} {self.to}"
-        if self.aim is not None:
+        if judged and self.aim is not None:
             text += f", aim {self.bound} {self.aim:.2f}: {'met' if self.met else 'MISSED'}"
         return text
 
@@ -89,9 +87,7 @@ def throughput(sizes: Sizes) -> Iterator[Line]:
         for database in DATABASES:
             what = f"{subject} from memory, merged into {database}"
             case = partial(memory.load, subject=subject, database=database, prepared=True)
-            floor, ours = best(
-                [partial(case, way=way, rows=sizes.rows) for way in ("floor", "ours")], sizes.tries
-            )
+            floor, ours = best([partial(case, way=way, rows=sizes.rows) for way in ("floor", "ours")], sizes.tries)
             yield Line(what, "floor: no dlt, one insert", floor)
             yield Line(what, "ours", ours, "of the floor's rows/s", _speed(ours, floor), 0.4, "at least")
             for way, name in memory.PLAIN.items():
@@ -103,7 +99,7 @@ def memory_growth(sizes: Sizes) -> Iterator[Line]:
     """Peak memory of a load ten times as large, its pages made as they are taken."""
     for database in DATABASES:
         what = f"peak memory of issues into {database} (MB: the whole process)"
-        case = partial(memory.load, "ours", "issues", database, prepared=False)
+        case = partial(memory.load, way="ours", subject="issues", database=database, prepared=False)
         few, many = (_whole(run(partial(case, rows=rows))) for rows in (sizes.rows, sizes.many_rows))
         yield Line(what, "ours", few)
         yield Line(what, "ours", many, "of the smaller load's MB", many.peak_mb / few.peak_mb, 1.3)
@@ -114,7 +110,7 @@ def over_the_wire(sizes: Sizes) -> Iterator[Line]:
     for api, size, lists in (("github", sizes.github, GITHUB_LISTS), ("stripe", sizes.stripe, STRIPE_LISTS)):
         with over_http.sandbox(size) as url:
             reading = over_http.Reading(api, url, lists)
-            cases = [partial(over_http.one_by_one, reading), partial(over_http.ours, reading)]
+            cases = [partial(over_http.one_by_one, reading=reading), partial(over_http.ours, reading=reading)]
             floor, ours = best(cases, sizes.tries, reading.settings)
         what = f"{api} over HTTP into duckdb: {', '.join(lists)}"
         yield Line(what, "floor: no dlt, one insert", floor)
@@ -130,8 +126,8 @@ def with_latency(sizes: Sizes) -> Iterator[Line]:
     for api, size, name, repository in lists:
         with over_http.sandbox(size, latency_ms=50) as url:
             reading = over_http.Reading(api, url, (name,), repository)
-            one_by_one = run(partial(over_http.fetch_one_by_one, reading), reading.settings)
-            [ours] = best([partial(over_http.ours, reading)], sizes.tries, reading.settings)
+            one_by_one = run(partial(over_http.fetch_one_by_one, reading=reading), reading.settings)
+            [ours] = best([partial(over_http.ours, reading=reading)], sizes.tries, reading.settings)
         what = f"{api} {name} at 50 ms latency, {one_by_one.rows / 100:.0f} pages"
         yield Line(what, "only fetched, one by one", one_by_one)
         yield Line(what, "ours, loaded", ours, "of those seconds", ours.seconds / one_by_one.seconds, 0.2)
@@ -140,33 +136,27 @@ def with_latency(sizes: Sizes) -> Iterator[Line]:
 def exploration(sizes: Sizes) -> Iterator[Line]:
     """The step from JSON pages to Arrow alone."""
     what = "issues: only JSON pages to typed root and child Arrow tables"
-    cases = [partial(columnar.convert, way, sizes.rows // 2) for way in columnar.WAYS]
+    cases = [partial(columnar.convert, way=way, rows=sizes.rows // 2) for way in columnar.WAYS]
     for way, one in zip(columnar.WAYS, best(cases, sizes.tries), strict=True):
         yield Line(what, way, one)
-    yield Line(what, "dlt: extract and normalize", run(partial(columnar.infer, sizes.plain_rows)))
+    yield Line(what, "dlt: extract and normalize", run(partial(columnar.infer, rows=sizes.plain_rows)))
 
 
 def main() -> int:
     """Measures all, prints each line as it comes, writes the JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "--quick", action="store_true", help="small sizes, one try: whether it runs, not how fast"
-    )
+    parser.add_argument("--quick", action="store_true", help="small sizes, one try: whether it runs, not how fast")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="the JSON file")
     options = parser.parse_args()
     sizes = QUICK if options.quick else FULL
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, best of {sizes.tries}"
-    )
-    print(
-        f"  {'':<26}{'rows':>10}{'seconds':>9}{'rows/s':>10}{'MB':>8}   MB: beyond the pages held in memory"
-    )
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, best of {sizes.tries}")
+    print(f"  {'':<26}{'rows':>10}{'seconds':>9}{'rows/s':>10}{'MB':>8}   MB: beyond the pages held in memory")
     lines: list[Line] = []
     for section in (throughput, memory_growth, over_the_wire, with_latency, exploration):
         for line in section(sizes):
             if not lines or lines[-1].what != line.what:
                 print(f"\n{line.what}")
-            print(line.shown(), flush=True)
+            print(line.shown(judged=not options.quick), flush=True)
             lines.append(line)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps([{**asdict(line), "met": line.met} for line in lines], indent=1))

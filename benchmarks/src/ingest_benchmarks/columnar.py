@@ -16,44 +16,41 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json
-from github_location.source import decoder
-from ingest_shared.tables import Child, Column, Table
 
-import floor
-from measure import Clock, Measured
-from memory import SUBJECTS, served
+from ingest_benchmarks import floor
+from ingest_benchmarks.measure import Clock, Measured
+from ingest_benchmarks.memory import ISSUES, served
+from ingest_shared.tables import Child, Column, Table
 
 PAGES_AT_ONCE = 50
 """Pages turned into Arrow together, by every way: 5,000 rows."""
 
-ISSUES = decoder("issues").table
-GIVEN = SUBJECTS["issues"].given
+TABLE = ISSUES.table
 Tables = dict[str, pa.Table]
 
 
 def msgspec_structs(pages: list[bytes]) -> Tables:
     """Ours."""
-    issues = decoder("issues")
-    return issues.arrow([issues.page(body, GIVEN) for body in pages])
+    return ISSUES.decoder.arrow([ISSUES.decoder.page(body, ISSUES.given) for body in pages])
 
 
 def orjson_lists(pages: list[bytes]) -> Tables:
     """orjson's dicts, and a list for each column."""
-    return floor.arrow(ISSUES, [row for body in pages for row in floor.rows_of(body)], GIVEN)
+    return floor.arrow(TABLE, [row for body in pages for row in floor.rows_of(body)], ISSUES.given)
 
 
 def pyarrow_reader(pages: list[bytes]) -> Tables:
     """pyarrow's JSON reader with the schema given; it cannot keep a value as JSON, so those are left out."""
     lines = BytesIO(b"\n".join(b'{"rows":' + body + b"}" for body in pages))
-    schema = pa.schema({"rows": pa.list_(_arrow_type(_tree(ISSUES)))})
+    schema = pa.schema({"rows": pa.list_(_arrow_type(_tree(TABLE)))})
     read = pyarrow.json.read_json(
         lines,
         pyarrow.json.ReadOptions(block_size=1 << 24),
         pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
     )
     rows = pc.list_flatten(read["rows"].combine_chunks())
-    tables = {ISSUES.name: _flattened(ISSUES, rows)}
-    for child in ISSUES.children:
+    tables = {TABLE.name: _flattened(TABLE, rows)}
+    for child in TABLE.children:
         lists = pc.struct_field(rows, child.path.split("."))
         owners = rows.take(pc.list_parent_indices(lists))
         tables[child.name] = _flattened(child, pc.list_flatten(lists), owners)
@@ -65,16 +62,12 @@ def duckdb_reader(pages: list[bytes]) -> Tables:
     bodies = pa.table({"body": pa.array(pages, pa.binary()).cast(pa.string())})
     with duckdb.connect() as connection:
         connection.register("bodies", bodies)
-        structure = _duckdb_type(_tree(ISSUES))
-        connection.execute(
-            f"CREATE TABLE parsed AS SELECT unnest(from_json(body, '[{structure}]')) AS r FROM bodies"
-        )
-        tables = {ISSUES.name: connection.sql(f"SELECT {_selected(ISSUES)} FROM parsed").to_arrow_table()}
-        for child in ISSUES.children:
+        structure = _duckdb_type(_tree(TABLE))
+        connection.execute(f"CREATE TABLE parsed AS SELECT unnest(from_json(body, '[{structure}]')) AS r FROM bodies")
+        tables = {TABLE.name: connection.sql(f"SELECT {_selected(TABLE)} FROM parsed").to_arrow_table()}
+        for child in TABLE.children:
             elements = f"SELECT r AS owner, unnest(r.{child.path}) AS r FROM parsed"
-            tables[child.name] = connection.sql(
-                f"SELECT {_selected(child)} FROM ({elements})"
-            ).to_arrow_table()
+            tables[child.name] = connection.sql(f"SELECT {_selected(child)} FROM ({elements})").to_arrow_table()
     return tables
 
 
@@ -86,20 +79,20 @@ WAYS: dict[str, Callable[[list[bytes]], Tables]] = {
 }
 
 
-def convert(way: str, rows: int, folder: Path) -> Measured:
+def convert(_: Path, *, way: str, rows: int) -> Measured:
     """Turns so many issues into Arrow, 5,000 at a time."""
-    pages = list(served("issues", rows))
+    pages = list(served(ISSUES, rows))
     clock, done = Clock(), 0
     gc.disable()  # as in floor.load
     with clock.running():
         for start in range(0, len(pages), PAGES_AT_ONCE):
-            done += WAYS[way](pages[start : start + PAGES_AT_ONCE])[ISSUES.name].num_rows
+            done += WAYS[way](pages[start : start + PAGES_AT_ONCE])[TABLE.name].num_rows
     return clock.measured(done)
 
 
-def infer(rows: int, folder: Path) -> Measured:
+def infer(folder: Path, *, rows: int) -> Measured:
     """dlt's own way to the same point: extract, infer types, normalize into parquet files."""
-    pages = list(served("issues", rows))
+    pages = list(served(ISSUES, rows))
     target = dlt.pipeline("inferred", pipelines_dir=str(folder), destination="duckdb")
     clock = Clock()
     with clock.running():

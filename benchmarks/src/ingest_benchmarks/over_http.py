@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import github_location.source
-import github_location.source.tables
 import orjson
 import pyarrow as pa
 import requests
+from dlt.extract.source import DltSource
+
+import github_location.source
+import github_location.source.tables
 import stripe_location.source
 import stripe_location.source.tables
-from dlt.extract.source import DltSource
+from ingest_benchmarks import floor
+from ingest_benchmarks.measure import Clock, Measured
 from ingest_shared.pipelines import pipeline
 from ingest_shared.tables import Table
-
-import floor
-from measure import Clock, Measured
 
 READY = "sandbox ready: "
 GITHUB_TOKEN, STRIPE_KEY = "sandbox-github-token", "sk_test_sandbox"
@@ -41,11 +41,8 @@ def sandbox(size: float, latency_ms: float = 0) -> Iterator[str]:
     command += ["--size", str(size), "--latency-ms", str(latency_ms)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield (
-                next(line for line in process.stdout or () if line.startswith(READY))
-                .removeprefix(READY)
-                .strip()
-            )
+            ready = next(line for line in process.stdout or () if line.startswith(READY))
+            yield ready.removeprefix(READY).strip()
         finally:
             process.terminate()
 
@@ -98,9 +95,7 @@ class Reading:
         for repository in _get(session, f"{self.url}/github/orgs/acme/repos"):
             if not fnmatch(repository["full_name"], self.repositories):
                 continue
-            url: str | None = (
-                f"{repository['url'].replace('https://api.github.com', self.url + '/github')}/{path}"
-            )
+            url: str | None = f"{repository['url'].replace('https://api.github.com', self.url + '/github')}/{path}"
             params: dict[str, Any] | None = {"per_page": 100, **query}
             while url:
                 answer = session.get(url, params=params)
@@ -110,7 +105,7 @@ class Reading:
                 url, params = answer.links.get("next", {}).get("url"), None
 
 
-def ours(reading: Reading, folder: Path) -> Measured:
+def ours(folder: Path, *, reading: Reading) -> Measured:
     """A first run of the location's own source into DuckDB."""
     target, source = pipeline(reading.api, "bench"), reading.source()
     clock = Clock()
@@ -119,7 +114,7 @@ def ours(reading: Reading, folder: Path) -> Measured:
     return clock.measured(_count(folder / f"{reading.api}.duckdb", f"{reading.api}_raw", reading.lists))
 
 
-def one_by_one(reading: Reading, folder: Path) -> Measured:
+def one_by_one(folder: Path, *, reading: Reading) -> Measured:
     """The floor: each list page after page, everything parsed, one insert for each table."""
     clock = Clock()
     gc.disable()  # as in floor.load
@@ -130,7 +125,7 @@ def one_by_one(reading: Reading, folder: Path) -> Measured:
     return clock.measured(_count(folder / "floor.duckdb", "main", reading.lists))
 
 
-def fetch_one_by_one(reading: Reading, folder: Path) -> Measured:
+def fetch_one_by_one(_: Path, *, reading: Reading) -> Measured:
     """Only the pages, one after the other, and nothing done with them but parsing."""
     clock = Clock()
     with clock.running():

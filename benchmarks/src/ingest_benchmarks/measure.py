@@ -11,20 +11,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 """Bytes in a unit of ``ru_maxrss``."""
-IMPORTED_LATE = (
+PRELOADED = (
+    "ingest_benchmarks.columnar",
+    "ingest_benchmarks.over_http",
+    # What dlt imports only when it first needs it: a process starts once, and loads are measured.
     "adbc_driver_postgresql.dbapi",
-    "dlt.destinations.impl.duckdb.sql_client",
     "dlt.common.libs.pyarrow",
+    "dlt.destinations.impl.duckdb.sql_client",
+    "dlt.destinations.impl.postgres.sql_client",
     "pyarrow.parquet",
     "sqlalchemy",
 )
-"""What dlt imports only when it first needs it: a process starts once, a benchmark measures loads."""
+"""Modules that every case finds imported."""
+
+PROCESSES = get_context("forkserver")
+PROCESSES.set_forkserver_preload(list(PRELOADED))
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ def run(case: Case, settings: Mapping[str, str] | None = None) -> Measured:
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     environment = {**_quiet(folder), **(settings or {})}
     try:
-        with ProcessPoolExecutor(1, get_context("spawn"), _prepare, (environment,)) as pool:
+        with ProcessPoolExecutor(1, PROCESSES, _prepare, (environment,)) as pool:
             return pool.submit(case, folder).result()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -98,8 +104,6 @@ def best(cases: Sequence[Case], times: int, settings: Mapping[str, str] | None =
 def _prepare(environment: Mapping[str, str]) -> None:
     os.environ.update(environment)
     logging.getLogger("ingest").setLevel(logging.ERROR)
-    for module in IMPORTED_LATE:
-        import_module(module)
 
 
 def _quiet(folder: Path) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""How fast the load path is: against its floor, and against dlt without it."""
