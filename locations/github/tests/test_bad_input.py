@@ -143,7 +143,7 @@ def test_a_page_of_html(warehouse: Warehouse) -> None:
 def test_a_list_of_branches_of_html(warehouse: Warehouse) -> None:
     warehouse.origin.fail({"kind": "html", "path": "/branches"})
     run = run_job(warehouse, "github_activity_ingest", "commits")
-    assert "not JSON" in run.failure
+    assert "JSON" in run.failure
     assert "`sources.github.api_url`" in run.failure
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import dlt
 import msgspec
 import pyarrow as pa
-from dlt.common.schema.typing import TColumnSchema, TWriteDispositionConfig
+from dlt.common.schema.typing import TColumnSchema, TFileFormat, TWriteDispositionConfig
 from dlt.extract.resource import DltResource
 
 from ingest_shared.columnar import Decoder, Page
@@ -27,6 +27,8 @@ logger = logging.getLogger("ingest")
 ROWS_PER_BATCH = 5_000
 """Rows turned into Arrow at once: enough that the cost per batch vanishes, a few MB of memory."""
 SECONDS_BETWEEN_PROGRESS = 2.0
+FILE_FORMAT: TFileFormat = "parquet"
+"""How rows are staged. For Postgres dlt would take CSV, in which an empty text becomes NULL."""
 
 LOAD_GAPS = Table(
     name="load_gaps",
@@ -122,12 +124,14 @@ def mirror(decoder: Decoder, read: Callable[[Load], Iterable[Page | pa.Table]]) 
             table_name=other.name,
             write_disposition=write_disposition(other),
             columns=column_hints(other),
+            file_format=FILE_FORMAT,
             create_table_variant=True,
         )
     by_key = isinstance(table, Table) and not table.within
     resource.apply_hints(
         write_disposition=write_disposition(table),
         columns=column_hints(table),
+        file_format=FILE_FORMAT,
         primary_key=table.key if by_key else None,
     )
     return resource

@@ -13,7 +13,7 @@ from ingest_shared.settings import list_setting, secret_setting, text_setting
 API_URL = "https://api.github.com"
 CALLS_PER_SECOND = 15.0
 """GitHub's secondary limit is 900 points a minute, and a GET costs one."""
-IN_FLIGHT = 8
+IN_FLIGHT = 16
 """Requests at a time; GitHub allows 100, and slows clients that come near."""
 RECONCILE_DAYS = "7"
 

@@ -284,33 +284,42 @@ class Since(Reader):
         answer = self.get(piece, load, cursor.get("etag") if conditional else None, **since)
         if answer.value is None:
             return [], []
-        page, following = answer.value, answer.links.get("next")
+        page, more = answer.value, "next" in answer.links
+        if not more and since and self._all_before_horizon(page):
+            self.move(piece.repository, etag=answer.headers.get("ETag"), etag_since=window.start)
+        rows, rest = cut(page.rows, updated_at, window, ascending=True, more=more)
+        if more and rows and one_second(page.rows, updated_at):
+            second = updated_at(rows[0])
+            page.rows = rows = list(self._rows_of_second(piece.repository, second, load).values())
+            rest = [Window(second + 1, window.end)]
         if (seen := self.seen.get(piece.repository.id)) is not None:
             seen.update(row.id for row in page.rows)
-        if not following and (since or not page.rows) and self._all_before_horizon(page):
-            self.move(piece.repository, etag=answer.headers.get("ETag"), etag_since=window.start)
-        if piece.url:
-            rows, rest = self._same_second(page.rows, piece, following)
-        else:
-            rows, windows = cut(page.rows, updated_at, window, ascending=True, more=bool(following))
-            rest = [replace(piece, window=rest_window) for rest_window in windows]
-            if following and one_second(page.rows, updated_at):
-                rest = [replace(piece, url=following)]
         self.seen_until(piece, rows, cursor.get("updated_at", 0))
         page.rows = rows
-        return [page], rest
+        return [page], [replace(piece, window=left) for left in rest]
 
     def _window_of(self, cursor: Cursor) -> Window | None:
         """The window for which the remembered ETag stands."""
         return Window(cursor["etag_since"], self.sync.horizon) if cursor.get("etag") else None
 
-    def _same_second(self, rows: list[Any], piece: Piece, following: str | None) -> tuple[list[Any], list[Piece]]:
-        """More than a page of rows changed in one second: the API's own link leads through them."""
-        second = updated_at(rows[0]) if rows else piece.window.end
-        same = [row for row in rows if updated_at(row) == second < piece.window.end]
-        if following and len(same) == len(rows):
-            return same, [replace(piece, url=following)]
-        return same, [replace(piece, url=None, window=Window(second + 1, piece.window.end))]
+    def _rows_of_second(self, repository: Repository, second: int, load: Load) -> dict[int, Any]:
+        """The rows that changed in one second, when they are more than a page.
+
+        Only page numbers lead through them, and a row that moves away shifts the others: so they
+        are read again until nothing new appears.
+        """
+        found: dict[int, Any] = {}
+        known = -1
+        while len(found) > known:
+            known = len(found)
+            answer = self.get(Piece(repository), load, since=iso(second))
+            while True:
+                page = whole(answer)
+                found |= {row.id: row for row in page.rows if updated_at(row) == second and row.id not in found}
+                if not (url := answer.links.get("next")) or updated_at(page.rows[-1]) > second:
+                    break
+                answer = self.get(Piece(repository, url=url), load)
+        return found
 
 
 class Newest(Reader):
