@@ -23,12 +23,6 @@ def test_no_credential(warehouse: Warehouse) -> None:
     assert warehouse.origin.requests()["total"] == 0
 
 
-def test_no_credential_for_the_reference_data(warehouse: Warehouse) -> None:
-    run = run_job(warehouse, "github_reference_ingest", SOURCES__GITHUB__ACCESS_TOKEN="")
-    assert "`sources.github.access_token`" in run.failure
-    assert run.retries == 0
-
-
 def test_a_wrong_credential_is_tried_once(warehouse: Warehouse) -> None:
     run = run_job(warehouse, "github_activity_ingest", SOURCES__GITHUB__ACCESS_TOKEN="ghp_wrong")
     assert "Bad credentials" in run.failure
