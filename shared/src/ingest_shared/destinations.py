@@ -48,6 +48,10 @@ def destination(location: str, pipeline_name: str) -> Destination[Any, Any] | No
         memory = {"memory_limit": DUCKDB_MEMORY, "preserve_insertion_order": False}
         credentials = {"database": str(duckdb_file(location)), "global_config": memory}
         return dlt.destinations.duckdb(credentials, **options)
+    if name == "postgres":
+        from ingest_shared.postgres import postgres  # noqa: PLC0415, its driver is loaded where it is used
+
+        return postgres(**options)
     try:
         return Destination.from_reference(name, **options)
     except UnknownDestinationModule:

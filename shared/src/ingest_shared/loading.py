@@ -172,8 +172,9 @@ def column_hints(table: AnyTable) -> dict[str, TColumnSchema]:
 
 
 def _batches(load: Load, pages: Iterable[Page | pa.Table]) -> Iterator[list[Page] | pa.Table]:
+    """Pages by the thousand rows; at least one batch, which may be empty."""
     batch: list[Page] = []
-    rows = 0
+    rows = batches = 0
     for page in pages:
         if isinstance(page, pa.Table):
             load.rows += page.num_rows
@@ -184,5 +185,6 @@ def _batches(load: Load, pages: Iterable[Page | pa.Table]) -> Iterator[list[Page
         rows += len(page.rows)
         if rows >= ROWS_PER_BATCH:
             yield batch
-            batch, rows = [], 0
-    yield batch
+            batch, rows, batches = [], 0, batches + 1
+    if batch or not batches:
+        yield batch

@@ -280,12 +280,12 @@ class Since(Reader):
     def fetch(self, piece: Piece, cursor: Cursor, load: Load) -> Fetched:
         window = piece.window
         since = {"since": iso(window.start)} if window.start else {}
-        conditional = window == self._window_of(cursor)
+        conditional = window == self._window_of(cursor) and piece.repository.id not in self.seen
         answer = self.get(piece, load, cursor.get("etag") if conditional else None, **since)
         if answer.value is None:
             return [], []
         page, more = answer.value, "next" in answer.links
-        if not more and since and self._all_before_horizon(page):
+        if not more and (since or not page.rows) and self._all_before_horizon(page):
             self.move(piece.repository, etag=answer.headers.get("ETag"), etag_since=window.start)
         rows, rest = cut(page.rows, updated_at, window, ascending=True, more=more)
         if more and rows and one_second(page.rows, updated_at):
