@@ -25,7 +25,8 @@ Row = Any
 """A row of a page: an instance of the table's compiled struct."""
 
 _NULL = msgspec.Raw(b"null")
-_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+_NUL = b"\\u0000"
+_REPLACEMENT = b"\\ufffd"
 _STEP = re.compile(r"\.([^.\[\]`]+)|\[(\d*)\]")
 _MISSING = re.compile(r"missing required field `(.+)`")
 
@@ -50,7 +51,13 @@ def without_nul(body: bytes) -> bytes:
 
     PostgreSQL cannot store NUL in text; the replacement is the same for every destination.
     """
-    return _NUL.sub(rb"\1\\ufffd", body) if b"\\u0000" in body else body
+    parts = body.split(_NUL)
+    if len(parts) == 1:
+        return body
+    for i, part in enumerate(parts[:-1]):
+        backslashes = len(part) - len(part.rstrip(b"\\"))  # an odd one escapes the backslash of \u0000
+        parts[i] = part + (_NUL if backslashes % 2 else _REPLACEMENT)
+    return b"".join(parts)
 
 
 def arrow_schema(table: AnyTable) -> pa.Schema:

@@ -115,7 +115,11 @@ class Api:
         self._credential_setting = credential_setting
         self._headers = dict(headers)
         self._client = Client(
-            request_timeout=TIMEOUT, max_connections=in_flight, raise_for_status=False, request_max_attempts=1
+            request_timeout=TIMEOUT,
+            max_connections=in_flight,
+            raise_for_status=False,
+            request_max_attempts=1,
+            session_attrs=_environment(self.url),
         )
 
     def too_fast(self, response: requests.Response) -> float | None:
@@ -209,6 +213,15 @@ class Api:
             until = time.strftime("%H:%M:%S", time.gmtime(time.time() + seconds))
             logger.warning("%s: rate limit reached, waiting %.0f s, until %s UTC", self.name, seconds, until)
         self.limiter.pause(seconds)
+
+
+def _environment(url: str) -> dict[str, Any]:
+    """What a session takes from the environment, read once and not for every call: proxies, certificates.
+
+    A ``.netrc`` stays unread: it would take the place of the credential.
+    """
+    settings = requests.Session().merge_environment_settings(url, {}, None, None, None)
+    return {"trust_env": False, "proxies": settings["proxies"], "verify": settings["verify"]}
 
 
 def retry_after(response: requests.Response) -> float | None:
