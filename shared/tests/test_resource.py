@@ -66,6 +66,7 @@ def test_a_materialization_tells_what_was_read_and_what_is_there_now(warehouse: 
     location.reads["issues"] = read
     metadata = told(location.run(), "issues")
     assert metadata["rows_loaded"] == 2
+    assert metadata["child_rows_loaded"] == {"issue_labels": 2}
     assert metadata["dagster/row_count"] == 3
     assert metadata["rows_total"] == {"issues": 3, "issue_labels": 3}
     assert (metadata["api_calls"], metadata["api_bytes"], metadata["pages"]) == (3, 1200, 1)

@@ -8,6 +8,7 @@ https://dlthub.com/docs/general-usage/merge-loading
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,6 +61,7 @@ class Load:
     gaps: list[dict[str, Any]] = field(default_factory=list)
     pages: int = 0
     rows: int = 0
+    child_rows: Counter[str] = field(default_factory=Counter)
     new_fields: set[str] = field(default_factory=set)
     _told: float = field(default_factory=time.monotonic)
 
@@ -91,6 +93,7 @@ def mirror(decoder: Decoder, read: Callable[[Load], Iterable[Page | pa.Table]]) 
     when it raises, nothing is loaded.
     """
     table = decoder.table
+    children = {child.name: child for child in table.children} if isinstance(table, Table) else {}
 
     def generate() -> Iterator[Any]:
         load = Load(table.name, dlt.current.resource_state())
@@ -99,6 +102,8 @@ def mirror(decoder: Decoder, read: Callable[[Load], Iterable[Page | pa.Table]]) 
         for batch in _batches(load, read(load)):
             tables = {table.name: batch} if isinstance(batch, pa.Table) else decoder.arrow(batch)
             for name, rows in tables.items():
+                if name in children:
+                    load.child_rows[name] += len(rows) - rows[own_key(children[name])].null_count
                 if rows.num_rows or name not in there:  # rows are what creates a table, even none
                     yield dlt.mark.with_table_name(rows, name)
         had_gaps = load.state.get("gaps", 0)
@@ -108,6 +113,7 @@ def mirror(decoder: Decoder, read: Callable[[Load], Iterable[Page | pa.Table]]) 
         load.tell()
         dlt.current.resource_metrics().update(
             rows=load.rows,
+            child_rows=dict(load.child_rows),
             pages=load.pages,
             api_calls=load.usage.api_calls,
             api_bytes=load.usage.api_bytes,
@@ -118,7 +124,7 @@ def mirror(decoder: Decoder, read: Callable[[Load], Iterable[Page | pa.Table]]) 
         )
 
     resource: DltResource = dlt.resource(generate, name=table.name)
-    others: tuple[AnyTable, ...] = (*(table.children if isinstance(table, Table) else ()), LOAD_GAPS)
+    others: tuple[AnyTable, ...] = (*children.values(), LOAD_GAPS)
     for other in others:
         resource.apply_hints(
             table_name=other.name,
@@ -154,10 +160,14 @@ def write_disposition(table: AnyTable) -> TWriteDispositionConfig:
     merge: dict[str, Any] = {"disposition": "merge", "strategy": "delete-insert", "deduplicated": True}
     if table.within:
         owner = ", ".join(table.within)
-        own_key = next(name for name in table.key if name not in table.within)
         merge["destination_scope"] = f"({owner}) IN (SELECT {owner} FROM {{staging_table}})"
-        merge["source_filter"] = f"{own_key} IS NOT NULL"
+        merge["source_filter"] = f"{own_key(table)} IS NOT NULL"
     return merge  # type: ignore[return-value]
+
+
+def own_key(table: AnyTable) -> str:
+    """The part of the key that tells the rows of one owner apart; null in a row that stands for none."""
+    return next(name for name in table.key if name not in table.within)
 
 
 def column_hints(table: AnyTable) -> dict[str, TColumnSchema]:

@@ -51,6 +51,7 @@ class IngestDltResource(DagsterDltResource):
             metadata.pop(name, None)
         return metadata | {
             "rows_loaded": MetadataValue.int(read.get("rows", 0)),
+            "child_rows_loaded": MetadataValue.json(read.get("child_rows", {})),
             "dagster/row_count": MetadataValue.int(totals[resource.name]),
             "rows_total": MetadataValue.json(totals),
             "api_calls": MetadataValue.int(read.get("api_calls", 0)),
