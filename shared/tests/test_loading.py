@@ -232,6 +232,7 @@ def test_a_run_counts_what_it_read(duckdb_warehouse: Warehouse) -> None:
     assert told.pop("seconds") > 0
     assert told == {
         "rows": 3,
+        "child_rows": {"issue_labels": 1},
         "pages": 2,
         "api_calls": 3,
         "api_bytes": 1200,
