@@ -18,7 +18,7 @@ from dlt.pipeline.pipeline import Pipeline
 
 from ingest_shared.destinations import destination
 
-ROWS_PER_FILE = 100_000
+ROWS_PER_FILE = 50_000
 """Rows in one staged file: bounds the memory that a destination's bulk loader needs."""
 LOAD_WORKERS = 2
 """Files loaded side by side; more only multiply the memory."""
