@@ -46,6 +46,29 @@ def test_the_environment_comes_before_the_file(dlt_files: Callable[..., None]) -
     assert text_setting("sources.github.api_url", "") == "http://environment"
 
 
+def test_a_number_in_the_configuration_file_is_read_as_text(dlt_files: Callable[..., None]) -> None:
+    dlt_files(config="[sources.github]\nreconcile_days = 3")
+    assert text_setting("sources.github.reconcile_days", "7") == "3"
+
+
+def test_a_text_is_read_from_a_mounted_file_before_the_environment(secrets_folder: Path) -> None:
+    os.environ["SOURCES__GITHUB__API_URL"] = "http://environment"
+    (secrets_folder / "sources--github--api-url").write_text("http://mounted\n")
+    assert text_setting("sources.github.api_url", "https://api") == "http://mounted"
+
+
+@pytest.mark.parametrize("content", ['["octo/one", "octo/*"]\n', "octo/one, octo/*\n"])
+def test_a_list_is_read_from_a_mounted_file(secrets_folder: Path, content: str) -> None:
+    (secrets_folder / "sources--github--repositories").write_text(content)
+    assert list_setting(NAME) == ["octo/one", "octo/*"]
+
+
+def test_texts_and_lists_are_read_from_the_secrets_file_too(dlt_files: Callable[..., None]) -> None:
+    dlt_files(secrets='[sources.github]\napi_url = "http://file"\nrepositories = ["octo/one"]')
+    assert text_setting("sources.github.api_url", "https://api") == "http://file"
+    assert list_setting(NAME) == ["octo/one"]
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [

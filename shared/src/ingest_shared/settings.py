@@ -13,17 +13,17 @@ from ingest_shared.http import setting_help
 
 def text_setting(name: str, default: str) -> str:
     """A setting by its dotted name, or ``default`` where none is set."""
-    value = dlt.config.get(name, str)
-    return default if value is None or not value.strip() else value.strip()
+    value = _value(name)
+    return default if value is None or not str(value).strip() else str(value).strip()
 
 
 def list_setting(name: str) -> list[str]:
     """A setting that is a list: TOML or JSON, or names separated by commas. Empty when not set."""
-    value: Any = dlt.config.get(name)
+    value = _value(name)
     if value is None:
         return []
     if isinstance(value, str):
-        value = value.strip("[] ").replace('"', "").replace("'", "").split(",")
+        value = value.strip("[] \n").replace('"', "").replace("'", "").split(",")
     return [str(item).strip() for item in value if str(item).strip()]
 
 
@@ -32,8 +32,14 @@ def secret_setting(name: str, why: str) -> str:
 
     Raises :class:`SettingError` when it is not set; ``why`` says what it is needed for.
     """
-    # Without a type: dlt reads /run/secrets for its own secret types only, and not for str.
-    value: object = dlt.secrets.get(name)
+    value: object = dlt.secrets.get(name)  # without a type, see _value
     if value is None or not str(value).strip():
         raise SettingError(f"{name} is not set: {why}; set {setting_help(name)}")
     return str(value).strip()
+
+
+def _value(name: str) -> Any:
+    """A setting as it is written; None where it is not set."""
+    # dlt reads /run/secrets only for secrets, and only where no other type is asked for.
+    value = dlt.secrets.get(name)
+    return dlt.config.get(name) if value is None else value
