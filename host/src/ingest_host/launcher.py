@@ -1,0 +1,115 @@
+"""Each run in a container of its own, in its location's image, with that location's secrets alone."""
+
+import os
+from typing import Any
+
+import docker
+from dagster import DagsterRun
+from dagster._core.launcher.base import LaunchRunContext, ResumeRunContext
+from dagster._core.storage.tags import DOCKER_IMAGE_TAG
+from dagster._grpc.types import ExecuteRunArgs, ResumeRunArgs
+from dagster_docker import DockerRunLauncher
+from dagster_docker.container_context import DockerContainerContext
+from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
+from docker.models.containers import Container
+from docker.types import LogConfig
+
+PROJECT_LABEL = "ingest.project"
+LOCATION_LABEL = "ingest.location"
+STOP_SECONDS = 60
+"""Time that a run has to end in order when somebody terminates it."""
+
+
+class LocationRunLauncher(DockerRunLauncher):
+    """dagster-docker's launcher, with everything about a container derived from the location's name.
+
+    A location has no say in its runs' containers (`DAGSTER_CONTAINER_CONTEXT` is not read): or else
+    one could mount another's secrets. A failed run's container exits with 1, so that it is told
+    from others; https://docs.dagster.io/deployment/oss/deployment-options/docker
+    """
+
+    def get_container_context(self, dagster_run: DagsterRun) -> DockerContainerContext:
+        """Only how long `terminate` waits; the rest is in :func:`run_container`."""
+        return DockerContainerContext(container_kwargs={"stop_timeout": STOP_SECONDS})
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        self._launch(context, ExecuteRunArgs)
+
+    def resume_run(self, context: ResumeRunContext) -> None:
+        self._launch(context, ResumeRunArgs)
+
+    def _launch(
+        self, context: LaunchRunContext | ResumeRunContext, arguments: type[ExecuteRunArgs | ResumeRunArgs]
+    ) -> None:
+        run, origin = context.dagster_run, context.job_code_origin
+        assert origin is not None
+        command = arguments(
+            job_origin=origin,
+            run_id=run.run_id,
+            instance_ref=self._instance.get_ref(),
+            set_exit_code_on_failure=True,
+        ).get_command_args()
+        image = self._get_docker_image(origin)
+        client = docker.client.from_env()
+        container = client.containers.create(
+            image, command, **run_container(os.environ["INGEST_PROJECT"], location_of(run), run)
+        )
+        self._instance.report_engine_event(
+            f"Launching run in container {container.short_id} with image {image}", run, cls=self.__class__
+        )
+        self._instance.add_run_tags(run.run_id, {DOCKER_CONTAINER_ID_TAG: container.id, DOCKER_IMAGE_TAG: image})
+        _start(container)
+
+
+def location_of(run: DagsterRun) -> str:
+    """The name of the code location whose run it is."""
+    assert run.remote_job_origin is not None
+    return run.remote_job_origin.location_name
+
+
+def run_container(project: str, location: str, run: DagsterRun) -> dict[str, Any]:
+    """How a run's container is made: docker-py's arguments of ``containers.create``.
+
+    https://docker-py.readthedocs.io/en/stable/containers.html
+    """
+    return {
+        "name": f"{project}-{location}-run-{run.run_id[:8]}-{os.urandom(2).hex()}",
+        "labels": {
+            PROJECT_LABEL: project,
+            LOCATION_LABEL: location,
+            "dagster/run_id": run.run_id,
+            "dagster/job_name": run.job_name,
+        },
+        "environment": {
+            "PGPASSFILE": "/run/secrets/pgpass",
+            "DLT_DATA_DIR": "/var/lib/ingest",
+            "INGEST_DESTINATION": "postgres",
+            "DESTINATION__POSTGRES__CREDENTIALS__HOST": "postgres",
+            "DESTINATION__POSTGRES__CREDENTIALS__DATABASE": "warehouse",
+            "DESTINATION__POSTGRES__CREDENTIALS__USERNAME": location,
+            "DAGSTER_RUN_JOB_NAME": run.job_name,
+        },
+        "network": f"{project}_{location}",
+        "volumes": [
+            f"{project}_{location}-secrets:/run/secrets:ro",
+            f"{project}_compute-logs:/var/log/dagster",
+            "/var/lib/ingest",  # of its own, removed with the container: what dlt stages need not fit into memory
+        ],
+        "read_only": True,
+        "tmpfs": {"/tmp": "size=256m"},  # noqa: S108, in the container
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+        "init": True,
+        "mem_limit": "2g",
+        "pids_limit": 256,
+        "log_config": LogConfig(type="json-file", config={"max-size": "10m", "max-file": "3"}),
+    }
+
+
+def _start(container: Container) -> None:
+    """Starts it, and leaves nothing behind where that fails."""
+    try:
+        container.start()
+    except docker.errors.APIError:
+        container.remove(v=True)
+        raise
