@@ -58,6 +58,10 @@ format: $(ROOT_READY) ## Format the code and mend what the linter can
 lock: $(ROOT_READY) ## Renew the lock files; with UPGRADE=1 take the newest versions
 	@$(RUN) tools/lock.py $(if $(UPGRADE),--upgrade)
 
+.PHONY: affected
+affected: $(ROOT_READY) ## Tell which locations a change touches since BASE=origin/main
+	@$(RUN) tools/affected.py
+
 .PHONY: bench-load
 bench-load: $(call ready,benchmarks) ## Measure the load path against its floor
 	@benchmarks/.venv/bin/python -m ingest_benchmarks
