@@ -1,4 +1,4 @@
-"""Everything that is checked without running the code: lint, format, types, locks, consistency.
+"""Everything that is checked without running the code: lint, format, types, locks, workflows, consistency.
 
 All checks run, even where one fails; a check that passes says one line.
 """
@@ -25,6 +25,7 @@ def checks() -> Iterator[Check]:
     yield "lint", [TOOLS / "ruff", "check", "--output-format=concise", "."], ROOT
     yield "format", [TOOLS / "ruff", "format", "--check", "--output-format=concise", "."], ROOT
     yield "repository", [sys.executable, "-m", "pytest", "tests/repository"], ROOT
+    yield from _workflows()
     yield "locks", [sys.executable, "tools/lock.py", "--check"], ROOT
     # Some tools import Dagster, as the shared package does; the others need nothing.
     yield _types("tools and tests", SHARED, ROOT, ["tools", "tests"])
@@ -32,6 +33,15 @@ def checks() -> Iterator[Check]:
         folders = [name for name in ("src", "tests") if any((project.folder / name).rglob("*.py"))]
         if folders and not project.is_root:
             yield _types(project.name, project, project.folder, folders)
+
+
+def _workflows() -> Iterator[Check]:
+    """Nothing is asked of GitHub: what is said of a workflow follows from its text."""
+    files = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+    options = ["--offline", "--no-progress", "--quiet", "--strict-collection", "--persona=pedantic"]
+    yield "workflows", [TOOLS / "zizmor", *options, *files], ROOT
+    schema = ["--builtin-schema", "vendor.github-workflows"]
+    yield "schema of the workflows", [TOOLS / "check-jsonschema", *schema, *files], ROOT
 
 
 def _types(name: str, environment: Project, folder: Path, targets: list[str]) -> Check:
