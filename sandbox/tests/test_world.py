@@ -4,15 +4,13 @@ import pytest
 
 from ingest_sandbox import wire
 from ingest_sandbox.control import deleted, held
-from ingest_sandbox.github import changes as github_changes
 from ingest_sandbox.moment import Change, ChangeRefused
-from ingest_sandbox.stripe import changes as stripe_changes
 from ingest_sandbox.stripe.books import RESOURCES
-from ingest_sandbox.world import World
+from ingest_sandbox.world import KINDS, World
 
 from .conftest import ANCHOR, make_world
 
-COLLECTIONS = [("stripe", name) for name in RESOURCES] + [
+COLLECTIONS = [("example", "items"), *(("stripe", name) for name in RESOURCES)] + [
     ("github", name)
     for name in (
         *("repositories", "issues", "pull_requests", "issue_comments", "commits"),
@@ -46,7 +44,7 @@ def test_random_changes_keep_to_the_apis_asked_for() -> None:
     assert {change["kind"].split(".")[0] for change in done} == {"stripe"}
 
 
-@pytest.mark.parametrize("kind", [*github_changes.KINDS, *stripe_changes.KINDS])
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_leaves_a_trace(kind: str) -> None:
     world = make_world(size=0.1)
     before = everything(world)

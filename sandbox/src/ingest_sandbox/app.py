@@ -1,4 +1,4 @@
-"""The ASGI application: both APIs and the control routes over one world."""
+"""The ASGI application: all APIs and the control routes over one world."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, Router
 
 from .control import Control
+from .example.api import PREFIX as EXAMPLE
+from .example.api import ExampleApi
 from .faults import Gate
 from .github.api import PREFIX as GITHUB
 from .github.api import GitHubApi
@@ -15,6 +17,7 @@ from .world import World
 
 GITHUB_TOKEN = "sandbox-github-token"
 STRIPE_KEY = "sk_test_sandbox"
+EXAMPLE_TOKEN = "sandbox-example-token"
 
 
 def create_app(
@@ -39,6 +42,7 @@ def create_app(
         routes=[
             Mount(GITHUB, app=Router(github.routes(), redirect_slashes=False)),
             Mount(STRIPE, app=Router(StripeApi(world, key=stripe_key).routes())),
+            Mount(EXAMPLE, app=Router(ExampleApi(world, token=EXAMPLE_TOKEN).routes())),
             Mount("/_sandbox", app=Router(control.routes())),
         ]
     )

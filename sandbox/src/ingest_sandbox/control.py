@@ -24,7 +24,8 @@ fits nothing is answered 409 and does nothing; a malformed request 400.
 
 Objects are in the shape of the API, with nested lists whole. GitHub's come as
 ``{"repository_id": ..., "object": {...}}``, pull requests in the detailed shape; Stripe's as they
-are, canceled subscriptions and events over 30 days old included. A deleted one is
+are, canceled subscriptions and events over 30 days old included; items of the plain API as they
+are, deleted ones included. Of those deleted since the world began each is
 ``{"id", "deleted": true, "deleted_at"}``, at GitHub with ``repository_id`` and, where it has
 one, ``number`` or name.
 
@@ -43,13 +44,11 @@ from starlette.routing import BaseRoute, Route
 
 from . import wire
 from .faults import Fault, Gate, Plan, Requests
-from .github import changes as github_changes
 from .github import render
 from .github.model import Repository
 from .moment import Change, ChangeRefused
-from .stripe import changes as stripe_changes
 from .stripe.books import RESOURCES
-from .world import APIS, World
+from .world import APIS, KINDS, World
 
 T = TypeVar("T")
 
@@ -104,6 +103,8 @@ def held(world: World, api: str, collection: str) -> list[Any]:
         ]
     if api == "stripe":
         return [row.object for row in world.stripe.tables[collection].rows.values()]
+    if api == "example":
+        return list({"items": world.example.rows}[collection].values())
     raise KeyError(api)
 
 
@@ -119,6 +120,13 @@ def deleted(world: World, api: str, collection: str) -> list[Any]:
     if api == "stripe":
         return [
             {"id": id, "deleted": True, "deleted_at": at} for id, at in world.stripe.tables[collection].deleted.items()
+        ]
+    if api == "example":
+        rows = {"items": world.example.rows}[collection].values()
+        return [
+            {"id": row["id"], "deleted": True, "deleted_at": wire.parse_iso(row["deleted_at"])}
+            for row in rows
+            if row["deleted_at"]
         ]
     raise KeyError(api)
 
@@ -164,7 +172,7 @@ class Control:
 
     def _collections(self, request: Request, _: bytes) -> Any:
         api = request.path_params["api"]
-        names = {"github": tuple(_GITHUB), "stripe": RESOURCES}[api]
+        names = {"github": tuple(_GITHUB), "stripe": RESOURCES, "example": ("items",)}[api]
         return {name: len(held(self._world, api, name)) for name in names}
 
     def _objects(self, request: Request, _: bytes) -> Any:
@@ -191,11 +199,7 @@ class Control:
 
 
 def _kinds() -> dict[str, list[str]]:
-    return {
-        kind: sorted(spec.settable)
-        for kinds in (github_changes.KINDS, stripe_changes.KINDS)
-        for kind, spec in kinds.items()
-    }
+    return {kind: sorted(spec.settable) for kind, spec in KINDS.items()}
 
 
 def _read(body: bytes, type: Any) -> Any:

@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import wire
 from .paths import template
+from .world import APIS
 
 # Paths are of the clients' making, and so without end.
 _PATHS_COUNTED = 100
@@ -113,7 +114,7 @@ class Requests(msgspec.Struct):
 
 
 class Gate:
-    """ASGI middleware before both APIs: counts, dates and delays requests, lets faults strike.
+    """ASGI middleware before the APIs: counts, dates and delays requests, lets faults strike.
 
     Clients take an API's time from its `Date`, so that is the time of `now`, in epoch seconds;
     the server must not set another. ``/_sandbox`` passes untouched.
@@ -133,7 +134,7 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         api = scope["path"].split("/")[1] if scope["type"] == "http" else ""
-        if api not in ("github", "stripe"):
+        if api not in APIS:
             await self._app(scope, receive, send)
             return
         requests, running = self.requests, self._running
@@ -207,7 +208,9 @@ def _with_field(body: bytes, fault: ExtraField | ReplaceField) -> bytes:
     answer = wire.decode(body)
     rows = answer
     if isinstance(answer, dict):
-        rows = answer["data"] if answer.get("object") == "list" else [answer]
+        # A subscription's items are an object.
+        items = answer.get("items")
+        rows = answer["data"] if answer.get("object") == "list" else items if isinstance(items, list) else [answer]
     for row in rows:
         if isinstance(fault, ExtraField) or fault.field in row:
             row[fault.field] = fault.value
@@ -233,6 +236,8 @@ def _error(api: str, fault: Status) -> tuple[int, list[tuple[bytes, bytes]], byt
                 "message": "The provided key does not have the required permissions.",
             }
         return fault.status, headers, wire.encode({"error": error})
+    if api == "example":
+        return fault.status, headers, wire.encode({"error": "an error on our side"})
     message = "Server Error"
     if fault.status == 429 or (fault.status == 403 and fault.retry_after is not None):
         message = "You have exceeded a secondary rate limit. Please wait a few minutes."

@@ -1,4 +1,4 @@
-"""The world: both APIs' state, one clock, and the history that led to it."""
+"""The world: the state of all APIs, one clock, and the history that led to it."""
 
 import json
 import logging
@@ -12,6 +12,7 @@ from typing import IO, Any, TypedDict
 import msgspec
 
 from . import wire
+from .example import items as example_items
 from .github import changes as github_changes
 from .github import render
 from .github import seed as github_seed
@@ -23,7 +24,9 @@ from .stripe.books import Books
 
 _log = logging.getLogger(__name__)
 
-APIS = ("github", "stripe")
+APIS = ("github", "stripe", "example")
+KINDS = github_changes.KINDS | stripe_changes.KINDS | example_items.KINDS
+"""Every kind of change, of all APIs."""
 
 # A random change that fits nothing is drawn again, but not for ever: a world may be empty.
 _DRAWS = 100
@@ -41,7 +44,7 @@ class Changed(TypedDict):
 
 
 class World:
-    """GitHub and Stripe as they are now, both grown from one seed.
+    """GitHub, Stripe and the plain API as they are now, all grown from one seed.
 
     The same seed, size, anchor and changes at the same times give the same world, to the byte.
 
@@ -74,8 +77,12 @@ class World:
     def stripe(self) -> Books:
         return stripe_seed.books(self.seed, self.size, self.anchor)
 
+    @cached_property
+    def example(self) -> example_items.Items:
+        return example_items.seeded(self.seed, self.size, self.anchor)
+
     def prepare(self) -> None:
-        """Grow both APIs and encode what their long lists show, ahead of the first request."""
+        """Grow the large APIs and encode what their long lists show, ahead of the first request."""
         for repo in self.github.repositories.values():
             for issue in repo.issues.values():
                 repo.rendered(render.issue, issue)
@@ -104,12 +111,7 @@ class World:
 
     def random_changes(self, seed: int, count: int, apis: Sequence[str] = APIS) -> list[Changed]:
         """`count` changes picked by chance: the same ones for the same world and seed."""
-        weights = {
-            kind: spec.weight
-            for kinds in (github_changes.KINDS, stripe_changes.KINDS)
-            for kind, spec in kinds.items()
-            if kind.split(".")[0] in apis
-        }
+        weights = {kind: spec.weight for kind, spec in KINDS.items() if kind.split(".")[0] in apis}
         rng = Random(f"changes/{seed}")
         done: list[Changed] = []
         for _ in range(count * _DRAWS if weights else 0):
@@ -133,6 +135,10 @@ class World:
             self.stripe.touched.clear()
             stripe_changes.apply(self.stripe, moment)
             touched = list(self.stripe.touched)
+        elif change.kind in example_items.KINDS:
+            self.example.touched.clear()
+            example_items.apply(self.example, moment)
+            touched = list(self.example.touched)
         else:
             raise ChangeRefused(f"no such kind of change: {change.kind}")
         self._changes += 1
