@@ -41,5 +41,5 @@ def secret_setting(name: str, why: str) -> str:
 def _value(name: str) -> Any:
     """A setting as it is written; None where it is not set."""
     # dlt reads /run/secrets only for secrets, and only where no other type is asked for.
-    value = dlt.secrets.get(name)
+    value: Any = dlt.secrets.get(name)
     return dlt.config.get(name) if value is None else value
