@@ -90,11 +90,15 @@ def described(definitions: dg.Definitions) -> Iterator[str]:
         yield f"    executor {job.executor_def.name}"
         yield f"    steps {sorted(job.graph.node_dict)}"
         yield f"    assets {sorted(key.to_user_string() for key in job.asset_layer.executable_asset_keys)}"
-        yield f"    retries {retries(job)}"
+        yield f"    retries {retries(job)}; owners {list(job.owners or ())}"
     for schedule in sorted(repository.schedule_defs, key=lambda schedule: schedule.name):
         yield f"schedule {schedule.name}"
         yield f"    job {schedule.job_name}; at {schedule.cron_schedule} {schedule.execution_timezone}"
         yield f"    {schedule.default_status.value}"
+    for sensor in sorted(repository.sensor_defs, key=lambda sensor: sensor.name):
+        yield f"sensor {sensor.name}"
+        yield f"    {sensor.description}"
+        yield f"    {sensor.default_status.value}"
 
 
 def retries(job: dg.JobDefinition) -> str:

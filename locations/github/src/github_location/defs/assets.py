@@ -9,13 +9,11 @@ from datetime import timedelta
 from dagster import AssetExecutionContext, AssetMaterialization, FreshnessPolicy, MaterializeResult
 from dagster_dlt import dlt_assets
 
-from github_location import source
+from github_location import OWNERS, source
 from github_location.source.tables import TABLES
 from ingest_shared.pipelines import pipeline
 from ingest_shared.resource import IngestDltResource
 from ingest_shared.translator import IngestTranslator
-
-OWNERS = ["team:github-ingest"]
 
 activity_pipeline = pipeline("github", "activity")
 catalog_pipeline = pipeline("github", "catalog")

@@ -5,6 +5,7 @@ https://docs.dagster.io/guides/build/jobs/asset-jobs
 
 from dagster import AssetSelection, define_asset_job
 
+from github_location import OWNERS
 from ingest_shared.resource import RETRY_POLICY
 
 github_ingest = define_asset_job(
@@ -12,22 +13,26 @@ github_ingest = define_asset_job(
     selection=AssetSelection.key_prefixes("github"),
     description="Mirrors every table of GitHub.",
     op_retry_policy=RETRY_POLICY,
+    owners=OWNERS,
 )
 github_activity_ingest = define_asset_job(
     "github_activity_ingest",
     selection=AssetSelection.tag("cadence", "hourly"),
     description="Mirrors what changes all day long.",
     op_retry_policy=RETRY_POLICY,
+    owners=OWNERS,
 )
 github_catalog_ingest = define_asset_job(
     "github_catalog_ingest",
     selection=AssetSelection.groups("github_catalog"),
     description="Mirrors what changes seldom.",
     op_retry_policy=RETRY_POLICY,
+    owners=OWNERS,
 )
 github_reference_ingest = define_asset_job(
     "github_reference_ingest",
     selection=AssetSelection.groups("github_reference"),
     description="Loads reference data, from the YAML component in defs/reference.",
     op_retry_policy=RETRY_POLICY,
+    owners=OWNERS,
 )

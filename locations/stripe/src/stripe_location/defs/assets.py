@@ -12,10 +12,8 @@ from dagster_dlt import dlt_assets
 from ingest_shared.pipelines import pipeline
 from ingest_shared.resource import IngestDltResource
 from ingest_shared.translator import IngestTranslator
-from stripe_location import source
+from stripe_location import OWNERS, source
 from stripe_location.source.tables import TABLES
-
-OWNERS = ["team:stripe-ingest"]
 
 billing_pipeline = pipeline("stripe", "billing")
 payments_pipeline = pipeline("stripe", "payments")

@@ -6,22 +6,26 @@ https://docs.dagster.io/guides/build/jobs/asset-jobs
 from dagster import AssetSelection, define_asset_job
 
 from ingest_shared.resource import RETRY_POLICY
+from stripe_location import OWNERS
 
 stripe_ingest = define_asset_job(
     "stripe_ingest",
     selection=AssetSelection.key_prefixes("stripe"),
     description="Mirrors every table of Stripe.",
     op_retry_policy=RETRY_POLICY,
+    owners=OWNERS,
 )
 stripe_billing_ingest = define_asset_job(
     "stripe_billing_ingest",
     selection=AssetSelection.groups("stripe_billing"),
     description="Mirrors whom and what is billed.",
     op_retry_policy=RETRY_POLICY,
+    owners=OWNERS,
 )
 stripe_payments_ingest = define_asset_job(
     "stripe_payments_ingest",
     selection=AssetSelection.tag("cadence", "hourly"),
     description="Mirrors the money that moves, and the log of events.",
     op_retry_policy=RETRY_POLICY,
+    owners=OWNERS,
 )
