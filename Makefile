@@ -58,6 +58,14 @@ format: $(ROOT_READY) ## Format the code and mend what the linter can
 lock: $(ROOT_READY) ## Renew the lock files; with UPGRADE=1 take the newest versions
 	@$(RUN) tools/lock.py $(if $(UPGRADE),--upgrade)
 
+.PHONY: new-location
+new-location: $(call ready,sandbox) ## Make a location NAME=zendesk, tested and registered; STYLE=component for YAML
+	@$(RUN) tools/new_location.py
+
+.PHONY: remove-location
+remove-location: $(ROOT_READY) ## Remove the location NAME=zendesk, and say what stays of it
+	@$(RUN) tools/remove_location.py
+
 .PHONY: affected
 affected: $(ROOT_READY) ## Tell which locations a change touches since BASE=origin/main
 	@$(RUN) tools/affected.py

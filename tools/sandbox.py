@@ -9,6 +9,7 @@ the first one.
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -18,28 +19,28 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from local import Refused, data_dir, end_in_order, environment, prepare, uses_sandbox
-from projects import ROOT, Project
+from projects import ROOT, Project, locations
 
 SIZE = "12"
 """Rows, as a multiple of the sandbox's small world; ``SANDBOX_SIZE`` sets another."""
 GITHUB_QUOTA = "1000000"
 """Calls an hour: GitHub's 5,000 would end the third try of a large world."""
-GITHUB_TOKEN = "sandbox-github-token"
-STRIPE_KEY = "sk_test_sandbox"
+IN_COMPOSE = "http://sandbox:8099"
+"""The sandbox's address in the Compose deployment, as each location's compose.yaml names it."""
 READY = "sandbox ready: "
+_SETTING = re.compile(r"^ +(SOURCES__\w+): (.+)$", re.MULTILINE)
 _HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """The sandbox is on this machine: no proxy stands between."""
 
 
 def settings(url: str) -> dict[str, str]:
-    """The settings that point the locations at the sandbox."""
-    return {
-        "SOURCES__GITHUB__API_URL": f"{url}/github",
-        "SOURCES__GITHUB__ACCESS_TOKEN": GITHUB_TOKEN,
-        "SOURCES__GITHUB__REPOSITORIES": '["acme/*"]',
-        "SOURCES__STRIPE__API_BASE": f"{url}/stripe",
-        "SOURCES__STRIPE__API_KEY": STRIPE_KEY,
-    }
+    """The settings that point the locations at the sandbox: those of the one-shots ``<location>-sandbox``."""
+    found: dict[str, str] = {}
+    for location in locations():
+        compose = location.folder / "compose.yaml"
+        for name, value in _SETTING.findall(compose.read_text() if compose.exists() else ""):
+            found[name] = value.strip("'").replace(IN_COMPOSE, url)
+    return found
 
 
 @contextmanager
