@@ -330,6 +330,13 @@ def test_the_owner_is_that_of_the_selected_assets(location: Location, slack: Sla
     assert owners == ["owner: team:issues", "owner: team:test-ingest", "owner: team:issues"]
 
 
+def test_a_run_of_an_asset_that_is_no_more_belongs_to_the_location(location: Location, slack: Slack) -> None:
+    run = create_run_for_test(location.instance, "test_ingest", asset_selection=frozenset({dg.AssetKey("removed")}))
+    location.instance.report_run_failed(run, "broken")
+    assert location.ticks() == []
+    assert slack.texts[0].splitlines()[-1] == "owner: team:test-ingest"
+
+
 def test_a_good_run_makes_no_alert(location: Location, slack: Slack) -> None:
     location.found = [[dg.AssetCheckResult(passed=True, asset_key="issues", check_name="check_1")]]
     location.run()
