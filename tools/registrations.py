@@ -25,6 +25,7 @@ RESERVED = {"analyst", "dagster", "default", "host", "none", "postgres", "public
 
 _ANY_NAME = "[a-z][a-z0-9_]*"
 _KEY = re.compile(r"^  ([a-z][\w-]*):", re.MULTILINE)
+_NETWORKS = re.compile(r"^    networks: \[(.*)\]$", re.MULTILINE)
 _ORGANISATION = re.compile(r"^\* (@[\w-]+)/", re.MULTILINE)
 _ASSET = re.compile(r"^asset (\S+)$", re.MULTILINE)
 
@@ -220,6 +221,8 @@ def _misnamed(name: str, root: Path) -> Iterator[str]:
         if line not in text:
             yield f"{folder}/compose.yaml lacks {' '.join(line.split())!r}"
     allowed = {name, *(f"{name}-{part}" for part in ("setup", "sandbox", "secrets", "server-secrets"))}
+    for network in sorted(set(_NETWORKS.findall(text)) - {name}):
+        yield f"{folder}/compose.yaml: a service joins the network {network}"
     for key in sorted(set(_KEY.findall(text)) - allowed):
         yield f"{folder}/compose.yaml: {key} is not named after the location"
 
