@@ -35,7 +35,7 @@ def create(name: str, style: str) -> None:
         project = Project(folder)
         _step("its versions cannot be locked", lambda: write_locks(project))
         _step("its environment cannot be set up", lambda: _set_up(project))
-        _step("its tests fail", lambda: _run([project.python, "-m", "pytest", "tests"], folder))
+        _step("its tests fail", lambda: _run([project.python, "-m", "pytest", "--disable-warnings", "tests"], folder))
 
 
 def refusal(name: str, style: str) -> str | None:

@@ -56,10 +56,10 @@ OWN = f"locations/{OTHER}"
     ("breaks", "told"),
     [
         (replace(COMPOSE, f"  - locations/{OTHER}/compose.yaml\n", ""), "`include` names github 0 times"),
-        (replace(COMPOSE, "[default, github", "[default"), "`x-networks` names github 0 times"),
+        (replace(COMPOSE, ", github", ""), "`x-networks` names github 0 times"),
         (replace(COMPOSE, "      github:\n", ""), "`host-networks` names github 0 times"),
-        (replace(COMPOSE, "[default, github", "[default, github, github"), "`x-networks` names github 2 times"),
-        (replace(COMPOSE, "[default, github", "[default, gitlab, github"), "names gitlab, and there is no"),
+        (replace(COMPOSE, ", github", ", github, github"), "`x-networks` names github 2 times"),
+        (replace(COMPOSE, ", github", ", github, gitlab"), "names gitlab, and there is no"),
         (replace(COMPOSE, "include:", "includes:"), "`include` is not where it was"),
         (replace(WORKSPACE, "location_name: github", "location_name: gitlab"), "`load_from` names github 0 times"),
         (replace(WORKSPACE, "host: github", "host: stripe"), "`load_from` names github 0 times"),

@@ -1,0 +1,185 @@
+"""A location that was just made is sound and green, and removed again it leaves no trace.
+
+All happens in a copy of the tree. The locks and the environment are those of a location that is
+there, since the dependencies are the same: so nothing is fetched.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import new_location
+from projects import ROOT, Project
+
+MODEL = Project(ROOT / "locations" / "github")
+MADE = {"zendesk": "python", "a_name_of_thirty_letters_1_2_3": "component"}
+"""Before and after what else is imported, and as long as a name may be."""
+TOOLS = Path(sys.executable).parent
+MAKE = """
+import sys
+import new_location, registrations
+
+name, style = sys.argv[1:]
+new_location.render(name, style, new_location.LOCATIONS / name)
+registrations.register(name)
+"""
+FAIL = "import sys, new_location as n; n.write_locks = lambda project: sys.exit('no such version'); sys.exit(n.main())"
+
+
+class Copy:
+    """The tree as git would see it, without environments but the sandbox's."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+        told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        for name in filter(None, told.split("\0")):
+            if (ROOT / name).is_file():
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, root / name)
+        (root / "sandbox" / ".venv").symlink_to(ROOT / "sandbox" / ".venv")
+
+    def run(self, *command: str | Path, folder: str = "tools", **settings: str) -> subprocess.CompletedProcess[str]:
+        """Runs a program in a folder of the copy."""
+        environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", **settings}
+        where = self.root / folder
+        return subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, check=False)
+
+    def python(self, *arguments: str, **settings: str) -> str:
+        """What a program prints that succeeds."""
+        done = self.run(sys.executable, *arguments, **settings)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def make(self, name: str, style: str) -> None:
+        """A new location, with the versions of another one."""
+        self.python("-c", MAKE, name, style)
+        for lock in MODEL.locks:
+            text = lock.read_text().replace("via github-location", f"via {name.replace('_', '-')}-location")
+            (self.root / "locations" / name / lock.name).write_text(text)
+
+    def files(self) -> dict[str, bytes]:
+        """Every file, whether git would track it or not."""
+        left_out = {".venv", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
+        return {
+            str(path.relative_to(self.root)): path.read_bytes()
+            for path in self.root.rglob("*")
+            if path.is_file() and not left_out & set(path.relative_to(self.root).parts)
+        }
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
+    """A copy with a new location of each style; removed again, it is as it was."""
+    copy = Copy(tmp_path_factory.mktemp("tree"))
+    before = copy.files()
+    for name, style in MADE.items():
+        copy.make(name, style)
+    yield copy
+    for name in MADE:
+        told = copy.python("remove_location.py", NAME=name)
+        assert f"docker volume rm ingest_{name}-secrets" in told
+        assert f"schema {name}_raw" in told
+    assert copy.files() == before
+
+
+each = pytest.mark.parametrize("name", MADE)
+
+
+def test_lint_and_format_find_nothing(made: Copy) -> None:
+    folders = [f"locations/{name}" for name in MADE]
+    for command in (["check"], ["format", "--check"]):
+        done = made.run(TOOLS / "ruff", *command, "--no-cache", *folders, folder=".")
+        assert done.returncode == 0, done.stdout
+
+
+@each
+def test_types_are_strict(name: str, made: Copy) -> None:
+    command: list[str | Path] = [TOOLS / "mypy", "--config-file", made.root / "pyproject.toml"]
+    command += ["--cache-dir", ROOT / ".mypy_cache" / "template", "--python-executable", MODEL.python, "src", "tests"]
+    done = made.run(*command, folder=f"locations/{name}", MYPYPATH="src")
+    assert done.returncode == 0, done.stdout
+
+
+@each
+def test_its_own_tests_pass(name: str, made: Copy) -> None:
+    folder = f"locations/{name}"
+    command: list[str | Path] = [MODEL.python, "-m", "pytest", "-p", "no:cacheprovider", "tests"]
+    done = made.run(*command, folder=folder, PYTHONPATH=str(made.root / folder / "src"))
+    assert done.returncode == 0, done.stdout
+    assert "8 passed" in done.stdout
+
+
+def test_the_repository_finds_it_whole(made: Copy) -> None:
+    """Registration, names, locks and layers, as ``make check`` looks at them."""
+    tests = [f"tests/repository/test_{name}.py" for name in ("registration", "locks", "layers", "projects")]
+    done = made.run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *tests, folder=".")
+    assert done.returncode == 0, done.stdout
+
+
+def test_it_is_owned_by_a_team(made: Copy) -> None:
+    owned = (made.root / ".github" / "CODEOWNERS").read_text()
+    for name in MADE:
+        team = f"{name.replace('_', '-')}-ingest"
+        assert f"/locations/{name}/ @acme/{team}\n" in owned
+        assert f'"team:{team}"' in (made.root / f"locations/{name}/src/{name}_location/__init__.py").read_text()
+
+
+def test_the_sandbox_beside_it_is_its_origin(made: Copy) -> None:
+    told = made.python("-c", "import sandbox; print(sandbox.settings('http://127.0.0.1:1'))")
+    for name in map(str.upper, MADE):
+        assert f"'SOURCES__{name}__API_URL': 'http://127.0.0.1:1/example'" in told
+
+
+def test_a_name_that_is_taken_is_refused_and_nothing_happens(made: Copy) -> None:
+    before = made.files()
+    for name, why in {"zendesk": "already", "purge": "taken", "Zen": "no name", "": "which location"}.items():
+        done = made.run(sys.executable, "new_location.py", NAME=name)
+        assert done.returncode == 1
+        assert why in done.stderr
+        assert done.stderr.count("\n") == 1
+    done = made.run(sys.executable, "new_location.py", NAME="freshdesk", STYLE="cobol")
+    assert done.stderr == "STYLE=cobol: there are python and component\n"
+    done = made.run(sys.executable, "remove_location.py", NAME="freshdesk")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert made.files() == before
+
+
+def test_where_a_step_fails_nothing_is_left(made: Copy) -> None:
+    before = made.files()
+    done = made.run(sys.executable, "-c", FAIL, NAME="freshdesk")
+    assert done.returncode == 1
+    assert done.stderr == "its versions cannot be locked, see above: nothing is left of the location\n"
+    assert made.files() == before
+
+
+def test_what_is_left_half_registered_can_be_removed(made: Copy) -> None:
+    """A folder that somebody deleted by hand, as well."""
+    before = made.files()
+    made.make("freshdesk", "python")
+    shutil.rmtree(made.root / "locations" / "freshdesk")
+    done = made.run(sys.executable, "new_location.py", NAME="freshdesk")
+    assert "make remove-location NAME=freshdesk" in done.stderr
+    made.python("remove_location.py", NAME="freshdesk")
+    assert made.files() == before
+
+
+def test_locks_begin_with_the_versions_of_the_newest_location(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never with a dagster that is newer than the host's."""
+    for name, version in {"old": "1.13.9", "newest": "1.13.31", "new": ""}.items():
+        (tmp_path / name).mkdir()
+        shutil.copy(MODEL.folder / "pyproject.toml", tmp_path / name)
+        for lock in ("requirements.lock", "requirements-dev.lock"):
+            if version:
+                (tmp_path / name / lock).write_text(f"dagster=={version}\n")
+    found = [Project(tmp_path / name) for name in ("new", "newest", "old")]
+    monkeypatch.setattr(Project, "name", "locations/any")
+    monkeypatch.setattr(new_location, "locations", lambda: found)
+    monkeypatch.setattr(new_location, "compile_lock", lambda *_: None)
+    new_location.write_locks(found[0])
+    assert (tmp_path / "new" / "requirements.lock").read_text() == "dagster==1.13.31\n"
