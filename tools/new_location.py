@@ -102,8 +102,8 @@ def _all_or_nothing(name: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        registrations.unregister(name)
         shutil.rmtree(LOCATIONS / name, ignore_errors=True)
+        registrations.unregister(name)
         raise
 
 
