@@ -39,6 +39,38 @@ sandbox: $(call ready,sandbox) ## Serve the sandbox APIs until Ctrl-C, with the 
 change-sandbox: $(call ready,sandbox) ## Let COUNT=50 things happen in the sandbox, to see an incremental run
 	@$(RUN) tools/sandbox.py change
 
+##@ The platform, on a Docker engine
+
+.PHONY: up
+up: ## Build and start the platform, with SANDBOX=1 on the sandbox APIs
+	@docker compose $(if $(filter 1,$(SANDBOX)),--profile sandbox) up --detach --wait --build
+
+.PHONY: down
+down: ## Stop the platform and its runs; data, history and secrets stay
+	@docker ps --quiet --filter label=ingest.project=$${COMPOSE_PROJECT_NAME:-ingest} | xargs --no-run-if-empty docker stop --time 60
+	@docker compose --profile sandbox down
+
+.PHONY: logs
+logs: ## Follow the logs of all services, or of those named by SERVICE="github daemon"
+	@docker compose logs --follow --tail 100 $(SERVICE)
+
+.PHONY: status
+status: $(ROOT_READY) ## Locations, images, schedules, last runs and rows
+	@$(RUN) tools/status.py
+
+.PHONY: secret
+secret: ## Store a secret: echo "$$TOKEN" | make secret LOCATION=github NAME=sources.github.access_token
+	@docker compose run --rm --no-TTY --no-deps $(LOCATION)-setup \
+	  python -m ingest_host.setup secret $(LOCATION) $(NAME)
+
+.PHONY: deploy
+deploy: $(ROOT_READY) ## Test, build and put into force LOCATION=github, and nothing else; TESTS=0 leaves the tests out
+	@$(RUN) tools/deploy.py
+
+.PHONY: rollback
+rollback: $(ROOT_READY) ## Put the version of LOCATION=github into force that was before
+	@$(RUN) tools/deploy.py --rollback
+
 ##@ Work on it
 
 .PHONY: test

@@ -17,17 +17,18 @@ ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 TIMEOUT = 30
 
 _LOCATIONS = """{ workspaceOrError { __typename ... on PythonError { message } ... on Workspace { locationEntries {
-  name loadStatus updatedTimestamp
+  name loadStatus
   locationOrLoadError { __typename ... on PythonError { message } ... on RepositoryLocation {
-    serverId dagsterLibraryVersions { name version }
-    repositories { name displayMetadata { key value } jobs { name isAssetJob } schedules { name scheduleState { status } } } } }
-} } } }"""
-_LAUNCH = """mutation($selector: JobOrPipelineSelector!) { launchRun(executionParams: {
-  selector: $selector, mode: "default"}) { __typename
-  ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } ... on PipelineNotFoundError { message }
-  ... on InvalidSubsetError { message } ... on RunConfigValidationInvalid { errors { message } } } }"""
-_RUNS = """query($filter: RunsFilter, $limit: Int) { runsOrError(filter: $filter, limit: $limit) { ... on Runs { results {
-  runId jobName status creationTime startTime endTime tags { key value } repositoryOrigin { repositoryLocationName } } } } }"""
+    serverId
+    repositories { name displayMetadata { key value } jobs { name }
+      schedules { name scheduleState { status } } } } } } } } }"""
+_LAUNCH = """mutation($selector: JobOrPipelineSelector!) {
+  launchRun(executionParams: {selector: $selector, mode: "default"}) { __typename
+    ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
+    ... on PipelineNotFoundError { message } ... on InvalidSubsetError { message } } }"""
+_RUNS = """query($filter: RunsFilter, $limit: Int) { runsOrError(filter: $filter, limit: $limit) { ... on Runs {
+  results { runId jobName status creationTime startTime endTime tags { key value }
+    repositoryOrigin { repositoryLocationName } } } } }"""
 _RELOAD = "mutation { reloadWorkspace { __typename ... on PythonError { message } } }"
 
 
@@ -68,7 +69,7 @@ class Run:
     @property
     def image(self) -> str:
         """The image its container was made from; empty before it was launched."""
-        return self.tags.get("docker/image", "")
+        return self.tags.get("dagster/image", "")
 
     @property
     def container(self) -> str:
@@ -137,16 +138,21 @@ class Platform:
         return wait_for(has_ended, f"run {run_id} to end", seconds)
 
 
-def wait_for(
-    what: Callable[[], T | None], name: str, seconds: float, every: float = 0.5
-) -> T:
-    """What ``what`` gives as soon as it gives something; raises :class:`PlatformError` when time is up."""
+def wait_for(what: Callable[[], T | None], name: str, seconds: float, every: float = 0.5) -> T:
+    """What ``what`` gives as soon as it gives something; raises :class:`PlatformError` when time is up.
+
+    A platform that does not answer meanwhile is waited for too.
+    """
     until = time.monotonic() + seconds
     while True:
-        if found := what():
-            return found
+        problem = ""
+        try:
+            if found := what():
+                return found
+        except PlatformError as error:
+            problem = f": {error}"
         if time.monotonic() > until:
-            raise PlatformError(f"waited {seconds:.0f} s in vain for {name}")
+            raise PlatformError(f"waited {seconds:.0f} s in vain for {name}{problem}")
         time.sleep(every)
 
 

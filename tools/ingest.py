@@ -11,6 +11,7 @@ from typing import Any
 import sandbox
 from local import Refused, dagster_home, end_in_order, environment, held, prepare
 from projects import ROOT, Project, chosen, locations
+from table import aligned
 
 SECONDS_TO_END = 15
 """Time that a run which is told to stop has for it."""
@@ -85,7 +86,7 @@ def report(results: list[Result]) -> str:
     """The errors first, then a table of all that was done, then where it is and what is open."""
     lines = [f"{one.location} failed: {one.error}" for one in results if one.error]
     if rows := [row for one in results for row in _rows(one)]:
-        lines += ["", *_aligned([HEAD, *rows]), ""]
+        lines += ["", *aligned([HEAD, *rows[:-1]], names=2), ""]
     for one in results:
         lines += _remarks(one)
     return "\n".join(lines)
@@ -120,18 +121,6 @@ def _rows(result: Result) -> list[tuple[str, ...]]:
 
 def _number(count: int | None) -> str:
     return "" if count is None else f"{count:,}"
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    """The rows as text, names to the left and numbers to the right."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        names = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
-        numbers = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
-        lines.append("  ".join(names + numbers).rstrip())
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return lines[: -1 if not lines[-1] else None]
 
 
 def _remarks(result: Result) -> list[str]:

@@ -1,6 +1,8 @@
 """Each run in a container of its own, in its location's image, with that location's secrets alone."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import docker
@@ -54,11 +56,12 @@ class LocationRunLauncher(DockerRunLauncher):
         container = client.containers.create(
             image, command, **run_container(os.environ["INGEST_PROJECT"], location_of(run), run)
         )
-        self._instance.report_engine_event(
-            f"Launching run in container {container.short_id} with image {image}", run, cls=self.__class__
-        )
-        self._instance.add_run_tags(run.run_id, {DOCKER_CONTAINER_ID_TAG: container.id, DOCKER_IMAGE_TAG: image})
-        _start(container)
+        with _or_nothing_stays(container):
+            self._instance.report_engine_event(
+                f"Launching run in container {container.short_id} with image {image}", run, cls=self.__class__
+            )
+            self._instance.add_run_tags(run.run_id, {DOCKER_CONTAINER_ID_TAG: container.id, DOCKER_IMAGE_TAG: image})
+            container.start()
 
 
 def location_of(run: DagsterRun) -> str:
@@ -81,7 +84,7 @@ def run_container(project: str, location: str, run: DagsterRun) -> dict[str, Any
             "dagster/job_name": run.job_name,
         },
         "environment": {
-            "PGPASSFILE": "/run/secrets/pgpass",
+            "INGEST_SECRET_COMMAND": f"make secret LOCATION={location} NAME={{setting}}",
             "DLT_DATA_DIR": "/var/lib/ingest",
             "INGEST_DESTINATION": "postgres",
             "DESTINATION__POSTGRES__CREDENTIALS__HOST": "postgres",
@@ -106,10 +109,12 @@ def run_container(project: str, location: str, run: DagsterRun) -> dict[str, Any
     }
 
 
-def _start(container: Container) -> None:
-    """Starts it, and leaves nothing behind where that fails."""
+@contextmanager
+def _or_nothing_stays(container: Container) -> Iterator[None]:
+    """Removes the container where the launch fails: Dagster fails the run then, so it must not go on."""
     try:
-        container.start()
-    except docker.errors.APIError:
-        container.remove(v=True)
+        yield
+    except Exception:
+        with suppress(docker.errors.APIError):
+            container.remove(v=True, force=True)
         raise

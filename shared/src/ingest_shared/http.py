@@ -6,6 +6,7 @@ https://dlthub.com/docs/general-usage/http/requests
 """
 
 import logging
+import os
 import random
 import threading
 import time
@@ -257,7 +258,12 @@ def server_time(headers: Mapping[str, str]) -> int:
 
 
 def setting_help(setting: str) -> str:
-    """How to set a setting: its name, its environment variable and its file under /run/secrets."""
+    """How to set a setting: its name, its environment variable and its file under /run/secrets.
+
+    A deployment that has a command for it names it in ``INGEST_SECRET_COMMAND``.
+    """
+    if command := os.environ.get("INGEST_SECRET_COMMAND"):
+        return f"`{setting}` ({command.format(setting=setting)})"
     variable = setting.upper().replace(".", "__")
     secret = setting.replace(".", "--").replace("_", "-")
     return f"`{setting}` (environment {variable}, .dlt/secrets.toml, or /run/secrets/{secret})"

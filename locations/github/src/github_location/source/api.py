@@ -7,7 +7,7 @@ import time
 import requests
 
 from ingest_shared.errors import SettingError
-from ingest_shared.http import Api, retry_after
+from ingest_shared.http import Api, retry_after, setting_help
 from ingest_shared.settings import list_setting, secret_setting, text_setting
 
 API_URL = "https://api.github.com"
@@ -72,7 +72,7 @@ def configured_repositories() -> list[str]:
     if not names:
         raise SettingError(
             "sources.github.repositories is not set: it lists what to mirror, as owner/name or owner/*; "
-            "set it in .dlt/config.toml or as SOURCES__GITHUB__REPOSITORIES='[\"owner/name\"]'"
+            f"set {setting_help('sources.github.repositories')}"
         )
     for name in names:
         if not _NAME.fullmatch(name):

@@ -1,0 +1,85 @@
+"""A platform of the tests' own: built from the tree, on a free port, with the sandbox, gone afterwards."""
+
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from dagster_api import Run, wait_for
+from engine import Deployment, docker
+
+from .origin import Origin
+
+PROJECT = "ingest-test"
+SIZE = "0.25"
+
+
+@dataclass(frozen=True)
+class Tested(Deployment):
+    """The platform under test, and how long it took to come up."""
+
+    __test__ = False
+    seconds_to_up: float = 0.0
+    loaded_since: dict[str, int] = field(default_factory=dict)
+    renamed: set[int] = field(default_factory=set)
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(f"http://{self.address('sandbox')}:8099", self.renamed)
+
+    def succeed(self, location: str, job: str) -> str:
+        """Runs a job to its good end, and gives the id of the run."""
+        self.loaded_since.setdefault(location, self.origin.now())
+        # After a restart of Postgres the webserver's pooled connections fail once each.
+        run_id = wait_for(lambda: self.platform.launch(location, job), f"{job} to be launched", 15)
+        run = self.platform.ended(run_id)
+        assert run.status == "SUCCESS", self.logs_of(run.container)
+        return run_id
+
+    def wait_for_run(self, tag: str, value: str, seconds: float) -> Run:
+        """The newest run with the tag, as soon as there is one."""
+        wanted = [{"key": tag, "value": value}]
+        return wait_for(lambda: next(iter(self.platform.runs(1, tags=wanted)), None), f"a run with {tag}", seconds)
+
+    def remove_container(self, run_id: str) -> None:
+        """Removes a run's container, as `purge` does."""
+        docker("rm", "--force", "--volumes", self.platform.run(run_id).container)
+
+    def logs_of(self, container: str) -> str:
+        return docker("logs", "--tail", "40", container) if container else "there was no container"
+
+    def sql(self, database: str, statement: str) -> list[list[str]]:
+        """Rows of a query as the superuser, each value as text."""
+        command = ["psql", "--username=postgres", f"--dbname={database}", "--no-psqlrc", "--tuples-only"]
+        out = self.compose("exec", "-T", "postgres", *command, "--csv", "--command", statement)
+        return [line.split(",") for line in out.splitlines()]
+
+    def secret(self, name: str) -> str:
+        """A password of the platform."""
+        command = ["run", "--rm", "-T", "--no-deps", "secrets", "cat", f"/secrets/platform/{name}"]
+        return self.compose(*command)
+
+    def remove(self) -> None:
+        if left := self.run_containers():
+            docker("rm", "--force", "--volumes", *left)
+        self.compose("--profile", "sandbox", "down", "--volumes", "--remove-orphans", "--timeout", "5")
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tested]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env_file = tmp_path_factory.mktemp("deployment") / ".env"
+    env_file.write_text("".join(f"{name}_TAG=test\n" for name in ("HOST", "GITHUB", "STRIPE")))
+    tested = Tested(PROJECT, {"INGEST_PORT": str(port), "SANDBOX_SIZE": SIZE}, env_file)
+    tested.remove()
+    tested.compose("--profile", "sandbox", "build", "--quiet")
+    started = time.monotonic()
+    try:
+        tested.compose("--profile", "sandbox", "up", "--detach", "--wait")
+        yield replace(tested, seconds_to_up=time.monotonic() - started)
+    finally:
+        tested.remove()

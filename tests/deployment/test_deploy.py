@@ -1,0 +1,179 @@
+"""A location is deployed alone: what others notice of it, and what becomes of broken code."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import deploy
+from dagster_api import PlatformError, wait_for
+from deploy import Deploy
+from engine import docker, inspect
+from local import Refused
+from projects import LOCATIONS
+
+from .conftest import Tested
+from .test_faults import at_work
+
+pytestmark = pytest.mark.docker
+
+API = LOCATIONS / "stripe" / "src" / "stripe_location" / "source" / "api.py"
+DEFINITIONS = LOCATIONS / "stripe" / "src" / "stripe_location" / "definitions.py"
+DIES_AFTER_START = """
+import os, threading
+if os.environ.get("DAGSTER_CURRENT_IMAGE"):
+    threading.Timer(4, os._exit, [3]).start()
+"""
+NEVER_READY = """
+import os, time
+if os.environ.get("DAGSTER_CURRENT_IMAGE"):
+    time.sleep(600)
+"""
+
+
+@contextmanager
+def changed(file: Path, more: str) -> Iterator[None]:
+    """The file with more at its end; as it was, afterwards."""
+    text = file.read_text()
+    file.write_text(text + more)
+    try:
+        yield
+    finally:
+        file.write_text(text)
+
+
+@pytest.fixture
+def stripe(platform: Tested) -> Deploy:
+    """Stripe, deployed as it is in the tree."""
+    one = Deploy("stripe", platform)
+    one.deploy(tests=False)
+    return one
+
+
+class Watch:
+    """Asks every 200 ms whether stripe could be launched, and whether the UI shows an error."""
+
+    def __init__(self, platform: Tested) -> None:
+        self.platform = platform
+        self.longest = 0.0
+        self.errors: list[str] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> "Watch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        well = time.monotonic()
+        while not self._stop.wait(0.2):
+            if self._can_launch():
+                self.longest = max(self.longest, time.monotonic() - well)
+                well = time.monotonic()
+            self.errors += [one.error for one in self.platform.platform.locations().values() if one.error]
+
+    def _can_launch(self) -> bool:
+        """Asks the code server itself for the job's plan, as a launch does."""
+        query = """query($selector: PipelineSelector!) {
+          executionPlanOrError(pipeline: $selector, mode: "default") { __typename } }"""
+        selector = {
+            "repositoryLocationName": "stripe",
+            "repositoryName": "__repository__",
+            "pipelineName": "stripe_payments_ingest",
+        }
+        try:
+            answer = self.platform.platform.query(query, selector=selector)
+        except PlatformError:
+            return False
+        return bool(answer["executionPlanOrError"]["__typename"] == "ExecutionPlan")
+
+
+def test_a_deploy_is_noticed_by_nobody_else(platform: Tested, stripe: Deploy) -> None:
+    old, github = stripe.tag, platform.inspect("github")["Id"]
+    server = platform.platform.locations()["github"].server_id
+    platform.origin.slow_down(500)
+    try:
+        under_way = at_work(platform)
+        queued = platform.platform.launch("stripe", "stripe_payments_ingest")
+        with changed(API, "\n# A new version.\n"), Watch(platform) as watch:
+            said = stripe.deploy(tests=False)
+    finally:
+        platform.origin.slow_down(0)
+    print(f"{said}; stripe could not be launched for {watch.longest:.1f} s at most")
+    assert watch.errors == []
+    assert watch.longest < 10
+    assert stripe.tag != old
+    assert platform.platform.ended(under_way.id).status == "SUCCESS"
+    assert platform.platform.ended(queued).status == "SUCCESS"
+    after = platform.platform.run(platform.succeed("stripe", "stripe_payments_ingest"))
+    assert after.image == stripe.image(stripe.tag)
+    assert platform.inspect("github")["Id"] == github
+    assert platform.platform.locations()["github"].server_id == server
+
+
+def test_unchanged_content_is_not_deployed_again(platform: Tested, stripe: Deploy) -> None:
+    container = platform.inspect("stripe")["Id"]
+    assert "nothing to do" in stripe.deploy(tests=False)
+    assert platform.inspect("stripe")["Id"] == container
+
+
+def test_a_version_that_does_not_import_never_becomes_an_image(platform: Tested, stripe: Deploy) -> None:
+    container = platform.inspect("stripe")["Id"]
+    with changed(DEFINITIONS, "\nimport no_such_module\n"), pytest.raises(Refused, match="no_such_module"):
+        stripe.deploy(tests=False)
+    assert platform.inspect("stripe")["Id"] == container
+
+
+@pytest.mark.parametrize("fault", [DIES_AFTER_START, NEVER_READY], ids=["dies after start", "never becomes healthy"])
+def test_a_version_that_does_not_serve_is_taken_back(
+    platform: Tested, stripe: Deploy, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deploy, "HEALTHY_SECONDS", 15)
+    before = stripe.tag
+    with changed(DEFINITIONS, fault), pytest.raises(Refused, match=f"{before} is in force again") as refused:
+        stripe.deploy(tests=False)
+    print(refused.value)
+    assert stripe.tag == before
+    assert platform.platform.locations()["stripe"].image == stripe.image(before)
+    platform.succeed("stripe", "stripe_payments_ingest")
+
+
+def test_back_to_the_version_before(platform: Tested, stripe: Deploy) -> None:
+    first = stripe.tag
+    with changed(API, "\n# Another version.\n"):
+        stripe.deploy(tests=False)
+    stripe.roll_back()
+    assert stripe.tag == first
+    assert platform.platform.locations()["stripe"].image == stripe.image(first)
+
+
+def test_the_tag_in_force_survives_compose_up(platform: Tested, stripe: Deploy) -> None:
+    platform.compose("--profile", "sandbox", "up", "--detach", "--wait")
+    assert platform.inspect("stripe")["Config"]["Image"] == stripe.image(stripe.tag)
+
+
+def test_old_images_are_removed_unless_a_run_needs_them(platform: Tested, stripe: Deploy) -> None:
+    for version in range(deploy.KEPT_IMAGES + 1):
+        with changed(API, f"\n# Version {version}.\n"):
+            stripe.deploy(tests=False)
+    tags = docker("image", "ls", "--format={{.Tag}}", "ingest-stripe").split()
+    used = {inspect(container)["Config"]["Image"] for container in docker("ps", "--all", "--quiet").split()}
+    assert len([tag for tag in tags if stripe.image(tag) not in used]) <= deploy.KEPT_IMAGES
+    assert stripe.tag in tags
+
+
+def test_from_a_changed_line_to_the_new_code(platform: Tested, stripe: Deploy) -> None:
+    started = time.monotonic()
+    with changed(API, f"\n# At {started}.\n"):
+        stripe.deploy(tests=False)
+    wait_for(lambda: platform.platform.locations()["stripe"].loaded, "stripe to be loaded", 30)
+    seconds = time.monotonic() - started
+    print(f"from a changed line to the new code, watched for {deploy.STEADY_SECONDS} s: {seconds:.1f} s")
+    assert seconds < 40

@@ -1,0 +1,78 @@
+"""From nothing: everything comes up, and both locations' jobs run in containers of their own."""
+
+import pytest
+
+from engine import docker, inspect
+
+from .conftest import Tested
+from .origin import assert_equal
+
+pytestmark = pytest.mark.docker
+
+SERVICES = ("postgres", "webserver", "daemon", "purge", "engine", "sandbox", "github", "stripe")
+JOBS = {"github": "github_ingest", "stripe": "stripe_ingest"}
+
+
+def assert_mirrors(platform: Tested, *locations: str) -> None:
+    """The warehouse of the locations equals the sandbox, as an analyst reads it."""
+    password = platform.secret("analyst-password")
+    address = f"postgresql://analyst:{password}@{platform.address('postgres')}/warehouse"
+    for location in locations or JOBS:
+        assert_equal(location, platform.origin, address, platform.loaded_since[location])
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_service_is_healthy(platform: Tested, service: str) -> None:
+    assert platform.inspect(service)["State"]["Health"]["Status"] == "healthy"
+
+
+def test_both_locations_are_loaded_and_their_schedules_run(platform: Tested) -> None:
+    locations = platform.platform.locations()
+    assert locations.keys() == JOBS.keys()
+    for name, location in locations.items():
+        assert location.loaded, location.error
+        assert location.image == f"ingest-{name}:test"
+        assert location.schedules
+        assert {status for _, status in location.schedules} == {"RUNNING"}
+    print(f"from `docker compose up` to healthy: {platform.seconds_to_up:.1f} s")
+
+
+@pytest.mark.parametrize(("location", "job"), JOBS.items())
+def test_a_run_has_a_container_of_its_own_and_mirrors_the_api(platform: Tested, location: str, job: str) -> None:
+    run = platform.platform.run(platform.succeed(location, job))
+    container = inspect(run.container)
+    assert container["Config"]["Image"] == f"ingest-{location}:test"
+    assert docker("wait", run.container) == "0"
+    assert_mirrors(platform, location)
+
+
+def test_a_run_that_fails_exits_with_one(platform: Tested) -> None:
+    """And says in one line which secret to put where."""
+    platform.compose("run", "--rm", "-T", "--no-deps", "github-setup")  # leaves the sandbox
+    try:
+        run = platform.platform.ended(platform.platform.launch("github", "github_catalog_ingest"))
+        assert run.status == "FAILURE"
+        assert docker("wait", run.container) == "1"
+        events = platform.sql("dagster", f"SELECT event FROM event_logs WHERE run_id = '{run.id}'")
+        assert "sources.github.repositories" in str(events)
+        assert "make secret LOCATION=github NAME=sources.github.repositories" in str(events)
+    finally:
+        platform.compose("--profile", "sandbox", "run", "--rm", "-T", "--no-deps", "github-sandbox")
+
+
+def test_a_tick_of_the_schedule_launches_a_run(platform: Tested) -> None:
+    """In an image whose schedule ticks every minute."""
+    recipe = (
+        "FROM ingest-github:test\nUSER 0\n"
+        'RUN sed -i \'s/"30 \\* \\* \\* \\*"/"* * * * *"/\' src/github_location/defs/schedules.py\nUSER 10001\n'
+    )
+    docker("build", "--quiet", "--tag", "ingest-github:every-minute", "-", text=recipe)
+    up = ("up", "--detach", "--no-deps", "--wait", "github")
+    try:
+        platform.compose(*up, GITHUB_TAG="every-minute")
+        run = platform.wait_for_run("dagster/schedule_name", "github_activity_ingest_schedule", seconds=100)
+        ended = platform.platform.ended(run.id)
+        assert ended.status == "SUCCESS"
+        assert ended.image == "ingest-github:every-minute"
+    finally:
+        platform.compose(*up)

@@ -1,0 +1,206 @@
+"""Puts a location's code into force, or the code that was in force before; nothing else is restarted.
+
+    LOCATION=github [TESTS=0] deploy.py     test, build, swap the code server, and go back where that fails
+    LOCATION=github deploy.py --rollback
+
+The tag in force stands in ``.env``, which Docker Compose reads: it survives `docker compose up`.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+from dagster_api import ENDED, PlatformError, wait_for
+from engine import Deployment, EngineError, docker, inspect
+from images import content_tag, location_names
+from local import Refused, end_in_order, held
+from projects import LOCATIONS, Project
+
+KEPT_IMAGES = 3
+"""Images of a location that stay on this machine, the one in force among them."""
+HEALTHY_SECONDS = 60
+"""Time that a code server has to become healthy, and the webserver to load it."""
+STEADY_SECONDS = 3
+"""Time that it must then live."""
+HOST_SERVICES = ("postgres", "webserver", "daemon", "sandbox")
+"""Services of the host that are in the network of every location."""
+FIRST_TAG = "local"
+"""What `docker compose up` built before any deploy."""
+
+_ERROR = re.compile(r"\b(?:[\w.]*\.)?(\w+(?:Error|Exception): .+)")
+"""The line of a traceback that says what is wrong."""
+
+
+@dataclass(frozen=True)
+class Deploy:
+    """One location of a deployment."""
+
+    location: str
+    deployment: Deployment
+
+    def image(self, tag: str) -> str:
+        return f"ingest-{self.location}:{tag}"
+
+    @property
+    def tag(self) -> str:
+        """The tag in force."""
+        return self._remembered().get(self._variable) or FIRST_TAG
+
+    @property
+    def tag_before(self) -> str | None:
+        return self._remembered().get(f"{self._variable}_BEFORE")
+
+    def deploy(self, *, tests: bool) -> str:
+        """What was done, in a line; raises :class:`Refused` when the new code was not put into force."""
+        tag = content_tag(self.location)
+        if tag == self.tag and self._serves(tag):
+            return f"{self.location}: {tag} is in force already, nothing to do"
+        if tests:
+            self._test()
+        self._build(tag)
+        if not self._is_there():
+            self._introduce()
+        return self._switch(tag)
+
+    def roll_back(self) -> str:
+        """Puts the tag that was in force before into force again; raises :class:`Refused`."""
+        if (before := self.tag_before) is None:
+            raise Refused(f"{self.location} has no earlier version to go back to")
+        return self._switch(before)
+
+    def _switch(self, tag: str) -> str:
+        started, old = time.monotonic(), self.tag
+        try:
+            self._serve(tag)
+        except (EngineError, PlatformError) as error:
+            reason = self._reason() or str(error)
+            if old != tag and self._has_image(old):
+                self._serve(old)
+                raise Refused(f"{self.location}: {tag} was refused ({reason}); {old} is in force again") from None
+            raise Refused(f"{self.location}: {tag} was refused ({reason}), and there is no earlier version") from None
+        self._remember(tag, old)
+        self._remove_old_images()
+        return f"{self.location}: {tag} is in force, {time.monotonic() - started:.1f} s after it was built"
+
+    def _serve(self, tag: str) -> None:
+        """Swaps the code server and waits until the webserver has loaded what the tag's image holds."""
+        up = ("up", "--detach", "--no-deps", "--wait", f"--wait-timeout={HEALTHY_SECONDS}", self.location)
+        self.deployment.compose(*up, **{self._variable: tag})
+        loaded = wait_for(lambda: self._serves(tag), f"{self.location} to be loaded from {tag}", HEALTHY_SECONDS, 0.2)
+        time.sleep(STEADY_SECONDS)
+        if inspect(self.deployment.container(self.location))["RestartCount"] or not self._serves(tag):
+            raise PlatformError(f"the code server died after it was loaded: {loaded}")
+
+    def _serves(self, tag: str) -> bool:
+        try:
+            found = self.deployment.platform.locations().get(self.location)
+        except PlatformError:
+            return False
+        return found is not None and found.loaded and found.image == self.image(tag)
+
+    def _reason(self) -> str:
+        """The last line that says what is wrong, of those that the code server wrote."""
+        try:
+            errors = _ERROR.findall(docker("logs", "--tail", "200", self.deployment.container(self.location)))
+        except EngineError:
+            return ""
+        return errors[-1] if errors else ""
+
+    def _test(self) -> None:
+        project = Project(LOCATIONS / self.location)
+        done = subprocess.run([project.python, "-m", "pytest", "tests"], cwd=project.folder, check=False)
+        if done.returncode:
+            raise Refused(f"{self.location}: its tests fail, nothing was deployed")
+
+    def _build(self, tag: str) -> None:
+        try:
+            self.deployment.compose("--progress=plain", "build", self.location, **{self._variable: tag})
+        except EngineError as error:
+            errors = _ERROR.findall(error.output)
+            reason = errors[-1] if errors else str(error)
+            raise Refused(f"{self.location}: no image was made, nothing was deployed ({reason})") from None
+
+    def _is_there(self) -> bool:
+        return bool(self.deployment.compose("ps", "--all", "--quiet", self.location))
+
+    def _introduce(self) -> None:
+        """A location's first deploy: its network, its role and schema, its place in the workspace."""
+        compose, setup = self.deployment.compose, f"{self.location}-setup"
+        compose("create", "--no-recreate", setup)
+        network = f"{self.deployment.project}_{self.location}"
+        running = compose("ps", "--services", "--status=running").split()
+        for service in (name for name in HOST_SERVICES if name in running):
+            container = self.deployment.container(service)
+            if network not in inspect(container)["NetworkSettings"]["Networks"]:
+                docker("network", "connect", f"--alias={service}", network, container)
+        compose("up", "--no-deps", "--exit-code-from", setup, setup)
+        if "sandbox" in running:
+            one_shot = f"{self.location}-sandbox"
+            compose("--profile=sandbox", "up", "--no-deps", "--exit-code-from", one_shot, one_shot)
+        compose("up", "--no-deps", "--exit-code-from", "setup", "setup")
+        self.deployment.platform.reload_workspace()
+
+    def _remove_old_images(self) -> None:
+        """All but the newest; never one that a container or an unfinished run needs."""
+        repository = f"ingest-{self.location}"
+        tags = docker("image", "ls", "--format={{.Tag}}", repository).split()  # the newest first
+        runs = self.deployment.platform.runs(limit=1000, statuses=UNFINISHED)
+        needed = {run.image for run in runs} | {self.image(self.tag), self.image(self.tag_before or self.tag)}
+        used = set(docker("ps", "--all", "--format={{.Image}}").split())
+        for tag in tags[KEPT_IMAGES:]:
+            if (image := self.image(tag)) not in needed | used:
+                docker("image", "rm", image)
+
+    @property
+    def _variable(self) -> str:
+        return f"{self.location.upper()}_TAG"
+
+    def _remembered(self) -> dict[str, str]:
+        file = self.deployment.env_file
+        lines = file.read_text().splitlines() if file.exists() else []
+        return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+    def _remember(self, tag: str, before: str) -> None:
+        """Writes the tags to ``.env``, whole or not at all; other lines stay."""
+        file = self.deployment.env_file
+        own = {self._variable: tag, f"{self._variable}_BEFORE": before}
+        lines = file.read_text().splitlines() if file.exists() else []
+        kept = [line for line in lines if line.split("=", 1)[0] not in own]
+        half = file.with_name(f"{file.name}.new")
+        half.write_text("\n".join([*kept, *(f"{name}={value}" for name, value in own.items())]) + "\n")
+        half.replace(file)
+
+    def _has_image(self, tag: str) -> bool:
+        return bool(docker("image", "ls", "--quiet", self.image(tag)))
+
+
+UNFINISHED = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
+assert not set(UNFINISHED) & set(ENDED)
+
+
+def main() -> int:
+    """0 when the code is in force, else 1 and one line that says why not."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rollback", action="store_true", help="back to what was in force before")
+    options = parser.parse_args()
+    end_in_order()
+    name = os.environ.get("LOCATION", "")
+    try:
+        if name not in location_names():
+            raise Refused(f"LOCATION={name}: there are {', '.join(location_names())}")
+        deployment = Deployment.here()
+        one = Deploy(name, deployment)
+        with held(deployment.env_file.with_suffix(".lock"), "waiting for another deploy to end"):
+            print(one.roll_back() if options.rollback else one.deploy(tests=os.environ.get("TESTS") != "0"))
+    except (Refused, EngineError, PlatformError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

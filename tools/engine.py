@@ -1,0 +1,88 @@
+"""The Docker engine and the Compose project on it, as commands whose errors are one line."""
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dagster_api import Platform
+from projects import ROOT
+
+RUN_LABEL = "ingest.project"
+"""Marks run containers: `host/src/ingest_host/launcher.py`."""
+
+
+class EngineError(Exception):
+    """A command of Docker's failed; the text is the last line of what it said, ``output`` all of it."""
+
+    def __init__(self, text: str, output: str = "") -> None:
+        super().__init__(text)
+        self.output = output
+
+
+def docker(*arguments: str, text: str | None = None, **environment: str) -> str:
+    """What a docker command prints; ``text`` is its standard input. Raises :class:`EngineError`."""
+    command = ["docker", *arguments]
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | environment, input=text, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip() or f"exit code {done.returncode}"
+        raise EngineError(f"docker {' '.join(arguments[:4])}: {said.splitlines()[-1]}", said)
+    return done.stdout.strip()
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A Compose project of this repository.
+
+    ``settings`` stand above those in ``env_file``, where `deploy` writes the tags in force.
+    """
+
+    project: str = "ingest"
+    settings: dict[str, str] = field(default_factory=dict)
+    env_file: Path = ROOT / ".env"
+
+    @classmethod
+    def here(cls) -> "Deployment":
+        """The one that `docker compose` in this folder means."""
+        return cls(os.environ.get("COMPOSE_PROJECT_NAME", "ingest"))
+
+    @property
+    def platform(self) -> Platform:
+        port = self.settings.get("INGEST_PORT") or os.environ.get("INGEST_PORT", "3000")
+        return Platform(f"http://127.0.0.1:{port}")
+
+    def compose(self, *arguments: str, text: str | None = None, **settings: str) -> str:
+        """What a command of Docker Compose prints."""
+        env_file = [f"--env-file={self.env_file}"] if self.env_file.exists() else []
+        variables = {"COMPOSE_PROJECT_NAME": self.project} | self.settings | settings
+        return docker("compose", *env_file, *arguments, text=text, **variables)
+
+    def container(self, service: str) -> str:
+        """The id of a service's container, running or not; raises :class:`EngineError` when there is none."""
+        found = self.compose("ps", "--all", "--quiet", service)
+        if not found:
+            raise EngineError(f"there is no container of {service}: `make up` starts the platform")
+        return found.splitlines()[0]
+
+    def inspect(self, service: str) -> dict[str, Any]:
+        return inspect(self.container(service))
+
+    def address(self, service: str) -> str:
+        """The address of a service's container in the platform's own network, from this machine."""
+        networks = self.inspect(service)["NetworkSettings"]["Networks"]
+        return str(networks[f"{self.project}_default"]["IPAddress"])
+
+    def run_containers(self, *filters: str) -> list[str]:
+        """The ids of run containers, those that ended too."""
+        wanted = [f"--filter={one}" for one in (f"label={RUN_LABEL}={self.project}", *filters)]
+        return docker("ps", "--all", "--quiet", "--no-trunc", *wanted).split()
+
+
+def inspect(name: str) -> dict[str, Any]:
+    """What the engine knows of a container or an image."""
+    found: dict[str, Any] = json.loads(docker("inspect", name))[0]
+    return found

@@ -1,0 +1,13 @@
+"""Tables as text."""
+
+
+def aligned(rows: list[tuple[str, ...]], names: int) -> list[str]:
+    """The rows, the first one as head; so many columns of names to the left, the numbers to the right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        left = [cell.ljust(width) for cell, width in zip(row[:names], widths[:names], strict=True)]
+        right = [cell.rjust(width) for cell, width in zip(row[names:], widths[names:], strict=True)]
+        lines.append("  ".join(left + right).rstrip())
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return lines
