@@ -51,16 +51,18 @@ class LocationRunLauncher(DockerRunLauncher):
             instance_ref=self._instance.get_ref(),
             set_exit_code_on_failure=True,
         ).get_command_args()
-        image = self._get_docker_image(origin)
+        image: str = self._get_docker_image(origin)  # type: ignore[no-untyped-call]
         client = docker.client.from_env()
         container = client.containers.create(
-            image, command, **run_container(os.environ["INGEST_PROJECT"], location_of(run), run)
+            image, list(command), **run_container(os.environ["INGEST_PROJECT"], location_of(run), run)
         )
         with _or_nothing_stays(container):
             self._instance.report_engine_event(
                 f"Launching run in container {container.short_id} with image {image}", run, cls=self.__class__
             )
-            self._instance.add_run_tags(run.run_id, {DOCKER_CONTAINER_ID_TAG: container.id, DOCKER_IMAGE_TAG: image})
+            self._instance.add_run_tags(
+                run.run_id, {DOCKER_CONTAINER_ID_TAG: str(container.id), DOCKER_IMAGE_TAG: image}
+            )
             container.start()
 
 

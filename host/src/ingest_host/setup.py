@@ -15,11 +15,12 @@ import secrets
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import psycopg2
-from psycopg2.extensions import connection
+from psycopg2.extensions import connection, encrypt_password
 from psycopg2.sql import SQL, Identifier, Literal
 
 PLATFORM = Path("/secrets/platform")
@@ -38,7 +39,10 @@ BY_ALL = 0o444
 """For a volume that a container with another user mounts."""
 BY_OWNER = 0o400
 """libpq refuses a PGPASSFILE that others may read."""
-NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
+NAME = re.compile(r"(?!pg_)[a-z][a-z0-9_]{0,29}")
+PLATFORM_ROLES = ("analyst", "dagster", "postgres")
+"""Roles that a location of that name would take over."""
+SETTING = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 SANDBOX = ".sandbox"
 """Lists the settings that point a location at the sandbox."""
 
@@ -53,6 +57,7 @@ def make_secrets() -> None:
 def set_up_platform() -> None:
     """Databases ``dagster`` and ``warehouse``, the roles of Dagster and of analysts, Dagster's tables."""
     with closing(_connect("postgres")) as database:
+        _run(database, "REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
         _role(database, "dagster", (PLATFORM / "dagster-password").read_text())
         _role(database, "analyst", (PLATFORM / "analyst-password").read_text())
         _database(database, "dagster", "dagster")
@@ -72,10 +77,13 @@ def set_up_location(name: str) -> None:
     leave_sandbox()
     with closing(_connect("warehouse")) as warehouse:
         role, schema = Identifier(name), Identifier(f"{name}_raw")
+        # Two locations that grant themselves rights in the database at once: "tuple concurrently updated".
+        _run(warehouse, "SELECT pg_advisory_lock(1)")
         _role(warehouse, name, password)
         # dlt makes a schema of its own for what it stages.
         _run(warehouse, "GRANT CONNECT, CREATE, TEMPORARY ON DATABASE warehouse TO {}", role)
         _run(warehouse, "CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}", schema, role)
+        _must_own(warehouse, name, f"{name}_raw")
         _run(warehouse, "GRANT USAGE ON SCHEMA {} TO analyst", schema)
         _run(warehouse, "GRANT SELECT ON ALL TABLES IN SCHEMA {} TO analyst", schema)
         _run(
@@ -88,6 +96,7 @@ def set_up_location(name: str) -> None:
 
 def enter_sandbox(name: str) -> None:
     """Takes the settings ``SOURCES__*`` of the environment for the runs, if there are none of its own."""
+    leave_sandbox()
     settings = {variable: value for variable, value in os.environ.items() if variable.startswith("SOURCES__")}
     files = {_file(variable.lower().replace("__", ".")): value for variable, value in settings.items()}
     if own := sorted(file for file in files if (RUNS / file).exists()):
@@ -109,15 +118,19 @@ def leave_sandbox() -> None:
 
 def store_secret(name: str, setting: str) -> None:
     """Stores the standard input as a setting of the location's runs, ``alerts.*`` of its code server's."""
-    if not re.fullmatch(r"[a-z0-9_]+(\.[a-z0-9_]+)+", setting):
+    if not SETTING.fullmatch(setting):
         raise SystemExit(f"{setting!r} is no setting: write it as sources.{name}.access_token")
-    value = sys.stdin.read().strip()
+    try:
+        value = sys.stdin.buffer.read().decode().strip()
+    except UnicodeDecodeError:
+        raise SystemExit(f"what came on the standard input is no text: {setting} stays as it was") from None
     if not value:
         raise SystemExit(f"nothing came on the standard input: {setting} stays as it was")
-    leave_sandbox()
-    folder = SERVER if setting.startswith("alerts.") else RUNS
+    if setting.startswith("sources."):
+        leave_sandbox()
+    folder, reader = (SERVER, "alert") if setting.startswith("alerts.") else (RUNS, "run")
     _write(folder / _file(setting), value, BY_OWNER)
-    print(f"{name}: {setting} is stored; the next run reads it")
+    print(f"{name}: {setting} is stored; the next {reader} reads it")
 
 
 def _file(setting: str) -> str:
@@ -158,7 +171,9 @@ def _role(database: connection, name: str, password: str) -> None:
         cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name])
         if cursor.fetchone() is None:
             cursor.execute(SQL("CREATE ROLE {} NOINHERIT").format(Identifier(name)))
-        cursor.execute(SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(Identifier(name), Literal(password)))
+        # Postgres logs a statement that fails: the password itself does not stand in it.
+        verifier = encrypt_password(password, name, algorithm="scram-sha-256", scope=database)
+        cursor.execute(SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(Identifier(name), Literal(verifier)))
 
 
 def _database(database: connection, name: str, owner: str) -> None:
@@ -169,23 +184,36 @@ def _database(database: connection, name: str, owner: str) -> None:
         cursor.execute(SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(Identifier(name)))
 
 
+def _must_own(database: connection, role: str, schema: str) -> None:
+    """A role may make schemas: one that another made first under this name is not taken for our own."""
+    with database.cursor() as cursor:
+        cursor.execute("SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = %s", [schema])
+        (owner,) = cursor.fetchone() or ("nobody",)
+    if owner != role:
+        raise SystemExit(f"the schema {schema} belongs to {owner}, not to {role}: look at it, drop or rename it")
+
+
 def _run(database: connection, statement: str, *names: Identifier) -> None:
     with database.cursor() as cursor:
         cursor.execute(SQL(statement).format(*names))
 
 
 def main() -> int:
-    command, *arguments = sys.argv[1:]
-    commands = {
-        "secrets": make_secrets,
-        "platform": set_up_platform,
-        "location": set_up_location,
-        "sandbox": enter_sandbox,
-        "secret": store_secret,
+    """0 when it is done; raises ``SystemExit`` with one line where the command makes no sense."""
+    commands: dict[str, tuple[Callable[..., None], int]] = {
+        "secrets": (make_secrets, 0),
+        "platform": (set_up_platform, 0),
+        "location": (set_up_location, 1),
+        "sandbox": (enter_sandbox, 1),
+        "secret": (store_secret, 2),
     }
-    if command not in ("secrets", "platform") and not NAME.fullmatch(arguments[0]):
+    command, *arguments = sys.argv[1:] or [""]
+    do, takes = commands.get(command, (None, 0))
+    if do is None or len(arguments) != takes:
+        raise SystemExit("say one of: secrets, platform, location NAME, sandbox NAME, secret NAME SETTING")
+    if arguments and (not NAME.fullmatch(arguments[0]) or arguments[0] in PLATFORM_ROLES):
         raise SystemExit(f"{arguments[0]!r} is no name of a location")
-    commands[command](*arguments)
+    do(*arguments)
     return 0
 
 
