@@ -12,6 +12,8 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from dagster_api import ENDED, PlatformError, wait_for
@@ -25,7 +27,7 @@ KEPT_IMAGES = 3
 HEALTHY_SECONDS = 60
 """Time that a code server has to become healthy, and the webserver to load it."""
 STEADY_SECONDS = 3
-"""Time that it must then live."""
+"""Time that a new code server must live before it takes over."""
 HOST_SERVICES = ("postgres", "webserver", "daemon", "sandbox")
 """Services of the host that are in the network of every location."""
 FIRST_TAG = "local"
@@ -77,11 +79,11 @@ class Deploy:
         try:
             self._serve(tag)
         except (EngineError, PlatformError) as error:
-            reason = self._reason() or str(error)
             if old != tag and self._has_image(old):
-                self._serve(old)
-                raise Refused(f"{self.location}: {tag} was refused ({reason}); {old} is in force again") from None
-            raise Refused(f"{self.location}: {tag} was refused ({reason}), and there is no earlier version") from None
+                if not self._serves(old):
+                    self._serve(old)
+                raise Refused(f"{self.location}: {tag} was refused ({error}); {old} is in force again") from None
+            raise Refused(f"{self.location}: {tag} was refused ({error}), and there is no earlier version") from None
         self._remember(tag, old)
         self._remove_old_images()
         return f"{self.location}: {tag} is in force, {time.monotonic() - started:.1f} s after it was built"
@@ -89,11 +91,31 @@ class Deploy:
     def _serve(self, tag: str) -> None:
         """Swaps the code server and waits until the webserver has loaded what the tag's image holds."""
         up = ("up", "--detach", "--no-deps", "--wait", f"--wait-timeout={HEALTHY_SECONDS}", self.location)
-        self.deployment.compose(*up, **{self._variable: tag})
-        loaded = wait_for(lambda: self._serves(tag), f"{self.location} to be loaded from {tag}", HEALTHY_SECONDS, 0.2)
-        time.sleep(STEADY_SECONDS)
-        if inspect(self.deployment.container(self.location))["RestartCount"] or not self._serves(tag):
-            raise PlatformError(f"the code server died after it was loaded: {loaded}")
+        with self._standing_in(tag):
+            self.deployment.compose(*up, **{self._variable: tag})
+        wait_for(lambda: self._serves(tag), f"{self.location} to be loaded from {tag}", HEALTHY_SECONDS, 0.2)
+
+    @contextmanager
+    def _standing_in(self, tag: str) -> Iterator[None]:
+        """A server of the new code answers while the service's container is replaced.
+
+        One that does not become healthy, or does not stay so, ends the deploy before anything is touched.
+        """
+        name, network = f"{self.deployment.project}-{self.location}-next", f"{self.deployment.project}_{self.location}"
+        run = ("run", "--detach", "--no-deps", "--name", name, self.location)
+        try:
+            self.deployment.compose(*run, **{self._variable: tag})
+            wait_for(lambda: _is_healthy(name), f"a server of {tag} to become healthy", HEALTHY_SECONDS, 0.2)
+            time.sleep(STEADY_SECONDS)
+            if not _is_healthy(name):
+                raise PlatformError("its server did not stay healthy")
+            docker("network", "disconnect", network, name)
+            docker("network", "connect", f"--alias={self.location}", network, name)
+            yield
+        except (EngineError, PlatformError) as error:
+            raise PlatformError(_last_error(name) or str(error)) from None
+        finally:
+            docker("rm", "--force", name)
 
     def _serves(self, tag: str) -> bool:
         try:
@@ -101,14 +123,6 @@ class Deploy:
         except PlatformError:
             return False
         return found is not None and found.loaded and found.image == self.image(tag)
-
-    def _reason(self) -> str:
-        """The last line that says what is wrong, of those that the code server wrote."""
-        try:
-            errors = _ERROR.findall(docker("logs", "--tail", "200", self.deployment.container(self.location)))
-        except EngineError:
-            return ""
-        return errors[-1] if errors else ""
 
     def _test(self) -> None:
         project = Project(LOCATIONS / self.location)
@@ -176,6 +190,23 @@ class Deploy:
 
     def _has_image(self, tag: str) -> bool:
         return bool(docker("image", "ls", "--quiet", self.image(tag)))
+
+
+def _is_healthy(container: str) -> bool:
+    """Raises :class:`EngineError` when it has ended."""
+    state = inspect(container)["State"]
+    if not state["Running"]:
+        raise EngineError(f"its server ended with exit code {state['ExitCode']}")
+    return bool(state["Health"]["Status"] == "healthy")
+
+
+def _last_error(container: str) -> str:
+    """The last line of a container's log that says what is wrong; empty where none does."""
+    try:
+        errors = _ERROR.findall(docker("logs", "--tail", "200", container))
+    except EngineError:
+        return ""
+    return errors[-1] if errors else ""
 
 
 UNFINISHED = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
