@@ -41,9 +41,12 @@ change-sandbox: $(call ready,sandbox) ## Let COUNT=50 things happen in the sandb
 
 ##@ The platform, on a Docker engine
 
+COMPOSE := docker compose $(if $(filter 1,$(SANDBOX)),--profile sandbox)
+
 .PHONY: up
-up: ## Build and start the platform, with SANDBOX=1 on the sandbox APIs
-	@docker compose $(if $(filter 1,$(SANDBOX)),--profile sandbox) up --detach --wait --build
+up: ## Build the host and start the platform, with SANDBOX=1 on the sandbox APIs; `deploy` builds locations
+	@$(COMPOSE) build --quiet webserver engine $(if $(filter 1,$(SANDBOX)),sandbox)
+	@$(COMPOSE) up --detach --wait
 
 .PHONY: down
 down: ## Stop the platform and its runs; data, history and secrets stay
@@ -105,6 +108,10 @@ affected: $(ROOT_READY) ## Tell which locations a change touches since BASE=orig
 .PHONY: bench-load
 bench-load: $(call ready,benchmarks) ## Measure the load path against its floor
 	@benchmarks/.venv/bin/python -m ingest_benchmarks
+
+.PHONY: bench-platform
+bench-platform: $(ROOT_READY) ## Measure the platform against Dagster's own example of a deployment
+	@$(RUN) tools/bench_platform.py
 
 .PHONY: setup
 setup: $(call ready,$(PROJECTS)) ## Set up every environment, without running anything

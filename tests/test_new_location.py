@@ -4,9 +4,7 @@ All happens in a copy of the tree. The locks and the environment are those of a 
 there, since the dependencies are the same: so nothing is fetched.
 """
 
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,62 +13,12 @@ import pytest
 
 import new_location
 from projects import ROOT, Project
+from tree import MODEL, Copy
 
-MODEL = Project(ROOT / "locations" / "github")
 MADE = {"zendesk": "python", "a_name_of_thirty_letters_1_2_3": "component"}
 """Before and after what else is imported, and as long as a name may be."""
 TOOLS = Path(sys.executable).parent
-MAKE = """
-import sys
-import new_location, registrations
-
-name, style = sys.argv[1:]
-new_location.render(name, style, new_location.LOCATIONS / name)
-registrations.register(name)
-"""
 FAIL = "import sys, new_location as n; n.write_locks = lambda project: sys.exit('no such version'); sys.exit(n.main())"
-
-
-class Copy:
-    """The tree as git would see it, without environments but the sandbox's."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-        told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-        for name in filter(None, told.split("\0")):
-            if (ROOT / name).is_file():
-                (root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / name, root / name)
-        (root / "sandbox" / ".venv").symlink_to(ROOT / "sandbox" / ".venv")
-
-    def run(self, *command: str | Path, folder: str = "tools", **settings: str) -> subprocess.CompletedProcess[str]:
-        """Runs a program in a folder of the copy."""
-        environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", **settings}
-        where = self.root / folder
-        return subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, check=False)
-
-    def python(self, *arguments: str, **settings: str) -> str:
-        """What a program prints that succeeds."""
-        done = self.run(sys.executable, *arguments, **settings)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def make(self, name: str, style: str) -> None:
-        """A new location, with the versions of another one."""
-        self.python("-c", MAKE, name, style)
-        for lock in MODEL.locks:
-            text = lock.read_text().replace("via github-location", f"via {name.replace('_', '-')}-location")
-            (self.root / "locations" / name / lock.name).write_text(text)
-
-    def files(self) -> dict[str, bytes]:
-        """Every file, whether git would track it or not."""
-        left_out = {".venv", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
-        return {
-            str(path.relative_to(self.root)): path.read_bytes()
-            for path in self.root.rglob("*")
-            if path.is_file() and not left_out & set(path.relative_to(self.root).parts)
-        }
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 from dagster_api import ENDED, PlatformError, wait_for
@@ -91,7 +91,7 @@ class Deploy:
     def _serve(self, tag: str) -> None:
         """Swaps the code server and waits until the webserver has loaded what the tag's image holds."""
         up = ("up", "--detach", "--no-deps", "--wait", f"--wait-timeout={HEALTHY_SECONDS}", self.location)
-        with self._standing_in(tag):
+        with self._standing_in(tag) if self._is_there() else nullcontext():
             self.deployment.compose(*up, **{self._variable: tag})
         wait_for(lambda: self._serves(tag), f"{self.location} to be loaded from {tag}", HEALTHY_SECONDS, 0.2)
 

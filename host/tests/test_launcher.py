@@ -13,6 +13,7 @@ from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.test_utils import create_run_for_test
 from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
+
 from ingest_host.launcher import STOP_SECONDS, LocationRunLauncher, location_of, run_container
 
 IMAGE = "ingest-github:1a2b3c"

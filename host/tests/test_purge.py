@@ -20,6 +20,7 @@ from dagster import (
 )
 from dagster._core.storage.tags import CODE_LOCATION_TAG
 from dagster._core.test_utils import create_run_for_test
+
 from ingest_host.launcher import PROJECT_LABEL
 from ingest_host.purge import KEEP_RUNS, purge_containers, purge_runs
 

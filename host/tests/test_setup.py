@@ -14,8 +14,9 @@ from typing import Any
 
 import psycopg2
 import pytest
-from ingest_host import setup
 from psycopg2.extensions import connection
+
+from ingest_host import setup
 
 PASSWORD = "destination--postgres--credentials--password"
 MANY = 8

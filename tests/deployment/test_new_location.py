@@ -1,0 +1,138 @@
+"""Locations that are made on a running platform: from a command to rows in the warehouse, and gone again.
+
+They are made in a copy of the tree, whose compose files then describe the same project.
+"""
+
+import json
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from engine import docker, inspect
+from tree import Copy
+
+from .conftest import Tested
+
+pytestmark = pytest.mark.docker
+
+DEPLOY = """
+import json, sys
+from pathlib import Path
+from deploy import Deploy
+from engine import Deployment
+
+name, project, settings, env_file = sys.argv[1:]
+print(Deploy(name, Deployment(project, json.loads(settings), Path(env_file))).deploy(tests=False))
+"""
+OLDER = Path(__file__).parent / "older.lock"
+"""Really other versions of dagster and dlt than the locations have: `make lock` leaves it alone."""
+
+Deployed = Callable[..., str]
+
+
+def git(copy: Copy, *arguments: str) -> str:
+    done = copy.run("git", "-c", "user.name=test", "-c", "user.email=test@example.com", *arguments, folder=".")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    copy = Copy(tmp_path_factory.mktemp("tree"))
+    git(copy, "init", "--quiet")
+    git(copy, "add", "--all")
+    git(copy, "commit", "--quiet", "--message=As it was")
+    return copy
+
+
+@pytest.fixture
+def deployed(platform: Tested, copy: Copy) -> Iterator[Deployed]:
+    """Makes and deploys locations, which are gone from the platform afterwards."""
+    names = []
+
+    def deploy(name: str, lock: Path | None = None) -> str:
+        copy.make(name, "python")
+        if lock:
+            (copy.root / "locations" / name / "requirements.lock").write_text(lock.read_text())
+        names.append(name)
+        return copy.python("-c", DEPLOY, name, platform.project, json.dumps(platform.settings), str(platform.env_file))
+
+    yield deploy
+    for name in names:
+        remove(platform, name)
+        copy.python("remove_location.py", NAME=name)
+    platform.compose("up", "--no-deps", "--exit-code-from", "setup", "setup")
+    platform.platform.reload_workspace()
+
+
+def remove(platform: Tested, name: str) -> None:
+    project = platform.project
+    labels = [f"--filter=label=com.docker.compose.service={name}{part}" for part in ("", "-setup", "-sandbox")]
+    found = platform.run_containers(f"label=ingest.location={name}")
+    for label in labels:
+        found += docker("ps", "--all", "--quiet", label, f"--filter=label=com.docker.compose.project={project}").split()
+    docker("rm", "--force", "--volumes", *{container[:12] for container in found})
+    network = f"{project}_{name}"
+    for container in inspect(network)["Containers"]:
+        docker("network", "disconnect", network, container)
+    docker("network", "rm", network)
+    docker("volume", "rm", f"{project}_{name}-secrets", f"{project}_{name}-server-secrets")
+    docker("image", "rm", *docker("image", "ls", "--quiet", f"ingest-{name}").split())
+
+
+def test_a_new_location_is_served_and_loads_its_rows(platform: Tested, copy: Copy, deployed: Deployed) -> None:
+    hosts = {service: platform.inspect(service)["Id"] for service in ("webserver", "daemon", "github", "stripe")}
+    started = time.monotonic()
+    deployed("zendesk")
+    platform.succeed("zendesk", "zendesk_ingest")
+    print(f"from make new-location to its first rows: {time.monotonic() - started:.1f} s")
+    rows = platform.sql("warehouse", "SELECT count(*) FROM zendesk_raw.items")
+    held = platform.origin.ask("GET", "objects/example/items")
+    assert rows == [[str(len(held))]]
+    assert {service: platform.inspect(service)["Id"] for service in hosts} == hosts
+    assert time.monotonic() - started < 300
+
+
+def test_removed_it_leaves_no_trace_in_git(platform: Tested, copy: Copy) -> None:
+    assert git(copy, "status", "--porcelain") == ""
+    assert platform.platform.locations().keys() == {"github", "stripe"}
+
+
+def test_locations_of_other_versions_are_served_by_the_same_host(platform: Tested, deployed: Deployed) -> None:
+    deployed("older", OLDER)
+    platform.succeed("older", "older_ingest")
+    platform.succeed("github", "github_catalog_ingest")
+    versions = [
+        platform.compose("exec", "-T", "github", "python", "-c", VERSIONS),
+        docker("exec", f"{platform.project}-older-1", "python", "-c", VERSIONS),
+    ]
+    print(*versions, sep="\n")
+    (dagster, dlt), (older_dagster, older_dlt) = (version.split() for version in versions)
+    assert older_dagster != dagster
+    assert older_dlt != dlt
+
+
+VERSIONS = "import dagster, dlt; print(dagster.__version__, dlt.__version__)"
+
+
+def test_ten_locations_at_once(platform: Tested, deployed: Deployed) -> None:
+    """Memory grows with each by the same, and the UI answers."""
+    seconds, memory = [], []
+    for number in range(10):
+        started = time.monotonic()
+        deployed(f"many_{number}")
+        seconds.append(time.monotonic() - started)
+        stats = docker("stats", "--no-stream", "--format={{.MemUsage}}", f"{platform.project}-many_{number}-1")
+        memory.append(float(stats.split("MiB")[0]))
+    started = time.monotonic()
+    assert all(one.loaded for one in platform.platform.locations().values())
+    answered = time.monotonic() - started
+    with urllib.request.urlopen(f"{platform.platform.url}/server_info", timeout=10) as answer:  # noqa: S310
+        assert answer.status == 200
+    print(f"ten locations: {min(memory):.0f} to {max(memory):.0f} MiB each, deployed in {min(seconds):.1f} to")
+    print(f"{max(seconds):.1f} s each; the UI told of {len(platform.platform.locations())} in {answered:.2f} s")
+    assert max(memory) < 1.3 * min(memory)
+    assert answered < 5
