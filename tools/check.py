@@ -28,7 +28,8 @@ def checks() -> Iterator[Check]:
     yield from _workflows()
     yield "locks", [sys.executable, "tools/lock.py", "--check"], ROOT
     # Some tools import Dagster, as the shared package does; the others need nothing.
-    yield _types("tools and tests", SHARED, ROOT, ["tools", "tests"])
+    yield _types("tools and tests", SHARED, ROOT, ["tools", "tests", "--exclude=tests/deployment"])
+    yield _types("tests on an engine", Project(ROOT), ROOT, ["tests/deployment"])
     for project in projects():
         folders = [name for name in ("src", "tests") if any((project.folder / name).rglob("*.py"))]
         if folders and not project.is_root:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 from projects import LOCATIONS
@@ -53,7 +54,14 @@ class Origin:
 def assert_equal(location: str, origin: Origin, warehouse: str, loaded_since: int) -> None:
     """Every value of every table is as the sandbox has it; the location's own tests know how to compare."""
     folder = LOCATIONS / location
-    command = [folder / ".venv" / "bin" / "python", "-c", COMPARE, warehouse, origin.url, str(loaded_since)]
+    command: list[str | Path] = [
+        folder / ".venv" / "bin" / "python",
+        "-c",
+        COMPARE,
+        warehouse,
+        origin.url,
+        str(loaded_since),
+    ]
     command += map(str, origin.renamed)
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

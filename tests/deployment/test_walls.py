@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -61,7 +62,7 @@ class Probe:
 @pytest.fixture(scope="module")
 def probe(platform: Tested) -> Iterator[Probe]:
     python = ROOT / "host" / ".venv" / "bin" / "python"
-    command = [python, "-c", PROBE, platform.project, "github", "ingest-github:test"]
+    command: list[str | Path] = [python, "-c", PROBE, platform.project, "github", "ingest-github:test"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     probe = Probe(done.stdout.strip())
     yield probe
