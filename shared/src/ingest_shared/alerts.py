@@ -46,6 +46,8 @@ from ingest_shared.errors import IngestError, SettingError
 from ingest_shared.http import setting_help
 from ingest_shared.settings import list_setting, secret_setting, text_setting
 
+EVERY_SECONDS = 60
+"""How often the daemon asks for runs to tell of; each time costs the code server a call."""
 UI_URL = "http://127.0.0.1:3000"
 SMTP_PORT = "587"
 TIMEOUT = 5.0
@@ -79,6 +81,7 @@ def alerts_for(location: str, owners: Sequence[str]) -> Definitions:
     @run_failure_sensor(
         name=f"{location}_run_failures",
         description=f"Tells {', '.join(owners)} of a run that failed.",
+        minimum_interval_seconds=EVERY_SECONDS,
         default_status=DefaultSensorStatus.RUNNING,
     )
     def run_failures(context: RunFailureSensorContext) -> None:
@@ -93,6 +96,7 @@ def alerts_for(location: str, owners: Sequence[str]) -> Definitions:
         run_status=DagsterRunStatus.SUCCESS,
         name=f"{location}_failed_checks",
         description=f"Tells {', '.join(owners)} of checks that failed in a run that succeeded.",
+        minimum_interval_seconds=EVERY_SECONDS,
         default_status=DefaultSensorStatus.RUNNING,
     )
     def failed_checks(context: RunStatusSensorContext) -> None:
