@@ -8,12 +8,27 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from dagster_api import Run, wait_for
+from deploy import Deploy
 from engine import Deployment, docker
 
 from .origin import Origin
 
 PROJECT = "ingest-test"
 SIZE = "0.25"
+
+
+_measured: list[str] = []
+
+
+def measured(line: str) -> None:
+    """Keeps a number that was measured on the way, to be told when all is done."""
+    _measured.append(line)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _measured:
+        terminalreporter.section("measured")
+        terminalreporter.write_line("\n".join(_measured))
 
 
 @dataclass(frozen=True)
@@ -29,9 +44,19 @@ class Tested(Deployment):
     def origin(self) -> Origin:
         return Origin(f"http://{self.address('sandbox')}:8099", self.renamed)
 
+    def image(self, location: str) -> str:
+        """The image in force."""
+        one = Deploy(location, self)
+        return one.image(one.tag)
+
+    def load_all(self) -> None:
+        """The first load of everything, and when it began at the origin's time."""
+        for location in ("github", "stripe"):
+            self.loaded_since[location] = self.origin.now()
+            self.succeed(location, f"{location}_ingest")
+
     def succeed(self, location: str, job: str) -> str:
         """Runs a job to its good end, and gives the id of the run."""
-        self.loaded_since.setdefault(location, self.origin.now())
         # After a restart of Postgres the webserver's pooled connections fail once each.
         run_id = wait_for(lambda: self.platform.launch(location, job), f"{job} to be launched", 15)
         run = self.platform.ended(run_id)
@@ -80,6 +105,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tested]:
     started = time.monotonic()
     try:
         tested.compose("--profile", "sandbox", "up", "--detach", "--wait")
-        yield replace(tested, seconds_to_up=time.monotonic() - started)
+        tested = replace(tested, seconds_to_up=time.monotonic() - started)
+        tested.load_all()
+        yield tested
     finally:
         tested.remove()

@@ -16,7 +16,7 @@ from engine import docker, inspect
 from local import Refused
 from projects import LOCATIONS
 
-from .conftest import Tested
+from .conftest import Tested, measured
 from .test_faults import at_work
 
 pytestmark = pytest.mark.docker
@@ -107,9 +107,9 @@ def test_a_deploy_is_noticed_by_nobody_else(platform: Tested, stripe: Deploy) ->
             said = stripe.deploy(tests=False)
     finally:
         platform.origin.slow_down(0)
-    print(f"{said}; stripe could not be launched for {watch.longest:.1f} s at most")
+    measured(f"{said}; stripe could not be launched for {watch.longest:.1f} s at most")
     assert watch.errors == []
-    assert watch.longest < 3
+    assert watch.longest < 5  # 0.4 s where nothing else runs
     assert stripe.tag != old
     assert platform.platform.ended(under_way.id).status == "SUCCESS"
     assert platform.platform.ended(queued).status == "SUCCESS"
@@ -140,7 +140,7 @@ def test_a_version_that_does_not_serve_is_taken_back(
     before = stripe.tag
     with changed(DEFINITIONS, fault), pytest.raises(Refused, match=f"{before} is in force again") as refused:
         stripe.deploy(tests=False)
-    print(refused.value)
+    measured(str(refused.value))
     assert stripe.tag == before
     assert platform.platform.locations()["stripe"].image == stripe.image(before)
     platform.succeed("stripe", "stripe_payments_ingest")
@@ -176,5 +176,5 @@ def test_from_a_changed_line_to_the_new_code(platform: Tested, stripe: Deploy) -
         stripe.deploy(tests=False)
     wait_for(lambda: platform.platform.locations()["stripe"].loaded, "stripe to be loaded", 30)
     seconds = time.monotonic() - started
-    print(f"from a changed line to the new code, watched for {deploy.STEADY_SECONDS} s: {seconds:.1f} s")
+    measured(f"from a changed line to the new code, watched for {deploy.STEADY_SECONDS} s: {seconds:.1f} s")
     assert seconds < 40

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
 from dagster_api import ENDED, Run, wait_for
 from engine import docker
+from status import rows_of
 
 from .conftest import Tested
 from .test_up import assert_mirrors
@@ -70,6 +72,8 @@ def kill_daemon(platform: Tested, run: Run) -> None:
 def restart_postgres(platform: Tested, run: Run) -> None:
     platform.compose("restart", "--timeout", "20", "postgres")
     platform.compose("up", "--detach", "--no-deps", "--wait", "postgres")
+    for ask in (platform.platform.locations, platform.platform.runs, partial(rows_of, platform.platform)):
+        wait_for(lambda ask=ask: (ask(),), "the webserver to connect anew", 30)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("fault", [kill_run, kill_daemon, restart_postgres])
@@ -94,7 +98,7 @@ def test_a_code_server_that_dies_is_started_again(platform: Tested) -> None:
 
 def test_a_location_that_cannot_start_harms_no_other(platform: Tested) -> None:
     recipe = (
-        "FROM ingest-stripe:test\nUSER 0\n"
+        f"FROM {platform.image('stripe')}\nUSER 0\n"
         "RUN echo 'raise RuntimeError(\"broken on purpose\")' >> src/stripe_location/definitions.py\nUSER 10001\n"
     )
     docker("build", "--quiet", "--tag", "ingest-stripe:broken", "-", text=recipe)

@@ -1,10 +1,16 @@
 """From nothing: everything comes up, and both locations' jobs run in containers of their own."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from engine import docker, inspect
+from projects import ROOT
 
-from .conftest import Tested
+from .conftest import Tested, measured
 from .origin import assert_equal
 
 pytestmark = pytest.mark.docker
@@ -31,19 +37,28 @@ def test_both_locations_are_loaded_and_their_schedules_run(platform: Tested) -> 
     assert locations.keys() == JOBS.keys()
     for name, location in locations.items():
         assert location.loaded, location.error
-        assert location.image == f"ingest-{name}:test"
+        assert location.image == platform.image(name)
         assert location.schedules
         assert {status for _, status in location.schedules} == {"RUNNING"}
-    print(f"from `docker compose up` to healthy: {platform.seconds_to_up:.1f} s")
+    measured(f"from `docker compose up` to healthy: {platform.seconds_to_up:.1f} s")
 
 
 @pytest.mark.parametrize(("location", "job"), JOBS.items())
 def test_a_run_has_a_container_of_its_own_and_mirrors_the_api(platform: Tested, location: str, job: str) -> None:
     run = platform.platform.run(platform.succeed(location, job))
     container = inspect(run.container)
-    assert container["Config"]["Image"] == f"ingest-{location}:test"
+    assert container["Config"]["Image"] == platform.image(location)
     assert docker("wait", run.container) == "0"
     assert_mirrors(platform, location)
+
+
+def test_status_tells_it_in_a_table(platform: Tested) -> None:
+    environment = os.environ | platform.settings
+    command: list[str | Path] = [sys.executable, ROOT / "tools" / "status.py"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    github = next(line for line in done.stdout.splitlines() if line.startswith("github"))
+    assert {platform.image("github").rpartition(":")[2], "loaded", "github_ingest", "SUCCESS"} <= set(github.split())
 
 
 def test_a_run_that_fails_exits_with_one(platform: Tested) -> None:
@@ -63,7 +78,7 @@ def test_a_run_that_fails_exits_with_one(platform: Tested) -> None:
 def test_a_tick_of_the_schedule_launches_a_run(platform: Tested) -> None:
     """In an image whose schedule ticks every minute."""
     recipe = (
-        "FROM ingest-github:test\nUSER 0\n"
+        f"FROM {platform.image('github')}\nUSER 0\n"
         'RUN sed -i \'s/"30 \\* \\* \\* \\*"/"* * * * *"/\' src/github_location/defs/schedules.py\nUSER 10001\n'
     )
     docker("build", "--quiet", "--tag", "ingest-github:every-minute", "-", text=recipe)

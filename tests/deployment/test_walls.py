@@ -1,5 +1,6 @@
 """What one location can do to another: nothing. Tried from inside a container made as its runs' are."""
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -62,7 +63,7 @@ class Probe:
 @pytest.fixture(scope="module")
 def probe(platform: Tested) -> Iterator[Probe]:
     python = ROOT / "host" / ".venv" / "bin" / "python"
-    command: list[str | Path] = [python, "-c", PROBE, platform.project, "github", "ingest-github:test"]
+    command: list[str | Path] = [python, "-c", PROBE, platform.project, "github", platform.image("github")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     probe = Probe(done.stdout.strip())
     yield probe
@@ -72,8 +73,9 @@ def probe(platform: Tested) -> Iterator[Probe]:
 @pytest.fixture(scope="module")
 def stripe_loaded(platform: Tested) -> None:
     """Stripe's tables are there, and it was given a secret that must stay with it."""
-    command = ["run", "--rm", "-T", "--no-deps", "stripe-setup", "python", "-m", "ingest_host.setup"]
-    platform.compose(*command, "secret", "stripe", "sources.stripe.canary", text=CANARY)
+    environment = os.environ | platform.settings | {"COMPOSE_PROJECT_NAME": platform.project, "HOST_TAG": "test"}
+    command = ["make", "--silent", "secret", "LOCATION=stripe", "NAME=sources.stripe.canary"]
+    subprocess.run(command, cwd=ROOT, env=environment, input=CANARY, text=True, check=True)
     platform.compose("--profile", "sandbox", "run", "--rm", "-T", "--no-deps", "stripe-sandbox")
     platform.succeed("stripe", "stripe_payments_ingest")
 
@@ -162,7 +164,7 @@ def test_a_secret_is_found_nowhere_else(platform: Tested, probe: Probe, stripe_l
     for container in containers:
         assert CANARY not in docker("inspect", container)
         assert CANARY not in docker("logs", container)
-    for image in ("ingest-github:test", "ingest-stripe:test", "ingest-host:test"):
+    for image in (platform.image("github"), platform.image("stripe"), "ingest-host:test"):
         assert CANARY not in docker("inspect", image) + docker("history", "--no-trunc", image)
     dump = ["exec", "-T", "postgres", "pg_dump", "--username=postgres"]
     assert CANARY not in platform.compose(*dump, "dagster")
