@@ -30,7 +30,8 @@ def docker(*arguments: str, text: str | None = None, **environment: str) -> str:
     )
     if done.returncode:
         said = (done.stderr or done.stdout).strip() or f"exit code {done.returncode}"
-        raise EngineError(f"docker {' '.join(arguments[:4])}: {said.splitlines()[-1]}", done.stdout + done.stderr or said)
+        line = f"docker {' '.join(arguments[:4])}: {said.splitlines()[-1]}"
+        raise EngineError(line, done.stdout + done.stderr or said)
     return done.stdout.strip()
 
 
