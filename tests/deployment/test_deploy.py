@@ -109,7 +109,7 @@ def test_a_deploy_is_noticed_by_nobody_else(platform: Tested, stripe: Deploy) ->
         platform.origin.slow_down(0)
     measured(f"{said}; stripe could not be launched for {watch.longest:.1f} s at most")
     assert watch.errors == []
-    assert watch.longest < 5  # 0.4 s where nothing else runs
+    assert watch.longest < 3
     assert stripe.tag != old
     assert platform.platform.ended(under_way.id).status == "SUCCESS"
     assert platform.platform.ended(queued).status == "SUCCESS"
