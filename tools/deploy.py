@@ -159,14 +159,13 @@ class Deploy:
         self.deployment.platform.reload_workspace()
 
     def _remove_old_images(self) -> None:
-        """All but the newest; never one that a container or an unfinished run needs."""
-        repository = f"ingest-{self.location}"
-        tags = docker("image", "ls", "--format={{.Tag}}", repository).split()  # the newest first
-        runs = self.deployment.platform.runs(limit=1000, statuses=UNFINISHED)
-        needed = {run.image for run in runs} | {self.image(self.tag), self.image(self.tag_before or self.tag)}
-        used = set(docker("ps", "--all", "--format={{.Image}}").split())
-        for tag in tags[KEPT_IMAGES:]:
-            if (image := self.image(tag)) not in needed | used:
+        """Keeps what is in force, what was before it and then the newest; never removes what a run needs."""
+        tags = docker("image", "ls", "--format={{.Tag}}", f"ingest-{self.location}").split()  # the newest first
+        kept = list(dict.fromkeys(tag for tag in (self.tag, self.tag_before, *tags) if tag in tags))[:KEPT_IMAGES]
+        needed = {run.image for run in self.deployment.platform.runs(limit=1000, statuses=UNFINISHED)}
+        needed |= set(docker("ps", "--all", "--format={{.Image}}").split())
+        for tag in tags:
+            if tag not in kept and (image := self.image(tag)) not in needed:
                 docker("image", "rm", image)
 
     @property

@@ -52,13 +52,16 @@ class Tested(Deployment):
     def load_all(self) -> None:
         """The first load of everything, and when it began at the origin's time."""
         for location in ("github", "stripe"):
+            self.wait_until_loaded(location)  # the UI does not wait for it
             self.loaded_since[location] = self.origin.now()
             self.succeed(location, f"{location}_ingest")
 
+    def wait_until_loaded(self, location: str) -> None:
+        wait_for(lambda: self.platform.locations()[location].loaded, f"{location} to be loaded", 60)
+
     def succeed(self, location: str, job: str) -> str:
         """Runs a job to its good end, and gives the id of the run."""
-        # After a restart of Postgres the webserver's pooled connections fail once each.
-        run_id = wait_for(lambda: self.platform.launch(location, job), f"{job} to be launched", 15)
+        run_id = self.platform.launch(location, job)
         run = self.platform.ended(run_id)
         assert run.status == "SUCCESS", self.logs_of(run.container)
         return run_id

@@ -161,13 +161,17 @@ def test_the_tag_in_force_survives_compose_up(platform: Tested, stripe: Deploy) 
 
 
 def test_old_images_are_removed_unless_a_run_needs_them(platform: Tested, stripe: Deploy) -> None:
+    """Also where an image that was never deployed is newer than all of them."""
+    recipe = f"FROM {stripe.image(stripe.tag)}\nLABEL newest=yes\n"
+    docker("build", "--quiet", "--tag=ingest-stripe:never-deployed", "-", text=recipe)
     for version in range(deploy.KEPT_IMAGES + 1):
         with changed(API, f"\n# Version {version}.\n"):
             stripe.deploy(tests=False)
     tags = docker("image", "ls", "--format={{.Tag}}", "ingest-stripe").split()
     used = {inspect(container)["Config"]["Image"] for container in docker("ps", "--all", "--quiet").split()}
-    assert len([tag for tag in tags if stripe.image(tag) not in used]) <= deploy.KEPT_IMAGES
-    assert stripe.tag in tags
+    in_use = {stripe.tag, *(tag for tag in tags if stripe.image(tag) in used)}
+    assert {stripe.tag, stripe.tag_before} <= set(tags)
+    assert len(set(tags) - in_use) < deploy.KEPT_IMAGES
 
 
 def test_from_a_changed_line_to_the_new_code(platform: Tested, stripe: Deploy) -> None:

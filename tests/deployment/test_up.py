@@ -73,21 +73,3 @@ def test_a_run_that_fails_exits_with_one(platform: Tested) -> None:
         assert "make secret LOCATION=github NAME=sources.github.repositories" in str(events)
     finally:
         platform.compose("--profile", "sandbox", "run", "--rm", "-T", "--no-deps", "github-sandbox")
-
-
-def test_a_tick_of_the_schedule_launches_a_run(platform: Tested) -> None:
-    """In an image whose schedule ticks every minute."""
-    recipe = (
-        f"FROM {platform.image('github')}\nUSER 0\n"
-        'RUN sed -i \'s/"30 \\* \\* \\* \\*"/"* * * * *"/\' src/github_location/defs/schedules.py\nUSER 10001\n'
-    )
-    docker("build", "--quiet", "--tag", "ingest-github:every-minute", "-", text=recipe)
-    up = ("up", "--detach", "--no-deps", "--wait", "github")
-    try:
-        platform.compose(*up, GITHUB_TAG="every-minute")
-        run = platform.wait_for_run("dagster/schedule_name", "github_activity_ingest_schedule", seconds=100)
-        ended = platform.platform.ended(run.id)
-        assert ended.status == "SUCCESS"
-        assert ended.image == "ingest-github:every-minute"
-    finally:
-        platform.compose(*up)

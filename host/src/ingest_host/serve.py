@@ -1,0 +1,115 @@
+"""Dagster's webserver and daemon, on a storage that is asked seldom.
+
+    python -m ingest_host.serve webserver      `dagster-webserver` on port 3000
+    python -m ingest_host.serve daemon         `dagster-daemon run`
+
+Both are Dagster's own; what differs is how they use the storage. `dagster-daemon` opens a connection for
+each query, and each query of runs or ticks first asks the catalog which tables and columns there are: half
+of the CPU of a platform that does nothing. Run containers and code servers live too briefly, or ask too
+rarely, to need this.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from typing import Any
+
+import psycopg2
+from dagster import DagsterInstance, __version__
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster._daemon.controller import daemon_controller_from_instance
+from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handlers
+from dagster._utils.log import configure_loggers
+from dagster_webserver.cli import host_dagster_ui_with_workspace_process_context
+from sqlalchemy import event
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import QueuePool
+
+WORKSPACE = WorkspaceFileTarget(["/opt/dagster/workspace/workspace.yaml"])
+PORT = 3000
+POLL_MILLISECONDS = 2000
+"""How often an open page asks for news."""
+
+STATEMENT_MILLISECONDS = {"webserver": 15_000, "daemon": 0}
+"""The longest that a query may take; 0 is without limit. Dagster's own defaults."""
+CONNECTION_SECONDS = 3600
+OVERFLOW = 20
+"""Connections beyond the one that each storage keeps, for threads that ask at the same time."""
+
+
+@contextmanager
+def lasting_instance(statement_milliseconds: int) -> Iterator[DagsterInstance]:
+    """The instance of ``DAGSTER_HOME``, for a process that lives long."""
+    event.listen(QueuePool, "checkout", _ping)
+    try:
+        with DagsterInstance.get() as instance:
+            # It is what `dagster-webserver` calls, and nothing in it is of the webserver.
+            instance.optimize_for_webserver(statement_milliseconds, CONNECTION_SECONDS, OVERFLOW)
+            remember_schema(instance)
+            yield instance
+    finally:
+        event.remove(QueuePool, "checkout", _ping)
+
+
+def remember_schema(instance: DagsterInstance) -> None:
+    """Asks once whether Dagster's tables and columns are there.
+
+    The service `setup` migrates the schema before anything is served, so the answers are yes and stay so.
+    """
+    runs: Any = instance.run_storage
+    schedules: Any = instance.schedule_storage
+    for storage, question in (
+        (runs, "has_run_stats_index_cols"),
+        (runs, "has_backfill_id_column"),
+        (schedules, "has_instigators_table"),
+        (schedules, "has_secondary_index_table"),
+    ):
+        if getattr(storage, question)():
+            setattr(storage, question, _yes)
+    if schedules.has_instigators_table is _yes:
+        schedules._has_instigators_table = _yes
+    schedules.has_built_index = cache(schedules.has_built_index)
+
+
+def _yes(*_: object) -> bool:
+    return True
+
+
+def _ping(connection: Any, *_: object) -> None:
+    """Has a connection replaced that Postgres closed, when it was restarted for instance.
+
+    https://docs.sqlalchemy.org/en/20/core/pooling.html#custom-legacy-pessimistic-ping
+    """
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+        raise DisconnectionError(str(error)) from error
+
+
+def webserver(instance: DagsterInstance) -> None:
+    configure_loggers()
+    with WorkspaceProcessContext(instance, WORKSPACE, version=__version__) as context:
+        host_dagster_ui_with_workspace_process_context(context, "0.0.0.0", PORT, "", "warning", POLL_MILLISECONDS)  # noqa: S104
+
+
+def daemon(instance: DagsterInstance) -> None:
+    with (
+        suppress(KeyboardInterrupt),  # `docker stop`
+        capture_interrupts(),
+        daemon_controller_from_instance(instance, WORKSPACE) as controller,
+    ):
+        controller.check_daemon_loop()
+
+
+def main() -> None:
+    (service,) = sys.argv[1:]
+    setup_interrupt_handlers()
+    with lasting_instance(STATEMENT_MILLISECONDS[service]) as instance:
+        {"webserver": webserver, "daemon": daemon}[service](instance)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""What webserver and daemon ask of a real PostgreSQL, and how they outlive its restart."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import psycopg2.extensions
+import pytest
+from dagster import DagsterInstance
+from dagster._core.storage.dagster_run import RunsFilter
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import OperationalError
+
+from ingest_host.serve import lasting_instance
+
+STORAGE = """\
+storage:
+  postgres:
+    postgres_url: postgresql+psycopg2://postgres@/{database}?host={socket}
+telemetry: {{enabled: false}}
+"""
+
+
+@pytest.fixture
+def storage(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A database with Dagster's schema, that ``DAGSTER_HOME`` names."""
+    database = tmp_path.name.replace("-", "_")
+    with superuser(postgres) as cursor:
+        cursor.execute(f'CREATE DATABASE "{database}"')
+    (tmp_path / "dagster.yaml").write_text(STORAGE.format(database=database, socket=postgres))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with DagsterInstance.get():  # makes the tables
+        yield database
+
+
+@contextmanager
+def superuser(socket: str) -> Iterator[psycopg2.extensions.cursor]:
+    with closing(psycopg2.connect(host=socket, user="postgres", dbname="postgres")) as connection:
+        connection.autocommit = True
+        yield connection.cursor()
+
+
+def asked_by(instance: DagsterInstance) -> list[str]:
+    """What one round of the daemon's most frequent questions says to PostgreSQL, ``connect`` among it."""
+    said: list[str] = []
+
+    def statement(_connection: object, _cursor: object, text: str, *_: object) -> None:
+        said.append(text)
+
+    def connected(*_: object) -> None:
+        said.append("connect")
+
+    event.listen(Engine, "before_cursor_execute", statement)
+    event.listen(Engine, "connect", connected)
+    try:
+        instance.get_run_records(RunsFilter())
+        instance.get_runs(RunsFilter())
+        instance.all_instigator_state()
+        instance.schedule_storage.get_instigator_state("origin", "selector")  # type: ignore[union-attr]
+        instance.schedule_storage.get_batch_ticks(["selector"], limit=1)  # type: ignore[union-attr]
+    finally:
+        event.remove(Engine, "before_cursor_execute", statement)
+        event.remove(Engine, "connect", connected)
+    return said
+
+
+@pytest.mark.usefixtures("storage")
+def test_nothing_is_asked_of_the_catalog_and_no_connection_opened() -> None:
+    with lasting_instance(0) as instance:
+        asked_by(instance)
+        said = asked_by(instance)
+    assert len(said) == 5
+    assert not [text for text in said if text == "connect" or "pg_catalog" in text or "secondary_indexes" in text]
+
+
+@pytest.mark.usefixtures("storage")
+def test_dagster_asks_the_catalog_each_time() -> None:
+    """What makes `serve` necessary: when this fails, much of it can go."""
+    with DagsterInstance.get() as instance:
+        asked_by(instance)
+        said = asked_by(instance)
+    assert len([text for text in said if "pg_catalog" in text]) > 5
+
+
+def test_a_restart_of_postgres_goes_unnoticed(storage: str, postgres: str) -> None:
+    with lasting_instance(0) as instance:
+        asked_by(instance)
+        with superuser(postgres) as cursor:
+            ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+            cursor.execute(ended, [storage])
+            assert cursor.rowcount > 0
+        assert "connect" in asked_by(instance)
+
+
+@pytest.mark.usefixtures("storage")
+def test_a_statement_may_take_so_long_and_no_longer() -> None:
+    with (
+        lasting_instance(250) as instance,
+        instance.run_storage.connect() as connection,  # type: ignore[attr-defined]
+        pytest.raises(OperationalError, match="statement timeout"),
+    ):
+        connection.exec_driver_sql("SELECT pg_sleep(5)")
