@@ -4,10 +4,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from github_location.source.api import GitHub
+from github_location.source.reading import Sync
 from github_location.source.tables import TABLES
+from ingest_shared.errors import ApiError
 from ingest_shared.http import ATTEMPTS
 
 from .mirror import TABLES_OF, Warehouse, assert_mirrors
@@ -88,6 +92,42 @@ def test_a_repository_that_may_not_be_read_is_a_gap_and_its_rows_stay(warehouse:
     warehouse.sync("activity")
     assert_mirrors(warehouse, *TABLES_OF["activity"])
     assert not warehouse.query("SELECT * FROM {load_gaps} WHERE scope = 'acme/web'")
+
+
+def test_a_known_repository_that_is_blocked_leaves_the_others_alone(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is listed under its owner no more, and asked for by its id."""
+    warehouse.sync("catalog")
+    web = next(item["object"]["id"] for item in warehouse.origin.objects("repositories"))
+    before = warehouse.query("SELECT count(*) FROM {repositories}")
+    get, listed = GitHub.get, Sync._keep
+
+    def get_blocked(api: GitHub, path: str, *args: Any, **kwargs: Any) -> Any:
+        if path == f"/repositories/{web}":
+            raise ApiError("GitHub answered 451", status=451, retry=False)
+        return get(api, path, *args, **kwargs)
+
+    def keep_others(sync: Sync, answer: Any, entry: str) -> None:
+        answer.value.rows = [row for row in answer.value.rows if row.id != web]
+        listed(sync, answer, entry)
+
+    monkeypatch.setattr(GitHub, "get", get_blocked)
+    monkeypatch.setattr(Sync, "_keep", keep_others)
+    warehouse.sync("catalog")
+    gaps = warehouse.query("SELECT DISTINCT scope, status FROM {load_gaps}")
+    assert gaps == [(f"repository {web} of acme/*", 451)]
+    assert warehouse.query("SELECT count(*) FROM {repositories} WHERE deleted_at IS NULL") == before
+    monkeypatch.undo()
+    warehouse.sync("catalog")
+    assert not warehouse.query("SELECT * FROM {load_gaps}")
+    assert_mirrors(warehouse, "repositories")
+
+
+def test_a_gap_is_told_once_by_each_resource(warehouse: Warehouse) -> None:
+    warehouse.sync("catalog", SOURCES__GITHUB__REPOSITORIES="acme/nonesuch")
+    gaps = warehouse.query("SELECT resource, scope, count(*) FROM {load_gaps} GROUP BY 1, 2 ORDER BY 1")
+    assert gaps == [(name, "acme/nonesuch", 1) for name in ("labels", "milestones", "releases", "repositories")]
 
 
 def test_an_unknown_destination(warehouse: Warehouse) -> None:
@@ -177,6 +217,29 @@ def test_a_new_field_is_kept_and_reported(warehouse: Warehouse) -> None:
     assert run.metadata["labels"]["new_fields"] == ["votes"]
     kept = {str(row["_undeclared"]).replace(" ", "") for row in warehouse.rows(TABLES["labels"])}
     assert kept == {'{"votes":{"up":3}}'}
+
+
+@pytest.mark.parametrize(
+    "url", ["api.github.com", "htp://api.github.com", "http://[", "https://exa mple", "https://h:x"]
+)
+def test_an_address_that_is_none(url: str, warehouse: Warehouse) -> None:
+    run = run_job(warehouse, "github_catalog_ingest", "labels", SOURCES__GITHUB__API_URL=url)
+    assert run.failure.startswith(f"sources.github.api_url is '{url}'; write it as https://")
+    assert run.retries == 0
+
+
+@pytest.mark.parametrize("token", ["\u201cghp_in_typographic_marks\u201d", "ghp_two\nlines"])
+def test_a_credential_that_no_request_can_carry(token: str, warehouse: Warehouse) -> None:
+    run = run_job(warehouse, "github_catalog_ingest", "labels", SOURCES__GITHUB__ACCESS_TOKEN=token)
+    assert run.failure.startswith("sources.github.access_token holds a character that no credential has")
+    assert "ghp_" not in run.failure
+    assert run.retries == 0
+
+
+def test_a_reconcile_interval_longer_than_time_itself(warehouse: Warehouse) -> None:
+    warehouse.sync("activity", SOURCES__GITHUB__RECONCILE_DAYS="36500")
+    warehouse.sync("activity", SOURCES__GITHUB__RECONCILE_DAYS="36500")
+    assert_mirrors(warehouse, "issues")
 
 
 @pytest.mark.parametrize("days", ["often", "-1", "1.5"])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from github_location.source import reading
 from github_location.source.api import GitHub
 
 from .mirror import TABLES_OF, Warehouse, assert_mirrors
@@ -73,6 +74,49 @@ def test_an_issue_that_moves_away_between_two_pages_of_one_second_hides_no_other
     origin.advance()
     warehouse.sync("activity")
     assert_mirrors(warehouse, "issues")
+
+
+def test_a_label_that_vanishes_between_two_pages_hides_no_other(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read once is enough: a list of several pages is read until it stands still."""
+    monkeypatch.setattr(reading, "PER_PAGE", 3)
+    origin = warehouse.origin
+    get = GitHub.get
+    deleted: list[Json] = []
+
+    def get_after_a_delete(api: GitHub, path: str, *args: Any, **kwargs: Any) -> Any:
+        if re.search(r"/labels\?.*page=2", path) and not deleted:
+            first = next(item["object"] for item in origin.objects("labels") if f"/{item['repository_id']}/" in path)
+            deleted.append(origin.change("label.delete", id=first["id"]))
+        return get(api, path, *args, **kwargs)
+
+    monkeypatch.setattr(GitHub, "get", get_after_a_delete)
+    warehouse.sync("catalog")
+    assert deleted
+    assert_mirrors(warehouse, "labels")
+
+
+def test_a_list_that_never_stands_still_is_a_gap(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "PER_PAGE", 3)
+    warehouse.sync("catalog")
+    before = warehouse.contents("catalog")["labels"]
+    origin = warehouse.origin
+    get = GitHub.get
+
+    def get_after_a_change(api: GitHub, path: str, *args: Any, **kwargs: Any) -> Any:
+        if re.search(r"/labels\?.*page=2", path):
+            origin.change("label.create", repository="acme/api")
+        return get(api, path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GitHub, "get", get_after_a_change)
+        warehouse.sync("catalog", SOURCES__GITHUB__REPOSITORIES="acme/api")
+    assert ("labels", "acme/api") in warehouse.query("SELECT resource, scope FROM {load_gaps}")
+    assert warehouse.contents("catalog")["labels"] == before
+    warehouse.sync("catalog")
+    assert_mirrors(warehouse, "labels")
+    assert not warehouse.query("SELECT * FROM {load_gaps}")
 
 
 def test_a_push_in_the_second_of_a_push_that_was_read_is_not_lost(warehouse: Warehouse) -> None:

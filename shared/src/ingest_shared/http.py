@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 import requests
@@ -109,6 +110,7 @@ class Api:
         url_setting: str,
         credential_setting: str,
     ) -> None:
+        _check(url, url_setting, headers, credential_setting)
         self.url = url.rstrip("/")
         self.in_flight = in_flight
         self.limiter = Limiter(calls_per_second)
@@ -214,6 +216,22 @@ class Api:
             until = time.strftime("%H:%M:%S", time.gmtime(time.time() + seconds))
             logger.warning("%s: rate limit reached, waiting %.0f s, until %s UTC", self.name, seconds, until)
         self.limiter.pause(seconds)
+
+
+def _check(url: str, url_setting: str, headers: Mapping[str, str], credential_setting: str) -> None:
+    """Raises :class:`SettingError` for what no request can be made of; never with the credential in it."""
+    try:
+        parts = urlsplit(url)
+        complete = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        complete = False
+    if not complete or any(character.isspace() for character in url):
+        raise SettingError(f"{url_setting} is {url!r}; write it as https://host/path, in {setting_help(url_setting)}")
+    if not all(value.isascii() and value.isprintable() for value in headers.values()):
+        raise SettingError(
+            f"{credential_setting} holds a character that no credential has, like a line break or a typographic "
+            f"quotation mark; set it anew in {setting_help(credential_setting)}"
+        )
 
 
 def _environment(url: str) -> dict[str, Any]:

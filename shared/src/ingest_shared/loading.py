@@ -58,7 +58,8 @@ class Load:
     resource: str
     state: MutableMapping[str, Any]
     usage: Usage = field(default_factory=Usage)
-    gaps: list[dict[str, Any]] = field(default_factory=list)
+    gaps: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What was left out, by its scope."""
     pages: int = 0
     rows: int = 0
     child_rows: Counter[str] = field(default_factory=Counter)
@@ -68,7 +69,7 @@ class Load:
     def leave_out(self, scope: str, reason: str, status: int | None = None) -> None:
         """Notes that ``scope`` could not be read; it stays in ``load_gaps`` until it can be."""
         logger.warning("%s: left out %s: %s", self.resource, scope, reason)
-        self.gaps.append({"scope": scope, "status": status, "reason": reason, "noticed_at": int(time.time())})
+        self.gaps[scope] = {"scope": scope, "status": status, "reason": reason, "noticed_at": int(time.time())}
 
     def count(self, page: Page) -> None:
         self.pages += 1
@@ -146,7 +147,7 @@ def mirror(decoder: Decoder, read: Callable[[Load], Iterable[Page | pa.Table]]) 
 def _gap_rows(load: Load) -> pa.Table:
     """The resource's open gaps; they replace those of its earlier loads."""
     given = {"resource": load.resource}
-    page = _GAPS.page(msgspec.json.encode(load.gaps), given) if load.gaps else _GAPS.nothing(given)
+    page = _GAPS.page(msgspec.json.encode([*load.gaps.values()]), given) if load.gaps else _GAPS.nothing(given)
     return _GAPS.arrow([page])[LOAD_GAPS.name]
 
 

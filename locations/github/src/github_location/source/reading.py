@@ -24,6 +24,8 @@ from ingest_shared.paging import Task, Window, crawl, cut, one_second
 from ingest_shared.tombstones import vanished
 
 PER_PAGE = 100
+PASSES = 5
+"""Times that a list of several pages is read until it stands still meanwhile."""
 LAG = 60
 """Seconds read again before the newest row: GitHub's lists may show a change a little late."""
 
@@ -71,8 +73,11 @@ class Sync:
     entries: list[str] = field(default_factory=list)
     repositories: dict[int, Repository] = field(default_factory=dict)
     pages: list[Page] = field(default_factory=list)
-    missing: list[tuple[str, int]] = field(default_factory=list)
+    missing: dict[str, int] = field(default_factory=dict)
+    """The status that an entry, or a repository that left its entry, was answered with."""
     gone: set[int] = field(default_factory=set)
+    blocked: set[int] = field(default_factory=set)
+    _listed: bool = False
 
     def begin(self, load: Load) -> None:
         """Lists the configured repositories, once for all resources, and looks for moved ones.
@@ -81,7 +86,7 @@ class Sync:
         for by id: it may have been renamed or transferred. An entry that cannot be read is left
         out of every resource.
         """
-        if not self.horizon:
+        if not self._listed:
             self.entries = configured_repositories()
             self.api = connect()
             for entry in self.entries:
@@ -91,14 +96,14 @@ class Sync:
                 except ApiError as error:
                     if error.status not in LEFT_OUT:
                         raise
-                    self.missing.append((entry, error.status))
-        unreadable = {entry for entry, _ in self.missing}
+                    self.missing[entry] = error.status
+            self._listed = True
         for known, cursor in load.state.setdefault("repositories", {}).items():
-            listed = int(known) in self.repositories or int(known) in self.gone
-            if not listed and cursor.get("entry") in self.entries and cursor["entry"] not in unreadable:
+            looked_for = int(known) in self.repositories.keys() | self.gone | self.blocked
+            if not looked_for and cursor.get("entry") in self.entries and cursor["entry"] not in self.missing:
                 self._look_for(int(known), cursor["entry"], load.usage)
-        for entry, status in self.missing:
-            load.leave_out(entry, LEFT_OUT[status], status)
+        for scope, status in self.missing.items():
+            load.leave_out(scope, LEFT_OUT[status], status)
 
     def read(self, load: Load) -> Iterator[Page | pa.Table]:
         """The repositories themselves; those that are gone get ``deleted_at``."""
@@ -135,9 +140,13 @@ class Sync:
         try:
             self._keep(self.api.get(f"/repositories/{repository_id}", parse=self.decoder.row, usage=usage), entry)
         except ApiError as error:
-            if error.status != 404:
+            if error.status not in LEFT_OUT:
                 raise
-            self.gone.add(repository_id)
+            if error.status == 404:
+                self.gone.add(repository_id)
+            else:
+                self.blocked.add(repository_id)
+                self.missing[f"repository {repository_id} of {entry}"] = error.status
 
     def _keep(self, answer: Answer[Page], entry: str) -> None:
         page = whole(answer)
@@ -182,15 +191,17 @@ class Reader:
         cursors = load.state["repositories"]
         left_out: set[int] = set()
 
+        def leave_out(repository: Repository, error: ApiError) -> None:
+            if error.status not in LEFT_OUT:
+                raise error
+            load.leave_out(repository.full_name, LEFT_OUT[error.status], error.status)
+            left_out.add(repository.id)
+
         def fetch(piece: Piece) -> Fetched:
-            repository = piece.repository
             try:
-                return self.fetch(piece, cursors.get(str(repository.id), {}), load)
+                return self.fetch(piece, cursors.get(str(piece.repository.id), {}), load)
             except ApiError as error:
-                if error.status not in LEFT_OUT:
-                    raise
-                load.leave_out(repository.full_name, LEFT_OUT[error.status], error.status)
-                left_out.add(repository.id)
+                leave_out(piece.repository, error)
                 return [], []
 
         pieces = [
@@ -202,7 +213,11 @@ class Reader:
             yield from pages
         for repository in self.sync.repositories.values():
             if repository.id not in left_out:
-                yield from self.finish(repository, load)
+                try:
+                    yield from self.finish(repository, load)
+                except ApiError as error:
+                    leave_out(repository, error)
+            if repository.id not in left_out:
                 cursor = {"entry": repository.entry, **self.moved.get(repository.id, {})}
                 cursors.setdefault(str(repository.id), {}).update(cursor)
 
@@ -258,7 +273,8 @@ class Since(Reader):
         self.seen: dict[int, set[int]] = {}
 
     def first(self, repository: Repository, cursor: Cursor) -> Piece | None:
-        if self.sync.horizon - cursor.get("whole_at", 0) < reconcile_seconds():
+        read_whole_every = reconcile_seconds()
+        if "whole_at" in cursor and self.sync.horizon - cursor["whole_at"] < read_whole_every:
             return Piece(repository, Window(max(0, cursor["updated_at"] - LAG), self.sync.horizon))
         if "whole_at" in cursor:
             self.seen[repository.id] = set()
@@ -393,7 +409,9 @@ class Commits(Reader):
         pages, rest = self._main(piece, known.get(repository.default_branch), main, load)
         for branch in heads.keys() - {repository.default_branch}:
             if heads[branch] != known.get(branch):
-                pages += self._branch(piece, [known.get(branch), main], heads[branch], load)
+                # A row comes once: the list of the default branch has all that it shares with others.
+                bases: list[str | None] = [main] if rest else [known.get(branch), main]
+                pages += self._branch(piece, bases, heads[branch], load)
         seen: set[str] = set()
         for page in pages:
             page.rows = [row for row in page.rows if row.sha not in seen]
@@ -460,14 +478,30 @@ class Whole(Reader):
         answer = self.get(piece, load, cursor.get("etag"))
         if answer.value is None:
             return [], []
-        pages = [answer.value]
-        self.move(piece.repository, etag=None if "next" in answer.links else answer.headers.get("ETag"))
-        while url := answer.links.get("next"):
-            answer = self.get(replace(piece, url=url), load)
-            pages.append(whole(answer))
-        unique = {row.id: row for page in pages for row in page.rows}
-        given = {"repo_id": piece.repository.id}
-        return [replace(pages[0], rows=list(unique.values())) if unique else self.decoder.nothing(given)], []
+        for _ in range(PASSES):
+            answers = {piece: answer}
+            while url := answer.links.get("next"):
+                following = replace(piece, url=url)
+                answers[following] = answer = self.get(following, load)
+            if len(answers) == 1 or self._still(answers, load):
+                self.move(piece.repository, etag=None if len(answers) > 1 else answer.headers.get("ETag"))
+                return [self._together(piece, [whole(answer) for answer in answers.values()])], []
+            answer = self.get(piece, load)
+        load.leave_out(piece.repository.full_name, f"its list changed each of the {PASSES} times it was read")
+        return [], []
+
+    def _still(self, answers: Mapping[Piece, Answer[Page]], load: Load) -> bool:
+        """Whether no page changed since it was read: a row that vanishes moves one that was not read yet.
+
+        An unchanged page costs nothing of the quota.
+        """
+        return all(self.get(page, load, read.headers.get("ETag")).value is None for page, read in answers.items())
+
+    def _together(self, piece: Piece, pages: list[Page]) -> Page:
+        rows = [row for page in pages for row in page.rows]
+        if not rows:
+            return self.decoder.nothing({"repo_id": piece.repository.id})
+        return replace(pages[0], rows=rows, new_fields=frozenset().union(*(page.new_fields for page in pages)))
 
 
 def whole(answer: Answer[Page]) -> Page:
