@@ -3,17 +3,21 @@
 import json
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
 from ingest_shared import tables as t
+from ingest_shared import tombstones
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.loading import Load, mirror
+from ingest_shared.paging import Window
 from ingest_shared.tables import Table
-from ingest_shared.tombstones import vanished
+from ingest_shared.tombstones import deleted, vanished
 from tests.conftest import Warehouse, reading
 
 NOW = 1_714_559_400
@@ -54,13 +58,22 @@ def page(repo_id: int, *ids: int) -> Page:
     return decoder.page(json.dumps([comment(id) for id in ids]).encode(), {"repo_id": repo_id})
 
 
-def noticing(repo_id: int, seen: AbstractSet[int], at: int = NOW) -> Any:
+def noticing(repo_id: int, seen: AbstractSet[int], at: int = NOW, table: Table = COMMENTS, **scope: Any) -> Any:
     """A resource whose reader saw just these rows of the repository."""
 
     def read(_: Load) -> Iterable[Page | pa.Table]:
-        yield vanished(COMMENTS, {"repo_id": repo_id}, seen, at)
+        yield vanished(table, {"repo_id": repo_id, **scope}, seen, at)
 
-    return mirror(decoder, read)
+    return mirror(Decoder(table), read)
+
+
+def told(table: Table, scope: dict[str, Any], at: dict[int, int]) -> Any:
+    """A resource whose reader knows when these rows were deleted."""
+
+    def read(_: Load) -> Iterable[Page | pa.Table]:
+        yield deleted(table, scope, at)
+
+    return mirror(Decoder(table), read)
 
 
 def marked(warehouse: Warehouse) -> dict[int, bool]:
@@ -97,3 +110,63 @@ def test_a_row_that_is_marked_already_keeps_its_first_mark(duckdb_warehouse: War
 def test_before_the_first_load_nothing_can_have_vanished(warehouse: Warehouse) -> None:
     warehouse.load(noticing(1, set()))
     assert warehouse.rows("comments", "id") == []
+
+
+def without(*columns: str) -> Decoder:
+    """The decoder of the time before these columns were declared."""
+    return Decoder(replace(COMMENTS, columns=tuple(c for c in COMMENTS.columns if c.name not in columns)))
+
+
+@pytest.mark.parametrize("new", ["share", "reactions", "deleted_at"])
+def test_a_column_that_the_warehouse_has_not_got_yet_is_null(new: str, warehouse: Warehouse) -> None:
+    before = without(new)
+    body = json.dumps([comment(10), comment(11)]).encode()
+    warehouse.load(reading(before, before.page(body, {"repo_id": 1})))
+    warehouse.load(noticing(1, {10}))
+    assert marked(warehouse) == {10: False, 11: True}
+    assert warehouse.rows("comments", "id", "body", "share IS NULL", "reactions IS NULL") == [
+        (id, f"caf\u00e9 {id}", new == "share", new == "reactions") for id in (10, 11)
+    ]
+
+
+def test_a_scope_that_the_warehouse_cannot_tell_yet_holds_nothing(warehouse: Warehouse) -> None:
+    before = without("repo_id")
+    warehouse.load(reading(before, before.page(json.dumps([comment(10)]).encode())))
+    warehouse.load(noticing(1, set()))
+    assert marked(warehouse) == {10: False}
+
+
+def test_a_row_outside_the_span_that_was_listed_is_not_marked(warehouse: Warehouse) -> None:
+    made = int(datetime(2024, 5, 1, 10, 30, tzinfo=UTC).timestamp())
+    warehouse.load(reading(decoder, page(1, 10)))
+    warehouse.load(noticing(1, set(), created_at=Window(made - 60, made)))
+    warehouse.load(noticing(1, set(), created_at=Window(made + 1, made + 60)))
+    assert marked(warehouse) == {10: False}
+    warehouse.load(noticing(1, set(), created_at=Window(made, made + 1)))
+    assert marked(warehouse) == {10: True}
+
+
+def test_a_key_of_several_columns_is_told_apart_by_the_one_outside_the_scope(warehouse: Warehouse) -> None:
+    keyed = replace(COMMENTS, key=("repo_id", "id"))
+    warehouse.load(reading(Decoder(keyed), page(1, 10, 11), page(2, 10)))
+    warehouse.load(noticing(1, {11}, table=keyed))
+    assert warehouse.rows("comments", "repo_id", "id", "deleted_at IS NULL") == [
+        (1, 10, False),
+        (1, 11, True),
+        (2, 10, True),
+    ]
+
+
+def test_rows_are_marked_with_the_time_that_is_told_of_each(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tombstones, "KEYS_PER_QUERY", 2)
+    warehouse.load(reading(decoder, page(1, 10, 11, 12, 13)))
+    at = {12: NOW + 2, 10: NOW, 11: NOW + 1, 99: NOW}
+    warehouse.load(told(COMMENTS, {"repo_id": 1}, at))
+    assert {id: when and when.timestamp() for id, when in warehouse.rows("comments", "id", "deleted_at")} == {
+        10: NOW,
+        11: NOW + 1,
+        12: NOW + 2,
+        13: None,
+    }

@@ -1,7 +1,7 @@
 """The warehouse holds what Stripe holds: after the first load, and after whatever happened since."""
 
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -160,6 +160,7 @@ def test_events_too_old_to_be_read_force_a_new_list_and_the_run_says_so(
     said = [record.getMessage() for record in caplog.records if "listing all" in record.getMessage()]
     assert {line.split(":")[0] for line in said} == {*TABLES_OF["billing"], "charges", "refunds"}
     assert all("26 days" in line for line in said)
+    assert_mirrors(mirrored)
 
 
 def test_events_are_kept_when_stripe_has_forgotten_them(mirrored: Warehouse) -> None:
@@ -179,6 +180,34 @@ def test_the_history_begins_at_the_start_date(warehouse: Warehouse) -> None:
     held = {row["id"] for row in warehouse.origin.objects("invoices") if row["created"] >= start.timestamp()}
     assert 0 < len(held) < len(warehouse.origin.objects("invoices"))
     assert {row["id"] for row in warehouse.rows(TABLES["invoices"])} == held
+
+
+def test_a_start_date_that_is_moved_back_brings_what_lies_between(warehouse: Warehouse) -> None:
+    origin = warehouse.origin
+    now = datetime.fromtimestamp(origin.now(), UTC)
+    late, early = ((now - timedelta(days)).date().isoformat() for days in (50, 100))
+    warehouse.sync(SOURCES__STRIPE__START_DATE=late)
+    for seed in range(30):
+        origin.change("invoice.update", seed=seed)
+    origin.advance()
+    warehouse.sync(SOURCES__STRIPE__START_DATE=early)
+    start = datetime.fromisoformat(early).replace(tzinfo=UTC).timestamp()
+    for table in ("invoices", "balance_transactions"):
+        held = {row["id"] for row in origin.objects(table) if row["created"] >= start}
+        assert held <= {row["id"] for row in warehouse.rows(TABLES[table])}
+    warehouse.sync()
+    assert_mirrors(warehouse)
+
+
+def test_a_start_date_that_is_moved_on_takes_nothing_away(warehouse: Warehouse) -> None:
+    warehouse.sync()
+    later = datetime.fromtimestamp(warehouse.origin.now() - 50 * DAY, UTC).date().isoformat()
+    warehouse.origin.advance()
+    warehouse.sync(SOURCES__STRIPE__START_DATE=later)
+    warehouse.origin.forget_requests()
+    warehouse.sync("billing")
+    assert "/stripe/v1/invoices" not in warehouse.origin.requests()["by_path"]
+    assert_mirrors(warehouse)
 
 
 def test_a_postgres_warehouse_equals_the_origin_too(origin: Origin, tmp_path: Path, postgres: str) -> None:

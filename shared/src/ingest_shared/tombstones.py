@@ -1,11 +1,16 @@
-"""Deletes that the API does not tell of: rows that a whole list no longer has.
+"""Deletes that the API tells little of: rows that a whole list no longer has, objects that are gone.
 
 A deleted row stays in the warehouse with its last values and gets ``deleted_at``. The merge
-replaces whole rows, so those values are read back from the warehouse.
+replaces whole rows, so those values are read back from the warehouse. All functions must be called
+while dlt reads a resource, in the thread in which it does. Their ``table`` has a column
+``deleted_at``, and one key column besides those that ``scope`` names; a scope gives columns their
+value, or the :class:`~ingest_shared.paging.Window` in which an instant lies.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,41 +18,94 @@ import dlt
 import msgspec
 import pyarrow as pa
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.sql_client import SqlClientBase
 
 from ingest_shared.columnar import arrow_schema
+from ingest_shared.paging import Window
 from ingest_shared.tables import JSON, Table
 
 DELETED_AT = "deleted_at"
+KEYS_PER_QUERY = 500
 
 
 def vanished(table: Table, scope: Mapping[str, Any], seen: AbstractSet[Any], at: int) -> pa.Table:
     """The rows of ``scope`` that live in the warehouse and are not among the keys ``seen``.
 
-    They come with ``deleted_at`` set to ``at``, seconds since 1970. ``table`` has a single key
-    and a column ``deleted_at``; ``seen`` must hold every key that the origin has in the scope.
-    Must be called while dlt reads a resource.
+    They come with ``deleted_at`` set to ``at``, seconds since 1970. ``seen`` must hold every key
+    that the origin has in the scope.
     """
-    (key,) = table.key
-    schema = arrow_schema(table)
-    with dlt.current.pipeline().sql_client() as client:
-        names = ", ".join(map(client.escape_column_name, schema.names))
-        living = " AND ".join([f"{DELETED_AT} IS NULL", *(f"{column} = %s" for column in scope)])
-        name = client.make_qualified_table_name(table.name)
-        try:
-            keys = client.execute_sql(f"SELECT {key} FROM {name} WHERE {living}", *scope.values()) or ()
-        except DatabaseUndefinedRelation:  # the first load
+    return deleted(table, scope, dict.fromkeys(living(table, scope).difference(seen), at))
+
+
+def living(table: Table, scope: Mapping[str, Any]) -> set[Any]:
+    """The keys of the rows of ``scope`` that the warehouse holds and that have no ``deleted_at``."""
+    with _held(table, scope) as held:
+        return {key for (key,) in held.rows([held.key], f"{held.name(DELETED_AT)} IS NULL")} if held else set()
+
+
+def deleted(table: Table, scope: Mapping[str, Any], at: Mapping[Any, int]) -> pa.Table:
+    """The rows that the warehouse holds under the keys of ``at``, each deleted at that time.
+
+    A column that is new to the warehouse, which dlt adds only with the next load, is null.
+    """
+    schema, keys = arrow_schema(table), list(at)
+    with _held(table, scope) as held:
+        if held is None:
             return schema.empty_table()
-        rows = [
-            row
-            for (gone,) in keys
-            if gone not in seen
-            for row in client.execute_sql(f"SELECT {names} FROM {name} WHERE {key} = %s", gone) or ()
-        ]
+        rows: list[Any] = []
+        for i in range(0, len(keys), KEYS_PER_QUERY):
+            some = keys[i : i + KEYS_PER_QUERY]
+            rows += held.rows(schema.names, f"{held.name(held.key)} IN ({', '.join(['%s'] * len(some))})", *some)
     values = dict(zip(schema.names, zip(*rows, strict=True), strict=True)) if rows else {}
+    values[DELETED_AT] = tuple(datetime.fromtimestamp(at[key], UTC) for key in values.get(held.key, ()))
     texts = {column.name for column in table.columns if column.type is JSON} | {"_undeclared"}
     arrays = [_array(values.get(f.name, ()), f.type, as_json=f.name in texts) for f in schema]
-    arrays[schema.get_field_index(DELETED_AT)] = pa.array([datetime.fromtimestamp(at, UTC)] * len(rows))
-    return pa.table([array.cast(f.type) for array, f in zip(arrays, schema, strict=True)], schema=schema)
+    return pa.table(arrays, schema=schema)
+
+
+@dataclass(frozen=True)
+class _Held:
+    """The rows of a scope as the warehouse holds them."""
+
+    client: SqlClientBase[Any]
+    table: str
+    columns: frozenset[str]
+    """Those that the warehouse has; a column that was declared since may not be there yet."""
+    key: str
+    """The column that tells the rows of the scope apart."""
+    scope: Mapping[str, Any]
+
+    def name(self, column: str) -> str:
+        """The column in SQL; null where the warehouse has no such column."""
+        return self.client.escape_column_name(column) if column in self.columns else "NULL"
+
+    def rows(self, columns: list[str], condition: str, *args: Any) -> list[Any]:
+        """These columns of the rows of the scope that meet the condition."""
+        conditions, values = [condition], list(args)
+        for column, value in self.scope.items():
+            if isinstance(value, Window):
+                conditions.append(f"{self.name(column)} >= %s AND {self.name(column)} < %s")
+                values += [datetime.fromtimestamp(second, UTC) for second in (value.start, value.end)]
+            else:
+                conditions.append(f"{self.name(column)} = %s")
+                values.append(value)
+        names = ", ".join(map(self.name, columns))
+        sql = f"SELECT {names} FROM {self.table} WHERE {' AND '.join(conditions)}"
+        return list(self.client.execute_sql(sql, *values) or ())
+
+
+@contextmanager
+def _held(table: Table, scope: Mapping[str, Any]) -> Iterator[_Held | None]:
+    """What the warehouse holds of the table; None before the first load."""
+    (key,) = (name for name in table.key if name not in scope)
+    with dlt.current.pipeline().sql_client() as client:
+        name = client.make_qualified_table_name(table.name)
+        try:
+            with client.execute_query(f"SELECT * FROM {name} WHERE 1 = 0") as cursor:
+                columns = frozenset(column[0].lower() for column in cursor.description)
+        except DatabaseUndefinedRelation:
+            columns = frozenset()
+        yield _Held(client, name, columns, key, scope) if columns else None
 
 
 def _array(values: Any, type_: pa.DataType, *, as_json: bool) -> pa.Array:

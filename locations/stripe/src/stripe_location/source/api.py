@@ -49,8 +49,11 @@ def connect() -> Stripe:
     )
 
 
-def start_of_history(account_created: int) -> int:
-    """Seconds since 1970 from which to load: ``sources.stripe.start_date``, or the account's birth."""
+def start_of_history(account_created: int, now: int) -> int:
+    """From which second since 1970 to load: ``sources.stripe.start_date``, or the account's birth.
+
+    Raises :class:`SettingError` for what is no date, or not before ``now``.
+    """
     value = text_setting("sources.stripe.start_date", "")
     if not value:
         return account_created
@@ -58,4 +61,7 @@ def start_of_history(account_created: int) -> int:
         start = datetime.fromisoformat(value)
     except ValueError:
         raise SettingError(f"sources.stripe.start_date is {value!r}; write it as a date like 2024-01-31") from None
-    return int((start if start.tzinfo else start.replace(tzinfo=UTC)).timestamp())
+    seconds = int((start if start.tzinfo else start.replace(tzinfo=UTC)).timestamp())
+    if seconds >= now:
+        raise SettingError(f"sources.stripe.start_date is {value!r}, which is still to come; set it to a past date")
+    return seconds

@@ -1,6 +1,7 @@
 """Amounts: Stripe counts in the smallest unit of a currency, people do not.
 
-https://docs.stripe.com/currencies#minor-units
+https://docs.stripe.com/currencies#minor-units; UGX and ISK have no smaller unit, and are still
+sent in hundredths: https://docs.stripe.com/currencies#special-cases
 """
 
 from functools import partial
@@ -10,7 +11,7 @@ import pyarrow.compute as pc
 
 from ingest_shared.tables import Column, ColumnType, derived
 
-ZERO_DECIMALS = "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split()
+ZERO_DECIMALS = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split()
 THREE_DECIMALS = "bhd jod kwd omr tnd".split()
 _PLACES = 3
 _MONEY = pa.decimal128(38, _PLACES)

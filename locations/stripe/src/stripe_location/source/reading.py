@@ -20,7 +20,8 @@ from ingest_shared.http import Usage, json_as, server_time
 from ingest_shared.loading import Load
 from ingest_shared.paging import Task, Window, crawl, cut, one_second
 from ingest_shared.tables import Table
-from stripe_location.source.api import Stripe, connect, start_of_history
+from ingest_shared.tombstones import deleted, living
+from stripe_location.source.api import API_VERSION, Stripe, connect, start_of_history
 from stripe_location.source.tables import EVENTS
 
 logger = logging.getLogger("ingest")
@@ -56,12 +57,30 @@ _STUB = json_as(_Stub)
 
 
 @dataclass(frozen=True)
-class Change:
-    """The last that the events tell of an object; ``snapshot`` is its JSON when it was deleted."""
+class Deletion:
+    """When an object was deleted; ``snapshot`` is its JSON of then, if an event shows that.
 
+    Events are rendered in the version that was the account's default when they were made, and
+    that cannot be changed: only a snapshot of the pinned version fits the tables.
+    """
+
+    id: str
     at: int
-    object_created: int
-    snapshot: bytes | None
+    snapshot: bytes | None = None
+
+
+@dataclass
+class Change:
+    """What the events tell of an object: when it was last named, and made, and deleted."""
+
+    at: int = 0
+    object_created: int = 0
+    deletion: Deletion | None = None
+
+    @property
+    def may_live(self) -> bool:
+        """Whether it must be asked for: an id can be given anew, even in the second of a deletion."""
+        return self.deletion is None or self.object_created >= self.deletion.at
 
 
 @dataclass(frozen=True)
@@ -105,8 +124,9 @@ class Sync:
         account = answer.value
         assert account is not None
         self.account_id = account.id
-        self.start = start_of_history(account.created)
-        self.horizon = self._events_from = server_time(answer.headers)
+        now = server_time(answer.headers)
+        self.start = start_of_history(account.created, now)
+        self.horizon = self._events_from = now
 
     def changes(self, object_type: str, since: int, usage: Usage) -> dict[str, Change]:
         """The objects of a type that events name since then, by id."""
@@ -121,11 +141,14 @@ class Sync:
     def _note(self, event: Any) -> None:
         snapshot = msgspec.json.decode(event.data, type=_Data).object
         what = msgspec.json.decode(snapshot, type=_Object)
-        known = self._changes.get((what.object, what.id))
-        deleted = event.type == f"{what.object}.deleted"  # customer.subscription.deleted is a cancellation
-        if known is None or deleted or (event.created > known.at and known.snapshot is None):
-            kept = bytes(snapshot) if deleted else None
-            self._changes[what.object, what.id] = Change(event.created, what.created, kept)
+        change = self._changes.setdefault((what.object, what.id), Change())
+        change.at = max(change.at, event.created)
+        change.object_created = max(change.object_created, what.created)
+        last_deleted = change.deletion.at if change.deletion else 0
+        # customer.subscription.deleted is a cancellation
+        if event.type == f"{what.object}.deleted" and event.created >= last_deleted:
+            shown = bytes(snapshot) if event.api_version == API_VERSION else None
+            change.deletion = Deletion(what.id, event.created, shown)
 
     def pages(
         self,
@@ -188,9 +211,15 @@ class Reader:
     def read(self, cursor: dict[str, Any], load: Load) -> Iterator[Page | pa.Table]:
         raise NotImplementedError
 
-    def pages(self, start: int, load: Load) -> Iterator[Page]:
-        """The rows created from ``start`` until the sync began."""
-        window = Window(start, self.sync.horizon)
+    def earlier(self, cursor: dict[str, Any]) -> Window:
+        """From the configured start to the one that was loaded: empty, unless it was moved back."""
+        loaded: int = cursor.get("start", self.sync.start)
+        return Window(min(loaded, self.sync.start), loaded)
+
+    def pages(self, window: Window, load: Load) -> Iterator[Page]:
+        """The rows created in ``window``."""
+        if window.start >= window.end:
+            return iter(())
         complete = partial(self.complete, usage=load.usage)
         return self.sync.pages(self.path, self.decoder, window, load.usage, complete, **self.params)
 
@@ -210,54 +239,101 @@ class Objects(Reader):
         super().__init__(sync, decoder, f"/v1/{object_type}s", **params)
         self.object_type = object_type
         self.nested = nested
-        table = decoder.table
-        assert isinstance(table, Table)
-        self._elements = Decoder(table.children[0], rows_at="data") if nested else None
+        assert isinstance(decoder.table, Table)
+        self.table = decoder.table
+        self._elements = Decoder(self.table.children[0], rows_at="data") if nested else None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The columns that no object tells of itself."""
+        return {"account_id": self.sync.account_id}
 
     def read(self, cursor: dict[str, Any], load: Load) -> Iterator[Page | pa.Table]:
-        known_until = cursor.get("events_until")
-        gap = self.sync.horizon - (known_until or 0)
-        if known_until and gap > LONGEST_GAP:
+        known_until, earlier = cursor.get("events_until"), self.earlier(cursor)
+        if known_until is None:
+            yield from self.pages(Window(earlier.start, self.sync.horizon), load)
+        elif (gap := self.sync.horizon - known_until) > LONGEST_GAP:
             logger.warning("%s: last loaded %d days ago, events are missing: listing all", load.resource, gap // 86_400)
-        if known_until is None or gap > LONGEST_GAP:
-            yield from self.pages(self.sync.start, load)
+            yield from self._anew(earlier.start, known_until - LAG, load)
         else:
-            yield from self._changed(known_until - LAG, load)
-        cursor["events_until"] = self.sync.horizon
+            yield from self._changed(earlier, known_until - LAG, load)
+        cursor.update(events_until=self.sync.horizon, start=earlier.start)
 
-    def _changed(self, since: int, load: Load) -> Iterator[Page | pa.Table]:
+    def _changed(self, earlier: Window, since: int, load: Load) -> Iterator[Page | pa.Table]:
         """What the events name since then; many new objects are listed, the others come one by one."""
         changes = self.sync.changes(self.object_type, since, load.usage)
+        windows = [earlier]
         if sum(change.object_created >= since for change in changes.values()) > PER_PAGE:
-            for page in self.pages(since, load):
+            windows.append(Window(max(since, earlier.end), self.sync.horizon))
+        yield from self._current(changes, windows, load)
+
+    def _anew(self, start: int, since: int, load: Load) -> Iterator[Page | pa.Table]:
+        """All that was created from ``start`` on; what only the warehouse has, one by one.
+
+        Those are mostly deleted, and some that lists do not show, as objects of test clocks. Of
+        the events since then, those that Stripe still has tell of deletions what no list does.
+        """
+        listed = Window(start, self.sync.horizon)
+        held = living(self.table, {**self.given, "created": listed})
+        since = max(since, self.sync.horizon - EVENTS_ARE_KEPT)
+        changes = dict.fromkeys(held, Change()) | self.sync.changes(self.object_type, since, load.usage)
+        yield from self._current(changes, [listed], load)
+
+    def _current(self, changes: dict[str, Change], windows: list[Window], load: Load) -> Iterator[Page | pa.Table]:
+        """What was created in the windows, then each other object of ``changes`` as it is now.
+
+        An object that is gone comes as the event of its deletion shows it, else as the warehouse
+        holds it, with ``deleted_at``.
+        """
+        for window in windows:
+            for page in self.pages(window, load):
                 for row in page.rows:
                     changes.pop(row.id, None)
                 yield page
         named = [Named(id_, change) for id_, change in changes.items()]
-        yield from crawl(lambda task: (self._fetch(task, load.usage), ()), named, self.sync.api.in_flight)
+        gone: dict[str, int] = {}
+        for found in crawl(lambda task: (self._find(task, load.usage), ()), named, self.sync.api.in_flight):
+            if isinstance(found, Page):
+                yield found
+            elif found.snapshot:
+                yield self._as_it_was(found.snapshot, found.at)
+            else:
+                gone[found.id] = found.at
+        if gone:
+            yield self._marked(gone, load)
 
-    def _fetch(self, named: Named, usage: Usage) -> Page | pa.Table:
-        """The object as it is now; a deleted one as it was, with ``deleted_at``."""
-        given: dict[str, Any] = {"account_id": self.sync.account_id}
-        if named.change.snapshot:
-            page = self.decoder.row(named.change.snapshot, given | {"deleted_at": named.change.at})
-            # Of a longer nested list the event shows the beginning: the rows loaded before stay.
-            return self.decoder.arrow([page])[self.decoder.table.name] if self._has_more(page.rows[0]) else page
-        # Gone since its last event: the event of the deletion brings the whole row next time.
-        gone = given | {"deleted_at": self.sync.horizon}
+    def _find(self, named: Named, usage: Usage) -> Page | Deletion:
+        """The object as it is now, or how it went."""
+        page = self._fetch(named.id, usage) if named.change.may_live else None
+        return page or named.change.deletion or Deletion(named.id, self.sync.horizon)
 
-        def parse(body: bytes) -> Page:
-            return self.decoder.row(body, gone if _STUB(body).deleted else given)
+    def _fetch(self, id_: str, usage: Usage) -> Page | None:
+        """The object with its whole nested list; None when it is gone."""
+
+        def parse(body: bytes) -> Page | None:
+            return None if _STUB(body).deleted else self.decoder.row(body, self.given)
 
         try:
-            answer = self.sync.api.get(f"{self.path}/{named.id}", parse=parse, usage=usage)
+            page = self.sync.api.get(f"{self.path}/{id_}", parse=parse, usage=usage).value
+            if page:
+                self.complete(page, usage)
         except ApiError as error:
             if error.status != 404:
                 raise
-            return self.decoder.row(msgspec.json.encode({"id": named.id}), gone)
-        assert answer.value is not None
-        self.complete(answer.value, usage)
-        return answer.value
+            return None
+        return page
+
+    def _as_it_was(self, snapshot: bytes, at: int) -> Page | pa.Table:
+        """The object as it was deleted; of a longer nested list, the rows loaded before stay."""
+        page = self.decoder.row(snapshot, {**self.given, "deleted_at": at})
+        return self.decoder.arrow([page])[self.table.name] if self._has_more(page.rows[0]) else page
+
+    def _marked(self, gone: dict[str, int], load: Load) -> pa.Table:
+        """The rows that the warehouse holds of what is gone; the rows of their nested lists stay."""
+        rows = deleted(self.table, self.given, gone)
+        if unknown := len(gone) - rows.num_rows:
+            logger.warning("%s: %d objects were deleted before they could be loaded", load.resource, unknown)
+        return rows
 
     def complete(self, page: Page, usage: Usage) -> None:
         """Follows the nested lists that hold more than the API sent with their object."""
@@ -297,12 +373,14 @@ class BalanceTransactions(Reader):
         super().__init__(sync, decoder, "/v1/balance_transactions")
 
     def read(self, cursor: dict[str, Any], load: Load) -> Iterator[Page]:
-        pending_from = self.sync.horizon
-        for page in self.pages(cursor.get("read_again_from", self.sync.start), load):
-            pending = [created(row) for row in page.rows if row.status == "pending"]
-            pending_from = min([pending_from, *pending])
-            yield page
-        cursor["read_again_from"] = min(pending_from, self.sync.horizon - LAG)
+        pending_from, earlier = self.sync.horizon, self.earlier(cursor)
+        again_from = max(cursor.get("read_again_from", earlier.end), earlier.end)
+        for window in (earlier, Window(again_from, self.sync.horizon)):
+            for page in self.pages(window, load):
+                pending = [created(row) for row in page.rows if row.status == "pending"]
+                pending_from = min([pending_from, *pending])
+                yield page
+        cursor.update(read_again_from=min(pending_from, self.sync.horizon - LAG), start=earlier.start)
 
 
 class Events(Reader):
@@ -313,7 +391,8 @@ class Events(Reader):
 
     def read(self, cursor: dict[str, Any], load: Load) -> Iterator[Page]:
         oldest = self.sync.horizon - EVENTS_ARE_KEPT
-        yield from self.pages(max(oldest, cursor.get("events_until", oldest) - LAG), load)
+        since = max(oldest, cursor.get("events_until", oldest) - LAG)
+        yield from self.pages(Window(since, self.sync.horizon), load)
         cursor["events_until"] = self.sync.horizon
 
 
