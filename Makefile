@@ -50,6 +50,7 @@ up: ## Build the host and start the platform, with SANDBOX=1 on the sandbox APIs
 
 .PHONY: down
 down: ## Stop the platform and its runs; data, history and secrets stay
+	@docker compose stop webserver daemon  # which would start the runs again
 	@docker ps --quiet --filter label=ingest.project=$${COMPOSE_PROJECT_NAME:-ingest} | xargs --no-run-if-empty docker stop --time 60
 	@docker compose --profile sandbox down
 
@@ -62,12 +63,11 @@ status: $(ROOT_READY) ## Locations, images, schedules, last runs and rows
 	@$(RUN) tools/status.py
 
 .PHONY: secret
-secret: ## Store a secret: echo "$$TOKEN" | make secret LOCATION=github NAME=sources.github.access_token
-	@docker compose run --rm --no-TTY --no-deps $(LOCATION)-setup \
-	  python -m ingest_host.setup secret $(LOCATION) $(NAME)
+secret: $(ROOT_READY) ## Store a secret: echo "$$TOKEN" | make secret LOCATION=github NAME=sources.github.access_token
+	@$(RUN) tools/secret.py
 
 .PHONY: deploy
-deploy: $(ROOT_READY) ## Test, build and put into force LOCATION=github, and nothing else; TESTS=0 leaves the tests out
+deploy: $(ROOT_READY) $(if $(filter 0,$(TESTS)),,$(call ready,$(filter locations/$(LOCATION),$(LOCATIONS)))) ## Test, build and put into force LOCATION=github, and nothing else; TESTS=0 leaves the tests out
 	@$(RUN) tools/deploy.py
 
 .PHONY: rollback

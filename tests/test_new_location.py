@@ -106,6 +106,16 @@ def test_where_a_step_fails_nothing_is_left(made: Copy) -> None:
     assert made.files() == before
 
 
+def test_credentials_are_not_removed(made: Copy) -> None:
+    secrets = made.root / "locations" / "zendesk" / ".dlt" / "secrets.toml"
+    secrets.write_text("[sources.zendesk]\n")
+    before = made.files()
+    done = made.run(sys.executable, "remove_location.py", NAME="zendesk")
+    secrets.unlink()
+    assert done.stderr.startswith("locations/zendesk/.dlt/secrets.toml holds credentials")
+    assert before.keys() - made.files().keys() == {str(secrets.relative_to(made.root))}
+
+
 def test_what_is_left_half_registered_can_be_removed(made: Copy) -> None:
     """A folder that somebody deleted by hand, as well."""
     before = made.files()

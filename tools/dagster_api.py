@@ -4,7 +4,6 @@ https://docs.dagster.io/api/graphql
 """
 
 import json
-import os
 import time
 import urllib.request
 from collections.abc import Callable
@@ -81,11 +80,6 @@ class Platform:
     """A platform by the address of its UI."""
 
     url: str
-
-    @classmethod
-    def here(cls) -> "Platform":
-        """The one that `docker compose up` started on this machine."""
-        return cls(f"http://127.0.0.1:{os.environ.get('INGEST_PORT', '3000')}")
 
     def query(self, text: str, **variables: Any) -> Any:
         """The answer's ``data``; raises :class:`PlatformError`."""

@@ -50,14 +50,15 @@ class Deploy:
     @property
     def tag(self) -> str:
         """The tag in force."""
-        return self._remembered().get(self._variable) or FIRST_TAG
+        return self.deployment.remembered().get(self._variable) or FIRST_TAG
 
     @property
     def tag_before(self) -> str | None:
-        return self._remembered().get(f"{self._variable}_BEFORE")
+        return self.deployment.remembered().get(f"{self._variable}_BEFORE")
 
     def deploy(self, *, tests: bool) -> str:
         """What was done, in a line; raises :class:`Refused` when the new code was not put into force."""
+        self._must_be_up()
         tag = content_tag(self.location)
         if tag == self.tag and self._serves(tag):
             return f"{self.location}: {tag} is in force already, nothing to do"
@@ -70,8 +71,10 @@ class Deploy:
 
     def roll_back(self) -> str:
         """Puts the tag that was in force before into force again; raises :class:`Refused`."""
-        if (before := self.tag_before) is None:
-            raise Refused(f"{self.location} has no earlier version to go back to")
+        self._must_be_up()
+        before = self.tag_before
+        if before is None or not self._has_image(before):
+            raise Refused(f"{self.location} has no earlier version to go back to: no image of it is there")
         return self._switch(before)
 
     def _switch(self, tag: str) -> str:
@@ -79,14 +82,28 @@ class Deploy:
         try:
             self._serve(tag)
         except (EngineError, PlatformError) as error:
-            if old != tag and self._has_image(old):
-                if not self._serves(old):
-                    self._serve(old)
-                raise Refused(f"{self.location}: {tag} was refused ({error}); {old} is in force again") from None
-            raise Refused(f"{self.location}: {tag} was refused ({error}), and there is no earlier version") from None
+            raise Refused(f"{self.location}: {tag} was refused ({error}); {self._restored(old, tag)}") from None
+        except BaseException:  # Ctrl-C, or the end of a job of CI
+            print(f"{self.location}: interrupted; {self._restored(old, tag)}", file=sys.stderr)
+            raise
         self._remember(tag, old)
         self._remove_old_images()
         return f"{self.location}: {tag} is in force, {time.monotonic() - started:.1f} s after it was built"
+
+    def _restored(self, old: str, refused: str) -> str:
+        """Puts what was in force back where it is gone, and says in a few words how that went."""
+        if old == refused or not self._has_image(old):
+            return "and there is no earlier version"
+        try:
+            if not self._serves(old):
+                self._serve(old)
+        except (EngineError, PlatformError) as error:
+            return f"and {old} could not be put back ({error}): docker compose up --detach {self.location}"
+        return f"{old} is in force again"
+
+    def _must_be_up(self) -> None:
+        """Raises :class:`PlatformError` where the UI does not answer: nothing is begun then."""
+        self.deployment.platform.locations()
 
     def _serve(self, tag: str) -> None:
         """Swaps the code server and waits until the webserver has loaded what the tag's image holds."""
@@ -162,8 +179,11 @@ class Deploy:
         """Keeps what is in force, what was before it and then the newest; never removes what a run needs."""
         tags = docker("image", "ls", "--format={{.Tag}}", f"ingest-{self.location}").split()  # the newest first
         kept = list(dict.fromkeys(tag for tag in (self.tag, self.tag_before, *tags) if tag in tags))[:KEPT_IMAGES]
-        needed = {run.image for run in self.deployment.platform.runs(limit=1000, statuses=UNFINISHED)}
-        needed |= set(docker("ps", "--all", "--format={{.Image}}").split())
+        location = [{"key": "dagster/code_location", "value": self.location}]
+        runs = self.deployment.platform.runs(limit=1000, statuses=UNFINISHED, tags=location)
+        if not all(run.image for run in runs):
+            return  # a run that is queued does not say yet which image it needs; the next deploy looks again
+        needed = {run.image for run in runs} | set(docker("ps", "--all", "--format={{.Image}}").split())
         for tag in tags:
             if tag not in kept and (image := self.image(tag)) not in needed:
                 docker("image", "rm", image)
@@ -172,15 +192,12 @@ class Deploy:
     def _variable(self) -> str:
         return f"{self.location.upper()}_TAG"
 
-    def _remembered(self) -> dict[str, str]:
-        file = self.deployment.env_file
-        lines = file.read_text().splitlines() if file.exists() else []
-        return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
-
     def _remember(self, tag: str, before: str) -> None:
         """Writes the tags to ``.env``, whole or not at all; other lines stay."""
         file = self.deployment.env_file
-        own = {self._variable: tag, f"{self._variable}_BEFORE": before}
+        own = {self._variable: tag}
+        if self._has_image(before):
+            own[f"{self._variable}_BEFORE"] = before
         lines = file.read_text().splitlines() if file.exists() else []
         kept = [line for line in lines if line.split("=", 1)[0] not in own]
         half = file.with_name(f"{file.name}.new")

@@ -49,12 +49,18 @@ class Deployment:
     @classmethod
     def here(cls) -> "Deployment":
         """The one that `docker compose` in this folder means."""
-        return cls(os.environ.get("COMPOSE_PROJECT_NAME", "ingest"))
+        name = "COMPOSE_PROJECT_NAME"
+        return cls(os.environ.get(name) or cls().remembered().get(name) or cls.project)
 
     @property
     def platform(self) -> Platform:
-        port = self.settings.get("INGEST_PORT") or os.environ.get("INGEST_PORT", "3000")
-        return Platform(f"http://127.0.0.1:{port}")
+        settings = self.remembered() | os.environ | self.settings
+        return Platform(f"http://127.0.0.1:{settings.get('INGEST_PORT') or 3000}")
+
+    def remembered(self) -> dict[str, str]:
+        """The settings in ``env_file``, which Docker Compose reads too."""
+        lines = self.env_file.read_text().splitlines() if self.env_file.exists() else []
+        return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
 
     def compose(self, *arguments: str, text: str | None = None, **settings: str) -> str:
         """What a command of Docker Compose prints."""

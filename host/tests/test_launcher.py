@@ -7,14 +7,14 @@ from typing import Any
 import docker
 import pytest
 from dagster import DagsterInstance, DagsterRun
-from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.code_pointer import FileCodePointer, ModuleCodePointer
 from dagster._core.launcher.base import LaunchRunContext, ResumeRunContext
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.test_utils import create_run_for_test
 from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
 
-from ingest_host.launcher import STOP_SECONDS, LocationRunLauncher, location_of, run_container
+from ingest_host.launcher import STOP_SECONDS, LocationRunLauncher, RunRefused, location_of, run_container
 
 IMAGE = "ingest-github:1a2b3c"
 CANARY = "canary-5d0c7e"
@@ -166,6 +166,30 @@ def test_a_failed_run_exits_with_one(
     *_, verb, arguments = engine.made["command"]
     assert verb == command
     assert '"set_exit_code_on_failure": true' in arguments
+
+
+FORGED = {
+    "another location's image": {"container_image": "ingest-stripe:1a2b3c"},
+    "an image that begins alike": {"container_image": "ingest-github-evil:1a2b3c"},
+    "no image": {"container_image": None},
+    "another module": {"code_pointer": ModuleCodePointer("stripe_location.definitions", "defs")},
+    "a file that others can write": {"code_pointer": FileCodePointer("/var/log/dagster/evil.py", "defs")},
+    "another program": {"entry_point": ["sh"]},
+}
+
+
+@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
+def test_no_other_code_gets_the_secrets_of_a_location(
+    launcher: LocationRunLauncher, run: DagsterRun, monkeypatch: pytest.MonkeyPatch, forged: dict[str, Any]
+) -> None:
+    assert run.job_code_origin
+    code = run.job_code_origin.repository_origin._replace(**forged)
+    forgery = run._replace(job_code_origin=JobPythonOrigin("github_ingest", code))
+    engine = PlayedEngine()
+    monkeypatch.setattr(docker.client, "from_env", lambda: engine)
+    with pytest.raises(RunRefused, match="the run is of github, and its code is not"):
+        launcher.launch_run(LaunchRunContext(forgery, workspace=None))
+    assert engine.made == {}
 
 
 @pytest.mark.parametrize("problem", [docker.errors.APIError("no such network"), OSError("the engine is gone")])

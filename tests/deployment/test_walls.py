@@ -152,7 +152,7 @@ def test_a_role_opens_no_other_database_and_no_other_role(probe: Probe, database
 def test_an_analyst_reads_everything_and_writes_nothing(
     platform: Tested, stripe_loaded: None, github_loaded: None, schema: str
 ) -> None:
-    address = f"postgresql://analyst:{platform.secret('analyst-password')}@127.0.0.1/warehouse"
+    address = f"postgresql://analyst:{platform.secret('analyst-password')}@postgres/warehouse"
     ask = ["exec", "-T", "postgres", "psql", address, "--no-psqlrc", "--tuples-only", "--command"]
     assert int(platform.compose(*ask, f"SELECT count(*) FROM {schema}")) > 0
     with refused("permission denied"):

@@ -1,13 +1,16 @@
 """Each run in a container of its own, in its location's image, with that location's secrets alone."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import docker
 from dagster import DagsterRun
+from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.launcher.base import LaunchRunContext, ResumeRunContext
+from dagster._core.origin import DEFAULT_DAGSTER_ENTRY_POINT, RepositoryPythonOrigin
 from dagster._core.storage.tags import DOCKER_IMAGE_TAG
 from dagster._grpc.types import ExecuteRunArgs, ResumeRunArgs
 from dagster_docker import DockerRunLauncher
@@ -20,6 +23,10 @@ PROJECT_LABEL = "ingest.project"
 LOCATION_LABEL = "ingest.location"
 STOP_SECONDS = 60
 """Time that a run has to end in order when somebody terminates it."""
+
+
+class RunRefused(Exception):
+    """What a run's record says of its code is not of its location."""
 
 
 class LocationRunLauncher(DockerRunLauncher):
@@ -45,16 +52,17 @@ class LocationRunLauncher(DockerRunLauncher):
     ) -> None:
         run, origin = context.dagster_run, context.job_code_origin
         assert origin is not None
+        location = location_of(run)
+        image = image_of(location, origin.repository_origin)
         command = arguments(
             job_origin=origin,
             run_id=run.run_id,
             instance_ref=self._instance.get_ref(),
             set_exit_code_on_failure=True,
         ).get_command_args()
-        image: str = self._get_docker_image(origin)  # type: ignore[no-untyped-call]
         client = docker.client.from_env()
         container = client.containers.create(
-            image, list(command), **run_container(os.environ["INGEST_PROJECT"], location_of(run), run)
+            image, list(command), **run_container(os.environ["INGEST_PROJECT"], location, run)
         )
         with _or_nothing_stays(container):
             self._instance.report_engine_event(
@@ -70,6 +78,20 @@ def location_of(run: DagsterRun) -> str:
     """The name of the code location whose run it is."""
     assert run.remote_job_origin is not None
     return run.remote_job_origin.location_name
+
+
+def image_of(location: str, code: RepositoryPythonOrigin) -> str:
+    """The image with the run's code; raises ``RunRefused`` for any code that is not the location's own.
+
+    A run's record says both, and lies in a storage that every location may write: without this, one
+    could have its own code started with another's secrets.
+    """
+    image, pointer = code.container_image or "", code.code_pointer
+    own_image = re.fullmatch(rf"ingest-{re.escape(location)}:[\w.-]+", image)
+    own_code = isinstance(pointer, ModuleCodePointer) and pointer.module == f"{location}_location.definitions"
+    if own_image and own_code and code.entry_point in (None, DEFAULT_DAGSTER_ENTRY_POINT):
+        return image
+    raise RunRefused(f"the run is of {location}, and its code is not: {pointer.describe()} in the image {image!r}")
 
 
 def run_container(project: str, location: str, run: DagsterRun) -> dict[str, Any]:

@@ -1,0 +1,43 @@
+"""What `make secret` refuses before it asks the engine, and where the tools find the platform."""
+
+from pathlib import Path
+
+import pytest
+
+from engine import Deployment
+from local import Refused
+from secret import checked
+
+
+@pytest.mark.parametrize(
+    ("location", "setting", "why"),
+    [
+        ("", "sources.github.access_token", "LOCATION=: there are github"),
+        ("nope", "sources.nope.api_key", "LOCATION=nope: there are github"),
+        ("github", "", "NAME is not set: NAME=sources.github."),
+        ("github", "sources.stripe.api_key", "begin with sources.github."),
+        ("github", "sources.gihub.access_token", "begin with sources.github."),
+    ],
+)
+def test_what_cannot_be_a_secret_of_the_location(location: str, setting: str, why: str) -> None:
+    with pytest.raises(Refused, match=why) as refused:
+        checked(location, setting)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("setting", ["sources.github.access_token", "alerts.slack_webhook", "load.workers"])
+def test_what_can(setting: str) -> None:
+    checked("github", setting)
+
+
+def test_the_tools_read_what_compose_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command in the environment comes first, `.env` second."""
+    monkeypatch.delenv("INGEST_PORT", raising=False)
+    (tmp_path / ".env").write_text("# ours\nINGEST_PORT=8080\n")
+    deployment = Deployment(env_file=tmp_path / ".env")
+    assert deployment.platform.url == "http://127.0.0.1:8080"
+    monkeypatch.setenv("INGEST_PORT", "9090")
+    assert deployment.platform.url == "http://127.0.0.1:9090"
+    assert Deployment(env_file=tmp_path / "none").platform.url == "http://127.0.0.1:9090"
+    monkeypatch.delenv("INGEST_PORT")
+    assert Deployment(env_file=tmp_path / "none").platform.url == "http://127.0.0.1:3000"
