@@ -97,6 +97,28 @@ def test_a_label_that_vanishes_between_two_pages_hides_no_other(
     assert_mirrors(warehouse, "labels")
 
 
+def test_edits_while_a_list_is_read_are_no_reason_to_read_it_again(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The downloads of a release are counted in its row, so the list of a popular one changes all the time."""
+    monkeypatch.setattr(reading, "PER_PAGE", 1)
+    origin = warehouse.origin
+    get = GitHub.get
+
+    edited: list[Json] = []
+
+    def get_after_an_edit(api: GitHub, path: str, *args: Any, **kwargs: Any) -> Any:
+        if re.search(r"/releases\?.*page=2", path):
+            here = [i["object"] for i in origin.objects("releases") if f"/{i['repository_id']}/" in path]
+            edited.extend(origin.change("release.edit", id=release["id"], seed=len(edited)) for release in here)
+        return get(api, path, *args, **kwargs)
+
+    monkeypatch.setattr(GitHub, "get", get_after_an_edit)
+    warehouse.sync("catalog", SOURCES__GITHUB__REPOSITORIES="acme/api")
+    assert edited
+    assert not warehouse.query("SELECT * FROM {load_gaps}")
+
+
 def test_a_list_that_never_stands_still_is_a_gap(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "PER_PAGE", 3)
     warehouse.sync("catalog")
@@ -106,6 +128,8 @@ def test_a_list_that_never_stands_still_is_a_gap(warehouse: Warehouse, monkeypat
 
     def get_after_a_change(api: GitHub, path: str, *args: Any, **kwargs: Any) -> Any:
         if re.search(r"/labels\?.*page=2", path):
+            first = next(item["object"] for item in origin.objects("labels") if f"/{item['repository_id']}/" in path)
+            origin.change("label.delete", id=first["id"])
             origin.change("label.create", repository="acme/api")
         return get(api, path, *args, **kwargs)
 

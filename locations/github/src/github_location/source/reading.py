@@ -471,7 +471,8 @@ class Commits(Reader):
 class Whole(Reader):
     """A short list that is read whole, so that what vanished from it vanishes here too.
 
-    Labels, milestones and releases. A list of one page is only sent again when it changed.
+    Labels, milestones and releases. A list of one page is only sent again when it changed; one of
+    several, whose pages are numbered, is read until no row moved from one to another meanwhile.
     """
 
     def fetch(self, piece: Piece, cursor: Cursor, load: Load) -> Fetched:
@@ -483,19 +484,23 @@ class Whole(Reader):
             while url := answer.links.get("next"):
                 following = replace(piece, url=url)
                 answers[following] = answer = self.get(following, load)
-            if len(answers) == 1 or self._still(answers, load):
+            if len(answers) == 1 or self._stand_still(answers, load):
                 self.move(piece.repository, etag=None if len(answers) > 1 else answer.headers.get("ETag"))
                 return [self._together(piece, [whole(answer) for answer in answers.values()])], []
             answer = self.get(piece, load)
         load.leave_out(piece.repository.full_name, f"its list changed each of the {PASSES} times it was read")
         return [], []
 
-    def _still(self, answers: Mapping[Piece, Answer[Page]], load: Load) -> bool:
-        """Whether no page changed since it was read: a row that vanishes moves one that was not read yet.
+    def _stand_still(self, answers: Mapping[Piece, Answer[Page]], load: Load) -> bool:
+        """Whether the pages still hold the same rows: one that vanished moved others to pages already read.
 
-        An unchanged page costs nothing of the quota.
+        A page that did not change at all costs nothing of the quota; one whose rows were edited is fine.
         """
-        return all(self.get(page, load, read.headers.get("ETag")).value is None for page, read in answers.items())
+        for page, read in answers.items():
+            again = self.get(page, load, read.headers.get("ETag")).value
+            if again and [row.id for row in again.rows] != [row.id for row in whole(read).rows]:
+                return False
+        return True
 
     def _together(self, piece: Piece, pages: list[Page]) -> Page:
         rows = [row for page in pages for row in page.rows]
