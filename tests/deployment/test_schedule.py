@@ -62,4 +62,5 @@ def test_a_code_server_killed_at_tick_time_delays_the_run(platform: Tested, tick
     (run,) = wait_for(lambda: runs_of_ticks(platform).get(ticks[1]), "the run that was due", 100)
     assert platform.platform.ended(run.id).status == "SUCCESS"
     assert platform.inspect("github")["RestartCount"] > 0
+    platform.succeed("github", "github_ingest")
     assert_mirrors(platform, "github")
