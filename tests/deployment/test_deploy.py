@@ -4,8 +4,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 
@@ -144,6 +145,36 @@ def test_a_version_that_does_not_serve_is_taken_back(
     assert stripe.tag == before
     assert platform.platform.locations()["stripe"].image == stripe.image(before)
     platform.succeed("stripe", "stripe_payments_ingest")
+
+
+def test_an_interrupted_deploy_leaves_the_version_in_force(
+    platform: Tested, stripe: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Ctrl-C does, when the old server has gone already."""
+    before, compose = stripe.tag, Tested.compose
+
+    def interrupted(self: Tested, *arguments: str, **settings: Any) -> str:
+        if arguments[0] == "up" and settings.get("STRIPE_TAG") != before:
+            compose(self, "stop", "stripe")
+            raise KeyboardInterrupt
+        return compose(self, *arguments, **settings)
+
+    with monkeypatch.context() as patch, changed(API, "\n# Interrupted.\n"):
+        patch.setattr(Tested, "compose", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            stripe.deploy(tests=False)
+    assert stripe.tag == before
+    assert platform.platform.locations()["stripe"].image == stripe.image(before)
+    platform.succeed("stripe", "stripe_payments_ingest")
+
+
+def test_nothing_is_rolled_back_to_an_image_that_is_gone(platform: Tested, stripe: Deploy) -> None:
+    """Compose would build the tree of now under the old name."""
+    other = replace(platform, env_file=platform.env_file.with_name("other.env"))
+    other.env_file.write_text(platform.env_file.read_text() + "STRIPE_TAG_BEFORE=gone\n")
+    with pytest.raises(Refused, match="no earlier version to go back to"):
+        Deploy("stripe", other).roll_back()
+    assert not docker("image", "ls", "--quiet", stripe.image("gone"))
 
 
 def test_back_to_the_version_before(platform: Tested, stripe: Deploy) -> None:
