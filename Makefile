@@ -51,7 +51,7 @@ up: ## Build the host and start the platform, with SANDBOX=1 on the sandbox APIs
 .PHONY: down
 down: ## Stop the platform and its runs; data, history and secrets stay
 	@docker compose stop webserver daemon  # which would start the runs again
-	@docker ps --quiet --filter label=ingest.project=$${COMPOSE_PROJECT_NAME:-ingest} | xargs --no-run-if-empty docker stop --time 60
+	@docker ps --quiet --filter label=ingest.project=$$(docker compose config | sed -n 's/^name: //p') | xargs --no-run-if-empty docker stop --time 60
 	@docker compose --profile sandbox down
 
 .PHONY: logs

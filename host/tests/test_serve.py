@@ -8,6 +8,7 @@ import psycopg2.extensions
 import pytest
 from dagster import DagsterInstance
 from dagster._core.storage.dagster_run import RunsFilter
+from dagster_postgres.run_storage import PostgresRunStorage
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
@@ -53,12 +54,14 @@ def asked_by(instance: DagsterInstance) -> list[str]:
 
     event.listen(Engine, "before_cursor_execute", statement)
     event.listen(Engine, "connect", connected)
+    schedules = instance.schedule_storage
+    assert schedules
     try:
         instance.get_run_records(RunsFilter())
         instance.get_runs(RunsFilter())
         instance.all_instigator_state()
-        instance.schedule_storage.get_instigator_state("origin", "selector")  # type: ignore[union-attr]
-        instance.schedule_storage.get_batch_ticks(["selector"], limit=1)  # type: ignore[union-attr]
+        schedules.get_instigator_state("origin", "selector")
+        schedules.get_batch_ticks(["selector"], limit=1)
     finally:
         event.remove(Engine, "before_cursor_execute", statement)
         event.remove(Engine, "connect", connected)
@@ -95,9 +98,8 @@ def test_a_restart_of_postgres_goes_unnoticed(storage: str, postgres: str) -> No
 
 @pytest.mark.usefixtures("storage")
 def test_a_statement_may_take_so_long_and_no_longer() -> None:
-    with (
-        lasting_instance(250) as instance,
-        instance.run_storage.connect() as connection,  # type: ignore[attr-defined]
-        pytest.raises(OperationalError, match="statement timeout"),
-    ):
-        connection.exec_driver_sql("SELECT pg_sleep(5)")
+    with lasting_instance(250) as instance:
+        runs = instance.run_storage
+        assert isinstance(runs, PostgresRunStorage)
+        with runs.connect() as connection, pytest.raises(OperationalError, match="statement timeout"):
+            connection.exec_driver_sql("SELECT pg_sleep(5)")

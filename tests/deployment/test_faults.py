@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import pytest
 
@@ -72,8 +71,10 @@ def kill_daemon(platform: Tested, run: Run) -> None:
 def restart_postgres(platform: Tested, run: Run) -> None:
     platform.compose("restart", "--timeout", "20", "postgres")
     platform.compose("up", "--detach", "--no-deps", "--wait", "postgres")
-    for ask in (platform.platform.locations, platform.platform.runs, partial(rows_of, platform.platform)):
-        wait_for(lambda ask=ask: (ask(),), "the webserver to connect anew", 30)  # type: ignore[misc]
+    # Each storage has connections of its own; none of them fails, not even once.
+    assert platform.platform.locations()
+    assert platform.platform.runs()
+    assert rows_of(platform.platform)
 
 
 @pytest.mark.parametrize("fault", [kill_run, kill_daemon, restart_postgres])

@@ -4,7 +4,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,6 +51,23 @@ def test_what_changes_while_it_is_read_is_there_after_the_next_sync(group: str, 
     assert_mirrors(warehouse, *TABLES_OF[group])
 
 
+def before_page_2(monkeypatch: pytest.MonkeyPatch, name: str, change: Callable[[str], None]) -> None:
+    """Makes a change before each request of the second page of a list, and tells it the page's address."""
+    get = GitHub.get
+
+    def get_after_it(api: GitHub, path: str, *args: Any, **kwargs: Any) -> Any:
+        if re.search(rf"/{name}\?.*page=2", path):
+            change(path)
+        return get(api, path, *args, **kwargs)
+
+    monkeypatch.setattr(GitHub, "get", get_after_it)
+
+
+def listed(origin: Origin, collection: str, path: str) -> list[Json]:
+    """What the repository of an address has of a collection."""
+    return [item["object"] for item in origin.objects(collection) if f"/{item['repository_id']}/" in path]
+
+
 def test_an_issue_that_moves_away_between_two_pages_of_one_second_hides_no_other(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,17 +75,14 @@ def test_an_issue_that_moves_away_between_two_pages_of_one_second_hides_no_other
     seconds = Counter(item["object"]["updated_at"] for item in origin.objects("issues"))
     together = seconds.most_common(1)[0][0]
     first = next(item for item in origin.objects("issues") if item["object"]["updated_at"] == together)
-    get = GitHub.get
     moved: list[Json] = []
 
-    def get_after_a_move(api: GitHub, path: str, *args: Any, **kwargs: Any) -> Any:
-        if re.search(r"/issues\?.*page=2", path) and not moved:
-            moved.append(
-                origin.change("issue.edit", repository=first["repository_id"], number=first["object"]["number"])
-            )
-        return get(api, path, *args, **kwargs)
+    def move_once(_: str) -> None:
+        if not moved:
+            number = first["object"]["number"]
+            moved.append(origin.change("issue.edit", repository=first["repository_id"], number=number))
 
-    monkeypatch.setattr(GitHub, "get", get_after_a_move)
+    before_page_2(monkeypatch, "issues", move_once)
     warehouse.sync("activity")
     assert moved
     origin.advance()
@@ -79,19 +93,15 @@ def test_an_issue_that_moves_away_between_two_pages_of_one_second_hides_no_other
 def test_a_label_that_vanishes_between_two_pages_hides_no_other(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Read once is enough: a list of several pages is read until it stands still."""
     monkeypatch.setattr(reading, "PER_PAGE", 3)
     origin = warehouse.origin
-    get = GitHub.get
     deleted: list[Json] = []
 
-    def get_after_a_delete(api: GitHub, path: str, *args: Any, **kwargs: Any) -> Any:
-        if re.search(r"/labels\?.*page=2", path) and not deleted:
-            first = next(item["object"] for item in origin.objects("labels") if f"/{item['repository_id']}/" in path)
-            deleted.append(origin.change("label.delete", id=first["id"]))
-        return get(api, path, *args, **kwargs)
+    def delete_once(path: str) -> None:
+        if not deleted:
+            deleted.append(origin.change("label.delete", id=listed(origin, "labels", path)[0]["id"]))
 
-    monkeypatch.setattr(GitHub, "get", get_after_a_delete)
+    before_page_2(monkeypatch, "labels", delete_once)
     warehouse.sync("catalog")
     assert deleted
     assert_mirrors(warehouse, "labels")
@@ -103,17 +113,13 @@ def test_edits_while_a_list_is_read_are_no_reason_to_read_it_again(
     """The downloads of a release are counted in its row, so the list of a popular one changes all the time."""
     monkeypatch.setattr(reading, "PER_PAGE", 1)
     origin = warehouse.origin
-    get = GitHub.get
-
     edited: list[Json] = []
 
-    def get_after_an_edit(api: GitHub, path: str, *args: Any, **kwargs: Any) -> Any:
-        if re.search(r"/releases\?.*page=2", path):
-            here = [i["object"] for i in origin.objects("releases") if f"/{i['repository_id']}/" in path]
-            edited.extend(origin.change("release.edit", id=release["id"], seed=len(edited)) for release in here)
-        return get(api, path, *args, **kwargs)
+    def edit_all(path: str) -> None:
+        for release in listed(origin, "releases", path):
+            edited.append(origin.change("release.edit", id=release["id"], seed=len(edited)))
 
-    monkeypatch.setattr(GitHub, "get", get_after_an_edit)
+    before_page_2(monkeypatch, "releases", edit_all)
     warehouse.sync("catalog", SOURCES__GITHUB__REPOSITORIES="acme/api")
     assert edited
     assert not warehouse.query("SELECT * FROM {load_gaps}")
@@ -124,17 +130,13 @@ def test_a_list_that_never_stands_still_is_a_gap(warehouse: Warehouse, monkeypat
     warehouse.sync("catalog")
     before = warehouse.contents("catalog")["labels"]
     origin = warehouse.origin
-    get = GitHub.get
 
-    def get_after_a_change(api: GitHub, path: str, *args: Any, **kwargs: Any) -> Any:
-        if re.search(r"/labels\?.*page=2", path):
-            first = next(item["object"] for item in origin.objects("labels") if f"/{item['repository_id']}/" in path)
-            origin.change("label.delete", id=first["id"])
-            origin.change("label.create", repository="acme/api")
-        return get(api, path, *args, **kwargs)
+    def replace_one(path: str) -> None:
+        origin.change("label.delete", id=listed(origin, "labels", path)[0]["id"])
+        origin.change("label.create", repository="acme/api")
 
     with monkeypatch.context() as patch:
-        patch.setattr(GitHub, "get", get_after_a_change)
+        before_page_2(patch, "labels", replace_one)
         warehouse.sync("catalog", SOURCES__GITHUB__REPOSITORIES="acme/api")
     assert ("labels", "acme/api") in warehouse.query("SELECT resource, scope FROM {load_gaps}")
     assert warehouse.contents("catalog")["labels"] == before
