@@ -35,7 +35,7 @@ _unused = itertools.count()
 
 ISSUES = Table(
     name="issues",
-    meaning="Issues of every repository.",
+    description="Issues of every repository.",
     docs="https://example.com/issues",
     key=("id",),
     columns=(
@@ -46,7 +46,7 @@ ISSUES = Table(
     children=(
         Child(
             name="issue_labels",
-            meaning="Labels on issues.",
+            description="Labels on issues.",
             path="labels",
             key=("issue_id", "label_id"),
             columns=(
@@ -60,7 +60,7 @@ ISSUES = Table(
 
 LABELS = Table(
     name="labels",
-    meaning="Labels of every repository.",
+    description="Labels of every repository.",
     docs="https://example.com/labels",
     key=("id",),
     within=("repo_id",),

@@ -42,7 +42,7 @@ def decoder(
     return Decoder(
         Table(
             name="issues",
-            meaning="Issues.",
+            description="Issues.",
             docs="",
             key=("id",),
             columns=(bigint("id", "Id."), *columns),
@@ -55,7 +55,7 @@ def decoder(
 
 LABELS = Child(
     name="issue_labels",
-    meaning="Labels on issues.",
+    description="Labels on issues.",
     path="labels",
     key=("issue_id", "label_id"),
     columns=(
@@ -66,7 +66,7 @@ LABELS = Child(
 )
 TOPICS = Child(
     name="issue_topics",
-    meaning="Topics.",
+    description="Topics.",
     path="topics",
     key=("issue_id", "topic"),
     columns=(
@@ -211,7 +211,7 @@ def test_a_parent_without_elements_is_named_by_a_row_without_a_key(row: dict[str
 def test_a_list_may_stand_below_an_object() -> None:
     lines = Child(
         name="lines",
-        meaning="Lines.",
+        description="Lines.",
         path="lines.data",
         key=("issue_id", "id"),
         columns=(bigint("issue_id", "Issue.", path="id", origin="parent"), bigint("id", "Line.")),
@@ -224,7 +224,7 @@ def test_a_list_may_stand_below_an_object() -> None:
 def test_a_child_gets_the_given_and_derived_columns_of_its_parent() -> None:
     child = Child(
         name="parts",
-        meaning="Parts.",
+        description="Parts.",
         path="parts",
         key=("repo_id", "doubled", "id"),
         columns=(
@@ -484,7 +484,7 @@ def test_a_page_of_nothing_names_its_scope_only() -> None:
     labels = Decoder(
         Table(
             name="labels",
-            meaning="",
+            description="",
             docs="",
             key=("id",),
             within=("repo_id",),

@@ -7,11 +7,11 @@ from ingest_shared.tables import UNDECLARED, Child, Column, Table, all_columns, 
 
 
 def table(*columns: Column, key: tuple[str, ...] = ("id",), within: tuple[str, ...] = ()) -> Table:
-    return Table(name="things", meaning="Things.", docs="", key=key, columns=columns, within=within)
+    return Table(name="things", description="Things.", docs="", key=key, columns=columns, within=within)
 
 
 def child(*columns: Column, key: tuple[str, ...]) -> Child:
-    return Child(name="parts", meaning="Parts.", path="parts", key=key, columns=columns)
+    return Child(name="parts", description="Parts.", path="parts", key=key, columns=columns)
 
 
 def test_a_column_is_found_under_its_own_name_unless_told_otherwise() -> None:
@@ -33,7 +33,7 @@ def test_a_key_column_of_a_child_must_be_declared() -> None:
     with pytest.raises(ValueError, match="key column 'part_id' is not declared"):
         Table(
             name="things",
-            meaning="",
+            description="",
             docs="",
             key=("id",),
             columns=(bigint("id", "Id."),),

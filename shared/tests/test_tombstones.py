@@ -23,7 +23,7 @@ from tests.conftest import Warehouse, reading
 NOW = 1_714_559_400
 COMMENTS = Table(
     name="comments",
-    meaning="Comments.",
+    description="Comments.",
     docs="",
     key=("id",),
     columns=(

@@ -57,10 +57,10 @@ def test_the_description_names_the_child_tables(duckdb_warehouse: Warehouse) -> 
     assert spec(duckdb_warehouse, "labels").description == "Labels of every repository."
 
 
-def test_the_columns_stand_with_types_and_meanings(duckdb_warehouse: Warehouse) -> None:
+def test_the_columns_stand_with_types_and_descriptions(duckdb_warehouse: Warehouse) -> None:
     schema = spec(duckdb_warehouse).metadata["dagster/column_schema"]
     assert [(column.name, column.type, column.description) for column in schema.columns] == [
-        (column.name, column.type.dlt, column.meaning) for column in all_columns(ISSUES)
+        (column.name, column.type.dlt, column.description) for column in all_columns(ISSUES)
     ]
 
 

@@ -128,7 +128,7 @@ def test_a_job_selects_its_assets(job: str, tables: set[str], definitions: dg.De
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_the_ui_tells_every_column_with_its_type_and_meaning(table: str, definitions: dg.Definitions) -> None:
+def test_the_ui_tells_every_column_with_its_type_and_description(table: str, definitions: dg.Definitions) -> None:
     key = dg.AssetKey(["github", table])
     metadata = definitions.get_repository_def().asset_graph.get(key).metadata
     columns = metadata["dagster/column_schema"].columns

@@ -33,7 +33,7 @@ FILE_FORMAT: TFileFormat = "parquet"
 
 LOAD_GAPS = Table(
     name="load_gaps",
-    meaning="What a load could not read and had to leave out, until a later load reads it.",
+    description="What a load could not read and had to leave out, until a later load reads it.",
     docs="https://dlthub.com/docs/general-usage/merge-loading",
     key=("resource", "scope"),
     within=("resource",),
@@ -175,7 +175,7 @@ def column_hints(table: AnyTable) -> dict[str, TColumnSchema]:
     """dlt's column schema: type and description; a single key is unique, which gives it an index."""
     hints: dict[str, TColumnSchema] = {}
     for column in all_columns(table):
-        hint: TColumnSchema = {"name": column.name, "data_type": column.type.dlt, "description": column.meaning}
+        hint: TColumnSchema = {"name": column.name, "data_type": column.type.dlt, "description": column.description}
         if table.key == (column.name,) and not table.within:
             hint |= {"unique": True, "nullable": False}
         hints[column.name] = hint

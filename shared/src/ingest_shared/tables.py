@@ -7,7 +7,7 @@ Dagster's UI shows (:mod:`ingest_shared.translator`).
 
     issues = Table(
         name="issues",
-        meaning="Issues and pull requests of every repository.",
+        description="Issues and pull requests of every repository.",
         docs="https://docs.github.com/en/rest/issues/issues",
         key=("id",),
         columns=(
@@ -18,7 +18,7 @@ Dagster's UI shows (:mod:`ingest_shared.translator`).
         children=(
             Child(
                 name="issue_labels",
-                meaning="Labels on issues.",
+                description="Labels on issues.",
                 path="labels",
                 key=("issue_id", "label_id"),
                 columns=(
@@ -105,7 +105,7 @@ class Column:
 
     name: str
     type: ColumnType
-    meaning: str
+    description: str
     path: str
     origin: Origin = "payload"
     of: tuple[str, ...] = ()
@@ -113,8 +113,8 @@ class Column:
 
 
 def _column_function(type_: ColumnType, doc: str) -> Callable[..., Column]:
-    def column(name: str, meaning: str, *, path: str | None = None, origin: Origin = "payload") -> Column:
-        return Column(name, type_, meaning, path or name, origin)
+    def column(name: str, description: str, *, path: str | None = None, origin: Origin = "payload") -> Column:
+        return Column(name, type_, description, path or name, origin)
 
     column.__name__ = type_.name
     column.__doc__ = f"{doc} ``path`` defaults to the column's name."
@@ -134,13 +134,13 @@ present = _column_function(PRESENT, "True where the API sent something other tha
 
 def derived(
     name: str,
-    meaning: str,
+    description: str,
     type_: ColumnType,
     of: tuple[str, ...],
     compute: Callable[..., pa.Array],
 ) -> Column:
     """A column that ``compute`` makes from the Arrow arrays of the columns named in ``of``."""
-    return Column(name, type_, meaning, name, "derived", of, compute)
+    return Column(name, type_, description, name, "derived", of, compute)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +153,7 @@ class Child:
     """
 
     name: str
-    meaning: str
+    description: str
     path: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]
@@ -177,7 +177,7 @@ class Table:
     """
 
     name: str
-    meaning: str
+    description: str
     docs: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]

@@ -60,13 +60,13 @@ class IngestTranslator(DagsterDltTranslator):
 
 
 def table_schema(table: AnyTable) -> TableSchema:
-    """The table's columns with types, meanings and keys, as Dagster's UI lists them."""
+    """The table's columns with types, descriptions and keys, as Dagster's UI lists them."""
     return TableSchema(
         columns=[
             TableColumn(
                 name=column.name,
                 type=column.type.dlt,
-                description=column.meaning,
+                description=column.description,
                 constraints=TableColumnConstraints(
                     nullable=column.name not in table.key,
                     unique=table.key == (column.name,),
@@ -79,6 +79,6 @@ def table_schema(table: AnyTable) -> TableSchema:
 
 
 def _description(table: Table) -> str:
-    lines = [table.meaning]
-    lines += [f"- `{child.name}`: {child.meaning}" for child in table.children]
+    lines = [table.description]
+    lines += [f"- `{child.name}`: {child.description}" for child in table.children]
     return "\n".join(lines) if len(lines) == 1 else "\n".join([lines[0], "", "Child tables:", *lines[1:]])

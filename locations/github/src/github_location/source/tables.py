@@ -21,7 +21,7 @@ def _user(name: str, role: str, path: str | None = None) -> tuple[Column, Column
 
 repositories = Table(
     name="repositories",
-    meaning="The configured repositories.",
+    description="The configured repositories.",
     docs=f"{REST}/repos/repos#get-a-repository",
     key=("id",),
     columns=(
@@ -60,7 +60,7 @@ repositories = Table(
     children=(
         Child(
             name="repository_topics",
-            meaning="Topics that repositories carry.",
+            description="Topics that repositories carry.",
             path="topics",
             key=("repo_id", "topic"),
             columns=(
@@ -85,7 +85,7 @@ repositories = Table(
 
 issues = Table(
     name="issues",
-    meaning="Issues and pull requests, as the issues API lists both; is_pull_request tells them apart.",
+    description="Issues and pull requests, as the issues API lists both; is_pull_request tells them apart.",
     docs=f"{REST}/issues/issues#list-repository-issues",
     key=("id",),
     columns=(
@@ -118,7 +118,7 @@ issues = Table(
     children=(
         Child(
             name="issue_labels",
-            meaning="Which issue carries which label.",
+            description="Which issue carries which label.",
             path="labels",
             key=("issue_id", "label_id"),
             columns=(
@@ -129,7 +129,7 @@ issues = Table(
         ),
         Child(
             name="issue_assignees",
-            meaning="Who is assigned to which issue.",
+            description="Who is assigned to which issue.",
             path="assignees",
             key=("issue_id", "user_id"),
             columns=(
@@ -148,7 +148,7 @@ issues = Table(
 
 pull_requests = Table(
     name="pull_requests",
-    meaning="Pull requests; labels, assignees and milestone stand with the issue of the same number.",
+    description="Pull requests; labels, assignees and milestone stand with the issue of the same number.",
     docs=f"{REST}/pulls/pulls#list-pull-requests",
     key=("id",),
     columns=(
@@ -178,7 +178,7 @@ pull_requests = Table(
     children=(
         Child(
             name="requested_reviewers",
-            meaning="Users whose review is awaited.",
+            description="Users whose review is awaited.",
             path="requested_reviewers",
             key=("pull_request_id", "user_id"),
             columns=(
@@ -190,7 +190,7 @@ pull_requests = Table(
         ),
         Child(
             name="requested_teams",
-            meaning="Teams whose review is awaited.",
+            description="Teams whose review is awaited.",
             path="requested_teams",
             key=("pull_request_id", "team_id"),
             columns=(
@@ -210,7 +210,7 @@ pull_requests = Table(
 
 issue_comments = Table(
     name="issue_comments",
-    meaning="Comments on issues and on the conversation of pull requests.",
+    description="Comments on issues and on the conversation of pull requests.",
     docs=f"{REST}/issues/comments#list-issue-comments-for-a-repository",
     key=("id",),
     columns=(
@@ -231,7 +231,7 @@ issue_comments = Table(
 
 commits = Table(
     name="commits",
-    meaning="Commits that are or were on a branch; a commit never changes.",
+    description="Commits that are or were on a branch; a commit never changes.",
     docs=f"{REST}/commits/commits#list-commits",
     key=("repo_id", "sha"),
     columns=(
@@ -255,7 +255,7 @@ commits = Table(
     children=(
         Child(
             name="commit_parents",
-            meaning="The parents of each commit.",
+            description="The parents of each commit.",
             path="parents",
             key=("repo_id", "sha", "parent_sha"),
             columns=(
@@ -274,7 +274,7 @@ commits = Table(
 
 releases = Table(
     name="releases",
-    meaning="Releases of each repository; drafts only where the credential may see them.",
+    description="Releases of each repository; drafts only where the credential may see them.",
     docs=f"{REST}/releases/releases#list-releases",
     key=("id",),
     within=("repo_id",),
@@ -304,7 +304,7 @@ releases = Table(
 
 labels = Table(
     name="labels",
-    meaning="Labels that each repository offers.",
+    description="Labels that each repository offers.",
     docs=f"{REST}/issues/labels#list-labels-for-a-repository",
     key=("id",),
     within=("repo_id",),
@@ -321,7 +321,7 @@ labels = Table(
 
 milestones = Table(
     name="milestones",
-    meaning="Milestones of each repository, open and closed.",
+    description="Milestones of each repository, open and closed.",
     docs=f"{REST}/issues/milestones#list-milestones",
     key=("id",),
     within=("repo_id",),

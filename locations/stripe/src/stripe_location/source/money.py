@@ -33,6 +33,6 @@ def _decimal(amount: pa.Array, currency: pa.Array) -> pa.Array:
 MONEY = ColumnType("money", "decimal", _MONEY, int, partial(pa.array))
 
 
-def decimal_of(amount: str, meaning: str) -> Column:
+def decimal_of(amount: str, description: str) -> Column:
     """The column ``<amount>_decimal``: the column ``amount`` in units of the row's currency."""
-    return derived(f"{amount}_decimal", meaning, MONEY, (amount, "currency"), _decimal)
+    return derived(f"{amount}_decimal", description, MONEY, (amount, "currency"), _decimal)

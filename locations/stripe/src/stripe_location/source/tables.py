@@ -16,12 +16,12 @@ METADATA = json("metadata", "Keys and values that the account's own systems have
 CREATED = epoch("created", "When it was made.")
 
 
-def amounts(**meanings: str) -> tuple[Column, ...]:
+def amounts(**descriptions: str) -> tuple[Column, ...]:
     """For each amount the column in minor units and its ``_decimal`` in units of the currency."""
     columns: list[Column] = []
-    for name, meaning in meanings.items():
-        columns.append(bigint(name, f"{meaning}, in the currency's smallest unit."))
-        columns.append(decimal_of(name, f"{meaning}, in units of the currency."))
+    for name, description in descriptions.items():
+        columns.append(bigint(name, f"{description}, in the currency's smallest unit."))
+        columns.append(decimal_of(name, f"{description}, in units of the currency."))
     return tuple(columns)
 
 
@@ -32,7 +32,7 @@ def identified(*columns: Column) -> tuple[Column, ...]:
 
 customers = Table(
     name="customers",
-    meaning="Customers, also deleted ones (deleted_at).",
+    description="Customers, also deleted ones (deleted_at).",
     docs=f"{API}/customers/object",
     key=("account_id", "id"),
     columns=identified(
@@ -59,7 +59,7 @@ customers = Table(
 
 products = Table(
     name="products",
-    meaning="What is sold, also deleted products (deleted_at).",
+    description="What is sold, also deleted products (deleted_at).",
     docs=f"{API}/products/object",
     key=("account_id", "id"),
     columns=identified(
@@ -84,7 +84,7 @@ products = Table(
 
 prices = Table(
     name="prices",
-    meaning="How much is taken for a product, once or again and again.",
+    description="How much is taken for a product, once or again and again.",
     docs=f"{API}/prices/object",
     key=("account_id", "id"),
     columns=identified(
@@ -111,7 +111,7 @@ prices = Table(
 
 subscriptions = Table(
     name="subscriptions",
-    meaning="Subscriptions of every status, canceled ones too.",
+    description="Subscriptions of every status, canceled ones too.",
     docs=f"{API}/subscriptions/object",
     key=("account_id", "id"),
     columns=identified(
@@ -155,7 +155,7 @@ subscriptions = Table(
     children=(
         Child(
             name="subscription_items",
-            meaning="What each subscription bills.",
+            description="What each subscription bills.",
             path="items.data",
             key=("account_id", "subscription_id", "id"),
             columns=(
@@ -181,7 +181,7 @@ subscriptions = Table(
 
 invoices = Table(
     name="invoices",
-    meaning="Invoices of every status; a deleted draft has deleted_at.",
+    description="Invoices of every status; a deleted draft has deleted_at.",
     docs=f"{API}/invoices/object",
     key=("account_id", "id"),
     columns=identified(
@@ -272,7 +272,7 @@ invoices = Table(
     children=(
         Child(
             name="invoice_lines",
-            meaning="The lines of each invoice, all of them.",
+            description="The lines of each invoice, all of them.",
             path="lines.data",
             key=("account_id", "invoice_id", "id"),
             columns=(
@@ -325,7 +325,7 @@ invoices = Table(
 
 charges = Table(
     name="charges",
-    meaning="Attempts to move money into the account.",
+    description="Attempts to move money into the account.",
     docs=f"{API}/charges/object",
     key=("account_id", "id"),
     columns=identified(
@@ -379,7 +379,7 @@ charges = Table(
 
 refunds = Table(
     name="refunds",
-    meaning="Money that was given back.",
+    description="Money that was given back.",
     docs=f"{API}/refunds/object",
     key=("account_id", "id"),
     columns=(
@@ -409,7 +409,7 @@ refunds = Table(
 
 balance_transactions = Table(
     name="balance_transactions",
-    meaning="Every movement of the account's balance; pending until the money is available.",
+    description="Every movement of the account's balance; pending until the money is available.",
     docs=f"{API}/balance_transactions/object",
     key=("account_id", "id"),
     columns=(
@@ -432,7 +432,7 @@ balance_transactions = Table(
 
 EVENTS = Table(
     name="events",
-    meaning="What happened in the account, for ever; Stripe itself keeps 30 days.",
+    description="What happened in the account, for ever; Stripe itself keeps 30 days.",
     docs=f"{API}/events/object",
     key=("account_id", "id"),
     columns=(
