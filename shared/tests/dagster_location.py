@@ -21,10 +21,10 @@ from dlt.extract.resource import DltResource
 
 from ingest_shared.checks import table_checks
 from ingest_shared.columnar import Decoder, Page
-from ingest_shared.loading import Load, mirror
+from ingest_shared.loading import Load
 from ingest_shared.resource import IngestDltResource
 from ingest_shared.translator import IngestTranslator
-from tests.conftest import ISSUES, LABELS, Warehouse
+from tests.conftest import ISSUES, LABELS, Warehouse, read_by
 
 TABLES = {"issues": ISSUES, "labels": LABELS}
 Read = Callable[[Load], Iterable[Page]]
@@ -48,7 +48,7 @@ class Location:
         @dlt.source(name="test_all", section="test")
         def source() -> Iterator[DltResource]:
             for name, decoder in decoders.items():
-                yield mirror(decoder, self.reads.get(name, nothing))
+                yield read_by(decoder, self.reads.get(name, nothing))
 
         @dlt_assets(
             dlt_source=source(),

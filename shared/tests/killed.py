@@ -9,9 +9,9 @@ from typing import Any
 from dlt.pipeline.pipeline import Pipeline
 
 from ingest_shared.columnar import Decoder, Page
-from ingest_shared.loading import Load, mirror
+from ingest_shared.loading import Load
 from ingest_shared.pipelines import pipeline
-from tests.conftest import ISSUES
+from tests.conftest import ISSUES, read_by
 
 DECODER = Decoder(ISSUES)
 ROWS = 300
@@ -66,7 +66,7 @@ def run(settings: dict[str, str], location: str, version: int, marks: Connection
     Pipeline.load = say_and_load  # type: ignore[method-assign]
     working = pipeline(location, "all")
     working.sync_destination()
-    working.extract(mirror(DECODER, reader(version, marks.send)))
+    working.extract(read_by(DECODER, reader(version, marks.send)))
     marks.send("extracted")
     working.normalize()
     working.load()

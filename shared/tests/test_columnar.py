@@ -37,6 +37,7 @@ def decoder(
     children: tuple[Child, ...] = (),
     unused: tuple[str, ...] = (),
     rows_at: str | None = None,
+    told: tuple[str, ...] = (),
 ) -> Decoder:
     """A decoder of a table with an ``id`` and these columns."""
     return Decoder(
@@ -50,6 +51,7 @@ def decoder(
             unused=unused,
         ),
         rows_at,
+        told,
     )
 
 
@@ -276,6 +278,27 @@ def test_an_unknown_object_of_a_single_row_is_kept() -> None:
     assert undeclared(issues.arrow([page])) == [{"mood": {"x": 1}}]
 
 
+@pytest.mark.parametrize("element", [{"id": None, "color": "red"}, {"color": "red"}])
+def test_a_list_element_without_its_key_is_kept_beside_its_row_and_reported(element: dict[str, Any]) -> None:
+    issues = decoder(children=(LABELS,))
+    page = issues.page(body({"id": 1, "labels": [element, {"id": 5}]}))
+    assert page.new_fields == {"labels without id"}
+    tables = issues.arrow([page])
+    assert undeclared(tables) == [{"labels": [element]}]
+    assert tables["issue_labels"]["label_id"].to_pylist() == [5]
+
+
+def test_null_elements_of_a_list_are_no_rows() -> None:
+    issues = decoder(children=(LABELS, TOPICS))
+    page = issues.page(body(None, {"id": 1, "labels": [None, {"id": 5}], "topics": ["a", None]}, {"id": 2}))
+    assert page.new_fields == frozenset()
+    tables = issues.arrow([page])
+    assert tables["issues"]["id"].to_pylist() == [1, 2]
+    assert tables["issue_labels"]["label_id"].to_pylist() == [5, None]
+    assert tables["issue_topics"]["topic"].to_pylist() == ["a", None]
+    assert undeclared(tables) == [None, None]
+
+
 def test_what_is_declared_as_unused_is_neither_kept_nor_reported() -> None:
     issues = decoder(text("login", "Login.", path="user.login"), unused=("url", "user.*"))
     page = issues.page(body({"id": 1, "url": "u", "user": {"login": "ada", "age": 9, "more": {"x": 1}}}))
@@ -342,12 +365,6 @@ def test_a_row_whose_key_is_null_is_refused() -> None:
     assert error_of(decoder(), {"id": None}).startswith("table issues, column id, row id=None: ")
 
 
-@pytest.mark.parametrize("element", [{"id": None, "color": "red"}, {"color": "red"}])
-def test_a_list_element_without_its_key_is_refused_and_not_dropped(element: dict[str, Any]) -> None:
-    message = error_of(decoder(children=(LABELS,)), {"id": 2, "labels": [element]})
-    assert message.startswith("table issues, column labels.id, row id=2: ")
-
-
 def test_a_number_too_large_for_64_bits_is_named() -> None:
     message = error_of(decoder(bigint("size", "Size.")), {"id": 2, "size": 2**63})
     assert message.startswith("table issues, column size, row id=2: expected bigint ")
@@ -405,7 +422,7 @@ def test_a_body_that_is_not_json_is_an_error_that_a_retry_may_mend(sent: bytes) 
     assert caught.value.retry
 
 
-@pytest.mark.parametrize("sent", [b'{"message": "no"}', b"null", b"[null]"])
+@pytest.mark.parametrize("sent", [b'{"message": "no"}', b"null", b"[1]"])
 def test_json_that_is_no_list_of_rows_is_refused(sent: bytes) -> None:
     with pytest.raises(PayloadError, match=r"^table issues"):
         decoder().page(sent)
@@ -435,14 +452,20 @@ def test_a_nul_in_an_undeclared_field_and_in_json_is_replaced_too() -> None:
 def test_rows_are_read_from_under_their_key_of_the_response() -> None:
     page = decoder(rows_at="data").page(b'{"object": "list", "data": [{"id": 1}], "has_more": true}')
     assert [row.id for row in page.rows] == [1]
-    assert page.has_more
+
+
+def test_what_the_response_says_beside_its_rows_is_told() -> None:
+    issues = decoder(rows_at="data.items", told=("paging.next", "data.total", "more"))
+    page = issues.page(b'{"paging": {"next": "x"}, "data": {"total": 2, "items": [{"id": 1}]}}')
+    assert page.told == {"paging.next": "x", "data.total": 2, "more": None}
+    assert issues.page(b'{"paging": null, "data": {"items": []}}').told == dict.fromkeys(page.told)
 
 
 def test_an_unknown_field_of_a_row_under_a_key_is_kept() -> None:
-    issues = decoder(rows_at="data")
+    issues = decoder(rows_at="data", told=("has_more",))
     page = issues.page(b'{"url": "x", "data": [{"id": 1, "mood": 2}], "has_more": true}')
     assert page.new_fields == {"mood"}
-    assert page.has_more
+    assert page.told == {"has_more": True}
     assert undeclared(issues.arrow([page])) == [{"mood": 2}]
 
 
@@ -454,21 +477,6 @@ def test_a_wrong_value_of_a_row_under_a_key_is_named_without_the_key() -> None:
 def test_a_response_without_the_key_of_its_rows_is_refused() -> None:
     with pytest.raises(PayloadError, match=r"^table issues.*`data`"):
         decoder(rows_at="data").page(b'{"error": "x"}')
-
-
-def test_rows_can_be_read_from_under_a_key_of_another_response() -> None:
-    assert [row.id for row in decoder().page_at("commits", b'{"x": 1, "commits": [{"id": 3}]}').rows] == [3]
-
-
-def test_another_response_that_is_not_json_is_named_so() -> None:
-    with pytest.raises(NotJson, match="table issues"):
-        decoder().page_at("commits", b"<html>")
-
-
-@pytest.mark.parametrize("sent", [b'{"message": "no"}', b"[]"])
-def test_another_response_without_the_key_is_refused(sent: bytes) -> None:
-    with pytest.raises(PayloadError, match=r"table issues.*commits"):
-        decoder().page_at("commits", sent)
 
 
 def test_the_rows_of_a_child_can_be_read_from_a_response_of_their_own() -> None:

@@ -18,9 +18,9 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from ingest_shared import loading
 from ingest_shared.columnar import Decoder, Page, arrow_schema
 from ingest_shared.errors import ApiError
-from ingest_shared.loading import Load, mirror
+from ingest_shared.loading import Load
 from tests import killed
-from tests.conftest import ISSUES, LABELS, Warehouse, metrics, reading
+from tests.conftest import ISSUES, LABELS, Warehouse, metrics, read_by, reading
 
 issues = Decoder(ISSUES)
 labels = Decoder(LABELS)
@@ -79,9 +79,19 @@ def test_an_owner_whose_whole_list_is_empty_now_loses_all_its_rows(warehouse: Wa
     assert warehouse.rows("labels", "repo_id", "name") == [(2, "bug")]
 
 
+def test_a_row_that_two_scopes_show_is_loaded_once(warehouse: Warehouse) -> None:
+    """An issue that moves to another repository while both are read."""
+    moved = issue(1, "one", 5)
+    pages = page(moved, moved), page(moved, issue(2, "two"), repo_id=2)
+    pipeline = warehouse.load(reading(issues, *pages))
+    assert warehouse.rows("issues", "id", "repo_id") == [(1, 1), (2, 2)]
+    assert warehouse.rows("issue_labels", "issue_id", "label_id") == [(1, 5)]
+    assert metrics(pipeline, "issues")["rows"] == 2
+
+
 def test_rows_that_are_arrow_already_are_merged_beside_the_pages(warehouse: Warehouse) -> None:
     ready = pa.Table.from_pylist([{"id": 2, "repo_id": 1, "title": "two"}], schema=arrow_schema(ISSUES))
-    pipeline = warehouse.load(mirror(issues, lambda load: [page(issue(1, "one")), ready, page(issue(3, "three"))]))
+    pipeline = warehouse.load(read_by(issues, lambda load: [page(issue(1, "one")), ready, page(issue(3, "three"))]))
     assert warehouse.rows("issues", "id", "title") == [(1, "one"), (2, "two"), (3, "three")]
     assert metrics(pipeline, "issues")["rows"] == 3
 
@@ -119,7 +129,7 @@ def test_pages_do_not_stay_in_memory_while_a_long_list_is_read(
             yield read_now
             most = max(most, sum(known() is not None for known in pages))
 
-    duckdb_warehouse.load(mirror(issues, read))
+    duckdb_warehouse.load(read_by(issues, read))
     assert most <= 5
 
 
@@ -144,7 +154,7 @@ def test_a_gap_is_open_until_a_load_reads_what_was_left_out(warehouse: Warehouse
         load.leave_out("octo/gone", "there is no such repository", 404)
         yield label_page(1, "bug")
 
-    warehouse.load(mirror(issues, read), mirror(labels, read_other))
+    warehouse.load(read_by(issues, read), read_by(labels, read_other))
     columns = ("resource", "scope", "status", "reason")
     of_labels = ("labels", "octo/gone", 404, "there is no such repository")
     assert warehouse.rows("load_gaps", *columns) == [
@@ -181,13 +191,13 @@ def test_an_error_in_the_reader_loads_nothing_and_leaves_the_cursor(
 ) -> None:
     monkeypatch.setattr(loading, "ROWS_PER_BATCH", 1)
     origin = [issue(1, "one", 5), issue(2, "two"), issue(3, "three")]
-    warehouse.load(mirror(issues, Cursor(origin[:1])))
+    warehouse.load(read_by(issues, Cursor(origin[:1])))
     with pytest.raises(PipelineStepFailed, match="the API broke off"):
-        warehouse.load(mirror(issues, Cursor([issue(1, "edited"), *origin[1:]], fail=True)))
+        warehouse.load(read_by(issues, Cursor([issue(1, "edited"), *origin[1:]], fail=True)))
     assert warehouse.rows("issues", "id", "title") == [(1, "one")]
     assert warehouse.rows("issue_labels", "issue_id", "label_id") == [(1, 5)]
     again = Cursor(origin)
-    warehouse.load(mirror(issues, again))
+    warehouse.load(read_by(issues, again))
     assert again.began_at == 1
     assert warehouse.rows("issues", "id") == [(1,), (2,), (3,)]
 
@@ -195,17 +205,17 @@ def test_an_error_in_the_reader_loads_nothing_and_leaves_the_cursor(
 def test_an_error_leaves_no_half_load_to_the_same_working_folder(duckdb_warehouse: Warehouse) -> None:
     pipeline = duckdb_warehouse.load(reading(issues, page(issue(1, "one"))))
     with pytest.raises(PipelineStepFailed):
-        pipeline.run(mirror(issues, Cursor([issue(1, "edited"), issue(2, "two")], fail=True)))
-    pipeline.run(mirror(issues, Cursor([])))
+        pipeline.run(read_by(issues, Cursor([issue(1, "edited"), issue(2, "two")], fail=True)))
+    pipeline.run(read_by(issues, Cursor([])))
     assert duckdb_warehouse.rows("issues", "id", "title") == [(1, "one")]
 
 
 def test_a_fresh_process_goes_on_from_the_cursor_that_the_warehouse_keeps(warehouse: Warehouse) -> None:
     origin = [issue(1, "one"), issue(2, "two")]
-    warehouse.load(mirror(issues, Cursor(origin)))
+    warehouse.load(read_by(issues, Cursor(origin)))
     origin.append(issue(3, "three"))
     second = Cursor(origin)
-    pipeline = warehouse.load(mirror(issues, second))
+    pipeline = warehouse.load(read_by(issues, second))
     assert second.began_at == 2
     assert metrics(pipeline, "issues")["rows"] == 1
     assert warehouse.rows("issues", "id") == [(1,), (2,), (3,)]
@@ -214,7 +224,7 @@ def test_a_fresh_process_goes_on_from_the_cursor_that_the_warehouse_keeps(wareho
 def test_the_cursors_of_two_pipelines_of_a_location_do_not_mix(duckdb_warehouse: Warehouse) -> None:
     first, second = Cursor([issue(1, "one")]), Cursor([issue(1, "one")])
     for group, cursor in (("activity", first), ("catalog", second)):
-        duckdb_warehouse.pipeline(group).run(mirror(issues, cursor))
+        duckdb_warehouse.pipeline(group).run(read_by(issues, cursor))
     assert (first.began_at, second.began_at) == (0, 0)
 
 
@@ -228,7 +238,7 @@ def test_a_run_counts_what_it_read(duckdb_warehouse: Warehouse) -> None:
         yield page(issue(1, "one") | {"mood": 1})
         yield page(issue(2, "two", 5) | {"labels": [{"id": 5, "size": 1}]}, issue(3, "three"))
 
-    told = metrics(duckdb_warehouse.load(mirror(issues, read)), "issues")
+    told = metrics(duckdb_warehouse.load(read_by(issues, read)), "issues")
     assert told.pop("seconds") > 0
     assert told == {
         "rows": 3,
@@ -239,6 +249,7 @@ def test_a_run_counts_what_it_read(duckdb_warehouse: Warehouse) -> None:
         "quota_left": 4997,
         "new_fields": ["labels.size", "mood"],
         "gaps": 1,
+        "scopes_read": 0,
     }
 
 
@@ -294,7 +305,7 @@ def test_a_run_that_was_killed_anywhere_is_made_good_by_the_next(warehouse: Ware
         theirs.close()
         kill(process, pipe, mark, seconds_after)
     last = len(KILLED_AT)
-    warehouse.load(mirror(killed.DECODER, killed.reader(last)))
+    warehouse.load(read_by(killed.DECODER, killed.reader(last)))
     expected = killed.origin(last)
     assert warehouse.rows("issues", "id", "title") == [(row["id"], row["title"]) for row in expected]
     assert warehouse.rows("issue_labels", "issue_id", "label_id") == [

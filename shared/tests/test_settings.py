@@ -9,10 +9,11 @@ import pytest
 from dlt.common.configuration.providers import environ
 
 from ingest_shared.errors import SettingError
-from ingest_shared.settings import list_setting, secret_setting, text_setting
+from ingest_shared.settings import list_setting, number_setting, secret_setting, text_setting
 
 NAME = "sources.github.repositories"
 TOKEN = "sources.github.access_token"
+RATE = "sources.github.calls_per_second"
 
 
 @pytest.fixture
@@ -46,9 +47,24 @@ def test_the_environment_comes_before_the_file(dlt_files: Callable[..., None]) -
     assert text_setting("sources.github.api_url", "") == "http://environment"
 
 
-def test_a_number_in_the_configuration_file_is_read_as_text(dlt_files: Callable[..., None]) -> None:
-    dlt_files(config="[sources.github]\nreconcile_days = 3")
-    assert text_setting("sources.github.reconcile_days", "7") == "3"
+def test_a_number_is_the_default_where_it_is_not_set() -> None:
+    assert number_setting(RATE, 15) == 15.0
+
+
+@pytest.mark.parametrize(("written", "number"), [("3", 3.0), ("0.5", 0.5), ('"2"', 2.0)])
+def test_a_number_is_read_from_the_configuration_file(
+    written: str, number: float, dlt_files: Callable[..., None]
+) -> None:
+    dlt_files(config=f"[sources.github]\ncalls_per_second = {written}")
+    assert number_setting(RATE, 15) == number
+
+
+@pytest.mark.parametrize("value", ["often", "0", "-1", "nan", "inf", "1,5"])
+def test_a_number_that_is_none_or_not_greater_than_zero_is_refused_by_name(value: str) -> None:
+    os.environ["SOURCES__GITHUB__CALLS_PER_SECOND"] = value
+    with pytest.raises(SettingError) as caught:
+        number_setting(RATE, 15)
+    assert str(caught.value) == f"{RATE} is '{value}'; write it as a number greater than zero"
 
 
 def test_a_text_is_read_from_a_mounted_file_before_the_environment(secrets_folder: Path) -> None:

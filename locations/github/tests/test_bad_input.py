@@ -12,7 +12,7 @@ from github_location.source.api import GitHub
 from github_location.source.reading import Sync
 from github_location.source.tables import TABLES
 from ingest_shared.errors import ApiError
-from ingest_shared.http import ATTEMPTS
+from ingest_shared.reading.api import ATTEMPTS
 
 from .mirror import TABLES_OF, Warehouse, assert_mirrors
 from .origin import Origin

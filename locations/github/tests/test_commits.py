@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 from github_location.source import decoder
 from github_location.source.reading import Commits, Repository, Sync
-from ingest_shared.http import Answer
+from ingest_shared.reading.api import Answer
 from ingest_shared.loading import Load
 
 T = TypeVar("T")

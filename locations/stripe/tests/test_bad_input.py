@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest_shared.http import ATTEMPTS
+from ingest_shared.reading.api import ATTEMPTS
 from stripe_location.source.tables import TABLES
 
 from .mirror import TABLES_OF, Warehouse, assert_mirrors
@@ -37,12 +37,18 @@ def test_a_line_end_after_the_credential_does_no_harm(warehouse: Warehouse) -> N
 
 
 def test_a_restricted_key_that_may_not_read_a_table(warehouse: Warehouse) -> None:
+    """The others are loaded, and the gap names the right that is missing."""
     warehouse.origin.fail({"kind": "status", "status": 403, "path": "/v1/invoices"})
     run = run_job(warehouse, "stripe_billing_ingest")
-    assert "403" in run.failure
-    assert "invoices" in run.failure
-    assert "required permissions" in run.failure
-    assert run.retries == 0
+    assert run.success
+    assert not run.checks["invoices", "no_open_load_gaps"]
+    (gap,) = warehouse.query("SELECT resource, status, reason FROM {load_gaps}")
+    assert gap[:2] == ("invoices", 403)
+    assert "required permissions" in gap[2]
+    assert_mirrors(warehouse, "customers", "products", "prices", "subscriptions")
+    warehouse.origin.heal()
+    assert run_job(warehouse, "stripe_billing_ingest").checks["invoices", "no_open_load_gaps"]
+    assert_mirrors(warehouse, "invoices")
 
 
 @pytest.mark.parametrize("date", ["last year", "2024-13-01", "01.02.2024", "1704067200"])
@@ -124,20 +130,21 @@ def test_an_api_that_answers_500_is_asked_again_a_few_times(warehouse: Warehouse
     assert warehouse.origin.requests()["by_status"] == {"500": ATTEMPTS}
 
 
-def test_a_value_of_the_wrong_type_loads_nothing(warehouse: Warehouse) -> None:
+def test_a_value_of_the_wrong_type_leaves_its_table_out(warehouse: Warehouse) -> None:
     warehouse.sync("billing")
-    before = warehouse.contents("billing")
+    before = warehouse.contents("billing")["invoices"]
     for kind in ("customer.create", "product.update", "invoice.create"):
         warehouse.origin.change(kind)
     warehouse.origin.advance()
     warehouse.origin.fail({"kind": "replace_field", "path": "/v1/invoices", "field": "total", "value": "much"})
-    run = run_job(warehouse, "stripe_billing_ingest")
+    assert run_job(warehouse, "stripe_billing_ingest").success
     warehouse.origin.heal()
-    assert run.failure.startswith("table invoices, column total, row ")
-    assert "id='in_" in run.failure
-    assert "'much'" in run.failure
-    assert run.retries == 0
-    assert warehouse.contents("billing") == before
+    ((reason,),) = warehouse.query("SELECT reason FROM {load_gaps} WHERE resource = %s", "invoices")
+    assert reason.startswith("table invoices, column total, row ")
+    assert "id='in_" in reason
+    assert "'much'" in reason
+    assert warehouse.contents("billing")["invoices"] == before
+    assert_mirrors(warehouse, "customers", "products")
     warehouse.sync("billing")
     assert_mirrors(warehouse, *TABLES_OF["billing"])
 

@@ -43,7 +43,7 @@ from dagster import (
 )
 
 from ingest_shared.errors import IngestError, SettingError
-from ingest_shared.http import setting_help
+from ingest_shared.reading.api import setting_help
 from ingest_shared.settings import list_setting, secret_setting, text_setting
 
 EVERY_SECONDS = 60

@@ -35,13 +35,16 @@ _MISSING = re.compile(r"missing required field `(.+)`")
 class Page:
     """The rows of one response, and the values that the reader gives to all of them.
 
-    ``new_fields`` names the paths that the API sent and no description names. ``empty`` marks the
-    page of :meth:`Decoder.nothing`, whose row is none of the API's.
+    ``told`` is what the response says beside its rows, by path. ``new_fields`` names the paths that
+    the API sent and no description names. ``empty`` marks the page of :meth:`Decoder.nothing`,
+    whose row is none of the API's.
     """
 
     rows: list[Row]
     given: Mapping[str, Any] = field(default_factory=dict)
-    has_more: bool = False
+    told: Mapping[str, Any] = field(default_factory=dict)
+    scope: Any = None
+    """The part of the list that they belong to, as their reader knows it."""
     empty: bool = False
     new_fields: frozenset[str] = frozenset()
 
@@ -69,28 +72,40 @@ def arrow_schema(table: AnyTable) -> pa.Schema:
 class Decoder:
     """Reads the JSON of one table's rows and makes Arrow tables of them.
 
-    ``rows_at`` names the key of a response under which the list of rows stands (Stripe's
-    ``data``); None for a response that is the list itself.
+    ``rows_at`` is the path in a response at which the list of rows stands (Stripe's ``data``); None
+    for a response that is the list itself. ``told`` are the paths of what else is read of it.
     """
 
-    def __init__(self, table: AnyTable, rows_at: str | None = None) -> None:
+    def __init__(self, table: AnyTable, rows_at: str | None = None, told: Sequence[str] = ()) -> None:
         self.table = table
         self._rows_at = rows_at
+        self._told = told
+        self._rows_of = attrgetter(_attribute_path(rows_at)) if rows_at else None
         self._payload = _Object(table)
         self._strict = self._compile(strict=True)
         self._tolerant = self._compile(strict=False)
         self._blank = _blank(self._strict.row)
         children = table.children if isinstance(table, Table) else ()
         self._children = [(child, _blank(_element(self._strict.row, child.path))) for child in children]
+        keys = [c.path for c in table.columns if c.name in table.key and c.origin == "payload" and c.path != "."]
+        self._key = attrgetter(*map(_attribute, keys)) if keys else None
+        self._key_given = [c.path for c in table.columns if c.name in table.key and c.origin == "given"]
 
     def _compile(self, strict: bool) -> "_Decoders":
         row = self._payload.struct(self.table.name, strict)
-        response: Any = list[row]  # type: ignore[valid-type]
+        response: Any = list[row] if strict else list[row | None]  # type: ignore[valid-type]
         if self._rows_at:
-            response = msgspec.defstruct(
-                "Response", [("rows", response), ("has_more", bool, False)], rename={"rows": self._rows_at}
-            )
+            response = _response(self._rows_at, response, self._told)
         return _Decoders(row, msgspec.json.Decoder(response), msgspec.json.Decoder(row))
+
+    def key(self, row: Row) -> Any:
+        """What tells the row from others of its scope: the value of its key column, or a tuple of them."""
+        assert self._key is not None
+        return self._key(row)
+
+    def whole_key(self, given: Mapping[str, Any], key: Any) -> Any:
+        """The key in the table of a row that has ``key`` in the scope of ``given``."""
+        return (*(given[path] for path in self._key_given), key) if self._key_given else key
 
     def page(self, body: bytes, given: Mapping[str, Any] | None = None) -> Page:
         """The rows of a response that lists them.
@@ -98,18 +113,6 @@ class Decoder:
         Raises :class:`NotJson` and :class:`PayloadError`.
         """
         return self._decode(without_nul(body), given or {}, single=False)
-
-    def page_at(self, key: str, body: bytes, given: Mapping[str, Any] | None = None) -> Page:
-        """The rows of a response that holds them under ``key``; errors as for :meth:`page`."""
-        try:
-            rows = bytes(msgspec.json.decode(body, type=dict[str, msgspec.Raw])[key])
-        except (msgspec.ValidationError, KeyError):
-            raise PayloadError(
-                f"table {self.table.name}: expected an object with rows under {key!r}; the body is {_shown(body)}"
-            ) from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self._not_json(error) from None
-        return self.page(rows, given)
 
     def row(self, body: bytes, given: Mapping[str, Any] | None = None) -> Page:
         """A page of one row, from a response that is the row itself; errors as for :meth:`page`."""
@@ -132,23 +135,27 @@ class Decoder:
         return NotJson(f"table {self.table.name}: the API sent a body that is not JSON ({error})")
 
     def _decode_tolerantly(self, body: bytes, given: Mapping[str, Any], single: bool) -> Page:
-        """Keeps unknown fields beside the rows they came with, or names the value that is wrong."""
+        """Keeps what no column can hold beside the rows it came with, or names the value that is wrong."""
         payload = msgspec.json.decode(body)
         try:
             page = self._page(self._tolerant.decode(body, single), given, single)
         except msgspec.ValidationError as error:
             raise self._payload_error(error, payload) from None
-        payloads = [payload] if single else payload[self._rows_at] if self._rows_at else payload
+        payloads = [payload] if single else _json_at(payload, self._rows_at)
         new_fields: set[str] = set()
         for row, sent in zip(page.rows, payloads, strict=True):
-            self._payload.keep_undeclared(row, sent, "", new_fields)
+            if row is not None:
+                self._payload.keep_undeclared(row, sent, "", new_fields)
+        page.rows = [row for row in page.rows if row is not None]
         page.new_fields = frozenset(new_fields)
         return page
 
     def _page(self, response: Any, given: Mapping[str, Any], single: bool) -> Page:
         if single:
             return Page([response], given)
-        return Page(response.rows, given, response.has_more) if self._rows_at else Page(response, given)
+        if not self._rows_of:
+            return Page(response, given)
+        return Page(self._rows_of(response), given, {path: value_at(response, path) for path in self._told})
 
     def _payload_error(self, error: msgspec.ValidationError, value: Any) -> PayloadError:
         """Names table, column, row key and value: msgspec says only the place in the response."""
@@ -209,6 +216,7 @@ class _Object:
         self._fields: dict[str, Any] = {}
         self._required: set[str] = set()
         self._open = False
+        self._is_element = isinstance(table, Child)
         if table is None:
             return
         for column in table.columns:
@@ -217,6 +225,8 @@ class _Object:
         for child in table.children if isinstance(table, Table) else ():
             element = next((c.type.payload for c in child.columns if c.path == "."), None)
             self._place(child.path, [element or _Object(child)])
+            if child.more:
+                self._place(child.more, bool)
         for path in table.unused:
             if path.endswith("*"):
                 self._object(path.removesuffix("*").removesuffix("."))._open = True
@@ -243,8 +253,9 @@ class _Object:
 
     def struct(self, name: str, strict: bool) -> type[msgspec.Struct]:
         """The msgspec struct of this object; a strict one refuses fields that are not named."""
-        fields: list[Any] = [(_attribute(k), self._type(name, k, strict)) for k in sorted(self._required)]
-        for key in self._fields.keys() - self._required:
+        required = self._required if strict or not self._is_element else set()
+        fields: list[Any] = [(_attribute(k), self._type(name, k, strict)) for k in sorted(required)]
+        for key in self._fields.keys() - required:
             type_ = self._type(name, key, strict)
             optional = (type_, _NULL) if type_ is msgspec.Raw else (type_ | None, None)
             fields.append((_attribute(key), *optional))
@@ -260,7 +271,7 @@ class _Object:
             return value.struct(f"{name}_{key}", strict)
         if isinstance(value, list):
             element: Any = value[0].struct(f"{name}_{key}", strict) if isinstance(value[0], _Object) else value[0]
-            return list[element]
+            return list[element] if strict else list[element | None]
         return value
 
     def keep_undeclared(self, row: Row, payload: Mapping[str, Any], path: str, new_fields: set[str]) -> None:
@@ -277,15 +288,74 @@ class _Object:
             if isinstance(value, _Object) and sent:
                 if inner := value._unknown(getattr(row, _attribute(key)), sent, f"{path}{key}.", new_fields):
                     unknown[key] = inner
-            elif isinstance(value, list) and isinstance(value[0], _Object):
-                for element, part in zip(getattr(row, _attribute(key)) or (), sent or (), strict=True):
-                    value[0].keep_undeclared(element, part, f"{path}{key}.", new_fields)
+            elif isinstance(value, list) and sent:
+                elements = getattr(row, _attribute(key))
+                if left := self._leave_out_elements(value[0], elements, sent, f"{path}{key}", new_fields):
+                    unknown[key] = left
         return unknown
+
+    def _leave_out_elements(
+        self, kind: Any, elements: list[Any], sent: list[Any], path: str, new_fields: set[str]
+    ) -> list[Any]:
+        """Takes null elements out of a list, and those without their key, which no row can hold; gives the latter."""
+        kept, left = [], []
+        for element, part in zip(elements, sent, strict=True):
+            if isinstance(kind, _Object) and element is not None:
+                kind.keep_undeclared(element, part, f"{path}.", new_fields)
+                if missing := [key for key in sorted(kind._required) if part.get(key) is None]:
+                    new_fields.add(f"{path} without {missing[0]}")
+                    left.append(part)
+                    continue
+            if element is not None:
+                kept.append(element)
+        elements[:] = kept
+        return left
 
 
 def _shown(value: Any) -> str:
     """A value as an error message shows it: in one line that is not too long."""
     return repr(value) if len(repr(value)) <= 80 else repr(value)[:77] + "..."
+
+
+def _json_at(payload: Any, path: str | None) -> Any:
+    for name in path.split(".") if path else ():
+        payload = payload[name]
+    return payload
+
+
+def value_at(response: Any, path: str) -> Any:
+    """The value at a path of a row or response; None where it, or an object on the way, is not there."""
+    for name in path.split("."):
+        response = getattr(response, _attribute(name), None)
+    return response
+
+
+def _response(rows_at: str, rows: Any, told: Sequence[str]) -> type[msgspec.Struct]:
+    """The struct of a response that holds its rows at a path, and what else is read of it."""
+    tree: dict[str, Any] = {}
+    for path in (*told, rows_at):
+        *parents, name = path.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[name] = rows if path == rows_at else Any
+
+    def struct(node: Mapping[str, Any], on_the_way: str) -> type[msgspec.Struct]:
+        """Only what leads to the rows must be there."""
+        name, _, further = on_the_way.partition(".")
+        types = {
+            key: struct(value, further if key == name else "") if isinstance(value, dict) else value
+            for key, value in node.items()
+        }
+        required: list[Any] = [(_attribute(name), types.pop(name))] if name else []
+        optional = [(_attribute(key), type_ | None if type_ is not Any else Any, None) for key, type_ in types.items()]
+        return msgspec.defstruct("Response", required + optional, rename={_attribute(key): key for key in node})
+
+    return struct(tree, rows_at)
+
+
+def _attribute_path(path: str) -> str:
+    return ".".join(map(_attribute, path.split(".")))
 
 
 def _attribute(name: str) -> str:

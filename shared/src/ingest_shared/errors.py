@@ -25,11 +25,15 @@ class NotJson(PayloadError):
 
 
 class ApiError(IngestError):
-    """The API refused a request or does not answer."""
+    """The API refused a request or does not answer.
 
-    def __init__(self, message: str, *, status: int | None = None, retry: bool = True) -> None:
+    ``status`` is that of its answer, None for a connection that broke; ``reason`` is what it said.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, reason: str = "", retry: bool = True) -> None:
         super().__init__(message)
         self.status = status
+        self.reason = reason
         self.retry = retry
 
 

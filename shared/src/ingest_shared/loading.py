@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import dlt
 import msgspec
@@ -20,7 +20,8 @@ from dlt.common.schema.typing import TColumnSchema, TFileFormat, TWriteDispositi
 from dlt.extract.resource import DltResource
 
 from ingest_shared.columnar import Decoder, Page
-from ingest_shared.http import Usage
+from ingest_shared.errors import PayloadError
+from ingest_shared.reading.api import Usage
 from ingest_shared.tables import AnyTable, Table, all_columns, bigint, epoch, text
 
 logger = logging.getLogger("ingest")
@@ -46,6 +47,24 @@ LOAD_GAPS = Table(
     ),
 )
 _GAPS = Decoder(LOAD_GAPS)
+AUDITS = Table(
+    name="audits",
+    description="What the latest audit of each list found and mended, by scope.",
+    docs="https://dlthub.com/docs/general-usage/merge-loading",
+    key=("resource", "scope"),
+    within=("resource",),
+    columns=(
+        text("resource", "The resource that was audited.", origin="given"),
+        text("scope", "The part of its list: a repository, an account."),
+        epoch("audited_at", "When it was audited."),
+        bigint("compared", "Rows of the origin that were compared with the warehouse, in every value."),
+        bigint("missing", "Rows that the warehouse had not; they were loaded."),
+        bigint("surplus", "Rows that the origin has not (any more); they were marked as deleted."),
+        bigint("stale", "Rows of which the warehouse had other values; they were loaded anew."),
+        bigint("calls", "API calls that it took."),
+    ),
+)
+_AUDITS = Decoder(AUDITS)
 
 
 @dataclass
@@ -60,16 +79,42 @@ class Load:
     usage: Usage = field(default_factory=Usage)
     gaps: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What was left out, by its scope."""
+    audits: list[dict[str, Any]] = field(default_factory=list)
+    """What an audit found, by scope."""
+    unreadable: list[tuple[Page, PayloadError]] = field(default_factory=list)
+    """Pages with a value that no column can hold; they are not loaded."""
+    at_end: list[Callable[[], None]] = field(default_factory=list)
+    """What the reader does when all its pages were taken: it moves its cursors."""
+    scopes_read: int = 0
+    """Scopes that were read to their end."""
     pages: int = 0
     rows: int = 0
     child_rows: Counter[str] = field(default_factory=Counter)
     new_fields: set[str] = field(default_factory=set)
     _told: float = field(default_factory=time.monotonic)
+    _staged: set[Any] = field(default_factory=set)
 
     def leave_out(self, scope: str, reason: str, status: int | None = None) -> None:
         """Notes that ``scope`` could not be read; it stays in ``load_gaps`` until it can be."""
         logger.warning("%s: left out %s: %s", self.resource, scope, reason)
         self.gaps[scope] = {"scope": scope, "status": status, "reason": reason, "noticed_at": int(time.time())}
+
+    def warn(self, message: str) -> None:
+        """Writes a line to the log of the run."""
+        logger.warning("%s: %s", self.resource, message)
+
+    def is_staged(self, key: Any) -> bool:
+        """Whether a row with this key is loaded already."""
+        return key in self._staged
+
+    def keep_unstaged(self, page: Page, decoder: Decoder) -> None:
+        """Takes the rows out of a page that were read before, or in another scope: dlt loads a key once."""
+        fresh = []
+        for row in page.rows:
+            if (key := decoder.whole_key(page.given, decoder.key(row))) not in self._staged:
+                self._staged.add(key)
+                fresh.append(row)
+        page.rows = fresh
 
     def count(self, page: Page) -> None:
         self.pages += 1
@@ -87,12 +132,20 @@ class Load:
         logger.info("%s: %d pages, %s rows%s", self.resource, self.pages, f"{self.rows:,}", quota)
 
 
-def mirror(decoder: Decoder, read: Callable[[Load], Iterable[Page | pa.Table]]) -> DltResource:
-    """The dlt resource that loads the decoder's table, and its child tables, from what is read.
+class Reads(Protocol):
+    """Reads a table: gets the :class:`Load` and yields pages, or rows that are Arrow already."""
 
-    ``read`` gets the :class:`Load` and yields pages, or rows of the table that are Arrow already;
-    when it raises, nothing is loaded.
+    decoder: Decoder
+
+    def __call__(self, load: Load) -> Iterable[Page | pa.Table]: ...
+
+
+def mirror(read: Reads) -> DltResource:
+    """The dlt resource that loads a table, and its child tables, from what is read.
+
+    When the reader raises, nothing is loaded.
     """
+    decoder = read.decoder
     table = decoder.table
     children = {child.name: child for child in table.children} if isinstance(table, Table) else {}
 
@@ -100,16 +153,20 @@ def mirror(decoder: Decoder, read: Callable[[Load], Iterable[Page | pa.Table]]) 
         load = Load(table.name, dlt.current.resource_state())
         started = time.monotonic()
         there = {t["name"] for t in dlt.current.source_schema().data_tables()}
-        for batch in _batches(load, read(load)):
-            tables = {table.name: batch} if isinstance(batch, pa.Table) else decoder.arrow(batch)
+        for batch in _batches(load, decoder, read(load)):
+            tables = {table.name: batch} if isinstance(batch, pa.Table) else to_arrow(load, decoder, batch)[1]
             for name, rows in tables.items():
                 if name in children:
                     load.child_rows[name] += len(rows) - rows[own_key(children[name])].null_count
                 if rows.num_rows or name not in there:  # rows are what creates a table, even none
                     yield dlt.mark.with_table_name(rows, name)
+        for end in load.at_end:
+            end()
         had_gaps = load.state.get("gaps", 0)
         if load.gaps or had_gaps or LOAD_GAPS.name not in there:
-            yield dlt.mark.with_table_name(_gap_rows(load), LOAD_GAPS.name)
+            yield dlt.mark.with_table_name(_rows_of(load, _GAPS, [*load.gaps.values()]), LOAD_GAPS.name)
+        if load.audits:
+            yield dlt.mark.with_table_name(_rows_of(load, _AUDITS, load.audits), AUDITS.name)
         load.state["gaps"] = len(load.gaps)
         load.tell()
         dlt.current.resource_metrics().update(
@@ -122,10 +179,11 @@ def mirror(decoder: Decoder, read: Callable[[Load], Iterable[Page | pa.Table]]) 
             seconds=round(time.monotonic() - started, 3),
             new_fields=sorted(load.new_fields),
             gaps=len(load.gaps),
+            scopes_read=load.scopes_read,
         )
 
     resource: DltResource = dlt.resource(generate, name=table.name)
-    others: tuple[AnyTable, ...] = (*children.values(), LOAD_GAPS)
+    others: tuple[AnyTable, ...] = (*children.values(), LOAD_GAPS, AUDITS)
     for other in others:
         resource.apply_hints(
             table_name=other.name,
@@ -144,11 +202,27 @@ def mirror(decoder: Decoder, read: Callable[[Load], Iterable[Page | pa.Table]]) 
     return resource
 
 
-def _gap_rows(load: Load) -> pa.Table:
-    """The resource's open gaps; they replace those of its earlier loads."""
+def to_arrow(load: Load, decoder: Decoder, pages: list[Page]) -> tuple[list[Page], dict[str, pa.Table]]:
+    """The pages that can be read, and their rows by table; the others are noted in the load."""
+    try:
+        return pages, decoder.arrow(pages)
+    except PayloadError:
+        readable = []
+        for page in pages:
+            try:
+                decoder.arrow([page])
+            except PayloadError as error:
+                load.unreadable.append((page, error))
+            else:
+                readable.append(page)
+        return readable, decoder.arrow(readable)
+
+
+def _rows_of(load: Load, decoder: Decoder, rows: list[dict[str, Any]]) -> pa.Table:
+    """What is noted of this load of the resource; it replaces what was noted of its earlier ones."""
     given = {"resource": load.resource}
-    page = _GAPS.page(msgspec.json.encode([*load.gaps.values()]), given) if load.gaps else _GAPS.nothing(given)
-    return _GAPS.arrow([page])[LOAD_GAPS.name]
+    page = decoder.page(msgspec.json.encode(rows), given) if rows else decoder.nothing(given)
+    return decoder.arrow([page])[decoder.table.name]
 
 
 def write_disposition(table: AnyTable) -> TWriteDispositionConfig:
@@ -182,8 +256,9 @@ def column_hints(table: AnyTable) -> dict[str, TColumnSchema]:
     return hints
 
 
-def _batches(load: Load, pages: Iterable[Page | pa.Table]) -> Iterator[list[Page] | pa.Table]:
+def _batches(load: Load, decoder: Decoder, pages: Iterable[Page | pa.Table]) -> Iterator[list[Page] | pa.Table]:
     """Pages by the thousand rows; at least one batch, which may be empty."""
+    by_key = isinstance(decoder.table, Table) and not decoder.table.within
     batch: list[Page] = []
     rows = batches = 0
     for page in pages:
@@ -191,6 +266,8 @@ def _batches(load: Load, pages: Iterable[Page | pa.Table]) -> Iterator[list[Page
             load.rows += page.num_rows
             yield page
             continue
+        if by_key and not page.empty:
+            load.keep_unstaged(page, decoder)
         load.count(page)
         batch.append(page)
         rows += len(page.rows)

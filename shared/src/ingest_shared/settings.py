@@ -8,7 +8,7 @@ from typing import Any
 import dlt
 
 from ingest_shared.errors import SettingError
-from ingest_shared.http import setting_help
+from ingest_shared.reading.api import setting_help
 
 
 def text_setting(name: str, default: str) -> str:
@@ -25,6 +25,18 @@ def list_setting(name: str) -> list[str]:
     if isinstance(value, str):
         value = value.strip("[] \n").replace('"', "").replace("'", "").split(",")
     return [str(item).strip() for item in value if str(item).strip()]
+
+
+def number_setting(name: str, default: float) -> float:
+    """A setting that is a number greater than zero, or ``default`` where none is set."""
+    value = text_setting(name, str(default))
+    try:
+        number = float(value)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise SettingError(f"{name} is {value!r}; write it as a number greater than zero")
+    return number
 
 
 def secret_setting(name: str, why: str) -> str:

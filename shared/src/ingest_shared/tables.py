@@ -149,7 +149,8 @@ class Child:
 
     ``path`` is where the list stands in the parent's JSON. The rows of a parent that is loaded
     again are replaced as a whole, also when its list is empty now. A list of plain values has one
-    payload column with the path ``"."``.
+    payload column with the path ``"."``. ``more`` is where the parent's JSON says whether the list
+    goes on beyond the elements that were sent with it.
     """
 
     name: str
@@ -158,6 +159,7 @@ class Child:
     key: tuple[str, ...]
     columns: tuple[Column, ...]
     unused: tuple[str, ...] = ()
+    more: str | None = None
 
     @property
     def within(self) -> tuple[str, ...]:

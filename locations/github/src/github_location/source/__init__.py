@@ -3,42 +3,71 @@
 https://dlthub.com/docs/general-usage/source
 """
 
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import dlt
 from dlt.extract.resource import DltResource
 
-from github_location.source.reading import Commits, Newest, Reader, Since, Sync, Whole
-from github_location.source.tables import TABLES
-from ingest_shared.columnar import Decoder
+from github_location.source import tables
+from github_location.source.commits import Commits
+from github_location.source.repositories import LISTING, PER_PAGE, GitHubSync, Repositories, RepositoriesReader
 from ingest_shared.loading import mirror
+from ingest_shared.reading.envelopes import LinkHeader
+from ingest_shared.reading.listings import Listing, Reader, Walk, iso
+from ingest_shared.reading.walks import ChangedSince, FullList, NewestFirst
+from ingest_shared.tables import Table
+
+EVERY = Repositories()
+WITH_ISSUES = Repositories(with_issues=True)
+
+
+def listing(table: Table, path: str, walk: Walk, per: Repositories = EVERY, **params: Any) -> Listing:
+    """A list of each repository."""
+    return Listing(
+        table,
+        f"/repositories/{{repo_id}}{path}",
+        walk=walk,
+        envelope=LinkHeader(),
+        per=per,
+        params={"per_page": PER_PAGE, **params},
+    )
+
+
+def since(instant: int) -> Mapping[str, str]:
+    return {"since": iso(instant)}
+
+
+OLDEST_CHANGE = {"sort": "updated", "direction": "asc"}
+PULLS = NewestFirst(
+    "updated_at",
+    whole={"sort": "created", "direction": "asc"},
+    changed={"sort": "updated", "direction": "desc"},
+)
+
+ACTIVITY = (
+    listing(tables.issues, "/issues", ChangedSince("updated_at", since), WITH_ISSUES, state="all", **OLDEST_CHANGE),
+    listing(tables.pull_requests, "/pulls", PULLS, state="all"),
+    listing(tables.issue_comments, "/issues/comments", ChangedSince("updated_at", since), WITH_ISSUES, **OLDEST_CHANGE),
+    listing(tables.commits, "/commits", Commits()),
+)
+CATALOG = (
+    listing(tables.labels, "/labels", FullList()),
+    listing(tables.milestones, "/milestones", FullList(), state="all"),
+    listing(tables.releases, "/releases", FullList()),
+)
 
 
 @dlt.source(name="github_activity", section="github")
-def activity() -> Iterable[DltResource]:
+def activity(audit: bool = False) -> Iterable[DltResource]:
     """What people do, all day long: issues, pull requests, comments and commits."""
-    sync = Sync(decoder("repositories"))
-    yield resource(Since(sync, decoder("issues"), "/issues", state="all", sort="updated", direction="asc"))
-    yield resource(Newest(sync, decoder("pull_requests"), "/pulls", state="all"))
-    yield resource(Since(sync, decoder("issue_comments"), "/issues/comments", sort="updated", direction="asc"))
-    yield resource(Commits(sync, decoder("commits"), "/commits"))
+    sync = GitHubSync(audit=audit)
+    yield from [mirror(Reader(list_, sync)) for list_ in ACTIVITY]
 
 
 @dlt.source(name="github_catalog", section="github")
-def catalog() -> Iterable[DltResource]:
+def catalog(audit: bool = False) -> Iterable[DltResource]:
     """What the activity refers to, and changes seldom: repositories, labels, milestones, releases."""
-    sync = Sync(decoder("repositories"))
-    yield mirror(decoder("repositories"), sync.read)
-    yield resource(Whole(sync, decoder("labels"), "/labels"))
-    yield resource(Whole(sync, decoder("milestones"), "/milestones", state="all"))
-    yield resource(Whole(sync, decoder("releases"), "/releases"))
-
-
-def resource(reader: Reader) -> DltResource:
-    return mirror(reader.decoder, reader)
-
-
-@cache
-def decoder(table: str) -> Decoder:
-    return Decoder(TABLES[table])
+    sync = GitHubSync(audit=audit)
+    yield mirror(RepositoriesReader(LISTING, sync))
+    yield from [mirror(Reader(list_, sync)) for list_ in CATALOG]

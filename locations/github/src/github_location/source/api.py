@@ -1,23 +1,28 @@
 """GitHub's REST API: https://docs.github.com/en/rest"""
 
-import json
 import re
 import time
 
 import requests
+from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
 from ingest_shared.errors import SettingError
-from ingest_shared.http import Api, retry_after, setting_help
-from ingest_shared.settings import list_setting, secret_setting, text_setting
+from ingest_shared.reading.api import Api, retry_after, setting_help
+from ingest_shared.settings import list_setting, number_setting, secret_setting, text_setting
 
 API_URL = "https://api.github.com"
 CALLS_PER_SECOND = 15.0
 """GitHub's secondary limit is 900 points a minute, and a GET costs one."""
 IN_FLIGHT = 16
 """Requests at a time; GitHub allows 100, and slows clients that come near."""
-RECONCILE_DAYS = "7"
+DELETES_BELIEVED = 0.1
+"""Share of a list's rows that may vanish at once; for more it is read once more."""
+WAIT = 60.0
+"""Seconds to wait when GitHub limits the rate and does not say for how long."""
 
 _NAME = re.compile(r"[\w.-]+/([\w.-]+|\*)")
+_TOO_FAST = ("secondary rate limit", "abuse detection", "rate limit exceeded")
+"""What a 403 says that is no missing right, in lower case."""
 
 
 class GitHub(Api):
@@ -34,17 +39,19 @@ class GitHub(Api):
         if (seconds := retry_after(response)) is not None:
             return seconds
         if response.headers.get("X-RateLimit-Remaining") == "0":
-            return max(1.0, float(response.headers["X-RateLimit-Reset"]) - time.time() + 1.0)
-        return 60.0 if "secondary rate limit" in self.reason(response) or response.status_code == 429 else None
+            reset = response.headers.get("X-RateLimit-Reset", "")
+            return max(1.0, float(reset) - time.time() + 1.0) if reset.isdigit() else WAIT
+        said = self.reason(response).lower()
+        return WAIT if response.status_code == 429 or any(words in said for words in _TOO_FAST) else None
 
     def quota_left(self, response: requests.Response) -> int | None:
-        left = response.headers.get("X-RateLimit-Remaining")
-        return int(left) if left else None
+        left = response.headers.get("X-RateLimit-Remaining", "")
+        return int(left) if left.isdigit() else None
 
     def reason(self, response: requests.Response) -> str:
         try:
             return str(response.json()["message"])
-        except (json.JSONDecodeError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             return response.text[:200]
 
 
@@ -54,15 +61,13 @@ def connect() -> GitHub:
     token = secret_setting("sources.github.access_token", f"{url} is read with a token")
     return GitHub(
         url,
-        headers={
-            "Authorization": f"Bearer {token}",
-            "Accept": "application/vnd.github+json",
-            "X-GitHub-Api-Version": "2022-11-28",
-        },
-        calls_per_second=CALLS_PER_SECOND if url == API_URL else 1000.0,
+        auth=BearerTokenAuth(token),
+        headers={"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"},
+        calls_per_second=number_setting("sources.github.calls_per_second", CALLS_PER_SECOND),
         in_flight=IN_FLIGHT,
         url_setting="sources.github.api_url",
         credential_setting="sources.github.access_token",
+        deletes_believed=number_setting("sources.github.deletes_believed", DELETES_BELIEVED),
     )
 
 
@@ -78,11 +83,3 @@ def configured_repositories() -> list[str]:
         if not _NAME.fullmatch(name):
             raise SettingError(f"sources.github.repositories has {name!r}, which is neither owner/name nor owner/*")
     return list(dict.fromkeys(names))
-
-
-def reconcile_seconds() -> int:
-    """``sources.github.reconcile_days`` in seconds: how often issues and comments are read whole."""
-    value = text_setting("sources.github.reconcile_days", RECONCILE_DAYS)
-    if not value.isdigit():
-        raise SettingError(f"sources.github.reconcile_days is {value!r}; write it as a whole number of days")
-    return int(value) * 86_400

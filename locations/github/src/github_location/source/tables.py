@@ -174,6 +174,7 @@ pull_requests = Table(
         timestamp("updated_at", "When anything of it last changed."),
         timestamp("closed_at", "When it was closed or merged."),
         timestamp("merged_at", "When it was merged; null when it was not."),
+        DELETED_AT,
     ),
     children=(
         Child(
@@ -231,7 +232,7 @@ issue_comments = Table(
 
 commits = Table(
     name="commits",
-    description="Commits that are or were on a branch; a commit never changes.",
+    description="Commits that are or were on a branch; deleted_at tells those that are on none any more.",
     docs=f"{REST}/commits/commits#list-commits",
     key=("repo_id", "sha"),
     columns=(
@@ -251,6 +252,7 @@ commits = Table(
         boolean("verified", "Whether the signature is valid.", path="commit.verification.verified"),
         text("verification_reason", "What the check of the signature said.", path="commit.verification.reason"),
         text("html_url", "Its page on GitHub."),
+        DELETED_AT,
     ),
     children=(
         Child(
@@ -277,7 +279,6 @@ releases = Table(
     description="Releases of each repository; drafts only where the credential may see them.",
     docs=f"{REST}/releases/releases#list-releases",
     key=("id",),
-    within=("repo_id",),
     columns=(
         bigint("id", "Immutable id."),
         REPO_ID,
@@ -295,6 +296,7 @@ releases = Table(
         timestamp("created_at", "When its commit was made."),
         timestamp("updated_at", "When it was last changed."),
         timestamp("published_at", "When it was published."),
+        DELETED_AT,
     ),
     unused=(
         *"author.* node_id url assets_url upload_url tarball_url zipball_url body_html body_text".split(),
@@ -307,7 +309,6 @@ labels = Table(
     description="Labels that each repository offers.",
     docs=f"{REST}/issues/labels#list-labels-for-a-repository",
     key=("id",),
-    within=("repo_id",),
     columns=(
         bigint("id", "Immutable id; a rename does not change it."),
         REPO_ID,
@@ -315,6 +316,7 @@ labels = Table(
         text("color", "Colour as six hexadecimal digits."),
         boolean("is_default", "Whether GitHub made it with the repository.", path="default"),
         text("description", "What it is for."),
+        DELETED_AT,
     ),
     unused=("node_id", "url"),
 )
@@ -324,7 +326,6 @@ milestones = Table(
     description="Milestones of each repository, open and closed.",
     docs=f"{REST}/issues/milestones#list-milestones",
     key=("id",),
-    within=("repo_id",),
     columns=(
         bigint("id", "Immutable id."),
         REPO_ID,
@@ -340,6 +341,7 @@ milestones = Table(
         timestamp("updated_at", "When it was last changed."),
         timestamp("due_on", "When it is due."),
         timestamp("closed_at", "When it was closed."),
+        DELETED_AT,
     ),
     unused=("creator.*", "node_id", "url", "labels_url"),
 )

@@ -4,42 +4,57 @@ https://dlthub.com/docs/general-usage/source
 """
 
 from collections.abc import Iterable
-from functools import cache
 
 import dlt
 from dlt.extract.resource import DltResource
 
-from ingest_shared.columnar import Decoder
 from ingest_shared.loading import mirror
-from stripe_location.source.reading import BalanceTransactions, Events, Objects, Reader, Sync
-from stripe_location.source.tables import TABLES
+from ingest_shared.reading.envelopes import HasMore
+from ingest_shared.reading.listings import Listing, Reader
+from ingest_shared.reading.walks import ByCreated
+from ingest_shared.tables import Table
+from stripe_location.source import tables
+from stripe_location.source.account import EVENT_LOG, PER_PAGE, StripeSync, between
+from stripe_location.source.objects import BalanceTransactions, Nested, Objects
+
+
+def listing(table: Table, walk: ByCreated, **params: str) -> Listing:
+    """A list of the account."""
+    return Listing(table, f"/v1/{table.name}", walk=walk, envelope=HasMore(), params={"limit": PER_PAGE, **params})
+
+
+def objects(table: Table, nested: Nested | None = None, **params: str) -> Listing:
+    """A list of objects that events tell of."""
+    return listing(table, Objects("created", between, type=table.name.removesuffix("s"), nested=nested), **params)
+
+
+ITEMS = Nested("/v1/subscription_items", {"subscription": "{id}"})
+LINES = Nested("/v1/invoices/{id}/lines")
+
+BILLING = (
+    objects(tables.customers),
+    objects(tables.products),
+    objects(tables.prices),
+    objects(tables.subscriptions, ITEMS, status="all"),
+    objects(tables.invoices, LINES),
+)
+PAYMENTS = (
+    objects(tables.charges),
+    objects(tables.refunds),
+    listing(tables.balance_transactions, BalanceTransactions("created", between)),
+    EVENT_LOG,
+)
 
 
 @dlt.source(name="stripe_billing", section="stripe")
-def billing() -> Iterable[DltResource]:
+def billing(audit: bool = False) -> Iterable[DltResource]:
     """Whom and what is billed: customers, products, prices, subscriptions, invoices."""
-    sync = Sync()
-    yield resource(Objects(sync, decoder("customers"), "customer"))
-    yield resource(Objects(sync, decoder("products"), "product"))
-    yield resource(Objects(sync, decoder("prices"), "price"))
-    yield resource(Objects(sync, decoder("subscriptions"), "subscription", nested="items", status="all"))
-    yield resource(Objects(sync, decoder("invoices"), "invoice", nested="lines"))
+    sync = StripeSync(audit=audit)
+    yield from [mirror(Reader(list_, sync)) for list_ in BILLING]
 
 
 @dlt.source(name="stripe_payments", section="stripe")
-def payments() -> Iterable[DltResource]:
+def payments(audit: bool = False) -> Iterable[DltResource]:
     """The money that moves: charges, refunds, balance transactions; and the log of all events."""
-    sync = Sync()
-    yield resource(Objects(sync, decoder("charges"), "charge"))
-    yield resource(Objects(sync, decoder("refunds"), "refund"))
-    yield resource(BalanceTransactions(sync, decoder("balance_transactions")))
-    yield resource(Events(sync, decoder("events")))
-
-
-def resource(reader: Reader) -> DltResource:
-    return mirror(reader.decoder, reader)
-
-
-@cache
-def decoder(table: str) -> Decoder:
-    return Decoder(TABLES[table], rows_at="data")
+    sync = StripeSync(audit=audit)
+    yield from [mirror(Reader(list_, sync)) for list_ in PAYMENTS]

@@ -1,26 +1,57 @@
 """Stripe's API: https://docs.stripe.com/api"""
 
-import json
+import re
+import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
 
 import requests
+from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
 from ingest_shared.errors import SettingError
-from ingest_shared.http import Api, retry_after
-from ingest_shared.settings import secret_setting, text_setting
+from ingest_shared.reading.api import Api, retry_after
+from ingest_shared.reading.limits import Limit
+from ingest_shared.settings import number_setting, secret_setting, text_setting
 
 API_BASE = "https://api.stripe.com"
 API_VERSION = "2025-03-31.basil"
 """Pinned: the table descriptions are written for it. Upgrade both together."""
 CALLS_PER_SECOND = {"live": 90.0, "test": 22.0}
-"""A little under Stripe's limits of 100 and 25: https://docs.stripe.com/rate-limits"""
+"""A little under Stripe's limits of an account, 100 and 25: https://docs.stripe.com/rate-limits"""
+CALLS_PER_SECOND_PER_ENDPOINT = 22.0
+"""A little under Stripe's limit of 25 for each endpoint."""
 IN_FLIGHT = 16
+DELETES_BELIEVED = 0.1
+"""Share of a list's rows that may vanish at once; for more it is read once more."""
+EARLIEST = int(datetime(2010, 1, 1, tzinfo=UTC).timestamp())
+"""Before any object of Stripe. An account's own ``created`` may be later than its objects."""
+
+_ID = re.compile(r"/[A-Za-z]+_[^/]+")
 
 
 class Stripe(Api):
-    """The API under one key."""
+    """The API under one key, at the pace that Stripe allows an account and each endpoint."""
 
     name = "Stripe"
+    not_for_long = (409,)  # another request held a lock: https://docs.stripe.com/rate-limits#object-lock-timeouts
+
+    def __init__(self, url: str, key: str, **settings: Any) -> None:
+        super().__init__(url, auth=BearerTokenAuth(key), **settings)
+        self.mode = mode_of(key)
+        self._per_endpoint = number_setting(
+            "sources.stripe.calls_per_second_per_endpoint", CALLS_PER_SECOND_PER_ENDPOINT
+        )
+        self._endpoints: dict[str, Limit] = {}
+        self._lock = threading.Lock()
+
+    def limits(self, method: str, url: str) -> Sequence[Limit]:
+        endpoint = f"{method} {_ID.sub('/:id', urlsplit(url).path)}"
+        with self._lock:
+            if endpoint not in self._endpoints:
+                self._endpoints[endpoint] = Limit(f"{self.identity} {endpoint}", self._per_endpoint)
+        return self._endpoints[endpoint], self.limit
 
     def too_fast(self, response: requests.Response) -> float | None:
         if response.status_code != 429:
@@ -30,7 +61,7 @@ class Stripe(Api):
     def reason(self, response: requests.Response) -> str:
         try:
             return str(response.json()["error"]["message"])
-        except (json.JSONDecodeError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             return response.text[:200]
 
 
@@ -38,25 +69,31 @@ def connect() -> Stripe:
     """The API under the configured address and key; raises :class:`SettingError`."""
     url = text_setting("sources.stripe.api_base", API_BASE)
     key = secret_setting("sources.stripe.api_key", f"{url} is read with a secret or restricted key")
-    mode = "live" if "_live_" in key else "test"
     return Stripe(
         url,
-        headers={"Authorization": f"Bearer {key}", "Stripe-Version": API_VERSION},
-        calls_per_second=CALLS_PER_SECOND[mode] if url == API_BASE else 1000.0,
+        key,
+        headers={"Stripe-Version": API_VERSION},
+        calls_per_second=number_setting("sources.stripe.calls_per_second", CALLS_PER_SECOND[mode_of(key)]),
         in_flight=IN_FLIGHT,
         url_setting="sources.stripe.api_base",
         credential_setting="sources.stripe.api_key",
+        deletes_believed=number_setting("sources.stripe.deletes_believed", DELETES_BELIEVED),
     )
 
 
-def start_of_history(account_created: int, now: int) -> int:
-    """From which second since 1970 to load: ``sources.stripe.start_date``, or the account's birth.
+def mode_of(key: str) -> str:
+    """Whether a key is one of the live mode or of the test mode, which share nothing but the account."""
+    return "live" if "_live_" in key else "test"
+
+
+def start_of_history(now: int) -> int:
+    """From which second since 1970 to load: ``sources.stripe.start_date``, or the first of Stripe itself.
 
     Raises :class:`SettingError` for what is no date, or not before ``now``.
     """
     value = text_setting("sources.stripe.start_date", "")
     if not value:
-        return account_created
+        return EARLIEST
     try:
         start = datetime.fromisoformat(value)
     except ValueError:

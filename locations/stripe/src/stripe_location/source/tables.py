@@ -157,6 +157,7 @@ subscriptions = Table(
             name="subscription_items",
             description="What each subscription bills.",
             path="items.data",
+            more="items.has_more",
             key=("account_id", "subscription_id", "id"),
             columns=(
                 text("account_id", "Stripe account.", origin="parent"),
@@ -176,7 +177,7 @@ subscriptions = Table(
             unused=("object", "subscription", "plan", "price.*"),
         ),
     ),
-    unused=("object", "deleted", "items.has_more", "items.*"),
+    unused=("object", "deleted", "items.*"),
 )
 
 invoices = Table(
@@ -274,6 +275,7 @@ invoices = Table(
             name="invoice_lines",
             description="The lines of each invoice, all of them.",
             path="lines.data",
+            more="lines.has_more",
             key=("account_id", "invoice_id", "id"),
             columns=(
                 text("account_id", "Stripe account.", origin="parent"),
@@ -320,7 +322,7 @@ invoices = Table(
             unused=("object", "invoice", "period.*", "pricing.*", "parent.subscription_item_details.*"),
         ),
     ),
-    unused=("object", "deleted", "lines.has_more", "lines.*"),
+    unused=("object", "deleted", "lines.*"),
 )
 
 charges = Table(
@@ -425,6 +427,7 @@ balance_transactions = Table(
         text("description", "Description."),
         json("fee_details", "Fees one by one."),
         epoch("available_on", "When the money can be used."),
+        boolean("livemode", "False for data of the test mode.", origin="given"),
         CREATED,
     ),
     unused=("object",),

@@ -1,20 +1,22 @@
 """The client waits when told to, tries again when it helps, and never swallows what went wrong."""
 
 import re
-import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import pairwise
 from typing import Any
 
-import msgspec
 import pytest
+from dlt.sources.helpers.rest_client.auth import APIKeyAuth, BearerTokenAuth
+from requests.auth import AuthBase
 
-from ingest_shared import http
 from ingest_shared.errors import ApiError, IngestError, NotJson, SettingError
-from ingest_shared.http import Answer, Api, Limiter, Usage, server_time, setting_help
+from ingest_shared.reading import api as http
+from ingest_shared.reading.api import Api, Response, Usage, server_time, setting_help
 from tests.conftest import Reply, Server, closed_port
 
 
@@ -23,27 +25,23 @@ def short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "FIRST_BACKOFF", 0.01)
 
 
-def api(url: str, calls_per_second: float = 1e6) -> Api:
-    return Api(
+BEARER = BearerTokenAuth("hunter2")
+
+
+def api(url: str, auth: AuthBase = BEARER, kind: type[Api] = Api) -> Api:
+    return kind(
         url,
-        headers={"Authorization": "Bearer hunter2"},
-        calls_per_second=calls_per_second,
+        auth=auth,
+        calls_per_second=1e6,
         in_flight=4,
         url_setting="sources.test.api_url",
         credential_setting="sources.test.api_key",
     )
 
 
-def parse(body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        raise NotJson("table issues: the API sent a body that is not JSON") from None
-
-
-def get(server: Server, *replies: Reply, usage: Usage | None = None, **options: Any) -> Answer[Any]:
+def get(server: Server, *replies: Reply, usage: Usage | None = None, **options: Any) -> Response:
     server.replies(*replies)
-    return api(server.url).get("/things", parse=parse, usage=usage or Usage(), **options)
+    return api(server.url).get("/things", usage=usage or Usage(), **options)
 
 
 def error_of(server: Server, *replies: Reply) -> IngestError:
@@ -60,8 +58,8 @@ TRUNCATED = Reply(body=b"[1, ")
 # An answer
 
 
-def test_the_body_is_parsed(server: Server) -> None:
-    assert get(server, GOOD).value == [1, 2]
+def test_the_body_is_given_as_it_was_sent(server: Server) -> None:
+    assert get(server, GOOD).body == b"[1, 2]"
 
 
 def test_a_request_carries_the_credential_its_parameters_and_its_own_headers(server: Server) -> None:
@@ -76,14 +74,39 @@ def test_the_address_of_a_further_page_is_followed_as_it_is(server: Server) -> N
     link = f'<{server.url}/things?page=2>; rel="next"'
     answer = get(server, Reply(headers={"Link": link}), GOOD)
     assert answer.links == {"next": f"{server.url}/things?page=2"}
-    assert api(server.url).get(answer.links["next"], parse=parse, usage=Usage()).value == [1, 2]
+    assert api(server.url).get(answer.links["next"], usage=Usage()).body == GOOD.body
     assert server.requests[-1].path == "/things?page=2"
 
 
-def test_nothing_changed_is_an_answer_without_a_value(server: Server) -> None:
-    answer = get(server, Reply(304, b"", {"ETag": '"x"'}))
-    assert answer.value is None
-    assert answer.headers["ETag"] == '"x"'
+def test_a_body_is_posted_as_json(server: Server) -> None:
+    server.replies(GOOD)
+    assert api(server.url).post("/search", {"since": 5}, usage=Usage()).body == GOOD.body
+    (request,) = server.requests
+    assert (request.method, request.path, request.body) == ("POST", "/search", b'{"since": 5}')
+    assert request.headers["Content-Type"] == "application/json"
+
+
+def test_a_page_that_did_not_change_is_none(server: Server) -> None:
+    server.replies(Reply(304, b""))
+    assert api(server.url).get_if_changed("/things", etag='"x"', usage=Usage()) is None
+    assert server.requests[0].headers["If-None-Match"] == '"x"'
+
+
+def test_a_page_that_changed_is_given(server: Server) -> None:
+    server.replies(GOOD)
+    response = api(server.url).get_if_changed("/things", etag='"x"', usage=Usage())
+    assert response
+    assert response.body == GOOD.body
+    assert len(server.requests) == 1
+
+
+def test_a_page_that_has_a_next_one_now_counts_as_changed(server: Server) -> None:
+    """Its ETag stands for its own rows alone."""
+    server.replies(Reply(304, b"", {"Link": f'<{server.url}/things?page=2>; rel="next"'}), GOOD)
+    response = api(server.url).get_if_changed("/things", etag='"x"', usage=Usage())
+    assert response
+    assert response.body == GOOD.body
+    assert "If-None-Match" not in server.requests[1].headers
 
 
 def test_requests_are_counted_with_the_bytes_of_their_bodies(server: Server) -> None:
@@ -100,12 +123,9 @@ def test_the_quota_that_is_left_is_what_the_api_said_last(server: Server) -> Non
             return int(left) if left else None
 
     server.replies(Reply(headers={"X-Left": "7"}), Reply())
-    counting = Counting(
-        server.url, headers={}, calls_per_second=1e6, in_flight=1, url_setting="", credential_setting=""
-    )
-    usage = Usage()
+    client, usage = api(server.url, kind=Counting), Usage()
     for _ in range(2):
-        counting.get("/", parse=parse, usage=usage)
+        client.get("/", usage=usage)
     assert usage.quota_left == 7
 
 
@@ -113,7 +133,7 @@ def test_usage_is_counted_right_from_many_threads(server: Server) -> None:
     client, usage = api(server.url), Usage()
     server.replies(GOOD)
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: client.get("/", parse=parse, usage=usage), range(64)))
+        list(pool.map(lambda _: client.get("/", usage=usage), range(64)))
     assert (usage.api_calls, usage.api_bytes) == (64, 64 * len(GOOD.body))
 
 
@@ -128,10 +148,11 @@ def test_usage_is_counted_right_from_many_threads(server: Server) -> None:
         pytest.param(Reply(hang_up=True), id="connection cut before the answer"),
         pytest.param(Reply(body=b"[1, 2, 3]", cut=4), id="connection cut within the body"),
         pytest.param(TRUNCATED, id="truncated JSON"),
+        pytest.param(Reply(body=b""), id="an empty body"),
     ],
 )
 def test_trouble_that_passes_is_tried_again(server: Server, trouble: Reply) -> None:
-    assert get(server, trouble, trouble, GOOD).value == [1, 2]
+    assert get(server, trouble, trouble, GOOD).body == GOOD.body
     assert len(server.requests) == 3
 
 
@@ -157,7 +178,7 @@ def test_an_api_that_keeps_failing_counts_as_down_after_so_many_tries(server: Se
 def test_an_api_that_is_down_is_named_with_its_setting() -> None:
     address = f"http://127.0.0.1:{closed_port()}"
     with pytest.raises(ApiError) as caught:
-        api(address).get("/things", parse=parse, usage=Usage())
+        api(address).get("/things", usage=Usage())
     assert re.fullmatch(
         rf"the API did not answer {address}/things in {http.ATTEMPTS} tries \(ConnectionError: .*refused.*\); "
         r"check `sources\.test\.api_url` and whether the API is up",
@@ -170,7 +191,7 @@ def test_a_body_that_is_never_json_is_named_as_such(server: Server) -> None:
     error = error_of(server, Reply(body=b"<html>"))
     assert isinstance(error, NotJson)
     assert len(server.requests) == http.ATTEMPTS
-    assert "table issues: the API sent a body that is not JSON" in str(error)
+    assert "the response body is empty or not valid JSON" in str(error)
     assert "`sources.test.api_url`" in str(error)
 
 
@@ -195,6 +216,19 @@ def test_a_request_that_the_api_refuses_is_not_tried_again(server: Server, statu
     assert str(error) == f"the API answered {status} to {server.url}/things (no such thing)"
 
 
+def test_a_refusal_without_a_word_is_one_line_too(server: Server) -> None:
+    assert str(error_of(server, Reply(404, b""))) == f"the API answered 404 to {server.url}/things ()"
+
+
+@pytest.mark.parametrize("status", [404, 502])
+def test_a_page_of_html_that_a_proxy_sends_is_one_line_too(server: Server, status: int) -> None:
+    error = error_of(server, Reply(status, b"<html>\n<h1>Oops</h1>\n</html>"))
+    assert isinstance(error, ApiError)
+    assert error.status == status
+    assert "<html> <h1>Oops</h1> </html>" in str(error)
+    assert len(server.requests) == (http.ATTEMPTS if status == 502 else 1)
+
+
 def test_a_long_or_many_lined_reason_is_cut_to_one_line(server: Server) -> None:
     error = error_of(server, Reply(404, b"<html>\n<body>\n" + b"x" * 5000))
     assert len(str(error)) < 400
@@ -204,6 +238,40 @@ def test_a_credential_never_stands_in_an_error(server: Server) -> None:
     for reply in (Reply(401), Reply(404), Reply(500)):
         server.requests.clear()
         assert "hunter2" not in str(error_of(server, reply))
+
+
+@pytest.fixture
+def stranger() -> Iterator[Server]:
+    """Another host."""
+    with Server() as stranger:
+        yield stranger
+
+
+AUTHS = [BEARER, APIKeyAuth("X-Api-Key", "hunter2")]
+
+
+@pytest.mark.parametrize("auth", AUTHS, ids=lambda auth: type(auth).__name__)
+def test_a_link_to_another_host_is_refused(server: Server, stranger: Server, auth: AuthBase) -> None:
+    with pytest.raises(ApiError, match="which is not on the host of `sources.test.api_url`") as caught:
+        api(server.url, auth).get(f"{stranger.url}/things", usage=Usage())
+    assert not caught.value.retry
+    assert stranger.requests == []
+
+
+@pytest.mark.parametrize("auth", AUTHS, ids=lambda auth: type(auth).__name__)
+def test_a_credential_is_never_sent_to_another_host(server: Server, stranger: Server, auth: AuthBase) -> None:
+    server.replies(Reply(302, b"", {"Location": f"{stranger.url}/things"}))
+    with suppress(ApiError):
+        api(server.url, auth).get("/things", usage=Usage())
+    assert "hunter2" not in str([request.headers for request in stranger.requests])
+
+
+def test_a_redirect_on_the_same_host_is_followed(server: Server) -> None:
+    """GitHub answers so for a repository that was renamed."""
+    response = get(server, Reply(301, b"", {"Location": "/things/7"}), GOOD, params={"per_page": 100})
+    assert response.body == GOOD.body
+    assert [request.path for request in server.requests] == ["/things?per_page=100", "/things/7"]
+    assert server.requests[-1].headers["Authorization"] == "Bearer hunter2"
 
 
 def test_the_help_for_a_setting_names_it_its_variable_and_its_file() -> None:
@@ -217,7 +285,7 @@ def test_the_help_for_a_setting_names_it_its_variable_and_its_file() -> None:
 
 
 def test_too_many_requests_waits_as_long_as_the_api_asks(server: Server) -> None:
-    assert get(server, Reply(429, headers={"Retry-After": "1"}), GOOD).value == [1, 2]
+    assert get(server, Reply(429, headers={"Retry-After": "1"}), GOOD).body == GOOD.body
     first, second = server.requests
     assert second.at - first.at >= 0.95
 
@@ -238,7 +306,7 @@ def test_too_many_requests_without_a_time_waits_a_second(server: Server, headers
 
 def test_waiting_for_the_rate_is_not_a_failed_try(server: Server) -> None:
     too_fast = Reply(429, headers={"Retry-After": "0.01"})
-    assert get(server, *[too_fast] * (2 * http.ATTEMPTS), GOOD).value == [1, 2]
+    assert get(server, *[too_fast] * (2 * http.ATTEMPTS), GOOD).body == GOOD.body
 
 
 def test_a_wait_longer_than_a_run_should_last_is_refused_at_once(
@@ -265,64 +333,15 @@ def test_an_api_that_asks_to_wait_again_and_again_is_given_up(server: Server, mo
     assert error.retry
 
 
-def test_calls_of_all_threads_keep_the_distance_of_the_rate() -> None:
-    limiter = Limiter(calls_per_second=50)
-    times: list[float] = []
-
-    def call() -> None:
-        for _ in range(5):
-            limiter.wait()
-            times.append(time.monotonic())
-
-    threads = [threading.Thread(target=call) for _ in range(4)]
-    started = time.monotonic()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(times) == 20
-    for number, moment in enumerate(sorted(times)):
-        assert moment - started >= number / 50 - 0.005
-    assert max(times) - started <= 1
-
-
-def test_an_idle_limiter_saves_up_no_calls() -> None:
-    limiter = Limiter(calls_per_second=20)
-    limiter.wait()
-    time.sleep(0.2)
-    started = time.monotonic()
-    for _ in range(3):
-        limiter.wait()
-    assert time.monotonic() - started >= 0.095
-
-
-def test_a_pause_holds_every_thread() -> None:
-    limiter = Limiter(calls_per_second=1e6)
-    limiter.pause(0.3)
-    started = time.monotonic()
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: limiter.wait(), range(4)))
-    assert time.monotonic() - started >= 0.29
-
-
-def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
-    limiter = Limiter(calls_per_second=1e6)
-    limiter.pause(0.3)
-    limiter.pause(0.01)
-    started = time.monotonic()
-    limiter.wait()
-    assert time.monotonic() - started >= 0.29
-
-
 def test_one_call_that_was_too_fast_holds_back_the_others(server: Server) -> None:
     server.replies(Reply(429, headers={"Retry-After": "1"}), GOOD)
     client = api(server.url)
     with ThreadPoolExecutor(4) as pool:
-        pool.submit(client.get, "/first", parse=parse, usage=Usage())
+        pool.submit(client.get, "/first", usage=Usage())
         while not server.requests:
             time.sleep(0.005)
         time.sleep(0.1)
-        list(pool.map(lambda _: client.get("/other", parse=parse, usage=Usage()), range(3)))
+        list(pool.map(lambda _: client.get("/other", usage=Usage()), range(3)))
     first, *others = server.requests
     assert len(others) == 4
     assert min(request.at for request in others) - first.at >= 0.95

@@ -1,28 +1,30 @@
-"""The HTTP client of a source: one credential, one limiter, bounded retries, nothing swallowed.
+"""The HTTP client of a source: one credential, its limits, bounded retries, nothing swallowed.
 
 A location subclasses :class:`Api` with what its API does differently: how it says "too fast" and
 how much quota is left. The session is dlt's requests client, which pools connections:
 https://dlthub.com/docs/general-usage/http/requests
 """
 
+import hashlib
 import logging
 import os
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any, Generic, TypeVar
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import msgspec
 import requests
 from dlt.sources.helpers.requests import Client
+from requests.auth import AuthBase
 
 from ingest_shared.errors import ApiError, NotJson, SettingError
+from ingest_shared.reading.limits import Limit
 
-T = TypeVar("T")
 logger = logging.getLogger("ingest")
 
 ATTEMPTS = 5
@@ -36,11 +38,16 @@ LONGEST_WAIT = 3700.0
 WAITS = 30
 """Times in a row that one request may be told to wait."""
 
+NOT_MODIFIED = 304
+UNAUTHORIZED = 401
+SERVER_ERROR = 500
+
 _BROKEN = (
     requests.ConnectionError,
     requests.Timeout,
     requests.exceptions.ChunkedEncodingError,
     requests.exceptions.ContentDecodingError,
+    requests.TooManyRedirects,
 )
 
 
@@ -62,61 +69,52 @@ class Usage:
 
 
 @dataclass(frozen=True)
-class Answer(Generic[T]):
-    """A response that was understood. ``value`` is None when nothing changed (304)."""
+class Response:
+    """A successful answer: a body that is JSON, its headers, and the addresses of its ``Link`` header."""
 
-    value: T | None
+    body: bytes
     headers: Mapping[str, str]
     links: Mapping[str, str]
-
-
-class Limiter:
-    """Keeps every thread that shares a credential under the API's rate, and waits when told to."""
-
-    def __init__(self, calls_per_second: float) -> None:
-        self._interval = 1.0 / calls_per_second
-        self._lock = threading.Lock()
-        self._next = 0.0
-
-    def wait(self) -> None:
-        """Blocks until the next call may be sent."""
-        with self._lock:
-            now = time.monotonic()
-            at = max(now, self._next)
-            self._next = at + self._interval
-        time.sleep(max(0.0, at - now))
-
-    def pause(self, seconds: float) -> None:
-        """No call is sent for so many seconds, by any thread."""
-        with self._lock:
-            self._next = max(self._next, time.monotonic() + seconds)
 
 
 class Api:
     """An API under one credential.
 
+    ``auth`` is how the credential is sent, one of requests' or of dlt's, which also renew a token
+    before it ends: https://dlthub.com/docs/general-usage/http/rest-client#authentication
     ``url_setting`` and ``credential_setting`` are the names that error messages give to a person.
+    ``deletes_believed`` is the share of a list's rows that may be missing from one reading of it; for
+    more it is read once more before they count as deleted.
     """
 
     name = "the API"
+    not_for_long: tuple[int, ...] = ()
+    """Statuses below 500 that are tried again as a 5xx is."""
 
     def __init__(
         self,
         url: str,
         *,
-        headers: Mapping[str, str],
+        auth: AuthBase,
+        headers: Mapping[str, str] | None = None,
         calls_per_second: float,
         in_flight: int,
         url_setting: str,
         credential_setting: str,
+        deletes_believed: float = 0.1,
     ) -> None:
-        _check(url, url_setting, headers, credential_setting)
+        _check(url, url_setting)
         self.url = url.rstrip("/")
         self.in_flight = in_flight
-        self.limiter = Limiter(calls_per_second)
+        self.deletes_believed = deletes_believed
+        self.identity = f"{self.url} {_fingerprint(auth, credential_setting)}"
+        self.limit = Limit(self.identity, calls_per_second)
+        self._origin = _origin(url)
+        self._auth = auth
+        self._headers = dict(headers or {})
         self._url_setting = url_setting
         self._credential_setting = credential_setting
-        self._headers = dict(headers)
+        self._hooks = {"response": self._stay}
         self._client = Client(
             request_timeout=TIMEOUT,
             max_connections=in_flight,
@@ -124,6 +122,10 @@ class Api:
             request_max_attempts=1,
             session_attrs=_environment(self.url),
         )
+
+    def limits(self, method: str, url: str) -> Sequence[Limit]:
+        """The rates that a request counts against; here only that of the credential."""
+        return (self.limit,)
 
     def too_fast(self, response: requests.Response) -> float | None:
         """Seconds to wait when the response says that calls come too fast, else None."""
@@ -144,54 +146,101 @@ class Api:
         path: str,
         params: Mapping[str, Any] | None = None,
         *,
-        parse: Callable[[bytes], T],
         usage: Usage,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer[T]:
-        """Gets ``path`` (or a full URL of the API's own) and parses its body.
+    ) -> Response:
+        """Gets ``path``, or a full address of the API's own.
 
         Retries a broken connection, a 5xx and a body that is not JSON; waits as long as the API
         asks. Raises :class:`SettingError` for a refused credential, :class:`ApiError` otherwise.
         """
-        url = path if path.startswith(("http://", "https://")) else f"{self.url}/{path.lstrip('/')}"
-        problem: Exception | str = ""
+        response = self._send("GET", path, usage, params=params, headers=headers)
+        return Response(response.content, response.headers, _links(response))
+
+    def post(self, path: str, body: Mapping[str, Any], *, usage: Usage) -> Response:
+        """Posts ``body`` as JSON, for a search or a GraphQL query; otherwise as :meth:`get`."""
+        response = self._send("POST", path, usage, json=body)
+        return Response(response.content, response.headers, _links(response))
+
+    def get_if_changed(
+        self, path: str, params: Mapping[str, Any] | None = None, *, etag: str | None, usage: Usage
+    ) -> Response | None:
+        """As :meth:`get`; None when the API says that the page is the one that ``etag`` stands for.
+
+        An ETag stands for the rows of a page and not for its ``Link`` header (GitHub's does not cover
+        it: app-sre/github-mirror#113), so an unchanged page that has a next one counts as changed.
+        """
+        if etag:
+            response = self._send("GET", path, usage, params=params, headers={"If-None-Match": etag})
+            links = _links(response)
+            if response.status_code != NOT_MODIFIED:
+                return Response(response.content, response.headers, links)
+            if "next" not in links:
+                return None
+        return self.get(path, params, usage=usage)
+
+    def _send(self, method: str, path: str, usage: Usage, **what: Any) -> requests.Response:
+        """One request, repeated while that can help; the response is a success or a 304."""
+        url = self._address(path)
+        what["headers"] = {**self._headers, **(what.get("headers") or {})}
+        problem = ""
+        status: int | None = None
         tries = waits = 0
         while tries < ATTEMPTS:
-            self.limiter.wait()
+            for limit in self.limits(method, url):
+                limit.wait()
             try:
-                response = self._client.session.get(url, params=params, headers={**self._headers, **(headers or {})})
+                response = self._client.session.request(method, url, auth=self._auth, hooks=self._hooks, **what)
                 usage.count(response, self.quota_left(response))
                 if (seconds := self.too_fast(response)) is not None:
                     waits += 1
                     self._wait(seconds, waits, url)
                     continue
-                if response.status_code < 500:
-                    return self._answer(response, parse)
-                problem = f"{response.status_code}: {self._reason_line(response)}"
+                status = response.status_code
+                if status < SERVER_ERROR and status not in self.not_for_long:
+                    if status == NOT_MODIFIED or _is_json(self._checked(response).content):
+                        return response
+                    problem = "the response body is empty or not valid JSON"
+                else:
+                    problem = f"{status}: {self._reason_line(response)}"
             except _BROKEN as error:
-                problem = f"{type(error).__name__}: {_cause(error)}"
-            except NotJson as error:
-                problem = error
+                status, problem = None, f"{type(error).__name__}: {_cause(error)}"
             tries += 1
             if tries < ATTEMPTS:
                 seconds = FIRST_BACKOFF * 2 ** (tries - 1) * random.uniform(0.5, 1.0)
                 logger.warning("%s: try %d of %d failed (%s)", self.name, tries, ATTEMPTS, problem)
                 time.sleep(seconds)
-        if isinstance(problem, NotJson):
-            raise NotJson(f"{problem}; {url} answered so {ATTEMPTS} times: is `{self._url_setting}` right?")
+        if status is not None and status < SERVER_ERROR and status not in self.not_for_long:
+            raise NotJson(f"{self.name}: {problem}, {ATTEMPTS} times at {url}; is `{self._url_setting}` right?")
         raise ApiError(
             f"{self.name} did not answer {url} in {ATTEMPTS} tries ({problem}); "
-            f"check `{self._url_setting}` and whether the API is up"
+            f"check `{self._url_setting}` and whether the API is up",
+            status=status,
         )
 
-    def _answer(self, response: requests.Response, parse: Callable[[bytes], T]) -> Answer[T]:
-        links = {name: link["url"] for name, link in response.links.items()}
-        if response.status_code == 304:
-            return Answer(None, response.headers, links)
+    def _address(self, path: str) -> str:
+        """The address of a path. The credential goes to the API's own host, whatever a link names."""
+        if not path.startswith(("http://", "https://")):
+            return f"{self.url}/{path.lstrip('/')}"
+        if _origin(path) != self._origin:
+            raise ApiError(
+                f"{self.name} leads to {path}, which is not on the host of `{self._url_setting}` ({self.url}); "
+                "the credential is not sent there",
+                retry=False,
+            )
+        return path
+
+    def _stay(self, response: requests.Response, **_: Any) -> None:
+        """Follows no redirect to where a link may not lead either; requests would take the credential along."""
+        if response.is_redirect:
+            self._address(urljoin(response.url, response.headers["Location"]))
+
+    def _checked(self, response: requests.Response) -> requests.Response:
+        """The response, when it is a success; raises what it stands for otherwise."""
         if response.ok:
-            return Answer(parse(response.content), response.headers, links)
+            return response
         reason = self._reason_line(response)
-        if response.status_code == 401:
+        if response.status_code == UNAUTHORIZED:
             raise SettingError(
                 f"{self.name} refused the credential ({reason}); "
                 f"set a valid one in {setting_help(self._credential_setting)}"
@@ -199,6 +248,7 @@ class Api:
         raise ApiError(
             f"{self.name} answered {response.status_code} to {response.url} ({reason})",
             status=response.status_code,
+            reason=reason,
             retry=False,
         )
 
@@ -215,11 +265,11 @@ class Api:
         if seconds > 2:
             until = time.strftime("%H:%M:%S", time.gmtime(time.time() + seconds))
             logger.warning("%s: rate limit reached, waiting %.0f s, until %s UTC", self.name, seconds, until)
-        self.limiter.pause(seconds)
+        self.limit.pause(seconds)
 
 
-def _check(url: str, url_setting: str, headers: Mapping[str, str], credential_setting: str) -> None:
-    """Raises :class:`SettingError` for what no request can be made of; never with the credential in it."""
+def _check(url: str, url_setting: str) -> None:
+    """Raises :class:`SettingError` for an address of which no request can be made."""
     try:
         parts = urlsplit(url)
         complete = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -227,11 +277,38 @@ def _check(url: str, url_setting: str, headers: Mapping[str, str], credential_se
         complete = False
     if not complete or any(character.isspace() for character in url):
         raise SettingError(f"{url_setting} is {url!r}; write it as https://host/path, in {setting_help(url_setting)}")
-    if not all(value.isascii() and value.isprintable() for value in headers.values()):
+
+
+def _fingerprint(auth: AuthBase, credential_setting: str) -> str:
+    """Tells credentials apart without holding one.
+
+    Raises :class:`SettingError` for one of which no header can be made; never with the credential in it.
+    """
+    secrets = [str(value) for name, value in sorted(vars(auth).items()) if isinstance(value, str)]
+    if not all(value.isascii() and value.isprintable() for value in secrets):
         raise SettingError(
             f"{credential_setting} holds a character that no credential has, like a line break or a typographic "
             f"quotation mark; set it anew in {setting_help(credential_setting)}"
         )
+    return hashlib.sha256("\0".join(secrets).encode()).hexdigest()
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def _links(response: requests.Response) -> dict[str, str]:
+    return {name: link["url"] for name, link in response.links.items()}
+
+
+def _is_json(body: bytes) -> bool:
+    """Whether the body is one whole JSON text; nothing is made of it."""
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def _environment(url: str) -> dict[str, Any]:
@@ -254,19 +331,6 @@ def retry_after(response: requests.Response) -> float | None:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     except ValueError:
         return None
-
-
-def json_as(type_: type[T]) -> Callable[[bytes], T]:
-    """A parser of bodies into ``type_``; what does not fit is :class:`NotJson`, which is retried."""
-    decoder = msgspec.json.Decoder(type_)
-
-    def parse(body: bytes) -> T:
-        try:
-            return decoder.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise NotJson(f"expected {type_}, and the API sent a body that is none ({error})") from None
-
-    return parse
 
 
 def server_time(headers: Mapping[str, str]) -> int:

@@ -12,13 +12,13 @@ import pyarrow as pa
 import pytest
 
 from ingest_shared import tables as t
-from ingest_shared import tombstones
 from ingest_shared.columnar import Decoder, Page
-from ingest_shared.loading import Load, mirror
-from ingest_shared.paging import Window
+from ingest_shared.loading import Load
+from ingest_shared.reading import tombstones
+from ingest_shared.reading.tombstones import deleted, vanished
+from ingest_shared.reading.windows import Window
 from ingest_shared.tables import Table
-from ingest_shared.tombstones import deleted, vanished
-from tests.conftest import Warehouse, reading
+from tests.conftest import Warehouse, read_by, reading
 
 NOW = 1_714_559_400
 COMMENTS = Table(
@@ -64,7 +64,7 @@ def noticing(repo_id: int, seen: AbstractSet[int], at: int = NOW, table: Table =
     def read(_: Load) -> Iterable[Page | pa.Table]:
         yield vanished(table, {"repo_id": repo_id, **scope}, seen, at)
 
-    return mirror(Decoder(table), read)
+    return read_by(Decoder(table), read)
 
 
 def told(table: Table, scope: dict[str, Any], at: dict[int, int]) -> Any:
@@ -73,7 +73,7 @@ def told(table: Table, scope: dict[str, Any], at: dict[int, int]) -> Any:
     def read(_: Load) -> Iterable[Page | pa.Table]:
         yield deleted(table, scope, at)
 
-    return mirror(Decoder(table), read)
+    return read_by(Decoder(table), read)
 
 
 def marked(warehouse: Warehouse) -> dict[int, bool]:

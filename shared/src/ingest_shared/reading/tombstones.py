@@ -4,13 +4,13 @@ A deleted row stays in the warehouse with its last values and gets ``deleted_at`
 replaces whole rows, so those values are read back from the warehouse. All functions must be called
 while dlt reads a resource, in the thread in which it does. Their ``table`` has a column
 ``deleted_at``, and one key column besides those that ``scope`` names; a scope gives columns their
-value, or the :class:`~ingest_shared.paging.Window` in which an instant lies.
+value, or the :class:`~ingest_shared.reading.windows.Window` in which an instant lies.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,8 +21,8 @@ from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
 
 from ingest_shared.columnar import arrow_schema
-from ingest_shared.paging import Window
-from ingest_shared.tables import JSON, Table
+from ingest_shared.reading.windows import Window
+from ingest_shared.tables import JSON, AnyTable, Table, all_columns
 
 DELETED_AT = "deleted_at"
 KEYS_PER_QUERY = 500
@@ -35,6 +35,35 @@ def vanished(table: Table, scope: Mapping[str, Any], seen: AbstractSet[Any], at:
     that the origin has in the scope.
     """
     return deleted(table, scope, dict.fromkeys(living(table, scope).difference(seen), at))
+
+
+def held_rows(table: AnyTable, like: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, with all declared columns, that the warehouse holds under the keys of ``like``.
+
+    For a child table all rows of the same owners. Values are as the destination's driver gives them.
+    """
+    names = [column.name for column in all_columns(table)]
+    owner = table.within or table.key
+    by = owner[-1]  # the others only tell the same key of several scopes apart
+    wanted = {tuple(row[name] for name in owner) for row in like}
+    keys = list({row[-1] for row in wanted})
+    with _held(table, {name: None for name in table.key if name != by}) as held:
+        if held is None:
+            return []
+        found: list[dict[str, Any]] = []
+        for i in range(0, len(keys), KEYS_PER_QUERY):
+            some = keys[i : i + KEYS_PER_QUERY]
+            condition = f"{held.name(by)} IN ({', '.join(['%s'] * len(some))})"
+            rows = replace(held, scope={}).rows(names, condition, *some)
+            found += (dict(zip(names, row, strict=True)) for row in rows)
+    return [row for row in found if tuple(row[name] for name in owner) in wanted]
+
+
+def held_where(table: Table, columns: Sequence[str], scope: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """These columns of the living rows of ``scope``, as the destination's driver gives them."""
+    with _held(table, scope) as held:
+        rows = held.rows(list(columns), f"{held.name(DELETED_AT)} IS NULL") if held else []
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def living(table: Table, scope: Mapping[str, Any]) -> set[Any]:
@@ -95,7 +124,7 @@ class _Held:
 
 
 @contextmanager
-def _held(table: Table, scope: Mapping[str, Any]) -> Iterator[_Held | None]:
+def _held(table: AnyTable, scope: Mapping[str, Any]) -> Iterator[_Held | None]:
     """What the warehouse holds of the table; None before the first load."""
     (key,) = (name for name in table.key if name not in scope)
     with dlt.current.pipeline().sql_client() as client:

@@ -1,0 +1,116 @@
+"""The commits of every branch: all of them once, then what comparing the heads shows as new."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import msgspec
+
+from github_location.source import tables
+from github_location.source.repositories import PER_PAGE, Repository
+from ingest_shared.columnar import Decoder, Page
+from ingest_shared.errors import ApiError
+from ingest_shared.reading.envelopes import Request
+from ingest_shared.reading.listings import Cursor, Piece, Reader, Scope, Step, Walk, iso
+
+
+class _Head(msgspec.Struct):
+    sha: str
+
+
+class _Branch(msgspec.Struct):
+    name: str
+    commit: _Head
+
+
+_BRANCHES = msgspec.json.Decoder(list[_Branch])
+_COMPARED = Decoder(tables.commits, rows_at="commits")
+
+
+@dataclass(frozen=True)
+class Commits(Walk):
+    """Compares the head of each branch with the one known before.
+
+    A comparison finds exactly the commits that one head has and the other has not, also after a
+    merge of older commits or a force-push. Where GitHub makes none (no common history, or a diff
+    that is too large), the branch is listed:
+    https://docs.github.com/en/rest/commits/commits#compare-two-commits
+    """
+
+    def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
+        assert isinstance(scope, Repository)
+        return [] if cursor.get("pushed_at", "") == scope.pushed_at else [Piece(scope)]
+
+    def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
+        if piece.request:
+            return self._listed(reader, piece.scope, piece.request)
+        return _Branches(reader, piece.scope, cursor).step()
+
+    @staticmethod
+    def _listed(reader: Reader, scope: Scope, request: Request) -> Step:
+        page, response = reader.send(scope, request)
+        following = reader.following(request, page, response)
+        return Step([page], [Piece(scope, request=later) for later in following])
+
+
+@dataclass
+class _Branches:
+    """The branches of one repository, and what is new on them."""
+
+    reader: Reader
+    scope: Scope
+    cursor: Cursor
+
+    @cached_property
+    def heads(self) -> dict[str, str]:
+        """The head of each branch."""
+        heads: dict[str, str] = {}
+        path: str | None = f"/repositories/{self.scope.id}/branches?per_page={PER_PAGE}"
+        while path:
+            response = self.reader.respond(self.scope, Request(path))
+            heads |= {branch.name: branch.commit.sha for branch in _BRANCHES.decode(response.body)}
+            path = response.links.get("next")
+        return heads
+
+    def step(self) -> Step:
+        repository, known = self.scope, self.cursor.get("heads", {})
+        assert isinstance(repository, Repository)
+        # More may be pushed within the second of the last push: until it is over, look again.
+        is_over = (repository.pushed_at or "") < iso(self.reader.sync.now)
+        step = Step(cursor={"heads": self.heads, "pushed_at": repository.pushed_at if is_over else ""})
+        if not self.heads:  # an empty repository
+            return step
+        # The default branch may have been renamed since the repository was listed.
+        main = repository.default_branch if repository.default_branch in self.heads else next(iter(self.heads))
+        if self.heads[main] != known.get(main):
+            step.pages, step.pieces = self._new([known.get(main)], self.heads[main])
+        for branch, head in self.heads.items():
+            if branch != main and head != known.get(branch):
+                # What the list of the main branch holds needs no comparison with what was known before.
+                bases = [self.heads[main]] if step.pieces else [known.get(branch), self.heads[main]]
+                pages, pieces = self._new(bases, head)
+                step.pages += pages
+                step.pieces += pieces
+        return step
+
+    def _new(self, bases: Iterable[str | None], head: str) -> tuple[list[Page], list[Piece]]:
+        """What ``head`` has and the first of ``bases`` that can be compared has not; else all of it."""
+        for base in filter(None, bases):
+            if (pages := self._compared(base, head)) is not None:
+                return pages, []
+        return [], [Piece(self.scope, request=self.reader.request(self.scope, sha=head))]
+
+    def _compared(self, base: str, head: str) -> list[Page] | None:
+        """The commits of ``head`` that ``base`` has not; None when GitHub cannot compare them."""
+        pages: list[Page] = []
+        path: str | None = f"/repositories/{self.scope.id}/compare/{base}...{head}?per_page={PER_PAGE}"
+        while path:
+            try:
+                response = self.reader.respond(self.scope, Request(path))
+            except ApiError as error:
+                if error.status in (404, 422) or (error.status or 0) >= 500:
+                    return None
+                raise
+            pages.append(_COMPARED.page(response.body, self.scope.values))
+            path = response.links.get("next")
+        return pages

@@ -1,0 +1,215 @@
+"""Which repositories are mirrored: the configured ones, wherever they were renamed or moved to."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from github_location.source import tables
+from github_location.source.api import GitHub, configured_repositories, connect
+from ingest_shared.columnar import Page
+from ingest_shared.errors import ApiError, IngestError
+from ingest_shared.loading import Load
+from ingest_shared.reading.api import Response, server_time
+from ingest_shared.reading.audit import Audit
+from ingest_shared.reading.envelopes import LinkHeader, Request
+from ingest_shared.reading.listings import WHOLE, Listing, Reader, Scope, Sync
+from ingest_shared.reading.tombstones import deleted, living
+from ingest_shared.reading.walks import FullList
+
+PER_PAGE = 100
+LEFT_OUT = {
+    403: "the credential may not read it",
+    404: "there is no such repository, or the credential may not see it",
+    410: "it is switched off",
+    451: "it is blocked for legal reasons",
+}
+"""What GitHub's refusals mean: https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api"""
+
+
+@dataclass(frozen=True)
+class Repository(Scope):
+    """What the walks must know of a repository; ``entry`` is why it is mirrored."""
+
+    entry: str = ""
+    default_branch: str = ""
+    pushed_at: str | None = None
+    has_issues: bool = True
+
+    @property
+    def noted(self) -> dict[str, Any]:
+        """What its cursors note, to look for it when it is listed under its entry no more."""
+        return {"entry": self.entry}
+
+
+@dataclass(frozen=True)
+class Repositories:
+    """A list per repository; ``with_issues`` leaves out those in which issues are switched off."""
+
+    with_issues: bool = False
+
+    def scopes(self, sync: "GitHubSync", load: Load) -> Iterator[Repository]:
+        for repository in sync.repositories.values():
+            if repository.has_issues or not self.with_issues:
+                yield repository
+
+
+@dataclass
+class GitHubSync(Sync):
+    """The repositories of one run, listed once for all its tables."""
+
+    audit: bool = False
+    api: GitHub = field(init=False)
+    entries: list[str] = field(default_factory=list)
+    repositories: dict[int, Repository] = field(default_factory=dict)
+    pages: list[Page] = field(default_factory=list)
+    left_out: dict[str, ApiError] = field(default_factory=dict)
+    """Why an entry, or a repository that left its entry, could not be read."""
+    gone_ids: set[int] = field(default_factory=set)
+    looked_for: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        super().__init__(connect, self.audit)
+        self.listed = Reader(LISTING, self)
+
+    def begin(self, load: Load) -> None:
+        """Lists the configured repositories, once for all tables, and looks for those that moved.
+
+        A repository that was mirrored under an entry and is not listed there any more is asked
+        for by id: it may have been renamed or transferred. An entry that cannot be read is left
+        out of every table.
+        """
+        super().begin(load)
+        if not self.entries:
+            self.entries = configured_repositories()
+            for entry in self.entries:
+                try:
+                    self._list(entry, load)
+                except ApiError as error:
+                    self._note(entry, error)
+            if all(error.status and error.status >= 500 for error in self.left_out.values()):
+                for error in list(self.left_out.values())[: len(self.left_out) == len(self.entries)]:
+                    raise error
+        for known, cursor in load.state.get("cursors", {}).items():
+            entry = cursor.get("entry")
+            if entry in self.entries and entry not in self.left_out:
+                self.look_for(int(known), entry, load)
+        for scope, error in self.left_out.items():
+            load.leave_out(scope, self.why(error), error.status)
+
+    def gone(self, listing: Listing, load: Load) -> Iterable[Scope]:
+        known = load.state.get("cursors", {})
+        for id_ in sorted(self.gone_ids & {int(id_) for id_ in known}):
+            yield Scope(str(id_), f"repository {id_}", {"repo_id": id_})
+
+    def why(self, error: IngestError) -> str:
+        status = error.status if isinstance(error, ApiError) else None
+        return LEFT_OUT.get(status or 0) or super().why(error)
+
+    def look_for(self, id_: int, entry: str, load: Load) -> None:
+        """Asks for a repository that no entry lists: it moved, or is gone."""
+        if id_ in self.repositories or id_ in self.looked_for:
+            return
+        self.looked_for.add(id_)
+        try:
+            self._keep(self._get(Request(f"/repositories/{id_}"), load), entry, single=True)
+        except ApiError as error:
+            if error.status == 404:
+                self.gone_ids.add(id_)
+            else:
+                self._note(f"repository {id_} of {entry}", error)
+
+    def _note(self, scope: str, error: ApiError) -> None:
+        if error.status is None:
+            raise error
+        self.left_out[scope] = error
+
+    def _list(self, entry: str, load: Load) -> None:
+        owner, _, name = entry.partition("/")
+        if name != "*":
+            self._keep(self._get(Request(f"/repos/{entry}"), load), entry, single=True)
+            return
+        try:
+            self._list_all(f"/orgs/{owner}/repos", entry, load)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            self._list_all(f"/users/{owner}/repos", entry, load)
+            self._list_private(owner, entry, load)
+
+    def _list_private(self, owner: str, entry: str, load: Load) -> None:
+        """A user's list holds the public ones alone; those that the credential may see besides have another."""
+        try:
+            self._list_all("/user/repos", entry, load, owner, affiliation="owner,collaborator")
+        except ApiError as error:
+            if error.status not in LEFT_OUT:
+                raise
+            load.warn(f"{entry}: GitHub lists only public repositories to this credential ({self.why(error)})")
+
+    def _list_all(self, path: str, entry: str, load: Load, owner: str = "", **params: str) -> None:
+        requests = [Request(path, {"per_page": PER_PAGE, "sort": "created", **params})]
+        while requests:
+            request = requests.pop(0)
+            response = self._get(request, load)
+            page = self._keep(response, entry, owner=owner)
+            requests += LISTING.envelope.following(request, page, response)
+
+    def _get(self, request: Request, load: Load) -> Response:
+        response = self.api.get(request.path, request.params or None, usage=load.usage)
+        self.now = self.now or server_time(response.headers)
+        return response
+
+    def _keep(self, response: Response, entry: str, *, single: bool = False, owner: str = "") -> Page:
+        decoder = self.listed.decoder
+        page = decoder.row(response.body) if single else decoder.page(response.body)
+        page.rows = [
+            row
+            for row in page.rows
+            if row.id not in self.repositories and owner.lower() in ("", (row.owner.login or "").lower())
+        ]
+        page.scope = WHOLE
+        self.pages.append(page)
+        for row in page.rows:
+            self.repositories[row.id] = Repository(
+                str(row.id),
+                row.full_name,
+                {"repo_id": row.id},
+                entry,
+                row.default_branch,
+                row.pushed_at,
+                row.has_issues is not False,
+            )
+        return page
+
+
+class RepositoriesReader(Reader):
+    """The repositories themselves, as the sync has found them."""
+
+    def __call__(self, load: Load) -> Iterator[Page | pa.Table]:
+        sync = self.sync
+        assert isinstance(sync, GitHubSync)
+        sync.begin(load)
+        audit = Audit(self.decoder, load) if sync.audit else None
+        held = living(self.listing.table, {}) if audit else set()
+        for id_ in held:
+            sync.look_for(id_, f"repository {id_}", load)
+        yield from audit.differing(sync.pages) if audit else sync.pages
+        load.at_end.append(lambda: self._leave_out_unreadable(load))
+        known = {int(id_) for id_ in load.state.get("cursors", {})} | held
+        if gone := known & sync.gone_ids:
+            yield deleted(self.listing.table, {}, dict.fromkeys(gone, sync.now))
+        if audit:
+            audit.surplus[WHOLE.id] += len(held & sync.gone_ids)
+            audit.close(WHOLE, load.usage.api_calls, sync.now)
+        left_out = {id_: c for id_, c in load.state.get("cursors", {}).items() if int(id_) not in sync.gone_ids}
+        load.state["cursors"] = left_out | {r.id: r.noted for r in sync.repositories.values()}
+        load.scopes_read = len(sync.entries) - len(sync.left_out)
+
+    @staticmethod
+    def _leave_out_unreadable(load: Load) -> None:
+        for _, error in load.unreadable:
+            load.leave_out("repositories", str(error))
+
+
+LISTING = Listing(tables.repositories, "", walk=FullList(), envelope=LinkHeader())

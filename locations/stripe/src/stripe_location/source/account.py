@@ -1,0 +1,188 @@
+"""Whose objects are read, and what the account's events say of them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from ingest_shared.loading import Load
+from ingest_shared.reading.api import server_time
+from ingest_shared.reading.envelopes import HasMore
+from ingest_shared.reading.listings import Listing, Reader, Scope, Sync
+from ingest_shared.reading.walks import ByCreated
+from ingest_shared.reading.windows import Window
+from stripe_location.source.api import API_VERSION, Stripe, connect, start_of_history
+from stripe_location.source.tables import EVENTS
+
+PER_PAGE = 100
+EVENTS_ARE_KEPT = 30 * 86_400
+LAG = 300
+"""Seconds of events read again: Stripe lists them late at times, and in no order in a second."""
+
+PARENTS: dict[str, dict[str, str]] = {
+    "application_fee": {"charge": "charge"},
+    "bank_account": {"customer": "customer"},
+    "card": {"customer": "customer"},
+    "charge": {"customer": "customer", "payment_intent": "payment_intent"},
+    "credit_note": {"invoice": "invoice", "customer": "customer"},
+    "customer_cash_balance_transaction": {"customer": "customer"},
+    "discount": {"customer": "customer", "subscription": "subscription", "invoice": "invoice"},
+    "dispute": {"charge": "charge", "payment_intent": "payment_intent"},
+    "invoice": {"customer": "customer"},
+    "invoice_payment": {"invoice": "invoice"},
+    "invoiceitem": {"invoice": "invoice", "customer": "customer"},
+    "price": {"product": "product"},
+    "radar.early_fraud_warning": {"charge": "charge"},
+    "refund": {"charge": "charge", "payment_intent": "payment_intent"},
+    "review": {"charge": "charge", "payment_intent": "payment_intent"},
+    "source": {"customer": "customer"},
+    "subscription": {"customer": "customer"},
+    "subscription_schedule": {"subscription": "subscription"},
+    "tax_id": {"customer": "customer"},
+    "transfer": {"source_transaction": "charge"},
+}
+"""By the type of an event's object: the fields that name other objects it changes, and their types.
+
+Stripe tells of the child alone: a dispute makes a charge disputed, a discount changes its customer.
+https://docs.stripe.com/api/events/types
+"""
+
+
+class _Object(msgspec.Struct):
+    """Which object an event is about; an upcoming invoice has no id yet."""
+
+    id: str | None = None
+    object: str | None = None
+    created: int | None = None
+
+
+class _Data(msgspec.Struct):
+    object: msgspec.Raw
+
+
+class _Account(msgspec.Struct):
+    id: str
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """When an object was deleted; ``snapshot`` is its JSON of then, if an event shows that.
+
+    Events are rendered in the version that was the account's default when they were made, and
+    that cannot be changed: only a snapshot of the pinned version fits the tables.
+    """
+
+    at: int
+    snapshot: bytes | None = None
+
+
+@dataclass
+class Change:
+    """What the events tell of an object: when it was last named, and made, and deleted."""
+
+    at: int = 0
+    object_created: int = 0
+    deletion: Deletion | None = None
+
+    @property
+    def may_live(self) -> bool:
+        """Whether it must be asked for: an id can be given anew, even in the second of a deletion."""
+        return self.deletion is None or self.object_created >= self.deletion.at
+
+
+@dataclass
+class StripeSync(Sync):
+    """One account in one mode, live or test; a run of another key of it is another origin."""
+
+    audit: bool = False
+    api: Stripe = field(init=False)
+    account: Scope = field(init=False)
+    start: int = 0
+    _changes: dict[tuple[str, str], Change] = field(default_factory=dict)
+    _events_from: int = 0
+
+    def __post_init__(self) -> None:
+        super().__init__(connect, self.audit)
+
+    def begin(self, load: Load) -> None:
+        """Asks for the account, once; raises SettingError for a missing or refused key."""
+        super().begin(load)
+        if self.now:
+            return
+        response = self.api.get("/v1/account", usage=load.usage)
+        account = msgspec.json.decode(response.body, type=_Account).id
+        self.now = self._events_from = server_time(response.headers)
+        self.start = start_of_history(self.now)
+        live = self.api.mode == "live"
+        self.account = Scope(
+            f"{account} {'live' if live else 'test'}",
+            account if live else f"{account} (test mode)",
+            {"account_id": account, "livemode": live},
+        )
+
+    def scopes(self, listing: Listing, load: Load) -> Iterable[Scope]:
+        return (self.account,)
+
+    def changes(self, object_type: str, since: int, load: Load) -> dict[str, Change]:
+        """The objects of a type that events name or change since then, by id."""
+        if since < self._events_from:
+            for event in self._events_between(since, self._events_from, load):
+                self._note(event)
+            self._events_from = since
+        return {id_: c for (type_, id_), c in self._changes.items() if type_ == object_type and c.at >= since}
+
+    def _events_between(self, start: int, end: int, load: Load) -> Iterator[Any]:
+        for page in Reader(EVENT_LOG, self).read_window(self.account, Window(start, end), load):
+            yield from page.rows
+
+    def _note(self, event: Any) -> None:
+        if event.account and event.account != self.account.values["account_id"]:
+            return  # of a connected account
+        snapshot = msgspec.json.decode(event.data, type=_Data).object
+        what = msgspec.json.decode(snapshot, type=_Object)
+        if what.object and what.id:
+            change = self._change(what.object, what.id, event.created)
+            change.object_created = max(change.object_created, what.created or 0)
+            last_deleted = change.deletion.at if change.deletion else 0
+            # customer.subscription.deleted is a cancellation
+            if event.type == f"{what.object}.deleted" and event.created >= last_deleted:
+                shown = bytes(snapshot) if event.api_version == API_VERSION else None
+                change.deletion = Deletion(event.created, shown)
+        if parents := PARENTS.get(what.object or ""):
+            fields = msgspec.json.decode(snapshot, type=dict[str, Any])
+            for name, object_type in parents.items():
+                value = fields.get(name)
+                if id_ := value["id"] if isinstance(value, dict) else value:
+                    self._change(object_type, id_, event.created)
+
+    def _change(self, object_type: str, id_: str, at: int) -> Change:
+        change = self._changes.setdefault((object_type, id_), Change())
+        change.at = max(change.at, at)
+        return change
+
+
+def between(start: int, end: int) -> dict[str, int]:
+    """The parameters for what was created in a half-open span of time."""
+    return {"created[gte]": start, "created[lt]": end}
+
+
+@dataclass(frozen=True)
+class EventLog(ByCreated):
+    """The log of everything that happened, kept here for ever; Stripe keeps 30 days of it."""
+
+    def window(self, reader: Reader, cursor: dict[str, Any]) -> Window:
+        oldest = reader.sync.now - EVENTS_ARE_KEPT
+        return Window(max(oldest, cursor.get("until", 0) - self.lag), reader.sync.now)
+
+    def audited(self, reader: Reader, scope: Scope) -> dict[str, Any]:
+        return {**scope.values, "created": self.window(reader, {})}
+
+
+EVENT_LOG = Listing(
+    EVENTS,
+    "/v1/events",
+    walk=EventLog("created", between, lag=LAG),
+    envelope=HasMore(),
+    params={"limit": PER_PAGE},
+)

@@ -1,0 +1,1 @@
+"""How lists of an API are read: declared by a location, walked here."""

@@ -1,0 +1,133 @@
+"""The audit: everything that the origin has, compared with the warehouse in every value.
+
+The rows of the origin come from the same walk as a first load. What differs is loaded, what the
+origin has not is marked as deleted, and both are counted by scope in the table ``audits``. It costs
+the calls of a first load, and loads only what was wrong.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, Protocol
+
+import msgspec
+import pyarrow as pa
+
+from ingest_shared.columnar import Decoder, Page
+from ingest_shared.loading import ROWS_PER_BATCH, Load, to_arrow
+from ingest_shared.reading import tombstones
+from ingest_shared.tables import JSON, UNDECLARED, AnyTable, Child, Table
+
+Values = dict[str, Any]
+Key = tuple[Any, ...]
+
+
+class Named(Protocol):
+    """The scope of a list, as an audit reports it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+
+class Audit:
+    """One list's comparison with the warehouse."""
+
+    def __init__(self, decoder: Decoder, load: Load) -> None:
+        assert isinstance(decoder.table, Table)
+        self.table = decoder.table
+        self.decoder = decoder
+        self.load = load
+        self.compared: Counter[str] = Counter()
+        self.missing: Counter[str] = Counter()
+        self.stale: Counter[str] = Counter()
+        self.surplus: Counter[str] = Counter()
+
+    def differing(self, pages: Iterable[Page | pa.Table]) -> Iterator[Page | pa.Table]:
+        """The pages with only those rows that the warehouse has not, or has otherwise."""
+        batch: list[Page] = []
+        rows = 0
+        for page in pages:
+            if isinstance(page, pa.Table):
+                yield page
+                continue
+            batch.append(page)
+            rows += len(page.rows)
+            if rows >= ROWS_PER_BATCH:
+                yield from self._compare(batch)
+                batch, rows = [], 0
+        yield from self._compare(batch)
+
+    def close(self, scope: Named, calls: int, at: int) -> None:
+        """Notes what was found in a scope that was read to its end."""
+        self.load.audits.append(
+            {
+                "scope": scope.name,
+                "audited_at": at,
+                "compared": self.compared[scope.id],
+                "missing": self.missing[scope.id],
+                "surplus": self.surplus[scope.id],
+                "stale": self.stale[scope.id],
+                "calls": calls,
+            }
+        )
+
+    def _compare(self, batch: list[Page]) -> Iterator[Page]:
+        pages, arrow = to_arrow(self.load, self.decoder, batch)
+        verdicts = iter(self._wrong({name: rows.to_pylist() for name, rows in arrow.items()}))
+        for page in pages:
+            its = list(islice(verdicts, len(page.rows)))
+            scope = page.scope.id
+            self.compared[scope] += len(its)
+            self.missing[scope] += its.count("missing")
+            self.stale[scope] += its.count("stale")
+            page.rows = [row for row, verdict in zip(page.rows, its, strict=True) if verdict]
+            yield page
+
+    def _wrong(self, origin: Mapping[str, list[Values]]) -> list[str | None]:
+        """For each row of the origin whether the warehouse misses it or holds it otherwise."""
+        rows = origin[self.table.name]
+        held = {_key(self.table.key, row): row for row in tombstones.held_rows(self.table, rows)}
+        verdicts: list[str | None] = [
+            "missing"
+            if (there := held.get(_key(self.table.key, row))) is None
+            else None
+            if _plain(self.table, row) == _plain(self.table, there)
+            else "stale"
+            for row in rows
+        ]
+        for child in self.table.children:
+            self._add_children(child, origin, verdicts)
+        return verdicts
+
+    def _add_children(self, child: Child, origin: Mapping[str, list[Values]], verdicts: list[str | None]) -> None:
+        """A row whose child rows differ is stale, since a row and its child rows are replaced together."""
+        own_key = next(name for name in child.key if name not in child.within)
+        owners = {column.name: column.path for column in child.columns if column.name in child.within}
+        sent = _by_owner(child, (row for row in origin[child.name] if row[own_key] is not None))
+        held = _by_owner(child, tombstones.held_rows(child, origin[child.name]))
+        for index, row in enumerate(origin[self.table.name]):
+            owner = tuple(row[owners[name]] for name in child.within)
+            if verdicts[index] is None and sent.get(owner, {}) != held.get(owner, {}):
+                verdicts[index] = "stale"
+
+
+def _key(names: Iterable[str], row: Values) -> Key:
+    return tuple(row[name] for name in names)
+
+
+def _by_owner(child: Child, rows: Iterable[Values]) -> dict[Key, dict[Key, Values]]:
+    found: dict[Key, dict[Key, Values]] = {}
+    for row in rows:
+        found.setdefault(_key(child.within, row), {})[_key(child.key, row)] = _plain(child, row)
+    return found
+
+
+def _plain(table: AnyTable, row: Values) -> Values:
+    """The row with its JSON parsed: a destination may write it otherwise."""
+    texts = {column.name for column in table.columns if column.type is JSON} | {UNDECLARED}
+    return {
+        name: msgspec.json.decode(value) if name in texts and isinstance(value, str) else value
+        for name, value in row.items()
+    }

@@ -1,0 +1,156 @@
+"""Envelopes: where a response holds its rows, and how it names the page that follows.
+
+dlt's paginators do the same for pages that are read one after the other and parsed as a whole:
+https://dlthub.com/docs/general-usage/http/rest-client#paginators. These have no state, so that many
+lists are read side by side, and take what they need from the page that was decoded once.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ingest_shared.columnar import Page
+from ingest_shared.reading.api import Response
+
+_PAGE_NUMBER = re.compile(r"([?&]page=)(\d+)")
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request for a page: with a ``body`` it is a POST, else a GET."""
+
+    path: str
+    params: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    body: Mapping[str, Any] | None = field(default=None, hash=False)
+
+    def having(self, **params: Any) -> "Request":
+        """The same request with further parameters: in its body if it has one, else in the query."""
+        if self.body is None:
+            return replace(self, params={**self.params, **params})
+        return replace(self, body={**self.body, **params})
+
+
+class Envelope:
+    """A response that is a bare list, and all there is."""
+
+    rows: str | None = None
+    """The path of the list of rows in the response; None for a bare list."""
+    told: Sequence[str] = ()
+    """Paths of the response that :meth:`following` reads."""
+    shifts = False
+    """Whether a row that vanishes moves others to a page that was read already, as with numbered pages."""
+
+    def first(self, request: Request) -> Request:
+        """The request for the first page."""
+        return request
+
+    def following(self, request: Request, page: Page, response: Response) -> list[Request]:
+        """The requests that are known to follow: all at once where pages are numbered, else the next."""
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkHeader(Envelope):
+    """A bare list whose ``Link`` header leads on, as GitHub's: https://www.rfc-editor.org/rfc/rfc8288.
+
+    Where the first page names the last one by number, the pages between are known at once.
+    """
+
+    rows: str | None = None
+    shifts: bool = True
+
+    def following(self, request: Request, page: Page, response: Response) -> list[Request]:
+        links = response.links
+        if _PAGE_NUMBER.search(request.path):
+            # One that was numbered from the last page on the first; a later one is known to it alone.
+            grown = "next" in links and "last" not in links
+            return [Request(links["next"])] if grown else []
+        if last := _PAGE_NUMBER.search(links.get("last", "")):
+            numbers = range(2, int(last[2]) + 1)
+            return [Request(_PAGE_NUMBER.sub(rf"\g<1>{number}", links["last"])) for number in numbers]
+        return [Request(links["next"])] if "next" in links else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class HasMore(Envelope):
+    """A list that says whether there is more, and continues after the last row's id, as Stripe's."""
+
+    rows: str | None = "data"
+    more: str = "has_more"
+    after: str = "starting_after"
+    key: str = "id"
+
+    @property
+    def told(self) -> Sequence[str]:  # type: ignore[override]
+        return (self.more,)
+
+    def following(self, request: Request, page: Page, response: Response) -> list[Request]:
+        if not page.told.get(self.more) or not page.rows:
+            return []
+        return [request.having(**{self.after: getattr(page.rows[-1], self.key)})]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CursorIn(Envelope):
+    """A list whose response holds a cursor at the path ``at``; ``param`` sends it back. None ends the list."""
+
+    at: str
+    rows: str | None
+    param: str
+
+    @property
+    def told(self) -> Sequence[str]:  # type: ignore[override]
+        return (self.at,)
+
+    def following(self, request: Request, page: Page, response: Response) -> list[Request]:
+        cursor = page.told.get(self.at)
+        return [request.having(**{self.param: cursor})] if cursor and page.rows else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageNumber(Envelope):
+    """Numbered pages, while ``more`` is true in the response."""
+
+    rows: str | None
+    more: str
+    param: str = "page"
+    shifts: bool = True
+
+    @property
+    def told(self) -> Sequence[str]:  # type: ignore[override]
+        return (self.more,)
+
+    def first(self, request: Request) -> Request:
+        return request.having(**{self.param: 1})
+
+    def following(self, request: Request, page: Page, response: Response) -> list[Request]:
+        asked = request.body if request.body is not None else request.params
+        return [request.having(**{self.param: asked[self.param] + 1})] if page.told.get(self.more) else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offset(Envelope):
+    """Pages by the number of rows to skip; the response tells how many there are in all."""
+
+    rows: str | None
+    total: str
+    limit: int
+    param: str = "offset"
+    limit_param: str = "limit"
+    shifts: bool = True
+
+    @property
+    def told(self) -> Sequence[str]:  # type: ignore[override]
+        return (self.total,)
+
+    def first(self, request: Request) -> Request:
+        return request.having(**{self.param: 0, self.limit_param: self.limit})
+
+    def following(self, request: Request, page: Page, response: Response) -> list[Request]:
+        asked = request.body if request.body is not None else request.params
+        if asked[self.param] > 0 or not page.rows:  # the first page named them all
+            return []
+        step = len(page.rows)  # the API may send less than it was asked for
+        offsets = range(step, int(page.told.get(self.total) or 0), step)
+        return [request.having(**{self.param: offset}) for offset in offsets]

@@ -1,0 +1,69 @@
+"""Rates of an API, kept by every thread and by every run that shares a credential.
+
+When the next call may be sent stands in a file, so that two runs of a location on one machine stay
+under the rate together. ``INGEST_LIMITS_DIR`` names the folder, by default one of the user's in the
+system's folder for temporary files.
+"""
+
+import fcntl
+import hashlib
+import os
+import struct
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_INSTANT = struct.Struct("d")
+LONGEST_PAUSE = 3700.0
+"""Seconds after which a note in the file is one from before the machine's last start."""
+
+
+class Limit:
+    """So many calls a second, evenly spaced, over all that carry the same ``name``."""
+
+    def __init__(self, name: str, calls_per_second: float) -> None:
+        self._interval = 1.0 / calls_per_second
+        self._lock = threading.Lock()
+        self._file = os.open(_folder() / hashlib.sha256(name.encode()).hexdigest()[:32], os.O_RDWR | os.O_CREAT, 0o600)
+
+    def wait(self) -> None:
+        """Blocks until the next call may be sent."""
+        with self._following() as (now, following):
+            at = max(now, following)
+            self._note(at + self._interval)
+        time.sleep(at - now)
+
+    def pause(self, seconds: float) -> None:
+        """No call is sent for so many seconds."""
+        with self._following() as (now, following):
+            self._note(max(following, now + seconds))
+
+    @contextmanager
+    def _following(self) -> Iterator[tuple[float, float]]:
+        """Now, and when the next call may be sent; held against other threads and processes meanwhile."""
+        with self._lock:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            try:
+                # The monotonic clock is the machine's: the same for all processes and containers.
+                now = time.monotonic()
+                noted = os.pread(self._file, _INSTANT.size, 0)
+                following = _INSTANT.unpack(noted)[0] if len(noted) == _INSTANT.size else 0.0
+                yield now, following if following < now + LONGEST_PAUSE else 0.0
+            finally:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def _note(self, following: float) -> None:
+        os.pwrite(self._file, _INSTANT.pack(following), 0)
+
+    def __del__(self) -> None:
+        os.close(self._file)
+
+
+def _folder() -> Path:
+    default = Path(tempfile.gettempdir()) / f"ingest-limits-{os.getuid()}"
+    folder = Path(os.environ.get("INGEST_LIMITS_DIR", "").strip() or default)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,71 @@
+"""Lists per row of another table: the comments of each ticket, the reviews of each pull request."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ingest_shared.loading import Load
+from ingest_shared.reading.listings import Scope, Sync, seconds
+from ingest_shared.reading.tombstones import held_where
+from ingest_shared.reading.windows import FOREVER, Window
+from ingest_shared.tables import Table
+
+
+@dataclass(frozen=True)
+class Row(Scope):
+    """The row of the other table; no cursor is kept for it."""
+
+    keeps_cursor = False
+
+
+@dataclass(frozen=True)
+class PerRow:
+    """One list for each row of ``parent``, which is read before it in the same source.
+
+    ``values`` names the parent's column for each placeholder of the path and given column. With
+    ``changed``, the parent's instant of change, only the lists of rows that changed are read; an audit
+    reads all. A list that could not be read is tried again at the next sync.
+    """
+
+    parent: Table
+    values: Mapping[str, str]
+    changed: str | None = None
+    lag: int = 60
+    """Seconds of parents' changes that are read again."""
+
+    def scopes(self, sync: Sync, load: Load) -> Iterator[Row]:
+        """The rows of the parent whose lists are to be read."""
+        columns = [*self.values.values(), *([self.changed] if self.changed else [])]
+        known = load.state.get("parents_until")
+        window = {}
+        if self.changed and known is not None and not sync.audit:
+            window = {self.changed: Window(known - self.lag, FOREVER)}
+        # What the parent loaded in runs without this list is in the warehouse; what it loads in this one is not yet.
+        rows = [{self.values[name]: value for name, value in left.items()} for left in load.state.get("left_out", [])]
+        rows += held_where(self.parent, columns, window)
+        rows += sync.loaded.get(self.parent.name, [])
+        gone = sync.gone_keys.get(self.parent.name, set())
+        newest = known
+        scopes: dict[str, Row] = {}
+        for row in rows:
+            if self.changed and (changed := row.get(self.changed)):
+                newest = max(newest or 0, seconds(changed))
+            if row[self.values[self._key]] not in gone:
+                scope = self._scope({name: row[column] for name, column in self.values.items()})
+                scopes[scope.id] = scope
+        if newest is not None:
+            load.at_end.append(lambda: load.state.update(parents_until=newest))
+        yield from scopes.values()
+
+    def gone(self, sync: Sync) -> Iterator[Row]:
+        """The rows of the parent that are gone since this run; all of their lists is gone with them."""
+        for key in sync.gone_keys.get(self.parent.name, ()):
+            yield self._scope({self._key: key})
+
+    @property
+    def _key(self) -> str:
+        """The value that is the parent's key."""
+        return next(name for name, column in self.values.items() if column in self.parent.key)
+
+    def _scope(self, values: dict[str, Any]) -> Row:
+        return Row(str(values[self._key]), f"{self.parent.name} {values[self._key]}", values)

@@ -1,0 +1,66 @@
+"""A list that is sorted by creation, newest first, and takes a span of time."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+from ingest_shared.columnar import Page
+from ingest_shared.reading.listings import Cursor, Piece, Progress, Reader, Scope, Step, Walk, seconds
+from ingest_shared.reading.windows import FOREVER, Window, cut, one_second
+
+
+@dataclass(frozen=True)
+class ByCreated(Walk):
+    """What was created since the sync before; at first everything, in windows side by side.
+
+    ``between`` makes the parameters for a span of time. Pages continue by time and not after a row,
+    since a row that is deleted meanwhile would break the chain; only inside a single second there is
+    no other way than the API's own.
+    """
+
+    column: str
+    between: Callable[[int, int], Mapping[str, Any]]
+    lag: int = 300
+    """Seconds read again: a list may show a row a little late."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (self.column,)
+
+    def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
+        return [Piece(scope, self.window(reader, cursor))]
+
+    def window(self, reader: Reader, cursor: Cursor) -> Window:
+        """The span of time that is to be read."""
+        return Window(max(0, cursor.get("until", self.lag) - self.lag), reader.sync.now or FOREVER)
+
+    def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
+        window = piece.window
+        assert window
+        request = piece.request or reader.request(piece.scope, **self.between(window.start, window.end))
+        page, response = reader.send(piece.scope, request)
+        following = reader.following(request, page, response)
+        rows, left = cut(page.rows, self.instant, window, ascending=False, more=bool(following))
+        pieces = [Piece(piece.scope, rest) for rest in left]
+        if following and one_second(page.rows, self.instant):
+            second = self.instant(page.rows[0])
+            within = Window(second, second + 1)
+            pieces = [
+                Piece(piece.scope, within, later.having(**self.between(within.start, within.end)))
+                for later in following
+            ]
+            if not piece.request:
+                pieces.append(Piece(piece.scope, Window(window.start, second)))
+        page.rows = rows
+        self.finish_page(reader, piece.scope, page)
+        return Step([page], pieces)
+
+    def finish(self, reader: Reader, scope: Scope, progress: Progress) -> None:
+        progress.cursor["until"] = reader.sync.now
+
+    def instant(self, row: Any) -> int:
+        return seconds(attrgetter(self.column)(row))
+
+    def finish_page(self, reader: Reader, scope: Scope, page: Page) -> None:
+        """Adds to the rows what the list does not send with them; nothing, for most lists."""

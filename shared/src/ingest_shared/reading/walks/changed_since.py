@@ -1,0 +1,98 @@
+"""A list that takes a time and is sorted by change, oldest first."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import Any
+
+from ingest_shared.reading.listings import Cursor, Piece, Progress, Reader, Scope, Step, Walk, seconds
+from ingest_shared.reading.windows import FOREVER, Window, cut, one_second
+
+
+@dataclass(frozen=True)
+class ChangedSince(Walk):
+    """What changed since the newest row of the sync before; at first everything, in windows side by side.
+
+    ``column`` is the path of the instant of change, ``since`` makes the parameters for one. Each
+    request starts at a time, never at a page number, so rows that move to the end or vanish while the
+    list is read shift nothing. Such a list tells of no deletes: the audit finds them.
+    """
+
+    column: str
+    since: Callable[[int], Mapping[str, Any]]
+    lag: int = 60
+    """Seconds read again before the newest row: a list may show a change a little late."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (self.column,)
+
+    def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
+        return [Piece(scope, Window(max(0, cursor.get("newest", 0) - self.lag), reader.sync.now or FOREVER))]
+
+    def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
+        window = piece.window
+        assert window
+        since = self.since(window.start) if window.start else {}
+        is_known = cursor.get("etag") is not None and cursor.get("etag_since") == window.start
+        request = reader.request(piece.scope, **since)
+        answer = reader.send_if_changed(piece.scope, request, cursor["etag"] if is_known else None)
+        if answer is None:
+            return Step()
+        page, response = answer
+        if window.end == FOREVER:
+            window = replace(window, end=max(reader.sync.now, window.start))
+        if window.start >= window.end:  # what changed meanwhile: it is there, and belongs to the next sync
+            return self._also_there(reader, piece.scope, page.rows, window.start)
+        more = bool(reader.following(request, page, response))
+        rows, rest = cut(page.rows, self.instant, window, ascending=True, more=more)
+        if more and rows and one_second(page.rows, self.instant):
+            second = self.instant(rows[0])
+            rows = self._rows_of_second(reader, piece.scope, second)
+            rest = [Window(second + 1, window.end)]
+        step = Step([replace(page, rows=rows)], [replace(piece, window=left) for left in rest])
+        step.also_there = [reader.decoder.key(row) for row in page.rows if self.instant(row) >= window.end]
+        step.newest = max(map(self.instant, rows), default=None)
+        # Only a page of which no row was left to the next sync may be skipped while it is the same.
+        if not more and (since or not page.rows) and not step.also_there:
+            step.cursor = {"etag": response.headers.get("ETag"), "etag_since": window.start}
+        return step
+
+    def again(self, reader: Reader, scope: Scope, progress: Progress) -> list[Piece]:
+        """An audit must know of what changed while it read: it moved to the end of the list, and is not gone."""
+        if not reader.sync.audit or progress.stood_still:
+            return []
+        progress.stood_still = True
+        return [Piece(scope, Window(reader.sync.now, reader.sync.now))]
+
+    def instant(self, row: Any) -> int:
+        return seconds(attrgetter(self.column)(row))
+
+    def _also_there(self, reader: Reader, scope: Scope, rows: list[Any], since: int) -> Step:
+        there = {reader.decoder.key(row) for row in rows}
+        if rows and (last := self.instant(rows[-1])) > since:
+            return Step(also_there=there, pieces=[Piece(scope, Window(last, last))])
+        return Step(also_there=there)
+
+    def _rows_of_second(self, reader: Reader, scope: Scope, second: int) -> list[Any]:
+        """The rows that changed in one second, when they are more than a page.
+
+        Only the API's own links lead through them, and a row that moves away shifts the others: so
+        they are read again until nothing new appears.
+        """
+        found: dict[Any, Any] = {}
+        known = -1
+        while len(found) > known:
+            known = len(found)
+            requests = [reader.request(scope, **self.since(second))]
+            while requests:
+                request = requests.pop(0)
+                page, response = reader.send(scope, request)
+                found |= {
+                    reader.decoder.key(row): row
+                    for row in page.rows
+                    if self.instant(row) == second and reader.decoder.key(row) not in found
+                }
+                if page.rows and self.instant(page.rows[-1]) == second:
+                    requests += [later for later in reader.following(request, page, response) if later not in requests]
+        return list(found.values())

@@ -1,0 +1,68 @@
+"""A list that is read whole, so that what vanished from it is known to be gone."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ingest_shared.reading.listings import Cursor, Piece, Progress, Reader, Scope, Step, Walk
+
+
+@dataclass(frozen=True)
+class FullList(Walk):
+    """Every page at every sync; a list of one page only when it changed, where the API has ETags.
+
+    Where a row that vanishes moves others to pages that were read already (``Envelope.shifts``), a
+    list of several pages is read until no row moved from one page to another meanwhile. Edits alone
+    are no reason.
+
+    With ``since``, the parameters for an instant, only the first sync reads all, and later ones what
+    changed since the sync before began. Such a list must tell of deletes itself, or the audit does.
+    """
+
+    since: Callable[[int], Mapping[str, Any]] | None = None
+    lag: int = 60
+    """Seconds read again before the cursor: a list may show a change a little late."""
+
+    keeps_keys = True
+
+    @property
+    def finds_deletes(self) -> bool:  # type: ignore[override]
+        return self.since is None
+
+    def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
+        changed = self.since(cursor["began"] - self.lag) if self.since and "began" in cursor else {}
+        return [Piece(scope, request=reader.request(scope, **changed))]
+
+    def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
+        request = piece.request
+        assert request
+        known = reader.progress[piece.scope.id].page_keys.get(request)
+        etag = known[1] if known else cursor.get("etag") if request == reader.request(piece.scope) else None
+        answer = reader.send_if_changed(piece.scope, request, etag)
+        if answer is None:
+            return Step()
+        page, response = answer
+        following = reader.following(request, page, response)
+        is_first = request in (start.request for start in self.start(reader, piece.scope, cursor))
+        cursor_then: Cursor = {"began": reader.sync.now}
+        if is_first:
+            cursor_then["etag"] = None if following or self.since else response.headers.get("ETag")
+        keys = [reader.decoder.key(row) for row in page.rows]
+        already = reader.progress[piece.scope.id].page_keys
+        return Step(
+            pages=[page],
+            pieces=[Piece(piece.scope, request=next_) for next_ in following if next_ not in already],
+            cursor=cursor_then,
+            page_keys=(request, keys, response.headers.get("ETag")),
+        )
+
+    def again(self, reader: Reader, scope: Scope, progress: Progress) -> list[Piece]:
+        has_moved = progress.moved or not progress.stood_still
+        if not reader.listing.envelope.shifts or len(progress.page_keys) < 2 or not has_moved:
+            return []
+        progress.stood_still = True  # unless a page of this round says otherwise
+        progress.moved = False
+        return [Piece(scope, request=request) for request in progress.page_keys]
+
+    def complete(self, progress: Progress) -> bool:
+        return self.finds_deletes and bool(progress.page_keys)

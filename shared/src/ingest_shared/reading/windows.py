@@ -1,0 +1,66 @@
+"""Spans of time in which a sorted list is read: pages that continue by time stand still while rows move."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Self
+
+from ingest_shared.errors import PayloadError
+
+Row = Any
+FOREVER = 253_000_000_000
+"""Later than any instant, in the year 9987: the end of a window that the API's own clock has not closed yet."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A half-open span of time, in whole seconds since 1970, with a guess of its pages."""
+
+    start: int
+    end: int
+    pages: float = 1.0
+
+    def split(self, parts: int) -> Sequence[Self]:
+        """Windows of at least two pages each: every edge costs about half a page read in vain."""
+        parts = max(1, min(parts, math.floor(self.pages / 2), self.end - self.start))
+        edges = [self.start + (self.end - self.start) * i // parts for i in range(parts + 1)]
+        return [type(self)(a, b, self.pages / parts) for a, b in pairwise(edges)]
+
+
+def cut(
+    rows: list[Row], instant: Callable[[Row], int], window: Window, *, ascending: bool, more: bool
+) -> tuple[list[Row], list[Window]]:
+    """The rows of a page that lie in ``window``, and the part of the window still to be read.
+
+    The list is sorted by ``instant``; a page that is not raises :class:`PayloadError`. While there is
+    more, the rows of the page's last second are left to the next window, which starts with that
+    second: so no row is lost or read twice, even when rows move or vanish while the list is read. A
+    page of a single second cannot be left so; its window stays empty and the caller must follow the
+    API's own link.
+    """
+    check_sorted(rows, instant, ascending=ascending)
+    inside = [row for row in rows if window.start <= instant(row) < window.end]
+    if not more or not rows:
+        return inside, []
+    first, last = instant(rows[0]), instant(rows[-1])
+    if not window.start <= last < window.end:
+        return inside, []
+    if first == last:
+        return inside, []
+    kept = [row for row in inside if instant(row) != last]
+    left = (last, window.end) if ascending else (window.start, last + 1)
+    return kept, [Window(*left, pages=max(1.0, (left[1] - left[0]) / abs(last - first)))]
+
+
+def one_second(rows: list[Row], instant: Callable[[Row], int]) -> bool:
+    """Whether every row of a page carries the same second, which :func:`cut` cannot divide."""
+    return bool(rows) and instant(rows[0]) == instant(rows[-1])
+
+
+def check_sorted(rows: list[Row], instant: Callable[[Row], int], *, ascending: bool) -> None:
+    """Raises :class:`PayloadError` for a page that does not come in the order that its reader relies on."""
+    instants = [instant(row) for row in rows]
+    if instants != sorted(instants, reverse=not ascending):
+        order = "oldest" if ascending else "newest"
+        raise PayloadError(f"a page is not sorted {order} first, as the API was asked to: rows could be lost")

@@ -1,0 +1,136 @@
+"""A source of declarations alone is a mirror: two shapes of an API that no location has."""
+
+import inspect
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import duckdb
+import pytest
+
+from ingest_shared.destinations import duckdb_file
+from ingest_shared.pipelines import pipeline
+from tests.sources import helpdesk, planner
+from tests.sources.played import World, served
+
+LINES = 150
+"""What a source may take, at most."""
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    world = World()
+    for ticket in range(1, 36):
+        world.touch(ticket)
+        for number in range(ticket % 4 * 7):
+            id_ = ticket * 100 + number
+            world.rows["comments"][id_] = {"owner": ticket, "id": id_, "body": f"comment {id_}"}
+    for project in range(1, 18):
+        world.rows["projects"][project] = {"id": project, "name": f"project {project}"}
+        for number in range(project % 3 * 10):
+            world.rows["tasks"][project * 100 + number] = {"owner": project, "id": number, "title": f"task {number}"}
+    with served(world) as url:
+        monkeypatch.setenv("SOURCES__HELPDESK__API_URL", url)
+        monkeypatch.setenv("SOURCES__HELPDESK__API_KEY", "key")
+        monkeypatch.setenv("SOURCES__PLANNER__API_URL", url)
+        monkeypatch.setenv("SOURCES__PLANNER__PASSWORD", "password")
+        yield world
+
+
+def sync(source: ModuleType, audit: bool = False) -> None:
+    name = source.__name__.rpartition(".")[2]
+    pipeline(name, "all").drop().run(source.SOURCE(audit))
+
+
+def rows(source: ModuleType, sql: str) -> list[tuple[Any, ...]]:
+    name = source.__name__.rpartition(".")[2]
+    with duckdb.connect(duckdb_file(name), read_only=True) as database:
+        return database.execute(f"USE {name}_raw; {sql}").fetchall()
+
+
+def assert_mirrors(world: World, source: ModuleType) -> None:
+    if source is helpdesk:
+        tickets = [(t["id"], t["subject"], t["requester"]["id"]) for t in world.rows["tickets"].values()]
+        living = "FROM tickets WHERE deleted_at IS NULL"
+        assert sorted(rows(source, f"SELECT id, subject, requester_id {living}")) == sorted(tickets)
+        tags = sorted((t["id"], tag) for t in world.rows["tickets"].values() for tag in t["tags"])
+        assert (
+            sorted(
+                rows(source, f"SELECT * EXCLUDE _undeclared FROM ticket_tags WHERE ticket_id IN (SELECT id {living})")
+            )
+            == tags
+        )
+        comments = sorted((c["owner"], c["id"], c["body"]) for c in world.rows["comments"].values())
+        assert sorted(rows(source, "SELECT ticket_id, id, body FROM comments WHERE deleted_at IS NULL")) == comments
+    else:
+        projects = sorted((p["id"], p["name"]) for p in world.rows["projects"].values())
+        assert sorted(rows(source, "SELECT id, name FROM projects WHERE deleted_at IS NULL")) == projects
+        tasks = sorted((t["owner"], t["id"], t["title"]) for t in world.rows["tasks"].values())
+        assert sorted(rows(source, "SELECT project_id, id, title FROM tasks WHERE deleted_at IS NULL")) == tasks
+
+
+@pytest.mark.parametrize("source", [helpdesk, planner])
+def test_a_source_takes_few_lines(source: ModuleType) -> None:
+    assert len(inspect.getsource(source).splitlines()) < LINES
+
+
+@pytest.mark.parametrize("source", [helpdesk, planner])
+def test_the_first_load_and_what_changes_after_it(source: ModuleType, world: World) -> None:
+    sync(source)
+    assert_mirrors(world, source)
+    world.touch(3, subject="changed", tags=["b", "c"])
+    world.touch(99)
+    world.rows["comments"][9900] = {"owner": 99, "id": 9900, "body": "first"}
+    del world.rows["comments"][300]
+    del world.rows["projects"][5]
+    for number in [number for number, task in world.rows["tasks"].items() if task["owner"] in (5, 7)][::3]:
+        del world.rows["tasks"][number]
+    world.rows["tasks"] = {number: task for number, task in world.rows["tasks"].items() if task["owner"] != 5}
+    world.now += 5
+    sync(source)
+    assert_mirrors(world, source)
+
+
+def test_only_what_changed_is_asked_for(world: World) -> None:
+    world.now += 1_000
+    world.touch(99)
+    world.now += 5
+    sync(helpdesk)
+    world.now += 1_000
+    world.touch(3)
+    world.now += 5
+    world.calls = 0
+    sync(helpdesk)
+    assert world.calls <= 5
+
+
+def test_a_list_of_one_row_that_is_refused_is_left_out_and_tried_again(world: World) -> None:
+    world.refused = "/tickets/7/comments"
+    sync(helpdesk)
+    assert rows(helpdesk, "SELECT resource, scope, status FROM load_gaps") == [("comments", "tickets 7", 403)]
+    world.refused = None
+    world.now += 1_000
+    sync(helpdesk)
+    assert_mirrors(world, helpdesk)
+    assert rows(helpdesk, "SELECT * FROM load_gaps") == []
+
+
+@pytest.mark.parametrize(("source", "table"), [(helpdesk, "comments"), (helpdesk, "tickets"), (planner, "tasks")])
+def test_the_audit_finds_and_mends_what_was_lost(source: ModuleType, table: str, world: World) -> None:
+    sync(source)
+    world.now += 5
+    with duckdb.connect(duckdb_file(source.__name__.rpartition(".")[2])) as database:
+        column = {"comments": "body", "tickets": "subject", "tasks": "title"}[table]
+        database.execute(f"USE {source.__name__.rpartition('.')[2]}_raw")
+        first, second = database.execute(f"SELECT rowid FROM {table} ORDER BY rowid LIMIT 2").fetchall()
+        database.execute(f"DELETE FROM {table} WHERE rowid = ?", first)
+        database.execute(f"UPDATE {table} SET {column} = 'wrong' WHERE rowid = ?", second)
+        database.execute(
+            f"INSERT INTO {table} SELECT * REPLACE (7777 AS id) FROM {table} WHERE rowid = {second[0] + 1}"
+        )
+    sync(source, audit=True)
+    found = f"SELECT sum(missing), sum(surplus), sum(stale) FROM audits WHERE resource = '{table}'"
+    assert rows(source, found) == [(1, 1, 1)]
+    assert_mirrors(world, source)
+    sync(source, audit=True)
+    assert rows(source, found) == [(0, 0, 0)]

@@ -1,0 +1,133 @@
+"""Where a response holds its rows and how it leads on, for every kind of page."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ingest_shared.columnar import Page
+from ingest_shared.reading.api import Response
+from ingest_shared.reading.envelopes import CursorIn, Envelope, HasMore, LinkHeader, Offset, PageNumber, Request
+
+ADDRESS = "https://api.test/things?per_page=2&page="
+SEARCH = Request("/search", body={"query": "all"})
+QUERY = Request("/things", {"state": "all"})
+
+
+def page(rows: int = 2, **told: Any) -> Page:
+    """A page of so many rows, the last of which has the id ``rows``."""
+    return Page([SimpleNamespace(id=number + 1) for number in range(rows)], told=told)
+
+
+def following(envelope: Envelope, request: Request, page: Page, **links: str) -> list[Request]:
+    return envelope.following(request, page, Response(b"", {}, links))
+
+
+def test_a_bare_list_is_all_there_is() -> None:
+    assert Envelope().first(QUERY) == QUERY
+    assert following(Envelope(), QUERY, page()) == []
+
+
+def test_a_parameter_goes_into_the_body_of_a_request_that_has_one_and_else_into_the_query() -> None:
+    assert QUERY.having(since=5).params == {"state": "all", "since": 5}
+    searched = SEARCH.having(since=5)
+    assert (searched.params, searched.body) == ({}, {"query": "all", "since": 5})
+
+
+# Link header
+
+
+def test_the_first_page_names_all_the_others_by_number() -> None:
+    requests = following(LinkHeader(), QUERY, page(), next=f"{ADDRESS}2", last=f"{ADDRESS}4")
+    assert [request.path for request in requests] == [f"{ADDRESS}{number}" for number in (2, 3, 4)]
+
+
+def test_a_numbered_page_in_between_names_no_other() -> None:
+    assert following(LinkHeader(), Request(f"{ADDRESS}2"), page(), next=f"{ADDRESS}3", last=f"{ADDRESS}4") == []
+
+
+def test_the_page_that_was_the_last_leads_on_when_the_list_has_grown() -> None:
+    assert following(LinkHeader(), Request(f"{ADDRESS}4"), page(), next=f"{ADDRESS}5") == [Request(f"{ADDRESS}5")]
+
+
+def test_a_list_without_numbers_leads_from_page_to_page() -> None:
+    after = "https://api.test/things?after=xyz"
+    assert following(LinkHeader(), QUERY, page(), next=after) == [Request(after)]
+    assert following(LinkHeader(), Request(after), page()) == []
+
+
+def test_a_parameter_that_only_ends_in_page_is_no_number() -> None:
+    """``per_page=100`` names no page."""
+    after = "https://api.test/things?per_page=100&after=xyz"
+    assert following(LinkHeader(), QUERY, page(), next=after, last=after) == [Request(after)]
+
+
+# A mark that there is more
+
+
+def test_a_list_that_has_more_goes_on_after_its_last_row() -> None:
+    (request,) = following(HasMore(), QUERY, page(3, has_more=True))
+    assert request.params == {"state": "all", "starting_after": 3}
+
+
+@pytest.mark.parametrize("end", [page(3, has_more=False), page(3), page(0, has_more=True)])
+def test_a_list_that_has_no_more_or_no_rows_ends(end: Page) -> None:
+    assert following(HasMore(), QUERY, end) == []
+
+
+# A cursor in the response
+
+CURSOR = CursorIn(at="paging.next.after", rows="results", param="after")
+
+
+@pytest.mark.parametrize("asked", [QUERY, SEARCH])
+def test_a_cursor_is_sent_back_where_the_request_has_its_parameters(asked: Request) -> None:
+    told = {"paging.next.after": "xyz"}
+    assert following(CURSOR, asked, page(**told)) == [asked.having(after="xyz")]
+
+
+@pytest.mark.parametrize("cursor", [None, ""])
+def test_a_list_without_a_cursor_ends(cursor: str | None) -> None:
+    assert following(CURSOR, QUERY, page(**{"paging.next.after": cursor})) == []
+
+
+# Numbered pages
+
+NUMBERED = PageNumber(rows="items", more="more")
+
+
+@pytest.mark.parametrize("asked", [QUERY, SEARCH])
+def test_numbered_pages_are_asked_for_one_after_the_other_while_there_is_more(asked: Request) -> None:
+    first = NUMBERED.first(asked)
+    assert first == asked.having(page=1)
+    (second,) = following(NUMBERED, first, page(more=True))
+    assert second == asked.having(page=2)
+    assert following(NUMBERED, second, page(more=False)) == []
+
+
+# Offsets
+
+BY_OFFSET = Offset(rows="items", total="total", limit=100)
+
+
+def offsets(requests: list[Request]) -> list[int]:
+    return [request.params["offset"] for request in requests]
+
+
+def test_the_first_page_names_all_the_others_by_offset() -> None:
+    first = BY_OFFSET.first(QUERY)
+    assert first.params == {"state": "all", "offset": 0, "limit": 100}
+    assert offsets(following(BY_OFFSET, first, page(100, total=250))) == [100, 200]
+
+
+def test_the_offsets_follow_the_page_size_of_the_api_where_it_is_smaller_than_asked() -> None:
+    assert offsets(following(BY_OFFSET, BY_OFFSET.first(QUERY), page(50, total=120))) == [50, 100]
+
+
+@pytest.mark.parametrize("end", [page(80, total=80), page(0, total=80), page(80)])
+def test_a_page_that_holds_all_is_the_only_one(end: Page) -> None:
+    assert following(BY_OFFSET, BY_OFFSET.first(QUERY), end) == []
+
+
+def test_a_later_page_names_no_other() -> None:
+    assert following(BY_OFFSET, QUERY.having(offset=100, limit=100), page(100, total=250)) == []

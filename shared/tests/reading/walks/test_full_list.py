@@ -1,0 +1,173 @@
+"""A list that is read whole: what it has no more is gone, and nothing else is."""
+
+import pytest
+
+from ingest_shared.reading.envelopes import LinkHeader
+from ingest_shared.reading.listings import ROUNDS, Listing
+from ingest_shared.reading.walks import FullList
+from tests.conftest import Server, Warehouse
+from tests.reading.played import THINGS, Origin, gaps, gone, living, mirrors, thing
+
+LISTING = Listing(THINGS, "/things", walk=FullList(), envelope=LinkHeader())
+
+
+@pytest.fixture
+def origin(server: Server) -> Origin:
+    return Origin(server, [thing(id) for id in range(1, 21)])
+
+
+def test_what_is_new_changed_or_deleted_is_so_in_the_warehouse(duckdb_warehouse: Warehouse, origin: Origin) -> None:
+    origin.sync(duckdb_warehouse, LISTING)
+    assert mirrors(duckdb_warehouse, origin)
+    origin.change(2, name="renamed")
+    origin.delete(3)
+    origin.things.append(thing(99))
+    origin.sync(duckdb_warehouse, LISTING)
+    assert mirrors(duckdb_warehouse, origin)
+    assert gone(duckdb_warehouse) == {3}
+
+
+def test_what_comes_back_lives_again(duckdb_warehouse: Warehouse, origin: Origin) -> None:
+    origin.sync(duckdb_warehouse, LISTING)
+    origin.delete(3)
+    origin.sync(duckdb_warehouse, LISTING)
+    origin.things.append(thing(3))
+    origin.sync(duckdb_warehouse, LISTING)
+    assert mirrors(duckdb_warehouse, origin)
+    assert gone(duckdb_warehouse) == set()
+
+
+def test_a_list_of_one_page_that_did_not_change_is_asked_for_by_its_etag(
+    duckdb_warehouse: Warehouse, origin: Origin
+) -> None:
+    origin.per_page = 100
+    origin.sync(duckdb_warehouse, LISTING)
+    assert origin.sync(duckdb_warehouse, LISTING) == 1
+    assert "If-None-Match" in origin.calls[-1].headers
+    assert mirrors(duckdb_warehouse, origin)
+
+
+def test_a_list_of_one_page_that_grew_to_two_is_read(duckdb_warehouse: Warehouse, origin: Origin) -> None:
+    """The first page is the same, and so is its ETag."""
+    origin.per_page = 20
+    origin.sync(duckdb_warehouse, LISTING)
+    origin.things.append(thing(21))
+    origin.sync(duckdb_warehouse, LISTING)
+    assert mirrors(duckdb_warehouse, origin)
+
+
+def test_a_row_that_vanishes_between_two_pages_hides_no_other(duckdb_warehouse: Warehouse, origin: Origin) -> None:
+    def delete_after_page_1(number: int) -> None:
+        if number == 2:
+            origin.delete(1)
+
+    origin.sync(duckdb_warehouse, LISTING)
+    origin.calls.clear()
+    origin.meanwhile = delete_after_page_1
+    origin.sync(duckdb_warehouse, LISTING)
+    assert {id for id, _ in living(duckdb_warehouse)} == set(range(1, 21)), "it was there when it was read"
+    origin.meanwhile = lambda number: None
+    origin.sync(duckdb_warehouse, LISTING)
+    assert gone(duckdb_warehouse) == {1}
+    assert mirrors(duckdb_warehouse, origin)
+
+
+def test_a_row_that_vanishes_while_the_list_shrinks_to_one_page_is_gone_after_the_next_sync(
+    duckdb_warehouse: Warehouse, origin: Origin
+) -> None:
+    """The page that is left does not change any more, and yet it must be read."""
+
+    def delete_after_page_1(number: int) -> None:
+        if number == 2:
+            origin.delete(1)
+
+    origin.per_page = 19
+    origin.meanwhile = delete_after_page_1
+    origin.sync(duckdb_warehouse, LISTING)
+    origin.sync(duckdb_warehouse, LISTING)
+    assert gone(duckdb_warehouse) == {1}
+    assert mirrors(duckdb_warehouse, origin)
+
+
+def test_edits_while_a_list_is_read_are_no_reason_to_read_it_again_and_again(
+    duckdb_warehouse: Warehouse, origin: Origin
+) -> None:
+    origin.meanwhile = lambda number: origin.change(1, name=f"edit {number}")
+    pages = 7
+    assert origin.sync(duckdb_warehouse, LISTING) <= 3 * pages
+    assert gaps(duckdb_warehouse) == []
+
+
+def test_a_list_that_never_stands_still_is_loaded_but_a_gap_and_nothing_counts_as_deleted(
+    duckdb_warehouse: Warehouse, origin: Origin
+) -> None:
+    def replace_one(number: int) -> None:
+        origin.delete(origin.things[0]["id"])
+        origin.things.append(thing(1000 + number))
+
+    origin.sync(duckdb_warehouse, LISTING)
+    origin.meanwhile = replace_one
+    origin.sync(duckdb_warehouse, LISTING)
+    assert gaps(duckdb_warehouse) == [f"its list changed each of the {ROUNDS} times it was read"]
+    assert gone(duckdb_warehouse) == set()
+    assert {1, 20} < {id for id, _ in living(duckdb_warehouse)}
+    origin.meanwhile = lambda number: None
+    origin.sync(duckdb_warehouse, LISTING)
+    assert gaps(duckdb_warehouse) == []
+    assert mirrors(duckdb_warehouse, origin)
+
+
+# Many deletes at once
+
+
+def test_one_wrong_empty_answer_deletes_nothing(duckdb_warehouse: Warehouse, origin: Origin) -> None:
+    things = origin.things
+
+    def empty_once(number: int) -> None:
+        origin.things = [] if number == 1 else things
+
+    origin.sync(duckdb_warehouse, LISTING)
+    origin.calls.clear()
+    origin.meanwhile = empty_once
+    origin.sync(duckdb_warehouse, LISTING)
+    assert gone(duckdb_warehouse) == set()
+    assert gaps(duckdb_warehouse) == [
+        "20 of 20 rows were missing from one reading, and 0 from the next: none is marked as deleted"
+    ]
+    origin.sync(duckdb_warehouse, LISTING)
+    assert gaps(duckdb_warehouse) == []
+    assert mirrors(duckdb_warehouse, origin)
+
+
+def test_what_is_missing_from_two_readings_is_believed(duckdb_warehouse: Warehouse, origin: Origin) -> None:
+    origin.sync(duckdb_warehouse, LISTING)
+    origin.things = []
+    origin.sync(duckdb_warehouse, LISTING)
+    assert gone(duckdb_warehouse) == set(range(1, 21))
+    assert gaps(duckdb_warehouse) == []
+
+
+def test_a_few_deletes_are_believed_at_once(duckdb_warehouse: Warehouse, origin: Origin) -> None:
+    origin.per_page = 100
+    origin.sync(duckdb_warehouse, LISTING)
+    origin.delete(1, 2)
+    assert origin.sync(duckdb_warehouse, LISTING) == 1
+    assert gone(duckdb_warehouse) == {1, 2}
+
+
+# Where the list tells what changed since a time
+
+
+def test_a_list_that_takes_a_time_is_read_whole_once_and_then_what_changed(
+    duckdb_warehouse: Warehouse, origin: Origin
+) -> None:
+    listing = Listing(THINGS, "/things", walk=FullList(since=lambda at: {"since": at}), envelope=LinkHeader())
+    assert origin.sync(duckdb_warehouse, listing) >= 7
+    origin.change(7, name="renamed")
+    assert origin.sync(duckdb_warehouse, listing) == 1
+    assert mirrors(duckdb_warehouse, origin)
+    origin.delete(1)
+    origin.sync(duckdb_warehouse, listing)
+    assert gone(duckdb_warehouse) == set(), "such a list does not tell of deletes"
+    origin.sync(duckdb_warehouse, listing, audit=True)
+    assert gone(duckdb_warehouse) == {1}
