@@ -116,6 +116,22 @@ def test_a_304_costs_no_quota_and_belongs_to_its_token(world: World) -> None:
         assert other.status_code == 200
 
 
+def test_a_304_is_about_the_rows_and_its_links_are_those_of_now() -> None:
+    world = make_world(size=0.1)
+    with serving(world) as client:
+        github = GitHub(client)
+        count = len(github.walk(f"{PLATFORM}/labels?per_page=100"))
+        path = f"{PLATFORM}/labels?per_page={count}"
+        full = github.get(path)
+        assert full.links == {}
+        world.change(Change("github.label.create", repository="acme/platform"))
+        again = github.get(path, **{"If-None-Match": full.headers["etag"]})
+        assert again.status_code == 304
+        assert again.headers["etag"] == full.headers["etag"]
+        assert set(again.links) == {"next", "last"}
+        assert again.links == github.get(path).links
+
+
 def test_a_quota_ends_and_begins_again() -> None:
     world = make_world(size=0.1)
     with serving(world, github_quota=2) as client:
