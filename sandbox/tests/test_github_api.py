@@ -201,12 +201,47 @@ def test_errors(github: GitHub, path: str, status: int) -> None:
 
 
 def test_lists_of_repositories(world: World, github: GitHub) -> None:
+    acme = {repo.id for repo in world.github.owned()}
     for path in ("/orgs/acme/repos", "/users/acme/repos?per_page=2"):
         rows = github.walk(path)
-        assert {row["id"] for row in rows} == set(world.github.repositories)
+        assert {row["id"] for row in rows} == acme
     one = rows[0]
     assert github.get(f"/repositories/{one['id']}").json() == one
     assert len(github.get("/licenses").json()) == 13
+
+
+def names(github: GitHub, path: str) -> list[str]:
+    return [row["name"] for row in github.walk(path)]
+
+
+def test_private_repositories_of_a_person_are_in_the_list_of_their_own_only(
+    github: GitHub, client: httpx.Client
+) -> None:
+    me = github.get("/user").json()["login"]
+    assert names(github, f"/users/{me}/repos") == ["dotfiles"]
+    assert names(github, "/user/repos?affiliation=owner") == ["dotfiles", "notes"]
+    assert names(github, "/user/repos?affiliation=owner&visibility=private") == ["notes"]
+    assert names(github, "/user/repos?affiliation=collaborator") == []
+    assert names(github, "/user/repos?affiliation=organization_member") == names(github, "/users/acme/repos")
+    assert len(names(github, "/user/repos?per_page=3")) == 8
+    assert github.get(f"/repos/{me}/notes").json()["visibility"] == "private"
+    anonymous = GitHub(client, None)
+    assert anonymous.get(f"/repos/{me}/notes").status_code == 404
+    assert anonymous.get("/user/repos").status_code == 401
+
+
+def test_private_repositories_of_an_organisation_are_in_its_list() -> None:
+    world = make_world(size=0.1)
+    with serving(world) as client:
+        world.change(Change("github.repository.edit", repository="acme/web", set={"private": True}))
+        assert "web" in names(GitHub(client), "/orgs/acme/repos")
+        assert "web" not in names(GitHub(client), "/users/acme/repos")
+        assert "web" not in names(GitHub(client, None), "/orgs/acme/repos")
+
+
+def test_a_repository_says_whether_it_has_issues(github: GitHub) -> None:
+    has_issues = {row["name"]: row["has_issues"] for row in github.walk("/orgs/acme/repos")}
+    assert [name for name, has in has_issues.items() if not has] == ["legacy"]
 
 
 def test_a_renamed_repository_redirects_and_a_deleted_one_is_gone() -> None:

@@ -23,7 +23,8 @@ A change is ``{"kind": ..., "repository": "acme/api", "number": 3, "id": ..., "s
 fits nothing is answered 409 and does nothing; a malformed request 400.
 
 Objects are in the shape of the API, with nested lists whole. GitHub's come as
-``{"repository_id": ..., "object": {...}}``, pull requests in the detailed shape; Stripe's as they
+``{"repository_id": ..., "object": {...}}``, pull requests in the detailed shape, from the
+repositories of the organisations or, with ``?owner=LOGIN``, of that owner; Stripe's as they
 are, canceled subscriptions and events over 30 days old included; items of the plain API as they
 are, deleted ones included. Of those deleted since the world began each is
 ``{"id", "deleted": true, "deleted_at"}``, at GitHub with ``repository_id`` and, where it has
@@ -92,14 +93,18 @@ _GITHUB: dict[str, Callable[[Repository], Iterable[Any]]] = {
 }
 
 
-def held(world: World, api: str, collection: str) -> list[Any]:
-    """All objects of a collection, ready to be encoded; raises `KeyError` for no such one."""
+def held(world: World, api: str, collection: str, owner: str | None = None) -> list[Any]:
+    """All objects of a collection, ready to be encoded; raises `KeyError` for no such one.
+
+    GitHub's are those of the organisations' repositories, or of an owner's.
+    """
     if api == "github":
         give = _GITHUB[collection]
+        account = world.github.account(owner) if owner else None
+        if owner and account is None:
+            raise KeyError(owner)
         return [
-            {"repository_id": repo.id, "object": found}
-            for repo in world.github.repositories.values()
-            for found in give(repo)
+            {"repository_id": repo.id, "object": found} for repo in world.github.owned(account) for found in give(repo)
         ]
     if api == "stripe":
         return [row.object for row in world.stripe.tables[collection].rows.values()]
@@ -176,7 +181,8 @@ class Control:
         return {name: len(held(self._world, api, name)) for name in names}
 
     def _objects(self, request: Request, _: bytes) -> Any:
-        return held(self._world, request.path_params["api"], request.path_params["collection"])
+        where, owner = request.path_params, request.query_params.get("owner")
+        return held(self._world, where["api"], where["collection"], owner)
 
     def _deleted(self, request: Request, _: bytes) -> Any:
         return deleted(self._world, request.path_params["api"], request.path_params["collection"])

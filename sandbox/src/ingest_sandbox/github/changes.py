@@ -26,6 +26,7 @@ _SETTINGS: Fields = {
     "description": str | None,
     "topics": list[str],
     "has_issues": bool,
+    "private": bool,
     "forbidden": bool,
 }
 
@@ -42,13 +43,13 @@ class _Hand:
         return self.moment.change
 
     def repositories(self) -> Iterator[Repository]:
-        """Those that the change may be about: the one it names, or all that take changes."""
+        """Those that the change may be about: the one it names, or the organisations' that take changes."""
         wanted = self.change.repository
+        if wanted is None:
+            yield from (repo for repo in self.forge.owned() if not (repo.archived or repo.forbidden))
+            return
         for repo in self.forge.repositories.values():
-            if wanted is None:
-                if not (repo.archived or repo.forbidden):
-                    yield repo
-            elif wanted == repo.id or str(wanted).lower() == repo.full_name.lower():
+            if wanted == repo.id or str(wanted).lower() == repo.full_name.lower():
                 yield repo
 
     def repository(self, wanted: Callable[[Repository], bool] = lambda _: True) -> Repository:

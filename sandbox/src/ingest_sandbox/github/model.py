@@ -168,6 +168,7 @@ class Repository:
     pushed_at: int
     default_branch: str = "main"
     archived: bool = False
+    private: bool = False
     has_issues: bool = True
     forbidden: bool = False
     """Listed, but the token may not read it: 403."""
@@ -274,6 +275,21 @@ class Forge:
         self.touched: list[dict[str, Any]] = []
         """What the changes so far did; whoever makes a change takes it away."""
         self._next_id = dict(_FIRST_ID)
+
+    @property
+    def viewer(self) -> Account:
+        """The person whose token it is, a member of every organisation."""
+        return self.people[0]
+
+    def account(self, login: str) -> Account | None:
+        """The organisation or person of this login, whatever the case."""
+        accounts = (*self.organisations.values(), *self.people)
+        return next((one for one in accounts if one.login.lower() == login.lower()), None)
+
+    def owned(self, owner: Account | None = None) -> list[Repository]:
+        """The repositories of an owner, or of all organisations."""
+        owners = list(self.organisations.values()) if owner is None else [owner]
+        return [repo for repo in self.repositories.values() if repo.owner in owners]
 
     def new_id(self, kind: str) -> int:
         taken = self._next_id[kind]
