@@ -62,7 +62,7 @@ class Kind(Generic[H]):
 
     make: Callable[[H], None]
     weight: float
-    """How often it comes among random changes, against the others."""
+    """How often it comes among random changes, against the others; at 0 by name only."""
     settable: Fields = field(default_factory=dict)
 
     def apply(self, hand: H, moment: Moment) -> None:

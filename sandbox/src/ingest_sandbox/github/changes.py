@@ -4,7 +4,8 @@ Who gets a new ``updated_at`` here; GitHub documents hardly any of it, so this i
 
 - an issue, by anything done to it or to its comments; not by a label that is renamed or deleted;
 - the issues of a deleted milestone, since each of them is taken out of it;
-- a repository, by pushes and by changes of its own settings.
+- a repository, by pushes and by changes of its own settings;
+- nothing at all, by the kinds of `SILENT`.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from typing import Any
 from .. import prose
 from ..moment import Change, ChangeRefused, Fields, Kind, Moment
 from . import build
-from .model import Account, Branch, Comment, Forge, Issue, Label, Milestone, Release, Repository
+from .model import GHOST, Account, Branch, Comment, Commit, Forge, Issue, Label, Milestone, Release, Repository
 
 _ISSUE: Fields = {"title": str, "body": str | None, "locked": bool}
 _COMMENT: Fields = {"body": str}
@@ -113,9 +114,22 @@ class _Hand:
         for field, value in self.change.set.items():
             setattr(row, field, value)
 
+    def commit(self) -> tuple[Repository, Commit]:
+        return self.moment.choose(
+            (repo, row)
+            for repo in self.repositories()
+            for branch in repo.branches.values()
+            for row in repo.history(branch.sha).rows
+            if self.named(None, row.sha)
+        )
+
     def touch_issue(self, repo: Repository, row: Issue, action: str = "updated") -> None:
         if action == "updated":
             row.updated_at = self.moment.at
+        self.show_issue(repo, row, action)
+
+    def show_issue(self, repo: Repository, row: Issue, action: str = "updated") -> None:
+        """Write down that the issue shows a change, whatever its ``updated_at`` says."""
         self.forge.touch(action, "issues", repo, row.id, number=row.number)
         if row.pull:
             self.forge.touch(action, "pull_requests", repo, row.pull.id, number=row.number)
@@ -220,6 +234,48 @@ def _pull_merge(hand: _Hand) -> None:
     _moved(hand, repo, branch, merge.sha, (work.sha, merge.sha))
 
 
+def _pull_test_merge(hand: _Hand) -> None:
+    """GitHub merges an open pull request anew to see whether it still can.
+
+    https://docs.github.com/en/rest/pulls/pulls#get-a-pull-request
+    """
+    repo, row = hand.issue(lambda row: row.pull is not None and row.closed_at is None)
+    assert row.pull is not None
+    row.pull.merge_commit_sha = build.sha(hand.moment.rng)
+    hand.forge.touch("updated", "pull_requests", repo, row.pull.id, number=row.number)
+
+
+def _pull_delete_head(hand: _Hand) -> None:
+    """The fork that a pull request came from is deleted: its `head.repo` is null."""
+    repo, row = hand.issue(lambda row: row.pull is not None and not row.pull.head_repository_gone)
+    assert row.pull is not None
+    row.pull.head_repository_gone = True
+    hand.forge.touch("updated", "pull_requests", repo, row.pull.id, number=row.number)
+
+
+def _account_delete(hand: _Hand) -> None:
+    """What somebody wrote becomes the ghost's; their commits lead to no account any more.
+
+    https://docs.github.com/en/account-and-profile/how-tos/account-management/deleting-your-personal-account
+    """
+    people = [user for user in hand.forge.people[:-1] if user is not hand.forge.viewer]
+    gone = hand.moment.choose(user for user in people if hand.named(None, user.id, user.login))
+    hand.forge.people.remove(gone)
+    for repo in hand.forge.repositories.values():
+        for issue in repo.issues.values():
+            if issue.author is gone:
+                issue.author = GHOST
+                hand.show_issue(repo, issue)
+        for comment in repo.comments.values():
+            if comment.author is gone:
+                comment.author = GHOST
+                hand.forge.touch("updated", "issue_comments", repo, comment.id, number=comment.issue.number)
+        for commit in repo.commits.values():
+            if commit.author is gone:
+                commit.author = None
+                hand.forge.touch("updated", "commits", repo, commit.sha)
+
+
 def _moved(hand: _Hand, repo: Repository, branch: Branch, head: str, added: tuple[str, ...]) -> None:
     branch.sha = head
     repo.pushed_at = repo.updated_at = hand.moment.at
@@ -287,6 +343,19 @@ def _commit_merge(hand: _Hand) -> None:
         added.append(build.commit(hand.forge, rng, repo, at, (parent,)).sha)
     merge = build.commit(hand.forge, rng, repo, hand.moment.at, (head.sha, added[-1]))
     _moved(hand, repo, branch, merge.sha, (*added, merge.sha))
+
+
+def _commit_relink(hand: _Hand) -> None:
+    """Somebody else adds the commit's address to their account."""
+    repo, row = hand.commit()
+    row.author = hand.moment.choose(user for user in hand.forge.people if user is not row.author)
+    hand.forge.touch("updated", "commits", repo, row.sha)
+
+
+def _commit_comment(hand: _Hand) -> None:
+    repo, row = hand.commit()
+    row.comments += 1
+    hand.forge.touch("updated", "commits", repo, row.sha)
 
 
 def _comment_create(hand: _Hand) -> None:
@@ -452,7 +521,16 @@ def _repository_delete(hand: _Hand) -> None:
     hand.forge.remove(hand.moment.at, "repositories", repo, repo.id, full_name=repo.full_name)
 
 
-KINDS: dict[str, Kind[_Hand]] = {
+SILENT: dict[str, Kind[_Hand]] = {
+    "github.account.delete": Kind(_account_delete, 0),
+    "github.commit.comment": Kind(_commit_comment, 0),
+    "github.commit.relink": Kind(_commit_relink, 0),
+    "github.pull.delete_head": Kind(_pull_delete_head, 0),
+    "github.pull.test_merge": Kind(_pull_test_merge, 0),
+}
+"""What shows in objects without a new ``updated_at``, and so by name only: few clients see it."""
+
+KINDS: dict[str, Kind[_Hand]] = SILENT | {
     "github.issue.open": Kind(_issue_open, 8, _ISSUE),
     "github.issue.edit": Kind(_issue_edit, 10, _ISSUE),
     "github.issue.close": Kind(_issue_close, 6),

@@ -24,6 +24,10 @@ class Account:
     name: str = ""
 
 
+GHOST = Account(10_137, "ghost")
+"""Whom GitHub names as the author where an account is deleted."""
+
+
 @dataclass(slots=True, eq=False)
 class Label:
     id: int
@@ -60,6 +64,7 @@ class Pull:
     additions: int
     deletions: int
     changed_files: int
+    head_repository_gone: bool = False
     merge_commit_sha: str | None = None
     merged_at: int | None = None
     merged_by: Account | None = None
@@ -118,6 +123,7 @@ class Commit:
     authored_at: int
     committed_at: int
     verified: bool
+    comments: int = 0
 
     @property
     def place(self) -> Key:

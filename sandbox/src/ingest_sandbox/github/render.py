@@ -313,7 +313,7 @@ def pull(repo: Repository, row: Issue) -> Json:
             "ref": row.pull.head_ref,
             "sha": row.pull.head_sha,
             "user": owner,
-            "repo": home,
+            "repo": None if row.pull.head_repository_gone else home,
         },
         "base": {
             "label": f"{repo.owner.login}:{repo.default_branch}",
@@ -391,7 +391,7 @@ def commit(repo: Repository, row: Commit) -> Json:
             "message": row.message,
             "tree": {"sha": row.tree, "url": f"{api}/git/trees/{row.tree}"},
             "url": git,
-            "comment_count": 0,
+            "comment_count": row.comments,
             "verification": {
                 "verified": row.verified,
                 "reason": "valid" if row.verified else "unsigned",
