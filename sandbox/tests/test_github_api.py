@@ -265,6 +265,51 @@ def test_a_renamed_repository_redirects_and_a_deleted_one_is_gone() -> None:
         assert github.get(f"/repositories/{id}").status_code == 404
 
 
+def test_a_renamed_default_branch_is_the_repositorys_default() -> None:
+    world = make_world(size=0.1)
+    with serving(world) as client:
+        github = GitHub(client)
+        head = github.get(f"{PLATFORM}/commits/main").json()["sha"]
+        rename = Change("github.branch.rename", repository="acme/platform", id="main", set={"name": "trunk"})
+        world.change(rename)
+        assert github.get(PLATFORM).json()["default_branch"] == "trunk"
+        assert [row["name"] for row in github.walk(f"{PLATFORM}/branches")] == ["topic/next", "trunk"]
+        assert github.get(f"{PLATFORM}/commits?sha=main").status_code == 404
+        assert github.walk(f"{PLATFORM}/commits")[0]["sha"] == head
+        assert oracle(world, "commit_branches")[-1]["branch"] == "trunk"
+
+
+def test_a_transferred_issue_has_a_new_id_and_its_comments_keep_theirs() -> None:
+    world = make_world(size=0.1)
+    with serving(world) as client:
+        github = GitHub(client)
+        comment = next(
+            row
+            for row in oracle(world, "issue_comments")
+            if "/issues/" in row["html_url"] and github.get(issue_of(row)).json()["state"] == "open"
+        )
+        issue = github.get(issue_of(comment)).json()
+        world.advance(10)
+        transfer = Change("github.issue.transfer", "acme/platform", issue["number"], set={"repository": "acme/api"})
+        done = world.change(transfer)["changed"]
+        gone = github.get(issue_of(comment))
+        assert gone.status_code == 301
+        moved = github.get(gone.headers["location"]).json()
+        assert moved["repository_url"].endswith("/acme/api")
+        assert moved["id"] != issue["id"]
+        assert (moved["title"], moved["comments"]) == (issue["title"], issue["comments"])
+        assert github.get(f"{PLATFORM}/issues/comments/{comment['id']}").status_code == 404
+        kept = github.get(f"/repos/acme/api/issues/comments/{comment['id']}").json()
+        assert (kept["body"], kept["updated_at"]) == (comment["body"], comment["updated_at"])
+        assert (done[0]["action"], done[0]["id"]) == ("deleted", issue["id"])
+        assert (done[1]["action"], done[1]["id"]) == ("created", moved["id"])
+
+
+def issue_of(comment: Json) -> str:
+    path: str = comment["issue_url"].removeprefix("https://api.github.com")
+    return path
+
+
 def test_a_deleted_issue_is_gone() -> None:
     world = make_world(size=0.1)
     with serving(world) as client:

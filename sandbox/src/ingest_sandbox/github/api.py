@@ -342,6 +342,9 @@ class GitHubApi:
 
     def _issue(self, request: Request, repo: Repository) -> _Answer:
         number = request.path_params["number"]
+        if number in repo.moved_issues:
+            target, moved = repo.moved_issues[number]
+            raise _Refusal(301, "Moved Permanently", Location=f"{_base(request)}/repositories/{target}/issues/{moved}")
         if number in repo.deleted_issues:
             raise _Refusal(410, "This issue was deleted")
         if not repo.has_issues:

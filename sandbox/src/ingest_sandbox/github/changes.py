@@ -9,7 +9,7 @@ Who gets a new ``updated_at`` here; GitHub documents hardly any of it, so this i
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import prose
@@ -23,6 +23,7 @@ _LABEL: Fields = {"name": str}
 _MILESTONE: Fields = {"title": str, "description": str | None, "due_on": int | None}
 _RELEASE: Fields = {"name": str | None, "body": str, "prerelease": bool}
 _NAME: Fields = {"name": str}
+_TARGET: Fields = {"repository": str}
 _SETTINGS: Fields = {
     "description": str | None,
     "topics": list[str],
@@ -219,6 +220,48 @@ def _issue_delete(hand: _Hand) -> None:
     hand.forge.remove(hand.moment.at, "issues", repo, row.id, number=row.number)
 
 
+def _issue_transfer(hand: _Hand) -> None:
+    """Move an issue to another repository of its owner, under a new id and number.
+
+    Its comments go along under their ids and times. Labels and milestone stay where the target has
+    ones of the same name, see
+    https://docs.github.com/en/issues/tracking-your-work-with-issues/using-issues/transferring-an-issue-to-another-repository.
+    """
+    source, row = hand.issue(lambda row: row.pull is None and row.closed_at is None)
+    target = _transfer_target(hand, source)
+    names, title = {label.name for label in row.labels}, row.milestone and row.milestone.title
+    moved = replace(
+        row,
+        id=hand.forge.new_id("issue"),
+        number=target.take_number(),
+        updated_at=hand.moment.at,
+        labels=[label for label in target.labels.values() if label.name in names],
+        milestone=next((found for found in target.milestones.values() if found.title == title), None),
+    )
+    target.issues[moved.number] = moved
+    del source.issues[row.number]
+    source.moved_issues[row.number] = (target.id, moved.number)
+    hand.forge.remove(hand.moment.at, "issues", source, row.id, number=row.number)
+    hand.show_issue(target, moved, "created")
+    for comment in [found for found in source.comments.values() if found.issue is row]:
+        comment.issue = moved
+        target.comments[comment.id] = source.comments.pop(comment.id)
+        hand.forge.touch("updated", "issue_comments", target, comment.id, number=moved.number)
+
+
+def _transfer_target(hand: _Hand, source: Repository) -> Repository:
+    wanted = hand.moment.value("repository", "").lower()
+    return hand.moment.choose(
+        repo
+        for repo in hand.forge.owned(source.owner)
+        if repo is not source
+        and repo.has_issues
+        and not repo.archived
+        and (source.private <= repo.private)
+        and wanted in ("", repo.full_name.lower())
+    )
+
+
 def _pull_merge(hand: _Hand) -> None:
     repo, row = hand.issue(lambda row: row.pull is not None and row.closed_at is None and not row.pull.draft)
     assert row.pull is not None
@@ -356,6 +399,24 @@ def _commit_comment(hand: _Hand) -> None:
     repo, row = hand.commit()
     row.comments += 1
     hand.forge.touch("updated", "commits", repo, row.sha)
+
+
+def _branch_rename(hand: _Hand) -> None:
+    """Rename a branch; where it is the default branch, the repository names it anew.
+
+    https://docs.github.com/en/rest/branches/branches#rename-a-branch
+    """
+    repo, branch = hand.branch()
+    old, new = branch.name, hand.moment.value("name", f"renamed/{prose.slug(hand.moment.rng)}")
+    if new in repo.branches:
+        raise ChangeRefused(f"{hand.change.kind}: {repo.full_name} has a branch {new!r}")
+    branch.name = new
+    repo.branches[new] = repo.branches.pop(old)
+    hand.forge.remove(hand.moment.at, "branches", repo, old)
+    hand.forge.touch("created", "branches", repo, new, sha=branch.sha)
+    if repo.default_branch == old:
+        repo.default_branch = new
+        _settings(hand, repo)
 
 
 def _comment_create(hand: _Hand) -> None:
@@ -531,6 +592,8 @@ SILENT: dict[str, Kind[_Hand]] = {
 """What shows in objects without a new ``updated_at``, and so by name only: few clients see it."""
 
 KINDS: dict[str, Kind[_Hand]] = SILENT | {
+    "github.branch.rename": Kind(_branch_rename, 0, _NAME),
+    "github.issue.transfer": Kind(_issue_transfer, 0, _TARGET),
     "github.issue.open": Kind(_issue_open, 8, _ISSUE),
     "github.issue.edit": Kind(_issue_edit, 10, _ISSUE),
     "github.issue.close": Kind(_issue_close, 6),

@@ -186,6 +186,8 @@ class Repository:
     issues: dict[int, Issue] = field(default_factory=dict)
     """By number. Pull requests are issues with a `Pull`."""
     deleted_issues: set[int] = field(default_factory=set)
+    moved_issues: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Number to the repository and the number that a transfer gave it."""
     comments: dict[int, Comment] = field(default_factory=dict)
     commits: dict[str, Commit] = field(default_factory=dict)
     """By sha. One that left every branch by a force-push stays, found by its sha alone."""
