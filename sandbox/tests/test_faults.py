@@ -150,4 +150,7 @@ def test_latency_and_the_count_of_requests(client: httpx.Client) -> None:
         "by_status": {"stripe": {"401": 4}},
         "by_path": {"/stripe/v1/account": 4},
         "max_concurrent": {"stripe": 4},
+        "max_per_second": {"stripe": 4},
+        "max_per_minute": {"stripe": 4},
+        "max_per_second_by_path": {"/stripe/v1/account": 4},
     }

@@ -39,6 +39,7 @@ def _arguments() -> argparse.Namespace:
     add("--github-quota", type=int, default=5_000, help="requests an hour for each token")
     add("--github-border", type=int, default=10_000, help="rows after which page= is refused")
     add("--stripe-key", default=STRIPE_KEY, help="the secret key that is accepted")
+    add("--stripe-limits", action="store_true", help="enforce Stripe's requests a second")
     return parser.parse_args()
 
 
@@ -100,6 +101,7 @@ def main() -> int:
         github_quota=options.github_quota,
         github_border=options.github_border,
         stripe_key=options.stripe_key,
+        stripe_limits=options.stripe_limits,
         latency_ms=options.latency_ms,
     )
     config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", date_header=False)

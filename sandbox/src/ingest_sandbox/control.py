@@ -31,8 +31,10 @@ are, deleted ones included. Of those deleted since the world began each is
 one, ``number`` or name.
 
 Requests are ``{"total": {"github": n}, "by_status": {"github": {"200": n}}, "by_path":
-{"/github/repositories/{id}/issues": n}, "max_concurrent": {"github": n}}``. Paths have their ids
-taken out, see `ingest_sandbox.paths`; past 100 different ones, new ones count as ``other``.
+{"/github/repositories/{id}/issues": n}, "max_concurrent": {"github": n}, "max_per_second":
+{"github": n}, "max_per_minute": {"github": n}, "max_per_second_by_path": {...}}``, the last three
+the most that came within any second or minute of real time. Paths have their ids taken out, see
+`ingest_sandbox.paths`; past 100 different ones, new ones count as ``other``.
 """
 
 from collections.abc import Callable, Iterable
@@ -44,11 +46,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from . import wire
-from .faults import Fault, Gate, Plan, Requests
+from .faults import Fault, Gate, Plan
 from .github import render
 from .github.model import Repository
 from .moment import Change, ChangeRefused
 from .stripe.books import RESOURCES
+from .traffic import Counts, Requests
 from .world import APIS, KINDS, World
 
 T = TypeVar("T")
@@ -158,7 +161,7 @@ class Control:
             ("POST", "/faults", self._set_faults),
             ("PUT", "/faults", self._add_fault),
             ("DELETE", "/faults", self._clear_faults),
-            ("GET", "/requests", lambda _, __: self._gate().requests),
+            ("GET", "/requests", lambda _, __: self._gate().requests.counts),
             ("DELETE", "/requests", self._reset_requests),
         ]
         return [Route(path, _endpoint(handler), methods=[method]) for method, path, handler in handlers]
@@ -199,9 +202,9 @@ class Control:
         self._gate().clear()
         return self._gate().plan
 
-    def _reset_requests(self, _: Request, __: bytes) -> Requests:
+    def _reset_requests(self, _: Request, __: bytes) -> Counts:
         self._gate().requests = Requests()
-        return self._gate().requests
+        return self._gate().requests.counts
 
 
 def _kinds() -> dict[str, list[str]]:

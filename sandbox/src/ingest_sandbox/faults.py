@@ -31,12 +31,8 @@ import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import wire
-from .paths import template
+from .traffic import Requests
 from .world import APIS
-
-# Paths are of the clients' making, and so without end.
-_PATHS_COUNTED = 100
-_OTHER_PATHS = "other"
 
 _STRIPE_ERRORS = {
     403: {
@@ -47,7 +43,7 @@ _STRIPE_ERRORS = {
     429: {
         "type": "invalid_request_error",
         "code": "rate_limit",
-        "message": "Request rate limit exceeded.",
+        "message": "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits.",
     },
 }
 
@@ -187,22 +183,6 @@ class Plan(msgspec.Struct, forbid_unknown_fields=True):
     faults: list[Fault] = []
 
 
-class Requests(msgspec.Struct):
-    """What was asked of the APIs since the last reset."""
-
-    total: dict[str, int] = {}
-    by_status: dict[str, dict[str, int]] = {}
-    by_path: dict[str, int] = {}
-    """By `ingest_sandbox.paths.template`, up to 100 of them; the rest together as `other`."""
-    max_concurrent: dict[str, int] = {}
-
-    def count_path(self, path: str) -> None:
-        name = template(path)
-        if name not in self.by_path and len(self.by_path) >= _PATHS_COUNTED:
-            name = _OTHER_PATHS
-        self.by_path[name] = self.by_path.get(name, 0) + 1
-
-
 class Gate:
     """ASGI middleware before the APIs: counts, dates and delays requests, lets faults strike.
 
@@ -228,16 +208,12 @@ class Gate:
             await self._app(scope, receive, send)
             return
         requests, running = self.requests, self._running
-        requests.total[api] = requests.total.get(api, 0) + 1
-        requests.count_path(scope["path"])
         running[api] = running.get(api, 0) + 1
-        requests.max_concurrent[api] = max(requests.max_concurrent.get(api, 0), running[api])
+        requests.begin(api, scope["path"], running[api])
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                counts = requests.by_status.setdefault(api, {})
-                status = str(message["status"])
-                counts[status] = counts.get(status, 0) + 1
+                requests.end(api, message["status"])
                 date = formatdate(self._now(), usegmt=True).encode()
                 message["headers"] = [*message["headers"], (b"date", date)]
             await send(message)

@@ -18,10 +18,12 @@ from starlette.routing import BaseRoute, Route
 
 from .. import wire
 from ..ordered import Span, View
+from ..paths import template
 from ..wire import Json
 from ..world import World
 from . import objects
 from .books import EVENTS_KEPT, RESOURCES, Table
+from .limits import Limits
 
 PREFIX = "/stripe"
 
@@ -47,9 +49,12 @@ _STUBS = {"customers": "customer", "products": "product"}
 
 
 class _Refusal(Exception):
-    def __init__(self, status: int, message: str, *, code: str | None = None, param: str | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, *, code: str | None = None, param: str | None = None, **headers: str
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.headers = {f"Stripe-{name.title().replace('_', '-')}": value for name, value in headers.items()}
         error: Json = {"message": message, "type": "invalid_request_error"}
         if code is not None:
             error["code"] = code
@@ -60,11 +65,12 @@ class _Refusal(Exception):
 
 
 class StripeApi:
-    """The routes over a world, for one secret key."""
+    """The routes over a world, for one secret key, with Stripe's limits or without any."""
 
-    def __init__(self, world: World, *, key: str) -> None:
+    def __init__(self, world: World, *, key: str, limits: Limits | None = None) -> None:
         self._world = world
         self._key = key
+        self._limits = limits
         self._requests = 0
 
     def routes(self) -> list[BaseRoute]:
@@ -82,13 +88,15 @@ class StripeApi:
     def _endpoint(self, handler: Callable[[Request], bytes]) -> Callable[..., Any]:
         async def endpoint(request: Request) -> Response:
             self._requests += 1
+            more: dict[str, str] = {}
             try:
                 self._authenticate(request)
+                self._limit(request)
                 status, body = 200, handler(request)
             except _Refusal as refusal:
-                status, body = refusal.status, refusal.body
+                status, body, more = refusal.status, refusal.body, refusal.headers
             version = request.headers.get("stripe-version", objects.API_VERSION)
-            headers = {
+            headers = more | {
                 "Request-Id": f"req_{self._requests:014x}",
                 "Stripe-Version": version,
             }
@@ -108,6 +116,15 @@ class StripeApi:
         if given != self._key:
             hidden = f"{given[:8]}{'*' * 8}{given[-4:]}"
             raise _Refusal(401, f"Invalid API Key provided: {hidden}")
+
+    def _limit(self, request: Request) -> None:
+        endpoint = f"{request.method} {template(request.url.path)}"
+        reason = self._limits and self._limits.exceeded(endpoint, live=False)
+        if reason:
+            message = (
+                "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits."
+            )
+            raise _Refusal(429, message, code="rate_limit", rate_limited_reason=reason)
 
     # Lists.
 
