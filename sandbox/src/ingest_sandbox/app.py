@@ -18,6 +18,7 @@ from .world import World
 
 GITHUB_TOKEN = "sandbox-github-token"
 STRIPE_KEY = "sk_test_sandbox"
+STRIPE_LIVE_KEY = "sk_live_sandbox"
 EXAMPLE_TOKEN = "sandbox-example-token"
 
 
@@ -28,6 +29,7 @@ def create_app(
     github_quota: int = 5_000,
     github_border: int = 10_000,
     stripe_key: str = STRIPE_KEY,
+    stripe_live_key: str = STRIPE_LIVE_KEY,
     stripe_limits: bool = False,
     latency_ms: float = 0,
 ) -> Gate:
@@ -40,7 +42,8 @@ def create_app(
     The application sets `Date` itself: uvicorn needs ``date_header=False``.
     """
     github = GitHubApi(world, tokens=github_tokens, quota=github_quota, border=github_border)
-    stripe = StripeApi(world, key=stripe_key, limits=Limits() if stripe_limits else None)
+    limits = Limits() if stripe_limits else None
+    stripe = StripeApi(world, key=stripe_key, live_key=stripe_live_key, limits=limits)
     control = Control(world, lambda: gate)
     app = Starlette(
         routes=[

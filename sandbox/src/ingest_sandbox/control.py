@@ -19,13 +19,14 @@ DELETE  /_sandbox/requests                  count from zero
 ======  ==================================  ====================================================
 
 A change is ``{"kind": ..., "repository": "acme/api", "number": 3, "id": ..., "set": {...},
-"seed": 0}``; only ``kind`` is needed, and what is not named is picked by the seed. A change that
+"live": false, "seed": 0}``; only ``kind`` is needed, and what is not named is picked by the seed. A change that
 fits nothing is answered 409 and does nothing; a malformed request 400.
 
 Objects are in the shape of the API, with nested lists whole. GitHub's come as
 ``{"repository_id": ..., "object": {...}}``, pull requests in the detailed shape, from the
 repositories of the organisations or, with ``?owner=LOGIN``, of that owner; Stripe's as they
-are, canceled subscriptions and events over 30 days old included; items of the plain API as they
+are, canceled subscriptions and events over 30 days old included, and those of live mode under
+``stripe_live``, which a change with ``"live": true`` is about; items of the plain API as they
 are, deleted ones included. Of those deleted since the world began each is
 ``{"id", "deleted": true, "deleted_at"}``, at GitHub with ``repository_id`` and, where it has
 one, ``number`` or name.
@@ -50,7 +51,7 @@ from .faults import Fault, Gate, Plan
 from .github import render
 from .github.model import Repository
 from .moment import Change, ChangeRefused
-from .stripe.books import RESOURCES
+from .stripe.books import RESOURCES, Books
 from .traffic import Counts, Requests
 from .world import APIS, KINDS, World
 
@@ -96,6 +97,13 @@ _GITHUB: dict[str, Callable[[Repository], Iterable[Any]]] = {
 }
 
 
+# The two modes of one account.
+_STRIPE: dict[str, Callable[[World], Books]] = {
+    "stripe": lambda world: world.stripe,
+    "stripe_live": lambda world: world.stripe_live,
+}
+
+
 def held(world: World, api: str, collection: str, owner: str | None = None) -> list[Any]:
     """All objects of a collection, ready to be encoded; raises `KeyError` for no such one.
 
@@ -109,8 +117,8 @@ def held(world: World, api: str, collection: str, owner: str | None = None) -> l
         return [
             {"repository_id": repo.id, "object": found} for repo in world.github.owned(account) for found in give(repo)
         ]
-    if api == "stripe":
-        return [row.object for row in world.stripe.tables[collection].rows.values()]
+    if api in _STRIPE:
+        return [row.object for row in _STRIPE[api](world).tables[collection].rows.values()]
     if api == "example":
         return list({"items": world.example.rows}[collection].values())
     raise KeyError(api)
@@ -125,10 +133,9 @@ def deleted(world: World, api: str, collection: str) -> list[Any]:
             for gone in world.github.deleted
             if gone["collection"] == collection
         ]
-    if api == "stripe":
-        return [
-            {"id": id, "deleted": True, "deleted_at": at} for id, at in world.stripe.tables[collection].deleted.items()
-        ]
+    if api in _STRIPE:
+        gone = _STRIPE[api](world).tables[collection].deleted
+        return [{"id": id, "deleted": True, "deleted_at": at} for id, at in gone.items()]
     if api == "example":
         rows = {"items": world.example.rows}[collection].values()
         return [
@@ -180,7 +187,7 @@ class Control:
 
     def _collections(self, request: Request, _: bytes) -> Any:
         api = request.path_params["api"]
-        names = {"github": tuple(_GITHUB), "stripe": RESOURCES, "example": ("items",)}[api]
+        names = {"github": tuple(_GITHUB), **dict.fromkeys(_STRIPE, RESOURCES), "example": ("items",)}[api]
         return {name: len(held(self._world, api, name)) for name in names}
 
     def _objects(self, request: Request, _: bytes) -> Any:

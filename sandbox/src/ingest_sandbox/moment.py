@@ -30,6 +30,8 @@ class Change(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, fro
     """The id of the object; for a commit its sha, for a branch or a label its name will do."""
     set: dict[str, Any] = {}
     """Values to give to fields, in place of seeded ones."""
+    live: bool = False
+    """Stripe: of the objects of live mode."""
     seed: int = 0
     """Another seed makes another pick."""
 

@@ -22,7 +22,7 @@ from ..paths import template
 from ..wire import Json
 from ..world import World
 from . import objects
-from .books import EVENTS_KEPT, RESOURCES, Table
+from .books import EVENTS_KEPT, RESOURCES, Books, Table
 from .limits import Limits
 
 PREFIX = "/stripe"
@@ -65,11 +65,14 @@ class _Refusal(Exception):
 
 
 class StripeApi:
-    """The routes over a world, for one secret key, with Stripe's limits or without any."""
+    """The routes over a world, for a secret key of each mode, with Stripe's limits or without any.
 
-    def __init__(self, world: World, *, key: str, limits: Limits | None = None) -> None:
+    A key leads to the objects of its own mode, https://docs.stripe.com/keys#test-live-modes.
+    """
+
+    def __init__(self, world: World, *, key: str, live_key: str, limits: Limits | None = None) -> None:
         self._world = world
-        self._key = key
+        self._modes = {key: False, live_key: True}
         self._limits = limits
         self._requests = 0
 
@@ -113,13 +116,15 @@ class StripeApi:
                 given = ""
         if not given:
             raise _Refusal(401, "You did not provide an API key.")
-        if given != self._key:
+        if given not in self._modes:
             hidden = f"{given[:8]}{'*' * 8}{given[-4:]}"
             raise _Refusal(401, f"Invalid API Key provided: {hidden}")
+        request.state.live = self._modes[given]
+        request.state.books = self._world.stripe_live if request.state.live else self._world.stripe
 
     def _limit(self, request: Request) -> None:
         endpoint = f"{request.method} {template(request.url.path)}"
-        reason = self._limits and self._limits.exceeded(endpoint, live=False)
+        reason = self._limits and self._limits.exceeded(endpoint, live=request.state.live)
         if reason:
             message = (
                 "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits."
@@ -133,7 +138,7 @@ class StripeApi:
         if resource not in RESOURCES:
             return _nothing(request)
         _check_parameters(request, _PAGE | _CREATED | _FILTERS[resource])
-        table = self._world.stripe.tables[resource]
+        table = _books(request).tables[resource]
         span = self._filtered(request, resource, table).span(descending=True)
         span = _created(request, span)
         if resource == "events":
@@ -179,7 +184,7 @@ class StripeApi:
     def _lines(self, request: Request) -> bytes:
         _check_parameters(request, _PAGE)
         id = request.path_params["id"]
-        row = self._world.stripe.tables["invoices"].rows.get(id)
+        row = _books(request).tables["invoices"].rows.get(id)
         if row is None:
             raise _missing("invoices", id, "invoice")
         whole = row.object["lines"]
@@ -195,7 +200,7 @@ class StripeApi:
                 code="parameter_missing",
                 param="subscription",
             )
-        row = self._world.stripe.tables["subscriptions"].rows.get(id)
+        row = _books(request).tables["subscriptions"].rows.get(id)
         if row is None:
             raise _missing("subscriptions", id, "subscription")
         data = row.object["items"]["data"]
@@ -205,7 +210,7 @@ class StripeApi:
 
     def _item(self, request: Request) -> bytes:
         id = request.path_params["id"]
-        for subscription in self._world.stripe.objects("subscriptions"):
+        for subscription in _books(request).objects("subscriptions"):
             for item in subscription["items"]["data"]:
                 if item["id"] == id:
                     return wire.encode(item)
@@ -215,7 +220,7 @@ class StripeApi:
         resource, id = request.path_params["resource"], request.path_params["id"]
         if resource not in RESOURCES:
             return _nothing(request)
-        table = self._world.stripe.tables[resource]
+        table = _books(request).tables[resource]
         row = table.rows.get(id)
         if row is None and id in table.deleted and resource in _STUBS:
             return wire.encode({"id": id, "object": _STUBS[resource], "deleted": True})
@@ -223,6 +228,12 @@ class StripeApi:
         if row is None or (resource == "events" and row.object["created"] < too_old):
             raise _missing(resource, id, "id")
         return row.rendered().body
+
+
+def _books(request: Request) -> Books:
+    """The objects of the mode that the request's key is of."""
+    books: Books = request.state.books
+    return books
 
 
 def _nothing(request: Request) -> bytes:
