@@ -34,6 +34,23 @@ def test_a_status_in_the_shape_of_each_api(client: httpx.Client, github: GitHub,
     assert answer.json()["error"]["message"]
 
 
+def test_a_restricted_key_is_told_which_permission_it_lacks(client: httpx.Client, stripe: Stripe) -> None:
+    plan(client, {"kind": "status", "status": 403, "path": "/v1/charges"})
+    error = stripe.get("/v1/charges", limit=1).json()["error"]
+    assert error["type"] == "invalid_request_error"
+    assert error["message"].endswith(
+        "does not have the required permissions for this endpoint on account 'acct_1SandboxAcme0000'. "
+        "Having the 'rak_charge_read' permission would allow this request to continue."
+    )
+    assert stripe.get("/v1/customers").status_code == 200
+
+
+def test_an_account_may_be_younger_than_its_objects(client: httpx.Client, stripe: Stripe) -> None:
+    oldest = stripe.walk("/v1/charges", limit=100)[-1]["created"]
+    plan(client, {"kind": "replace_field", "path": "/v1/account", "field": "created", "value": oldest + 1})
+    assert stripe.get("/v1/account").json()["created"] > oldest
+
+
 def test_every_and_times_and_path(client: httpx.Client, github: GitHub, stripe: Stripe) -> None:
     plan(client, {"kind": "status", "status": 500, "every": 3, "path": "/issues"})
     assert [github.get(ISSUES).status_code for _ in range(6)] == [200, 200, 500] * 2

@@ -31,21 +31,10 @@ import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import wire
+from .stripe.limits import RATE_LIMITED
+from .stripe.objects import ACCOUNT
 from .traffic import Requests
 from .world import APIS
-
-_STRIPE_ERRORS = {
-    403: {
-        "type": "invalid_request_error",
-        "code": "more_permissions_required",
-        "message": "The provided key does not have the required permissions.",
-    },
-    429: {
-        "type": "invalid_request_error",
-        "code": "rate_limit",
-        "message": "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits.",
-    },
-}
 
 Headers = list[tuple[bytes, bytes]]
 Answered = tuple[int, Headers, bytes]
@@ -97,7 +86,7 @@ class Status(_Answer, tag="status"):
         if self.retry_after is not None:
             named["retry-after"] = f"{self.retry_after:g}"
         headers = [(name.lower().encode(), value.encode()) for name, value in named.items()]
-        body = wire.encode(_error(api, self)) if self.body is None else self.body.encode()
+        body = wire.encode(_error(api, path, self)) if self.body is None else self.body.encode()
         return self.status, headers, body
 
 
@@ -274,10 +263,10 @@ def _rows(answer: Any) -> list[Any]:
     return rows if isinstance(rows, list) else [answer]
 
 
-def _error(api: str, fault: Status) -> Any:
+def _error(api: str, path: str, fault: Status) -> Any:
     """An error in the shape of the API."""
     if api == "stripe":
-        return {"error": _STRIPE_ERRORS.get(fault.status, {"type": "api_error", "message": "An error on our side."})}
+        return {"error": _stripe_error(path, fault.status)}
     if api == "example":
         return {"error": "an error on our side"}
     message = "Server Error"
@@ -286,6 +275,21 @@ def _error(api: str, fault: Status) -> Any:
     elif fault.status == 403:
         message = "Resource not accessible by personal access token"
     return {"message": message, "documentation_url": "https://docs.github.com/rest"}
+
+
+def _stripe_error(path: str, status: int) -> Any:
+    """As Stripe words it; of a restricted key as in https://github.com/stripe/stripe-node/issues/2246."""
+    if status == 403:
+        resource = path.split("/")[3].removesuffix("s")
+        message = (
+            "The provided key 'rk_test_********************sandbox' does not have the required permissions for this "
+            f"endpoint on account '{ACCOUNT['id']}'. Having the 'rak_{resource}_read' permission would allow this "
+            "request to continue."
+        )
+        return {"message": message, "type": "invalid_request_error"}
+    if status == 429:
+        return {"code": "rate_limit", "message": RATE_LIMITED, "type": "invalid_request_error"}
+    return {"message": "An error on our side.", "type": "api_error"}
 
 
 async def _start(send: Send, status: int, headers: Headers, length: int) -> None:

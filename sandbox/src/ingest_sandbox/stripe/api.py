@@ -23,7 +23,7 @@ from ..wire import Json
 from ..world import World
 from . import objects
 from .books import EVENTS_KEPT, RESOURCES, Books, Table
-from .limits import Limits
+from .limits import RATE_LIMITED, Limits
 
 PREFIX = "/stripe"
 
@@ -126,10 +126,7 @@ class StripeApi:
         endpoint = f"{request.method} {template(request.url.path)}"
         reason = self._limits and self._limits.exceeded(endpoint, live=request.state.live)
         if reason:
-            message = (
-                "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits."
-            )
-            raise _Refusal(429, message, code="rate_limit", rate_limited_reason=reason)
+            raise _Refusal(429, RATE_LIMITED, code="rate_limit", rate_limited_reason=reason)
 
     # Lists.
 

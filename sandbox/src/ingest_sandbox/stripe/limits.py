@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from ..traffic import Window
 
+RATE_LIMITED = "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits."
 _LIVE, _SANDBOX, _ENDPOINT = 100, 25, 25
 
 
