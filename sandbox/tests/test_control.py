@@ -3,7 +3,7 @@ from email.utils import formatdate
 import httpx
 import pytest
 
-from ingest_sandbox.faults import Requests
+from ingest_sandbox.traffic import Requests
 
 from .conftest import ANCHOR, GitHub
 
@@ -38,11 +38,24 @@ def test_requests_are_counted_by_path(client: httpx.Client) -> None:
 def test_counts_by_path_are_bounded() -> None:
     requests = Requests()
     for number in range(250):
-        requests.count_path(f"/github/nothing-{number}")
-    requests.count_path("/github/nothing-0")
-    assert len(requests.by_path) == 101
-    assert requests.by_path["other"] == 150
-    assert requests.by_path["/github/nothing-0"] == 2
+        requests.begin("github", f"/github/nothing-{number}", 1)
+    requests.begin("github", "/github/nothing-0", 1)
+    assert len(requests.counts.by_path) == 101
+    assert requests.counts.by_path["other"] == 150
+    assert requests.counts.by_path["/github/nothing-0"] == 2
+
+
+def test_the_most_within_any_second_and_minute_are_told() -> None:
+    requests = Requests(clock=iter((0, 0.9, 1.8, 1.85, 50)).__next__)
+    for path in ("charges", "charges", "events", "events/evt_1", "charges"):
+        requests.begin("stripe", f"/stripe/v1/{path}", 1)
+    assert requests.counts.max_per_second == {"stripe": 3}
+    assert requests.counts.max_per_minute == {"stripe": 5}
+    assert requests.counts.max_per_second_by_path == {
+        "/stripe/v1/charges": 2,
+        "/stripe/v1/events": 1,
+        "/stripe/v1/events/{id}": 1,
+    }
 
 
 def test_a_change_by_name_and_by_chance(client: httpx.Client, github: GitHub) -> None:
@@ -79,6 +92,15 @@ def test_objects_and_the_deleted_ones(client: httpx.Client) -> None:
     client.post("/_sandbox/changes", json={"kind": "stripe.customer.delete"})
     gone = client.get("/_sandbox/objects/stripe/customers/deleted").json()[-1]
     assert set(gone) == {"id", "deleted", "deleted_at"}
+
+
+def test_objects_are_the_organisations_or_those_of_an_owner(client: httpx.Client, github: GitHub) -> None:
+    me = github.get("/user").json()["login"]
+    repositories = "/_sandbox/objects/github/repositories"
+    assert {row["object"]["owner"]["login"] for row in client.get(repositories).json()} <= {"acme", "umbrella"}
+    own = client.get(f"{repositories}?owner={me}").json()
+    assert [row["object"]["name"] for row in own] == ["dotfiles", "notes"]
+    assert client.get(f"{repositories}?owner=nobody").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,23 @@ def test_a_status_in_the_shape_of_each_api(client: httpx.Client, github: GitHub,
     assert answer.json()["error"]["message"]
 
 
+def test_a_restricted_key_is_told_which_permission_it_lacks(client: httpx.Client, stripe: Stripe) -> None:
+    plan(client, {"kind": "status", "status": 403, "path": "/v1/charges"})
+    error = stripe.get("/v1/charges", limit=1).json()["error"]
+    assert error["type"] == "invalid_request_error"
+    assert error["message"].endswith(
+        "does not have the required permissions for this endpoint on account 'acct_1SandboxAcme0000'. "
+        "Having the 'rak_charge_read' permission would allow this request to continue."
+    )
+    assert stripe.get("/v1/customers").status_code == 200
+
+
+def test_an_account_may_be_younger_than_its_objects(client: httpx.Client, stripe: Stripe) -> None:
+    oldest = stripe.walk("/v1/charges", limit=100)[-1]["created"]
+    plan(client, {"kind": "replace_field", "path": "/v1/account", "field": "created", "value": oldest + 1})
+    assert stripe.get("/v1/account").json()["created"] > oldest
+
+
 def test_every_and_times_and_path(client: httpx.Client, github: GitHub, stripe: Stripe) -> None:
     plan(client, {"kind": "status", "status": 500, "every": 3, "path": "/issues"})
     assert [github.get(ISSUES).status_code for _ in range(6)] == [200, 200, 500] * 2
@@ -72,6 +89,63 @@ def test_fields_that_drift(client: httpx.Client, github: GitHub, stripe: Stripe)
     assert "x_new" not in github.get(ISSUES).json()[0]
 
 
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        ({"status": 502, "body": "<h1>502 Bad Gateway</h1>", "content_type": "text/html"}, "<h1>502 Bad Gateway</h1>"),
+        ({"status": 404, "body": ""}, ""),
+        ({"status": 403, "body": '{"message": "API rate limit exceeded"}'}, '{"message": "API rate limit exceeded"}'),
+        ({"status": 422, "body": "this diff is taking too long", "content_type": "text/plain"}, "this diff"),
+    ],
+)
+def test_a_status_says_what_it_is_told_to(
+    client: httpx.Client, github: GitHub, fault: dict[str, Any], text: str
+) -> None:
+    plan(client, {"kind": "status", **fault})
+    answer = github.get(ISSUES)
+    assert answer.status_code == fault["status"]
+    assert answer.text.startswith(text)
+    assert bool(answer.text) == bool(text)
+    assert answer.headers["content-type"] == fault.get("content_type", "application/json")
+    assert not [name for name in answer.headers if name.startswith("x-ratelimit")]
+
+
+def test_a_status_has_the_headers_it_is_given(client: httpx.Client, github: GitHub) -> None:
+    plan(client, {"kind": "status", "status": 403, "headers": {"X-RateLimit-Remaining": "0"}})
+    answer = github.get(ISSUES)
+    assert answer.headers["x-ratelimit-remaining"] == "0"
+    assert "x-ratelimit-reset" not in answer.headers
+
+
+def test_a_list_without_rows(client: httpx.Client, github: GitHub, stripe: Stripe) -> None:
+    plan(client, {"kind": "empty_list"})
+    assert github.get(ISSUES).json() == []
+    assert stripe.get("/v1/customers").json() == {
+        "object": "list",
+        "data": [],
+        "has_more": False,
+        "url": "/v1/customers",
+    }
+
+
+def test_an_order_that_is_not_kept(client: httpx.Client, github: GitHub, stripe: Stripe) -> None:
+    issues, customers = github.get(ISSUES).json(), stripe.get("/v1/customers").json()["data"]
+    plan(client, {"kind": "reverse"})
+    assert github.get(ISSUES).json() == issues[::-1]
+    assert stripe.get("/v1/customers").json()["data"] == customers[::-1]
+
+
+def test_a_next_page_on_another_host(client: httpx.Client, github: GitHub) -> None:
+    links = github.get(f"{ISSUES}?page=2").links
+    plan(client, {"kind": "rewrite_links", "host": "elsewhere.example:81"})
+    moved = github.get(f"{ISSUES}?page=2").links
+    assert httpx.URL(moved["next"]["url"]).netloc == b"elsewhere.example:81"
+    assert httpx.URL(moved["next"]["url"]).raw_path == httpx.URL(links["next"]["url"]).raw_path
+    assert {name: moved[name] for name in ("prev", "last", "first")} == {
+        name: links[name] for name in ("prev", "last", "first")
+    }
+
+
 def test_errors_are_dated_too(client: httpx.Client, github: GitHub) -> None:
     plan(client, {"kind": "status", "status": 500})
     assert github.get(ISSUES).headers.get_list("date") == [formatdate(ANCHOR, usegmt=True)]
@@ -93,4 +167,7 @@ def test_latency_and_the_count_of_requests(client: httpx.Client) -> None:
         "by_status": {"stripe": {"401": 4}},
         "by_path": {"/stripe/v1/account": 4},
         "max_concurrent": {"stripe": 4},
+        "max_per_second": {"stripe": 4},
+        "max_per_minute": {"stripe": 4},
+        "max_per_second_by_path": {"/stripe/v1/account": 4},
     }

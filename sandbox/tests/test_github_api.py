@@ -116,6 +116,22 @@ def test_a_304_costs_no_quota_and_belongs_to_its_token(world: World) -> None:
         assert other.status_code == 200
 
 
+def test_a_304_is_about_the_rows_and_its_links_are_those_of_now() -> None:
+    world = make_world(size=0.1)
+    with serving(world) as client:
+        github = GitHub(client)
+        count = len(github.walk(f"{PLATFORM}/labels?per_page=100"))
+        path = f"{PLATFORM}/labels?per_page={count}"
+        full = github.get(path)
+        assert full.links == {}
+        world.change(Change("github.label.create", repository="acme/platform"))
+        again = github.get(path, **{"If-None-Match": full.headers["etag"]})
+        assert again.status_code == 304
+        assert again.headers["etag"] == full.headers["etag"]
+        assert set(again.links) == {"next", "last"}
+        assert again.links == github.get(path).links
+
+
 def test_a_quota_ends_and_begins_again() -> None:
     world = make_world(size=0.1)
     with serving(world, github_quota=2) as client:
@@ -185,12 +201,47 @@ def test_errors(github: GitHub, path: str, status: int) -> None:
 
 
 def test_lists_of_repositories(world: World, github: GitHub) -> None:
+    acme = {repo.id for repo in world.github.owned()}
     for path in ("/orgs/acme/repos", "/users/acme/repos?per_page=2"):
         rows = github.walk(path)
-        assert {row["id"] for row in rows} == set(world.github.repositories)
+        assert {row["id"] for row in rows} == acme
     one = rows[0]
     assert github.get(f"/repositories/{one['id']}").json() == one
     assert len(github.get("/licenses").json()) == 13
+
+
+def names(github: GitHub, path: str) -> list[str]:
+    return [row["name"] for row in github.walk(path)]
+
+
+def test_private_repositories_of_a_person_are_in_the_list_of_their_own_only(
+    github: GitHub, client: httpx.Client
+) -> None:
+    me = github.get("/user").json()["login"]
+    assert names(github, f"/users/{me}/repos") == ["dotfiles"]
+    assert names(github, "/user/repos?affiliation=owner") == ["dotfiles", "notes"]
+    assert names(github, "/user/repos?affiliation=owner&visibility=private") == ["notes"]
+    assert names(github, "/user/repos?affiliation=collaborator") == []
+    assert names(github, "/user/repos?affiliation=organization_member") == names(github, "/users/acme/repos")
+    assert len(names(github, "/user/repos?per_page=3")) == 8
+    assert github.get(f"/repos/{me}/notes").json()["visibility"] == "private"
+    anonymous = GitHub(client, None)
+    assert anonymous.get(f"/repos/{me}/notes").status_code == 404
+    assert anonymous.get("/user/repos").status_code == 401
+
+
+def test_private_repositories_of_an_organisation_are_in_its_list() -> None:
+    world = make_world(size=0.1)
+    with serving(world) as client:
+        world.change(Change("github.repository.edit", repository="acme/web", set={"private": True}))
+        assert "web" in names(GitHub(client), "/orgs/acme/repos")
+        assert "web" not in names(GitHub(client), "/users/acme/repos")
+        assert "web" not in names(GitHub(client, None), "/orgs/acme/repos")
+
+
+def test_a_repository_says_whether_it_has_issues(github: GitHub) -> None:
+    has_issues = {row["name"]: row["has_issues"] for row in github.walk("/orgs/acme/repos")}
+    assert [name for name, has in has_issues.items() if not has] == ["legacy"]
 
 
 def test_a_renamed_repository_redirects_and_a_deleted_one_is_gone() -> None:
@@ -212,6 +263,51 @@ def test_a_renamed_repository_redirects_and_a_deleted_one_is_gone() -> None:
         world.change(Change("github.repository.delete", repository=id))
         assert github.get("/repos/acme/api").status_code == 404
         assert github.get(f"/repositories/{id}").status_code == 404
+
+
+def test_a_renamed_default_branch_is_the_repositorys_default() -> None:
+    world = make_world(size=0.1)
+    with serving(world) as client:
+        github = GitHub(client)
+        head = github.get(f"{PLATFORM}/commits/main").json()["sha"]
+        rename = Change("github.branch.rename", repository="acme/platform", id="main", set={"name": "trunk"})
+        world.change(rename)
+        assert github.get(PLATFORM).json()["default_branch"] == "trunk"
+        assert [row["name"] for row in github.walk(f"{PLATFORM}/branches")] == ["topic/next", "trunk"]
+        assert github.get(f"{PLATFORM}/commits?sha=main").status_code == 404
+        assert github.walk(f"{PLATFORM}/commits")[0]["sha"] == head
+        assert oracle(world, "commit_branches")[-1]["branch"] == "trunk"
+
+
+def test_a_transferred_issue_has_a_new_id_and_its_comments_keep_theirs() -> None:
+    world = make_world(size=0.1)
+    with serving(world) as client:
+        github = GitHub(client)
+        comment = next(
+            row
+            for row in oracle(world, "issue_comments")
+            if "/issues/" in row["html_url"] and github.get(issue_of(row)).json()["state"] == "open"
+        )
+        issue = github.get(issue_of(comment)).json()
+        world.advance(10)
+        transfer = Change("github.issue.transfer", "acme/platform", issue["number"], set={"repository": "acme/api"})
+        done = world.change(transfer)["changed"]
+        gone = github.get(issue_of(comment))
+        assert gone.status_code == 301
+        moved = github.get(gone.headers["location"]).json()
+        assert moved["repository_url"].endswith("/acme/api")
+        assert moved["id"] != issue["id"]
+        assert (moved["title"], moved["comments"]) == (issue["title"], issue["comments"])
+        assert github.get(f"{PLATFORM}/issues/comments/{comment['id']}").status_code == 404
+        kept = github.get(f"/repos/acme/api/issues/comments/{comment['id']}").json()
+        assert (kept["body"], kept["updated_at"]) == (comment["body"], comment["updated_at"])
+        assert (done[0]["action"], done[0]["id"]) == ("deleted", issue["id"])
+        assert (done[1]["action"], done[1]["id"]) == ("created", moved["id"])
+
+
+def issue_of(comment: Json) -> str:
+    path: str = comment["issue_url"].removeprefix("https://api.github.com")
+    return path
 
 
 def test_a_deleted_issue_is_gone() -> None:

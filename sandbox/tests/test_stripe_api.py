@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from ingest_sandbox import wire
+from ingest_sandbox.app import STRIPE_LIVE_KEY
 from ingest_sandbox.control import held
 from ingest_sandbox.moment import Change
 from ingest_sandbox.stripe.books import EVENTS_KEPT, RESOURCES
@@ -119,6 +120,31 @@ def test_keys(client: httpx.Client, stripe: Stripe) -> None:
     wrong = Stripe(client, "sk_test_wrong").get("/v1/account")
     assert wrong.status_code == 401
     assert "sk_test_wrong" not in wrong.text
+
+
+def test_a_key_leads_to_the_objects_of_its_mode() -> None:
+    world = make_world(size=0.1)
+    with serving(world) as client:
+        test, live = Stripe(client), Stripe(client, STRIPE_LIVE_KEY)
+        assert test.get("/v1/account").json()["id"] == live.get("/v1/account").json()["id"]
+        customers = {row["id"] for row in live.walk("/v1/customers")}
+        assert not customers & oracle(world, "customers").keys()
+        assert customers == {row["id"] for row in client.get("/_sandbox/objects/stripe_live/customers").json()}
+        assert test.get(f"/v1/customers/{customers.pop()}").status_code == 404
+        for resource in ("customers", "invoices", "events"):
+            assert {row["livemode"] for row in live.walk(f"/v1/{resource}")} == {True}
+            assert {row["livemode"] for row in test.walk(f"/v1/{resource}")} == {False}
+
+
+def test_a_change_of_live_mode_leaves_test_mode_alone() -> None:
+    world = make_world(size=0.1)
+    with serving(world) as client:
+        before = oracle(world, "customers")
+        made = world.change(Change("stripe.customer.create", live=True))["changed"][0]["id"]
+        assert Stripe(client, STRIPE_LIVE_KEY).get(f"/v1/customers/{made}").json()["livemode"] is True
+        (event,) = Stripe(client, STRIPE_LIVE_KEY).get("/v1/events", limit=1).json()["data"]
+        assert event["livemode"] is event["data"]["object"]["livemode"] is True
+        assert oracle(world, "customers") == before
 
 
 def test_deleted_rows() -> None:

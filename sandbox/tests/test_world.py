@@ -4,8 +4,11 @@ import pytest
 
 from ingest_sandbox import wire
 from ingest_sandbox.control import deleted, held
+from ingest_sandbox.github.changes import SILENT
+from ingest_sandbox.github.model import GHOST
 from ingest_sandbox.moment import Change, ChangeRefused
 from ingest_sandbox.stripe.books import RESOURCES
+from ingest_sandbox.wire import Json
 from ingest_sandbox.world import KINDS, World
 
 from .conftest import ANCHOR, make_world
@@ -91,6 +94,55 @@ def test_a_change_bumps_updated_at_where_github_does() -> None:
     assert issue.updated_at == before
     world.change(Change("github.issue.edit", repository="acme/platform", number=issue.number))
     assert issue.updated_at == ANCHOR + 10
+
+
+@pytest.mark.parametrize(("kind", "shows"), [("test_merge", "merge_commit_sha"), ("delete_head", "head")])
+def test_a_pull_request_changes_without_a_new_updated_at(kind: str, shows: str) -> None:
+    world = make_world(size=0.1)
+    before = pulls(world)
+    world.advance(10)
+    (done,) = world.change(Change(f"github.pull.{kind}", repository="acme/platform"))["changed"]
+    old, new = before[done["id"]], pulls(world)[done["id"]]
+    assert {name for name in new if new[name] != old[name]} == {shows}
+    assert kind == "test_merge" or new["head"]["repo"] is None
+
+
+def pulls(world: World) -> dict[int, Json]:
+    rows = wire.decode(wire.encode(held(world, "github", "pull_requests")))
+    return {row["object"]["id"]: row["object"] for row in rows}
+
+
+def test_what_a_deleted_account_wrote_is_the_ghosts_and_no_older() -> None:
+    world = make_world(size=0.1)
+    repo = world.github.named("acme/platform")
+    assert repo is not None
+    author = next(row.author for row in repo.issues.values() if row.author in world.github.people[1:-1])
+    assert author is not None
+    issues = [row for row in repo.issues.values() if row.author is author]
+    commits = [row for row in repo.commits.values() if row.author is author]
+    before = [row.updated_at for row in issues]
+    world.advance(10)
+    world.change(Change("github.account.delete", id=author.login))
+    assert {row.author for row in issues} == {GHOST}
+    assert [row.updated_at for row in issues] == before
+    assert not any(row.author for row in commits)
+
+
+def test_a_commit_is_no_constant() -> None:
+    world = make_world(size=0.1)
+    repo = world.github.named("acme/platform")
+    assert repo is not None
+    head = repo.commits[repo.branches["main"].sha]
+    author = head.author
+    for kind in ("relink", "comment"):
+        world.change(Change(f"github.commit.{kind}", repository="acme/platform", id=head.sha))
+    assert head.author is not author
+    assert head.comments == 1
+
+
+def test_silent_changes_are_made_by_name_only() -> None:
+    done = make_world(size=0.1).random_changes(1, 300, ["github"])
+    assert not {change["kind"] for change in done} & SILENT.keys()
 
 
 def test_what_fits_nothing_is_refused_and_changes_nothing() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import uvicorn
 
-from .app import GITHUB_TOKEN, STRIPE_KEY, create_app
+from .app import GITHUB_TOKEN, STRIPE_KEY, STRIPE_LIVE_KEY, create_app
 from .world import World
 
 
@@ -38,7 +38,9 @@ def _arguments() -> argparse.Namespace:
     add("--github-token", action="append", help=f"may be repeated (or else {GITHUB_TOKEN})")
     add("--github-quota", type=int, default=5_000, help="requests an hour for each token")
     add("--github-border", type=int, default=10_000, help="rows after which page= is refused")
-    add("--stripe-key", default=STRIPE_KEY, help="the secret key that is accepted")
+    add("--stripe-key", default=STRIPE_KEY, help="the secret key of test mode")
+    add("--stripe-live-key", default=STRIPE_LIVE_KEY, help="the secret key of live mode")
+    add("--stripe-limits", action="store_true", help="enforce Stripe's requests a second")
     return parser.parse_args()
 
 
@@ -100,6 +102,8 @@ def main() -> int:
         github_quota=options.github_quota,
         github_border=options.github_border,
         stripe_key=options.stripe_key,
+        stripe_live_key=options.stripe_live_key,
+        stripe_limits=options.stripe_limits,
         latency_ms=options.latency_ms,
     )
     config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", date_header=False)

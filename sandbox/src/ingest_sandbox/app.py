@@ -13,10 +13,12 @@ from .github.api import PREFIX as GITHUB
 from .github.api import GitHubApi
 from .stripe.api import PREFIX as STRIPE
 from .stripe.api import StripeApi
+from .stripe.limits import Limits
 from .world import World
 
 GITHUB_TOKEN = "sandbox-github-token"
 STRIPE_KEY = "sk_test_sandbox"
+STRIPE_LIVE_KEY = "sk_live_sandbox"
 EXAMPLE_TOKEN = "sandbox-example-token"
 
 
@@ -27,21 +29,26 @@ def create_app(
     github_quota: int = 5_000,
     github_border: int = 10_000,
     stripe_key: str = STRIPE_KEY,
+    stripe_live_key: str = STRIPE_LIVE_KEY,
+    stripe_limits: bool = False,
     latency_ms: float = 0,
 ) -> Gate:
     """An ASGI application that serves `world`.
 
     `github_quota` is in requests an hour for each token, `github_border` in rows of a list after
-    which page numbers end; see `ingest_sandbox.github.api`.
+    which page numbers end; see `ingest_sandbox.github.api`. `stripe_limits` enforces those of
+    `ingest_sandbox.stripe.limits`.
 
     The application sets `Date` itself: uvicorn needs ``date_header=False``.
     """
     github = GitHubApi(world, tokens=github_tokens, quota=github_quota, border=github_border)
+    limits = Limits() if stripe_limits else None
+    stripe = StripeApi(world, key=stripe_key, live_key=stripe_live_key, limits=limits)
     control = Control(world, lambda: gate)
     app = Starlette(
         routes=[
             Mount(GITHUB, app=Router(github.routes(), redirect_slashes=False)),
-            Mount(STRIPE, app=Router(StripeApi(world, key=stripe_key).routes())),
+            Mount(STRIPE, app=Router(stripe.routes())),
             Mount(EXAMPLE, app=Router(ExampleApi(world, token=EXAMPLE_TOKEN).routes())),
             Mount("/_sandbox", app=Router(control.routes())),
         ]

@@ -19,19 +19,23 @@ DELETE  /_sandbox/requests                  count from zero
 ======  ==================================  ====================================================
 
 A change is ``{"kind": ..., "repository": "acme/api", "number": 3, "id": ..., "set": {...},
-"seed": 0}``; only ``kind`` is needed, and what is not named is picked by the seed. A change that
+"live": false, "seed": 0}``; only ``kind`` is needed, and what is not named is picked by the seed. A change that
 fits nothing is answered 409 and does nothing; a malformed request 400.
 
 Objects are in the shape of the API, with nested lists whole. GitHub's come as
-``{"repository_id": ..., "object": {...}}``, pull requests in the detailed shape; Stripe's as they
-are, canceled subscriptions and events over 30 days old included; items of the plain API as they
+``{"repository_id": ..., "object": {...}}``, pull requests in the detailed shape, from the
+repositories of the organisations or, with ``?owner=LOGIN``, of that owner; Stripe's as they
+are, canceled subscriptions and events over 30 days old included, and those of live mode under
+``stripe_live``, which a change with ``"live": true`` is about; items of the plain API as they
 are, deleted ones included. Of those deleted since the world began each is
 ``{"id", "deleted": true, "deleted_at"}``, at GitHub with ``repository_id`` and, where it has
 one, ``number`` or name.
 
 Requests are ``{"total": {"github": n}, "by_status": {"github": {"200": n}}, "by_path":
-{"/github/repositories/{id}/issues": n}, "max_concurrent": {"github": n}}``. Paths have their ids
-taken out, see `ingest_sandbox.paths`; past 100 different ones, new ones count as ``other``.
+{"/github/repositories/{id}/issues": n}, "max_concurrent": {"github": n}, "max_per_second":
+{"github": n}, "max_per_minute": {"github": n}, "max_per_second_by_path": {...}}``, the last three
+the most that came within any second or minute of real time. Paths have their ids taken out, see
+`ingest_sandbox.paths`; past 100 different ones, new ones count as ``other``.
 """
 
 from collections.abc import Callable, Iterable
@@ -43,11 +47,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from . import wire
-from .faults import Fault, Gate, Plan, Requests
+from .faults import Fault, Gate, Plan
 from .github import render
 from .github.model import Repository
 from .moment import Change, ChangeRefused
-from .stripe.books import RESOURCES
+from .stripe.books import RESOURCES, Books
+from .traffic import Counts, Requests
 from .world import APIS, KINDS, World
 
 T = TypeVar("T")
@@ -92,17 +97,28 @@ _GITHUB: dict[str, Callable[[Repository], Iterable[Any]]] = {
 }
 
 
-def held(world: World, api: str, collection: str) -> list[Any]:
-    """All objects of a collection, ready to be encoded; raises `KeyError` for no such one."""
+# The two modes of one account.
+_STRIPE: dict[str, Callable[[World], Books]] = {
+    "stripe": lambda world: world.stripe,
+    "stripe_live": lambda world: world.stripe_live,
+}
+
+
+def held(world: World, api: str, collection: str, owner: str | None = None) -> list[Any]:
+    """All objects of a collection, ready to be encoded; raises `KeyError` for no such one.
+
+    GitHub's are those of the organisations' repositories, or of an owner's.
+    """
     if api == "github":
         give = _GITHUB[collection]
+        account = world.github.account(owner) if owner else None
+        if owner and account is None:
+            raise KeyError(owner)
         return [
-            {"repository_id": repo.id, "object": found}
-            for repo in world.github.repositories.values()
-            for found in give(repo)
+            {"repository_id": repo.id, "object": found} for repo in world.github.owned(account) for found in give(repo)
         ]
-    if api == "stripe":
-        return [row.object for row in world.stripe.tables[collection].rows.values()]
+    if api in _STRIPE:
+        return [row.object for row in _STRIPE[api](world).tables[collection].rows.values()]
     if api == "example":
         return list({"items": world.example.rows}[collection].values())
     raise KeyError(api)
@@ -117,10 +133,9 @@ def deleted(world: World, api: str, collection: str) -> list[Any]:
             for gone in world.github.deleted
             if gone["collection"] == collection
         ]
-    if api == "stripe":
-        return [
-            {"id": id, "deleted": True, "deleted_at": at} for id, at in world.stripe.tables[collection].deleted.items()
-        ]
+    if api in _STRIPE:
+        gone = _STRIPE[api](world).tables[collection].deleted
+        return [{"id": id, "deleted": True, "deleted_at": at} for id, at in gone.items()]
     if api == "example":
         rows = {"items": world.example.rows}[collection].values()
         return [
@@ -153,7 +168,7 @@ class Control:
             ("POST", "/faults", self._set_faults),
             ("PUT", "/faults", self._add_fault),
             ("DELETE", "/faults", self._clear_faults),
-            ("GET", "/requests", lambda _, __: self._gate().requests),
+            ("GET", "/requests", lambda _, __: self._gate().requests.counts),
             ("DELETE", "/requests", self._reset_requests),
         ]
         return [Route(path, _endpoint(handler), methods=[method]) for method, path, handler in handlers]
@@ -172,11 +187,12 @@ class Control:
 
     def _collections(self, request: Request, _: bytes) -> Any:
         api = request.path_params["api"]
-        names = {"github": tuple(_GITHUB), "stripe": RESOURCES, "example": ("items",)}[api]
+        names = {"github": tuple(_GITHUB), **dict.fromkeys(_STRIPE, RESOURCES), "example": ("items",)}[api]
         return {name: len(held(self._world, api, name)) for name in names}
 
     def _objects(self, request: Request, _: bytes) -> Any:
-        return held(self._world, request.path_params["api"], request.path_params["collection"])
+        where, owner = request.path_params, request.query_params.get("owner")
+        return held(self._world, where["api"], where["collection"], owner)
 
     def _deleted(self, request: Request, _: bytes) -> Any:
         return deleted(self._world, request.path_params["api"], request.path_params["collection"])
@@ -193,9 +209,9 @@ class Control:
         self._gate().clear()
         return self._gate().plan
 
-    def _reset_requests(self, _: Request, __: bytes) -> Requests:
+    def _reset_requests(self, _: Request, __: bytes) -> Counts:
         self._gate().requests = Requests()
-        return self._gate().requests
+        return self._gate().requests.counts
 
 
 def _kinds() -> dict[str, list[str]]:

@@ -3,16 +3,22 @@
 A fault is one of (as JSON, see `ingest_sandbox.control` for the routes)::
 
     {"kind": "status", "status": 429, "retry_after": 1}      an error of the API's own shape
+    {"kind": "html"}                                         200 with a page of HTML
+    {"kind": "empty_list"}                                   200 with a list of no rows
     {"kind": "cut"}                                          the connection ends in mid-body
     {"kind": "truncate"}                                     a whole answer of half a JSON text
-    {"kind": "html"}                                         200 with a page of HTML
     {"kind": "extra_field", "field": "x_new", "value": 1}    a field more in each object
     {"kind": "replace_field", "field": "number", "value": "abc"}   another value in each object
+    {"kind": "reverse"}                                      the rows of a page in reverse
+    {"kind": "rewrite_links", "host": "elsewhere.example"}   Link's `next` leads to another host
+
+``status`` may say all that is answered: ``{"kind": "status", "status": 502, "body": "<h1>",
+"content_type": "text/html", "headers": {"X-RateLimit-Remaining": "0"}}``.
 
 Each takes ``path``, a regular expression searched in path and query, and either ``every`` (the
 n-th, 2n-th, ... matching request) or ``times`` (the first n matching requests); without both it
-strikes every matching request. The first fault that strikes wins, except that fields change in
-addition.
+strikes every matching request. The first fault that strikes wins, except that those which alter
+an answer, the last four, do so in addition.
 """
 
 import asyncio
@@ -25,12 +31,13 @@ import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import wire
-from .paths import template
+from .stripe.limits import RATE_LIMITED
+from .stripe.objects import ACCOUNT
+from .traffic import Requests
 from .world import APIS
 
-# Paths are of the clients' making, and so without end.
-_PATHS_COUNTED = 100
-_OTHER_PATHS = "other"
+Headers = list[tuple[bytes, bytes]]
+Answered = tuple[int, Headers, bytes]
 
 _AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -60,9 +67,43 @@ class _Fault(msgspec.Struct, forbid_unknown_fields=True, tag_field="kind", kw_on
         return hit
 
 
-class Status(_Fault, tag="status"):
+class _Answer(_Fault):
+    """A fault that answers in place of the API."""
+
+    def answer(self, api: str, path: str) -> Answered:
+        raise NotImplementedError
+
+
+class Status(_Answer, tag="status"):
     status: Annotated[int, msgspec.Meta(ge=400, le=599)]
     retry_after: float | None = None
+    body: str | None = None
+    content_type: str = "application/json"
+    headers: dict[str, str] = {}
+
+    def answer(self, api: str, path: str) -> Answered:
+        named = {"content-type": self.content_type} | self.headers
+        if self.retry_after is not None:
+            named["retry-after"] = f"{self.retry_after:g}"
+        headers = [(name.lower().encode(), value.encode()) for name, value in named.items()]
+        body = wire.encode(_error(api, path, self)) if self.body is None else self.body.encode()
+        return self.status, headers, body
+
+
+class Html(_Answer, tag="html"):
+    def answer(self, api: str, path: str) -> Answered:
+        page = b"<!doctype html><title>Unicorn!</title><p>We'll be right back.</p>"
+        return 200, [(b"content-type", b"text/html; charset=utf-8")], page
+
+
+class EmptyList(_Answer, tag="empty_list"):
+    def answer(self, api: str, path: str) -> Answered:
+        empty: Any = []
+        if api == "stripe":
+            empty = {"object": "list", "data": [], "has_more": False, "url": path.removeprefix("/stripe")}
+        elif api == "example":
+            empty = {"items": [], "page": 1, "has_more": False}
+        return 200, [(b"content-type", b"application/json")], wire.encode(empty)
 
 
 class Cut(_Fault, tag="cut"):
@@ -73,21 +114,55 @@ class Truncate(_Fault, tag="truncate"):
     pass
 
 
-class Html(_Fault, tag="html"):
-    pass
+class _Alteration(_Fault):
+    """A fault that lets the API answer, and alters what it says."""
+
+    def alter(self, headers: Headers, body: bytes) -> tuple[Headers, bytes]:
+        raise NotImplementedError
 
 
-class ExtraField(_Fault, tag="extra_field"):
+class ExtraField(_Alteration, tag="extra_field"):
     field: str
     value: Any = None
 
+    def alter(self, headers: Headers, body: bytes) -> tuple[Headers, bytes]:
+        answer = wire.decode(body)
+        for row in _rows(answer):
+            row[self.field] = self.value
+        return headers, wire.encode(answer)
 
-class ReplaceField(_Fault, tag="replace_field"):
+
+class ReplaceField(_Alteration, tag="replace_field"):
     field: str
     value: Any = None
 
+    def alter(self, headers: Headers, body: bytes) -> tuple[Headers, bytes]:
+        answer = wire.decode(body)
+        for row in _rows(answer):
+            if self.field in row:
+                row[self.field] = self.value
+        return headers, wire.encode(answer)
 
-Fault = Status | Cut | Truncate | Html | ExtraField | ReplaceField
+
+class Reverse(_Alteration, tag="reverse"):
+    def alter(self, headers: Headers, body: bytes) -> tuple[Headers, bytes]:
+        answer = wire.decode(body)
+        _rows(answer).reverse()
+        return headers, wire.encode(answer)
+
+
+class RewriteLinks(_Alteration, tag="rewrite_links"):
+    host: str
+
+    def alter(self, headers: Headers, body: bytes) -> tuple[Headers, bytes]:
+        elsewhere = f"<http://{self.host}/".encode()
+        return [
+            (name, re.sub(rb'<https?://[^/]+/(?=[^>]*>; rel="next")', elsewhere, value) if name == b"link" else value)
+            for name, value in headers
+        ], body
+
+
+Fault = Status | Html | EmptyList | Cut | Truncate | ExtraField | ReplaceField | Reverse | RewriteLinks
 
 
 class Plan(msgspec.Struct, forbid_unknown_fields=True):
@@ -95,22 +170,6 @@ class Plan(msgspec.Struct, forbid_unknown_fields=True):
 
     latency_ms: Annotated[float, msgspec.Meta(ge=0)] = 0
     faults: list[Fault] = []
-
-
-class Requests(msgspec.Struct):
-    """What was asked of the APIs since the last reset."""
-
-    total: dict[str, int] = {}
-    by_status: dict[str, dict[str, int]] = {}
-    by_path: dict[str, int] = {}
-    """By `ingest_sandbox.paths.template`, up to 100 of them; the rest together as `other`."""
-    max_concurrent: dict[str, int] = {}
-
-    def count_path(self, path: str) -> None:
-        name = template(path)
-        if name not in self.by_path and len(self.by_path) >= _PATHS_COUNTED:
-            name = _OTHER_PATHS
-        self.by_path[name] = self.by_path.get(name, 0) + 1
 
 
 class Gate:
@@ -138,16 +197,12 @@ class Gate:
             await self._app(scope, receive, send)
             return
         requests, running = self.requests, self._running
-        requests.total[api] = requests.total.get(api, 0) + 1
-        requests.count_path(scope["path"])
         running[api] = running.get(api, 0) + 1
-        requests.max_concurrent[api] = max(requests.max_concurrent.get(api, 0), running[api])
+        requests.begin(api, scope["path"], running[api])
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                counts = requests.by_status.setdefault(api, {})
-                status = str(message["status"])
-                counts[status] = counts.get(status, 0) + 1
+                requests.end(api, message["status"])
                 date = formatdate(self._now(), usegmt=True).encode()
                 message["headers"] = [*message["headers"], (b"date", date)]
             await send(message)
@@ -165,19 +220,15 @@ class Gate:
             return
         path = f"{scope['path']}?{scope['query_string'].decode()}"
         struck = [fault for fault in self.plan.faults if fault.strikes(path)]
-        harm = next((one for one in struck if not isinstance(one, ExtraField | ReplaceField)), None)
-        if isinstance(harm, Status):
-            await _respond(send, *_error(api, harm))
-            return
-        if isinstance(harm, Html):
-            page = b"<!doctype html><title>Unicorn!</title><p>We'll be right back.</p>"
-            await _respond(send, 200, [(b"content-type", b"text/html; charset=utf-8")], page)
+        harm = next((one for one in struck if not isinstance(one, _Alteration)), None)
+        if isinstance(harm, _Answer):
+            await _respond(send, *harm.answer(api, scope["path"]))
             return
         status, headers, body = await self._collect(scope, receive)
         if status == 200:
             for one in struck:
-                if isinstance(one, ExtraField | ReplaceField):
-                    body = _with_field(body, one)
+                if isinstance(one, _Alteration):
+                    headers, body = one.alter(headers, body)
         if isinstance(harm, Truncate):
             body = body[: len(body) // 2]
         if isinstance(harm, Cut):
@@ -188,7 +239,7 @@ class Gate:
             return
         await _respond(send, status, headers, body)
 
-    async def _collect(self, scope: Scope, receive: Receive) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    async def _collect(self, scope: Scope, receive: Receive) -> Answered:
         """The answer of the API, held back."""
         start: Message = {}
         body = bytearray()
@@ -203,56 +254,50 @@ class Gate:
         return start["status"], start["headers"], bytes(body)
 
 
-def _with_field(body: bytes, fault: ExtraField | ReplaceField) -> bytes:
-    """Set a field in each object of an answer: the rows of a list, or the one object."""
-    answer = wire.decode(body)
-    rows = answer
-    if isinstance(answer, dict):
-        # A subscription's items are an object.
-        items = answer.get("items")
-        rows = answer["data"] if answer.get("object") == "list" else items if isinstance(items, list) else [answer]
-    for row in rows:
-        if isinstance(fault, ExtraField) or fault.field in row:
-            row[fault.field] = fault.value
-    return wire.encode(answer)
+def _rows(answer: Any) -> list[Any]:
+    """The objects of an answer: the rows of a list, or the one object."""
+    if isinstance(answer, list):
+        return answer
+    # A subscription's items are an object.
+    rows = answer.get("data") if answer.get("object") == "list" else answer.get("items")
+    return rows if isinstance(rows, list) else [answer]
 
 
-def _error(api: str, fault: Status) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    headers = [(b"content-type", b"application/json")]
-    if fault.retry_after is not None:
-        headers.append((b"retry-after", f"{fault.retry_after:g}".encode()))
+def _error(api: str, path: str, fault: Status) -> Any:
+    """An error in the shape of the API."""
     if api == "stripe":
-        error = {"type": "api_error", "message": "An error on our side."}
-        if fault.status == 429:
-            error = {
-                "type": "invalid_request_error",
-                "code": "rate_limit",
-                "message": "Request rate limit exceeded.",
-            }
-        elif fault.status == 403:
-            error = {
-                "type": "invalid_request_error",
-                "code": "more_permissions_required",
-                "message": "The provided key does not have the required permissions.",
-            }
-        return fault.status, headers, wire.encode({"error": error})
+        return {"error": _stripe_error(path, fault.status)}
     if api == "example":
-        return fault.status, headers, wire.encode({"error": "an error on our side"})
+        return {"error": "an error on our side"}
     message = "Server Error"
     if fault.status == 429 or (fault.status == 403 and fault.retry_after is not None):
         message = "You have exceeded a secondary rate limit. Please wait a few minutes."
     elif fault.status == 403:
         message = "Resource not accessible by personal access token"
-    body = {"message": message, "documentation_url": "https://docs.github.com/rest"}
-    return fault.status, headers, wire.encode(body)
+    return {"message": message, "documentation_url": "https://docs.github.com/rest"}
 
 
-async def _start(send: Send, status: int, headers: list[tuple[bytes, bytes]], length: int) -> None:
+def _stripe_error(path: str, status: int) -> Any:
+    """As Stripe words it; of a restricted key as in https://github.com/stripe/stripe-node/issues/2246."""
+    if status == 403:
+        resource = path.split("/")[3].removesuffix("s")
+        message = (
+            "The provided key 'rk_test_********************sandbox' does not have the required permissions for this "
+            f"endpoint on account '{ACCOUNT['id']}'. Having the 'rak_{resource}_read' permission would allow this "
+            "request to continue."
+        )
+        return {"message": message, "type": "invalid_request_error"}
+    if status == 429:
+        return {"code": "rate_limit", "message": RATE_LIMITED, "type": "invalid_request_error"}
+    return {"message": "An error on our side.", "type": "api_error"}
+
+
+async def _start(send: Send, status: int, headers: Headers, length: int) -> None:
     kept = [(name, value) for name, value in headers if name.lower() != b"content-length"]
     kept.append((b"content-length", str(length).encode()))
     await send({"type": "http.response.start", "status": status, "headers": kept})
 
 
-async def _respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+async def _respond(send: Send, status: int, headers: Headers, body: bytes) -> None:
     await _start(send, status, headers, len(body))
     await send({"type": "http.response.body", "body": body})

@@ -30,6 +30,8 @@ class Change(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, fro
     """The id of the object; for a commit its sha, for a branch or a label its name will do."""
     set: dict[str, Any] = {}
     """Values to give to fields, in place of seeded ones."""
+    live: bool = False
+    """Stripe: of the objects of live mode."""
     seed: int = 0
     """Another seed makes another pick."""
 
@@ -62,7 +64,7 @@ class Kind(Generic[H]):
 
     make: Callable[[H], None]
     weight: float
-    """How often it comes among random changes, against the others."""
+    """How often it comes among random changes, against the others; at 0 by name only."""
     settable: Fields = field(default_factory=dict)
 
     def apply(self, hand: H, moment: Moment) -> None:

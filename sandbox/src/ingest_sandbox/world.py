@@ -31,6 +31,8 @@ KINDS = github_changes.KINDS | stripe_changes.KINDS | example_items.KINDS
 # A random change that fits nothing is drawn again, but not for ever: a world may be empty.
 _DRAWS = 100
 
+_LIVE_SIZE = 0.05
+
 
 class Changed(TypedDict):
     """What one change did."""
@@ -78,6 +80,11 @@ class World:
         return stripe_seed.books(self.seed, self.size, self.anchor)
 
     @cached_property
+    def stripe_live(self) -> Books:
+        """Live mode of the same account: other objects, and few, whatever the size."""
+        return stripe_seed.books(self.seed, _LIVE_SIZE, self.anchor, live=True)
+
+    @cached_property
     def example(self) -> example_items.Items:
         return example_items.seeded(self.seed, self.size, self.anchor)
 
@@ -86,9 +93,10 @@ class World:
         for repo in self.github.repositories.values():
             for issue in repo.issues.values():
                 repo.rendered(render.issue, issue)
-        for table in self.stripe.tables.values():
-            for row in table.rows.values():
-                row.rendered()
+        for books in (self.stripe, self.stripe_live):
+            for table in books.tables.values():
+                for row in table.rows.values():
+                    row.rendered()
 
     def now(self) -> int:
         """Epoch seconds of the world's clock."""
@@ -132,9 +140,10 @@ class World:
             github_changes.apply(self.github, moment)
             touched = list(self.github.touched)
         elif change.kind in stripe_changes.KINDS:
-            self.stripe.touched.clear()
-            stripe_changes.apply(self.stripe, moment)
-            touched = list(self.stripe.touched)
+            books = self.stripe_live if change.live else self.stripe
+            books.touched.clear()
+            stripe_changes.apply(books, moment)
+            touched = list(books.touched)
         elif change.kind in example_items.KINDS:
             self.example.touched.clear()
             example_items.apply(self.example, moment)

@@ -38,6 +38,8 @@ _PER_PAGE_AT_MOST = 100
 _COMPARED_AT_MOST = 250
 """Commits of a comparison that is asked for without a page."""
 
+_AFFILIATIONS = {"owner", "collaborator", "organization_member"}
+
 # https://docs.github.com/en/rest/licenses: key, name, SPDX id.
 _LICENSES = (
     ("agpl-3.0", "GNU Affero General Public License v3.0", "AGPL-3.0"),
@@ -98,8 +100,9 @@ class GitHubApi:
         fixed: dict[str, Callable[[Request], _Answer]] = {
             "/user": self._user,
             "/licenses": self._licenses,
-            "/users/{owner}/repos": self._repositories,
-            "/orgs/{owner}/repos": self._repositories,
+            "/user/repos": self._of_viewer,
+            "/users/{owner}/repos": self._of_user,
+            "/orgs/{owner}/repos": self._of_organisation,
         }
         of_repository: dict[str, Callable[[Request, Repository], _Answer]] = {
             "": self._repository,
@@ -143,14 +146,16 @@ class GitHubApi:
                 quota.used += 1
                 headers = quota.headers() | refusal.headers
                 return _error(refusal.status, str(refusal), headers)
-            # With the links: a list that grows by a page is a new answer to each page before.
-            etag = f'W/"{_hash(answer.digest, token or "", *answer.links.values())}"'
-            if etag in request.headers.get("if-none-match", ""):
-                return Response(status_code=304, headers={"ETag": etag, **quota.headers()})
-            quota.used += 1
-            headers = {"ETag": etag, **quota.headers(), "X-GitHub-Media-Type": "github.v3"}
+            # Of the rows alone: a page that is full stays the same while pages are added after it, so
+            # its links change under one ETag (https://github.com/app-sre/github-mirror/pull/113).
+            etag = f'W/"{_hash(answer.digest, token or "")}"'
+            headers = {"ETag": etag}
             if answer.links:
                 headers["Link"] = ", ".join(f'<{url}>; rel="{name}"' for name, url in answer.links.items())
+            if etag in request.headers.get("if-none-match", ""):
+                return Response(status_code=304, headers=headers | quota.headers())
+            quota.used += 1
+            headers |= quota.headers() | {"X-GitHub-Media-Type": "github.v3"}
             return Response(answer.body, media_type="application/json; charset=utf-8", headers=headers)
 
         return endpoint
@@ -170,7 +175,7 @@ class GitHubApi:
                     if request.url.query:
                         target += f"?{request.url.query}"
                     raise _Refusal(301, "Moved Permanently", Location=target)
-            if repo is None:
+            if repo is None or not _visible(request, repo):
                 raise _Refusal(404, "Not Found")
             if repo.forbidden:
                 raise _Refusal(403, "Resource not accessible by personal access token")
@@ -241,7 +246,7 @@ class GitHubApi:
     def _user(self, request: Request) -> _Answer:
         if _token(request) is None:
             raise _Refusal(401, "Requires authentication")
-        return _one(wire.render(render.account(None, self._world.github.people[0])))
+        return _one(wire.render(render.account(None, self._world.github.viewer)))
 
     def _licenses(self, _: Request) -> _Answer:
         return _all(
@@ -259,23 +264,53 @@ class GitHubApi:
             ]
         )
 
-    def _repositories(self, request: Request) -> _Answer:
-        forge, login = self._world.github, request.path_params["owner"].lower()
-        owners: Iterable[Account] = (*forge.organisations.values(), *forge.people)
-        if login not in {account.login.lower() for account in owners}:
+    def _of_user(self, request: Request) -> _Answer:
+        """Public ones only, even of the token's own user.
+
+        https://docs.github.com/en/rest/repos/repos#list-repositories-for-a-user
+        """
+        owner = self._owner(request)
+        return self._repositories(request, "full_name", lambda repo: repo.owner is owner and not repo.private)
+
+    def _of_organisation(self, request: Request) -> _Answer:
+        owner = self._owner(request)
+        if owner.type != "Organization":
             raise _Refusal(404, "Not Found")
-        of_organisation = "/orgs/" in request.url.path
-        sort = _choice(
-            request,
-            "sort",
-            ("created" if of_organisation else "full_name", "updated", "pushed", "full_name"),
-            ("created",),
-        )
+        return self._repositories(request, "created", lambda repo: repo.owner is owner and _visible(request, repo))
+
+    def _of_viewer(self, request: Request) -> _Answer:
+        """All that the token's user may see; nobody is a collaborator here.
+
+        https://docs.github.com/en/rest/repos/repos#list-repositories-for-the-authenticated-user
+        """
+        if _token(request) is None:
+            raise _Refusal(401, "Requires authentication")
+        viewer, query = self._world.github.viewer, request.query_params
+        visibility = _choice(request, "visibility", ("all", "public", "private"))
+        affiliations = query.get("affiliation", ",".join(_AFFILIATIONS)).split(",")
+        if not set(affiliations) <= _AFFILIATIONS:
+            raise _Refusal(422, "Validation Failed: affiliation")
+
+        def fits(repo: Repository) -> bool:
+            affiliation = "owner" if repo.owner is viewer else "organization_member"
+            return affiliation in affiliations and visibility in ("all", "private" if repo.private else "public")
+
+        return self._repositories(request, "full_name", fits)
+
+    def _owner(self, request: Request) -> Account:
+        owner = self._world.github.account(request.path_params["owner"])
+        if owner is None:
+            raise _Refusal(404, "Not Found")
+        return owner
+
+    def _repositories(self, request: Request, sort: str, fits: Callable[[Repository], bool]) -> _Answer:
+        """A list of repositories in the order asked for, or else by `sort`."""
+        sort = _choice(request, "sort", (sort, "created", "updated", "pushed", "full_name"))
         by_name = sort == "full_name"
         span = View(
             ((repo.full_name if by_name else getattr(repo, f"{sort}_at"), repo.id), repo)
-            for repo in forge.repositories.values()
-            if repo.owner.login.lower() == login
+            for repo in self._world.github.repositories.values()
+            if fits(repo)
         ).span(descending=_descending(request, not by_name))
         return self._page(request, span, _show_repository)
 
@@ -307,6 +342,9 @@ class GitHubApi:
 
     def _issue(self, request: Request, repo: Repository) -> _Answer:
         number = request.path_params["number"]
+        if number in repo.moved_issues:
+            target, moved = repo.moved_issues[number]
+            raise _Refusal(301, "Moved Permanently", Location=f"{_base(request)}/repositories/{target}/issues/{moved}")
         if number in repo.deleted_issues:
             raise _Refusal(410, "This issue was deleted")
         if not repo.has_issues:
@@ -440,6 +478,11 @@ def _nothing(_: Request) -> _Answer:
     raise _Refusal(404, "Not Found")
 
 
+def _visible(request: Request, repo: Repository) -> bool:
+    """Every token is the viewer's; to whoever has none a private repository does not exist."""
+    return not repo.private or _token(request) is not None
+
+
 def _show_repository(repo: Repository) -> wire.Rendered:
     return repo.rendered(render.repository, repo)
 
@@ -521,10 +564,10 @@ def _number(request: Request, name: str, otherwise: int) -> int:
         return otherwise
 
 
-def _choice(request: Request, name: str, values: tuple[str, ...], more: tuple[str, ...] = ()) -> str:
+def _choice(request: Request, name: str, values: tuple[str, ...]) -> str:
     """A parameter with the first of its values as default."""
     value = request.query_params.get(name, values[0])
-    if value not in values + more:
+    if value not in values:
         raise _Refusal(422, f"Validation Failed: {name} must be one of {', '.join(values)}")
     return value
 
@@ -555,5 +598,5 @@ def _cursor(text: str) -> Key:
         raise _Refusal(422, "Validation Failed: no such cursor") from None
 
 
-def _hash(digest: bytes, *parts: str) -> str:
-    return blake2b(digest + "\n".join(parts).encode(), digest_size=16).hexdigest()
+def _hash(digest: bytes, token: str) -> str:
+    return blake2b(digest + token.encode(), digest_size=16).hexdigest()

@@ -4,17 +4,18 @@ Who gets a new ``updated_at`` here; GitHub documents hardly any of it, so this i
 
 - an issue, by anything done to it or to its comments; not by a label that is renamed or deleted;
 - the issues of a deleted milestone, since each of them is taken out of it;
-- a repository, by pushes and by changes of its own settings.
+- a repository, by pushes and by changes of its own settings;
+- nothing at all, by the kinds of `SILENT`.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import prose
 from ..moment import Change, ChangeRefused, Fields, Kind, Moment
 from . import build
-from .model import Account, Branch, Comment, Forge, Issue, Label, Milestone, Release, Repository
+from .model import GHOST, Account, Branch, Comment, Commit, Forge, Issue, Label, Milestone, Release, Repository
 
 _ISSUE: Fields = {"title": str, "body": str | None, "locked": bool}
 _COMMENT: Fields = {"body": str}
@@ -22,10 +23,12 @@ _LABEL: Fields = {"name": str}
 _MILESTONE: Fields = {"title": str, "description": str | None, "due_on": int | None}
 _RELEASE: Fields = {"name": str | None, "body": str, "prerelease": bool}
 _NAME: Fields = {"name": str}
+_TARGET: Fields = {"repository": str}
 _SETTINGS: Fields = {
     "description": str | None,
     "topics": list[str],
     "has_issues": bool,
+    "private": bool,
     "forbidden": bool,
 }
 
@@ -42,13 +45,13 @@ class _Hand:
         return self.moment.change
 
     def repositories(self) -> Iterator[Repository]:
-        """Those that the change may be about: the one it names, or all that take changes."""
+        """Those that the change may be about: the one it names, or the organisations' that take changes."""
         wanted = self.change.repository
+        if wanted is None:
+            yield from (repo for repo in self.forge.owned() if not (repo.archived or repo.forbidden))
+            return
         for repo in self.forge.repositories.values():
-            if wanted is None:
-                if not (repo.archived or repo.forbidden):
-                    yield repo
-            elif wanted == repo.id or str(wanted).lower() == repo.full_name.lower():
+            if wanted == repo.id or str(wanted).lower() == repo.full_name.lower():
                 yield repo
 
     def repository(self, wanted: Callable[[Repository], bool] = lambda _: True) -> Repository:
@@ -112,9 +115,22 @@ class _Hand:
         for field, value in self.change.set.items():
             setattr(row, field, value)
 
+    def commit(self) -> tuple[Repository, Commit]:
+        return self.moment.choose(
+            (repo, row)
+            for repo in self.repositories()
+            for branch in repo.branches.values()
+            for row in repo.history(branch.sha).rows
+            if self.named(None, row.sha)
+        )
+
     def touch_issue(self, repo: Repository, row: Issue, action: str = "updated") -> None:
         if action == "updated":
             row.updated_at = self.moment.at
+        self.show_issue(repo, row, action)
+
+    def show_issue(self, repo: Repository, row: Issue, action: str = "updated") -> None:
+        """Write down that the issue shows a change, whatever its ``updated_at`` says."""
         self.forge.touch(action, "issues", repo, row.id, number=row.number)
         if row.pull:
             self.forge.touch(action, "pull_requests", repo, row.pull.id, number=row.number)
@@ -204,6 +220,48 @@ def _issue_delete(hand: _Hand) -> None:
     hand.forge.remove(hand.moment.at, "issues", repo, row.id, number=row.number)
 
 
+def _issue_transfer(hand: _Hand) -> None:
+    """Move an issue to another repository of its owner, under a new id and number.
+
+    Its comments go along under their ids and times. Labels and milestone stay where the target has
+    ones of the same name, see
+    https://docs.github.com/en/issues/tracking-your-work-with-issues/using-issues/transferring-an-issue-to-another-repository.
+    """
+    source, row = hand.issue(lambda row: row.pull is None and row.closed_at is None)
+    target = _transfer_target(hand, source)
+    names, title = {label.name for label in row.labels}, row.milestone and row.milestone.title
+    moved = replace(
+        row,
+        id=hand.forge.new_id("issue"),
+        number=target.take_number(),
+        updated_at=hand.moment.at,
+        labels=[label for label in target.labels.values() if label.name in names],
+        milestone=next((found for found in target.milestones.values() if found.title == title), None),
+    )
+    target.issues[moved.number] = moved
+    del source.issues[row.number]
+    source.moved_issues[row.number] = (target.id, moved.number)
+    hand.forge.remove(hand.moment.at, "issues", source, row.id, number=row.number)
+    hand.show_issue(target, moved, "created")
+    for comment in [found for found in source.comments.values() if found.issue is row]:
+        comment.issue = moved
+        target.comments[comment.id] = source.comments.pop(comment.id)
+        hand.forge.touch("updated", "issue_comments", target, comment.id, number=moved.number)
+
+
+def _transfer_target(hand: _Hand, source: Repository) -> Repository:
+    wanted = hand.moment.value("repository", "").lower()
+    return hand.moment.choose(
+        repo
+        for repo in hand.forge.owned(source.owner)
+        if repo is not source
+        and repo.has_issues
+        and not repo.archived
+        and (source.private <= repo.private)
+        and wanted in ("", repo.full_name.lower())
+    )
+
+
 def _pull_merge(hand: _Hand) -> None:
     repo, row = hand.issue(lambda row: row.pull is not None and row.closed_at is None and not row.pull.draft)
     assert row.pull is not None
@@ -217,6 +275,48 @@ def _pull_merge(hand: _Hand) -> None:
     row.pull.merged_by = row.closed_by = rng.choice(hand.forge.people)
     hand.touch_issue(repo, row)
     _moved(hand, repo, branch, merge.sha, (work.sha, merge.sha))
+
+
+def _pull_test_merge(hand: _Hand) -> None:
+    """GitHub merges an open pull request anew to see whether it still can.
+
+    https://docs.github.com/en/rest/pulls/pulls#get-a-pull-request
+    """
+    repo, row = hand.issue(lambda row: row.pull is not None and row.closed_at is None)
+    assert row.pull is not None
+    row.pull.merge_commit_sha = build.sha(hand.moment.rng)
+    hand.forge.touch("updated", "pull_requests", repo, row.pull.id, number=row.number)
+
+
+def _pull_delete_head(hand: _Hand) -> None:
+    """The fork that a pull request came from is deleted: its `head.repo` is null."""
+    repo, row = hand.issue(lambda row: row.pull is not None and not row.pull.head_repository_gone)
+    assert row.pull is not None
+    row.pull.head_repository_gone = True
+    hand.forge.touch("updated", "pull_requests", repo, row.pull.id, number=row.number)
+
+
+def _account_delete(hand: _Hand) -> None:
+    """What somebody wrote becomes the ghost's; their commits lead to no account any more.
+
+    https://docs.github.com/en/account-and-profile/how-tos/account-management/deleting-your-personal-account
+    """
+    people = [user for user in hand.forge.people[:-1] if user is not hand.forge.viewer]
+    gone = hand.moment.choose(user for user in people if hand.named(None, user.id, user.login))
+    hand.forge.people.remove(gone)
+    for repo in hand.forge.repositories.values():
+        for issue in repo.issues.values():
+            if issue.author is gone:
+                issue.author = GHOST
+                hand.show_issue(repo, issue)
+        for comment in repo.comments.values():
+            if comment.author is gone:
+                comment.author = GHOST
+                hand.forge.touch("updated", "issue_comments", repo, comment.id, number=comment.issue.number)
+        for commit in repo.commits.values():
+            if commit.author is gone:
+                commit.author = None
+                hand.forge.touch("updated", "commits", repo, commit.sha)
 
 
 def _moved(hand: _Hand, repo: Repository, branch: Branch, head: str, added: tuple[str, ...]) -> None:
@@ -286,6 +386,37 @@ def _commit_merge(hand: _Hand) -> None:
         added.append(build.commit(hand.forge, rng, repo, at, (parent,)).sha)
     merge = build.commit(hand.forge, rng, repo, hand.moment.at, (head.sha, added[-1]))
     _moved(hand, repo, branch, merge.sha, (*added, merge.sha))
+
+
+def _commit_relink(hand: _Hand) -> None:
+    """Somebody else adds the commit's address to their account."""
+    repo, row = hand.commit()
+    row.author = hand.moment.choose(user for user in hand.forge.people if user is not row.author)
+    hand.forge.touch("updated", "commits", repo, row.sha)
+
+
+def _commit_comment(hand: _Hand) -> None:
+    repo, row = hand.commit()
+    row.comments += 1
+    hand.forge.touch("updated", "commits", repo, row.sha)
+
+
+def _branch_rename(hand: _Hand) -> None:
+    """Rename a branch; where it is the default branch, the repository names it anew.
+
+    https://docs.github.com/en/rest/branches/branches#rename-a-branch
+    """
+    repo, branch = hand.branch()
+    old, new = branch.name, hand.moment.value("name", f"renamed/{prose.slug(hand.moment.rng)}")
+    if new in repo.branches:
+        raise ChangeRefused(f"{hand.change.kind}: {repo.full_name} has a branch {new!r}")
+    branch.name = new
+    repo.branches[new] = repo.branches.pop(old)
+    hand.forge.remove(hand.moment.at, "branches", repo, old)
+    hand.forge.touch("created", "branches", repo, new, sha=branch.sha)
+    if repo.default_branch == old:
+        repo.default_branch = new
+        _settings(hand, repo)
 
 
 def _comment_create(hand: _Hand) -> None:
@@ -451,7 +582,18 @@ def _repository_delete(hand: _Hand) -> None:
     hand.forge.remove(hand.moment.at, "repositories", repo, repo.id, full_name=repo.full_name)
 
 
-KINDS: dict[str, Kind[_Hand]] = {
+SILENT: dict[str, Kind[_Hand]] = {
+    "github.account.delete": Kind(_account_delete, 0),
+    "github.commit.comment": Kind(_commit_comment, 0),
+    "github.commit.relink": Kind(_commit_relink, 0),
+    "github.pull.delete_head": Kind(_pull_delete_head, 0),
+    "github.pull.test_merge": Kind(_pull_test_merge, 0),
+}
+"""What shows in objects without a new ``updated_at``, and so by name only: few clients see it."""
+
+KINDS: dict[str, Kind[_Hand]] = SILENT | {
+    "github.branch.rename": Kind(_branch_rename, 0, _NAME),
+    "github.issue.transfer": Kind(_issue_transfer, 0, _TARGET),
     "github.issue.open": Kind(_issue_open, 8, _ISSUE),
     "github.issue.edit": Kind(_issue_edit, 10, _ISSUE),
     "github.issue.close": Kind(_issue_close, 6),

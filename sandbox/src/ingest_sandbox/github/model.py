@@ -24,6 +24,10 @@ class Account:
     name: str = ""
 
 
+GHOST = Account(10_137, "ghost")
+"""Whom GitHub names as the author where an account is deleted."""
+
+
 @dataclass(slots=True, eq=False)
 class Label:
     id: int
@@ -60,6 +64,7 @@ class Pull:
     additions: int
     deletions: int
     changed_files: int
+    head_repository_gone: bool = False
     merge_commit_sha: str | None = None
     merged_at: int | None = None
     merged_by: Account | None = None
@@ -118,6 +123,7 @@ class Commit:
     authored_at: int
     committed_at: int
     verified: bool
+    comments: int = 0
 
     @property
     def place(self) -> Key:
@@ -168,6 +174,7 @@ class Repository:
     pushed_at: int
     default_branch: str = "main"
     archived: bool = False
+    private: bool = False
     has_issues: bool = True
     forbidden: bool = False
     """Listed, but the token may not read it: 403."""
@@ -179,6 +186,8 @@ class Repository:
     issues: dict[int, Issue] = field(default_factory=dict)
     """By number. Pull requests are issues with a `Pull`."""
     deleted_issues: set[int] = field(default_factory=set)
+    moved_issues: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Number to the repository and the number that a transfer gave it."""
     comments: dict[int, Comment] = field(default_factory=dict)
     commits: dict[str, Commit] = field(default_factory=dict)
     """By sha. One that left every branch by a force-push stays, found by its sha alone."""
@@ -274,6 +283,21 @@ class Forge:
         self.touched: list[dict[str, Any]] = []
         """What the changes so far did; whoever makes a change takes it away."""
         self._next_id = dict(_FIRST_ID)
+
+    @property
+    def viewer(self) -> Account:
+        """The person whose token it is, a member of every organisation."""
+        return self.people[0]
+
+    def account(self, login: str) -> Account | None:
+        """The organisation or person of this login, whatever the case."""
+        accounts = (*self.organisations.values(), *self.people)
+        return next((one for one in accounts if one.login.lower() == login.lower()), None)
+
+    def owned(self, owner: Account | None = None) -> list[Repository]:
+        """The repositories of an owner, or of all organisations."""
+        owners = list(self.organisations.values()) if owner is None else [owner]
+        return [repo for repo in self.repositories.values() if repo.owner in owners]
 
     def new_id(self, kind: str) -> int:
         taken = self._next_id[kind]

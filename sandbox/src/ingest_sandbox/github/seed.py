@@ -1,4 +1,6 @@
-"""The seeded world of GitHub: an organisation `acme` with repositories of very unequal size."""
+"""The seeded world of GitHub: an organisation `acme` with repositories of very unequal size.
+
+The person whose token it is owns two small ones besides, `dotfiles` and the private `notes`."""
 
 from random import Random
 
@@ -25,7 +27,7 @@ _BULK = 130
 def forge(seed: int, size: float, anchor: int) -> Forge:
     """All of GitHub as it was at `anchor`, in epoch seconds.
 
-    At size 1: 6 repositories, 1,200 issues, a third of them pull requests, 1,500 comments,
+    At size 1: 6 repositories of `acme`, 1,200 issues, a third of them pull requests, 1,500 comments,
     900 commits, and about 40 labels, 12 milestones and 20 releases. Issues, comments and commits
     grow with `size`.
     """
@@ -43,9 +45,26 @@ def forge(seed: int, size: float, anchor: int) -> Forge:
             _plans(made, rng, repo, anchor, share)
             _issues(made, rng, repo, anchor, round(1_200 * size * share))
             _comments(made, rng, repo, anchor, round(1_500 * size * share))
-        repo.updated_at = max([repo.pushed_at, *(row.updated_at for row in repo.issues.values())], default=anchor)
-        repo.changed()
+        _touch(repo, anchor)
+    _own(made, Random(f"github/{seed}/own"), anchor)
     return made
+
+
+def _own(made: Forge, rng: Random, anchor: int) -> None:
+    """A public and a private repository of the person whose token it is."""
+    for name in ("dotfiles", "notes"):
+        born = anchor - _AGE + rng.randrange(90 * _DAY)
+        repo = build.repository(made, rng, born, made.viewer, name)
+        repo.private = name == "notes"
+        _commits(made, rng, repo, anchor, 4)
+        _issues(made, rng, repo, anchor, 3)
+        _comments(made, rng, repo, anchor, 4)
+        _touch(repo, anchor)
+
+
+def _touch(repo: Repository, anchor: int) -> None:
+    repo.updated_at = max([repo.pushed_at, *(row.updated_at for row in repo.issues.values())], default=anchor)
+    repo.changed()
 
 
 def _moments(rng: Random, repo: Repository, anchor: int, count: int) -> list[int]:

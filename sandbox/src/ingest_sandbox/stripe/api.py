@@ -18,10 +18,12 @@ from starlette.routing import BaseRoute, Route
 
 from .. import wire
 from ..ordered import Span, View
+from ..paths import template
 from ..wire import Json
 from ..world import World
 from . import objects
-from .books import EVENTS_KEPT, RESOURCES, Table
+from .books import EVENTS_KEPT, RESOURCES, Books, Table
+from .limits import RATE_LIMITED, Limits
 
 PREFIX = "/stripe"
 
@@ -47,9 +49,12 @@ _STUBS = {"customers": "customer", "products": "product"}
 
 
 class _Refusal(Exception):
-    def __init__(self, status: int, message: str, *, code: str | None = None, param: str | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, *, code: str | None = None, param: str | None = None, **headers: str
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.headers = {f"Stripe-{name.title().replace('_', '-')}": value for name, value in headers.items()}
         error: Json = {"message": message, "type": "invalid_request_error"}
         if code is not None:
             error["code"] = code
@@ -60,11 +65,15 @@ class _Refusal(Exception):
 
 
 class StripeApi:
-    """The routes over a world, for one secret key."""
+    """The routes over a world, for a secret key of each mode, with Stripe's limits or without any.
 
-    def __init__(self, world: World, *, key: str) -> None:
+    A key leads to the objects of its own mode, https://docs.stripe.com/keys#test-live-modes.
+    """
+
+    def __init__(self, world: World, *, key: str, live_key: str, limits: Limits | None = None) -> None:
         self._world = world
-        self._key = key
+        self._modes = {key: False, live_key: True}
+        self._limits = limits
         self._requests = 0
 
     def routes(self) -> list[BaseRoute]:
@@ -82,13 +91,15 @@ class StripeApi:
     def _endpoint(self, handler: Callable[[Request], bytes]) -> Callable[..., Any]:
         async def endpoint(request: Request) -> Response:
             self._requests += 1
+            more: dict[str, str] = {}
             try:
                 self._authenticate(request)
+                self._limit(request)
                 status, body = 200, handler(request)
             except _Refusal as refusal:
-                status, body = refusal.status, refusal.body
+                status, body, more = refusal.status, refusal.body, refusal.headers
             version = request.headers.get("stripe-version", objects.API_VERSION)
-            headers = {
+            headers = more | {
                 "Request-Id": f"req_{self._requests:014x}",
                 "Stripe-Version": version,
             }
@@ -105,9 +116,17 @@ class StripeApi:
                 given = ""
         if not given:
             raise _Refusal(401, "You did not provide an API key.")
-        if given != self._key:
+        if given not in self._modes:
             hidden = f"{given[:8]}{'*' * 8}{given[-4:]}"
             raise _Refusal(401, f"Invalid API Key provided: {hidden}")
+        request.state.live = self._modes[given]
+        request.state.books = self._world.stripe_live if request.state.live else self._world.stripe
+
+    def _limit(self, request: Request) -> None:
+        endpoint = f"{request.method} {template(request.url.path)}"
+        reason = self._limits and self._limits.exceeded(endpoint, live=request.state.live)
+        if reason:
+            raise _Refusal(429, RATE_LIMITED, code="rate_limit", rate_limited_reason=reason)
 
     # Lists.
 
@@ -116,7 +135,7 @@ class StripeApi:
         if resource not in RESOURCES:
             return _nothing(request)
         _check_parameters(request, _PAGE | _CREATED | _FILTERS[resource])
-        table = self._world.stripe.tables[resource]
+        table = _books(request).tables[resource]
         span = self._filtered(request, resource, table).span(descending=True)
         span = _created(request, span)
         if resource == "events":
@@ -162,7 +181,7 @@ class StripeApi:
     def _lines(self, request: Request) -> bytes:
         _check_parameters(request, _PAGE)
         id = request.path_params["id"]
-        row = self._world.stripe.tables["invoices"].rows.get(id)
+        row = _books(request).tables["invoices"].rows.get(id)
         if row is None:
             raise _missing("invoices", id, "invoice")
         whole = row.object["lines"]
@@ -178,7 +197,7 @@ class StripeApi:
                 code="parameter_missing",
                 param="subscription",
             )
-        row = self._world.stripe.tables["subscriptions"].rows.get(id)
+        row = _books(request).tables["subscriptions"].rows.get(id)
         if row is None:
             raise _missing("subscriptions", id, "subscription")
         data = row.object["items"]["data"]
@@ -188,7 +207,7 @@ class StripeApi:
 
     def _item(self, request: Request) -> bytes:
         id = request.path_params["id"]
-        for subscription in self._world.stripe.objects("subscriptions"):
+        for subscription in _books(request).objects("subscriptions"):
             for item in subscription["items"]["data"]:
                 if item["id"] == id:
                     return wire.encode(item)
@@ -198,7 +217,7 @@ class StripeApi:
         resource, id = request.path_params["resource"], request.path_params["id"]
         if resource not in RESOURCES:
             return _nothing(request)
-        table = self._world.stripe.tables[resource]
+        table = _books(request).tables[resource]
         row = table.rows.get(id)
         if row is None and id in table.deleted and resource in _STUBS:
             return wire.encode({"id": id, "object": _STUBS[resource], "deleted": True})
@@ -206,6 +225,12 @@ class StripeApi:
         if row is None or (resource == "events" and row.object["created"] < too_old):
             raise _missing(resource, id, "id")
         return row.rendered().body
+
+
+def _books(request: Request) -> Books:
+    """The objects of the mode that the request's key is of."""
+    books: Books = request.state.books
+    return books
 
 
 def _nothing(request: Request) -> bytes:

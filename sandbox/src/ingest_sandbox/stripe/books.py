@@ -107,9 +107,10 @@ class Table:
 
 
 class Books:
-    """All tables. `rng` and `at` are the chance and the time of what is done next."""
+    """All tables of one mode. `rng` and `at` are the chance and the time of what is done next."""
 
-    def __init__(self, *, events_since: int) -> None:
+    def __init__(self, *, events_since: int, live: bool = False) -> None:
+        self.live = live
         self.tables = {name: Table() for name in RESOURCES}
         self.touched: list[Json] = []
         """What the changes so far did; whoever makes a change takes it away."""
@@ -132,7 +133,7 @@ class Books:
 
     def insert(self, resource: str, object: Json, *events: str) -> Json:
         self._made += 1
-        table = self.tables[resource]
+        table, object = self.tables[resource], self._of_mode(object)
         table.rows[object["id"]] = Row(self._made, object)
         table.changed()
         self._touch("created", resource, object["id"])
@@ -143,7 +144,7 @@ class Books:
         """Set fields of an object; the object as it is now."""
         table, row = self.tables[resource], self.row(resource, id)
         before = row.object
-        row.replace(changed)
+        row.replace(self._of_mode(changed))
         table.changed()
         self._touch("updated", resource, id)
         self._announce(resource, id, events, before)
@@ -157,6 +158,10 @@ class Books:
         table.changed()
         self._touch("deleted", resource, id)
 
+    def _of_mode(self, object: Json) -> Json:
+        """The object as it is in this mode; all are made for test mode."""
+        return objects.in_live_mode(object) if self.live else object
+
     def _touch(self, action: str, resource: str, id: str, **more: str) -> None:
         self.touched.append({"action": action, "collection": resource, "id": id, **more})
 
@@ -169,7 +174,7 @@ class Books:
             previous = None
             if before is not None and type.endswith(("updated", "refunded")):
                 previous = difference(before, row.object)
-            made = objects.event(self.rng, self.at, type, row.rendered().raw, previous)
+            made = self._of_mode(objects.event(self.rng, self.at, type, row.rendered().raw, previous))
             self._made += 1
             self.tables["events"].rows[made["id"]] = Row(self._made, made)
             self.tables["events"].changed()
@@ -261,7 +266,7 @@ class Books:
         sequence = customer["next_invoice_sequence"]
         following = {"next_invoice_sequence": sequence + 1}
         self.update("customers", customer["id"], following, "customer.updated")
-        url = f"https://invoice.stripe.com/i/{objects.ACCOUNT['id']}/test_{id}"
+        url = f"https://invoice.stripe.com/i/{objects.ACCOUNT['id']}/{'live' if self.live else 'test'}_{id}"
         changed = {
             "status": "open",
             "number": f"{customer['invoice_prefix']}-{sequence:04}",

@@ -22,6 +22,15 @@ def new_id(rng: Random, prefix: str, length: int = 24) -> str:
     return f"{prefix}_{prose.token(rng, length)}"
 
 
+def in_live_mode(value: Any) -> Any:
+    """The same JSON with `livemode` true, in nested objects too."""
+    if isinstance(value, list):
+        return [in_live_mode(one) for one in value]
+    if isinstance(value, dict):
+        return {name: name == "livemode" or in_live_mode(one) for name, one in value.items()}
+    return value
+
+
 def nested(data: list[Json], url: str) -> Json:
     """A whole list inside an object."""
     return {
