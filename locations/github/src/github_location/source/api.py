@@ -11,6 +11,8 @@ from ingest_shared.http import Api, retry_after, setting_help
 from ingest_shared.settings import list_setting, secret_setting, text_setting
 
 API_URL = "https://api.github.com"
+API_VERSION = "2022-11-28"
+"""Pinned: the table descriptions are written for it. Upgrade both together."""
 CALLS_PER_SECOND = 15.0
 """GitHub's secondary limit is 900 points a minute, and a GET costs one."""
 IN_FLIGHT = 16
@@ -57,7 +59,7 @@ def connect() -> GitHub:
         headers={
             "Authorization": f"Bearer {token}",
             "Accept": "application/vnd.github+json",
-            "X-GitHub-Api-Version": "2022-11-28",
+            "X-GitHub-Api-Version": API_VERSION,
         },
         calls_per_second=CALLS_PER_SECOND if url == API_URL else 1000.0,
         in_flight=IN_FLIGHT,
