@@ -84,6 +84,10 @@ test: $(call ready,$(PROJECTS)) ## Run every test suite, or only those named by 
 check: $(call ready,$(PROJECTS)) ## Lint, types, locks up to date, repository consistency
 	@$(RUN) tools/check.py
 
+.PHONY: contract
+contract: $(call ready,$(LOCATIONS)) ## Compare the tables of each location with what its vendor publishes
+	@$(RUN) tools/contract.py
+
 .PHONY: format
 format: $(ROOT_READY) ## Format the code and mend what the linter can
 	@.venv/bin/ruff check --fix-only --quiet .

@@ -165,6 +165,8 @@ def repository(repo: Repository, _: Repository) -> Json:
         "open_issues": open_issues,
         "watchers": 0,
         "default_branch": repo.default_branch,
+        "subscribers_count": 3,
+        "network_count": 0,
         "permissions": {
             "admin": False,
             "maintain": False,
@@ -184,6 +186,8 @@ def label(repo: Repository, row: Label) -> Json:
         "color": row.color,
         "default": row.default,
         "description": row.description,
+        "archived_at": None,
+        "archived_by": None,
     }
 
 

@@ -304,6 +304,7 @@ def line_item(
             "unit_amount_decimal": of_price["unit_amount_decimal"],
         },
         "quantity": quantity,
+        "subscription": item and item["subscription"],
         "taxes": rng.choice(
             (
                 [],

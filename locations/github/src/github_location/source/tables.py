@@ -80,6 +80,9 @@ repositories = Table(
         *"web_commit_signoff_required forks open_issues watchers network_count temp_clone_token".split(),
         *"organization allow_rebase_merge allow_squash_merge allow_merge_commit allow_auto_merge".split(),
         *"delete_branch_on_merge allow_update_branch security_and_analysis custom_properties".split(),
+        *"merge_commit_message merge_commit_title squash_merge_commit_message squash_merge_commit_title".split(),
+        *"use_squash_pr_title_as_default has_pull_requests pull_request_creation_policy role_name".split(),
+        *"anonymous_access_enabled master_branch code_of_conduct parent source template_repository".split(),
     ),
 )
 
@@ -107,6 +110,8 @@ issues = Table(
         bigint("milestone_id", "Milestone, an id of the table milestones.", path="milestone.id"),
         bigint("comments", "Number of comments."),
         json("reactions", "Reactions by kind."),
+        text("parent_issue_url", "Address in the API of the issue that it is a part of; it ends with its number."),
+        json("issue_field_values", "Values of the organisation's issue fields."),
         json("sub_issues_summary", "How many sub-issues there are and are done."),
         json("issue_dependencies_summary", "How many issues block this one or are blocked by it."),
         text("html_url", "Its page on GitHub."),
@@ -142,7 +147,8 @@ issues = Table(
     ),
     unused=(
         *"user.* closed_by.* type.* milestone.* node_id url repository_url labels_url comments_url".split(),
-        *"events_url timeline_url assignee performed_via_github_app score body_html body_text".split(),
+        *"events_url timeline_url assignee performed_via_github_app body_html body_text".split(),
+        *"repository pinned_comment".split(),
     ),
 )
 
@@ -205,7 +211,7 @@ pull_requests = Table(
     unused=(
         *"user.* base.* base.repo head.* head.repo.* node_id url diff_url patch_url issue_url assignee".split(),
         *"assignees labels milestone commits_url review_comments_url review_comment_url".split(),
-        *"comments_url statuses_url _links active_lock_reason".split(),
+        *"comments_url statuses_url _links active_lock_reason stack".split(),
     ),
 )
 
@@ -227,7 +233,7 @@ issue_comments = Table(
         timestamp("updated_at", "When it was last edited."),
         DELETED_AT,
     ),
-    unused=("user.*", "node_id", "url", "performed_via_github_app", "body_html", "body_text"),
+    unused=(*"user.* node_id url performed_via_github_app body_html body_text minimized pin".split(),),
 )
 
 commits = Table(
@@ -270,7 +276,7 @@ commits = Table(
     ),
     unused=(
         *"author.* committer.* commit.author.* commit.committer.* commit.tree.* commit.verification.*".split(),
-        *"node_id url comments_url commit.url".split(),
+        *"node_id url comments_url commit.url files stats".split(),
     ),
 )
 
@@ -316,9 +322,10 @@ labels = Table(
         text("color", "Colour as six hexadecimal digits."),
         boolean("is_default", "Whether GitHub made it with the repository.", path="default"),
         text("description", "What it is for."),
+        timestamp("archived_at", "When it was archived; null while it is offered."),
         DELETED_AT,
     ),
-    unused=("node_id", "url"),
+    unused=("node_id", "url", "archived_by"),
 )
 
 milestones = Table(

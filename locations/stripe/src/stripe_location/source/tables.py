@@ -54,7 +54,7 @@ customers = Table(
         text("tax_exempt", "none, exempt or reverse."),
         text("test_clock", "Test clock that the customer belongs to."),
     ),
-    unused=("object", "deleted"),
+    unused=(*"object deleted sources subscriptions tax tax_ids cash_balance invoice_credit_balance".split(),),
 )
 
 products = Table(
@@ -106,7 +106,7 @@ prices = Table(
         json("custom_unit_amount", "Limits when the customer names the price."),
         json("transform_quantity", "How usage is turned into a quantity."),
     ),
-    unused=("object", "deleted", "recurring.*"),
+    unused=("object", "deleted", "recurring.*", "currency_options", "tiers"),
 )
 
 subscriptions = Table(
@@ -174,10 +174,10 @@ subscriptions = Table(
                 METADATA,
                 CREATED,
             ),
-            unused=("object", "subscription", "plan", "price.*"),
+            unused=("object", "deleted", "subscription", "plan", "price.*"),
         ),
     ),
-    unused=("object", "deleted", "items.*"),
+    unused=("object", "items.*"),
 )
 
 invoices = Table(
@@ -319,10 +319,13 @@ invoices = Table(
                 LIVEMODE,
                 METADATA,
             ),
-            unused=("object", "invoice", "period.*", "pricing.*", "parent.subscription_item_details.*"),
+            unused=(*"object invoice subscription period.* pricing.* parent.subscription_item_details.*".split(),),
         ),
     ),
-    unused=("object", "deleted", "lines.*"),
+    unused=(
+        *"object deleted lines.* payments confirmation_secret threshold_reason".split(),
+        "parent.subscription_details.subscription_proration_date",
+    ),
 )
 
 charges = Table(
@@ -366,17 +369,19 @@ charges = Table(
         text("order", "Order."),
         text("review", "Review."),
         text("source_transfer", "Transfer that made it."),
+        text("transfer", "Transfer to the destination's account."),
         text("transfer_group", "Group of transfers."),
         json("billing_details", "Name and address of the payer."),
         json("fraud_details", "What was reported about fraud."),
         json("outcome", "What was decided about it, and why."),
+        json("presentment_details", "Amount and currency as the customer saw them."),
         json("radar_options", "Settings of Radar."),
         json("shipping", "Where it is shipped to."),
         json("source", "Payment source."),
         json("transfer_data", "Where the money goes."),
         json("card", "Details of a card payment.", path="payment_method_details.card"),
     ),
-    unused=("object", "deleted", "payment_method_details.*"),
+    unused=(*"object payment_method_details.* refunds level3 authorization_code".split(),),
 )
 
 refunds = Table(
@@ -402,11 +407,12 @@ refunds = Table(
         text("transfer_reversal", "Reversal of the transfer."),
         json("destination_details", "Where the money went."),
         json("next_action", "What the customer must do."),
+        json("presentment_details", "Amount and currency as the customer saw them."),
         METADATA,
         CREATED,
         DELETED_AT,
     ),
-    unused=("object", "deleted"),
+    unused=("object", "instructions_email"),
 )
 
 balance_transactions = Table(

@@ -1,0 +1,31 @@
+"""`make contract` asks every location that has a vendor's word, and fails with any of them."""
+
+import pytest
+
+import contract
+from projects import LOCATIONS, Project
+
+
+def test_a_location_is_compared_with_its_vendor(capfd: pytest.CaptureFixture[str]) -> None:
+    assert contract.keeps(Project(LOCATIONS / "stripe"))
+    told = capfd.readouterr().out
+    assert told.startswith("locations/stripe: stripe 12.0.")
+    assert "  customers: no differences\n" in told
+
+
+def test_one_without_a_vendor_is_passed_over(capsys: pytest.CaptureFixture[str]) -> None:
+    assert contract.keeps(Project(LOCATIONS / "zendesk"))
+    assert capsys.readouterr().out == "locations/zendesk: no schema of a vendor\n"
+
+
+def test_all_are_asked_even_where_one_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def differs(location: Project) -> bool:
+        asked.append(location.folder.name)
+        return False
+
+    monkeypatch.setattr(contract, "keeps", differs)
+    monkeypatch.setenv("ONLY", "github stripe")
+    assert contract.main() == 1
+    assert asked == ["github", "stripe"]
