@@ -13,6 +13,9 @@ ROOT_READY := .venv/.synced
 LOCATIONS := $(patsubst %/pyproject.toml,%,$(wildcard locations/*/pyproject.toml))
 PROJECTS := $(patsubst %/pyproject.toml,%,$(wildcard */pyproject.toml)) $(LOCATIONS)
 ready = $(addsuffix /.venv/.synced,$(1))
+# What the named suites need: their own environments, and those of what they start.
+started_by = $(if $(filter tests locations/%,$(1)),sandbox) $(if $(filter tests,$(1)),host $(LOCATIONS))
+ready_to_test = $(ROOT_READY) $(call ready,$(sort $(filter $(PROJECTS),$(1) $(call started_by,$(1)))))
 
 # What is given on the command line, as in `make ingest SANDBOX=0`, make puts into the environment,
 # where tools/ read it.
@@ -24,7 +27,7 @@ help: ## List the targets
 ##@ Run
 
 .PHONY: ingest
-ingest: $(call ready,sandbox $(LOCATIONS)) ## Run every location's job (or ONLY="github"): from the sandbox, with SANDBOX=0 from the real APIs
+ingest: $(call ready,sandbox $(filter $(or $(ONLY:%=locations/%),$(LOCATIONS)),$(LOCATIONS))) ## Run every location's job (or ONLY="github"): from the sandbox, with SANDBOX=0 from the real APIs
 	@$(RUN) tools/ingest.py
 
 .PHONY: dev
@@ -67,7 +70,7 @@ secret: $(ROOT_READY) ## Store a secret: echo "$$TOKEN" | make secret LOCATION=g
 	@$(RUN) tools/secret.py
 
 .PHONY: deploy
-deploy: $(ROOT_READY) $(if $(filter 0,$(TESTS)),,$(call ready,$(filter locations/$(LOCATION),$(LOCATIONS)))) ## Test, build and put into force LOCATION=github, and nothing else; TESTS=0 leaves the tests out
+deploy: $(if $(filter 0,$(TESTS)),$(ROOT_READY),$(call ready_to_test,locations/$(LOCATION))) ## Test, build and put into force LOCATION=github, and nothing else; TESTS=0 leaves the tests out
 	@$(RUN) tools/deploy.py
 
 .PHONY: rollback
@@ -77,7 +80,7 @@ rollback: $(ROOT_READY) ## Put the version of LOCATION=github into force that wa
 ##@ Work on it
 
 .PHONY: test
-test: $(call ready,$(PROJECTS)) ## Run every test suite, or only those named by ONLY="shared tests"
+test: $(call ready_to_test,$(or $(ONLY),$(PROJECTS))) ## Run every test suite, or only those named by ONLY="shared tests"
 	@$(RUN) tools/run_tests.py
 
 .PHONY: check

@@ -10,7 +10,6 @@ import pytest
 import affected
 from local import Refused
 
-RECIPE = "FROM python\nARG LOCATION\nCOPY host/health shared/src/ locations/${LOCATION}/src/ /opt/\n"
 PROJECT = '[tool.uv.sources]\ningest-shared = { path = "../../shared" }\n'
 COMPOSE = "services:\n  it:\n    extends: {file: ../service.yaml, service: server}\n"
 FILES = {
@@ -20,7 +19,7 @@ FILES = {
     "docs/deploy.md": "",
     "host/health": "",
     "host/requirements.lock": "",
-    "locations/Dockerfile": RECIPE,
+    "locations/Dockerfile": "",
     "locations/service.yaml": "",
     "shared/README.md": "",
     "shared/pyproject.toml": "",
@@ -127,14 +126,6 @@ def test_a_new_location_is_touched_and_a_removed_one_is_gone(repository: Reposit
     repository.add("three")
     repository.git("rm", "-r", "--quiet", "locations/one")
     assert repository.affected() == ["three"]
-
-
-def test_what_the_recipe_takes_anew_touches_from_then_on(repository: Repository) -> None:
-    """No list is kept by hand: the recipe is the list."""
-    repository.write({"locations/Dockerfile": f"{RECIPE}COPY docs/ /docs/\n"})
-    repository.commit()
-    repository.write({"docs/deploy.md": "new"})
-    assert repository.affected("HEAD") == ALL
 
 
 def test_what_others_did_on_the_base_meanwhile_is_no_change(repository: Repository) -> None:

@@ -14,7 +14,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from images import git, git_paths, image, location_names
+from images import git, git_paths, is_input, location_names
 from local import Refused
 from projects import ROOT, Project
 
@@ -55,13 +55,12 @@ def _parted(base: str, root: Path) -> str:
 
 
 def _touches(paths: set[str], location: str, root: Path) -> bool:
-    takes = image(location, root).takes
     extended = _extended(location, root)
     code = tuple(f"{path}/" for path in _taken_by_path(location, root))
     return any(
         path.startswith(f"locations/{location}/")
         or path in extended
-        or takes(path)
+        or is_input(path, location)
         or (path.startswith(code) and not path.endswith(".md"))
         for path in paths
     )

@@ -1,5 +1,8 @@
 """Every project is where, and named as, the others expect it."""
 
+import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -58,18 +61,37 @@ def test_make_dev_serves_every_location(tmp_path: Path) -> None:
         assert f"cd {location.folder} " in (tmp_path / f"{location.folder.name}-python").read_text()
 
 
-def test_make_sets_up_every_project() -> None:
+def set_up_by(*arguments: str) -> set[str]:
+    """The projects whose environments make sets up for a target, were none there yet."""
+    command = ["make", "--dry-run", "--always-make", *arguments]
+    variables = {name: value for name, value in os.environ.items() if name not in ("ONLY", "MAKEFLAGS")}
+    told = subprocess.run(command, cwd=ROOT, env=variables, text=True, capture_output=True, check=True).stdout
+    return set(re.findall(r"tools/sync\.py (\S+)", told))
+
+
+NAMES = {project.name for project in projects() if not project.is_root}
+FOLDERS = {location.name for location in LOCATIONS}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("setup", NAMES),
+        ("test", NAMES),
+        ("test ONLY=shared", {"shared"}),
+        ("test ONLY=locations/github", {"locations/github", "sandbox"}),
+        ("test ONLY=tests", {"sandbox", "host", *FOLDERS}),
+        ("test ONLY='host benchmarks'", {"host", "benchmarks"}),
+        ("test ONLY=nope", set()),
+        ("ingest", {"sandbox", *FOLDERS}),
+        ("ingest ONLY=github", {"locations/github", "sandbox"}),
+        ("deploy LOCATION=github", {"locations/github", "sandbox"}),
+        ("deploy LOCATION=github TESTS=0", set()),
+    ],
+)
+def test_make_sets_up_what_is_needed_and_nothing_else(arguments: str, expected: set[str]) -> None:
     """The Makefile finds the projects by itself, since it cannot ask Python before there is one."""
-    rules = "print-projects:\n\t@echo $(PROJECTS)\n"
-    told = subprocess.run(
-        ["make", "--no-print-directory", "-f", "Makefile", "-f", "/dev/stdin", "print-projects"],
-        cwd=ROOT,
-        input=rules,
-        text=True,
-        capture_output=True,
-        check=True,
-    )
-    assert sorted(told.stdout.split()) == sorted(project.name for project in projects() if not project.is_root)
+    assert set_up_by(*shlex.split(arguments)) == expected
 
 
 def test_source_is_kept_free_of_dagster_by_the_linter() -> None:
