@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
@@ -30,6 +30,8 @@ class Change(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, fro
     """The id of the object; for a commit its sha, for a branch or a label its name will do."""
     set: dict[str, Any] = {}
     """Values to give to fields, in place of seeded ones."""
+    late: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Stripe: the events of the change show so many seconds after their `created`."""
     live: bool = False
     """Stripe: of the objects of live mode."""
     seed: int = 0

@@ -116,12 +116,14 @@ class Books:
         """What the changes so far did; whoever makes a change takes it away."""
         self.rng = Random(0)
         self.at = events_since
+        self.late = 0
+        """How many seconds after their `created` events show."""
         self._events_since = events_since
         self._made = 0
 
-    def at_moment(self, rng: Random, at: int) -> None:
-        """Set the chance and the time of what is done next."""
-        self.rng, self.at = rng, at
+    def at_moment(self, rng: Random, at: int, late: int = 0) -> None:
+        """Set the chance and the time of what is done next, and how late its events show."""
+        self.rng, self.at, self.late = rng, at, late
 
     def row(self, resource: str, id: str) -> Row:
         return self.tables[resource].rows[id]
@@ -174,11 +176,15 @@ class Books:
             previous = None
             if before is not None and type.endswith(("updated", "refunded")):
                 previous = difference(before, row.object)
-            made = self._of_mode(objects.event(self.rng, self.at, type, row.rendered().raw, previous))
-            self._made += 1
-            self.tables["events"].rows[made["id"]] = Row(self._made, made)
-            self.tables["events"].changed()
-            self._touch("created", "events", made["id"], type=type)
+            self.record(type, row.rendered().raw, previous)
+
+    def record(self, type: str, snapshot: Any, previous: Json | None = None, more: Json | None = None) -> None:
+        """Write an event about any object, whether or not it is one of ours."""
+        made = self._of_mode(objects.event(self.rng, self.at - self.late, type, snapshot, previous) | (more or {}))
+        self._made += 1
+        self.tables["events"].rows[made["id"]] = Row(self._made, made)
+        self.tables["events"].changed()
+        self._touch("created", "events", made["id"], type=type)
 
     # The operations of Stripe.
 
@@ -226,18 +232,7 @@ class Books:
         """A draft invoice over the items of a subscription."""
         of = self.row("subscriptions", subscription_id).object
         id = objects.new_id(self.rng, "in")
-        lines = [
-            objects.line_item(
-                self.rng,
-                id,
-                item["price"],
-                item["quantity"],
-                (item["current_period_start"], item["current_period_end"]),
-                item,
-            )
-            for item in of["items"]["data"]
-        ]
-        made = self._draft(of["customer"], lines, id, of)
+        made = self._draft(of["customer"], self._lines(of, id), id, of)
         self.update(
             "subscriptions",
             subscription_id,
@@ -245,6 +240,29 @@ class Books:
             "customer.subscription.updated",
         )
         return made
+
+    def _lines(self, subscription: Json, invoice_id: str) -> list[Json]:
+        return [
+            objects.line_item(
+                self.rng,
+                invoice_id,
+                item["price"],
+                item["quantity"],
+                (item["current_period_start"], item["current_period_end"]),
+                item,
+            )
+            for item in subscription["items"]["data"]
+        ]
+
+    def announce_invoice(self, subscription_id: str) -> None:
+        """Tell of a subscription's next invoice, which has no id yet.
+
+        https://docs.stripe.com/api/events/types#event_types-invoice.upcoming
+        """
+        of = self.row("subscriptions", subscription_id).object
+        customer = self.row("customers", of["customer"]).object
+        made = objects.invoice(self.rng, self.at, customer, self._lines(of, "upcoming"), "upcoming", of)
+        self.record("invoice.upcoming", shown({name: value for name, value in made.items() if name != "id"}))
 
     def bill_once(self, customer_id: str, prices: list[Json]) -> Json:
         """A draft invoice with a line for each price."""
@@ -332,6 +350,25 @@ class Books:
         changed = {"amount_refunded": given_back, "refunded": given_back == charge["amount"]}
         self.update("charges", charge_id, changed, "charge.refunded")
         return made
+
+    # What happens to a child changes its parent, and Stripe writes an event of the child only:
+    # https://docs.stripe.com/api/events/types
+
+    def dispute(self, charge_id: str) -> None:
+        """The customer's bank takes a charge back."""
+        made = objects.dispute(self.rng, self.at, self.row("charges", charge_id).object)
+        self.update("charges", charge_id, {"disputed": True, "dispute": made["id"]})
+        self.record("charge.dispute.created", made)
+
+    def give_discount(self, customer_id: str) -> None:
+        made = objects.discount(self.rng, self.at, customer_id)
+        self.update("customers", customer_id, {"discount": made})
+        self.record("customer.discount.created", made)
+
+    def end_discount(self, customer_id: str) -> None:
+        gone = self.row("customers", customer_id).object["discount"]
+        self.update("customers", customer_id, {"discount": None})
+        self.record("customer.discount.deleted", gone)
 
     def _book(self, source: Json) -> str:
         """The balance transaction of a charge or refund, about which Stripe writes no event."""

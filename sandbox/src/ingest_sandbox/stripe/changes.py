@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from .. import prose
 from ..moment import ChangeRefused, Fields, Kind, Moment
@@ -22,6 +23,7 @@ _SUBSCRIPTION: Fields = _METADATA | {"cancel_at_period_end": bool, "description"
 _INVOICE: Fields = _METADATA | {"description": str | None, "footer": str | None}
 _CHARGE: Fields = {"amount": int, "paid": bool}
 _REFUND: Fields = {"amount": int}
+_EVENT: Fields = {"type": str, "account": str | None, "object": dict[str, Any]}
 
 _MONTH = 30 * objects.DAY
 
@@ -224,6 +226,33 @@ def _refund_update(hand: _Hand) -> None:
     hand.update("refunds", _anything, "refund.updated", "charge.refund.updated")
 
 
+def _dispute_create(hand: _Hand) -> None:
+    """A dispute of a charge: `id` names the charge."""
+    hand.books.dispute(hand.pick("charges", lambda row: row["paid"] and not row["disputed"])["id"])
+
+
+def _discount_create(hand: _Hand) -> None:
+    """A discount of a customer: `id` names the customer."""
+    hand.books.give_discount(hand.pick("customers", lambda row: row["discount"] is None)["id"])
+
+
+def _discount_delete(hand: _Hand) -> None:
+    hand.books.end_discount(hand.pick("customers", lambda row: row["discount"] is not None)["id"])
+
+
+def _invoice_upcoming(hand: _Hand) -> None:
+    """The next invoice of a subscription is announced: `id` names the subscription."""
+    hand.books.announce_invoice(hand.pick("subscriptions", _is("active"))["id"])
+
+
+def _event_plant(hand: _Hand) -> None:
+    """Any event, by default of a connected account and so about an object that is not ours."""
+    given, rng, at = hand.moment.value, hand.moment.rng, hand.moment.at
+    account = given("account", objects.CONNECTED_ACCOUNT)
+    more: Json = {} if account is None else {"account": account}
+    hand.books.record(given("type", "customer.updated"), given("object", objects.customer(rng, at)), more=more)
+
+
 def _settle(hand: _Hand) -> None:
     hand.books.settle(hand.pick("balance_transactions", _is("pending"))["id"])
 
@@ -252,11 +281,16 @@ KINDS: dict[str, Kind[_Hand]] = {
     "stripe.refund.create": Kind(_refund_create, 3, _REFUND),
     "stripe.refund.update": Kind(_refund_update, 2, _METADATA),
     "stripe.balance_transaction.settle": Kind(_settle, 4),
+    "stripe.dispute.create": Kind(_dispute_create, 0),
+    "stripe.discount.create": Kind(_discount_create, 0),
+    "stripe.discount.delete": Kind(_discount_delete, 0),
+    "stripe.invoice.upcoming": Kind(_invoice_upcoming, 0),
+    "stripe.event.plant": Kind(_event_plant, 0, _EVENT),
 }
 """Every kind of change. What one may set goes by the names of the fields."""
 
 
 def apply(books: Books, moment: Moment) -> None:
     """Make one change; raises `ChangeRefused` where nothing fits it, and then nothing changed."""
-    books.at_moment(moment.rng, moment.at)
+    books.at_moment(moment.rng, moment.at, moment.change.late)
     KINDS[moment.change.kind].apply(_Hand(books, moment), moment)

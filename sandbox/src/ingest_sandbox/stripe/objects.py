@@ -552,6 +552,61 @@ def refund(rng: Random, at: int, of_charge: Json, amount: int) -> Json:
     }
 
 
+def dispute(rng: Random, at: int, of_charge: Json) -> Json:
+    """https://docs.stripe.com/api/disputes/object"""
+    return {
+        "id": new_id(rng, "du"),
+        "object": "dispute",
+        "amount": of_charge["amount"],
+        "balance_transactions": [],
+        "charge": of_charge["id"],
+        "created": at,
+        "currency": of_charge["currency"],
+        "evidence": {},
+        "evidence_details": {"due_by": at + 9 * DAY, "has_evidence": False, "past_due": False, "submission_count": 0},
+        "is_charge_refundable": False,
+        "livemode": False,
+        "metadata": {},
+        "payment_intent": of_charge["payment_intent"],
+        "reason": rng.choice(("fraudulent", "product_not_received", "duplicate")),
+        "status": "needs_response",
+    }
+
+
+def discount(rng: Random, at: int, customer_id: str) -> Json:
+    """https://docs.stripe.com/api/discounts/object, of a customer for good."""
+    return {
+        "id": new_id(rng, "di"),
+        "object": "discount",
+        "checkout_session": None,
+        "coupon": {
+            "id": prose.token(rng, 8),
+            "object": "coupon",
+            "amount_off": None,
+            "created": at,
+            "currency": None,
+            "duration": "forever",
+            "duration_in_months": None,
+            "livemode": False,
+            "max_redemptions": None,
+            "metadata": {},
+            "name": None,
+            "percent_off": 25.5,
+            "redeem_by": None,
+            "times_redeemed": 1,
+            "valid": True,
+        },
+        "customer": customer_id,
+        "end": None,
+        "invoice": None,
+        "invoice_item": None,
+        "promotion_code": None,
+        "start": at,
+        "subscription": None,
+        "subscription_item": None,
+    }
+
+
 def balance_transaction(rng: Random, at: int, source: Json, *, available_on: int) -> Json:
     """https://docs.stripe.com/api/balance_transactions/object, of a charge or a refund."""
     incoming = source["object"] == "charge"
@@ -600,6 +655,9 @@ def event(rng: Random, at: int, type: str, snapshot: Any, previous: Json | None)
         "type": type,
     }
 
+
+CONNECTED_ACCOUNT = "acct_1SandboxConnected"
+"""An account whose objects are not ours, though we see events of them."""
 
 ACCOUNT: Json = {
     "id": "acct_1SandboxAcme0000",
