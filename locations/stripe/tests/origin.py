@@ -28,9 +28,9 @@ class Origin:
         self._session = requests.Session()
         self._session.trust_env = False
 
-    def objects(self, collection: str) -> list[Json]:
-        """All objects of a collection, with their nested lists whole."""
-        found: list[Json] = self._ask("GET", f"objects/{API}/{collection}")
+    def objects(self, collection: str, api: str = API) -> list[Json]:
+        """All objects of a collection, with their nested lists whole; `stripe_live` is the live mode."""
+        found: list[Json] = self._ask("GET", f"objects/{api}/{collection}")
         return found
 
     def deleted(self, collection: str) -> dict[str, int]:
@@ -62,12 +62,13 @@ class Origin:
         self._ask("DELETE", "faults")
 
     def requests(self) -> Json:
-        """Counts since `forget_requests`, in all and by status and path."""
+        """Counts since `forget_requests`, in all, by status and path, and the most within a second."""
         counts = self._ask("GET", "requests")
         return {
             "total": counts["total"].get(API, 0),
             "by_status": counts["by_status"].get(API, {}),
             "by_path": counts["by_path"],
+            "max_per_second": counts["max_per_second"].get(API, 0),
         }
 
     def forget_requests(self) -> None:

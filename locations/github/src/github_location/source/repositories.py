@@ -88,15 +88,15 @@ class GitHubSync(Sync):
                     self._list(entry, load)
                 except ApiError as error:
                     self._note(entry, error)
-            if all(error.status and error.status >= 500 for error in self.left_out.values()):
-                for error in list(self.left_out.values())[: len(self.left_out) == len(self.entries)]:
-                    raise error
+            down = [error for error in self.left_out.values() if (error.status or 0) >= 500]
+            if len(down) == len(self.entries):
+                raise down[0]
         for known, cursor in load.state.get("cursors", {}).items():
             entry = cursor.get("entry")
             if entry in self.entries and entry not in self.left_out:
                 self.look_for(int(known), entry, load)
-        for scope, error in self.left_out.items():
-            load.leave_out(scope, self.why(error), error.status)
+        for scope, refusal in self.left_out.items():
+            load.leave_out(scope, self.why(refusal), refusal.status)
 
     def gone(self, listing: Listing, load: Load) -> Iterable[Scope]:
         known = load.state.get("cursors", {})

@@ -64,5 +64,10 @@ class FullList(Walk):
         progress.moved = False
         return [Piece(scope, request=request) for request in progress.page_keys]
 
+    def finish(self, reader: Reader, scope: Scope, progress: Progress) -> None:
+        """What vanished after it was read is found by the next sync, for which no ETag may skip the list."""
+        if progress.there - {key for keys, _ in progress.page_keys.values() for key in keys}:
+            progress.cursor["etag"] = None
+
     def complete(self, progress: Progress) -> bool:
         return self.finds_deletes and bool(progress.page_keys)

@@ -1,0 +1,36 @@
+"""Two runs of the location, side by side, stay under Stripe's limits together."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from .mirror import Warehouse
+from .origin import Origin
+
+LOAD = """
+from ingest_shared.pipelines import pipeline
+from stripe_location import source
+for group in ("billing", "payments"):
+    pipeline("stripe", group).drop().run(getattr(source, group)())
+"""
+
+
+def test_two_runs_side_by_side_keep_the_limits(start_origin: Callable[..., Origin], tmp_path: Path) -> None:
+    origin = start_origin(0.25, "--stripe-limits")
+    origin.forget_requests()
+    folders = [tmp_path / "one", tmp_path / "two"]
+    limits = {
+        "INGEST_LIMITS_DIR": str(tmp_path / "limits"),
+        "SOURCES__STRIPE__CALLS_PER_SECOND": "22",
+        "SOURCES__STRIPE__CALLS_PER_SECOND_PER_ENDPOINT": "22",
+    }
+    runs = [
+        subprocess.Popen([sys.executable, "-c", LOAD], env=os.environ | Warehouse(origin, folder).settings | limits)
+        for folder in folders
+    ]
+    assert [run.wait(timeout=240) for run in runs] == [0, 0]
+    requests = origin.requests()
+    assert "429" not in requests["by_status"]
+    assert 15 < requests["max_per_second"] <= 25

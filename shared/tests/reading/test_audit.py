@@ -1,0 +1,81 @@
+"""The audit finds every difference between the origin and the warehouse, mends it, and counts it."""
+
+from typing import Any
+
+import pytest
+
+from ingest_shared.reading.envelopes import LinkHeader
+from ingest_shared.reading.listings import Listing
+from ingest_shared.reading.walks import FullList
+from tests.conftest import Server, Warehouse
+from tests.reading.played import THINGS, Origin, gone, mirrors, thing
+
+LISTING = Listing(THINGS, "/things", walk=FullList(), envelope=LinkHeader())
+
+
+@pytest.fixture
+def origin(server: Server, warehouse: Warehouse) -> Origin:
+    """A list that the warehouse holds."""
+    origin = Origin(server, [thing(id, None, "", "red", "big") for id in range(1, 21)])
+    origin.sync(warehouse, LISTING)
+    return origin
+
+
+def spoil(warehouse: Warehouse, sql: str) -> None:
+    """Changes the warehouse behind the back of all loads; ``{name}`` stands for a table."""
+    with warehouse.pipeline().sql_client() as client:
+        names = {name: client.make_qualified_table_name(name) for name in ("things", "thing_tags")}
+        client.execute_sql(sql.format(**names))
+
+
+def audited(warehouse: Warehouse, origin: Origin) -> dict[str, Any]:
+    """What an audit finds, by its kind."""
+    calls = origin.sync(warehouse, LISTING, audit=True)
+    columns = ("scope", "compared", "missing", "surplus", "stale", "calls")
+    (row,) = warehouse.rows("audits", *columns)
+    found = dict(zip(columns, row, strict=True))
+    assert found.pop("scope") == "the whole list"
+    assert found.pop("calls") > 0
+    assert found.pop("compared") == len(origin.things)
+    assert calls >= 7
+    return {kind: number for kind, number in found.items() if number}
+
+
+def test_on_a_quiet_origin_it_finds_and_changes_nothing(warehouse: Warehouse, origin: Origin) -> None:
+    before = warehouse.rows("things", "*"), warehouse.rows("thing_tags", "*")
+    assert audited(warehouse, origin) == {}
+    assert (warehouse.rows("things", "*"), warehouse.rows("thing_tags", "*")) == before
+
+
+@pytest.mark.parametrize(
+    ("sql", "kind"),
+    [
+        ("DELETE FROM {things} WHERE id = 7", "missing"),
+        ("UPDATE {things} SET name = 'wrong' WHERE id = 7", "stale"),
+        ("UPDATE {things} SET name = NULL WHERE id = 7", "stale"),
+        ("UPDATE {things} SET created = '2000-01-01 00:00:00+00' WHERE id = 7", "stale"),
+        ("UPDATE {things} SET _undeclared = '{{\"x\": 1}}' WHERE id = 7", "stale"),
+        ("UPDATE {things} SET deleted_at = '2024-01-01 00:00:00+00' WHERE id = 7", "stale"),
+        ("UPDATE {things} SET id = 77 WHERE id = 7", "missing surplus"),
+        ("DELETE FROM {thing_tags} WHERE thing_id = 7 AND tag = 'red'", "stale"),
+        ("DELETE FROM {thing_tags} WHERE thing_id = 7", "stale"),
+        ("UPDATE {thing_tags} SET tag = 'wrong' WHERE thing_id = 7 AND tag = 'red'", "stale"),
+        ("INSERT INTO {thing_tags} (thing_id, tag, _dlt_load_id) VALUES (7, 'wrong', '')", "stale"),
+        ("INSERT INTO {thing_tags} (thing_id, tag, _dlt_load_id) VALUES (7, 'red', '')", "stale"),
+    ],
+)
+def test_each_difference_is_found_and_mended(sql: str, kind: str, warehouse: Warehouse, origin: Origin) -> None:
+    spoil(warehouse, sql)
+    assert audited(warehouse, origin) == dict.fromkeys(kind.split(), 1)
+    assert mirrors(warehouse, origin)
+    assert len(warehouse.rows("thing_tags", "tag")) == 2 * len(warehouse.rows("things", "id")) - 2 * len(
+        gone(warehouse) & {77}
+    )
+    assert audited(warehouse, origin) == {}
+
+
+def test_what_the_origin_deleted_is_marked(warehouse: Warehouse, origin: Origin) -> None:
+    origin.delete(7)
+    assert audited(warehouse, origin) == {"surplus": 1}
+    assert gone(warehouse) == {7}
+    assert audited(warehouse, origin) == {}

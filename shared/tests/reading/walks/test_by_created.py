@@ -1,0 +1,70 @@
+"""A list of what was created within a span of time, newest first."""
+
+import pytest
+
+from ingest_shared.reading.envelopes import HasMore
+from ingest_shared.reading.listings import Listing
+from ingest_shared.reading.walks import ByCreated
+from tests.conftest import Server, Warehouse
+from tests.reading.played import NOW, THINGS, Origin, gaps, gone, living, mirrors, thing
+
+LISTING = Listing(
+    THINGS,
+    "/things",
+    walk=ByCreated("created", between=lambda start, end: {"from": start, "to": end}),
+    envelope=HasMore(after="after"),
+    params={"sort": "created", "direction": "desc"},
+)
+
+
+@pytest.fixture
+def origin(server: Server) -> Origin:
+    return Origin(server, [thing(id) for id in range(1, 21)], in_data=True)
+
+
+def test_all_is_read_at_first_and_then_what_is_new(duckdb_warehouse: Warehouse, origin: Origin) -> None:
+    origin.sync(duckdb_warehouse, LISTING)
+    assert mirrors(duckdb_warehouse, origin)
+    origin.things += [thing(100 + id, at=origin.now + id) for id in range(5)]
+    assert origin.sync(duckdb_warehouse, LISTING) <= 3
+    assert mirrors(duckdb_warehouse, origin)
+
+
+def test_a_row_that_the_list_shows_late_is_read_with_the_next_sync(duckdb_warehouse: Warehouse, origin: Origin) -> None:
+    origin.sync(duckdb_warehouse, LISTING)
+    origin.things.append(thing(99, at=origin.now - 200))
+    origin.sync(duckdb_warehouse, LISTING)
+    assert mirrors(duckdb_warehouse, origin)
+
+
+def test_more_rows_of_one_second_than_a_page_holds_are_all_read(duckdb_warehouse: Warehouse, origin: Origin) -> None:
+    origin.things += [thing(id, at=NOW - 90) for id in range(100, 110)]
+    origin.sync(duckdb_warehouse, LISTING)
+    assert mirrors(duckdb_warehouse, origin)
+
+
+def test_the_last_row_of_a_page_that_vanishes_before_the_next_page_hides_no_other(
+    duckdb_warehouse: Warehouse, origin: Origin
+) -> None:
+    origin.meanwhile = lambda number: origin.delete(3) if number == 2 else None
+    origin.sync(duckdb_warehouse, LISTING)
+    assert {id for id, _ in living(duckdb_warehouse)} >= {*range(1, 21)} - {3}
+
+
+def test_a_page_out_of_order_is_a_gap_and_not_a_loss(duckdb_warehouse: Warehouse, origin: Origin) -> None:
+    listing = Listing(THINGS, "/things", walk=LISTING.walk, envelope=LISTING.envelope, params={"sort": "created"})
+    origin.sync(duckdb_warehouse, listing)
+    assert gaps(duckdb_warehouse) == [
+        "a page is not sorted newest first, as the API was asked to: rows could be lost"
+    ]
+    origin.sync(duckdb_warehouse, LISTING)
+    assert mirrors(duckdb_warehouse, origin)
+
+
+def test_edits_and_deletes_are_found_by_the_audit(duckdb_warehouse: Warehouse, origin: Origin) -> None:
+    origin.sync(duckdb_warehouse, LISTING)
+    origin.change(8, name="renamed")
+    origin.delete(7)
+    origin.sync(duckdb_warehouse, LISTING, audit=True)
+    assert mirrors(duckdb_warehouse, origin)
+    assert gone(duckdb_warehouse) == {7}

@@ -1,0 +1,109 @@
+"""A list that takes a time: what changed since the last sync, whatever moves while it is read."""
+
+import pytest
+
+from ingest_shared.reading.envelopes import LinkHeader
+from ingest_shared.reading.listings import Listing
+from ingest_shared.reading.walks import ChangedSince
+from tests.conftest import Server, Warehouse
+from tests.reading.played import NOW, THINGS, Origin, gaps, gone, living, mirrors, thing
+
+LISTING = Listing(
+    THINGS,
+    "/things",
+    walk=ChangedSince("changed", since=lambda at: {"since": at}),
+    envelope=LinkHeader(),
+    params={"sort": "changed", "direction": "asc"},
+)
+
+
+@pytest.fixture
+def origin(server: Server) -> Origin:
+    return Origin(server, [thing(id) for id in range(1, 21)])
+
+
+def test_all_is_read_at_first_and_then_what_changed(duckdb_warehouse: Warehouse, origin: Origin) -> None:
+    origin.sync(duckdb_warehouse, LISTING)
+    assert mirrors(duckdb_warehouse, origin)
+    origin.change(7, name="renamed")
+    origin.things.append(thing(99, at=origin.now))
+    assert origin.sync(duckdb_warehouse, LISTING) == 1
+    assert mirrors(duckdb_warehouse, origin)
+
+
+def test_a_quiet_list_costs_one_call_that_counts_against_no_quota(duckdb_warehouse: Warehouse, origin: Origin) -> None:
+    for _ in range(2):
+        origin.sync(duckdb_warehouse, LISTING)
+    assert origin.sync(duckdb_warehouse, LISTING) == 1
+    assert "If-None-Match" in origin.calls[-1].headers
+
+
+def test_more_rows_of_one_second_than_a_page_holds_are_all_read(duckdb_warehouse: Warehouse, origin: Origin) -> None:
+    origin.things += [thing(id, at=NOW - 5) for id in range(100, 110)]
+    origin.sync(duckdb_warehouse, LISTING)
+    assert mirrors(duckdb_warehouse, origin)
+
+
+def test_rows_that_move_to_the_end_while_they_are_read_hide_no_other(
+    duckdb_warehouse: Warehouse, origin: Origin
+) -> None:
+    origin.meanwhile = lambda number: origin.change(number, name=f"edit {number}") if number <= 5 else None
+    origin.sync(duckdb_warehouse, LISTING)
+    origin.sync(duckdb_warehouse, LISTING)
+    assert mirrors(duckdb_warehouse, origin)
+
+
+def test_rows_that_vanish_while_they_are_read_hide_no_other(duckdb_warehouse: Warehouse, origin: Origin) -> None:
+    origin.meanwhile = lambda number: origin.delete(20) if number == 2 else None
+    origin.sync(duckdb_warehouse, LISTING)
+    assert {id for id, _ in living(duckdb_warehouse)} >= set(range(1, 20))
+
+
+def test_a_row_that_moves_away_from_a_second_of_many_hides_no_other(
+    duckdb_warehouse: Warehouse, origin: Origin
+) -> None:
+    origin.things = [thing(id, at=NOW - 5) for id in range(1, 11)]
+    origin.meanwhile = lambda number: origin.change(1) if number == 3 else None
+    origin.sync(duckdb_warehouse, LISTING)
+    origin.sync(duckdb_warehouse, LISTING)
+    assert mirrors(duckdb_warehouse, origin)
+
+
+def test_what_changes_in_the_very_second_of_a_sync_is_there_after_the_next(
+    duckdb_warehouse: Warehouse, origin: Origin
+) -> None:
+    origin.things.append(thing(99, at=NOW + 1000))  # as of when the sync begins
+    origin.sync(duckdb_warehouse, LISTING)
+    origin[99]["name"] = "renamed within the second"
+    origin.sync(duckdb_warehouse, LISTING)
+    assert mirrors(duckdb_warehouse, origin)
+
+
+def test_a_page_out_of_order_is_a_gap_and_not_a_loss(duckdb_warehouse: Warehouse, origin: Origin) -> None:
+    listing = Listing(THINGS, "/things", walk=LISTING.walk, envelope=LinkHeader(), params={"sort": "id"})
+    origin.sync(duckdb_warehouse, listing)
+    assert gaps(duckdb_warehouse) == [
+        "a page is not sorted oldest first, as the API was asked to: rows could be lost"
+    ]
+    origin.sync(duckdb_warehouse, LISTING)
+    assert mirrors(duckdb_warehouse, origin)
+
+
+def test_deletes_are_found_by_the_audit(duckdb_warehouse: Warehouse, origin: Origin) -> None:
+    origin.sync(duckdb_warehouse, LISTING)
+    origin.delete(7)
+    origin.sync(duckdb_warehouse, LISTING)
+    assert gone(duckdb_warehouse) == set()
+    origin.sync(duckdb_warehouse, LISTING, audit=True)
+    assert gone(duckdb_warehouse) == {7}
+
+
+def test_what_changes_while_the_audit_reads_is_not_gone(duckdb_warehouse: Warehouse, origin: Origin) -> None:
+    origin.sync(duckdb_warehouse, LISTING)
+    origin.calls.clear()
+    origin.meanwhile = lambda number: origin.change(1, name=f"edit {number}")
+    origin.sync(duckdb_warehouse, LISTING, audit=True)
+    assert gone(duckdb_warehouse) == set()
+    origin.meanwhile = lambda number: None
+    origin.sync(duckdb_warehouse, LISTING)
+    assert mirrors(duckdb_warehouse, origin)
