@@ -180,6 +180,7 @@ def mirror(read: Reads) -> DltResource:
             new_fields=sorted(load.new_fields),
             gaps=len(load.gaps),
             scopes_read=load.scopes_read,
+            first_gap=next(iter(load.gaps.values()), None),
         )
 
     resource: DltResource = dlt.resource(generate, name=table.name)

@@ -15,8 +15,9 @@ from dlt.extract.resource import DltResource
 from dlt.pipeline.pipeline import Pipeline
 
 from ingest_shared.destinations import check_destination
-from ingest_shared.errors import IngestError
-from ingest_shared.loading import LOAD_GAPS
+from ingest_shared.errors import ApiError, IngestError
+from ingest_shared.loading import AUDITS, LOAD_GAPS
+from ingest_shared.reading.api import SERVER_ERROR
 
 RETRY_POLICY = RetryPolicy(max_retries=2, delay=10, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
 """For trouble that passes: 10 s, then 20 s. A setting that is wrong is never tried again."""
@@ -42,7 +43,11 @@ class IngestDltResource(DagsterDltResource):
         load_info: LoadInfo,
         dlt_pipeline: Pipeline,
     ) -> Mapping[str, Any]:
-        """dagster-dlt's metadata, with what was read, what was loaded and what is there now."""
+        """dagster-dlt's metadata, with what was read, what was loaded and what is there now.
+
+        Raises :class:`~ingest_shared.errors.ApiError` for a run that had to leave everything out.
+        """
+        _raise_when_nothing_was_read(dlt_pipeline)
         tables = _tables(resource, dlt_pipeline)
         totals = _row_counts(dlt_pipeline, tables)
         read = _metrics(resource, dlt_pipeline)
@@ -69,7 +74,7 @@ class IngestDltResource(DagsterDltResource):
 
 def _tables(resource: DltResource, pipeline: Pipeline) -> list[str]:
     names = [t["name"] or "" for t in pipeline.default_schema.data_tables() if t.get("resource") == resource.name]
-    return [name for name in names if name != LOAD_GAPS.name]
+    return [name for name in names if name not in (LOAD_GAPS.name, AUDITS.name)]
 
 
 def _row_counts(pipeline: Pipeline, tables: list[str]) -> dict[str, int]:
@@ -82,16 +87,34 @@ def _row_counts(pipeline: Pipeline, tables: list[str]) -> dict[str, int]:
         }
 
 
+def _raise_when_nothing_was_read(pipeline: Pipeline) -> None:
+    """One list that cannot be read is a gap; when none can be, the address or the API itself is wrong."""
+    read = [metrics for metrics in _all_metrics(pipeline).values() if "scopes_read" in metrics]
+    gaps = [
+        (name, metrics["first_gap"]) for name, metrics in _all_metrics(pipeline).items() if metrics.get("first_gap")
+    ]
+    if gaps and not any(metrics["scopes_read"] for metrics in read):
+        name, gap = gaps[0]
+        status = gap["status"]
+        raise ApiError(
+            f"nothing could be read; {name} of {gap['scope']}: {gap['reason']}",
+            status=status,
+            retry=status is None or status >= SERVER_ERROR,
+        )
+
+
 def _metrics(resource: DltResource, pipeline: Pipeline) -> Mapping[str, Any]:
-    """What :func:`ingest_shared.loading.mirror` left in dlt's metrics of the extract step."""
+    """What :func:`ingest_shared.loading.mirror` left in dlt's metrics of the resource."""
+    return _all_metrics(pipeline).get(resource.name, {})
+
+
+def _all_metrics(pipeline: Pipeline) -> Mapping[str, Mapping[str, Any]]:
+    """The metrics of dlt's extract step, by resource."""
     trace = pipeline.last_trace
     assert trace is not None
     assert trace.last_extract_info is not None
-    for metrics in trace.last_extract_info.metrics.values():
-        for step in metrics:
-            if resource.name in step["resource_metrics"]:
-                return step["resource_metrics"][resource.name].custom_metrics
-    return {}
+    steps = [step for steps in trace.last_extract_info.metrics.values() for step in steps]
+    return {name: found.custom_metrics for step in steps for name, found in step["resource_metrics"].items()}
 
 
 def _schema_changes(load_info: LoadInfo, tables: list[str]) -> dict[str, list[str]]:

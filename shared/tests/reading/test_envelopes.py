@@ -50,6 +50,13 @@ def test_the_page_that_was_the_last_leads_on_when_the_list_has_grown() -> None:
     assert following(LinkHeader(), Request(f"{ADDRESS}4"), page(), next=f"{ADDRESS}5") == [Request(f"{ADDRESS}5")]
 
 
+def test_each_numbered_page_names_the_next_one_alone_where_no_other_is_wanted() -> None:
+    for number in (1, 2):
+        links = {"next": f"{ADDRESS}{number + 1}", "last": f"{ADDRESS}4"}
+        request = Request(f"{ADDRESS}{number}")
+        assert LinkHeader().next(request, page(), Response(b"", {}, links)) == [Request(links["next"])]
+
+
 def test_a_list_without_numbers_leads_from_page_to_page() -> None:
     after = "https://api.test/things?after=xyz"
     assert following(LinkHeader(), QUERY, page(), next=after) == [Request(after)]
@@ -131,3 +138,11 @@ def test_a_page_that_holds_all_is_the_only_one(end: Page) -> None:
 
 def test_a_later_page_names_no_other() -> None:
     assert following(BY_OFFSET, QUERY.having(offset=100, limit=100), page(100, total=250)) == []
+
+
+def test_each_page_names_the_next_offset_alone_where_no_other_is_wanted() -> None:
+    response = Response(b"", {}, {})
+    (second,) = BY_OFFSET.next(BY_OFFSET.first(QUERY), page(50, total=120), response)
+    (third,) = BY_OFFSET.next(second, page(50, total=120), response)
+    assert offsets([second, third]) == [50, 100]
+    assert BY_OFFSET.next(third, page(20, total=120), response) == []

@@ -88,28 +88,26 @@ class Audit:
     def _wrong(self, origin: Mapping[str, list[Values]]) -> list[str | None]:
         """For each row of the origin whether the warehouse misses it or holds it otherwise."""
         rows = origin[self.table.name]
-        held = {_key(self.table.key, row): row for row in tombstones.held_rows(self.table, rows)}
-        verdicts: list[str | None] = [
-            "missing"
-            if (there := held.get(_key(self.table.key, row))) is None
-            else None
-            if _plain(self.table, row) == _plain(self.table, there)
-            else "stale"
-            for row in rows
-        ]
+        held = _grouped(self.table, self.table.key, tombstones.held_rows(self.table, rows))
+        verdicts = [self._verdict(row, held.get(_key(self.table.key, row), [])) for row in rows]
         for child in self.table.children:
             self._add_children(child, origin, verdicts)
         return verdicts
+
+    def _verdict(self, row: Values, held: list[Values]) -> str | None:
+        if not held:
+            return "missing"
+        return None if held == [_plain(self.table, row)] else "stale"
 
     def _add_children(self, child: Child, origin: Mapping[str, list[Values]], verdicts: list[str | None]) -> None:
         """A row whose child rows differ is stale, since a row and its child rows are replaced together."""
         own_key = next(name for name in child.key if name not in child.within)
         owners = {column.name: column.path for column in child.columns if column.name in child.within}
-        sent = _by_owner(child, (row for row in origin[child.name] if row[own_key] is not None))
-        held = _by_owner(child, tombstones.held_rows(child, origin[child.name]))
+        sent = _grouped(child, child.within, (row for row in origin[child.name] if row[own_key] is not None))
+        held = _grouped(child, child.within, tombstones.held_rows(child, origin[child.name]))
         for index, row in enumerate(origin[self.table.name]):
             owner = tuple(row[owners[name]] for name in child.within)
-            if verdicts[index] is None and sent.get(owner, {}) != held.get(owner, {}):
+            if verdicts[index] is None and sent.get(owner) != held.get(owner):
                 verdicts[index] = "stale"
 
 
@@ -117,10 +115,11 @@ def _key(names: Iterable[str], row: Values) -> Key:
     return tuple(row[name] for name in names)
 
 
-def _by_owner(child: Child, rows: Iterable[Values]) -> dict[Key, dict[Key, Values]]:
-    found: dict[Key, dict[Key, Values]] = {}
-    for row in rows:
-        found.setdefault(_key(child.within, row), {})[_key(child.key, row)] = _plain(child, row)
+def _grouped(table: AnyTable, by: Iterable[str], rows: Iterable[Values]) -> dict[Key, list[Values]]:
+    """The rows by the values of some columns, in the order of their keys; one may come twice."""
+    found: dict[Key, list[Values]] = {}
+    for row in sorted(rows, key=lambda row: [(row[name] is not None, row[name]) for name in table.key]):
+        found.setdefault(_key(by, row), []).append(_plain(table, row))
     return found
 
 

@@ -49,6 +49,10 @@ class Envelope:
         """The requests that are known to follow: all at once where pages are numbered, else the next."""
         return []
 
+    def next(self, request: Request, page: Page, response: Response) -> list[Request]:
+        """The request for the next page alone, for a list that is read down to a certain row."""
+        return self.following(request, page, response)
+
 
 @dataclass(frozen=True, kw_only=True)
 class LinkHeader(Envelope):
@@ -69,7 +73,10 @@ class LinkHeader(Envelope):
         if last := _PAGE_NUMBER.search(links.get("last", "")):
             numbers = range(2, int(last[2]) + 1)
             return [Request(_PAGE_NUMBER.sub(rf"\g<1>{number}", links["last"])) for number in numbers]
-        return [Request(links["next"])] if "next" in links else []
+        return self.next(request, page, response)
+
+    def next(self, request: Request, page: Page, response: Response) -> list[Request]:
+        return [Request(response.links["next"])] if "next" in response.links else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,3 +161,9 @@ class Offset(Envelope):
         step = len(page.rows)  # the API may send less than it was asked for
         offsets = range(step, int(page.told.get(self.total) or 0), step)
         return [request.having(**{self.param: offset}) for offset in offsets]
+
+    def next(self, request: Request, page: Page, response: Response) -> list[Request]:
+        asked = request.body if request.body is not None else request.params
+        following = asked[self.param] + len(page.rows)
+        more = page.rows and following < int(page.told.get(self.total) or 0)
+        return [request.having(**{self.param: following})] if more else []

@@ -83,7 +83,7 @@ class Listing:
         for column in self.walk.needs:
             if column not in names:
                 raise ValueError(f"table {self.table.name}: {type(self.walk).__name__} needs the column {column!r}")
-        if DELETED_AT not in names and self.walk.finds_deletes:
+        if DELETED_AT not in names:
             raise ValueError(f"table {self.table.name}: a column 'deleted_at' is needed to mark what is gone")
 
 
@@ -420,6 +420,10 @@ class Reader:
     def following(self, request: Request, page: Page, response: Response) -> list[Request]:
         """The requests for the pages that follow."""
         return self.listing.envelope.following(request, page, response)
+
+    def next(self, request: Request, page: Page, response: Response) -> list[Request]:
+        """The request for the next page alone."""
+        return self.listing.envelope.next(request, page, response)
 
     def respond(self, scope: Scope, request: Request) -> Response:
         """The response to a request, for a list of which no walk of the shared ones knows enough."""

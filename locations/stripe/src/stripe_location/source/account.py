@@ -63,6 +63,7 @@ class _Data(msgspec.Struct):
 
 class _Account(msgspec.Struct):
     id: str
+    created: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,8 @@ class StripeSync(Sync):
     api: Stripe = field(init=False)
     account: Scope = field(init=False)
     start: int = 0
+    born: int = 0
+    """When the account was connected; some of its objects may be older."""
     _changes: dict[tuple[str, str], Change] = field(default_factory=dict)
     _events_from: int = 0
 
@@ -111,7 +114,8 @@ class StripeSync(Sync):
         if self.now:
             return
         response = self.api.get("/v1/account", usage=load.usage)
-        account = msgspec.json.decode(response.body, type=_Account).id
+        found = msgspec.json.decode(response.body, type=_Account)
+        account, self.born = found.id, found.created
         self.now = self._events_from = server_time(response.headers)
         self.start = start_of_history(self.now)
         live = self.api.mode == "live"
@@ -123,6 +127,11 @@ class StripeSync(Sync):
 
     def scopes(self, listing: Listing, load: Load) -> Iterable[Scope]:
         return (self.account,)
+
+    def history(self, start: int) -> list[Window]:
+        """From ``start`` until now, apart from what is older than the account, which is little or nothing."""
+        born = min(max(start, self.born), self.now)
+        return [Window(start, born), Window(born, self.now)]
 
     def changes(self, object_type: str, since: int, load: Load) -> dict[str, Change]:
         """The objects of a type that events name or change since then, by id."""

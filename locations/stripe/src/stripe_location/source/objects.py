@@ -63,7 +63,7 @@ class Objects(ByCreated):
         progress.noted["start"] = earlier.start
         progress.noted["changes"] = {}
         if known_until is None:
-            return self._windows(scope, Window(sync.start, sync.now))
+            return self._windows(scope, *sync.history(sync.start))
         since = max(known_until, sync.now - EVENTS_ARE_KEPT) - LAG
         anew = sync.now - known_until > LONGEST_GAP
         try:
@@ -76,7 +76,7 @@ class Objects(ByCreated):
         if anew:
             reader.load.warn(f"last loaded {(sync.now - known_until) // 86_400} days ago: listing all")
             progress.noted["anew"] = True
-            return self._windows(scope, Window(sync.start, sync.now))
+            return self._windows(scope, *sync.history(sync.start))
         windows = [earlier]
         if sum(change.object_created >= since for change in changes.values()) > PER_PAGE:
             windows.append(Window(max(since, earlier.end), sync.now))
@@ -184,8 +184,9 @@ class BalanceTransactions(ByCreated):
         loaded: int = cursor.get("start", sync.start)
         start = min(loaded, sync.start)
         reader.progress[scope.id].noted.update(start=start, pending_from=sync.now - self.lag)
-        again = Window(max(cursor.get("read_again_from", loaded), loaded), sync.now)
-        return [Piece(scope, window) for window in (Window(start, loaded), again) if window.start < window.end]
+        again = max(cursor["read_again_from"], loaded) if "read_again_from" in cursor else loaded
+        windows = [Window(start, loaded), *sync.history(again)]
+        return [Piece(scope, window) for window in windows if window.start < window.end]
 
     def note(self, progress: Progress, step: Step) -> None:
         pending = [row.created for page in step.pages for row in page.rows if row.status == "pending"]

@@ -12,6 +12,7 @@ ACCOUNT_ID = text("account_id", "Stripe account that the row belongs to.", origi
 ID = text("id", "Immutable id.")
 DELETED_AT = epoch("deleted_at", "When it was deleted at Stripe; null while it exists.", origin="given")
 LIVEMODE = boolean("livemode", "False for data of the test mode.")
+MODE = boolean("livemode", "False for data of the test mode; the object itself does not tell.", origin="given")
 METADATA = json("metadata", "Keys and values that the account's own systems have set.")
 CREATED = epoch("created", "When it was made.")
 
@@ -408,6 +409,7 @@ refunds = Table(
         json("destination_details", "Where the money went."),
         json("next_action", "What the customer must do."),
         json("presentment_details", "Amount and currency as the customer saw them."),
+        MODE,
         METADATA,
         CREATED,
         DELETED_AT,
@@ -433,8 +435,9 @@ balance_transactions = Table(
         text("description", "Description."),
         json("fee_details", "Fees one by one."),
         epoch("available_on", "When the money can be used."),
-        boolean("livemode", "False for data of the test mode.", origin="given"),
+        MODE,
         CREATED,
+        DELETED_AT,
     ),
     unused=("object",),
 )
@@ -456,6 +459,7 @@ EVENTS = Table(
         text("connected_account", "Connected account it comes from.", path="account"),
         LIVEMODE,
         CREATED,
+        DELETED_AT,
     ),
     unused=("object", "request.*"),
 )

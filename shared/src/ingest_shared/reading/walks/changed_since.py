@@ -42,9 +42,9 @@ class ChangedSince(Walk):
         page, response = answer
         if window.end == FOREVER:
             window = replace(window, end=max(reader.sync.now, window.start))
-        if window.start >= window.end:  # what changed meanwhile: it is there, and belongs to the next sync
-            return self._also_there(reader, piece.scope, page.rows, window.start)
         more = bool(reader.following(request, page, response))
+        if window.start >= window.end:  # what changed meanwhile: it is there, and belongs to the next sync
+            return self._also_there(reader, piece.scope, page.rows, more)
         rows, rest = cut(page.rows, self.instant, window, ascending=True, more=more)
         if more and rows and one_second(page.rows, self.instant):
             second = self.instant(rows[0])
@@ -68,11 +68,16 @@ class ChangedSince(Walk):
     def instant(self, row: Any) -> int:
         return seconds(attrgetter(self.column)(row))
 
-    def _also_there(self, reader: Reader, scope: Scope, rows: list[Any], since: int) -> Step:
-        there = {reader.decoder.key(row) for row in rows}
-        if rows and (last := self.instant(rows[-1])) > since:
-            return Step(also_there=there, pieces=[Piece(scope, Window(last, last))])
-        return Step(also_there=there)
+    def _also_there(self, reader: Reader, scope: Scope, rows: list[Any], more: bool) -> Step:
+        step = Step()
+        if more and rows:
+            last = self.instant(rows[-1])
+            if one_second(rows, self.instant):
+                rows = self._rows_of_second(reader, scope, last)
+                last += 1
+            step.pieces = [Piece(scope, Window(last, last))]
+        step.also_there = {reader.decoder.key(row) for row in rows}
+        return step
 
     def _rows_of_second(self, reader: Reader, scope: Scope, second: int) -> list[Any]:
         """The rows that changed in one second, when they are more than a page.

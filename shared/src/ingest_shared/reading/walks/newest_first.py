@@ -44,12 +44,12 @@ class NewestFirst(Walk):
         since = cursor["newest"] - self.lag if to_cursor else 0
         if to_cursor:
             check_sorted(page.rows, self.instant, ascending=False)
-        step = self._step(reader, page, since)
         reached = to_cursor and any(self.instant(row) < since for row in page.rows)
+        step = self._step(reader, page, since)
         if not reached:
-            step.pieces = [replace(piece, request=later) for later in reader.following(request, page, response)]
-            if to_cursor:  # one after the other: the pages beyond the cursor are not asked for
-                step.pieces = step.pieces[:1]
+            # One after the other down to the cursor: the pages beyond it are not asked for.
+            following = reader.next if to_cursor else reader.following
+            step.pieces = [replace(piece, request=later) for later in following(request, page, response)]
         if to_cursor and is_first:
             step.cursor = {"etag": None if step.also_there else response.headers.get("ETag")}
         return step
