@@ -147,9 +147,9 @@ def test_a_killed_orchestrator_takes_everything_with_it(deployment: Deployment) 
 
 
 def test_a_missing_setting_is_the_first_thing_that_is_said(deployment: Deployment) -> None:
-    done = deployment.ingest("github", SANDBOX="0")
+    done = deployment.ingest("stripe", SANDBOX="0")
     assert done.returncode == 1
-    assert re.match(r"github failed: .*sources\.github\.", done.stdout)
+    assert re.match(r"stripe failed: .*sources\.stripe\.", done.stdout)
     assert "Traceback" not in done.stdout + done.stderr
 
 
