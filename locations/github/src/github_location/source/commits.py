@@ -9,7 +9,7 @@ import msgspec
 from github_location.source import tables
 from github_location.source.repositories import PER_PAGE, Repository
 from ingest_shared.columnar import Decoder, Page
-from ingest_shared.errors import ApiError
+from ingest_shared.errors import ApiError, PayloadError
 from ingest_shared.reading.envelopes import Request
 from ingest_shared.reading.listings import Cursor, Piece, Reader, Scope, Step, Walk, iso
 
@@ -68,7 +68,10 @@ class _Branches:
         path: str | None = f"/repositories/{self.scope.id}/branches?per_page={PER_PAGE}"
         while path:
             response = self.reader.respond(self.scope, Request(path))
-            heads |= {branch.name: branch.commit.sha for branch in _BRANCHES.decode(response.body)}
+            try:
+                heads |= {branch.name: branch.commit.sha for branch in _BRANCHES.decode(response.body)}
+            except msgspec.ValidationError as error:
+                raise PayloadError(f"table commits: no list of branches came from {path} ({error})") from None
             path = response.links.get("next")
         return heads
 
