@@ -60,7 +60,7 @@ def test_its_own_tests_pass(name: str, made: Copy) -> None:
     command: list[str | Path] = [MODEL.python, "-m", "pytest", "-p", "no:cacheprovider", "tests"]
     done = made.run(*command, folder=folder, PYTHONPATH=str(made.root / folder / "src"))
     assert done.returncode == 0, done.stdout
-    assert "8 passed" in done.stdout
+    assert "9 passed" in done.stdout
 
 
 def test_the_repository_finds_it_whole(made: Copy) -> None:

@@ -1,4 +1,7 @@
-"""The mirror property: whatever happens, a clean sync makes the warehouse equal the origin."""
+"""The mirror property: whatever happens, a clean sync makes the warehouse equal the origin.
+
+What GitHub does not tell of, an audit finds; after it nothing differs.
+"""
 
 import tempfile
 from contextlib import suppress
@@ -74,3 +77,6 @@ def test_any_history_of_changes_faults_and_failed_syncs_ends_in_a_mirror(steps: 
         origin.advance()
         warehouse.sync()
         assert_mirrors(warehouse)
+        warehouse.audit()
+        assert_mirrors(warehouse, audited=True)
+        assert warehouse.audit() == {}
