@@ -172,8 +172,8 @@ def test_a_duckdb_file_that_another_process_has_open(locked: Warehouse) -> None:
 def test_a_page_of_html(warehouse: Warehouse) -> None:
     warehouse.origin.fail({"kind": "html", "path": "/labels"})
     run = run_job(warehouse, "github_catalog_ingest", "labels")
-    assert "table labels" in run.failure
-    assert "not JSON" in run.failure
+    assert run.failure.startswith("nothing could be read; labels of acme/")
+    assert "not valid JSON" in run.failure
     assert "`sources.github.api_url`" in run.failure
 
 
@@ -197,21 +197,51 @@ def test_an_api_that_answers_500_is_asked_again_a_few_times(warehouse: Warehouse
     assert warehouse.origin.requests()["by_status"] == {"500": ATTEMPTS}
 
 
-def test_a_value_of_the_wrong_type_loads_nothing(warehouse: Warehouse) -> None:
+def test_a_value_of_the_wrong_type_is_a_gap_in_its_table_and_all_else_is_loaded(warehouse: Warehouse) -> None:
     warehouse.sync("catalog")
-    before = warehouse.contents("catalog")
+    milestones = warehouse.contents("catalog")["milestones"]
     for kind in ("label.create", "milestone.create", "release.create", "repository.edit"):
         warehouse.origin.change(kind, repository="acme/web")
     warehouse.origin.advance()
     warehouse.origin.fail({"kind": "replace_field", "path": "/milestones", "field": "open_issues", "value": "many"})
     run = run_job(warehouse, "github_catalog_ingest")
     warehouse.origin.heal()
-    assert run.failure.startswith("table milestones, column open_issues, row id=")
-    assert "'many'" in run.failure
-    assert run.retries == 0
-    assert warehouse.contents("catalog") == before
+    assert run.success
+    assert not run.checks["milestones", "no_open_load_gaps"]
+    assert warehouse.contents("catalog")["milestones"] == milestones
+    assert_mirrors(warehouse, "repositories", "labels", "releases")
+    gaps = warehouse.query("SELECT resource, reason FROM {load_gaps}")
+    assert {resource for resource, _ in gaps} == {"milestones"}
+    for _, reason in gaps:
+        assert reason.startswith("table milestones, column open_issues, row id=")
+        assert "'many'" in reason
     warehouse.sync("catalog")
     assert_mirrors(warehouse, *TABLES_OF["catalog"])
+    assert not warehouse.query("SELECT * FROM {load_gaps}")
+
+
+def test_one_wrong_empty_answer_deletes_nothing(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    warehouse.sync("catalog")
+    before = warehouse.contents("catalog")["labels"]
+    warehouse.origin.change("label.create", repository="acme/web")  # so that no ETag answers for it
+    get_if_changed, wrong = GitHub.get_if_changed, []
+
+    def empty_once(api: GitHub, path: str, *args: Any, **kwargs: Any) -> Response | None:
+        response = get_if_changed(api, path, *args, **kwargs)
+        if response and path.endswith("/labels") and not wrong:
+            wrong.append(path)
+            return replace(response, body=b"[]")
+        return response
+
+    monkeypatch.setattr(GitHub, "get_if_changed", empty_once)
+    warehouse.sync("catalog")
+    assert wrong
+    assert warehouse.contents("catalog")["labels"] == before
+    ((reason,),) = warehouse.query("SELECT reason FROM {load_gaps} WHERE resource = 'labels' AND scope = 'acme/web'")
+    assert "were missing from one reading, and 0 from the next: none is marked as deleted" in reason
+    warehouse.sync("catalog")
+    assert_mirrors(warehouse, "labels")
+    assert not warehouse.query("SELECT * FROM {load_gaps}")
 
 
 def test_a_new_field_is_kept_and_reported(warehouse: Warehouse) -> None:
