@@ -224,7 +224,8 @@ def test_one_wrong_empty_answer_deletes_nothing(warehouse: Warehouse, monkeypatc
     warehouse.sync("catalog")
     before = warehouse.contents("catalog")["labels"]
     warehouse.origin.change("label.create", repository="acme/web")  # so that no ETag answers for it
-    get_if_changed, wrong = GitHub.get_if_changed, []
+    get_if_changed = GitHub.get_if_changed
+    wrong: list[str] = []
 
     def empty_once(api: GitHub, path: str, *args: Any, **kwargs: Any) -> Response | None:
         response = get_if_changed(api, path, *args, **kwargs)

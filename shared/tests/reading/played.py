@@ -157,6 +157,6 @@ def mirrors(warehouse: Warehouse, origin: Origin) -> bool:
     alive = living(warehouse)
     held = warehouse.rows("thing_tags", "thing_id", "tag")
     ids = {id for id, _ in alive}
-    return alive == sorted((t["id"], t["name"]) for t in origin.things) and {
-        row for row in held if row[0] in ids
-    } == tags
+    return (
+        alive == sorted((t["id"], t["name"]) for t in origin.things) and {row for row in held if row[0] in ids} == tags
+    )

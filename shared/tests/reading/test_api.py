@@ -252,7 +252,7 @@ AUTHS = [BEARER, APIKeyAuth("X-Api-Key", "hunter2")]
 
 @pytest.mark.parametrize("auth", AUTHS, ids=lambda auth: type(auth).__name__)
 def test_a_link_to_another_host_is_refused(server: Server, stranger: Server, auth: AuthBase) -> None:
-    with pytest.raises(ApiError, match="which is not on the host of `sources.test.api_url`") as caught:
+    with pytest.raises(ApiError, match=r"which is not on the host of `sources\.test\.api_url`") as caught:
         api(server.url, auth).get(f"{stranger.url}/things", usage=Usage())
     assert not caught.value.retry
     assert stranger.requests == []

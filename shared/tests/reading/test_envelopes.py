@@ -84,18 +84,17 @@ def test_a_list_that_has_no_more_or_no_rows_ends(end: Page) -> None:
 
 # A cursor in the response
 
-CURSOR = CursorIn(at="paging.next.after", rows="results", param="after")
+CURSOR = CursorIn(at="cursor", rows="results", param="after")
 
 
 @pytest.mark.parametrize("asked", [QUERY, SEARCH])
 def test_a_cursor_is_sent_back_where_the_request_has_its_parameters(asked: Request) -> None:
-    told = {"paging.next.after": "xyz"}
-    assert following(CURSOR, asked, page(**told)) == [asked.having(after="xyz")]
+    assert following(CURSOR, asked, page(cursor="xyz")) == [asked.having(after="xyz")]
 
 
 @pytest.mark.parametrize("cursor", [None, ""])
 def test_a_list_without_a_cursor_ends(cursor: str | None) -> None:
-    assert following(CURSOR, QUERY, page(**{"paging.next.after": cursor})) == []
+    assert following(CURSOR, QUERY, page(cursor=cursor)) == []
 
 
 # Numbered pages

@@ -82,9 +82,7 @@ def test_what_changes_in_the_very_second_of_a_sync_is_there_after_the_next(
 def test_a_page_out_of_order_is_a_gap_and_not_a_loss(duckdb_warehouse: Warehouse, origin: Origin) -> None:
     listing = Listing(THINGS, "/things", walk=LISTING.walk, envelope=LinkHeader(), params={"sort": "id"})
     origin.sync(duckdb_warehouse, listing)
-    assert gaps(duckdb_warehouse) == [
-        "a page is not sorted oldest first, as the API was asked to: rows could be lost"
-    ]
+    assert gaps(duckdb_warehouse) == ["a page is not sorted oldest first, as the API was asked to: rows could be lost"]
     origin.sync(duckdb_warehouse, LISTING)
     assert mirrors(duckdb_warehouse, origin)
 
