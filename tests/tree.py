@@ -38,6 +38,12 @@ class Copy:
         where = self.root / folder
         return subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, check=False)
 
+    def git(self, *arguments: str) -> str:
+        """What a git command prints that succeeds."""
+        done = self.run("git", "-c", "user.name=test", "-c", "user.email=test@example.com", *arguments, folder=".")
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     def python(self, *arguments: str, **settings: str) -> str:
         """What a program prints that succeeds."""
         done = self.run(sys.executable, *arguments, **settings)

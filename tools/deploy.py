@@ -20,7 +20,7 @@ from dagster_api import ENDED, PlatformError, wait_for
 from engine import Deployment, EngineError, docker, inspect
 from images import content_tag, location_names
 from local import Refused, end_in_order, held
-from projects import LOCATIONS, Project
+from projects import Project
 
 KEPT_IMAGES = 3
 """Images of a location that stay on this machine, the one in force among them."""
@@ -59,7 +59,7 @@ class Deploy:
     def deploy(self, *, tests: bool) -> str:
         """What was done, in a line; raises :class:`Refused` when the new code was not put into force."""
         self._must_be_up()
-        tag = content_tag(self.location)
+        tag = content_tag(self.location, self.deployment.tree)
         if tag == self.tag and self._serves(tag):
             return f"{self.location}: {tag} is in force already, nothing to do"
         if tests:
@@ -142,7 +142,7 @@ class Deploy:
         return found is not None and found.loaded and found.image == self.image(tag)
 
     def _test(self) -> None:
-        project = Project(LOCATIONS / self.location)
+        project = Project(self.deployment.tree / "locations" / self.location)
         done = subprocess.run([project.python, "-m", "pytest", "tests"], cwd=project.folder, check=False)
         if done.returncode:
             raise Refused(f"{self.location}: its tests fail, nothing was deployed")

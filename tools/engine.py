@@ -22,12 +22,10 @@ class EngineError(Exception):
         self.output = output
 
 
-def docker(*arguments: str, text: str | None = None, **environment: str) -> str:
+def docker(*arguments: str, text: str | None = None, folder: Path = ROOT, **environment: str) -> str:
     """What a docker command prints; ``text`` is its standard input. Raises :class:`EngineError`."""
-    command = ["docker", *arguments]
-    done = subprocess.run(
-        command, cwd=ROOT, env=os.environ | environment, input=text, capture_output=True, text=True, check=False
-    )
+    command, variables = ["docker", *arguments], os.environ | environment
+    done = subprocess.run(command, cwd=folder, env=variables, input=text, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr or done.stdout).strip() or f"exit code {done.returncode}"
         line = f"docker {' '.join(arguments[:4])}: {said.splitlines()[-1]}"
@@ -37,7 +35,7 @@ def docker(*arguments: str, text: str | None = None, **environment: str) -> str:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A Compose project of this repository.
+    """A Compose project of this repository, built from ``tree``.
 
     ``settings`` stand above those in ``env_file``, where `deploy` writes the tags in force.
     """
@@ -45,6 +43,7 @@ class Deployment:
     project: str = "ingest"
     settings: dict[str, str] = field(default_factory=dict)
     env_file: Path = ROOT / ".env"
+    tree: Path = ROOT
 
     @classmethod
     def here(cls) -> "Deployment":
@@ -66,7 +65,7 @@ class Deployment:
         """What a command of Docker Compose prints."""
         env_file = [f"--env-file={self.env_file}"] if self.env_file.exists() else []
         variables = {"COMPOSE_PROJECT_NAME": self.project} | self.settings | settings
-        return docker("compose", *env_file, *arguments, text=text, **variables)
+        return docker("compose", *env_file, *arguments, text=text, folder=self.tree, **variables)
 
     def container(self, service: str) -> str:
         """The id of a service's container, running or not; raises :class:`EngineError` when there is none."""

@@ -1,11 +1,18 @@
-"""Runs every test suite in its own environment, all of them even where one fails."""
+"""Runs every test suite in its own environment, two at a time, all of them even where one fails.
+
+What a suite writes is shown whole when it ends, or line by line where it is the only one.
+"""
 
 import os
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from threading import Timer
 
 from local import end_in_order
 from projects import ROOT, Project, chosen, projects
@@ -13,6 +20,11 @@ from projects import ROOT, Project, chosen, projects
 OUTCOMES = ("passed", "failed", "error", "skipped")
 NO_TESTS = 5
 """pytest's exit code when it found no test."""
+AT_ONCE = 2
+"""Suites change nothing that another one reads, and wait for engines, servers and clocks half of the time."""
+LIMIT_SECONDS = 35 * 60
+"""Time that a suite has; then it is interrupted, and its report says where it was."""
+TIED = ROOT / "tools" / "tied.py"
 _COUNT = re.compile(rf"(\d+) ({'|'.join(OUTCOMES)})")
 
 
@@ -30,16 +42,23 @@ class Suite:
         """The project's folder; the repository's own tests are called ``tests``."""
         return "tests" if self.project.is_root else self.project.name
 
-    def run(self) -> None:
-        """Runs pytest, which writes to the screen as it goes."""
-        print(f"\n=== {self.name}", flush=True)
-        command: list[str | Path] = [self.project.python, "-m", "pytest", "tests"]
-        last = ""
-        with subprocess.Popen(command, cwd=self.project.folder, stdout=subprocess.PIPE, text=True) as process:
+    def run(self) -> Iterator[str]:
+        """Runs pytest and gives what it writes, line by line."""
+        yield f"\n=== {self.name}\n"
+        command: list[str | Path] = [self.project.python, TIED, "pytest", "tests"]
+        pipe, last = subprocess.PIPE, ""
+        with subprocess.Popen(
+            command, cwd=self.project.folder, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            limit = Timer(LIMIT_SECONDS, process.send_signal, [signal.SIGINT])
+            limit.daemon = True
+            limit.start()
             for line in process.stdout or ():
-                sys.stdout.write(line)
-                sys.stdout.flush()
-                last = line.strip() or last
+                yield line
+                # Libraries may write something after pytest's own last line.
+                if line.strip() and (_COUNT.search(line) or not _COUNT.search(last)):
+                    last = line.strip()
+            limit.cancel()
         self.passed = process.returncode == 0
         self.counts = {outcome: int(count) for count, outcome in _COUNT.findall(last)}
         # A project whose tests are not found is not one whose tests pass.
@@ -49,8 +68,9 @@ class Suite:
 def suites() -> list[Suite]:
     """Those asked for by ``ONLY``, or all."""
     found = {suite.name: suite for suite in map(Suite, projects()) if _is_tested(suite.project)}
-    # The repository's own come last: they run the others' code.
-    return [found[name] for name in chosen(sorted(found, key=lambda name: (name == "tests", name)))]
+    # The longest first: the repository's own, then the locations'.
+    order = sorted(found, key=lambda name: (name != "tests", not found[name].project.is_location, name))
+    return [found[name] for name in chosen(order)]
 
 
 def _is_tested(project: Project) -> bool:
@@ -58,12 +78,21 @@ def _is_tested(project: Project) -> bool:
     return project.is_location or (project.folder / "tests").is_dir()
 
 
+def run(suites: list[Suite]) -> Iterator[str]:
+    """Runs them all and gives what they write: of several, what each wrote when it has ended."""
+    if len(suites) == 1:
+        yield from suites[0].run()
+    else:
+        with ThreadPool(AT_ONCE) as pool:
+            yield from pool.imap_unordered(lambda suite: "".join(suite.run()), suites)
+
+
 def main() -> int:
     """0 when all passed, else 1."""
     end_in_order()
     done = suites()
-    for suite in done:
-        suite.run()
+    for output in run(done):
+        print(output, end="", flush=True)
     width = max(len(suite.name) for suite in done)
     print("\n=== all suites")
     for suite in done:

@@ -18,11 +18,12 @@ GRACE_SECONDS = 30
 def to_parent() -> None:
     """From now on, ends this process when the starter's end of standard input closes."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    threading.Thread(target=_watch, name="tied", daemon=True).start()
+    # pytest puts a standard input of its own in its place.
+    threading.Thread(target=_watch, args=[os.dup(0)], name="tied", daemon=True).start()
 
 
-def _watch() -> None:
-    while os.read(0, 4096):
+def _watch(pipe: int) -> None:
+    while os.read(pipe, 4096):
         pass
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(GRACE_SECONDS)

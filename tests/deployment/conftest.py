@@ -1,4 +1,4 @@
-"""A platform of the tests' own: built from the tree, on a free port, with the sandbox, gone afterwards."""
+"""A platform of the tests' own: built from a copy of the tree, on a free port, with the sandbox, gone afterwards."""
 
 import socket
 import time
@@ -10,6 +10,7 @@ import pytest
 from dagster_api import Run, wait_for
 from deploy import Deploy
 from engine import Deployment, docker
+from tree import Copy
 
 from .origin import Origin
 
@@ -96,13 +97,23 @@ class Tested(Deployment):
 
 
 @pytest.fixture(scope="session")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tested]:
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """What the platform is built from; tests change it as teams do."""
+    copy = Copy(tmp_path_factory.mktemp("tree"))
+    copy.git("init", "--quiet")
+    copy.git("add", "--all")
+    copy.git("commit", "--quiet", "--message=As it was")
+    return copy
+
+
+@pytest.fixture(scope="session")
+def platform(tree: Copy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tested]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     env_file = tmp_path_factory.mktemp("deployment") / ".env"
     env_file.write_text("".join(f"{name}_TAG=test\n" for name in ("HOST", "GITHUB", "STRIPE")))
-    tested = Tested(PROJECT, {"INGEST_PORT": str(port), "SANDBOX_SIZE": SIZE}, env_file)
+    tested = Tested(PROJECT, {"INGEST_PORT": str(port), "SANDBOX_SIZE": SIZE}, env_file, tree.root)
     tested.remove()
     tested.compose("--profile", "sandbox", "build", "--quiet")
     started = time.monotonic()

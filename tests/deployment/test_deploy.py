@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Self
 
 import pytest
@@ -15,15 +14,14 @@ from dagster_api import PlatformError, wait_for
 from deploy import Deploy
 from engine import docker, inspect
 from local import Refused
-from projects import LOCATIONS
 
 from .conftest import Tested, measured
 from .test_faults import at_work
 
 pytestmark = pytest.mark.docker
 
-API = LOCATIONS / "stripe" / "src" / "stripe_location" / "source" / "api.py"
-DEFINITIONS = LOCATIONS / "stripe" / "src" / "stripe_location" / "definitions.py"
+API = "locations/stripe/src/stripe_location/source/api.py"
+DEFINITIONS = "locations/stripe/src/stripe_location/definitions.py"
 DIES_AFTER_START = """
 import os, threading
 if os.environ.get("DAGSTER_CURRENT_IMAGE"):
@@ -37,8 +35,9 @@ if os.environ.get("DAGSTER_CURRENT_IMAGE"):
 
 
 @contextmanager
-def changed(file: Path, more: str) -> Iterator[None]:
-    """The file with more at its end; as it was, afterwards."""
+def changed(one: Deploy, path: str, more: str) -> Iterator[None]:
+    """A file of the tree with more at its end; as it was, afterwards."""
+    file = one.deployment.tree / path
     text = file.read_text()
     file.write_text(text + more)
     try:
@@ -104,7 +103,7 @@ def test_a_deploy_is_noticed_by_nobody_else(platform: Tested, stripe: Deploy) ->
     try:
         under_way = at_work(platform)
         queued = platform.platform.launch("stripe", "stripe_payments_ingest")
-        with changed(API, "\n# A new version.\n"), Watch(platform) as watch:
+        with changed(stripe, API, "\n# A new version.\n"), Watch(platform) as watch:
             said = stripe.deploy(tests=False)
     finally:
         platform.origin.slow_down(0)
@@ -128,7 +127,7 @@ def test_unchanged_content_is_not_deployed_again(platform: Tested, stripe: Deplo
 
 def test_a_version_that_does_not_import_never_becomes_an_image(platform: Tested, stripe: Deploy) -> None:
     container = platform.inspect("stripe")["Id"]
-    with changed(DEFINITIONS, "\nimport no_such_module\n"), pytest.raises(Refused, match="no_such_module"):
+    with changed(stripe, DEFINITIONS, "\nimport no_such_module\n"), pytest.raises(Refused, match="no_such_module"):
         stripe.deploy(tests=False)
     assert platform.inspect("stripe")["Id"] == container
 
@@ -139,7 +138,7 @@ def test_a_version_that_does_not_serve_is_taken_back(
 ) -> None:
     monkeypatch.setattr(deploy, "HEALTHY_SECONDS", 15)
     before = stripe.tag
-    with changed(DEFINITIONS, fault), pytest.raises(Refused, match=f"{before} is in force again") as refused:
+    with changed(stripe, DEFINITIONS, fault), pytest.raises(Refused, match=f"{before} is in force again") as refused:
         stripe.deploy(tests=False)
     measured(str(refused.value))
     assert stripe.tag == before
@@ -159,7 +158,7 @@ def test_an_interrupted_deploy_leaves_the_version_in_force(
             raise KeyboardInterrupt
         return compose(self, *arguments, **settings)
 
-    with monkeypatch.context() as patch, changed(API, "\n# Interrupted.\n"):
+    with monkeypatch.context() as patch, changed(stripe, API, "\n# Interrupted.\n"):
         patch.setattr(Tested, "compose", interrupted)
         with pytest.raises(KeyboardInterrupt):
             stripe.deploy(tests=False)
@@ -179,7 +178,7 @@ def test_nothing_is_rolled_back_to_an_image_that_is_gone(platform: Tested, strip
 
 def test_back_to_the_version_before(platform: Tested, stripe: Deploy) -> None:
     first = stripe.tag
-    with changed(API, "\n# Another version.\n"):
+    with changed(stripe, API, "\n# Another version.\n"):
         stripe.deploy(tests=False)
     stripe.roll_back()
     assert stripe.tag == first
@@ -191,12 +190,15 @@ def test_the_tag_in_force_survives_compose_up(platform: Tested, stripe: Deploy) 
     assert platform.inspect("stripe")["Config"]["Image"] == stripe.image(stripe.tag)
 
 
-def test_old_images_are_removed_unless_a_run_needs_them(platform: Tested, stripe: Deploy) -> None:
+def test_old_images_are_removed_unless_a_run_needs_them(
+    platform: Tested, stripe: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also where an image that was never deployed is newer than all of them."""
+    monkeypatch.setattr(deploy, "KEPT_IMAGES", 2)
     recipe = f"FROM {stripe.image(stripe.tag)}\nLABEL newest=yes\n"
     docker("build", "--quiet", "--tag=ingest-stripe:never-deployed", "-", text=recipe)
     for version in range(deploy.KEPT_IMAGES + 1):
-        with changed(API, f"\n# Version {version}.\n"):
+        with changed(stripe, API, f"\n# Version {version}.\n"):
             stripe.deploy(tests=False)
     tags = docker("image", "ls", "--format={{.Tag}}", "ingest-stripe").split()
     used = {inspect(container)["Config"]["Image"] for container in docker("ps", "--all", "--quiet").split()}
@@ -207,7 +209,7 @@ def test_old_images_are_removed_unless_a_run_needs_them(platform: Tested, stripe
 
 def test_from_a_changed_line_to_the_new_code(platform: Tested, stripe: Deploy) -> None:
     started = time.monotonic()
-    with changed(API, f"\n# At {started}.\n"):
+    with changed(stripe, API, f"\n# At {started}.\n"):
         stripe.deploy(tests=False)
     wait_for(lambda: platform.platform.locations()["stripe"].loaded, "stripe to be loaded", 30)
     seconds = time.monotonic() - started

@@ -1,9 +1,5 @@
-"""Locations that are made on a running platform: from a command to rows in the warehouse, and gone again.
+"""Locations that are made on a running platform: from a command to rows in the warehouse, and gone again."""
 
-They are made in a copy of the tree, whose compose files then describe the same project.
-"""
-
-import json
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -11,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy import Deploy
 from engine import docker, inspect
 from tree import Copy
 
@@ -18,52 +15,28 @@ from .conftest import Tested, measured
 
 pytestmark = pytest.mark.docker
 
-DEPLOY = """
-import json, sys
-from pathlib import Path
-from deploy import Deploy
-from engine import Deployment
-
-name, project, settings, env_file = sys.argv[1:]
-print(Deploy(name, Deployment(project, json.loads(settings), Path(env_file))).deploy(tests=False))
-"""
 OLDER = Path(__file__).parent / "older.lock"
 """Really other versions of dagster and dlt than the locations have: `make lock` leaves it alone."""
 
 Deployed = Callable[..., str]
 
 
-def git(copy: Copy, *arguments: str) -> str:
-    done = copy.run("git", "-c", "user.name=test", "-c", "user.email=test@example.com", *arguments, folder=".")
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
-    copy = Copy(tmp_path_factory.mktemp("tree"))
-    git(copy, "init", "--quiet")
-    git(copy, "add", "--all")
-    git(copy, "commit", "--quiet", "--message=As it was")
-    return copy
-
-
 @pytest.fixture
-def deployed(platform: Tested, copy: Copy) -> Iterator[Deployed]:
+def deployed(platform: Tested, tree: Copy) -> Iterator[Deployed]:
     """Makes and deploys locations, which are gone from the platform afterwards."""
     names = []
 
     def deploy(name: str, lock: Path | None = None) -> str:
-        copy.make(name, "python")
+        tree.make(name, "python")
         if lock:
-            (copy.root / "locations" / name / "requirements.lock").write_text(lock.read_text())
+            (tree.root / "locations" / name / "requirements.lock").write_text(lock.read_text())
         names.append(name)
-        return copy.python("-c", DEPLOY, name, platform.project, json.dumps(platform.settings), str(platform.env_file))
+        return Deploy(name, platform).deploy(tests=False)
 
     yield deploy
     for name in names:
         remove(platform, name)
-        copy.python("remove_location.py", NAME=name)
+        tree.python("remove_location.py", NAME=name)
     platform.compose("up", "--no-deps", "--exit-code-from", "setup", "setup")
     platform.platform.reload_workspace()
 
@@ -83,7 +56,7 @@ def remove(platform: Tested, name: str) -> None:
     docker("image", "rm", *docker("image", "ls", "--quiet", f"ingest-{name}").split())
 
 
-def test_a_new_location_is_served_and_loads_its_rows(platform: Tested, copy: Copy, deployed: Deployed) -> None:
+def test_a_new_location_is_served_and_loads_its_rows(platform: Tested, deployed: Deployed) -> None:
     hosts = {service: platform.inspect(service)["Id"] for service in ("webserver", "daemon", "github", "stripe")}
     started = time.monotonic()
     deployed("zendesk")
@@ -96,8 +69,8 @@ def test_a_new_location_is_served_and_loads_its_rows(platform: Tested, copy: Cop
     assert time.monotonic() - started < 300
 
 
-def test_removed_it_leaves_no_trace_in_git(platform: Tested, copy: Copy) -> None:
-    assert git(copy, "status", "--porcelain") == ""
+def test_removed_it_leaves_no_trace_in_git(platform: Tested, tree: Copy) -> None:
+    assert tree.git("status", "--porcelain") == ""
     assert platform.platform.locations().keys() == {"github", "stripe"}
 
 
@@ -127,10 +100,11 @@ print(sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) 
 """MiB of anonymous memory: pages of files belong to whichever container read them first."""
 
 
-def test_ten_locations_at_once(platform: Tested, deployed: Deployed) -> None:
+@pytest.mark.parametrize("count", [3, pytest.param(10, marks=pytest.mark.many)])
+def test_more_locations_at_once(platform: Tested, deployed: Deployed, count: int) -> None:
     """Memory grows with each by the same, and the UI answers."""
     seconds, memory = [], []
-    for number in range(10):
+    for number in range(count):
         started = time.monotonic()
         deployed(f"many_{number}")
         seconds.append(time.monotonic() - started)
@@ -141,7 +115,7 @@ def test_ten_locations_at_once(platform: Tested, deployed: Deployed) -> None:
     answered = time.monotonic() - started
     with urllib.request.urlopen(f"{platform.platform.url}/server_info", timeout=10) as answer:  # noqa: S310
         assert answer.status == 200
-    measured(f"ten locations: {min(memory):.0f} to {max(memory):.0f} MiB each, deployed in {min(seconds):.1f} to")
+    measured(f"{count} locations: {min(memory):.0f} to {max(memory):.0f} MiB each, deployed in {min(seconds):.1f} to")
     measured(f"{max(seconds):.1f} s each; the UI told of {len(platform.platform.locations())} in {answered:.2f} s")
     assert max(memory) < 1.3 * min(memory)
     assert answered < 5

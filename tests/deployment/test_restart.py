@@ -8,7 +8,6 @@ import pytest
 from dagster_api import wait_for
 from deploy import UNFINISHED
 from engine import RUN_LABEL, docker
-from projects import ROOT
 
 from .conftest import Tested
 from .test_up import assert_mirrors
@@ -30,7 +29,9 @@ def told(platform: Tested, run_id: str, *asset: str) -> dict[str, int]:
 
 def make_down(platform: Tested) -> None:
     environment = os.environ | platform.remembered() | platform.settings | {"COMPOSE_PROJECT_NAME": platform.project}
-    done = subprocess.run(["make", "down"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["make", "down"], cwd=platform.tree, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -1,0 +1,97 @@
+"""Made-up suites: side by side, each with its log in one piece, counted together, and never without an end."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import run_tests
+from projects import Project
+
+MEETS = """
+import atexit
+import sys
+import time
+from pathlib import Path
+
+atexit.register(print, "something after the end", file=sys.stderr)
+
+def test_the_other_suite_runs_meanwhile():
+    print("first line")
+    Path("../{own}.there").touch()
+    while not Path("../{other}.there").exists():
+        time.sleep(0.05)
+    print("second line")
+    {end}
+"""
+SLEEPS = """
+import time
+from pathlib import Path
+
+def test_it():
+    Path("sleeps").touch()
+    time.sleep(600)
+"""
+
+Make = Callable[..., list[run_tests.Suite]]
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Makes suites of one test each."""
+    monkeypatch.setattr(Project, "python", Path(sys.executable))
+    monkeypatch.setattr(Project, "name", property(lambda project: project.folder.name))
+
+    def make(**texts: str) -> list[run_tests.Suite]:
+        for name, text in texts.items():
+            (tmp_path / name / "tests").mkdir(parents=True)
+            (tmp_path / name / "tests" / "test_it.py").write_text(text)
+            (tmp_path / name / "pytest.ini").write_text("[pytest]\naddopts = -q -s -p no:cacheprovider\n")
+        return [run_tests.Suite(Project(tmp_path / name)) for name in texts]
+
+    return make
+
+
+def test_two_suites_run_at_once_and_their_logs_do_not_mix(
+    make: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = make(
+        one=MEETS.format(own="one", other="two", end="pass"), two=MEETS.format(own="two", other="one", end="assert 0")
+    )
+    monkeypatch.setattr(run_tests, "suites", lambda: made)
+    assert run_tests.main() == 1
+    told = capsys.readouterr().out
+    assert told.count("first line\nsecond line\n") == 2
+    assert [line for line in told.splitlines() if line.startswith("=== ")][-1] == "=== all suites"
+    assert "ok    one  1 passed in " in told
+    assert "FAIL  two  1 failed in " in told
+    assert told.splitlines()[-1] == "1 passed, 1 failed, 0 skipped"
+
+
+def test_a_suite_that_does_not_end_is_interrupted(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_tests, "LIMIT_SECONDS", 2)
+    (suite,) = made = make(one=SLEEPS)
+    assert "KeyboardInterrupt" in "".join(run_tests.run(made))
+    assert not suite.passed
+
+
+def test_a_suite_ends_with_who_started_it(make: Make) -> None:
+    (suite,) = make(one=SLEEPS)
+    folder = suite.project.folder
+    command: list[str | Path] = [sys.executable, run_tests.TIED, "pytest", "--capture=fd", "tests"]
+    with subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        while not (folder / "sleeps").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        assert process.stdin
+        process.stdin.close()
+        assert process.wait(20) != 0
+
+
+def test_a_suite_without_tests_does_not_pass(make: Make) -> None:
+    (suite,) = made = make(one="")
+    assert "=== one" in "".join(run_tests.run(made))
+    assert (suite.passed, suite.verdict) == (False, "it has no tests")
