@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import dlt
@@ -21,11 +22,13 @@ from dlt.extract.resource import DltResource
 
 from ingest_shared.checks import table_checks
 from ingest_shared.columnar import Decoder, Page
+from ingest_shared.groups import Group
 from ingest_shared.loading import Load
 from ingest_shared.resource import IngestDltResource
 from ingest_shared.translator import IngestTranslator
 from tests.conftest import ISSUES, LABELS, Warehouse, read_by
 
+EVERYTHING = Group("everything", "daily", cron="0 5 * * *", every=timedelta(days=1))
 TABLES = {"issues": ISSUES, "labels": LABELS}
 Read = Callable[[Load], Iterable[Page]]
 
@@ -54,10 +57,7 @@ class Location:
             dlt_source=source(),
             dlt_pipeline=self.pipeline,
             name="all",
-            group_name="everything",
-            dagster_dlt_translator=IngestTranslator(
-                location=self.warehouse.location, tables=TABLES, owners=["team:test"], tags={"cadence": "daily"}
-            ),
+            dagster_dlt_translator=IngestTranslator(self.warehouse.location, EVERYTHING, TABLES, ["team:test"]),
         )
         def assets(context: AssetExecutionContext, dlt: IngestDltResource) -> Iterator[MaterializeResult[object]]:
             yield from dlt.run(context, dlt_source=source())

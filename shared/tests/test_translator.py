@@ -1,11 +1,13 @@
 """What Dagster's UI shows of a table is what its description says."""
 
-from dagster import AssetKey, AssetSpec
+from datetime import timedelta
+
+from dagster import AssetKey, AssetSpec, FreshnessPolicy
 
 from ingest_shared.tables import all_columns
 from ingest_shared.translator import table_schema
 from tests.conftest import ISSUES, LABELS, Warehouse
-from tests.dagster_location import Location
+from tests.dagster_location import EVERYTHING, Location
 
 
 def spec(warehouse: Warehouse, table: str = "issues") -> AssetSpec:
@@ -19,18 +21,21 @@ def test_a_table_is_the_asset_of_its_location_and_name(duckdb_warehouse: Warehou
     }
 
 
-def test_the_group_is_the_one_that_the_assets_name(duckdb_warehouse: Warehouse) -> None:
-    assert spec(duckdb_warehouse).group_name == "everything"
-
-
 def test_the_kinds_are_location_dlt_and_destination(warehouse: Warehouse) -> None:
     assert spec(warehouse).kinds == {warehouse.location, "dlt", warehouse.name}
 
 
-def test_owners_and_tags_are_those_of_the_location(duckdb_warehouse: Warehouse) -> None:
+def test_owners_are_those_of_the_location(duckdb_warehouse: Warehouse) -> None:
+    assert list(spec(duckdb_warehouse).owners) == ["team:test"]
+
+
+def test_tag_and_freshness_follow_from_the_group(duckdb_warehouse: Warehouse) -> None:
     issues = spec(duckdb_warehouse)
-    assert list(issues.owners) == ["team:test"]
-    assert issues.tags["cadence"] == "daily"
+    assert issues.group_name == EVERYTHING.name
+    assert issues.tags["cadence"] == EVERYTHING.cadence
+    assert issues.freshness_policy == FreshnessPolicy.time_window(
+        warn_window=timedelta(hours=26), fail_window=timedelta(hours=30)
+    )
 
 
 def test_an_asset_has_no_upstream(duckdb_warehouse: Warehouse) -> None:

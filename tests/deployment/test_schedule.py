@@ -15,7 +15,7 @@ from .test_up import assert_mirrors
 pytestmark = pytest.mark.docker
 
 IMAGE = "ingest-github:ticking"
-SCHEDULES = "src/github_location/defs/schedules.py"
+GROUPS = "src/github_location/defs/groups.py"
 SECONDS_TO_DEPLOY = 40
 DUE = ".dagster/scheduled_execution_time"
 
@@ -26,7 +26,7 @@ def ticks(platform: Tested) -> Iterator[tuple[int, int]]:
     first = (int(time.time()) + SECONDS_TO_DEPLOY) // 60 * 60 + 60
     minutes = ",".join(str(datetime.fromtimestamp(at, UTC).minute) for at in (first, first + 60))
     sed = f's/"30 \\* \\* \\* \\*"/"{minutes} * * * *"/'
-    recipe = f"FROM {platform.image('github')}\nUSER 0\nRUN sed -i '{sed}' {SCHEDULES}\nUSER 10001\n"
+    recipe = f"FROM {platform.image('github')}\nUSER 0\nRUN sed -i '{sed}' {GROUPS}\nUSER 10001\n"
     docker("build", "--quiet", "--tag", IMAGE, "-", text=recipe)
     up = ("up", "--detach", "--no-deps", "--wait", "github")
     platform.compose(*up, GITHUB_TAG="ticking")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from projects import ROOT
+from projects import ROOT, Project, locations
 
 _LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 _CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
@@ -62,6 +62,17 @@ def test_named_paths_exist(document: Path) -> None:
 def test_named_make_targets_exist(document: Path) -> None:
     named = {name for code in _CODE.findall(document.read_text()) for name in _MAKE.findall(code)}
     assert named - targets() == set()
+
+
+@pytest.mark.parametrize("location", locations(), ids=lambda location: location.folder.name)
+def test_a_locations_readme_names_each_job_and_when_it_runs(location: Project) -> None:
+    snapshot = (location.folder / "tests" / "definitions.txt").read_text()
+    scheduled = dict(re.findall(r"^    job (\w+); at (.*) UTC$", snapshot, re.MULTILINE))
+    jobs = {job: scheduled.get(job, "by hand") for job in re.findall(r"^job (\w+)$", snapshot, re.MULTILINE)}
+    readme = (location.folder / "README.md").read_text()
+    assert {
+        job: when.strip("`") for job, when in re.findall(r"^\| `(\w+)` \|.*\| (.*) \|$", readme, re.MULTILINE)
+    } == jobs
 
 
 def test_no_file_names_a_registry() -> None:

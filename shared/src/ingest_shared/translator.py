@@ -1,13 +1,12 @@
 """What Dagster's UI shows of a table, taken from its description."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from dagster import (
     AssetKey,
     AssetSpec,
-    FreshnessPolicy,
     MetadataValue,
     TableColumn,
     TableColumnConstraints,
@@ -16,22 +15,22 @@ from dagster import (
 from dagster_dlt import DagsterDltTranslator
 from dagster_dlt.translator import DltResourceTranslatorData
 
+from ingest_shared.groups import Group
 from ingest_shared.tables import AnyTable, Table, all_columns
 
 
 @dataclass
 class IngestTranslator(DagsterDltTranslator):
-    """Owns key, group, kinds, owners and column schema of a location's assets.
+    """Owns key, kinds, owners, tags, freshness and column schema of the assets of a group.
 
     A table is the asset ``[location, table]``; it has no upstream assets, because its origin is
     an API that Dagster does not know.
     """
 
     location: str
+    group: Group
     tables: Mapping[str, Table]
     owners: Sequence[str]
-    tags: Mapping[str, str] = field(default_factory=dict)
-    freshness: FreshnessPolicy | None = None
 
     def get_asset_spec(self, data: DltResourceTranslatorData) -> AssetSpec:
         table = self.tables[data.resource.name]
@@ -50,10 +49,11 @@ class IngestTranslator(DagsterDltTranslator):
                 key=AssetKey([self.location, table.name]),
                 deps=[],
                 description=_description(table),
+                group_name=self.group.name,
                 owners=list(self.owners),
                 kinds={self.location, "dlt"} | ({destination} if destination else set()),
-                tags=dict(self.tags),
-                freshness_policy=self.freshness,
+                tags=self.group.tags,
+                freshness_policy=self.group.freshness,
             )
             .merge_attributes(metadata=metadata)
         )

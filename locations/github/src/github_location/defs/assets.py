@@ -4,12 +4,12 @@ https://docs.dagster.io/integrations/libraries/dlt
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
 
-from dagster import AssetExecutionContext, AssetMaterialization, FreshnessPolicy, MaterializeResult
+from dagster import AssetExecutionContext, AssetMaterialization, MaterializeResult
 from dagster_dlt import dlt_assets
 
 from github_location import OWNERS, source
+from github_location.defs.groups import ACTIVITY, CATALOG
 from github_location.source.tables import TABLES
 from ingest_shared.pipelines import pipeline
 from ingest_shared.resource import IngestDltResource
@@ -22,16 +22,9 @@ catalog_pipeline = pipeline("github", "catalog")
 @dlt_assets(
     dlt_source=source.activity(),
     dlt_pipeline=activity_pipeline,
-    name="github_activity",
-    group_name="github_activity",
-    pool=activity_pipeline.pipeline_name,
-    dagster_dlt_translator=IngestTranslator(
-        location="github",
-        tables=TABLES,
-        owners=OWNERS,
-        tags={"cadence": "hourly"},
-        freshness=FreshnessPolicy.time_window(fail_window=timedelta(hours=8), warn_window=timedelta(hours=3)),
-    ),
+    name=ACTIVITY.name,
+    pool=ACTIVITY.name,
+    dagster_dlt_translator=IngestTranslator("github", ACTIVITY, TABLES, OWNERS),
 )
 def activity_assets(
     context: AssetExecutionContext, dlt: IngestDltResource
@@ -42,16 +35,9 @@ def activity_assets(
 @dlt_assets(
     dlt_source=source.catalog(),
     dlt_pipeline=catalog_pipeline,
-    name="github_catalog",
-    group_name="github_catalog",
-    pool=catalog_pipeline.pipeline_name,
-    dagster_dlt_translator=IngestTranslator(
-        location="github",
-        tables=TABLES,
-        owners=OWNERS,
-        tags={"cadence": "daily"},
-        freshness=FreshnessPolicy.time_window(fail_window=timedelta(hours=30), warn_window=timedelta(hours=26)),
-    ),
+    name=CATALOG.name,
+    pool=CATALOG.name,
+    dagster_dlt_translator=IngestTranslator("github", CATALOG, TABLES, OWNERS),
 )
 def catalog_assets(
     context: AssetExecutionContext, dlt: IngestDltResource

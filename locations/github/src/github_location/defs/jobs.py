@@ -1,4 +1,4 @@
-"""The jobs: the whole location, and each group at its own cadence.
+"""The jobs: the whole location, and each group.
 
 https://docs.dagster.io/guides/build/jobs/asset-jobs
 """
@@ -11,28 +11,28 @@ from ingest_shared.resource import RETRY_POLICY
 github_ingest = define_asset_job(
     "github_ingest",
     selection=AssetSelection.key_prefixes("github"),
-    description="Mirrors every table of GitHub.",
+    description="Mirrors every table of GitHub, once a day; by hand, it is the first load and the one after a pause.",
     op_retry_policy=RETRY_POLICY,
     owners=OWNERS,
 )
 github_activity_ingest = define_asset_job(
     "github_activity_ingest",
     selection=AssetSelection.tag("cadence", "hourly"),
-    description="Mirrors what changes all day long.",
+    description="Mirrors what changes all day long, between the daily loads of everything.",
     op_retry_policy=RETRY_POLICY,
     owners=OWNERS,
 )
 github_catalog_ingest = define_asset_job(
     "github_catalog_ingest",
     selection=AssetSelection.groups("github_catalog"),
-    description="Mirrors what changes seldom.",
+    description="Mirrors what changes seldom, at once: the daily load of everything brings it anyway.",
     op_retry_policy=RETRY_POLICY,
     owners=OWNERS,
 )
 github_reference_ingest = define_asset_job(
     "github_reference_ingest",
     selection=AssetSelection.groups("github_reference"),
-    description="Loads reference data, from the YAML component in defs/reference.",
+    description="Loads the YAML component of defs/reference at once: the daily load brings it anyway.",
     op_retry_policy=RETRY_POLICY,
     owners=OWNERS,
 )

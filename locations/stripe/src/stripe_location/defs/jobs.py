@@ -1,4 +1,4 @@
-"""The jobs: the whole location, and each group at its own cadence.
+"""The jobs: the whole location, and each group.
 
 https://docs.dagster.io/guides/build/jobs/asset-jobs
 """
@@ -11,21 +11,21 @@ from stripe_location import OWNERS
 stripe_ingest = define_asset_job(
     "stripe_ingest",
     selection=AssetSelection.key_prefixes("stripe"),
-    description="Mirrors every table of Stripe.",
+    description="Mirrors every table of Stripe, once a day; by hand, it is the first load and the one after a pause.",
     op_retry_policy=RETRY_POLICY,
     owners=OWNERS,
 )
 stripe_billing_ingest = define_asset_job(
     "stripe_billing_ingest",
     selection=AssetSelection.groups("stripe_billing"),
-    description="Mirrors whom and what is billed.",
+    description="Mirrors whom and what is billed, every four hours.",
     op_retry_policy=RETRY_POLICY,
     owners=OWNERS,
 )
 stripe_payments_ingest = define_asset_job(
     "stripe_payments_ingest",
     selection=AssetSelection.tag("cadence", "hourly"),
-    description="Mirrors the money that moves, and the log of events.",
+    description="Mirrors the money that moves and the log of events, every hour.",
     op_retry_policy=RETRY_POLICY,
     owners=OWNERS,
 )

@@ -5,6 +5,7 @@ https://docs.dagster.io/guides/automate/schedules
 
 from dagster import DefaultScheduleStatus, ScheduleDefinition
 
+from stripe_location.defs.groups import BILLING, PAYMENTS
 from stripe_location.defs.jobs import stripe_billing_ingest, stripe_ingest, stripe_payments_ingest
 
 stripe_ingest_schedule = ScheduleDefinition(
@@ -15,13 +16,13 @@ stripe_ingest_schedule = ScheduleDefinition(
 )
 stripe_billing_ingest_schedule = ScheduleDefinition(
     job=stripe_billing_ingest,
-    cron_schedule="0 */4 * * *",
+    cron_schedule=BILLING.cron,
     execution_timezone="UTC",
     default_status=DefaultScheduleStatus.RUNNING,
 )
 stripe_payments_ingest_schedule = ScheduleDefinition(
     job=stripe_payments_ingest,
-    cron_schedule="20 * * * *",
+    cron_schedule=PAYMENTS.cron,
     execution_timezone="UTC",
     default_status=DefaultScheduleStatus.RUNNING,
 )

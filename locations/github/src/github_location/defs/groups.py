@@ -1,0 +1,8 @@
+"""How often each group is loaded: its tag, its freshness and its schedule follow from its line."""
+
+from datetime import timedelta
+
+from ingest_shared.groups import Group
+
+ACTIVITY = Group("github_activity", "hourly", cron="30 * * * *", every=timedelta(hours=1))
+CATALOG = Group("github_catalog", "daily", cron="15 5 * * *", every=timedelta(days=1))
