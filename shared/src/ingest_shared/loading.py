@@ -85,8 +85,8 @@ class Load:
     """Pages with a value that no column can hold; they are not loaded."""
     at_end: list[Callable[[], None]] = field(default_factory=list)
     """What the reader does when all its pages were taken: it moves its cursors."""
-    scopes_read: int = 0
-    """Scopes that were read to their end."""
+    scopes_read: int | None = None
+    """Scopes that were read to their end, where the reader knows of scopes."""
     pages: int = 0
     rows: int = 0
     child_rows: Counter[str] = field(default_factory=Counter)

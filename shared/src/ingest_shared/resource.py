@@ -89,11 +89,10 @@ def _row_counts(pipeline: Pipeline, tables: list[str]) -> dict[str, int]:
 
 def _raise_when_nothing_was_read(pipeline: Pipeline) -> None:
     """One list that cannot be read is a gap; when none can be, the address or the API itself is wrong."""
-    read = [metrics for metrics in _all_metrics(pipeline).values() if "scopes_read" in metrics]
-    gaps = [
-        (name, metrics["first_gap"]) for name, metrics in _all_metrics(pipeline).items() if metrics.get("first_gap")
-    ]
-    if gaps and not any(metrics["scopes_read"] for metrics in read):
+    metrics = _all_metrics(pipeline)
+    read = [found["scopes_read"] for found in metrics.values() if found.get("scopes_read") is not None]
+    gaps = [(name, found["first_gap"]) for name, found in metrics.items() if found.get("first_gap")]
+    if gaps and read and not any(read):
         name, gap = gaps[0]
         status = gap["status"]
         raise ApiError(

@@ -39,6 +39,16 @@ def test_a_quiet_list_costs_one_call_that_counts_against_no_quota(duckdb_warehou
     assert "If-None-Match" in origin.calls[-1].headers
 
 
+def test_a_list_that_stays_empty_counts_against_no_quota_either(duckdb_warehouse: Warehouse, origin: Origin) -> None:
+    origin.things = []
+    origin.sync(duckdb_warehouse, LISTING)
+    origin.sync(duckdb_warehouse, LISTING)
+    assert "If-None-Match" in origin.calls[-1].headers
+    origin.things = [thing(1, at=origin.now)]
+    origin.sync(duckdb_warehouse, LISTING)
+    assert mirrors(duckdb_warehouse, origin)
+
+
 def test_what_changes_while_all_is_read_is_there_after_the_next_sync(
     duckdb_warehouse: Warehouse, origin: Origin
 ) -> None:

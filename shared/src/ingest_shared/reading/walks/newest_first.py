@@ -37,7 +37,7 @@ class NewestFirst(Walk):
         assert request
         to_cursor = "newest" in cursor
         is_first = [piece] == self.start(reader, piece.scope, cursor)
-        answer = reader.send_if_changed(piece.scope, request, cursor.get("etag") if to_cursor and is_first else None)
+        answer = reader.send_if_changed(piece.scope, request, cursor.get("etag") if is_first else None)
         if answer is None:
             return Step()
         page, response = answer
@@ -50,8 +50,10 @@ class NewestFirst(Walk):
             # One after the other down to the cursor: the pages beyond it are not asked for.
             following = reader.next if to_cursor else reader.following
             step.pieces = [replace(piece, request=later) for later in following(request, page, response)]
-        if to_cursor and is_first:
-            step.cursor = {"etag": None if step.also_there else response.headers.get("ETag")}
+        if is_first:
+            # Of a whole reading, only a list that is empty may be skipped while it is the same.
+            may_skip = (to_cursor or not page.rows) and not step.also_there
+            step.cursor = {"etag": response.headers.get("ETag") if may_skip else None}
         return step
 
     def instant(self, row: Any) -> int:
