@@ -93,28 +93,25 @@ def report(results: list[Result]) -> str:
 
 
 def _rows(result: Result) -> list[tuple[str, ...]]:
-    """A location's lines of the table: each table, its children below it, and the sum."""
+    """A location's lines of the table: each table, and the sum."""
     if not result.tables:
         return []
     rows = []
     in_warehouse = loaded = calls = 0
-    for table in sorted(result.tables, key=lambda table: str(table["name"])):
-        own = table["name"]
-        for name in [own, *sorted(table["rows_total"].keys() - {own})]:
-            is_own = name == own
-            rows.append(
-                (
-                    result.location,
-                    name if is_own else f"  {name}",
-                    _number(table["rows_total"].get(name)),
-                    _number(table["rows_loaded"].get(name)),
-                    _number(table["api_calls"]) if is_own else "",
-                    f"{table['seconds']:.1f}" if is_own else "",
-                )
+    for table in result.tables:
+        rows.append(
+            (
+                result.location,
+                table["name"],
+                _number(table["rows_total"]),
+                _number(table["rows_loaded"]),
+                _number(table["api_calls"]),
+                "" if table["seconds"] is None else f"{table['seconds']:.1f}",
             )
-            in_warehouse += table["rows_total"].get(name) or 0
-            loaded += table["rows_loaded"].get(name) or 0
-        calls += table["api_calls"]
+        )
+        in_warehouse += table["rows_total"] or 0
+        loaded += table["rows_loaded"]
+        calls += table["api_calls"] or 0
     total = (_number(in_warehouse), _number(loaded), _number(calls), f"{result.seconds:.1f}")
     return [*rows, (result.location, "total", *total), ("",) * len(HEAD)]
 

@@ -40,14 +40,13 @@ SECONDS_BETWEEN_LOOKS = 1.0
 
 @dataclass
 class TableSummary:
-    """One asset of the run and its child tables, from the materialization's metadata."""
+    """One asset of the run, from the materialization's metadata; a child table makes no calls of its own."""
 
     name: str
-    rows_total: dict[str, int]
-    """By table: its own, then its children."""
-    rows_loaded: dict[str, int]
-    api_calls: int
-    seconds: float
+    rows_total: int | None
+    rows_loaded: int
+    api_calls: int | None
+    seconds: float | None
     new_fields: list[str]
 
 
@@ -77,7 +76,7 @@ class Summary:
 
     @property
     def api_calls(self) -> int:
-        return sum(table.api_calls for table in self.tables)
+        return sum(table.api_calls or 0 for table in self.tables)
 
 
 class Progress(logging.Handler):
@@ -168,14 +167,12 @@ def _note(event: DagsterEvent, summary: Summary, progress: Progress) -> None:
 def _table(event: DagsterEvent) -> TableSummary:
     materialization = event.step_materialization_data.materialization
     metadata: dict[str, Any] = {name: value.value for name, value in materialization.metadata.items()}
-    name = materialization.asset_key.path[-1]
-    loaded = metadata.get("rows_loaded", 0)
     return TableSummary(
-        name=name,
-        rows_total=metadata.get("rows_total", {}),
-        rows_loaded={name: loaded, **metadata.get("child_rows_loaded", {})},
-        api_calls=metadata.get("api_calls", 0),
-        seconds=metadata.get("seconds", 0.0),
+        name=materialization.asset_key.path[-1],
+        rows_total=metadata.get("dagster/row_count"),
+        rows_loaded=metadata.get("rows_loaded", 0),
+        api_calls=metadata.get("api_calls"),
+        seconds=metadata.get("seconds"),
         new_fields=metadata.get("new_fields", []),
     )
 

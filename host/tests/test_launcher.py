@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
+import yaml
 from dagster import DagsterInstance, DagsterRun
 from dagster._core.code_pointer import FileCodePointer, ModuleCodePointer
 from dagster._core.launcher.base import LaunchRunContext, ResumeRunContext
@@ -16,6 +18,7 @@ from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
 
 from ingest_host.launcher import STOP_SECONDS, LocationRunLauncher, RunRefused, location_of, run_container
 
+SERVICE = Path(__file__).parents[2] / "locations" / "service.yaml"
 IMAGE = "ingest-github:1a2b3c"
 CANARY = "canary-5d0c7e"
 
@@ -104,6 +107,13 @@ def test_a_run_has_what_belongs_to_its_location_alone(run: DagsterRun) -> None:
     assert made["environment"]["DESTINATION__POSTGRES__CREDENTIALS__USERNAME"] == "github"
     assert made["environment"]["INGEST_SECRET_COMMAND"] == "make secret LOCATION=github NAME={setting}"
     assert made["name"].startswith(f"ingest-github-run-{run.run_id[:8]}-")
+
+
+def test_the_catalogue_names_the_warehouse_that_runs_load_into(run: DagsterRun) -> None:
+    """It is the code server that makes the catalogue."""
+    server = yaml.safe_load(SERVICE.read_text())["services"]["server"]
+    made = run_container("ingest", "github", run)
+    assert server["environment"]["INGEST_DESTINATION"] == made["environment"]["INGEST_DESTINATION"]
 
 
 def test_no_container_is_called_like_another(run: DagsterRun) -> None:

@@ -1,4 +1,4 @@
-"""A small location as Dagster sees it: two assets of one pipeline, whose readers a test chooses."""
+"""A small location as Dagster sees it: two tables of one pipeline, whose readers a test chooses."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ from ingest_shared.columnar import Decoder, Page
 from ingest_shared.groups import Group
 from ingest_shared.loading import Load
 from ingest_shared.resource import IngestDltResource
-from ingest_shared.translator import IngestTranslator
+from ingest_shared.translator import IngestTranslator, with_child_tables
 from tests.conftest import ISSUES, LABELS, Warehouse, read_by
 
 EVERYTHING = Group("everything", "daily", cron="0 5 * * *", every=timedelta(days=1))
@@ -54,7 +54,7 @@ class Location:
                 yield read_by(decoder, self.reads.get(name, nothing))
 
         @dlt_assets(
-            dlt_source=source(),
+            dlt_source=with_child_tables(source(), TABLES),
             dlt_pipeline=self.pipeline,
             name="all",
             dagster_dlt_translator=IngestTranslator(self.warehouse.location, EVERYTHING, TABLES, ["team:test"]),

@@ -14,11 +14,20 @@ def spec(warehouse: Warehouse, table: str = "issues") -> AssetSpec:
     return Location(warehouse).assets.specs_by_key[AssetKey([warehouse.location, table])]
 
 
-def test_a_table_is_the_asset_of_its_location_and_name(duckdb_warehouse: Warehouse) -> None:
+def test_tables_and_child_tables_are_assets_of_their_location_and_name(duckdb_warehouse: Warehouse) -> None:
     assert Location(duckdb_warehouse).assets.keys == {
-        AssetKey([duckdb_warehouse.location, "issues"]),
-        AssetKey([duckdb_warehouse.location, "labels"]),
+        AssetKey([duckdb_warehouse.location, name]) for name in ("issues", "issue_labels", "labels")
     }
+
+
+def test_a_child_table_is_as_its_parent_but_for_its_name_columns_and_upstream(duckdb_warehouse: Warehouse) -> None:
+    child, parent = spec(duckdb_warehouse, "issue_labels"), spec(duckdb_warehouse)
+    for name in ("group_name", "kinds", "owners", "tags", "freshness_policy"):
+        assert getattr(child, name) == getattr(parent, name)
+    assert child.description == "Labels on issues."
+    assert child.metadata["dagster/table_name"] == f"{duckdb_warehouse.location}_raw.issue_labels"
+    assert [c.name for c in child.metadata["dagster/column_schema"].columns] == ["issue_id", "label_id", "_undeclared"]
+    assert [dep.asset_key for dep in child.deps] == [parent.key]
 
 
 def test_the_kinds_are_location_dlt_and_destination(warehouse: Warehouse) -> None:
@@ -38,7 +47,7 @@ def test_tag_and_freshness_follow_from_the_group(duckdb_warehouse: Warehouse) ->
     )
 
 
-def test_an_asset_has_no_upstream(duckdb_warehouse: Warehouse) -> None:
+def test_a_table_has_no_upstream(duckdb_warehouse: Warehouse) -> None:
     assert list(spec(duckdb_warehouse).deps) == []
 
 
@@ -55,23 +64,11 @@ def test_the_documentation_of_the_source_is_a_link(duckdb_warehouse: Warehouse) 
     assert spec(duckdb_warehouse).metadata["source documentation"].url == ISSUES.docs
 
 
-def test_the_description_names_the_child_tables(duckdb_warehouse: Warehouse) -> None:
-    assert spec(duckdb_warehouse).description == (
-        "Issues of every repository.\n\nChild tables:\n- `issue_labels`: Labels on issues."
-    )
-    assert spec(duckdb_warehouse, "labels").description == "Labels of every repository."
-
-
 def test_the_columns_stand_with_types_and_descriptions(duckdb_warehouse: Warehouse) -> None:
     schema = spec(duckdb_warehouse).metadata["dagster/column_schema"]
     assert [(column.name, column.type, column.description) for column in schema.columns] == [
         (column.name, column.type.dlt, column.description) for column in all_columns(ISSUES)
     ]
-
-
-def test_the_columns_of_child_tables_stand_beside_them(duckdb_warehouse: Warehouse) -> None:
-    schema = spec(duckdb_warehouse).metadata["columns of issue_labels"]
-    assert [column.name for column in schema.columns] == ["issue_id", "label_id", "_undeclared"]
 
 
 def test_key_columns_are_marked() -> None:

@@ -25,15 +25,16 @@ GAPS_CHECK = "no_open_load_gaps"
 
 
 def table_checks(assets: AssetsDefinition, pipeline: Pipeline, tables: Mapping[str, Table]) -> AssetChecksDefinition:
-    """For each asset: its key, and those of its child tables, identify rows; nothing is left out.
+    """For each asset: its key identifies rows, and, where it is no child table, nothing is left out.
 
     All checks of a pipeline are one step, since they share one connection to the warehouse.
     """
-    by_key = {key: tables[key.path[-1]] for key in assets.keys}
+    declared = {table.name: table for root in tables.values() for table in root.with_children}
+    by_key = {key: declared[key.path[-1]] for key in assets.keys}
 
     @multi_asset_check(
         name=f"{pipeline.pipeline_name}_checks",
-        specs=[AssetCheckSpec(check, asset=key) for key in by_key for check in (KEY_CHECK, GAPS_CHECK)],
+        specs=[AssetCheckSpec(check, asset=key) for key, table in by_key.items() for check in _checks_of(table)],
         can_subset=True,
     )
     def checks(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
@@ -49,30 +50,28 @@ def table_checks(assets: AssetsDefinition, pipeline: Pipeline, tables: Mapping[s
     return checks
 
 
+def _checks_of(table: AnyTable) -> tuple[str, ...]:
+    return (KEY_CHECK, GAPS_CHECK) if isinstance(table, Table) else (KEY_CHECK,)
+
+
 def _warehouse(pipeline: Pipeline) -> SqlClientBase[object]:
     if pipeline.default_schema_name is None:
         pipeline.sync_destination()
     return pipeline.sql_client()
 
 
-def _key_check(client: SqlClientBase[object], table: Table) -> AssetCheckResult:
-    wrong = {t.name: _wrong_keys(client, t) for t in table.with_children}
-    return AssetCheckResult(
-        passed=not any(wrong.values()), metadata={"keys that are null or not unique": MetadataValue.json(wrong)}
-    )
-
-
-def _wrong_keys(client: SqlClientBase[object], table: AnyTable) -> int:
+def _key_check(client: SqlClientBase[object], table: AnyTable) -> AssetCheckResult:
     keys = ", ".join(map(client.escape_column_name, table.key))
     missing = " OR ".join(f"{client.escape_column_name(key)} IS NULL" for key in table.key)
     name = client.make_qualified_table_name(table.name)
     rows = client.execute_sql(
         f"SELECT count(*) FROM (SELECT {keys} FROM {name} GROUP BY {keys} HAVING count(*) > 1 OR {missing}) AS wrong"
     )
-    return int(rows[0][0]) if rows else 0
+    wrong = int(rows[0][0]) if rows else 0
+    return AssetCheckResult(passed=not wrong, metadata={"keys that are null or not unique": wrong})
 
 
-def _gaps_check(client: SqlClientBase[object], table: Table) -> AssetCheckResult:
+def _gaps_check(client: SqlClientBase[object], table: AnyTable) -> AssetCheckResult:
     name = client.make_qualified_table_name(LOAD_GAPS.name)
     rows: Sequence[Sequence[object]] = (
         client.execute_sql(f"SELECT scope, reason FROM {name} WHERE resource = %s ORDER BY scope", table.name) or []

@@ -7,34 +7,69 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from dagster import AssetExecutionContext, Backoff, Failure, Jitter, MetadataValue, OpExecutionContext, RetryPolicy
-from dagster_dlt import DagsterDltResource
-from dagster_dlt.dlt_event_iterator import DltEventIterator, DltEventType
+from dagster import (
+    AssetExecutionContext,
+    AssetMaterialization,
+    Backoff,
+    Failure,
+    Jitter,
+    MaterializeResult,
+    MetadataValue,
+    OpExecutionContext,
+    RetryPolicy,
+)
+from dagster_dlt import DagsterDltResource, DagsterDltTranslator
+from dagster_dlt.dlt_event_iterator import DltEventType
 from dlt.common.pipeline import LoadInfo
 from dlt.extract.resource import DltResource
+from dlt.extract.source import DltSource
 from dlt.pipeline.pipeline import Pipeline
 
 from ingest_shared.destinations import check_destination
 from ingest_shared.errors import ApiError, IngestError
-from ingest_shared.loading import AUDITS, LOAD_GAPS
 from ingest_shared.reading.api import SERVER_ERROR
+from ingest_shared.tables import AnyTable, Table
+from ingest_shared.translator import IngestTranslator
 
 RETRY_POLICY = RetryPolicy(max_retries=2, delay=10, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
 """For trouble that passes: 10 s, then 20 s. A setting that is wrong is never tried again."""
 
 
 class IngestDltResource(DagsterDltResource):
-    """Runs a dlt pipeline for an asset and tells what it loaded.
+    """Runs a dlt pipeline for the assets of a group and tells what it loaded.
 
     An :class:`~ingest_shared.errors.IngestError` on the way fails the run with its one line; it
     is retried only if it says that a retry can help.
     """
 
-    def run(
-        self, context: AssetExecutionContext | OpExecutionContext, *args: Any, **kwargs: Any
-    ) -> DltEventIterator[DltEventType]:
-        events = super().run(context, *args, **kwargs)
-        return DltEventIterator(_plainly(events), context, events._dlt_pipeline)
+    def _run(
+        self,
+        context: AssetExecutionContext | OpExecutionContext,
+        dlt_source: DltSource,
+        dlt_pipeline: Pipeline,
+        dagster_dlt_translator: DagsterDltTranslator,
+        **kwargs: Any,
+    ) -> Iterator[DltEventType]:
+        """As dagster-dlt's own, but a table and its child tables are loaded together, whichever is selected."""
+        assert isinstance(dagster_dlt_translator, IngestTranslator)
+        key, selected = dagster_dlt_translator.key, context.selected_asset_keys
+        tables = [dagster_dlt_translator.tables[name] for name in dlt_source.selected_resources]
+        tables = [table for table in tables if not selected.isdisjoint(map(key, table.with_children))]
+        with plain_errors(dlt_pipeline):
+            dlt_pipeline.drop()  # what is left of a run that failed; the state comes from the warehouse
+            load_info = dlt_pipeline.run(dlt_source.with_resources(*(table.name for table in tables)), **kwargs)
+            load_info.raise_on_failed_jobs()
+            _raise_when_nothing_was_read(dlt_pipeline)
+            for parent in tables:
+                resource = dlt_source.resources[parent.name]
+                read = self.extract_resource_metadata(context, resource, load_info, dlt_pipeline)
+                for table in parent.with_children:
+                    rows = _rows(table, parent, dlt_pipeline, load_info)
+                    metadata = {**read, **rows} if table is parent else rows
+                    if key(table) in selected:
+                        yield MaterializeResult(asset_key=key(table), metadata=metadata)
+                    else:
+                        context.log_event(AssetMaterialization(key(table), metadata=metadata))
 
     def extract_resource_metadata(
         self,
@@ -43,22 +78,12 @@ class IngestDltResource(DagsterDltResource):
         load_info: LoadInfo,
         dlt_pipeline: Pipeline,
     ) -> Mapping[str, Any]:
-        """dagster-dlt's metadata, with what was read, what was loaded and what is there now.
-
-        Raises :class:`~ingest_shared.errors.ApiError` for a run that had to leave everything out.
-        """
-        _raise_when_nothing_was_read(dlt_pipeline)
-        tables = _tables(resource, dlt_pipeline)
-        totals = _row_counts(dlt_pipeline, tables)
-        read = _metrics(resource, dlt_pipeline)
+        """dagster-dlt's metadata, with what was read; table name and columns are the translator's."""
+        read = _metrics(dlt_pipeline).get(resource.name, {})
         metadata = dict(super().extract_resource_metadata(context, resource, load_info, dlt_pipeline))
-        for name in ("dagster/column_schema", "dagster/table_name", "rows_loaded"):
+        for name in ("dagster/column_schema", "dagster/table_name"):
             metadata.pop(name, None)
         return metadata | {
-            "rows_loaded": MetadataValue.int(read.get("rows", 0)),
-            "child_rows_loaded": MetadataValue.json(read.get("child_rows", {})),
-            "dagster/row_count": MetadataValue.int(totals[resource.name]),
-            "rows_total": MetadataValue.json(totals),
             "api_calls": MetadataValue.int(read.get("api_calls", 0)),
             "api_bytes": MetadataValue.int(read.get("api_bytes", 0)),
             "pages": MetadataValue.int(read.get("pages", 0)),
@@ -68,28 +93,35 @@ class IngestDltResource(DagsterDltResource):
             else MetadataValue.null(),
             "new_fields": MetadataValue.json(read.get("new_fields", [])),
             "open_gaps": MetadataValue.int(read.get("gaps", 0)),
-            "schema_changes": MetadataValue.json(_schema_changes(load_info, tables)),
         }
 
 
-def _tables(resource: DltResource, pipeline: Pipeline) -> list[str]:
-    names = [t["name"] or "" for t in pipeline.default_schema.data_tables() if t.get("resource") == resource.name]
-    return [name for name in names if name not in (LOAD_GAPS.name, AUDITS.name)]
+def _rows(table: AnyTable, parent: Table, pipeline: Pipeline, load_info: LoadInfo) -> dict[str, MetadataValue]:
+    """What was loaded into the table, and what is there now."""
+    read = _metrics(pipeline).get(parent.name, {})
+    loaded = {parent.name: read.get("rows", 0), **read.get("child_rows", {})}
+    return {
+        "rows_loaded": MetadataValue.int(loaded.get(table.name, 0)),
+        "dagster/row_count": MetadataValue.int(_row_count(table, pipeline)),
+        "schema_changes": MetadataValue.json(_schema_changes(table, load_info)),
+    }
 
 
-def _row_counts(pipeline: Pipeline, tables: list[str]) -> dict[str, int]:
+def _row_count(table: AnyTable, pipeline: Pipeline) -> int:
     with pipeline.sql_client() as client:
-        names = {table: client.make_qualified_table_name(table) for table in tables}
-        return {
-            table: count
-            for table, name in names.items()
-            for (count,) in client.execute_sql(f"SELECT count(*) FROM {name}") or ()
-        }
+        rows = client.execute_sql(f"SELECT count(*) FROM {client.make_qualified_table_name(table.name)}")
+        return int(rows[0][0]) if rows else 0
+
+
+def _schema_changes(table: AnyTable, load_info: LoadInfo) -> list[str]:
+    """Columns that this load added to the table in the warehouse."""
+    updates = [package.schema_update for package in load_info.load_packages]
+    return sorted(name for update in updates if table.name in update for name in update[table.name]["columns"])
 
 
 def _raise_when_nothing_was_read(pipeline: Pipeline) -> None:
     """One list that cannot be read is a gap; when none can be, the address or the API itself is wrong."""
-    metrics = _all_metrics(pipeline)
+    metrics = _metrics(pipeline)
     read = [found["scopes_read"] for found in metrics.values() if found.get("scopes_read") is not None]
     gaps = [(name, found["first_gap"]) for name, found in metrics.items() if found.get("first_gap")]
     if gaps and read and not any(read):
@@ -102,28 +134,13 @@ def _raise_when_nothing_was_read(pipeline: Pipeline) -> None:
         )
 
 
-def _metrics(resource: DltResource, pipeline: Pipeline) -> Mapping[str, Any]:
-    """What :func:`ingest_shared.loading.mirror` left in dlt's metrics of the resource."""
-    return _all_metrics(pipeline).get(resource.name, {})
-
-
-def _all_metrics(pipeline: Pipeline) -> Mapping[str, Mapping[str, Any]]:
-    """The metrics of dlt's extract step, by resource."""
+def _metrics(pipeline: Pipeline) -> Mapping[str, Mapping[str, Any]]:
+    """What :func:`ingest_shared.loading.mirror` left in dlt's metrics of the extract step, by resource."""
     trace = pipeline.last_trace
     assert trace is not None
     assert trace.last_extract_info is not None
     steps = [step for steps in trace.last_extract_info.metrics.values() for step in steps]
     return {name: found.custom_metrics for step in steps for name, found in step["resource_metrics"].items()}
-
-
-def _schema_changes(load_info: LoadInfo, tables: list[str]) -> dict[str, list[str]]:
-    """Columns that this load added to the warehouse, by table."""
-    return {
-        name: sorted(table["columns"])
-        for package in load_info.load_packages
-        for name, table in package.schema_update.items()
-        if name in tables
-    }
 
 
 @contextmanager
@@ -136,11 +153,6 @@ def plain_errors(pipeline: Pipeline) -> Iterator[None]:
         if (known := _ingest_error(error)) is None:
             raise
         raise Failure(description=str(known), allow_retries=known.retry) from None
-
-
-def _plainly(events: DltEventIterator[DltEventType]) -> Iterator[DltEventType]:
-    with plain_errors(events._dlt_pipeline):
-        yield from events
 
 
 def _ingest_error(error: BaseException | None) -> IngestError | None:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
+import dlt
 from dagster import (
     AssetKey,
     AssetSpec,
@@ -14,6 +15,7 @@ from dagster import (
 )
 from dagster_dlt import DagsterDltTranslator
 from dagster_dlt.translator import DltResourceTranslatorData
+from dlt.extract.source import DltSource
 
 from ingest_shared.groups import Group
 from ingest_shared.tables import AnyTable, Table, all_columns
@@ -23,8 +25,8 @@ from ingest_shared.tables import AnyTable, Table, all_columns
 class IngestTranslator(DagsterDltTranslator):
     """Owns key, kinds, owners, tags, freshness and column schema of the assets of a group.
 
-    A table is the asset ``[location, table]``; it has no upstream assets, because its origin is
-    an API that Dagster does not know.
+    A table is the asset ``[location, table]``. It has no upstream assets, because its origin is an
+    API that Dagster does not know; a child table has its parent.
     """
 
     location: str
@@ -32,31 +34,43 @@ class IngestTranslator(DagsterDltTranslator):
     tables: Mapping[str, Table]
     owners: Sequence[str]
 
+    def key(self, table: AnyTable) -> AssetKey:
+        return AssetKey([self.location, table.name])
+
     def get_asset_spec(self, data: DltResourceTranslatorData) -> AssetSpec:
-        table = self.tables[data.resource.name]
+        table, parent = self._declared[data.resource.name]
         destination = data.destination.destination_name if data.destination else None
-        metadata: dict[str, Any] = {
-            "dagster/column_schema": table_schema(table),
-            "dagster/table_name": f"{self.location}_raw.{table.name}",
-            "source documentation": MetadataValue.url(table.docs),
-        }
-        for child in table.children:
-            metadata[f"columns of {child.name}"] = table_schema(child)
-        return (
-            super()
-            .get_asset_spec(data)
-            .replace_attributes(
-                key=AssetKey([self.location, table.name]),
-                deps=[],
-                description=_description(table),
-                group_name=self.group.name,
-                owners=list(self.owners),
-                kinds={self.location, "dlt"} | ({destination} if destination else set()),
-                tags=self.group.tags,
-                freshness_policy=self.group.freshness,
-            )
-            .merge_attributes(metadata=metadata)
+        return AssetSpec(
+            self.key(table),
+            deps=[] if table is parent else [self.key(parent)],
+            description=table.description,
+            metadata={
+                "dagster/column_schema": table_schema(table),
+                "dagster/table_name": f"{self.location}_raw.{table.name}",
+                "source documentation": MetadataValue.url(parent.docs),
+            },
+            group_name=self.group.name,
+            owners=self.owners,
+            kinds={self.location, "dlt"} | ({destination} if destination else set()),
+            tags=self.group.tags,
+            freshness_policy=self.group.freshness,
         )
+
+    @cached_property
+    def _declared(self) -> dict[str, tuple[AnyTable, Table]]:
+        """Each table with the one that it is loaded with: its parent, or itself."""
+        return {table.name: (table, parent) for parent in self.tables.values() for table in parent.with_children}
+
+
+def with_child_tables(source: DltSource, tables: Mapping[str, Table]) -> DltSource:
+    """The source as Dagster's catalogue lists it: child tables stand beside the tables that they are loaded with.
+
+    ``@dlt_assets`` makes an asset of each resource. These ones read nothing: what is run is the
+    source itself, by :class:`~ingest_shared.resource.IngestDltResource`.
+    """
+    children = [child.name for name in source.selected_resources for child in tables[name].children]
+    source.resources.add(*(dlt.resource([], name=name) for name in children))
+    return source
 
 
 def table_schema(table: AnyTable) -> TableSchema:
@@ -76,9 +90,3 @@ def table_schema(table: AnyTable) -> TableSchema:
             for column in all_columns(table)
         ]
     )
-
-
-def _description(table: Table) -> str:
-    lines = [table.description]
-    lines += [f"- `{child.name}`: {child.description}" for child in table.children]
-    return "\n".join(lines) if len(lines) == 1 else "\n".join([lines[0], "", "Child tables:", *lines[1:]])

@@ -1,4 +1,4 @@
-"""The assets: one per table, loaded in two groups of different cadence.
+"""The assets: one per table and child table, loaded in two groups of different cadence.
 
 https://docs.dagster.io/integrations/libraries/dlt
 """
@@ -13,14 +13,14 @@ from github_location.defs.groups import ACTIVITY, CATALOG
 from github_location.source.tables import TABLES
 from ingest_shared.pipelines import pipeline
 from ingest_shared.resource import IngestDltResource
-from ingest_shared.translator import IngestTranslator
+from ingest_shared.translator import IngestTranslator, with_child_tables
 
 activity_pipeline = pipeline("github", "activity")
 catalog_pipeline = pipeline("github", "catalog")
 
 
 @dlt_assets(
-    dlt_source=source.activity(),
+    dlt_source=with_child_tables(source.activity(), TABLES),
     dlt_pipeline=activity_pipeline,
     name=ACTIVITY.name,
     pool=ACTIVITY.name,
@@ -33,7 +33,7 @@ def activity_assets(
 
 
 @dlt_assets(
-    dlt_source=source.catalog(),
+    dlt_source=with_child_tables(source.catalog(), TABLES),
     dlt_pipeline=catalog_pipeline,
     name=CATALOG.name,
     pool=CATALOG.name,

@@ -1,4 +1,4 @@
-"""The assets: one per table, loaded in two groups of different cadence.
+"""The assets: one per table and child table, loaded in two groups of different cadence.
 
 https://docs.dagster.io/integrations/libraries/dlt
 """
@@ -10,7 +10,7 @@ from dagster_dlt import dlt_assets
 
 from ingest_shared.pipelines import pipeline
 from ingest_shared.resource import IngestDltResource
-from ingest_shared.translator import IngestTranslator
+from ingest_shared.translator import IngestTranslator, with_child_tables
 from stripe_location import OWNERS, source
 from stripe_location.defs.groups import BILLING, PAYMENTS
 from stripe_location.source.tables import TABLES
@@ -20,7 +20,7 @@ payments_pipeline = pipeline("stripe", "payments")
 
 
 @dlt_assets(
-    dlt_source=source.billing(),
+    dlt_source=with_child_tables(source.billing(), TABLES),
     dlt_pipeline=billing_pipeline,
     name=BILLING.name,
     pool=BILLING.name,
@@ -33,7 +33,7 @@ def billing_assets(
 
 
 @dlt_assets(
-    dlt_source=source.payments(),
+    dlt_source=with_child_tables(source.payments(), TABLES),
     dlt_pipeline=payments_pipeline,
     name=PAYMENTS.name,
     pool=PAYMENTS.name,
