@@ -163,19 +163,25 @@ class Api:
         return Response(response.content, response.headers, _links(response))
 
     def get_if_changed(
-        self, path: str, params: Mapping[str, Any] | None = None, *, etag: str | None, usage: Usage
+        self,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        etag: str | None,
+        was_last: bool = True,
+        usage: Usage,
     ) -> Response | None:
         """As :meth:`get`; None when the API says that the page is the one that ``etag`` stands for.
 
         An ETag stands for the rows of a page and not for its ``Link`` header (GitHub's does not cover
-        it: app-sre/github-mirror#113), so an unchanged page that has a next one counts as changed.
+        it: app-sre/github-mirror#113), so the page that ``was_last`` has changed when it has a next one.
         """
         if etag:
             response = self._send("GET", path, usage, params=params, headers={"If-None-Match": etag})
             links = _links(response)
             if response.status_code != NOT_MODIFIED:
                 return Response(response.content, response.headers, links)
-            if "next" not in links:
+            if not was_last or "next" not in links:
                 return None
         return self.get(path, params, usage=usage)
 

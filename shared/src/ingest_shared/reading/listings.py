@@ -101,6 +101,15 @@ class Piece(Task):
         return [replace(self, window=window) for window in self.window.split(parts)]
 
 
+@dataclass(frozen=True)
+class NumberedPage:
+    """The keys of a page in order, its ETag, and whether no page followed."""
+
+    keys: list[Any]
+    etag: str | None
+    was_last: bool
+
+
 @dataclass
 class Step:
     """What one piece brought: rows to load, pieces still to read, and what the scope's cursor becomes.
@@ -115,8 +124,8 @@ class Step:
     cursor: Cursor = field(default_factory=dict)
     newest: int | None = None
     also_there: Iterable[Any] = ()
-    page_keys: tuple[Request, list[Any], str | None] | None = None
-    """Of a numbered page: its request, its keys in order, and its ETag."""
+    numbered: "tuple[Request, NumberedPage] | None" = None
+    """What is remembered of a page whose rows may move to another."""
     gone: Mapping[Any, int] = field(default_factory=dict)
     """Keys that are known to be gone, and since when."""
 
@@ -128,7 +137,7 @@ class Progress:
     cursor: Cursor
     there: set[Any] = field(default_factory=set)
     """The keys that the origin has, as far as they were read."""
-    page_keys: dict[Request, tuple[list[Any], str | None]] = field(default_factory=dict)
+    numbered: dict[Request, NumberedPage] = field(default_factory=dict)
     moved: bool = False
     """Whether a numbered page changed its rows while the list was read."""
     stood_still: bool = False
@@ -307,11 +316,11 @@ class Reader:
         progress.cursor |= step.cursor
         if step.newest is not None:
             progress.cursor["newest"] = max(step.newest, progress.cursor.get("newest", step.newest))
-        if step.page_keys:
-            request, keys, etag = step.page_keys
-            known = progress.page_keys.get(request)
-            progress.moved |= known is not None and known[0] != keys
-            progress.page_keys[request] = keys, etag
+        if step.numbered:
+            request, page_read = step.numbered
+            known = progress.numbered.get(request)
+            progress.moved |= known is not None and known.keys != page_read.keys
+            progress.numbered[request] = page_read
         self.walk.note(progress, step)
         progress.there.update(step.also_there)
         progress.gone.update(step.gone)
@@ -409,12 +418,15 @@ class Reader:
         response = self.respond(scope, request)
         return self.decoder.page(response.body, scope.values), response
 
-    def send_if_changed(self, scope: Scope, request: Request, etag: str | None) -> tuple[Page, Response] | None:
+    def send_if_changed(
+        self, scope: Scope, request: Request, etag: str | None, *, was_last: bool = True
+    ) -> tuple[Page, Response] | None:
         """As :meth:`send`; None for a page that did not change since it had this ETag."""
         if request.body is not None or not etag:
             return self.send(scope, request)
         self._count(scope)
-        response = self.sync.api.get_if_changed(request.path, request.params, etag=etag, usage=self.load.usage)
+        usage = self.load.usage
+        response = self.sync.api.get_if_changed(request.path, request.params, etag=etag, was_last=was_last, usage=usage)
         return (self.decoder.page(response.body, scope.values), self._timed(response)) if response else None
 
     def following(self, request: Request, page: Page, response: Response) -> list[Request]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ingest_shared.reading.listings import Cursor, Piece, Progress, Reader, Scope, Step, Walk
+from ingest_shared.reading.listings import Cursor, NumberedPage, Piece, Progress, Reader, Scope, Step, Walk
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,10 @@ class FullList(Walk):
     def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
         request = piece.request
         assert request
-        known = reader.progress[piece.scope.id].page_keys.get(request)
-        etag = known[1] if known else cursor.get("etag") if request == reader.request(piece.scope) else None
-        answer = reader.send_if_changed(piece.scope, request, etag)
+        already = reader.progress[piece.scope.id].numbered
+        known = already.get(request)
+        etag = known.etag if known else cursor.get("etag") if request == reader.request(piece.scope) else None
+        answer = reader.send_if_changed(piece.scope, request, etag, was_last=known.was_last if known else True)
         if answer is None:
             return Step()
         page, response = answer
@@ -48,26 +49,25 @@ class FullList(Walk):
         if is_first:
             cursor_then["etag"] = None if following or self.since else response.headers.get("ETag")
         keys = [reader.decoder.key(row) for row in page.rows]
-        already = reader.progress[piece.scope.id].page_keys
         return Step(
             pages=[page],
             pieces=[Piece(piece.scope, request=next_) for next_ in following if next_ not in already],
             cursor=cursor_then,
-            page_keys=(request, keys, response.headers.get("ETag")),
+            numbered=(request, NumberedPage(keys, response.headers.get("ETag"), not following)),
         )
 
     def again(self, reader: Reader, scope: Scope, progress: Progress) -> list[Piece]:
         has_moved = progress.moved or not progress.stood_still
-        if not reader.listing.envelope.shifts or len(progress.page_keys) < 2 or not has_moved:
+        if not reader.listing.envelope.shifts or len(progress.numbered) < 2 or not has_moved:
             return []
         progress.stood_still = True  # unless a page of this round says otherwise
         progress.moved = False
-        return [Piece(scope, request=request) for request in progress.page_keys]
+        return [Piece(scope, request=request) for request in progress.numbered]
 
     def finish(self, reader: Reader, scope: Scope, progress: Progress) -> None:
         """What vanished after it was read is found by the next sync, for which no ETag may skip the list."""
-        if progress.there - {key for keys, _ in progress.page_keys.values() for key in keys}:
+        if progress.there - {key for page in progress.numbered.values() for key in page.keys}:
             progress.cursor["etag"] = None
 
     def complete(self, progress: Progress) -> bool:
-        return self.finds_deletes and bool(progress.page_keys)
+        return self.finds_deletes and bool(progress.numbered)
