@@ -1,12 +1,12 @@
 """The checks that every table gets: they pass on a load in order and fail on what they are for."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from dagster import AssetCheckEvaluation, AssetKey
 
-from ingest_shared.checks import GAPS_CHECK, KEY_CHECK
+from ingest_shared.checks import GAPS_CHECK, KEY_CHECK, ORIGIN_CHECK
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.loading import Load
 from tests.conftest import ISSUES, LABELS, Warehouse
@@ -45,7 +45,7 @@ def value(evaluation: AssetCheckEvaluation, name: str) -> Any:
 
 
 ALL = {(table, KEY_CHECK) for table in ("issues", "issue_labels", "labels")} | {
-    (table, GAPS_CHECK) for table in ("issues", "labels")
+    (table, check) for table in ("issues", "labels") for check in (GAPS_CHECK, ORIGIN_CHECK)
 }
 
 
@@ -103,9 +103,38 @@ def test_an_open_gap_fails_the_check_of_its_own_asset_and_says_what_is_missing(w
     assert evaluate(location)["issues", GAPS_CHECK].passed
 
 
+def test_a_table_that_was_not_audited_yet_passes_and_says_so(warehouse: Warehouse) -> None:
+    outcome = evaluate(Location(warehouse))["issues", ORIGIN_CHECK]
+    assert outcome.passed
+    assert outcome.description == "not audited yet"
+
+
+def test_what_an_audit_found_fails_the_check_of_its_own_asset_until_one_finds_nothing(warehouse: Warehouse) -> None:
+    def auditing(**found: int) -> Callable[[Load], Iterable[Page]]:
+        def read(load: Load) -> Iterable[Page]:
+            counts = {"compared": 9, "missing": 0, "surplus": 0, "stale": 0, "calls": 1}
+            load.audits.append({"scope": "octo/spoon", "audited_at": 1_700_000_000, **counts, **found})
+            load.audits.append({"scope": "octo/whole", "audited_at": 1_700_000_060, **counts})
+            return ()
+
+        return read
+
+    location = Location(warehouse, {"issues": auditing(missing=2, stale=1), "labels": auditing()})
+    outcomes = evaluate(location)
+    outcome = outcomes["issues", ORIGIN_CHECK]
+    assert not outcome.passed
+    assert outcome.description == "the audit found 2 rows missing, 0 surplus and 1 stale, and mended them"
+    assert [value(outcome, name) for name in ("missing", "surplus", "stale")] == [2, 0, 1]
+    assert value(outcome, "scopes") == ["octo/spoon"]
+    assert value(outcome, "audited at").startswith("2023-11-14 22:14:20")
+    assert outcomes["labels", ORIGIN_CHECK].passed
+    location.reads["issues"] = auditing()
+    assert evaluate(location)["issues", ORIGIN_CHECK].passed
+
+
 def test_checks_of_one_asset_run_with_that_asset_alone(duckdb_warehouse: Warehouse) -> None:
     outcomes = evaluate(Location(duckdb_warehouse), asset_selection=[AssetKey([duckdb_warehouse.location, "issues"])])
-    assert set(outcomes) == {("issues", KEY_CHECK), ("issues", GAPS_CHECK)}
+    assert set(outcomes) == {("issues", check) for check in (KEY_CHECK, GAPS_CHECK, ORIGIN_CHECK)}
 
 
 def test_checks_run_by_themselves_in_a_process_that_loaded_nothing(warehouse: Warehouse) -> None:
@@ -116,4 +145,4 @@ def test_checks_run_by_themselves_in_a_process_that_loaded_nothing(warehouse: Wa
 
 def test_checks_before_the_first_load_say_that_there_is_nothing_yet(warehouse: Warehouse) -> None:
     outcomes = evaluate(Location(warehouse), job="check")
-    assert {key: outcome.passed for key, outcome in outcomes.items()} == dict.fromkeys(ALL, False)
+    assert {key: outcome.passed for key, outcome in outcomes.items()} == {key: key[1] == ORIGIN_CHECK for key in ALL}

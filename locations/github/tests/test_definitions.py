@@ -119,6 +119,7 @@ def stale_after(policy: object) -> str:
     ("job", "tables"),
     [
         ("github_ingest", {*TABLES, "licenses"}),
+        ("github_audit", set(TABLES)),
         ("github_activity_ingest", set(TABLES_OF["activity"])),
         ("github_catalog_ingest", set(TABLES_OF["catalog"])),
         ("github_reference_ingest", {"licenses"}),

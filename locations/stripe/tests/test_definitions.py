@@ -119,6 +119,7 @@ def stale_after(policy: object) -> str:
     ("job", "tables"),
     [
         ("stripe_ingest", set(TABLES)),
+        ("stripe_audit", set(TABLES)),
         ("stripe_billing_ingest", set(TABLES_OF["billing"])),
         ("stripe_payments_ingest", set(TABLES_OF["payments"])),
     ],

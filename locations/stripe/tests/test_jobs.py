@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from stripe_location.source.tables import TABLES
@@ -41,9 +42,21 @@ def test_a_run_that_finds_nothing_new_is_green_and_says_zero(warehouse: Warehous
 def test_every_check_passes_where_nothing_is_left_out(warehouse: Warehouse) -> None:
     run = run_job(warehouse, "stripe_billing_ingest")
     roots = [TABLES[name] for name in TABLES_OF["billing"]]
-    checks = {(table.name, "no_open_load_gaps") for table in roots}
+    checks = {(table.name, check) for table in roots for check in ("no_open_load_gaps", "equals_origin")}
     checks |= {(table.name, "key_is_unique_and_not_null") for root in roots for table in root.with_children}
     assert run.checks == dict.fromkeys(checks, True)
+
+
+def test_the_audit_finds_mends_and_tells_what_was_lost(warehouse: Warehouse) -> None:
+    run_job(warehouse, "stripe_ingest")
+    with duckdb.connect(warehouse.folder / "stripe.duckdb") as database:
+        database.execute("DELETE FROM stripe_raw.products WHERE id = (SELECT min(id) FROM stripe_raw.products)")
+    run = run_job(warehouse, "stripe_audit")
+    assert run.success
+    assert [table for (table, check), passed in run.checks.items() if not passed] == ["products"]
+    assert not run.checks["products", "equals_origin"]
+    assert_mirrors(warehouse)
+    assert run_job(warehouse, "stripe_audit", "products").checks["products", "equals_origin"]
 
 
 def test_some_assets_of_a_job_can_be_run_alone(warehouse: Warehouse) -> None:

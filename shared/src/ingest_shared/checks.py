@@ -1,12 +1,12 @@
 """Asset checks that every location gets in a line."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from dagster import (
     AssetCheckExecutionContext,
     AssetCheckResult,
     AssetChecksDefinition,
-    AssetCheckSeverity,
     AssetCheckSpec,
     AssetsDefinition,
     MetadataValue,
@@ -16,16 +16,17 @@ from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
 from dlt.pipeline.pipeline import Pipeline
 
-from ingest_shared.loading import LOAD_GAPS
+from ingest_shared.loading import AUDITS, LOAD_GAPS
 from ingest_shared.resource import plain_errors
 from ingest_shared.tables import AnyTable, Table
 
 KEY_CHECK = "key_is_unique_and_not_null"
 GAPS_CHECK = "no_open_load_gaps"
+ORIGIN_CHECK = "equals_origin"
 
 
 def table_checks(assets: AssetsDefinition, pipeline: Pipeline, tables: Mapping[str, Table]) -> AssetChecksDefinition:
-    """For each asset: its key identifies rows, and, where it is no child table, nothing is left out.
+    """For each asset: its key identifies rows; where it is no child table, nothing is left out or differed.
 
     All checks of a pipeline are one step, since they share one connection to the warehouse.
     """
@@ -42,7 +43,7 @@ def table_checks(assets: AssetsDefinition, pipeline: Pipeline, tables: Mapping[s
             for check in sorted(context.selected_asset_check_keys):
                 table = by_key[check.asset_key]
                 try:
-                    result = _key_check(client, table) if check.name == KEY_CHECK else _gaps_check(client, table)
+                    result = CHECKS[check.name](client, table)
                 except DatabaseUndefinedRelation:
                     result = AssetCheckResult(passed=False, description="Nothing was loaded yet.")
                 yield result._replace(asset_key=check.asset_key, check_name=check.name)
@@ -51,7 +52,7 @@ def table_checks(assets: AssetsDefinition, pipeline: Pipeline, tables: Mapping[s
 
 
 def _checks_of(table: AnyTable) -> tuple[str, ...]:
-    return (KEY_CHECK, GAPS_CHECK) if isinstance(table, Table) else (KEY_CHECK,)
+    return tuple(CHECKS) if isinstance(table, Table) else (KEY_CHECK,)
 
 
 def _warehouse(pipeline: Pipeline) -> SqlClientBase[object]:
@@ -72,12 +73,43 @@ def _key_check(client: SqlClientBase[object], table: AnyTable) -> AssetCheckResu
 
 
 def _gaps_check(client: SqlClientBase[object], table: AnyTable) -> AssetCheckResult:
-    name = client.make_qualified_table_name(LOAD_GAPS.name)
-    rows: Sequence[Sequence[object]] = (
-        client.execute_sql(f"SELECT scope, reason FROM {name} WHERE resource = %s ORDER BY scope", table.name) or []
-    )
+    gaps = {str(scope): str(reason) for scope, reason in _noted(client, LOAD_GAPS, table, "scope, reason")}
+    return AssetCheckResult(passed=not gaps, metadata={"left out": MetadataValue.json(gaps)})
+
+
+def _origin_check(client: SqlClientBase[object], table: AnyTable) -> AssetCheckResult:
+    """What the latest audit found; a table without one passes."""
+    try:
+        audits = _noted(client, AUDITS, table, "scope, audited_at, missing, surplus, stale")
+    except DatabaseUndefinedRelation:
+        audits = []
+    if not audits:
+        return AssetCheckResult(passed=True, description="not audited yet")
+    scopes, times, *counts = zip(*audits, strict=True)
+    missing, surplus, stale = map(sum, counts)
+    passed = missing + surplus + stale == 0
+    found = f"the audit found {missing} rows missing, {surplus} surplus and {stale} stale"
     return AssetCheckResult(
-        passed=not rows,
-        severity=AssetCheckSeverity.ERROR,
-        metadata={"left out": MetadataValue.json({str(scope): str(reason) for scope, reason in rows})},
+        passed=passed,
+        description=found if passed else f"{found}, and mended them",
+        metadata={
+            "missing": missing,
+            "surplus": surplus,
+            "stale": stale,
+            "scopes": [scope for scope, *differ in zip(scopes, *counts, strict=True) if any(differ)],
+            "audited at": str(max(times)),
+        },
     )
+
+
+def _noted(client: SqlClientBase[object], notes: Table, table: AnyTable, columns: str) -> Sequence[Sequence[Any]]:
+    """What loads noted of the table, by scope."""
+    name = client.make_qualified_table_name(notes.name)
+    return client.execute_sql(f"SELECT {columns} FROM {name} WHERE resource = %s ORDER BY scope", table.name) or []
+
+
+CHECKS: dict[str, Callable[[SqlClientBase[object], AnyTable], AssetCheckResult]] = {
+    KEY_CHECK: _key_check,
+    GAPS_CHECK: _gaps_check,
+    ORIGIN_CHECK: _origin_check,
+}

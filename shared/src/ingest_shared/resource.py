@@ -11,6 +11,7 @@ from dagster import (
     AssetExecutionContext,
     AssetMaterialization,
     Backoff,
+    Config,
     Failure,
     Jitter,
     MaterializeResult,
@@ -24,6 +25,7 @@ from dlt.common.pipeline import LoadInfo
 from dlt.extract.resource import DltResource
 from dlt.extract.source import DltSource
 from dlt.pipeline.pipeline import Pipeline
+from pydantic import Field
 
 from ingest_shared.destinations import check_destination
 from ingest_shared.errors import ApiError, IngestError
@@ -33,6 +35,15 @@ from ingest_shared.translator import IngestTranslator
 
 RETRY_POLICY = RetryPolicy(max_retries=2, delay=10, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
 """For trouble that passes: 10 s, then 20 s. A setting that is wrong is never tried again."""
+
+
+class IngestConfig(Config):
+    """What can be set for one run, in the launchpad."""
+
+    audit: bool = Field(
+        default=False,
+        description="Compare every row with the origin and mend what differs: as many API calls as a first load.",
+    )
 
 
 class IngestDltResource(DagsterDltResource):

@@ -12,7 +12,7 @@ from github_location import OWNERS, source
 from github_location.defs.groups import ACTIVITY, CATALOG
 from github_location.source.tables import TABLES
 from ingest_shared.pipelines import pipeline
-from ingest_shared.resource import IngestDltResource
+from ingest_shared.resource import IngestConfig, IngestDltResource
 from ingest_shared.translator import IngestTranslator, with_child_tables
 
 activity_pipeline = pipeline("github", "activity")
@@ -27,9 +27,9 @@ catalog_pipeline = pipeline("github", "catalog")
     dagster_dlt_translator=IngestTranslator("github", ACTIVITY, TABLES, OWNERS),
 )
 def activity_assets(
-    context: AssetExecutionContext, dlt: IngestDltResource
+    context: AssetExecutionContext, dlt: IngestDltResource, config: IngestConfig
 ) -> Iterator[AssetMaterialization | MaterializeResult[object]]:
-    yield from dlt.run(context, dlt_source=source.activity())
+    yield from dlt.run(context, dlt_source=source.activity(config.audit))
 
 
 @dlt_assets(
@@ -40,6 +40,6 @@ def activity_assets(
     dagster_dlt_translator=IngestTranslator("github", CATALOG, TABLES, OWNERS),
 )
 def catalog_assets(
-    context: AssetExecutionContext, dlt: IngestDltResource
+    context: AssetExecutionContext, dlt: IngestDltResource, config: IngestConfig
 ) -> Iterator[AssetMaterialization | MaterializeResult[object]]:
-    yield from dlt.run(context, dlt_source=source.catalog())
+    yield from dlt.run(context, dlt_source=source.catalog(config.audit))

@@ -1,4 +1,4 @@
-"""The checks that every table gets: its keys identify rows, and nothing was left out."""
+"""The checks that every table gets: its key identifies rows, nothing was left out, and the audit found nothing."""
 
 from github_location.defs.assets import activity_assets, activity_pipeline, catalog_assets, catalog_pipeline
 from github_location.source.tables import TABLES

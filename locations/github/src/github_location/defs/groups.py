@@ -1,4 +1,4 @@
-"""How often each group is loaded: its tag, its freshness and its schedule follow from its line."""
+"""How often each group is loaded: its tag, freshness and schedule follow from its line; and when all are audited."""
 
 from datetime import timedelta
 
@@ -6,3 +6,6 @@ from ingest_shared.groups import Group
 
 ACTIVITY = Group("github_activity", "hourly", cron="30 * * * *", every=timedelta(hours=1))
 CATALOG = Group("github_catalog", "daily", cron="15 5 * * *", every=timedelta(days=1))
+
+AUDIT_CRON = "0 3 * * 0"
+"""Sunday."""

@@ -1,12 +1,13 @@
-"""The jobs: the whole location, and each group.
+"""The jobs: the whole location, each group, and the audit.
 
 https://docs.dagster.io/guides/build/jobs/asset-jobs
 """
 
-from dagster import AssetSelection, define_asset_job
+from dagster import AssetSelection, RunConfig, define_asset_job
 
 from github_location import OWNERS
-from ingest_shared.resource import RETRY_POLICY
+from github_location.defs.groups import ACTIVITY, CATALOG
+from ingest_shared.resource import RETRY_POLICY, IngestConfig
 
 github_ingest = define_asset_job(
     "github_ingest",
@@ -33,6 +34,14 @@ github_reference_ingest = define_asset_job(
     "github_reference_ingest",
     selection=AssetSelection.groups("github_reference"),
     description="Loads the YAML component of defs/reference at once: the daily load brings it anyway.",
+    op_retry_policy=RETRY_POLICY,
+    owners=OWNERS,
+)
+github_audit = define_asset_job(
+    "github_audit",
+    selection=AssetSelection.groups(ACTIVITY.name, CATALOG.name),
+    config=RunConfig(ops={group.name: IngestConfig(audit=True) for group in (ACTIVITY, CATALOG)}),
+    description="Compares every row with GitHub, once a week, and mends what differs; the checks `equals_origin` tell.",
     op_retry_policy=RETRY_POLICY,
     owners=OWNERS,
 )

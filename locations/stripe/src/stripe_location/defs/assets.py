@@ -9,7 +9,7 @@ from dagster import AssetExecutionContext, AssetMaterialization, MaterializeResu
 from dagster_dlt import dlt_assets
 
 from ingest_shared.pipelines import pipeline
-from ingest_shared.resource import IngestDltResource
+from ingest_shared.resource import IngestConfig, IngestDltResource
 from ingest_shared.translator import IngestTranslator, with_child_tables
 from stripe_location import OWNERS, source
 from stripe_location.defs.groups import BILLING, PAYMENTS
@@ -27,9 +27,9 @@ payments_pipeline = pipeline("stripe", "payments")
     dagster_dlt_translator=IngestTranslator("stripe", BILLING, TABLES, OWNERS),
 )
 def billing_assets(
-    context: AssetExecutionContext, dlt: IngestDltResource
+    context: AssetExecutionContext, dlt: IngestDltResource, config: IngestConfig
 ) -> Iterator[AssetMaterialization | MaterializeResult[object]]:
-    yield from dlt.run(context, dlt_source=source.billing())
+    yield from dlt.run(context, dlt_source=source.billing(config.audit))
 
 
 @dlt_assets(
@@ -40,6 +40,6 @@ def billing_assets(
     dagster_dlt_translator=IngestTranslator("stripe", PAYMENTS, TABLES, OWNERS),
 )
 def payments_assets(
-    context: AssetExecutionContext, dlt: IngestDltResource
+    context: AssetExecutionContext, dlt: IngestDltResource, config: IngestConfig
 ) -> Iterator[AssetMaterialization | MaterializeResult[object]]:
-    yield from dlt.run(context, dlt_source=source.payments())
+    yield from dlt.run(context, dlt_source=source.payments(config.audit))

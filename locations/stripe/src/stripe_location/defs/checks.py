@@ -1,4 +1,4 @@
-"""The checks that every table gets: its keys identify rows, and nothing was left out."""
+"""The checks that every table gets: its key identifies rows, nothing was left out, and the audit found nothing."""
 
 from ingest_shared.checks import table_checks
 from stripe_location.defs.assets import billing_assets, billing_pipeline, payments_assets, payments_pipeline

@@ -1,12 +1,13 @@
-"""The jobs: the whole location, and each group.
+"""The jobs: the whole location, each group, and the audit.
 
 https://docs.dagster.io/guides/build/jobs/asset-jobs
 """
 
-from dagster import AssetSelection, define_asset_job
+from dagster import AssetSelection, RunConfig, define_asset_job
 
-from ingest_shared.resource import RETRY_POLICY
+from ingest_shared.resource import RETRY_POLICY, IngestConfig
 from stripe_location import OWNERS
+from stripe_location.defs.groups import BILLING, PAYMENTS
 
 stripe_ingest = define_asset_job(
     "stripe_ingest",
@@ -26,6 +27,14 @@ stripe_payments_ingest = define_asset_job(
     "stripe_payments_ingest",
     selection=AssetSelection.tag("cadence", "hourly"),
     description="Mirrors the money that moves and the log of events, every hour.",
+    op_retry_policy=RETRY_POLICY,
+    owners=OWNERS,
+)
+stripe_audit = define_asset_job(
+    "stripe_audit",
+    selection=AssetSelection.groups(BILLING.name, PAYMENTS.name),
+    config=RunConfig(ops={group.name: IngestConfig(audit=True) for group in (BILLING, PAYMENTS)}),
+    description="Compares every row with Stripe, once a week, and mends what differs; the checks `equals_origin` tell.",
     op_retry_policy=RETRY_POLICY,
     owners=OWNERS,
 )

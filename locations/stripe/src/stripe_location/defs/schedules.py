@@ -5,8 +5,8 @@ https://docs.dagster.io/guides/automate/schedules
 
 from dagster import DefaultScheduleStatus, ScheduleDefinition
 
-from stripe_location.defs.groups import BILLING, PAYMENTS
-from stripe_location.defs.jobs import stripe_billing_ingest, stripe_ingest, stripe_payments_ingest
+from stripe_location.defs.groups import AUDIT_CRON, BILLING, PAYMENTS
+from stripe_location.defs.jobs import stripe_audit, stripe_billing_ingest, stripe_ingest, stripe_payments_ingest
 
 stripe_ingest_schedule = ScheduleDefinition(
     job=stripe_ingest,
@@ -23,6 +23,12 @@ stripe_billing_ingest_schedule = ScheduleDefinition(
 stripe_payments_ingest_schedule = ScheduleDefinition(
     job=stripe_payments_ingest,
     cron_schedule=PAYMENTS.cron,
+    execution_timezone="UTC",
+    default_status=DefaultScheduleStatus.RUNNING,
+)
+stripe_audit_schedule = ScheduleDefinition(
+    job=stripe_audit,
+    cron_schedule=AUDIT_CRON,
     execution_timezone="UTC",
     default_status=DefaultScheduleStatus.RUNNING,
 )
