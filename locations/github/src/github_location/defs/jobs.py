@@ -41,7 +41,7 @@ github_audit = define_asset_job(
     "github_audit",
     selection=AssetSelection.groups(ACTIVITY.name, CATALOG.name),
     config=RunConfig(ops={group.name: IngestConfig(audit=True) for group in (ACTIVITY, CATALOG)}),
-    description="Compares every row with GitHub, once a week, and mends what differs; the checks `equals_origin` tell.",
+    description="Compares every row with GitHub, once a week, and mends what differs: see the checks `equals_origin`.",
     op_retry_policy=RETRY_POLICY,
     owners=OWNERS,
 )

@@ -34,7 +34,7 @@ stripe_audit = define_asset_job(
     "stripe_audit",
     selection=AssetSelection.groups(BILLING.name, PAYMENTS.name),
     config=RunConfig(ops={group.name: IngestConfig(audit=True) for group in (BILLING, PAYMENTS)}),
-    description="Compares every row with Stripe, once a week, and mends what differs; the checks `equals_origin` tell.",
+    description="Compares every row with Stripe, once a week, and mends what differs: see the checks `equals_origin`.",
     op_retry_policy=RETRY_POLICY,
     owners=OWNERS,
 )
