@@ -252,7 +252,8 @@ class Api:
                 f"set a valid one in {setting_help(self._credential_setting)}"
             )
         raise ApiError(
-            f"{self.name} answered {response.status_code} to {response.url} ({reason})",
+            # Without its query, in which some APIs want the credential.
+            f"{self.name} answered {response.status_code} to {response.url.partition('?')[0]} ({reason})",
             status=response.status_code,
             reason=reason,
             retry=False,

@@ -18,7 +18,7 @@ from pathlib import Path
 
 _INSTANT = struct.Struct("d")
 LONGEST_PAUSE = 3700.0
-"""Seconds after which a note in the file is one from before the machine's last start."""
+"""Seconds that a note in the file may lie ahead; one that is further was made under another clock."""
 
 
 class Limit:
@@ -47,8 +47,7 @@ class Limit:
         with self._lock:
             fcntl.flock(self._file, fcntl.LOCK_EX)
             try:
-                # The monotonic clock is the machine's: the same for all processes and containers.
-                now = time.monotonic()
+                now = time.time()  # the same for all processes and containers, also after a restart of the machine
                 noted = os.pread(self._file, _INSTANT.size, 0)
                 following = _INSTANT.unpack(noted)[0] if len(noted) == _INSTANT.size else 0.0
                 yield now, following if following < now + LONGEST_PAUSE else 0.0
