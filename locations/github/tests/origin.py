@@ -46,6 +46,12 @@ class Origin:
         headers = {"Authorization": f"Bearer {TOKEN}"}
         return self._session.get(address, headers=headers, timeout=30).ok
 
+    def login(self) -> str:
+        """The login of the token's user."""
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        found: str = self._session.get(f"{self.url}/github/user", headers=headers, timeout=30).json()["login"]
+        return found
+
     def change(self, kind: str, **what: Any) -> Json:
         """Makes one change, ``github.<kind>``; what is not named the sandbox picks."""
         done: Json = self._ask("POST", "changes", {"kind": f"{API}.{kind}", **what})
