@@ -1,8 +1,8 @@
 """From pages to dlt: one resource per table, merged so that the warehouse equals the origin.
 
-Two merges are enough. Rows are replaced *by key*; and lists that are always read whole (the
-labels of an issue, the labels of a repository) are replaced *within* their owner, so what
-vanished there vanishes here. Both are dlt's ``delete-insert`` strategy:
+Two merges are enough. Rows are replaced *by key*; and lists that always come whole with their owner
+(the labels of an issue) are replaced *within* it, so what vanished there vanishes here. Both are
+dlt's ``delete-insert`` strategy:
 https://dlthub.com/docs/general-usage/merge-loading
 """
 
