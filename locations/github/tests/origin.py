@@ -83,12 +83,13 @@ class Origin:
         self._ask("DELETE", "faults")
 
     def requests(self) -> Json:
-        """Counts since `forget_requests`, in all and by status and path."""
+        """Counts since `forget_requests`, in all, by status and path, and the most within a second."""
         counts = self._ask("GET", "requests")
         return {
             "total": counts["total"].get(API, 0),
             "by_status": counts["by_status"].get(API, {}),
             "by_path": counts["by_path"],
+            "max_per_second": counts["max_per_second"].get(API, 0),
         }
 
     def forget_requests(self) -> None:

@@ -33,4 +33,4 @@ def test_two_runs_side_by_side_keep_the_limits(start_origin: Callable[..., Origi
     assert [run.wait(timeout=240) for run in runs] == [0, 0]
     requests = origin.requests()
     assert "429" not in requests["by_status"]
-    assert 15 < requests["max_per_second"] <= 25
+    assert 5 < requests["max_per_second"] <= 25
