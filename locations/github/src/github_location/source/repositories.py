@@ -80,9 +80,10 @@ class GitHubSync(Sync):
         for by id: it may have been renamed or transferred. An entry that cannot be read is left
         out of every table.
         """
-        super().begin(load)
         if not self.entries:
-            self.entries = configured_repositories()
+            entries = configured_repositories()
+            super().begin(load)
+            self.entries = entries
             for entry in self.entries:
                 try:
                     self._list(entry, load)
