@@ -116,7 +116,7 @@ def test_only_the_ui_is_published(platform: Tested) -> None:
 
 def test_a_run_has_its_own_secrets_alone(probe: Probe) -> None:
     names = set(probe.run("ls", "/run/secrets").split())
-    assert {"pgpass", "destination--postgres--credentials--password"} <= names
+    assert {"pg_service.conf", "destination--postgres--credentials--password"} <= names
     assert not [name for name in names if "stripe" in name]
 
 
