@@ -87,7 +87,7 @@ def test_one_location_does_not_take_all_connections(platform: Tested) -> None:
     with ThreadPoolExecutor() as pool:
         taken = pool.submit(platform.compose, "exec", "-T", "github", "python", "-c", TAKE_ALL)
         time.sleep(5)
-        platform.succeed("stripe", "stripe_reference_ingest")
+        platform.succeed("stripe", "stripe_payments_ingest")
         count, _, why = taken.result(timeout=60).partition(" ")
     assert int(count) <= 24
     assert "too many connections for role" in why
