@@ -229,6 +229,25 @@ def test_a_role_makes_nothing_that_tells_it_what_a_reader_sees(platform: Platfor
         platform.sql(name, what.format(f"{name}_raw"))
 
 
+AS_SUPERUSER = "query_to_xml('SELECT lo_export(lo_from_bytea(0, ''x''), ''/tmp/x'')', true, true, '') IS NOT NULL"
+WRITES_FILE = f"CASE WHEN current_user = 'postgres' THEN {AS_SUPERUSER} ELSE true END"
+CHECKED = (
+    "CREATE TABLE {0}.items (id int, CHECK ({1}))",
+    "CREATE TABLE {0}.items AS SELECT 1 AS id; ALTER TABLE {0}.items ADD CHECK ({1})",
+    "CREATE TABLE {0}.items (id int); ALTER TABLE {0}.items ADD COLUMN more int CHECK ({1})",
+    "CREATE TABLE {0}.items (id int); ALTER TABLE {0}.items ADD CHECK ({1}) NOT VALID",
+    "CREATE DOMAIN {0}.id AS int CHECK ({1})",
+    "CREATE DOMAIN {0}.id AS int; ALTER DOMAIN {0}.id ADD CHECK ({1})",
+)
+
+
+@pytest.mark.parametrize("statement", CHECKED)
+def test_a_table_checks_nothing_with_the_rights_of_who_restores_it(platform: Platform, statement: str) -> None:
+    name = platform.location()
+    with refused("a table of the warehouse has no CHECK"):
+        platform.sql(name, statement.format(f"{name}_raw", WRITES_FILE))
+
+
 # Connections
 
 

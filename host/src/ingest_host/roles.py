@@ -62,6 +62,20 @@ REVOKE ALL ON FUNCTION platform.make_schema FROM PUBLIC
 """
 """A pipeline stages its rows in a schema of its own, whose name only the location's code knows."""
 
+REFUSE_CHECKS = """
+CREATE OR REPLACE FUNCTION platform.refuse_checks() RETURNS event_trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() d, pg_constraint c
+      WHERE c.contype = 'c' AND d.objid IN (c.conrelid, c.contypid)) THEN
+    RAISE EXCEPTION 'a table of the warehouse has no CHECK' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+END $$;
+DROP EVENT TRIGGER IF EXISTS refuse_checks;
+CREATE EVENT TRIGGER refuse_checks ON ddl_command_end EXECUTE FUNCTION platform.refuse_checks()
+"""
+"""A check calls its functions with the rights of who inserts: when a backup is restored, the superuser's."""
+
 
 @dataclass(frozen=True)
 class Session:
@@ -121,6 +135,8 @@ def set_up_server() -> None:
         run(MAKE_SCHEMA)
         run("GRANT USAGE ON SCHEMA platform TO {}", Identifier(IN_WAREHOUSE))
         run("GRANT EXECUTE ON FUNCTION platform.make_schema TO {}", Identifier(IN_WAREHOUSE))
+    with _session("postgres", "warehouse") as run:
+        run(REFUSE_CHECKS)
 
 
 def set_up_storage() -> None:
