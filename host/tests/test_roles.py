@@ -160,6 +160,16 @@ def test_a_schema_that_another_made_first_is_not_taken_over(platform: Platform) 
     platform.location("squatted")
 
 
+def test_a_location_is_removed_without_a_superuser(platform: Platform) -> None:
+    """By the command that `make remove-location` tells; the name is free again."""
+    name = platform.location()
+    platform.sql(name, f"CREATE TABLE {name}_raw.items AS SELECT 1 AS id")
+    platform.sql(name, f"SELECT platform.make_schema('{name}_raw_staging_activity')")
+    platform.sql("platform", f'DROP OWNED BY "{name}" CASCADE; DROP ROLE "{name}", "dagster-{name}"')
+    assert platform.sql("platform", f"SELECT nspname FROM pg_namespace WHERE nspname LIKE '{name}%'") == []
+    platform.location(name)
+
+
 def test_what_a_role_could_do_on_an_older_platform_is_taken_from_it(platform: Platform) -> None:
     """There the superuser made it, and it made its own schemas."""
     superuser(platform, "CREATE ROLE older NOINHERIT LOGIN")
