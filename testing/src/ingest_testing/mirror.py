@@ -29,13 +29,14 @@ class Held(NamedTuple):
 
 
 def assert_mirrors(warehouse: "Warehouse[Any]", *tables: str, audited: bool = False) -> None:
-    """Every row and every declared value of the tables (all by default) is as the origin has it.
+    """Every row and every declared value of the tables (by default of all its groups) is as the origin has it.
 
     How the two may differ, where the API does not tell of everything, says the location's
     :class:`Mirror`; ``audited`` is whether the last load was an audit, after which less may.
     """
-    for name in tables or warehouse.location.tables:
-        warehouse.location.mirror(warehouse, warehouse.location.tables[name], audited).assert_equal()
+    location = warehouse.location
+    for name in tables or [name for group in warehouse.groups for name in location.tables_of(group)]:
+        location.mirror(warehouse, location.tables[name], audited).assert_equal()
 
 
 class Mirror:
@@ -74,9 +75,9 @@ class Mirror:
         """Whether the values of a column are as good as equal."""
         return bool(actual == expected)
 
-    def derived(self, column: Column, payload: Any) -> Any:
-        """What a column must hold that the location computes."""
-        raise NotImplementedError(f"how {column.name} follows from the payload")
+    def derived(self, column: Column, *of: Any) -> Any:
+        """What a column must hold that the location computes, from the values of those it is ``of``."""
+        raise NotImplementedError(f"how {column.name} follows from {column.of}")
 
     def assert_equal(self) -> None:
         held = list(self.held())
@@ -112,18 +113,17 @@ class Mirror:
         return [self._expected(child, element, {}) | owner for element in elements]
 
     def _expected(self, table: Table | Child, payload: Any, given: Mapping[str, Any]) -> Row:
-        own = [column for column in table.columns if column.origin != "parent"]
-        return {column.name: self._value(column, payload, given) for column in own} | {UNDECLARED: None}
+        own = [column for column in table.columns if column.origin in ("payload", "given")]
+        row = {column.name: self._value(column, payload, given) for column in own} | {UNDECLARED: None}
+        derived = [column for column in table.columns if column.origin == "derived"]
+        return row | {column.name: self.derived(column, *(row[name] for name in column.of)) for column in derived}
 
     def _actual(self, table: Table | Child) -> Rows:
         return by_key(table, [parsed(table, row) for row in self.warehouse.rows(table)])
 
     def _value(self, column: Column, payload: Any, given: Mapping[str, Any]) -> Any:
-        if column.origin == "derived":
-            return self.derived(column, payload)
-        if column.origin == "given":
-            return _converted(column, given.get(column.path))
-        return _converted(column, value_at(payload, column.path))
+        value = given.get(column.path) if column.origin == "given" else value_at(payload, column.path)
+        return _converted(column, value)
 
     def _compare(self, table: Table | Child, expected: Rows, actual: Rows, remaining: set[Key]) -> None:
         problems = [f"missing: {expected[key]}" for key in expected.keys() - actual.keys()]

@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic
@@ -22,13 +22,15 @@ POSTGRES = "DESTINATION__POSTGRES__CREDENTIALS"
 class Warehouse(Generic[OriginT]):
     """One warehouse, by default a DuckDB file in ``folder``; ``settings`` are environment variables.
 
-    Each sync works as in a new process: nothing is left of the one before but the warehouse.
+    It has the tables of all groups, or of some. Each sync works as in a new process: nothing is left
+    of the one before but the warehouse.
     """
 
     def __init__(self, location: Location[OriginT], origin: OriginT, folder: Path, **settings: str) -> None:
         self.location = location
         self.origin = origin
         self.folder = folder
+        self.groups: Sequence[str] = list(location.groups)
         self.settings = {**location.settings_for(origin.url), "INGEST_DATA_DIR": str(folder), **settings}
         self.loaded_since: dict[str, int] = {}
         """When the first load of each group began, in the origin's time."""
@@ -54,7 +56,7 @@ class Warehouse(Generic[OriginT]):
     def sync(self, *groups: str, audit: bool = False, **settings: str) -> None:
         """Loads the groups named, or all; raises what dlt raises when that fails."""
         with self.configured(**settings):
-            for group in groups or self.location.groups:
+            for group in groups or self.groups:
                 began = self.origin.now()
                 pipeline(self.location.name, group).drop().run(self.location.groups[group](audit))
                 self.loaded_since.setdefault(group, began)
@@ -90,7 +92,7 @@ class Warehouse(Generic[OriginT]):
 
     def contents(self, *groups: str) -> dict[str, list[str]]:
         """All rows of all tables of the groups, by default of all, in an order of their own."""
-        names = [name for group in groups or self.location.groups for name in self.location.tables_of(group)]
+        names = [name for group in groups or self.groups for name in self.location.tables_of(group)]
         tables = [table for name in names for table in self.location.tables[name].with_children]
         return {table.name: sorted(map(repr, self.rows(table))) for table in tables}
 

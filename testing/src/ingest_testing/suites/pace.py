@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from ingest_testing.warehouse import Warehouse
 LOAD = """
 from ingest_shared.pipelines import pipeline
 from {module} import source
-for group in {groups}:
-    pipeline("{name}", group).drop().run(getattr(source, group)())
+for group, function in {groups}.items():
+    pipeline("{name}", group).drop().run(getattr(source, function)())
 """
 SECONDS = 5
 """Time that the requests of two first loads take at the pace of the test."""
@@ -35,5 +36,7 @@ class Pace(Suite):
 
     def _load(self, warehouse: Warehouse[Any]) -> subprocess.Popen[bytes]:
         location = self.location
-        script = LOAD.format(module=location.module, name=location.name, groups=list(location.groups))
+        known = vars(import_module(f"{location.module}.source")).items()
+        groups = {group: name for name, value in known for group, load in location.groups.items() if value is load}
+        script = LOAD.format(module=location.module, name=location.name, groups=groups)
         return subprocess.Popen([sys.executable, "-c", script], env=os.environ | warehouse.settings)
