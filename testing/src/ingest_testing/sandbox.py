@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,8 @@ class Sandboxes:
         try:
             yield url
         finally:
-            os.kill(process, signal.SIGTERM)
+            with suppress(ProcessLookupError):  # interrupted with everything else
+                os.kill(process, signal.SIGTERM)
 
     def _grower(self, *options: str) -> subprocess.Popen[str]:
         if not PYTHON.exists():
