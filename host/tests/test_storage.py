@@ -357,6 +357,8 @@ def test_an_event_is_one_that_can_be_listed(played: Played, good: DagsterRun, va
 LISTED = """{ runsOrError(limit: 25) { ... on Runs {
   results { id status jobName tags { key value } startTime endTime } } } }"""
 TIMES = 3
+MOST_SECONDS = 0.003
+"""What the policies may add to a statement: a connection, of which Dagster opens one for each, takes more."""
 
 
 def test_what_the_policies_cost(played: Played) -> None:
@@ -377,7 +379,7 @@ def test_what_the_policies_cost(played: Played) -> None:
     for what, both in figures.items():
         with_them, without = min(both[True]), min(both[False])
         print(f"{what}: {with_them:.4f} s with the policies, {without:.4f} s without: {with_them / without:.2f}")
-        assert with_them < 3 * without
+        assert (with_them - without) < 300 * MOST_SECONDS
 
 
 def switch(played: Played, on: bool) -> None:
@@ -392,8 +394,8 @@ def statements(played: Played, run: DagsterRun) -> float:
     event = f"INSERT INTO event_logs (run_id, event, timestamp) VALUES ('{run.run_id}', '{{}}', now()) RETURNING id"
     read = f"SELECT run_body FROM runs WHERE run_id = '{run.run_id}'"
     write = f"UPDATE runs SET run_body = run_body, update_timestamp = now() WHERE run_id = '{run.run_id}'"
-    with closing(played.platform.connect("dagster-one", "dagster")) as opened, opened.cursor() as cursor:
-        return seconds(lambda: [cursor.execute(one) for _ in range(100) for one in (event, read, write)])
+    many = "; ".join((event, read, write) * 100)
+    return seconds(lambda: played.sql("one", f"{many}; SELECT 1"))
 
 
 def seconds(what: Callable[[], object]) -> float:
