@@ -15,13 +15,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import repeat
+from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
 
 from ingest_shared.columnar import Decoder, Page, value_at
 from ingest_shared.errors import ApiError, IngestError, PayloadError
-from ingest_shared.loading import Load
+from ingest_shared.loading import Load, keep_new
 from ingest_shared.reading.api import Api, Response, server_time
 from ingest_shared.reading.audit import Audit
 from ingest_shared.reading.crawl import Task, crawl
@@ -180,6 +182,10 @@ class Walk:
         """Whether all keys of the scope were read, so that others are gone."""
         return self.finds_deletes
 
+    def known_until(self, cursor: Cursor) -> int | None:
+        """Up to which instant, of the first column of ``needs``, rows were loaded; None where that is not known."""
+        return None
+
     def audited(self, reader: "Reader", scope: Scope) -> Mapping[str, Any]:
         """Which rows of the warehouse the whole list stands for: values of columns, or windows of instants."""
         return scope.values
@@ -243,9 +249,10 @@ class Reader:
         self.calls.clear()
         self.sync.begin(load)
         cursors: dict[str, Cursor] = load.state.setdefault("cursors", {})
+        self.known = dict(cursors)
         self.scopes = {scope.id: scope for scope in self.sync.scopes(self.listing, load)}
         self.progress = {id_: Progress({} if self.sync.audit else dict(cursors.get(id_, {}))) for id_ in self.scopes}
-        audit = Audit(self.decoder, load) if self.sync.audit else None
+        audit = Audit(self.decoder, load, self._is_new) if self.sync.audit else None
         pages = self._pages(self._starts())
         yield from audit.differing(pages) if audit else pages
         yield from self._deletes(audit)
@@ -257,7 +264,8 @@ class Reader:
             self._leave_out(page.scope, error)
         read = self._read_to_the_end()
         for scope in read:
-            if audit:
+            # Of a scope that was not loaded before, nothing can be lost.
+            if audit and (scope.id in self.known if scope.keeps_cursor else not self.load.is_first):
                 audit.close(scope, self.calls[scope.id], self.sync.now)
             self.walk.finish(self, scope, self.progress[scope.id])
             if scope.keeps_cursor:
@@ -265,6 +273,13 @@ class Reader:
         failed = [scope for id_, scope in self.scopes.items() if self.progress[id_].error and not scope.keeps_cursor]
         self.load.state["left_out"] = [dict(scope.values) for scope in failed]
         self.load.scopes_read = len(read)
+
+    def _is_new(self, page: Page) -> Iterable[bool]:
+        """Whether the rows came or changed after what was known of their scope before."""
+        until = self.walk.known_until(self.known.get(page.scope.id, {}))
+        if until is None:
+            return repeat(False)
+        return (at > until for at in instants(page.rows, self.walk.needs[0]))
 
     def _starts(self) -> list[Piece]:
         return self._wanted(self.scopes.values(), lambda scope, known: self.walk.start(self, scope, known.cursor))
@@ -328,8 +343,7 @@ class Reader:
             if not isinstance(page, pa.Table):
                 page.scope = scope
                 if self.sync.audit or self.walk.keeps_keys:
-                    page.rows = [row for row in page.rows if self.decoder.key(row) not in progress.there]
-                    progress.there.update(map(self.decoder.key, page.rows))
+                    page.rows = keep_new(page.rows, self.decoder, progress.there)
                 self._note_for_others(page)
 
     def _note_for_others(self, page: Page) -> None:
@@ -367,7 +381,8 @@ class Reader:
             self.load.state["cursors"].pop(scope.id, None)
         for scope, keys in gone:
             # What moved to another scope is there.
-            at = {k: at for k, at in keys.items() if not self.load.is_staged(self.decoder.whole_key(scope.values, k))}
+            staged = self.load.staged(scope.values, self.decoder)
+            at = {key: at for key, at in keys.items() if key not in staged}
             if at:
                 rows = deleted(self.listing.table, scope.values, at)
                 if unknown := len(at) - rows.num_rows:
@@ -462,6 +477,11 @@ def seconds(value: int | str | datetime) -> int:
     if isinstance(value, int):
         return value
     return int((datetime.fromisoformat(value) if isinstance(value, str) else value).timestamp())
+
+
+def instants(rows: Iterable[Any], path: str) -> list[int]:
+    """The instant at a path of each row, in whole seconds since 1970."""
+    return [seconds(at) for at in map(attrgetter(path), rows)]
 
 
 def iso(instant: int) -> str:

@@ -200,7 +200,7 @@ class RepositoriesReader(Reader):
         known = {int(id_) for id_ in load.state.get("cursors", {})} | held
         if gone := known & sync.gone_ids:
             yield deleted(self.listing.table, {}, dict.fromkeys(gone, sync.now))
-        if audit:
+        if audit and not load.is_first:
             audit.surplus[WHOLE.id] += len(held & sync.gone_ids)
             audit.close(WHOLE, load.usage.api_calls, sync.now)
         left_out = {id_: c for id_, c in load.state.get("cursors", {}).items() if int(id_) not in sync.gone_ids}
