@@ -16,12 +16,13 @@ import msgspec
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.errors import ApiError
 from ingest_shared.reading.envelopes import HasMore, Request
-from ingest_shared.reading.listings import Cursor, Piece, Progress, Reader, Scope, Step
+from ingest_shared.reading.listings import Cursor, Piece, Progress, Scope, Step
+from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.tombstones import living
 from ingest_shared.reading.walks import ByCreated
 from ingest_shared.reading.windows import Window
 from ingest_shared.tables import Child
-from stripe_location.source.account import EVENTS_ARE_KEPT, LAG, PER_PAGE, Change, Deletion, StripeSync, between
+from stripe_location.source.account import EVENTS_ARE_KEPT, LAG, PER_PAGE, Change, Deletion, StripeSync
 
 logger = logging.getLogger("ingest")
 
@@ -208,6 +209,3 @@ def _elements(child: Child) -> Decoder:
 def _sync(reader: Reader) -> StripeSync:
     assert isinstance(reader.sync, StripeSync)
     return reader.sync
-
-
-__all__ = ["BalanceTransactions", "Nested", "Objects", "between"]

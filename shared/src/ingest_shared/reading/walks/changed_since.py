@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ingest_shared.reading.listings import Cursor, Piece, Progress, Reader, Scope, Step, Walk, instants
+from ingest_shared.reading.listings import Cursor, Piece, Progress, Scope, Step, Walk, instants
+from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.windows import FOREVER, Window, cut, one_second
 
 
@@ -43,10 +44,9 @@ class ChangedSince(Walk):
         if answer is None:
             return Step()
         page, response = answer
-        if window.end == FOREVER:
-            window = replace(window, end=max(reader.sync.now, window.start))
+        window = replace(window, end=min(window.end, reader.sync.now))
         more = bool(reader.next(request, page, response))
-        if window.start >= window.end:  # what changed meanwhile: it is there, and belongs to the next sync
+        if window.start >= reader.sync.now:  # what changed meanwhile: it is there, and belongs to the next sync
             return self._also_there(reader, piece.scope, page.rows, more)
         at = instants(page.rows, self.column)
         rows, rest = cut(page.rows, at, window, ascending=True, more=more)
@@ -67,7 +67,7 @@ class ChangedSince(Walk):
         if not reader.sync.audit or progress.stood_still:
             return []
         progress.stood_still = True
-        return [Piece(scope, Window(reader.sync.now, reader.sync.now))]
+        return [Piece(scope, Window(reader.sync.now, FOREVER))]
 
     def _also_there(self, reader: Reader, scope: Scope, rows: list[Any], more: bool) -> Step:
         step = Step()
@@ -77,7 +77,7 @@ class ChangedSince(Walk):
             if one_second(at):
                 rows = self._rows_of_second(reader, scope, last)
                 last += 1
-            step.pieces = [Piece(scope, Window(last, last))]
+            step.pieces = [Piece(scope, Window(last, FOREVER))]
         step.also_there = {reader.decoder.key(row) for row in rows}
         return step
 

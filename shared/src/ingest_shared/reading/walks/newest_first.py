@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ingest_shared.columnar import Page
-from ingest_shared.reading.listings import Cursor, Piece, Reader, Scope, Step, Walk, instants
+from ingest_shared.reading.listings import Cursor, Piece, Scope, Step, Walk, instants
+from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.windows import check_sorted
 
 
