@@ -61,12 +61,13 @@ class Platform:
 @pytest.fixture
 def platform(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Platform:
     """After `setup secrets` and `setup platform`."""
-    for name in ("platform", "dagster", "served"):
+    for name in ("platform", "dagster", "served", "run-files"):
         (tmp_path / name).mkdir()
     (tmp_path / "workspace.yaml").write_text("load_from: []\n")
     made = Platform(tmp_path, postgres, monkeypatch)
     monkeypatch.setattr(setup, "PLATFORM", tmp_path / "platform")
     monkeypatch.setattr(setup, "DAGSTER", tmp_path / "dagster")
+    monkeypatch.setattr(setup, "RUN_FILES", tmp_path / "run-files")
     monkeypatch.setattr(setup, "WORKSPACE", tmp_path / "workspace.yaml")
     monkeypatch.setattr(setup, "SERVED_WORKSPACE", tmp_path / "served" / "workspace.yaml")
     monkeypatch.setattr(setup, "_connect", made.connect)

@@ -32,6 +32,9 @@ SERVER = Path("/secrets/server")
 RUNS = Path("/secrets/runs")
 """What a location's runs have at /run/secrets."""
 
+RUN_FILES = Path("/var/lib/runs")
+"""A folder for each location: what its runs print, and the pace at which they call."""
+
 WORKSPACE = Path("/opt/dagster/given/workspace.yaml")
 SERVED_WORKSPACE = Path("/opt/dagster/workspace/workspace.yaml")
 
@@ -51,6 +54,7 @@ def make_secrets() -> None:
     """Makes the passwords that are missing; no default stands anywhere."""
     for name in ("postgres-password", "dagster-password", "analyst-password"):
         _password(PLATFORM / name)
+    _password(DAGSTER / "launch-token")
     _write_pgpass(DAGSTER)
 
 
@@ -75,6 +79,7 @@ def set_up_location(name: str) -> None:
     _write_pgpass(RUNS)
     _write_pgpass(SERVER)
     leave_sandbox()
+    (RUN_FILES / name).mkdir(exist_ok=True)
     with closing(_connect("warehouse")) as warehouse:
         role, schema = Identifier(name), Identifier(f"{name}_raw")
         # Two locations that grant themselves rights in the database at once: "tuple concurrently updated".
