@@ -205,6 +205,7 @@ def test_purge_follows_no_link(base: Path, instance: DagsterInstance, run: Dagst
 def test_what_is_of_no_run_is_in_the_hosts_own_folder(base: Path, instance: DagsterInstance) -> None:
     tick = ["__repository__", "a_schedule", "17"]
     with instance.compute_log_manager.open_log_stream(tick, ComputeIOType.STDERR) as stream:
+        assert stream
         stream.writelines(["{}"])  # type: ignore[list-item]  # it is opened for text
     assert instance.compute_log_manager.get_log_data(tick).stderr == b"{}"
     assert (base / "host" / "__repository__" / "a_schedule" / "17.err").exists()
