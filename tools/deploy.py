@@ -23,6 +23,7 @@ from dagster_api import ENDED, PlatformError, wait_for
 from engine import Deployment, EngineError, docker, inspect
 from images import content_tag, location_names
 from local import Refused, end_in_order, held
+from registrations import unrendered
 
 KEPT_IMAGES = 3
 """Images of a location that stay on this machine, the active one among them."""
@@ -68,7 +69,7 @@ class Deploy:
 
     @property
     def tag(self) -> str:
-        """The tag in force."""
+        """The active tag."""
         return self.deployment.remembered().get(self._variable) or FIRST_TAG
 
     @property
@@ -126,7 +127,7 @@ class Deploy:
         return f"{self.location}: {tag} is active, {time.monotonic() - started:.1f} s after it was built"
 
     def _restored(self, old: str, refused: str) -> str:
-        """Puts what was in force back where it is gone, and says in a few words how that went."""
+        """Puts the active version back where it is gone, and says in a few words how that went."""
         if old == refused or not self._has_image(old):
             return "and there is no earlier version"
         try:
@@ -191,8 +192,10 @@ class Deploy:
 
     def _must_keep_to_its_walls(self) -> None:
         """Raises :class:`Refused` where the Compose files give a service more than it may have."""
-        model = json.loads(self.deployment.compose(*walls.CONFIG))
-        if found := list(walls.problems(model, location_names(self.deployment.tree), self.deployment.tree)):
+        tree = self.deployment.tree
+        found = list(unrendered(self.location, tree))
+        found += walls.problems(json.loads(self.deployment.compose(*walls.CONFIG)), location_names(tree), tree)
+        if found:
             raise Refused(f"{self.location}: nothing was deployed: {'; '.join(found)}")
 
     def _renewed_base(self) -> str:

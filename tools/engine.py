@@ -44,7 +44,7 @@ def docker(
 class Deployment:
     """A Compose project of this repository, built from ``tree``.
 
-    ``settings`` stand above those in ``env_file``, where `deploy` writes the tags in force.
+    ``settings`` stand above those in ``env_file``, where `deploy` writes the active tags.
     """
 
     project: str = "ingest"

@@ -229,6 +229,12 @@ def _misnamed(name: str, root: Path) -> Iterator[str]:
             yield f"{folder}/pyproject.toml: {path} is {found!r}, and must be {value!r}"
     if not (root / folder / "src" / f"{name}_location" / "definitions.py").is_file():
         yield f"{folder}/src/{name}_location/definitions.py is missing"
+    yield from unrendered(name, root)
+
+
+def unrendered(name: str, root: Path = ROOT) -> Iterator[str]:
+    """What of the location's services is not as the platform says it, a line each."""
+    folder = f"locations/{name}"
     if (root / folder / ".env").exists():
         yield f"{folder}/.env must not be there: Docker Compose would read it"
     compose = _compose_file(name, root)

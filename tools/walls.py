@@ -18,6 +18,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from registrations import unrendered
+
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ("--profile=*", "config", "--format=json")
 SOCKET = "/var/run/docker.sock"
@@ -213,7 +215,8 @@ def main() -> int:
     if told.returncode:
         print(told.stderr.strip(), file=sys.stderr)
         return 1
-    found = list(problems(json.loads(told.stdout), locations))
+    found = [line for name in locations for line in unrendered(name)]
+    found += problems(json.loads(told.stdout), locations)
     print("\n".join(found), end="\n" if found else "", file=sys.stderr)
     return 1 if found else 0
 
