@@ -90,6 +90,11 @@ def swap(old: str, new: str, file: str = STRIPE, more: str = "") -> Callable[[Pa
     return do
 
 
+def own_variables(tree: Path) -> None:
+    """Docker Compose reads a file `.env` beside a file that is included."""
+    (tree / "locations" / "stripe" / ".env").write_text("INGEST_PYTHON=evil:latest\nHOST_TAG=evil\n")
+
+
 def override(tree: Path) -> None:
     (tree / "docker-compose.override.yml").write_text("services: {daemon: {privileged: true}}\n")
 
@@ -156,6 +161,8 @@ CHANGES = {
         swap(f"{SERVER}", f"{SERVER}    secrets: [shadow]\n", more="secrets:\n  shadow: {file: /etc/shadow}\n"),
         "service stripe: secrets is not allowed",
     ),
+    "another base image": (own_variables, "service stripe: build may not be"),
+    "another image of the host": (own_variables, "service stripe-setup: image may not be"),
     "an override file": (override, "service daemon: privileged is not allowed"),
     "a change of what all extend": (
         swap("    cap_drop: [ALL]\n", "", "locations/service.yaml"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -186,6 +187,20 @@ def test_a_purged_run_leaves_nothing_and_takes_nothing_with_it(
     assert not (base / "stripe" / "logs" / run.run_id).exists()
     assert kept.exists()
     instance.compute_log_manager.delete_logs(prefix=[run.run_id])  # there is nothing, and that is well
+
+
+def test_purge_comes_through_whatever_a_location_left(
+    base: Path, instance: DagsterInstance, run: DagsterRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folders so deep that removing them fails: those stay, and purge goes on."""
+    monkeypatch.chdir(write(base, run).parent)
+    for _ in range(1500):
+        os.mkdir("deep")  # noqa: PTH102, its path is longer than a path may be
+        os.chdir("deep")
+    try:
+        instance.compute_log_manager.delete_logs(prefix=[run.run_id])
+    finally:
+        subprocess.run(["rm", "-rf", base], check=True)
 
 
 def test_purge_follows_no_link(base: Path, instance: DagsterInstance, run: DagsterRun) -> None:

@@ -100,7 +100,7 @@ class RunLogs(LocalComputeLogManager):
                 rmtree(run_id, dir_fd=folder)
         except FileNotFoundError:
             pass  # it printed nothing
-        except OSError as error:  # its location put something else there, such as a link
+        except (OSError, RecursionError) as error:  # its location put something else there, such as a link
             logger.warning("what run %s printed stays: %s", run_id, error)
         self._locations.pop(run_id, None)
 
