@@ -11,7 +11,7 @@ from dagster_api import Platform
 from projects import ROOT
 
 RUN_LABEL = "ingest.project"
-"""Marks run containers: `host/src/ingest_host/launcher.py`."""
+"""Marks run containers: `host/src/ingest_host/launch.py`."""
 
 
 class EngineError(Exception):

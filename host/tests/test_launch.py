@@ -3,7 +3,8 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from http.server import ThreadingHTTPServer
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import docker
+import psycopg2
 import pytest
 import yaml
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
@@ -21,7 +23,7 @@ from dagster._core.test_utils import create_run_for_test
 from dagster._serdes import serialize_value
 
 from ingest_host import launch
-from ingest_host.launch import Handler, Launch, Refused, Run, read_run, run_container
+from ingest_host.launch import Handler, Launch, Refused, Run, run_container
 
 SERVICE = Path(__file__).parents[2] / "locations" / "service.yaml"
 ID = "0b5e7c1a-3d3f-4f63-9d4e-6a1f0c2b7d10"
@@ -182,24 +184,44 @@ def record(**code: Any) -> DagsterRun:
     return run
 
 
-def test_location_and_image_are_read_from_the_record_that_dagster_writes() -> None:
-    assert read_run(("STARTING", serialize_value(record())), ID) == RUN
+@pytest.fixture
+def stored(postgres: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Writes the body of the run into a real Postgres, as Dagster's table has it."""
+    with closing(psycopg2.connect(host=postgres, user="postgres")) as database, database.cursor() as cursor:
+        database.autocommit = True
+        cursor.execute("CREATE TABLE runs (run_id varchar, status varchar, run_body text)")
+        monkeypatch.setattr(launch, "STORAGE", f"host={postgres} user=postgres")
+        yield lambda body: cursor.execute("INSERT INTO runs VALUES (%s, 'STARTING', %s)", [ID, body])
+        cursor.execute("DROP TABLE runs")
 
 
-@pytest.mark.parametrize(
-    ("row", "why"),
-    [
-        (None, "there is no such run"),
-        (("STARTING", "{"), "its record names no location"),
-        (("STARTING", "[]"), "its record names no location"),
-        (("STARTING", "{}"), "its record names no location"),
-        (("STARTING", serialize_value(record()).replace('"github"', '"../github"')), "not a valid location name"),
-        (("STARTING", serialize_value(record()).replace('"github"', '["github"]')), "not a valid location name"),
-    ],
-)
-def test_a_record_that_names_no_location_is_refused(row: tuple[str, str] | None, why: str) -> None:
-    with pytest.raises(Refused, match=why):
-        read_run(row, ID)
+def test_location_and_image_are_read_from_the_record_that_dagster_writes(stored: Callable[[str], None]) -> None:
+    with pytest.raises(Refused, match="there is no such run"):
+        launch.stored_run(ID)
+    stored(serialize_value(record()))
+    assert launch.stored_run(ID) == RUN
+
+
+@pytest.mark.parametrize("location", ['"../github"', '["github"]', "{}", "null", '""', '"github\\n"'])
+def test_a_record_that_names_no_location_is_refused(stored: Callable[[str], None], location: str) -> None:
+    stored(serialize_value(record()).replace('"location_name": "github"', f'"location_name": {location}'))
+    with pytest.raises(Refused, match="its record names no location"):
+        launch.stored_run(ID)
+
+
+@pytest.mark.parametrize("body", ["[]", "{}", "1"])
+def test_so_is_one_that_is_none(stored: Callable[[str], None], body: str) -> None:
+    stored(body)
+    with pytest.raises(Refused, match="its record names no location"):
+        launch.stored_run(ID)
+
+
+def test_of_a_name_that_stands_there_twice_both_read_the_same(stored: Callable[[str], None]) -> None:
+    """Or else one would be checked and another be run."""
+    body = serialize_value(record()).replace('"container_image": ', '"container_image": "other", "container_image": ')
+    stored(body)
+    assert launch.stored_run(ID).image == "ingest-github:new"
+    assert json.loads(body)["pipeline_code_origin"]["repository_origin"]["container_image"] == "ingest-github:new"
 
 
 # Start, stop, look
