@@ -288,7 +288,22 @@ def test_a_compose_file_that_asks_for_more_is_not_deployed(platform: Tested, str
     assert platform.inspect("stripe")["Id"] == container
 
 
-def test_the_tag_in_force_survives_compose_up(platform: Tested, stripe: Deploy) -> None:
+def test_a_newer_base_image_makes_a_new_version(platform: Tested, stripe: Deploy) -> None:
+    """Also where nothing of the location changed; without a registry the image that is here is taken."""
+    docker("build", "--quiet", "--tag=ingest-base:newer", "-", text=f"FROM {deploy.BASE}\nLABEL newer=yes\n")
+    try:
+        other = Deploy("stripe", replace(platform, settings=platform.settings | {"INGEST_PYTHON": "ingest-base:newer"}))
+        before = stripe.tag
+        other.deploy(tests=False)
+        assert stripe.tag != before
+        assert stripe.tag.split("-")[0] == before.split("-")[0]
+        assert inspect(stripe.image(stripe.tag))["Config"]["Labels"]["newer"] == "yes"
+        assert "nothing to do" in other.deploy(tests=False)
+    finally:
+        docker("image", "rm", "--force", "ingest-base:newer")
+
+
+def test_the_active_tag_survives_compose_up(platform: Tested, stripe: Deploy) -> None:
     platform.compose("--profile", "sandbox", "up", "--detach", "--wait")
     assert platform.inspect("stripe")["Config"]["Image"] == stripe.image(stripe.tag)
 
