@@ -4,28 +4,20 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any
 
 from dagster import DagsterRun
-from dagster._core.launcher.base import (
-    CheckRunHealthResult,
-    LaunchRunContext,
-    ResumeRunContext,
-    RunLauncher,
-    WorkerStatus,
-)
+from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, ResumeRunContext, WorkerStatus
 from dagster._core.storage.tags import DOCKER_IMAGE_TAG
-from dagster._serdes import ConfigurableClass, ConfigurableClassData
+from dagster_docker import DockerRunLauncher
+from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
 
 from ingest_host.launch import PORT, TOKEN
 
 URL = f"http://launch:{PORT}"
 RESTART_SECONDS = 30
 TIMEOUT = 60
-CONTAINER_TAG = "docker/container_id"
-"""For people who read the run's page; nothing is found by it."""
 _HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -61,33 +53,15 @@ def _asked(method: str, path: str) -> dict[str, Any]:
     return told
 
 
-class LocationRunLauncher(RunLauncher, ConfigurableClass):
-    """Each run in a container of its own, in its location's image, with that location's secrets alone.
+class LocationRunLauncher(DockerRunLauncher):
+    """dagster-docker's launcher for a host without an engine: each call to Docker is the launch service's.
 
-    What the container is like stands in :mod:`ingest_host.launch`. One that fails exits with 1.
+    What a run's container is like stands in :mod:`ingest_host.launch`; a location has no say in it, so
+    `DAGSTER_CONTAINER_CONTEXT` is not read. One that fails exits with 1.
     """
-
-    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
-        self._inst_data = inst_data
-
-    @property
-    def inst_data(self) -> ConfigurableClassData | None:
-        return self._inst_data
-
-    @classmethod
-    def config_type(cls) -> dict[str, Any]:
-        return {}
-
-    @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
-        return cls(inst_data, **config_value)
 
     def launch_run(self, context: LaunchRunContext) -> None:
         self._launch(context.dagster_run, "execute_run")
-
-    @property
-    def supports_resume_run(self) -> bool:
-        return True
 
     def resume_run(self, context: ResumeRunContext) -> None:
         self._launch(context.dagster_run, "resume_run")
@@ -99,7 +73,8 @@ class LocationRunLauncher(RunLauncher, ConfigurableClass):
             self._instance.report_engine_event(
                 f"Launched run in container {container[:12]} with image {image}", run, cls=self.__class__
             )
-            self._instance.add_run_tags(run.run_id, {CONTAINER_TAG: container, DOCKER_IMAGE_TAG: image})
+            # For people who read the run's page; nothing is found by it.
+            self._instance.add_run_tags(run.run_id, {DOCKER_CONTAINER_ID_TAG: container, DOCKER_IMAGE_TAG: image})
         except Exception:  # Dagster fails the run then, so it must not go on
             ask("POST", f"/runs/{run.run_id}/stop")
             raise
@@ -113,10 +88,6 @@ class LocationRunLauncher(RunLauncher, ConfigurableClass):
         if not stopped:
             self._instance.report_engine_event("There is no container of it to stop", run, cls=self.__class__)
         return stopped
-
-    @property
-    def supports_check_run_worker_health(self) -> bool:
-        return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         told = ask("GET", f"/runs/{run.run_id}")
