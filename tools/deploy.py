@@ -256,9 +256,10 @@ class Deploy:
         self.deployment.platform.reload_workspace()
 
     def _remove_old_images(self) -> None:
-        """Keeps what is active, what was before it and then the newest; never removes what a run needs."""
+        """Keeps what is active, what was before it, and what was active last; never removes what a run needs."""
         tags = docker("image", "ls", "--format={{.Tag}}", f"ingest-{self.location}").split()  # the newest first
-        kept = list(dict.fromkeys(tag for tag in (self.tag, *self.tags_before, *tags) if tag in tags))[:KEPT_IMAGES]
+        wanted = (self.tag, *self.tags_before[:1], *self.activated, *tags)
+        kept = list(dict.fromkeys(tag for tag in wanted if tag in tags))[:KEPT_IMAGES]
         location = [{"key": "dagster/code_location", "value": self.location}]
         runs = self.deployment.platform.runs(limit=1000, statuses=UNFINISHED, tags=location)
         if not all(run.image for run in runs):

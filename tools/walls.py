@@ -95,7 +95,7 @@ def location_services(name: str, model: Model, root: Path) -> dict[str, dict[str
     secrets = (f"{name}-secrets", "/secrets/runs", False)
     server_secrets = f"{name}-server-secrets"
     setup = {("platform-secrets", "/secrets/platform", True), secrets, (server_secrets, "/secrets/server", False)}
-    variables = {"DAGSTER_CURRENT_IMAGE", "INGEST_DESTINATION", "INGEST_UI_URL"}
+    variables = {"DAGSTER_CURRENT_IMAGE", "INGEST_DESTINATION", "INGEST_UI_URL", "PGSERVICEFILE"}
     return {
         name: common
         | {

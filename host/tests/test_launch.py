@@ -187,12 +187,14 @@ def record(**code: Any) -> DagsterRun:
 @pytest.fixture
 def stored(postgres: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     """Writes the body of the run into a real Postgres, as Dagster's table has it."""
-    with closing(psycopg2.connect(host=postgres, user="postgres")) as database, database.cursor() as cursor:
+    address = f"host={postgres} user=postgres options='-c search_path=stored'"
+    with closing(psycopg2.connect(address)) as database, database.cursor() as cursor:
         database.autocommit = True
+        cursor.execute("CREATE SCHEMA stored")
         cursor.execute("CREATE TABLE runs (run_id varchar, status varchar, run_body text)")
-        monkeypatch.setattr(launch, "STORAGE", f"host={postgres} user=postgres")
+        monkeypatch.setattr(launch, "STORAGE", address)
         yield lambda body: cursor.execute("INSERT INTO runs VALUES (%s, 'STARTING', %s)", [ID, body])
-        cursor.execute("DROP TABLE runs")
+        cursor.execute("DROP SCHEMA stored CASCADE")
 
 
 def test_location_and_image_are_read_from_the_record_that_dagster_writes(stored: Callable[[str], None]) -> None:

@@ -237,7 +237,7 @@ def test_its_own_tests_have_nothing_of_the_machine():
 
 
 @contextmanager
-def tests_are(one: Deploy, text: str) -> Iterator[None]:
+def having_tests(one: Deploy, text: str) -> Iterator[None]:
     """The location's tests are one file, until the block ends."""
     folder = one.deployment.tree / "locations" / "stripe" / "tests"
     kept = folder.rename(one.deployment.tree.parent / "kept-tests")
@@ -254,7 +254,7 @@ def test_a_locations_tests_run_in_its_image_and_have_nothing_of_the_machine(plat
     """Whoever reviews a location's folder alone gives no rights on the machine that deploys."""
     here = sorted(set(os.environ) - {"PATH", "HOME", "LANG", "PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"})
     attack = ATTACK.format(tree=str(platform.tree), variables=here)
-    with changed(stripe, API, f"\n# Tested, {time.time()}.\n"), tests_are(stripe, attack):
+    with changed(stripe, API, f"\n# Tested, {time.time()}.\n"), having_tests(stripe, attack):
         before = stripe.tag
         stripe.deploy(tests=True)
     assert stripe.tag != before
@@ -265,7 +265,7 @@ def test_where_its_tests_fail_nothing_is_deployed(platform: Tested, stripe: Depl
     before = stripe.tag
     with (
         changed(stripe, API, f"\n# Not tested, {time.time()}.\n"),
-        tests_are(stripe, "def test_it(): assert False\n"),
+        having_tests(stripe, "def test_it(): assert False\n"),
         pytest.raises(Refused, match="its tests fail, nothing was deployed"),
     ):
         stripe.deploy(tests=True)

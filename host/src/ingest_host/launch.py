@@ -42,8 +42,8 @@ TOKEN = Path("/run/secrets/launch-token")
 """What webserver, daemon and purge show; no location has it."""
 ENGINE_API = "1.45"
 """The first that mounts a folder of a volume. An older engine would mount all of it: it is refused."""
-STORAGE = "host=postgres user=dagster dbname=dagster"
-"""The password comes from PGPASSFILE."""
+STORAGE = "service=dagster"
+"""Of PGSERVICEFILE, as in dagster.yaml."""
 RUN = Path(__file__).with_name("run.py")
 STOP_SECONDS = 60
 """Time that a run has to end in order when somebody terminates it."""
@@ -105,6 +105,7 @@ def run_container(project: str, name: str, run: Run, command: list[str]) -> dict
         "labels": {PROJECT_LABEL: project, LOCATION_LABEL: location, RUN_LABEL: run.id},
         "environment": {
             "INGEST_SECRET_COMMAND": f"make secret LOCATION={location} NAME={{setting}}",
+            "PGSERVICEFILE": "/run/secrets/pg_service.conf",
             "INGEST_LIMITS_DIR": "/var/lib/runs/limits",
             "DLT_DATA_DIR": "/var/lib/ingest",
             "INGEST_DESTINATION": "postgres",
