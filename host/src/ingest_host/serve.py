@@ -23,9 +23,12 @@ from dagster._daemon.controller import daemon_controller_from_instance
 from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handlers
 from dagster._utils.log import configure_loggers
 from dagster_webserver.cli import host_dagster_ui_with_workspace_process_context
+from dagster_webserver.webserver import DagsterWebserver
 from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import QueuePool
+
+from ingest_host.logs import download_logs, use_run_logs
 
 WORKSPACE = WorkspaceFileTarget(["/opt/dagster/workspace/workspace.yaml"])
 PORT = 3000
@@ -48,6 +51,7 @@ def lasting_instance(statement_milliseconds: int) -> Iterator[DagsterInstance]:
             # It is what `dagster-webserver` calls, and nothing in it is of the webserver.
             instance.optimize_for_webserver(statement_milliseconds, CONNECTION_SECONDS, OVERFLOW)
             remember_schema(instance)
+            use_run_logs(instance)
             yield instance
     finally:
         event.remove(QueuePool, "checkout", _ping)
@@ -91,6 +95,7 @@ def _ping(connection: Any, *_: object) -> None:
 
 def webserver(instance: DagsterInstance) -> None:
     configure_loggers()
+    DagsterWebserver.download_captured_logs_endpoint = download_logs  # type: ignore[method-assign]
     with WorkspaceProcessContext(instance, WORKSPACE, version=__version__) as context:
         host_dagster_ui_with_workspace_process_context(context, "0.0.0.0", PORT, "", "warning", POLL_MILLISECONDS)  # noqa: S104
 

@@ -3,7 +3,7 @@
 When the next call may be sent stands in a file, so that two runs of a location on one machine stay
 under the rate together: each run takes a short span of time for itself, and the next one what
 follows. ``INGEST_LIMITS_DIR`` names the folder, by default one of the user's in the system's folder
-for temporary files: containers share it only where a volume is mounted there.
+for temporary files. On the platform it is a folder that a location's run containers share.
 """
 
 import fcntl
