@@ -11,7 +11,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     pip --python /opt/venv/bin/python install --quiet --disable-pip-version-check --root-user-action=ignore \
       --no-deps --only-binary=:all: --require-hashes -r requirements-dev.lock \
     # Also for tests that start Python without the image's environment.
-    && printf '/opt/location/src\n/opt/shared/src\n' >/opt/venv/lib/python3.13/site-packages/location.pth
+    && printf '/opt/location/src\n/opt/shared/src\n/opt/tree/testing/src\n' >/opt/venv/lib/python3.13/site-packages/location.pth
 
 FROM ${PYTHON} AS sandbox
 RUN python -m venv --without-pip /opt/tree/sandbox/.venv
@@ -26,6 +26,7 @@ ARG LOCATION
 COPY --from=packages /opt/venv /opt/venv
 COPY --from=sandbox /opt/tree /opt/tree
 COPY pyproject.toml /opt/tree/
+COPY testing/src /opt/tree/testing/src
 COPY locations/${LOCATION} /opt/tree/locations/${LOCATION}
 WORKDIR /opt/tree/locations/${LOCATION}
 CMD ["python", "-m", "pytest", "-p", "no:cacheprovider", "tests"]
