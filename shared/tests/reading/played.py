@@ -63,6 +63,8 @@ class Origin:
     things: list[Thing]
     per_page: int = 3
     in_data: bool = False
+    in_flight: int = 1
+    """With one call at a time, a test knows what is read before what."""
     now: int = NOW
     calls: list[Request] = field(default_factory=list)
     meanwhile: Callable[[int], None] = lambda number: None
@@ -87,7 +89,7 @@ class Origin:
             self.server.url,
             auth=BearerTokenAuth("x"),
             calls_per_second=1e6,
-            in_flight=1,  # so that a test knows what is read before what
+            in_flight=self.in_flight,
             url_setting="sources.test.api_url",
             credential_setting="sources.test.api_key",
         )

@@ -75,7 +75,7 @@ class Listing:
         for column in self.walk.needs:
             if column not in names:
                 raise ValueError(f"table {self.table.name}: {type(self.walk).__name__} needs the column {column!r}")
-        if DELETED_AT not in names:
+        if DELETED_AT not in {column.name for column in self.table.columns}:
             raise ValueError(f"table {self.table.name}: a column 'deleted_at' is needed to mark what is gone")
 
 
