@@ -12,6 +12,7 @@ from projects import ROOT
 
 RUN_LABEL = "ingest.project"
 """Marks run containers: `host/src/ingest_host/launcher.py`."""
+LOOPBACK = "127.0.0.1"
 
 
 class EngineError(Exception):
@@ -54,7 +55,9 @@ class Deployment:
     @property
     def platform(self) -> Platform:
         settings = self.remembered() | os.environ | self.settings
-        return Platform(f"http://127.0.0.1:{settings.get('INGEST_PORT') or 3000}")
+        host = settings.get("INGEST_HOST") or LOOPBACK
+        host = LOOPBACK if host in ("0.0.0.0", "::", "[::]") else host  # noqa: S104, where it is published
+        return Platform(f"http://{host}:{settings.get('INGEST_PORT') or 3000}", settings.get("INGEST_TOKEN", ""))
 
     def remembered(self) -> dict[str, str]:
         """The settings in ``env_file``, which Docker Compose reads too."""

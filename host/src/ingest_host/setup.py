@@ -23,8 +23,13 @@ import psycopg2
 from psycopg2.extensions import connection, encrypt_password
 from psycopg2.sql import SQL, Identifier, Literal
 
+from ingest_host.access import audit
+from ingest_host.access.activate import activate
+
 PLATFORM = Path("/secrets/platform")
 """Passwords that only Postgres and these commands read."""
+ACCESS = Path("/secrets/access")
+"""What the webserver alone has, at /run/access."""
 DAGSTER = Path("/secrets/dagster")
 """What webserver and daemon have at /run/secrets."""
 SERVER = Path("/secrets/server")
@@ -40,7 +45,7 @@ BY_ALL = 0o444
 BY_OWNER = 0o400
 """libpq refuses a PGPASSFILE that others may read."""
 NAME = re.compile(r"(?!pg_)[a-z][a-z0-9_]{0,29}")
-PLATFORM_ROLES = ("analyst", "dagster", "postgres")
+PLATFORM_ROLES = ("analyst", "audit", "dagster", "postgres")
 """Roles that a location of that name would take over."""
 SETTING = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 SANDBOX = ".sandbox"
@@ -52,6 +57,7 @@ def make_secrets() -> None:
     for name in ("postgres-password", "dagster-password", "analyst-password"):
         _password(PLATFORM / name)
     _write_pgpass(DAGSTER)
+    _write(ACCESS / audit.PASSWORD, _password(PLATFORM / audit.PASSWORD), BY_OWNER)
 
 
 def set_up_platform() -> None:
@@ -61,10 +67,15 @@ def set_up_platform() -> None:
         _role(database, "dagster", (PLATFORM / "dagster-password").read_text())
         _role(database, "analyst", (PLATFORM / "analyst-password").read_text())
         _database(database, "dagster", "dagster")
+        _role(database, audit.ROLE, (PLATFORM / audit.PASSWORD).read_text())
         _database(database, "warehouse", "postgres")
+        _database(database, audit.DATABASE, "postgres")
         _run(database, "GRANT CONNECT ON DATABASE warehouse TO analyst")
     with closing(_connect("warehouse")) as warehouse:
         _run(warehouse, "REVOKE ALL ON SCHEMA public FROM PUBLIC")
+    with closing(_connect(audit.DATABASE)) as trail:
+        audit.set_up(trail)
+    activate()
     shutil.copyfile(WORKSPACE, SERVED_WORKSPACE)
     subprocess.run(["dagster", "instance", "migrate"], check=True)  # noqa: S607
 
