@@ -9,9 +9,9 @@ from typing import Any
 import dlt
 from dlt.extract.resource import DltResource
 
-from github_location.source import tables
 from github_location.source.commits import Commits
 from github_location.source.repositories import LISTING, PER_PAGE, GitHubSync, Repositories, RepositoriesReader
+from github_location.source.tables import code, repository, review, tracker
 from ingest_shared.loading import mirror
 from ingest_shared.reading.envelopes import LinkHeader
 from ingest_shared.reading.listings import Listing, Reader, Walk, iso
@@ -46,15 +46,17 @@ PULLS = NewestFirst(
 )
 
 ACTIVITY = (
-    listing(tables.issues, "/issues", ChangedSince("updated_at", since), WITH_ISSUES, state="all", **OLDEST_CHANGE),
-    listing(tables.pull_requests, "/pulls", PULLS, state="all"),
-    listing(tables.issue_comments, "/issues/comments", ChangedSince("updated_at", since), WITH_ISSUES, **OLDEST_CHANGE),
-    listing(tables.commits, "/commits", Commits()),
+    listing(tracker.issues, "/issues", ChangedSince("updated_at", since), WITH_ISSUES, state="all", **OLDEST_CHANGE),
+    listing(review.pull_requests, "/pulls", PULLS, state="all"),
+    listing(
+        tracker.issue_comments, "/issues/comments", ChangedSince("updated_at", since), WITH_ISSUES, **OLDEST_CHANGE
+    ),
+    listing(code.commits, "/commits", Commits()),
 )
 CATALOG = (
-    listing(tables.labels, "/labels", FullList()),
-    listing(tables.milestones, "/milestones", FullList(), state="all"),
-    listing(tables.releases, "/releases", FullList()),
+    listing(tracker.labels, "/labels", FullList()),
+    listing(tracker.milestones, "/milestones", FullList(), state="all"),
+    listing(repository.releases, "/releases", FullList()),
 )
 
 

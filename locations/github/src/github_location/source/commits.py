@@ -6,8 +6,8 @@ from functools import cached_property
 
 import msgspec
 
-from github_location.source import tables
 from github_location.source.repositories import PER_PAGE, Repository
+from github_location.source.tables import code
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.errors import ApiError, PayloadError
 from ingest_shared.reading.envelopes import Request
@@ -24,7 +24,7 @@ class _Branch(msgspec.Struct):
 
 
 _BRANCHES = msgspec.json.Decoder(list[_Branch])
-_COMPARED = Decoder(tables.commits, rows_at="commits")
+_COMPARED = Decoder(code.commits, rows_at="commits")
 
 
 @dataclass(frozen=True)

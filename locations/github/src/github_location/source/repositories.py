@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from github_location.source import tables
 from github_location.source.api import GitHub, configured_repositories, connect
+from github_location.source.tables import repository
 from ingest_shared.columnar import Page
 from ingest_shared.errors import ApiError, IngestError
 from ingest_shared.loading import Load
@@ -50,9 +50,9 @@ class Repositories:
     with_issues: bool = False
 
     def scopes(self, sync: "GitHubSync", load: Load) -> Iterator[Repository]:
-        for repository in sync.repositories.values():
-            if repository.has_issues or not self.with_issues:
-                yield repository
+        for found in sync.repositories.values():
+            if found.has_issues or not self.with_issues:
+                yield found
 
 
 @dataclass
@@ -213,4 +213,4 @@ class RepositoriesReader(Reader):
             load.leave_out("repositories", str(error))
 
 
-LISTING = Listing(tables.repositories, "", walk=FullList(), envelope=LinkHeader())
+LISTING = Listing(repository.repositories, "", walk=FullList(), envelope=LinkHeader())

@@ -13,9 +13,9 @@ from ingest_shared.reading.envelopes import HasMore
 from ingest_shared.reading.listings import Listing, Reader
 from ingest_shared.reading.walks import ByCreated
 from ingest_shared.tables import Table
-from stripe_location.source import tables
 from stripe_location.source.account import EVENT_LOG, PER_PAGE, StripeSync, between
 from stripe_location.source.objects import BalanceTransactions, Nested, Objects
+from stripe_location.source.tables import catalog, customer, invoicing, payment
 
 
 def listing(table: Table, walk: ByCreated, **params: str) -> Listing:
@@ -32,16 +32,16 @@ ITEMS = Nested("/v1/subscription_items", {"subscription": "{id}"})
 LINES = Nested("/v1/invoices/{id}/lines")
 
 BILLING = (
-    objects(tables.customers),
-    objects(tables.products),
-    objects(tables.prices),
-    objects(tables.subscriptions, ITEMS, status="all"),
-    objects(tables.invoices, LINES),
+    objects(customer.customers),
+    objects(catalog.products),
+    objects(catalog.prices),
+    objects(invoicing.subscriptions, ITEMS, status="all"),
+    objects(invoicing.invoices, LINES),
 )
 PAYMENTS = (
-    objects(tables.charges),
-    objects(tables.refunds),
-    listing(tables.balance_transactions, BalanceTransactions("created", between)),
+    objects(payment.charges),
+    objects(payment.refunds),
+    listing(payment.balance_transactions, BalanceTransactions("created", between)),
     EVENT_LOG,
 )
 

@@ -13,7 +13,7 @@ from ingest_shared.reading.listings import Listing, Reader, Scope, Sync
 from ingest_shared.reading.walks import ByCreated
 from ingest_shared.reading.windows import Window
 from stripe_location.source.api import API_VERSION, Stripe, connect, start_of_history
-from stripe_location.source.tables import EVENTS
+from stripe_location.source.tables import log
 
 PER_PAGE = 100
 EVENTS_ARE_KEPT = 30 * 86_400
@@ -189,7 +189,7 @@ class EventLog(ByCreated):
 
 
 EVENT_LOG = Listing(
-    EVENTS,
+    log.events,
     "/v1/events",
     walk=EventLog("created", between, lag=LAG),
     envelope=HasMore(),

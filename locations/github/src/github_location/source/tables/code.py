@@ -1,0 +1,48 @@
+"""The commits of each default branch."""
+
+from github_location.source.tables.columns import DELETED_AT, REPO_ID, REST, user
+from ingest_shared.tables import Child, Table, bigint, boolean, text, timestamp
+
+commits = Table(
+    name="commits",
+    description="Commits that are or were on a branch; deleted_at tells those that are on none any more.",
+    docs=f"{REST}/commits/commits#list-commits",
+    key=("repo_id", "sha"),
+    columns=(
+        REPO_ID,
+        text("sha", "Hash of the commit."),
+        text("message", "Message.", path="commit.message"),
+        *user("author", "Author as a GitHub user"),
+        text("author_name", "Author as written in the commit.", path="commit.author.name"),
+        text("author_email", "Author's address as written in the commit.", path="commit.author.email"),
+        timestamp("authored_at", "When the change was written.", path="commit.author.date"),
+        *user("committer", "Committer as a GitHub user"),
+        text("committer_name", "Committer as written in the commit.", path="commit.committer.name"),
+        text("committer_email", "Committer's address as written in the commit.", path="commit.committer.email"),
+        timestamp("committed_at", "When it was committed.", path="commit.committer.date"),
+        text("tree_sha", "Hash of the tree.", path="commit.tree.sha"),
+        bigint("comment_count", "Number of comments.", path="commit.comment_count"),
+        boolean("verified", "Whether the signature is valid.", path="commit.verification.verified"),
+        text("verification_reason", "What the check of the signature said.", path="commit.verification.reason"),
+        text("html_url", "Its page on GitHub."),
+        DELETED_AT,
+    ),
+    children=(
+        Child(
+            name="commit_parents",
+            description="The parents of each commit.",
+            path="parents",
+            key=("repo_id", "sha", "parent_sha"),
+            columns=(
+                bigint("repo_id", "Repository.", path="repo_id", origin="parent"),
+                text("sha", "Commit.", path="sha", origin="parent"),
+                text("parent_sha", "Hash of the parent.", path="sha"),
+            ),
+            unused=("url", "html_url"),
+        ),
+    ),
+    unused=(
+        *"author.* committer.* commit.author.* commit.committer.* commit.tree.* commit.verification.*".split(),
+        *"node_id url comments_url commit.url files stats".split(),
+    ),
+)

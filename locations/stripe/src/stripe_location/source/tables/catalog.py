@@ -1,0 +1,56 @@
+"""What is sold, and for how much."""
+
+from ingest_shared.tables import Table, bigint, boolean, decimal, epoch, json, text
+from stripe_location.source.tables.columns import API, amounts, identified
+
+products = Table(
+    name="products",
+    description="What is sold, also deleted products (deleted_at).",
+    docs=f"{API}/products/object",
+    key=("account_id", "id"),
+    columns=identified(
+        text("name", "Name shown to the customer."),
+        text("description", "Description shown to the customer."),
+        boolean("active", "Whether it can be bought."),
+        text("type", "good or service."),
+        text("default_price", "Price that is taken by default."),
+        text("statement_descriptor", "Text on the customer's bank statement."),
+        text("tax_code", "Tax code."),
+        text("unit_label", "What one unit is called."),
+        text("url", "Public page of the product."),
+        boolean("shippable", "Whether it is shipped."),
+        json("package_dimensions", "Size and weight for shipping."),
+        json("attributes", "Attributes of a good."),
+        json("images", "Addresses of pictures."),
+        json("marketing_features", "Features shown in pricing tables."),
+        epoch("updated", "When it was last changed."),
+    ),
+    unused=("object", "deleted"),
+)
+
+prices = Table(
+    name="prices",
+    description="How much is taken for a product, once or again and again.",
+    docs=f"{API}/prices/object",
+    key=("account_id", "id"),
+    columns=identified(
+        text("product", "Product, an id of the table products."),
+        boolean("active", "Whether it can be used."),
+        text("nickname", "Name inside the account."),
+        text("type", "one_time or recurring."),
+        text("currency", "Currency."),
+        *amounts(unit_amount="Price of a unit; null when a fraction or tiers are needed"),
+        decimal("unit_amount_exact", "Price of a unit in minor units with fractions.", path="unit_amount_decimal"),
+        text("billing_scheme", "per_unit or tiered."),
+        text("tiers_mode", "graduated or volume."),
+        text("lookup_key", "Key by which the account finds it."),
+        text("tax_behavior", "inclusive, exclusive or unspecified."),
+        text("recurring_interval", "day, week, month or year.", path="recurring.interval"),
+        bigint("recurring_interval_count", "Intervals between two bills.", path="recurring.interval_count"),
+        text("recurring_usage_type", "licensed or metered.", path="recurring.usage_type"),
+        text("recurring_meter", "Meter whose usage is billed.", path="recurring.meter"),
+        json("custom_unit_amount", "Limits when the customer names the price."),
+        json("transform_quantity", "How usage is turned into a quantity."),
+    ),
+    unused=("object", "deleted", "recurring.*", "currency_options", "tiers"),
+)
