@@ -10,6 +10,8 @@ import getpass
 import json
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from engine import Deployment, EngineError
 from table import aligned
@@ -37,6 +39,18 @@ def record(deployment: Deployment, action: str, location: str, outcome: str, **s
     """Adds a row about what was done from here; raises :class:`EngineError` where that is not possible."""
     values = {"who": whoami(), "action": action, "location": location, "outcome": outcome}
     _psql(deployment, _ADD, values | {"subject": json.dumps(subject)})
+
+
+@contextmanager
+def recorded(deployment: Deployment, action: str, location: str, tag: Callable[[], str]) -> Iterator[None]:
+    """Adds a row about the block when it has ended, well or not; ``tag`` gives what is in force then."""
+    try:
+        yield
+    except BaseException:
+        with suppress(EngineError):  # the platform may be down: what went wrong is told, and not this
+            record(deployment, action, location, "failed", tag=tag())
+        raise
+    record(deployment, action, location, "done", tag=tag())
 
 
 def shown(deployment: Deployment, last: int = 50, who: str = "", location: str = "") -> list[tuple[str, ...]]:
