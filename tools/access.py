@@ -16,6 +16,7 @@ from pathlib import Path
 
 import audit
 from engine import Deployment, EngineError
+from images import location_names
 from local import Refused
 
 FILE = "access.yaml"
@@ -37,6 +38,8 @@ def make_token(file: Path, name: str, role: str, locations: list[str], days: str
         raise Refused(f"ROLE={role}: there are {', '.join(ROLES)}")
     if role in ("viewer", "admin") and locations:
         raise Refused(f"ROLE={role} is of no single location: leave LOCATIONS out")
+    if unknown := [one for one in locations if one not in location_names()]:
+        raise Refused(f"LOCATIONS={' '.join(unknown)}: there are {', '.join(location_names())}")
     if not days.isdecimal() or not 0 < int(days) <= 366:
         raise Refused(f"DAYS={days}: how long it is valid, 1 to 366 days")
     text = file.read_text()

@@ -61,12 +61,14 @@ class Platform:
 @pytest.fixture
 def platform(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Platform:
     """After `setup secrets` and `setup platform`."""
-    for name in ("platform", "dagster", "served"):
+    for name in ("platform", "dagster", "served", "access"):
         (tmp_path / name).mkdir()
     (tmp_path / "workspace.yaml").write_text("load_from: []\n")
     made = Platform(tmp_path, postgres, monkeypatch)
     monkeypatch.setattr(setup, "PLATFORM", tmp_path / "platform")
     monkeypatch.setattr(setup, "DAGSTER", tmp_path / "dagster")
+    monkeypatch.setattr(setup, "ACCESS", tmp_path / "access")
+    monkeypatch.setattr(setup, "activate", lambda: None)
     monkeypatch.setattr(setup, "WORKSPACE", tmp_path / "workspace.yaml")
     monkeypatch.setattr(setup, "SERVED_WORKSPACE", tmp_path / "served" / "workspace.yaml")
     monkeypatch.setattr(setup, "_connect", made.connect)
@@ -112,7 +114,7 @@ def test_the_passwords_are_made_here_and_are_all_different(platform: Platform) -
     platform.location("second")
     found = files(platform.folder)
     passwords = [text for name, text in found.items() if name.endswith("password")]
-    assert len(passwords) == len(set(passwords)) == 5
+    assert len(passwords) == len(set(passwords)) == 6
     assert min(map(len, passwords)) > 40
 
 

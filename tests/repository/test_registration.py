@@ -112,7 +112,10 @@ def test_a_location_may_not_be_called(name: str) -> None:
     assert "is no name of a location" in (registrations.name_problem(name) or "")
 
 
-TAKEN = "analyst daemon dagster default engine postgres public purge sandbox secrets setup shared warehouse webserver"
+TAKEN = (
+    "access analyst audit daemon dagster default engine front postgres public purge sandbox secrets setup shared"
+    " warehouse webserver"
+)
 
 
 @pytest.mark.parametrize("name", TAKEN.split())

@@ -57,7 +57,8 @@ def make_secrets() -> None:
     for name in ("postgres-password", "dagster-password", "analyst-password"):
         _password(PLATFORM / name)
     _write_pgpass(DAGSTER)
-    _write(ACCESS / audit.PASSWORD, _password(PLATFORM / audit.PASSWORD), BY_OWNER)
+    password = _password(PLATFORM / "audit-password")
+    _write(ACCESS / "pgpass", f"postgres:5432:{audit.DATABASE}:{audit.ROLE}:{password}\n", BY_OWNER)
 
 
 def set_up_platform() -> None:
@@ -67,7 +68,7 @@ def set_up_platform() -> None:
         _role(database, "dagster", (PLATFORM / "dagster-password").read_text())
         _role(database, "analyst", (PLATFORM / "analyst-password").read_text())
         _database(database, "dagster", "dagster")
-        _role(database, audit.ROLE, (PLATFORM / audit.PASSWORD).read_text())
+        _role(database, audit.ROLE, (PLATFORM / "audit-password").read_text())
         _database(database, "warehouse", "postgres")
         _database(database, audit.DATABASE, "postgres")
         _run(database, "GRANT CONNECT ON DATABASE warehouse TO analyst")

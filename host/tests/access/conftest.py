@@ -117,6 +117,8 @@ def trail_database(postgres: str) -> str:
     with closing(psycopg2.connect(host=postgres, user="postgres", dbname="postgres")) as database:
         database.autocommit = True
         cursor = database.cursor()
+        cursor.execute("DROP DATABASE IF EXISTS audit")
+        cursor.execute("DROP ROLE IF EXISTS audit")
         cursor.execute("CREATE ROLE audit LOGIN PASSWORD 'audit'")
         cursor.execute("CREATE DATABASE audit")
     with closing(psycopg2.connect(host=postgres, user="postgres", dbname="audit")) as database:

@@ -163,6 +163,17 @@ def test_nothing_is_subscribed_to_by_nobody(served: Served) -> None:
     assert subscribe(served, "subscription { x }", {"Host": "ingest.test", **as_token("viewer")})["type"] == "error"
 
 
+def test_a_subscription_ends_with_its_token(served: Served) -> None:
+    headers = {"Host": "ingest.test", **as_token("viewer")}
+    with served.client.websocket_connect("/graphql", subprotocols=["graphql-ws"], headers=headers) as socket:
+        socket.send_json({"type": "connection_init"})
+        assert socket.receive_json() == {"type": "connection_ack"}
+        served.access(url="http://ingest.test", groups=ROLES)
+        socket.send_json({"type": "connection_init"})
+        with pytest.raises(WebSocketDisconnect):
+            socket.receive_json()
+
+
 def test_a_person_is_sent_to_the_login_and_back(served: Served) -> None:
     answer = served.client.get("/runs?q=a%26b", headers={"Accept": "text/html"})
     assert answer.status_code == 303

@@ -105,6 +105,7 @@ def test_a_role_in_a_location_reaches_no_further() -> None:
 @pytest.mark.parametrize("host", [EVERYWHERE, "192.168.1.5", "::", "ingest.example.com"])
 def test_beyond_the_loopback_there_must_be_a_login(tmp_path: Path, host: str) -> None:
     file = tmp_path / "access.yaml"
+    file.touch()
     with pytest.raises(AccessError, match=rf"INGEST_HOST={host} .* no `login`.*make access"):
         Settings(file, host=host).load()
     file.write_text(OPENID)
@@ -114,7 +115,19 @@ def test_beyond_the_loopback_there_must_be_a_login(tmp_path: Path, host: str) ->
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "[::1]"])
 def test_on_the_loopback_there_need_not(tmp_path: Path, host: str) -> None:
     settings = Settings(tmp_path / "access.yaml", host=host)
+    settings.file.touch()
     assert "no login" in settings.describe(settings.load())
+
+
+def test_a_file_that_is_gone_opens_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "access.yaml"
+    with pytest.raises(AccessError, match="run `make access`"):
+        Settings(file, host="127.0.0.1").load()
+    file.write_text(OPENID)
+    settings = Settings(file, host="127.0.0.1")
+    assert settings.load().login
+    file.unlink()
+    assert settings.load().login
 
 
 def test_a_file_that_is_not_valid_leaves_the_one_before_in_force(

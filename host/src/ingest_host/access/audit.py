@@ -15,7 +15,6 @@ import psycopg2
 from psycopg2.extensions import connection
 
 DATABASE = ROLE = "audit"
-PASSWORD = "audit-password"  # noqa: S105, the name of a file
 
 SET_UP = """
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
@@ -73,8 +72,7 @@ class PostgresTrail:
 
     @classmethod
     def of(cls, secrets: Path) -> "PostgresTrail":
-        password = (secrets / PASSWORD).read_text()
-        return cls(host="postgres", dbname=DATABASE, user=ROLE, password=password, connect_timeout=5)
+        return cls(host="postgres", dbname=DATABASE, user=ROLE, passfile=str(secrets / "pgpass"), connect_timeout=5)
 
     def check(self) -> None:
         self._execute("SELECT 1", ())

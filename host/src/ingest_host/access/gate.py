@@ -49,7 +49,20 @@ class Gate:
         except Refusal as refusal:
             await _refuse(refusal, access, scope, receive, send)
             return
-        await self._app(scope, receive, _framed_by_nobody(send))
+        sending = _framed_by_nobody(send) if scope["type"] == "http" else self._while_known(connection, send)
+        await self._app(scope, receive, sending)
+
+    def _while_known(self, connection: HTTPConnection, send: Send) -> Send:
+        """A WebSocket is closed once its session or token is worth nothing any more."""
+
+        async def sending(message: Message) -> None:
+            try:
+                self._viewer(connection, self._settings.load())
+            except Refusal:
+                message = {"type": "websocket.close", "code": 4401}
+            await send(message)
+
+        return sending
 
     def _viewer(self, connection: HTTPConnection, access: Access) -> Viewer:
         """Raises :class:`Refusal` for whoever has no right to see anything."""

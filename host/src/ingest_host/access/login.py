@@ -22,8 +22,6 @@ logger = logging.getLogger("ingest.access")
 
 SIGNED_WITH = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """Never `none`, and never the client's own secret."""
-NAMES = ("email", "preferred_username", "sub")
-"""Claims that say who somebody is, the first that is there; an email only where the provider verified it."""
 
 
 class LoginFailed(Exception):
@@ -88,8 +86,11 @@ class Provider:
 
 
 def _name(claims: dict[str, Any]) -> str:
-    known = {key: value for key, value in claims.items() if key != "email" or claims.get("email_verified") is True}
-    return next(str(known[key]) for key in NAMES if known.get(key))
+    """A verified address, or else the provider's own id beside a name that people may choose themselves."""
+    if claims.get("email") and claims.get("email_verified") is True:
+        return str(claims["email"])
+    chosen = claims.get("preferred_username")
+    return f"{chosen} ({claims['sub']})" if chosen else str(claims["sub"])
 
 
 def inner_path(given: str) -> str:

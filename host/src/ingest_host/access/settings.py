@@ -32,12 +32,16 @@ class Settings:
 
     def load(self) -> Access:
         """What is in force; raises :class:`AccessError` only where nothing was before."""
-        changed = self.file.stat().st_mtime_ns if self.file.exists() else 0
-        if self._read and changed in (self._read[0], self._refused):
-            return self._read[1]
         try:
-            access = self._checked(read(self.file.read_text() if changed else ""))
-        except (AccessError, OSError) as error:
+            changed = self.file.stat().st_mtime_ns
+            if self._read and changed in (self._read[0], self._refused):
+                return self._read[1]
+            access = self._checked(read(self.file.read_text()))
+        except FileNotFoundError:
+            if not self._read:
+                raise AccessError("no access.yaml is in force: run `make access`") from None
+            return self._read[1]
+        except AccessError as error:
             if not self._read:
                 raise
             self._refused = changed
@@ -68,9 +72,8 @@ class Settings:
 
     def hosts(self, access: Access) -> dict[str, str]:
         """The names that the UI answers to, each with the origin of its pages."""
-        names = {f"{name}:{self.port}": f"http://{name}:{self.port}" for name in LOOPBACK}
-        if not self.is_local and self.host not in ("0.0.0.0", "::", "[::]"):  # noqa: S104
-            names[f"{self.host}:{self.port}"] = f"http://{self.host}:{self.port}"
+        port = "" if self.port == "80" else f":{self.port}"
+        names = {f"{name}{port}": f"http://{name}{port}" for name in (*LOOPBACK, self.host)}
         if access.url:
             names[urlsplit(access.url).netloc] = access.url
         return names

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -124,6 +125,8 @@ class Login:
             return _page(str(failed), 400)
         finally:
             request.session.clear()
+        # The others could make the cookie larger than a browser keeps.
+        session = replace(session, groups=tuple(group for group in session.groups if group in access.groups))
         self._record(session.name, "login", list(session.groups))
         if not access.grants_of(session.groups):
             return _page(f"{session.name} is logged in, but no group of theirs has a role in access.yaml.", 403)
