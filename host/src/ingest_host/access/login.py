@@ -66,7 +66,8 @@ class Provider:
             claims = token.get("userinfo")
             if not claims:
                 raise LoginFailed(f"{self.settings.issuer} sent no ID token")
-            if self.settings.groups_claim not in claims and "userinfo_endpoint" in self._client.server_metadata:
+            wanted = {self.settings.groups_claim, "email"}
+            if not wanted <= claims.keys() and "userinfo_endpoint" in self._client.server_metadata:
                 more = await self._client.userinfo(token=token)
                 if more.get("sub") != claims["sub"]:
                     raise LoginFailed(f"{self.settings.issuer} told of somebody else")
