@@ -330,7 +330,7 @@ def test_a_viewer_sees_the_button_and_cannot_press_it(known: Tested, tokens: dic
 def test_a_team_launches_its_own_and_not_anothers(known: Tested, tokens: dict[str, str], browser: Browser) -> None:
     with logged_in(browser, known, "stan", f"/locations/github/jobs/{JOB}") as page:
         expect(page.locator("button", has_text="Materialize").first).to_be_disabled()
-        page.goto("/locations/stripe/jobs/stripe_catalog_ingest")
+        page.goto("/locations/stripe/jobs/stripe_payments_ingest")
         expect(page.locator("button", has_text="Materialize").first).to_be_enabled()
         page.goto("/automation")
         expect(page.get_by_text("stripe_ingest_schedule").first).to_be_visible()
