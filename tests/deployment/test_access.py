@@ -388,7 +388,9 @@ def test_the_trail_tells_who_did_what(known: Tested, tokens: dict[str, str]) -> 
     assert ("vera@example.com", "session", "launchRun", "github", "refused") in rows
 
 
-@pytest.mark.parametrize("statement", ["DELETE FROM trail", "UPDATE trail SET who = 'nobody'", "TRUNCATE trail"])
+@pytest.mark.parametrize(
+    "statement", ["DELETE FROM public.trail", "UPDATE public.trail SET who = 'nobody'", "TRUNCATE public.trail"]
+)
 def test_the_trail_is_only_added_to(platform: Tested, statement: str) -> None:
     with pytest.raises(EngineError, match="can only be added to"):
         platform.sql("audit", statement)

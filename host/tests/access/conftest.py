@@ -96,7 +96,9 @@ class Served:
         return Answer(answer.status_code, answer.json())
 
     def trail(self) -> list[tuple[Any, ...]]:
-        found: list[tuple[Any, ...]] = self.rows("SELECT who, how, action, locations, outcome FROM trail ORDER BY id")
+        found: list[tuple[Any, ...]] = self.rows(
+            "SELECT who, how, action, locations, outcome FROM public.trail ORDER BY id"
+        )
         return found
 
     def selector(self, location: str, **more: Any) -> dict[str, Any]:
@@ -167,7 +169,7 @@ def served(workspace: WorkspaceProcessContext, trail_database: str, tmp_path: Pa
     with closing(psycopg2.connect(host=trail_database, user="postgres", dbname="audit")) as database:
         database.autocommit = True
         database.cursor().execute(
-            "ALTER TABLE trail DISABLE TRIGGER ALL; TRUNCATE trail; ALTER TABLE trail ENABLE TRIGGER ALL"
+            "ALTER TABLE public.trail DISABLE TRIGGER ALL; TRUNCATE public.trail; ALTER TABLE public.trail ENABLE TRIGGER ALL"
         )
     trail = PostgresTrail(host=trail_database, user="audit", password="audit", dbname="audit")
     app = build_app(workspace, settings, trail, 2000)

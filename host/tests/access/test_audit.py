@@ -31,23 +31,23 @@ def superuser(trail_database: str) -> Iterator[cursor]:
 
 def test_a_row_is_added(trail: PostgresTrail, superuser: cursor) -> None:
     trail.record("anna", "session", "launchRun", ["stripe"], {"job": "x"}, "done")
-    superuser.execute("SELECT who, how, action, locations, subject, outcome FROM trail ORDER BY id DESC LIMIT 1")
+    superuser.execute("SELECT who, how, action, locations, subject, outcome FROM public.trail ORDER BY id DESC LIMIT 1")
     assert superuser.fetchone() == ("anna", "session", "launchRun", ["stripe"], {"job": "x"}, "done")
 
 
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE trail SET who = 'eve'",
-        "DELETE FROM trail",
-        "TRUNCATE trail",
-        "SELECT * FROM trail",
-        "DROP TABLE trail",
-        "ALTER TABLE trail DISABLE TRIGGER ALL",
-        "DROP TRIGGER append_only ON trail",
+        "UPDATE public.trail SET who = 'eve'",
+        "DELETE FROM public.trail",
+        "TRUNCATE public.trail",
+        "SELECT * FROM public.trail",
+        "DROP TABLE public.trail",
+        "ALTER TABLE public.trail DISABLE TRIGGER ALL",
+        "DROP TRIGGER append_only ON public.trail",
         "CREATE TABLE public.other (a int)",
         "CREATE SCHEMA other",
-        "INSERT INTO trail (at, who, how, action, locations, subject, outcome)"
+        "INSERT INTO public.trail (at, who, how, action, locations, subject, outcome)"
         " VALUES ('2020-01-01', '', '', '', '{}', '{}', '')",
     ],
 )
@@ -57,7 +57,9 @@ def test_the_writer_does_nothing_else(trail: PostgresTrail, writer: cursor, stat
         writer.execute(statement)
 
 
-@pytest.mark.parametrize("statement", ["UPDATE trail SET who = 'eve'", "DELETE FROM trail", "TRUNCATE trail"])
+@pytest.mark.parametrize(
+    "statement", ["UPDATE public.trail SET who = 'eve'", "DELETE FROM public.trail", "TRUNCATE public.trail"]
+)
 def test_not_even_the_superuser_does_so_by_mistake(trail: PostgresTrail, superuser: cursor, statement: str) -> None:
     trail.record("anna", "session", "launchRun", [], {}, "done")
     with pytest.raises(psycopg2.errors.RaiseException, match="can only be added to"):
@@ -68,5 +70,5 @@ def test_a_restart_of_postgres_loses_no_row(trail: PostgresTrail, superuser: cur
     trail.check()
     superuser.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'audit'")
     trail.record("anna", "session", "after", [], {}, "done")
-    superuser.execute("SELECT action FROM trail ORDER BY id DESC LIMIT 1")
+    superuser.execute("SELECT action FROM public.trail ORDER BY id DESC LIMIT 1")
     assert superuser.fetchone() == ("after",)

@@ -487,4 +487,4 @@ def test_no_value_keeps_an_action_out_of_the_trail(served: Served, value: str) -
 def test_no_run_config_is_kept(served: Served) -> None:
     given = params("stripe", runConfigData="{loggers: {console: {config: {name: canary-1b2c}}}}")
     served.ask("stripe", LAUNCH, p=given)
-    assert "canary-1b2c" not in str(served.rows("SELECT subject::text FROM trail"))
+    assert "canary-1b2c" not in str(served.rows("SELECT subject::text FROM public.trail"))
