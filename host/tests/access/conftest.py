@@ -169,7 +169,8 @@ def served(workspace: WorkspaceProcessContext, trail_database: str, tmp_path: Pa
     with closing(psycopg2.connect(host=trail_database, user="postgres", dbname="audit")) as database:
         database.autocommit = True
         database.cursor().execute(
-            "ALTER TABLE public.trail DISABLE TRIGGER ALL; TRUNCATE public.trail; ALTER TABLE public.trail ENABLE TRIGGER ALL"
+            "ALTER TABLE public.trail DISABLE TRIGGER ALL; TRUNCATE public.trail;"
+            "ALTER TABLE public.trail ENABLE TRIGGER ALL"
         )
     trail = PostgresTrail(host=trail_database, user="audit", password="audit", dbname="audit")
     app = build_app(workspace, settings, trail, 2000)
