@@ -180,7 +180,7 @@ def _reason(error: urllib.error.HTTPError, token: str) -> str:
     try:
         told = json.load(error)
     except ValueError:
-        return f"the UI answers {error}"
+        return f"the webserver does not answer ({error}); is it still starting?"
     errors = told.get("errors") or [{"message": told.get("error", error)}]
     return str(errors[0]["message"])
 
