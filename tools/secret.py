@@ -4,6 +4,7 @@ echo "$TOKEN" | LOCATION=github NAME=sources.github.access_token secret.py
 """
 
 import os
+import re
 import subprocess
 import sys
 
@@ -12,6 +13,10 @@ from engine import Deployment, EngineError
 from images import location_names
 from local import Refused
 
+OTHER_SECTIONS = ("alerts.", "extract.", "normalize.", "load.")
+"""What a team sets beside its source. Where rows go, and as whom, is the platform's."""
+SETTING = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
+
 
 def checked(location: str, setting: str) -> None:
     """Raises :class:`Refused` for a location or a setting that there cannot be."""
@@ -19,9 +24,9 @@ def checked(location: str, setting: str) -> None:
         raise Refused(f"LOCATION={location}: there are {', '.join(location_names())}")
     if not setting:
         raise Refused(f"NAME is not set: NAME=sources.{location}.access_token, or as its README names it")
-    section = setting.split(".")[:2]
-    if section[0] == "sources" and section != ["sources", location]:
-        raise Refused(f"NAME={setting}: the settings of {location} begin with sources.{location}.")
+    own = (f"sources.{location}.", *OTHER_SECTIONS)
+    if not SETTING.fullmatch(setting) or not setting.startswith(own):
+        raise Refused(f"NAME={setting!r}: the settings of {location} begin with {', '.join(own)}")
 
 
 def main() -> int:

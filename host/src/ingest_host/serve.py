@@ -25,6 +25,7 @@ from dagster._daemon.controller import daemon_controller_from_instance
 from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handlers
 from dagster._utils.log import configure_loggers
 from dagster_webserver.cli import _lifespan
+from dagster_webserver.webserver import DagsterWebserver
 from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import QueuePool
@@ -33,6 +34,7 @@ from ingest_host.access.audit import PostgresTrail
 from ingest_host.access.policy import AccessError
 from ingest_host.access.settings import Settings
 from ingest_host.access.webserver import build_app
+from ingest_host.logs import download_logs, use_run_logs
 
 WORKSPACE = WorkspaceFileTarget(["/opt/dagster/workspace/workspace.yaml"])
 SOCKET = "/run/webserver/ui.sock"
@@ -56,6 +58,7 @@ def lasting_instance(statement_milliseconds: int) -> Iterator[DagsterInstance]:
             # It is what `dagster-webserver` calls, and nothing in it is of the webserver.
             instance.optimize_for_webserver(statement_milliseconds, CONNECTION_SECONDS, OVERFLOW)
             remember_schema(instance)
+            use_run_logs(instance)
             yield instance
     finally:
         event.remove(QueuePool, "checkout", _ping)
@@ -106,6 +109,7 @@ def webserver(instance: DagsterInstance) -> None:
     except AccessError as error:
         raise SystemExit(str(error)) from None
     logging.getLogger("ingest.access").warning(login)
+    DagsterWebserver.download_captured_logs_endpoint = download_logs  # type: ignore[method-assign]
     # What is not asked by anybody, as when the workspace is read anew, may only look.
     with WorkspaceProcessContext(instance, WORKSPACE, version=__version__, read_only=True) as context:
         trail = PostgresTrail.of(settings.secrets)

@@ -31,6 +31,9 @@ SERVER = Path("/secrets/server")
 RUNS = Path("/secrets/runs")
 """What a location's runs have at /run/secrets."""
 
+RUN_FILES = Path("/var/lib/runs")
+"""A folder for each location: what its runs print, and the pace at which they call."""
+
 WORKSPACE = Path("/opt/dagster/given/workspace.yaml")
 SERVED_WORKSPACE = Path("/opt/dagster/workspace/workspace.yaml")
 
@@ -56,6 +59,7 @@ def make_secrets() -> None:
             file.unlink(missing_ok=True)
     for name in ("postgres", "platform", "dagster", "analyst", "audit"):
         _password(roles.PLATFORM / f"{name}-password", BY_ALL)
+    _password(DAGSTER / "launch-token")
     _write_service(DAGSTER, "dagster", (roles.PLATFORM / "dagster-password").read_text())
     password = (roles.PLATFORM / "audit-password").read_text()
     _write(ACCESS / "pgpass", f"{roles.HOST}:5432:audit:audit:{password}\n", BY_OWNER)
@@ -81,6 +85,7 @@ def set_up_location(name: str) -> None:
     for folder in (RUNS, SERVER):
         _write_service(folder, storage.LOGIN.format(name), storage_password)
     leave_sandbox()
+    (RUN_FILES / name).mkdir(exist_ok=True)
     roles.set_up_location(name, password, storage_password)
 
 

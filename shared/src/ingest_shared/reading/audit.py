@@ -6,8 +6,8 @@ the calls of a first load, and loads only what was wrong.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice, repeat
 from typing import Any, Protocol
 
 import msgspec
@@ -20,6 +20,8 @@ from ingest_shared.tables import JSON, UNDECLARED, AnyTable, Child, Table
 
 Values = dict[str, Any]
 Key = tuple[Any, ...]
+IsNew = Callable[[Page], Iterable[bool]]
+"""For each row of a page, whether it came or changed after the load before: it was not lost."""
 
 
 class Named(Protocol):
@@ -34,11 +36,14 @@ class Named(Protocol):
 class Audit:
     """One list's comparison with the warehouse."""
 
-    def __init__(self, decoder: Decoder, load: Load) -> None:
+    def __init__(self, decoder: Decoder, load: Load, is_new: IsNew = lambda page: repeat(False)) -> None:
         assert isinstance(decoder.table, Table)
         self.table = decoder.table
         self.decoder = decoder
         self.load = load
+        self.is_new = is_new
+        self.audits: list[Values] = []
+        load.audits = self.audits
         self.compared: Counter[str] = Counter()
         self.missing: Counter[str] = Counter()
         self.stale: Counter[str] = Counter()
@@ -61,7 +66,7 @@ class Audit:
 
     def close(self, scope: Named, calls: int, at: int) -> None:
         """Notes what was found in a scope that was read to its end."""
-        self.load.audits.append(
+        self.audits.append(
             {
                 "scope": scope.name,
                 "audited_at": at,
@@ -78,10 +83,11 @@ class Audit:
         verdicts = iter(self._wrong({name: rows.to_pylist() for name, rows in arrow.items()}))
         for page in pages:
             its = list(islice(verdicts, len(page.rows)))
+            lost = Counter(verdict for verdict, new in zip(its, self.is_new(page), strict=False) if not new)
             scope = page.scope.id
             self.compared[scope] += len(its)
-            self.missing[scope] += its.count("missing")
-            self.stale[scope] += its.count("stale")
+            self.missing[scope] += lost["missing"]
+            self.stale[scope] += lost["stale"]
             page.rows = [row for row, verdict in zip(page.rows, its, strict=True) if verdict]
             yield page
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ingest_shared.loading import Load
-from ingest_shared.reading.listings import Scope, Sync, seconds
+from ingest_shared.reading.listings import Scope, seconds
+from ingest_shared.reading.reader import Sync
 from ingest_shared.reading.tombstones import held_where
 from ingest_shared.reading.windows import FOREVER, Window
 from ingest_shared.tables import Table
