@@ -67,7 +67,7 @@ LISTINGS = (
         "/tickets/{ticket_id}/comments",
         walk=FullList(),
         envelope=CursorIn(rows="results", at="paging.next.after", param="after"),
-        per=PerRow(tickets, {"ticket_id": "id"}, changed="updated_at"),
+        per=PerRow(tickets, {"ticket_id": "id"}, changed="updated_at", absent=(404,)),
         params={"limit": 10},
     ),
 )

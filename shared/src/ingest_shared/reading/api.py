@@ -31,6 +31,8 @@ ATTEMPTS = 5
 """Tries of one request before the API counts as down; with the back-off below about 15 s."""
 FIRST_BACKOFF = 1.0
 """Seconds before the second try, doubled for each one after it, with jitter."""
+LONGEST_BACKOFF = 60.0
+"""Seconds between calls that are too fast, where the API does not say how long to wait: at first 1, then doubled."""
 TIMEOUT = (10.0, 60.0)
 """Seconds to connect and seconds between two bytes of an answer."""
 LONGEST_WAIT = 3700.0
@@ -124,10 +126,8 @@ class Api:
         return (self.limit,)
 
     def too_fast(self, response: requests.Response) -> float | None:
-        """Seconds to wait when the response says that calls come too fast, else None."""
-        if response.status_code != 429:
-            return None
-        return retry_after(response) or 1.0
+        """Seconds to wait when calls come too fast, 0 where the response does not say how long; else None."""
+        return retry_after(response) or 0.0 if response.status_code == 429 else None
 
     def quota_left(self, response: requests.Response) -> int | None:
         """Calls left in the API's current window, where it says so."""
@@ -197,7 +197,7 @@ class Api:
                 usage.count(body, self.quota_left(response))
                 if (seconds := self.too_fast(response)) is not None:
                     waits += 1
-                    self._wait(seconds, waits, url)
+                    self._wait(seconds or min(2.0 ** (waits - 1), LONGEST_BACKOFF), waits, url, response)
                     continue
                 status = response.status_code
                 if status < SERVER_ERROR and status not in self.not_for_long:
@@ -261,12 +261,13 @@ class Api:
     def _reason_line(self, response: requests.Response) -> str:
         return " ".join(self.reason(response).split())
 
-    def _wait(self, seconds: float, waits: int, url: str) -> None:
+    def _wait(self, seconds: float, waits: int, url: str, response: requests.Response) -> None:
         if seconds > LONGEST_WAIT:
             raise ApiError(f"{self.name} asks to wait {seconds:.0f} s before {url}: longer than a run should last")
         if waits > WAITS:
             raise ApiError(
-                f"{self.name} asked {WAITS} times in a row to wait before {url}; is another user on the quota?"
+                f"{self.name} refused {url} as too fast {WAITS} times in a row ({self._reason_line(response)}); "
+                "is another user on the quota, or is it spent for the day?"
             )
         if seconds > 2:
             until = time.strftime("%H:%M:%S", time.gmtime(time.time() + seconds))

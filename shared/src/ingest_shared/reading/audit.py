@@ -6,9 +6,9 @@ the calls of a first load, and loads only what was wrong.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice, repeat
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -22,15 +22,6 @@ Values = dict[str, Any]
 Key = tuple[Any, ...]
 IsNew = Callable[[Page], Iterable[bool]]
 """For each row of a page, whether it came or changed after the load before: it was not lost."""
-
-
-class Named(Protocol):
-    """The scope of a list, as an audit reports it."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def name(self) -> str: ...
 
 
 class Audit:
@@ -64,19 +55,16 @@ class Audit:
                 batch, rows = [], 0
         yield from self._compare(batch)
 
-    def close(self, scope: Named, calls: int, at: int) -> None:
-        """Notes what was found in a scope that was read to its end."""
-        self.audits.append(
-            {
-                "scope": scope.name,
-                "audited_at": at,
-                "compared": self.compared[scope.id],
-                "missing": self.missing[scope.id],
-                "surplus": self.surplus[scope.id],
-                "stale": self.stale[scope.id],
-                "calls": calls,
-            }
-        )
+    def close(self, part: str, scopes: Collection[str], calls: int, at: int) -> None:
+        """Notes what was found in a part of the list; its scopes, by id, were read to their end."""
+        found = {
+            "compared": self.compared,
+            "missing": self.missing,
+            "surplus": self.surplus,
+            "stale": self.stale,
+        }
+        counts = {name: sum(counted[scope] for scope in scopes) for name, counted in found.items()}
+        self.audits.append({"scope": part, "audited_at": at, **counts, "calls": calls})
 
     def _compare(self, batch: list[Page]) -> Iterator[Page]:
         pages, arrow = to_arrow(self.load, self.decoder, batch)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ingest_shared.columnar import Page
-from ingest_shared.errors import IngestError
+from ingest_shared.errors import IngestError, PayloadError
 from ingest_shared.reading.crawl import Task
 from ingest_shared.reading.envelopes import Envelope, Request
 from ingest_shared.reading.tombstones import DELETED_AT
@@ -42,6 +42,11 @@ class Scope:
     values: Mapping[str, Any] = field(default_factory=dict)
 
     keeps_cursor = True
+
+    @property
+    def part(self) -> str:
+        """What an audit reports it as."""
+        return self.name
 
     @property
     def noted(self) -> Mapping[str, Any]:
@@ -187,8 +192,11 @@ def seconds(value: int | str | datetime) -> int:
 
 
 def instants(rows: Iterable[Any], path: str) -> list[int]:
-    """The instant at a path of each row, in whole seconds since 1970."""
-    return [seconds(at) for at in map(attrgetter(path), rows)]
+    """The instant at a path of each row, in whole seconds since 1970; raises :class:`PayloadError` without one."""
+    try:
+        return [seconds(at) for at in map(attrgetter(path), rows)]
+    except (AttributeError, TypeError, ValueError):
+        raise PayloadError(f"a row has no time at {path!r}, by which the list is read") from None
 
 
 def iso(instant: int) -> str:

@@ -1,6 +1,6 @@
 """Lists per row of another table: the comments of each ticket, the reviews of each pull request."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,13 @@ from ingest_shared.tables import Table
 
 @dataclass(frozen=True)
 class Row(Scope):
-    """The row of the other table; no cursor is kept for it."""
+    """The row of the other table; no cursor is kept for it, and an audit reports all of them as one."""
 
     keeps_cursor = False
+
+    @property
+    def part(self) -> str:
+        return "the lists of all rows"
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class PerRow:
 
     ``values`` names the parent's column for each placeholder of the path and given column. With
     ``changed``, the parent's instant of change, only the lists of rows that changed are read; an audit
-    reads all. A list that could not be read is tried again at the next sync.
+    reads all. A list that could not be read is tried again at the next sync. Where the API answers with
+    a status in ``absent``, the row is gone, and its list with it; without that, such an answer is a gap.
     """
 
     parent: Table
@@ -33,6 +38,7 @@ class PerRow:
     changed: str | None = None
     lag: int = 60
     """Seconds of parents' changes that are read again."""
+    absent: Sequence[int] = ()
 
     def scopes(self, sync: Sync, load: Load) -> Iterator[Row]:
         """The rows of the parent whose lists are to be read."""

@@ -102,13 +102,17 @@ class Reader:
         for page, error in self.load.unreadable:
             self._leave_out(page.scope, error)
         read = self._read_to_the_end()
+        parts: dict[str, list[str]] = {}
         for scope in read:
             # Of a scope that was not loaded before, nothing can be lost.
-            if audit and (scope.id in self.known if scope.keeps_cursor else not self.load.is_first):
-                audit.close(scope, self.calls[scope.id], self.sync.now)
+            if scope.id in self.known if scope.keeps_cursor else not self.load.is_first:
+                parts.setdefault(scope.part, []).append(scope.id)
             self.walk.finish(self, scope, self.progress[scope.id])
             if scope.keeps_cursor:
                 self.load.state["cursors"][scope.id] = {**scope.noted, **self.progress[scope.id].cursor}
+        if audit:
+            for part, ids in parts.items():
+                audit.close(part, ids, sum(self.calls[id_] for id_ in ids), self.sync.now)
         failed = [scope for id_, scope in self.scopes.items() if self.progress[id_].error and not scope.keeps_cursor]
         self.load.state["left_out"] = [dict(scope.values) for scope in failed]
         self.load.scopes_read = len(read)
@@ -198,6 +202,10 @@ class Reader:
     def _leave_out_or_raise(self, scope: Scope, error: IngestError) -> None:
         if isinstance(error, ApiError) and error.status is None and error.retry:
             raise error  # nothing answers: the next scope would fail as this one did
+        if isinstance(error, ApiError) and error.status in getattr(self.listing.per, "absent", ()):
+            keys = living(self.listing.table, scope.values)
+            self.progress[scope.id].gone.update(dict.fromkeys(keys, self.sync.now))
+            return
         self._leave_out(scope, error)
 
     def _leave_out(self, scope: Scope, error: IngestError) -> None:

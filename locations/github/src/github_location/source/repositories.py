@@ -201,7 +201,7 @@ class RepositoriesReader(Reader):
             yield deleted(self.listing.table, {}, dict.fromkeys(gone, sync.now))
         if audit and not load.is_first:
             audit.surplus[WHOLE.id] += len(held & sync.gone_ids)
-            audit.close(WHOLE, load.usage.api_calls, sync.now)
+            audit.close(WHOLE.name, [WHOLE.id], load.usage.api_calls, sync.now)
         left_out = {id_: c for id_, c in load.state.get("cursors", {}).items() if int(id_) not in sync.gone_ids}
         load.state["cursors"] = left_out | {r.id: r.noted for r in sync.repositories.values()}
         load.scopes_read = len(sync.entries) - len(sync.left_out)

@@ -55,10 +55,11 @@ class ChangedSince(Walk):
             rest = [Window(at[0] + 1, window.end)]
         step = Step([replace(page, rows=rows)], [replace(piece, window=left) for left in rest])
         later = bisect_left(at, window.end)
-        step.also_there = [reader.decoder.key(row) for row in page.rows[later:]]
         step.newest = max(at[:later], default=None)
-        # Only a page of which no row was left to the next sync may be skipped while it is the same.
-        if not more and (since or not page.rows) and not step.also_there:
+        # What another window of this sync will read is not noted as there: it must be loaded from that one.
+        step.also_there = [reader.decoder.key(row) for row in page.rows[bisect_left(at, reader.sync.now) :]]
+        # Only a page of which no row was left to another reading may be skipped while it is the same.
+        if not more and (since or not page.rows) and later == len(at):
             step.cursor = {"etag": response.headers.get("ETag"), "etag_since": window.start}
         return step
 
