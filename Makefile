@@ -49,7 +49,7 @@ COMPOSE := docker compose $(if $(filter 1,$(SANDBOX)),--profile sandbox)
 .PHONY: up
 up: ## Build the host and start the platform, with SANDBOX=1 on the sandbox APIs; `deploy` builds locations
 	@$(PYTHON) tools/walls.py
-	@$(COMPOSE) build --quiet webserver $(if $(filter 1,$(SANDBOX)),sandbox)
+	@$(COMPOSE) build --quiet webserver front $(if $(filter 1,$(SANDBOX)),sandbox)
 	@$(COMPOSE) up --detach --wait
 
 .PHONY: down
@@ -69,6 +69,22 @@ status: $(ROOT_READY) ## Locations, images, schedules, last runs and rows
 .PHONY: secret
 secret: $(ROOT_READY) ## Store a secret: echo "$$TOKEN" | make secret LOCATION=github NAME=sources.github.access_token
 	@$(RUN) tools/secret.py
+
+.PHONY: access
+access: $(ROOT_READY) ## Put access.yaml into force: who may do what in the UI
+	@$(RUN) tools/access.py
+
+.PHONY: token
+token: $(ROOT_READY) ## Make a token for a machine: NAME=ci ROLE=editor LOCATIONS="github" DAYS=90; or REVOKE=ci
+	@$(RUN) tools/access.py token
+
+.PHONY: client-secret
+client-secret: $(ROOT_READY) ## Store the client secret of the login: echo "$$SECRET" | make client-secret
+	@$(RUN) tools/access.py client-secret
+
+.PHONY: audit
+audit: $(ROOT_READY) ## Show who did what: the LAST=50 rows, or those of WHO=name or LOCATION=github
+	@$(RUN) tools/audit.py
 
 .PHONY: deploy
 deploy: $(ROOT_READY) ## Build, test and activate LOCATION=github, and nothing else; TESTS=0 leaves the tests out

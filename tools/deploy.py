@@ -17,7 +17,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
+import audit
 import walls
 from dagster_api import ENDED, PlatformError, wait_for
 from engine import Deployment, EngineError, docker, inspect
@@ -229,7 +232,8 @@ class Deploy:
 
     def _build(self, tag: str) -> None:
         try:
-            self.deployment.compose("--progress=plain", "build", self.location, **self._settings(tag))
+            build = ("--progress=plain", "build", *_provenance(self.deployment.tree), self.location)
+            self.deployment.compose(*build, **self._settings(tag))
         except EngineError as error:
             errors = _ERROR.findall(error.output)
             reason = errors[-1] if errors else str(error)
@@ -292,6 +296,17 @@ class Deploy:
         return bool(docker("image", "ls", "--quiet", self.image(tag)))
 
 
+def _provenance(tree: Path) -> Iterator[str]:
+    """What `locations/Dockerfile` labels an image with: revision, changed since or not, by whom, and when."""
+    git = ["git", "-C", str(tree)]
+    revision = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=False).stdout
+    yield f"--build-arg=REVISION={revision or 'unknown'}"
+    yield f"--build-arg=DIRTY={str(bool(changed) or not revision).lower()}"
+    yield f"--build-arg=BUILT_BY={audit.whoami()}"
+    yield f"--build-arg=CREATED={datetime.now(UTC).isoformat(timespec='seconds')}"
+
+
 def _is_healthy(container: str) -> bool:
     """Raises :class:`EngineError` when it has ended."""
     state = inspect(container)["State"]
@@ -325,7 +340,11 @@ def main() -> int:
             raise Refused(f"LOCATION={name}: there are {', '.join(location_names())}")
         deployment = Deployment.here()
         one = Deploy(name, deployment)
-        with held(deployment.env_file.with_suffix(".lock"), "waiting for another deploy to end"):
+        action = "rollback" if options.rollback else "deploy"
+        with (
+            held(deployment.env_file.with_suffix(".lock"), "waiting for another deploy to end"),
+            audit.recorded(deployment, action, name, lambda: one.tag),
+        ):
             back, tests = os.environ.get("TO", ""), os.environ.get("TESTS") != "0"
             print(one.roll_back(back) if options.rollback else one.deploy(tests=tests))
     except (Refused, EngineError, PlatformError) as error:

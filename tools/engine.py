@@ -12,6 +12,7 @@ from projects import ROOT
 
 RUN_LABEL = "ingest.project"
 """Marks run containers: `host/src/ingest_host/launch.py`."""
+LOOPBACK = "127.0.0.1"
 
 
 class EngineError(Exception):
@@ -60,7 +61,9 @@ class Deployment:
 
     @property
     def platform(self) -> Platform:
-        return Platform(f"http://127.0.0.1:{self.setting('INGEST_PORT') or 3000}")
+        host = self.setting("INGEST_HOST") or LOOPBACK
+        host = LOOPBACK if host in ("0.0.0.0", "::", "[::]") else host  # noqa: S104, where it is published
+        return Platform(f"http://{host}:{self.setting('INGEST_PORT') or 3000}", self.setting("INGEST_TOKEN"))
 
     def setting(self, name: str) -> str:
         """A setting as Docker Compose sees it; empty where there is none."""

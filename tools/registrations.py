@@ -32,7 +32,19 @@ have 32, so there is room for 2,048 locations. What meets in one: five services 
 server, the one that stands in while it is replaced, one-shots, and three runs at a time.
 """
 NAME = re.compile(r"(?!.*_raw)[a-z][a-z0-9_]{1,29}")
-RESERVED = {"analyst", "dagster", "default", "host", "none", "platform", "postgres", "public", "shared", "warehouse"}
+RESERVED = {
+    "analyst",
+    "audit",
+    "dagster",
+    "default",
+    "host",
+    "none",
+    "platform",
+    "postgres",
+    "public",
+    "shared",
+    "warehouse",
+}
 """Names of roles, databases and networks; those of the host's services and volumes are read from COMPOSE."""
 
 _ANY_NAME = "[a-z][a-z0-9_]*"

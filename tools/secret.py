@@ -8,7 +8,8 @@ import re
 import subprocess
 import sys
 
-from engine import Deployment
+import audit
+from engine import Deployment, EngineError
 from images import location_names
 from local import Refused
 
@@ -38,8 +39,15 @@ def main() -> int:
         return 1
     run = ["docker", "compose", "run", "--rm", "--no-TTY", "--no-deps", f"{location}-setup"]
     store = ["python", "-m", "ingest_host.setup", "secret", location, setting]
-    environment = os.environ | {"COMPOSE_PROJECT_NAME": Deployment.here().project}
-    return subprocess.run([*run, *store], env=environment, check=False).returncode
+    deployment = Deployment.here()
+    environment = os.environ | {"COMPOSE_PROJECT_NAME": deployment.project}
+    stored = subprocess.run([*run, *store], env=environment, check=False).returncode == 0
+    try:
+        audit.record(deployment, "secret", location, "done" if stored else "failed", name=setting)
+    except EngineError as error:
+        print(f"the audit trail could not be written: {error}", file=sys.stderr)
+        return 1
+    return 0 if stored else 1
 
 
 if __name__ == "__main__":

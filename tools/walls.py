@@ -25,17 +25,18 @@ CONFIG = ("--profile=*", "config", "--format=json")
 SOCKET = "/var/run/docker.sock"
 HOST = {
     "daemon": {"dagster-secrets", "runs", "workspace"},
+    "front": {"webserver-socket"},
     "launch": {"dagster-secrets"},
     "postgres": {"platform-secrets", "postgres-data"},
     "purge": {"dagster-secrets", "runs", "workspace"},
     "sandbox": {"sandbox-world"},
-    "secrets": {"dagster-secrets", "platform-secrets"},
-    "setup": {"dagster-secrets", "platform-secrets", "workspace"},
-    "webserver": {"dagster-secrets", "runs", "workspace"},
+    "secrets": {"access-secrets", "dagster-secrets", "platform-secrets"},
+    "setup": {"access", "dagster-secrets", "platform-secrets", "workspace"},
+    "webserver": {"access", "access-secrets", "dagster-secrets", "runs", "webserver-socket", "workspace"},
 }
 """The platform's own services, and the volumes of each."""
 CAPABILITIES = {"launch": {"DAC_READ_SEARCH"}, "postgres": {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"}}
-BINDS = {"dagster.yaml", "workspace.yaml"}
+BINDS = {"access.yaml", "dagster.yaml", "workspace.yaml"}
 """Files of the tree that the platform's services read."""
 HARMLESS = {"command", "depends_on", "healthcheck", "profiles", "restart", "stop_grace_period", "stop_signal"}
 """Keys that say nothing of what a container may reach."""
@@ -70,7 +71,7 @@ def problems(model: Model, locations: list[str], root: Path = ROOT) -> Iterator[
 
 def host_service(name: str, root: Path) -> dict[str, Check]:
     """What a service of the platform may have, by key."""
-    image = {"postgres": "postgres", "sandbox": "ingest-sandbox"}.get(name, "ingest-host")
+    image = {"front": "ingest-front", "postgres": "postgres", "sandbox": "ingest-sandbox"}.get(name, "ingest-host")
     return {
         **dict.fromkeys([*HARMLESS, *LIMITS, "environment", "networks", "entrypoint"], _anything),
         **_contained(),
@@ -78,7 +79,7 @@ def host_service(name: str, root: Path) -> dict[str, Check]:
         "image": lambda found: str(found).partition(":")[0] == image,
         "cap_add": lambda found: set(found) <= CAPABILITIES.get(name, set()),
         "network_mode": is_("none"),
-        "ports": lambda found: name == "webserver" or not found,
+        "ports": lambda found: name == "front" or not found,
         "tmpfs": lambda found: set(found) <= {"/tmp", "/run/postgresql"},  # noqa: S108, in the container
         "user": lambda found: name == "launch",
         "volumes": lambda found: all(_mounted(one) in _host_mounts(name, root) for one in found),
@@ -167,11 +168,14 @@ def _mounted(mount: Model) -> tuple[str, str, bool]:
 
 def _host_mounts(name: str, root: Path) -> set[tuple[str, str, bool]]:
     targets = {
+        "access": ["/opt/dagster/access"],
+        "access-secrets": ["/run/access", "/secrets/access"],
         "dagster-secrets": ["/run/secrets", "/secrets/dagster"],
         "platform-secrets": ["/run/secrets", "/secrets/platform"],
         "postgres-data": ["/var/lib/postgresql/data"],
         "runs": ["/var/lib/runs"],
         "sandbox-world": ["/var/lib/sandbox"],
+        "webserver-socket": ["/run/webserver"],
         "workspace": ["/opt/dagster/workspace"],
     }
     mounts = {(volume, target, only) for volume in HOST[name] for target in targets[volume] for only in (True, False)}
@@ -182,7 +186,7 @@ def _host_mounts(name: str, root: Path) -> set[tuple[str, str, bool]]:
 def _networks(model: Model, locations: list[str]) -> Iterator[str]:
     subnets = {}
     for name, network in model["networks"].items():
-        if name not in ("default", "launch", *locations):
+        if name not in ("default", "front", "launch", *locations):
             yield f"network {name}: neither the platform's own nor a location's"
         allowed = {"name": is_(f"{model['name']}_{name}"), "internal": is_(True), "ipam": _is_plain}
         yield from _breaches(f"network {name}", network, allowed)

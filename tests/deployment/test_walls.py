@@ -128,8 +128,8 @@ def test_only_the_ui_is_published(platform: Tested) -> None:
         service: platform.inspect(service)["HostConfig"]["PortBindings"]
         for service in platform.compose("ps", "--services").splitlines()
     }
-    assert {service for service, ports in published.items() if ports} == {"webserver"}
-    assert [one["HostIp"] for ports in published["webserver"].values() for one in ports] == ["127.0.0.1"]
+    assert {service for service, ports in published.items() if ports} == {"front"}
+    assert [one["HostIp"] for ports in published["front"].values() for one in ports] == ["127.0.0.1"]
 
 
 # Secrets and roles
@@ -164,7 +164,8 @@ def test_a_role_can_do_nothing_in_anothers_schema(probe: Probe, stripe_loaded: N
 
 
 @pytest.mark.parametrize(
-    ("database", "user"), [("dagster", "github"), ("warehouse", "stripe"), ("postgres", "postgres")]
+    ("database", "user"),
+    [("dagster", "github"), ("audit", "github"), ("warehouse", "stripe"), ("postgres", "postgres")],
 )
 def test_a_role_opens_no_other_database_and_no_other_role(probe: Probe, database: str, user: str) -> None:
     with refused("permission denied|password authentication failed"):
@@ -210,7 +211,7 @@ def test_the_canary_is_where_it_should_be(platform: Tested, stripe_loaded: None)
 # Containers
 
 
-@pytest.mark.parametrize("service", ["webserver", "daemon", "purge", "github", "stripe", "run"])
+@pytest.mark.parametrize("service", ["webserver", "front", "daemon", "purge", "github", "stripe", "run"])
 def test_a_container_has_no_rights_that_it_does_not_need(platform: Tested, probe: Probe, service: str) -> None:
     container = probe.id if service == "run" else platform.container(service)
     told = inspect(container)

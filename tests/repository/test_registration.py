@@ -108,7 +108,8 @@ def test_a_location_may_not_be_called(name: str) -> None:
 
 
 TAKEN = (
-    "analyst daemon dagster default launch postgres public purge runs sandbox secrets setup shared warehouse webserver"
+    "access analyst audit daemon dagster default front launch postgres public purge runs sandbox secrets setup shared"
+    " warehouse webserver"
 )
 
 
