@@ -31,6 +31,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import QueuePool
 
 from ingest_host.access.audit import PostgresTrail
+from ingest_host.access.coordinator import mark_runs
 from ingest_host.access.policy import AccessError
 from ingest_host.access.settings import Settings
 from ingest_host.access.webserver import build_app
@@ -110,6 +111,7 @@ def webserver(instance: DagsterInstance) -> None:
         raise SystemExit(str(error)) from None
     logging.getLogger("ingest.access").warning(login)
     DagsterWebserver.download_captured_logs_endpoint = download_logs  # type: ignore[method-assign]
+    mark_runs(instance)
     # What is not asked by anybody, as when the workspace is read anew, may only look.
     with WorkspaceProcessContext(instance, WORKSPACE, version=__version__, read_only=True) as context:
         trail = PostgresTrail.of(settings.secrets)

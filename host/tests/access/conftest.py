@@ -20,6 +20,7 @@ from starlette.testclient import TestClient
 
 from ingest_host.access import audit
 from ingest_host.access.audit import PostgresTrail
+from ingest_host.access.coordinator import mark_runs
 from ingest_host.access.settings import Settings
 from ingest_host.access.webserver import build_app
 
@@ -27,8 +28,8 @@ LOCATIONS = Path(__file__).parent / "locations"
 REPOSITORY = "__repository__"
 HOME = """\
 run_coordinator:
-  module: ingest_host.access.coordinator
-  class: MarkingRunCoordinator
+  module: dagster._core.run_coordinator.queued_run_coordinator
+  class: QueuedRunCoordinator
 telemetry: {enabled: false}
 """
 ROLES: dict[str, Any] = {
@@ -142,6 +143,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkspacePro
         DagsterInstance.from_config(str(home)) as instance,
         WorkspaceProcessContext(instance, CompositeTarget(target), version="0", read_only=True) as context,
     ):
+        mark_runs(instance)
         yield context
 
 

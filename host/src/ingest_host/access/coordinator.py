@@ -1,7 +1,7 @@
 """Marks each run with who launched it: https://docs.dagster.io/deployment/execution/customizing-run-queue-priority"""
 
-from dagster import DagsterRun
-from dagster._core.run_coordinator.base import SubmitRunContext
+from dagster import DagsterInstance, DagsterRun
+from dagster._core.run_coordinator.base import RunCoordinator, SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
 
 
@@ -15,3 +15,16 @@ class MarkingRunCoordinator(QueuedRunCoordinator):
         if tags := context.workspace.get_viewer_tags():
             self._instance.add_run_tags(context.dagster_run.run_id, tags)
         return super().submit_run(context)
+
+
+def mark_runs(instance: DagsterInstance) -> None:
+    """Gives the instance this coordinator, with the settings of dagster.yaml.
+
+    It is not named there: runs are handed those settings, and a location's image does not have the class.
+    """
+    settings = instance.get_ref().run_coordinator_data
+    assert settings is not None
+    own = settings._replace(module_name=__name__, class_name=MarkingRunCoordinator.__name__)
+    coordinator = own.rehydrate(as_type=RunCoordinator)
+    coordinator.register_instance(instance)
+    instance._run_coordinator = coordinator
