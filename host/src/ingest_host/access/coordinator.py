@@ -1,7 +1,7 @@
 """Marks each run with who launched it: https://docs.dagster.io/deployment/execution/customizing-run-queue-priority"""
 
 from dagster import DagsterInstance, DagsterRun
-from dagster._core.run_coordinator.base import RunCoordinator, SubmitRunContext
+from dagster._core.run_coordinator.base import SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
 
 
@@ -25,6 +25,6 @@ def mark_runs(instance: DagsterInstance) -> None:
     settings = instance.get_ref().run_coordinator_data
     assert settings is not None
     own = settings._replace(module_name=__name__, class_name=MarkingRunCoordinator.__name__)
-    coordinator = own.rehydrate(as_type=RunCoordinator)
+    coordinator = own.rehydrate(as_type=QueuedRunCoordinator)
     coordinator.register_instance(instance)
     instance._run_coordinator = coordinator
