@@ -9,7 +9,7 @@ See https://docs.github.com/en/rest/using-the-rest-api.
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -25,6 +25,8 @@ from ..world import World
 from . import render
 from .compare import compare, comparison
 from .model import Account, Repository
+from .plain import COLLECTIONS
+from .plain.collection import Collection
 from .quota import Quotas
 
 R = TypeVar("R")
@@ -120,6 +122,11 @@ class GitHubApi:
             "/milestones": self._milestones,
             "/branches": self._branches,
         }
+        for collection in COLLECTIONS:
+            if collection.of_organisation:
+                fixed["/orgs/{owner}" + collection.path] = self._of_owner(collection)
+            else:
+                of_repository[collection.path] = self._listed(collection)
         routes: list[BaseRoute] = [Route("/rate_limit", self._rate_limit)]
         routes += [Route(path, self._endpoint(handler)) for path, handler in fixed.items()]
         for path, handler in of_repository.items():
@@ -232,6 +239,37 @@ class GitHubApi:
         if keys and offset > 0:
             links["prev"] = _link(request, repo, before=_cursor_text(keys[0]))
         return links
+
+    # The plain lists.
+
+    def _listed(self, collection: Collection) -> Callable[[Request, Any], _Answer]:
+        def answer(request: Request, home: Any) -> _Answer:
+            parent = None
+            if collection.parents and "parent" in request.path_params:
+                parent = collection.parents(home).get(request.path_params["parent"])
+                if parent is None:
+                    raise _Refusal(404, "Not Found")
+            try:
+                span = collection.span(home, parent, request.query_params)
+            except ValueError as error:
+                raise _Refusal(422, f"Validation Failed: {error}") from None
+            repo = home if isinstance(home, Repository) else None
+            found = self._page(request, span, lambda row: collection.rendered(home, row), repo=repo)
+            if collection.rows_at is None:
+                return found
+            head = b'{"total_count":%d,"%s":' % (len(span), collection.rows_at.encode())
+            return replace(found, body=head + found.body + b"}", digest=head + found.digest)
+
+        return answer
+
+    def _of_owner(self, collection: Collection) -> Callable[[Request], _Answer]:
+        def answer(request: Request) -> _Answer:
+            owner = self._owner(request)
+            if owner.type != "Organization" or _token(request) is None:
+                raise _Refusal(404, "Not Found")
+            return self._listed(collection)(request, owner)
+
+        return answer
 
     # Accounts and repositories.
 
