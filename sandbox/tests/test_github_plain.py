@@ -12,6 +12,7 @@ from ingest_sandbox.github.model import Repository
 from ingest_sandbox.github.plain import COLLECTIONS
 from ingest_sandbox.github.plain.actions import WORKFLOW_JOBS, WORKFLOW_RUNS
 from ingest_sandbox.github.plain.collection import Collection
+from ingest_sandbox.github.plain.people import STARGAZERS
 from ingest_sandbox.github.plain.review import REVIEW_COMMENTS
 from ingest_sandbox.moment import Change
 from ingest_sandbox.wire import Json
@@ -43,6 +44,9 @@ def oracle(world: World, collection: Collection) -> list[Json]:
 
 
 def walk(github: GitHub, collection: Collection, path: str, query: str) -> list[Json]:
+    github = GitHub(github.client)
+    if collection.without_media_type:
+        github.headers["Accept"] = f"application/vnd.github.{collection.without_media_type[0]}"
     pages = [page.json() for page in github.pages(f"{path}?per_page=7{query}")]
     if collection.rows_at:
         assert len({page["total_count"] for page in pages}) == 1
@@ -90,6 +94,13 @@ def test_what_is_deleted_is_told(collection: Collection) -> None:
     world.change(Change(f"github.{collection.one}.delete"))
     assert len(held(world, "github", collection.name)) == before - 1
     assert len(deleted(world, "github", collection.name)) == 1
+
+
+def test_stars_have_a_time_for_those_who_ask_for_it(world: World, github: GitHub) -> None:
+    """https://docs.github.com/en/rest/activity/starring#custom-media-types-for-starring"""
+    path = f"{PLATFORM}/stargazers"
+    (plain, *_), (with_time, *_) = github.get(path).json(), walk(github, STARGAZERS, path, "")
+    assert plain == with_time["user"]
 
 
 def test_comments_in_diffs_come_by_change_and_since_a_time(world: World, github: GitHub) -> None:

@@ -121,6 +121,8 @@ def stale_after(policy: object) -> str:
         ("github_ingest", {*TABLES, "licenses"}),
         ("github_audit", set(TABLES)),
         ("github_activity_ingest", set(TABLES_OF["activity"])),
+        ("github_actions_ingest", set(TABLES_OF["actions"])),
+        ("github_people_ingest", set(TABLES_OF["people"])),
         ("github_catalog_ingest", set(TABLES_OF["catalog"])),
         ("github_reference_ingest", {"licenses"}),
     ],

@@ -24,7 +24,7 @@ from ..ordered import Key, Span, View
 from ..world import World
 from . import render
 from .compare import compare, comparison
-from .model import Account, Repository
+from .model import Account, Repository, Row
 from .plain import COLLECTIONS
 from .plain.collection import Collection
 from .quota import Quotas
@@ -125,6 +125,7 @@ class GitHubApi:
         for collection in COLLECTIONS:
             if collection.of_organisation:
                 fixed["/orgs/{owner}" + collection.path] = self._of_owner(collection)
+                fixed["/organizations/{owner_id:int}" + collection.path] = self._of_owner(collection)
             else:
                 of_repository[collection.path] = self._listed(collection)
         routes: list[BaseRoute] = [Route("/rate_limit", self._rate_limit)]
@@ -254,7 +255,12 @@ class GitHubApi:
             except ValueError as error:
                 raise _Refusal(422, f"Validation Failed: {error}") from None
             repo = home if isinstance(home, Repository) else None
-            found = self._page(request, span, lambda row: collection.rendered(home, row), repo=repo)
+            accepted = request.headers.get("accept", "")
+
+            def show(row: Row) -> wire.Rendered:
+                return collection.rendered(home, row, accepted)
+
+            found = self._page(request, span, show, repo=repo)
             if collection.rows_at is None:
                 return found
             head = b'{"total_count":%d,"%s":' % (len(span), collection.rows_at.encode())
@@ -336,7 +342,11 @@ class GitHubApi:
         return self._repositories(request, "full_name", fits)
 
     def _owner(self, request: Request) -> Account:
-        owner = self._world.github.account(request.path_params["owner"])
+        forge, where = self._world.github, request.path_params
+        if "owner_id" in where:
+            owner = next((found for found in forge.organisations.values() if found.id == where["owner_id"]), None)
+        else:
+            owner = forge.account(where["owner"])
         if owner is None:
             raise _Refusal(404, "Not Found")
         return owner

@@ -56,6 +56,10 @@ class Scope:
         """What its cursor notes of it, beside how far it was read."""
         return {}
 
+    def is_unchanged(self, cursor: Cursor) -> bool:
+        """Whether it is known without a call that nothing in it changed since its cursor moved."""
+        return False
+
 
 WHOLE = Scope("whole", "the whole list")
 """The scope of a list that has no parts."""
@@ -269,7 +273,10 @@ class Reader:
         self.load.scopes_read = len(read)
 
     def _starts(self) -> list[Piece]:
-        return self._wanted(self.scopes.values(), lambda scope, known: self.walk.start(self, scope, known.cursor))
+        return self._wanted(self.scopes.values(), self._start)
+
+    def _start(self, scope: Scope, known: Progress) -> list[Piece]:
+        return [] if scope.is_unchanged(known.cursor) else self.walk.start(self, scope, known.cursor)
 
     def _wanted(self, scopes: Iterable[Scope], want: Callable[[Scope, Progress], list[Piece]]) -> list[Piece]:
         """What the walk wants to read of each scope; one that cannot even tell is left out."""

@@ -61,6 +61,8 @@ class Collection:
     deletes: bool = True
     after: Callable[[Hand, Home, Row, str], None] = lambda hand, home, row, action: None
     """What else happens when a row was ``created``, ``updated`` or ``deleted``."""
+    without_media_type: tuple[str, Callable[[Any, Row], Json]] | None = None
+    """A media type, and how rows show to those who do not accept it."""
     first_id: int | None = None
     parents: Callable[[Repository], Mapping[int, Any]] | None = None
     of_organisation: bool = False
@@ -123,10 +125,12 @@ class Collection:
             return replace(span, start=max(0, span.stop - self.filtered_at_most))
         return replace(span, stop=min(span.stop, self.filtered_at_most))
 
-    def rendered(self, home: Home, row: Row) -> Rendered:
-        if isinstance(home, Repository):
-            return home.rendered(self.show, row)
-        return render(self.show(home, row))
+    def rendered(self, home: Home, row: Row, accepted: str | None = None) -> Rendered:
+        """A row as it shows; to those who accept only these media types, where they are named."""
+        show = self.show
+        if accepted is not None and self.without_media_type and self.without_media_type[0] not in accepted:
+            show = self.without_media_type[1]
+        return home.rendered(show, row) if isinstance(home, Repository) else render(show(home, row))
 
     def held(self, home: Home) -> Iterator[Json]:
         """All rows as the oracle shows them."""

@@ -46,7 +46,7 @@ def team(home: Account, row: Row) -> Json:
     }
 
 
-def member(home: Account, row: Row) -> Json:
+def member(home: Account | Repository, row: Row) -> Json:
     return account(None, row.facts["user"])
 
 
@@ -89,6 +89,7 @@ STARGAZERS = Collection(
     one="star",
     path="/stargazers",
     show=stargazer,
+    without_media_type=("star+json", member),
     make=_star,
     key=by_creation,
     seeded=60,

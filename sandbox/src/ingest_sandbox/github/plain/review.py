@@ -78,7 +78,7 @@ def _pulls(repo: Repository) -> Mapping[int, Any]:
 
 
 def _of_pull(row: Row) -> Json:
-    return {"pull_request_id": row.parent.pull.id}
+    return {"pull_request_id": row.parent.pull.id, "pull_request_number": row.parent.number}
 
 
 def _make_review(making: Making) -> Json:
