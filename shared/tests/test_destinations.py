@@ -2,13 +2,15 @@
 
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
+import psycopg2
 import pytest
 from dlt.pipeline.pipeline import Pipeline
 
 from ingest_shared.columnar import Decoder
-from ingest_shared.destinations import check_destination, destination, duckdb_file
+from ingest_shared.destinations import check_destination, duckdb_file
 from ingest_shared.errors import IngestError, SettingError, WarehouseError
 from tests.conftest import ISSUES, Warehouse, closed_port, reading
 
@@ -41,11 +43,19 @@ def test_a_blank_setting_is_as_good_as_none(name: str, monkeypatch: pytest.Monke
     check_destination(Warehouse("duckdb", "github").pipeline())
 
 
-def test_a_destination_is_any_that_dlt_knows_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_destination_whose_merge_is_not_proven_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("INGEST_DESTINATION", "filesystem")
-    chosen = destination("github", "github_all")
-    assert chosen is not None
-    assert chosen.destination_name == "filesystem"
+    monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", str(tmp_path))
+    error = error_of(Warehouse("", "github").pipeline())
+    assert isinstance(error, SettingError)
+    assert "INGEST_UNPROVEN=1" in str(error)
+
+
+def test_a_destination_that_is_not_proven_may_be_tried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("INGEST_DESTINATION", "sqlalchemy")
+    monkeypatch.setenv("INGEST_UNPROVEN", "1")
+    monkeypatch.setenv("DESTINATION__SQLALCHEMY__CREDENTIALS", f"sqlite:///{tmp_path}/tried.db")
+    check_destination(Warehouse("", "github").pipeline())
 
 
 @pytest.mark.parametrize("name", ["oracle", "no.such.module", "duck db"])
@@ -121,3 +131,31 @@ def test_a_postgres_without_credentials_is_named_with_its_setting(monkeypatch: p
 
 def test_a_warehouse_in_order_passes(warehouse: Warehouse) -> None:
     check_destination(warehouse.pipeline())
+
+
+def test_a_role_that_may_make_no_schema_has_the_platform_make_what_it_stages_in(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walled = postgres.replace("/postgres?", "/walled?")
+    execute(postgres, "CREATE ROLE confined LOGIN", "CREATE DATABASE walled")
+    execute(
+        walled,
+        "CREATE SCHEMA platform",
+        "GRANT USAGE ON SCHEMA platform TO confined",
+        "CREATE FUNCTION platform.make_schema(name text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER"
+        " AS $$ BEGIN EXECUTE format('CREATE SCHEMA %I AUTHORIZATION confined', name); END $$",
+        "CREATE SCHEMA confined_raw AUTHORIZATION confined",
+    )
+    monkeypatch.setenv("INGEST_DESTINATION", "postgres")
+    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", walled.replace("postgres:x@", "confined:x@"))
+    confined = Warehouse("postgres", "confined")
+    for title in (b"one", b"two"):
+        confined.load(reading(Decoder(ISSUES), Decoder(ISSUES).page(b'[{"id": 1, "title": "%s"}]' % title)))
+    assert confined.rows("issues", "title") == [("two",)]
+
+
+def execute(address: str, *statements: str) -> None:
+    with closing(psycopg2.connect(address)) as opened, opened.cursor() as cursor:
+        opened.autocommit = True
+        for statement in statements:
+            cursor.execute(statement)

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from .mirror import Warehouse
+from .origin import Warehouse
 
 README = Path(__file__).parents[1] / "README.md"
 

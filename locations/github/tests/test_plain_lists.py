@@ -2,7 +2,9 @@
 
 import pytest
 
-from .mirror import TABLES_OF, Warehouse, assert_mirrors
+from ingest_testing import assert_mirrors
+
+from .origin import GITHUB, PEOPLE, Warehouse
 
 
 @pytest.mark.parametrize(
@@ -23,14 +25,14 @@ def test_a_group_equals_the_origin_after(group: str, kinds: str, mirrored: Wareh
         mirrored.origin.change(kind, seed=seed)
     mirrored.origin.advance()
     mirrored.sync(group)
-    assert_mirrors(mirrored, *TABLES_OF[group])
+    assert_mirrors(mirrored, *GITHUB.tables_of(group))
 
 
 def test_a_repository_that_moves_to_another_organisation_brings_its_people(mirrored: Warehouse) -> None:
     mirrored.origin.change("repository.transfer", repository="acme/web")
     mirrored.origin.advance()
     mirrored.sync("people")
-    assert_mirrors(mirrored, *TABLES_OF["people"])
+    assert_mirrors(mirrored, *PEOPLE)
     assert mirrored.query("SELECT count(DISTINCT organization_id) FROM {members}") == [(2,)]
 
 

@@ -2,14 +2,16 @@
 
 import pytest
 
-from .mirror import Warehouse
-from .runs import load_definitions, run_job
+from ingest_testing import run_job
+from ingest_testing.runs import load_definitions
+
+from .origin import GITHUB, Warehouse
 
 PEOPLE = "stargazers,collaborators,teams,members"
 
 
 def test_a_table_that_is_left_out_costs_no_call(warehouse: Warehouse) -> None:
-    run = run_job(warehouse, "github_ingest", SOURCES__GITHUB__WITHOUT="reviews,tags,releases")
+    run = run_job(warehouse, "ingest", SOURCES__GITHUB__WITHOUT="reviews,tags,releases")
     assert run.success
     assert not {"reviews", "tags", "releases", "release_assets"} & run.metadata.keys()
     paths = warehouse.origin.requests()["by_path"]
@@ -18,7 +20,7 @@ def test_a_table_that_is_left_out_costs_no_call(warehouse: Warehouse) -> None:
 
 def test_a_whole_group_can_be_left_out(warehouse: Warehouse) -> None:
     with warehouse.configured(SOURCES__GITHUB__WITHOUT=PEOPLE):
-        definitions = load_definitions()
+        definitions = load_definitions(GITHUB)
         tables = {key.path[-1] for key in definitions.resolve_asset_graph().materializable_asset_keys}
         definitions.resolve_all_job_defs()
     assert not tables & set(PEOPLE.split(","))

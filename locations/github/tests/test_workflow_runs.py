@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from .mirror import Warehouse
-from .origin import Json, Origin, running
+from ingest_testing import Json
+
+from .origin import GITHUB, Origin, Warehouse
 
 API = "acme/api"
 DAY = 86_400
@@ -14,7 +15,7 @@ DAY = 86_400
 
 @pytest.fixture
 def actions(tmp_path: Path, start_origin: Callable[..., Origin]) -> Warehouse:
-    return Warehouse(start_origin(0.1), tmp_path, API)
+    return Warehouse(GITHUB, start_origin(0.1), tmp_path, SOURCES__GITHUB__REPOSITORIES=API)
 
 
 def new_runs(origin: Origin, count: int, seconds: int = 1) -> None:
@@ -51,15 +52,15 @@ def jobs_differ(warehouse: Warehouse, run: int) -> set[tuple[int, str, int]]:
     return set(warehouse.query(query, run)) ^ {(job["id"], job["status"], job["run_attempt"]) for job in jobs}
 
 
-def test_more_than_a_thousand_runs_are_all_there(tmp_path: Path) -> None:
-    with running(20) as origin:  # 1,000 runs of this repository
-        new_runs(origin, 20, 0)
-        warehouse = Warehouse(origin, tmp_path, API)
-        origin.advance()
-        warehouse.sync("actions", SOURCES__GITHUB__WITHOUT="workflow_jobs,deployments,deployment_statuses")
-        runs = [row for row in origin.objects("workflow_runs") if row["object"]["repository"]["full_name"] == API]
-        assert len(runs) > 1_000
-        assert warehouse.query("SELECT count(*) FROM {workflow_runs}") == [(len(runs),)]
+def test_more_than_a_thousand_runs_are_all_there(tmp_path: Path, start_origin: Callable[..., Origin]) -> None:
+    origin = start_origin(20)  # 1,000 runs of this repository
+    new_runs(origin, 20, 0)
+    warehouse = Warehouse(GITHUB, origin, tmp_path, SOURCES__GITHUB__REPOSITORIES=API)
+    origin.advance()
+    warehouse.sync("actions", SOURCES__GITHUB__WITHOUT="workflow_jobs,deployments,deployment_statuses")
+    runs = [row for row in origin.objects("workflow_runs") if row["object"]["repository"]["full_name"] == API]
+    assert len(runs) > 1_000
+    assert warehouse.query("SELECT count(*) FROM {workflow_runs}") == [(len(runs),)]
 
 
 def test_a_run_that_has_not_ended_is_read_until_it_has(actions: Warehouse) -> None:
