@@ -90,8 +90,7 @@ def section(table: Table, listing: Listing, group: Group) -> Iterator[str]:
     yield f"- **Request**: `{request(listing)}`{_scope(listing)}"
     yield f"- **Read**: {_first_paragraph(listing.walk)}"
     yield f"- **Cost**: {listing.walk.cost}"
-    found = "by every load, since it reads the whole list" if listing.walk.finds_deletes else "by the audit"
-    yield f"- **Deletes**: found {found}."
+    yield f"- **Deletes**: found {_found(listing)}."
     if table.limits:
         yield f"- **What the API cannot give**: {table.limits}"
     yield from columns(table)
@@ -128,6 +127,14 @@ def _scope(listing: Listing) -> str:
         return ""
     changed = f" whose `{listing.per.changed}` moved" if listing.per.changed else ""
     return f", for each row of `{listing.per.parent.name}`{changed}"
+
+
+def _found(listing: Listing) -> str:
+    """How it is found that a row is gone."""
+    if not listing.walk.finds_deletes:
+        return "by the audit"
+    per_row = isinstance(listing.per, PerRow)
+    return "when its list is read again, or by the audit" if per_row else "by every load, since it reads the whole list"
 
 
 def _first_paragraph(of: object) -> str:
