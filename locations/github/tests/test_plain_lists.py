@@ -16,7 +16,7 @@ from .origin import GITHUB, PEOPLE, Warehouse
         ("actions", "deployment.create deployment_status.create deployment_status.create deployment.delete"),
         ("people", "star.create star.delete collaborator.create collaborator.edit collaborator.delete"),
         ("people", "team.create team.edit team.delete member.create member.delete"),
-        ("catalog", "branch.create branch.delete branch.rename tag.create tag.edit tag.delete"),
+        ("catalog", "branch.create branch.delete tag.create tag.edit tag.delete"),
         ("catalog", "asset.create asset.delete asset.download"),
     ],
 )
