@@ -18,6 +18,7 @@ from dagster import AssetKey
 from ingest_shared.groups import STALE, Group
 from ingest_shared.reading.listings import Listing
 from ingest_shared.reading.per_row import PerRow
+from ingest_shared.reading.walks import FullList
 from ingest_shared.tables import AnyTable, Table, all_columns
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "tables"
@@ -131,7 +132,7 @@ def _scope(listing: Listing) -> str:
 
 def _found(listing: Listing) -> str:
     """How it is found that a row is gone."""
-    if not listing.walk.finds_deletes:
+    if not (isinstance(listing.walk, FullList) and listing.walk.since is None):
         return "by the audit"
     per_row = isinstance(listing.per, PerRow)
     return "when its list is read again, or by the audit" if per_row else "by every load, since it reads the whole list"

@@ -9,12 +9,15 @@ import ingest_testing
 from github_location import source
 from github_location.source.tables import TABLES
 from ingest_shared.reading.per_row import PerRow
+from ingest_shared.reading.walks import FullList
 from ingest_shared.tables import Child
 from ingest_testing import Held, Json, Location, Mirror, Sample
 
 TOKEN = "sandbox-github-token"
 TOLD_BY_AUDIT = {
-    list_.table.name for list_ in source.LISTINGS if not list_.walk.finds_deletes or isinstance(list_.per, PerRow)
+    list_.table.name
+    for list_ in source.LISTINGS
+    if not isinstance(list_.walk, FullList) or isinstance(list_.per, PerRow)
 }
 """Tables of which a sync may keep what was deleted."""
 

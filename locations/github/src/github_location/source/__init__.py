@@ -11,7 +11,7 @@ from dlt.extract.resource import DltResource
 
 from github_location.source.api import tables_left_out
 from github_location.source.commits import Commits
-from github_location.source.recent import OfRow, Recent, Runs, within
+from github_location.source.recent import Recent, Runs, within
 from github_location.source.repositories import (
     LISTING,
     PER_PAGE,
@@ -24,8 +24,9 @@ from github_location.source.tables import actions, code, people, repository, rev
 from ingest_shared.errors import SettingError
 from ingest_shared.loading import mirror
 from ingest_shared.reading.envelopes import LinkHeader
-from ingest_shared.reading.listings import Listing, Reader, Walk, iso
+from ingest_shared.reading.listings import Listing, Walk, iso
 from ingest_shared.reading.per_row import PerRow
+from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.walks import ChangedSince, FullList, NewestFirst
 from ingest_shared.tables import Table
 
@@ -73,14 +74,17 @@ OF_PULL = PerRow(
     review.pull_requests,
     {"repo_id": "repo_id", "pull_request_id": "id", "pull_request_number": "number"},
     changed="updated_at",
+    absent=(404,),
 )
-OF_RUN = PerRow(actions.workflow_runs, {"repo_id": "repo_id", "run_id": "id"}, changed="updated_at")
-OF_DEPLOYMENT = PerRow(actions.deployments, {"repo_id": "repo_id", "deployment_id": "id"}, changed="updated_at")
+OF_RUN = PerRow(actions.workflow_runs, {"repo_id": "repo_id", "run_id": "id"}, changed="updated_at", absent=(404,))
+OF_DEPLOYMENT = PerRow(
+    actions.deployments, {"repo_id": "repo_id", "deployment_id": "id"}, changed="updated_at", absent=(404,)
+)
 
 ACTIVITY = (
     listing(tracker.issues, "/issues", ChangedSince("updated_at", since), WITH_ISSUES, state="all", **OLDEST_CHANGE),
     listing(review.pull_requests, "/pulls", PULLS, state="all"),
-    listing(review.reviews, "/pulls/{pull_request_number}/reviews", OfRow(), OF_PULL),
+    listing(review.reviews, "/pulls/{pull_request_number}/reviews", FullList(), OF_PULL),
     listing(review.review_comments, "/pulls/comments", ChangedSince("updated_at", since), **OLDEST_CHANGE),
     listing(
         tracker.issue_comments, "/issues/comments", ChangedSince("updated_at", since), WITH_ISSUES, **OLDEST_CHANGE
@@ -90,9 +94,9 @@ ACTIVITY = (
 )
 ACTIONS = (
     listing(actions.workflow_runs, "/actions/runs", Runs("created_at", within), ARCHIVED_TOO, "workflow_runs"),
-    listing(actions.workflow_jobs, "/actions/runs/{run_id}/jobs", OfRow(), OF_RUN, rows="jobs", filter="all"),
+    listing(actions.workflow_jobs, "/actions/runs/{run_id}/jobs", FullList(), OF_RUN, rows="jobs", filter="all"),
     listing(actions.deployments, "/deployments", Recent(), ARCHIVED_TOO),
-    listing(actions.deployment_statuses, "/deployments/{deployment_id}/statuses", OfRow(), OF_DEPLOYMENT),
+    listing(actions.deployment_statuses, "/deployments/{deployment_id}/statuses", FullList(), OF_DEPLOYMENT),
 )
 PEOPLE = (
     listing(people.stargazers, "/stargazers", FullList(), ARCHIVED_TOO),

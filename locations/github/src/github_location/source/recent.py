@@ -4,20 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ingest_shared.errors import ApiError
 from ingest_shared.reading.listings import (
     Cursor,
-    NumberedPage,
     Piece,
     Progress,
-    Reader,
     Scope,
     Step,
     Walk,
     iso,
     seconds,
 )
-from ingest_shared.reading.walks import ByCreated, FullList
+from ingest_shared.reading.reader import Reader
+from ingest_shared.reading.walks import ByCreated
 from ingest_shared.reading.windows import Window, check_sorted
 
 DAY = 86_400
@@ -64,7 +62,7 @@ class Recent(Walk):
         if answer is None:
             return Step()
         page, response = answer
-        check_sorted(page.rows, created, ascending=False)
+        check_sorted([created(row) for row in page.rows], ascending=False)
         step = Step([page])
         if is_first:
             lowest = min(map(created, page.rows), default=0)
@@ -143,18 +141,3 @@ class Runs(ByCreated):
         defaults = {"newest": 0, "lowest": now + 1, "changed": now}
         looked = progress.noted.get("looked", progress.cursor.get("looked"))
         progress.cursor = defaults | progress.cursor | {"open": opened, "looked": looked, "synced": now}
-
-
-class OfRow(FullList):
-    """Every page, of each of the rows that changed; where the row itself is gone, so is its list."""
-
-    cost = "One for each 100 rows of each list that is read."
-
-    def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
-        try:
-            return super().fetch(reader, piece, cursor)
-        except ApiError as error:
-            if error.status != 404:
-                raise
-            assert piece.request
-            return Step(numbered=(piece.request, NumberedPage([], None, True)))

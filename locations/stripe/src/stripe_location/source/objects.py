@@ -8,6 +8,7 @@ fetches each object they name as it is now: https://docs.stripe.com/api/events
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -15,11 +16,13 @@ import msgspec
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.errors import ApiError
 from ingest_shared.reading.envelopes import HasMore, Request
-from ingest_shared.reading.listings import Cursor, Piece, Progress, Reader, Scope, Step
+from ingest_shared.reading.listings import Cursor, Piece, Progress, Scope, Step
+from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.tombstones import living
 from ingest_shared.reading.walks import ByCreated
 from ingest_shared.reading.windows import Window
-from stripe_location.source.account import EVENTS_ARE_KEPT, LAG, PER_PAGE, Change, Deletion, StripeSync, between
+from ingest_shared.tables import Child
+from stripe_location.source.account import EVENTS_ARE_KEPT, LAG, PER_PAGE, Change, Deletion, StripeSync
 
 logger = logging.getLogger("ingest")
 
@@ -150,10 +153,8 @@ class Objects(ByCreated):
         if not self.nested:
             return
         (child,) = reader.listing.table.children
-        elements = Decoder(child, rows_at="data", told=("has_more",))
-        for row in page.rows:
-            if not self._has_more(row):
-                continue
+        for row in filter(self._has_more, page.rows):
+            elements = _elements(child)
             held = getattr(row, child.path.partition(".")[0])
             params = {name: value.format(id=row.id) for name, value in self.nested.params.items()}
             request = Request(self.nested.path.format(id=row.id), {"limit": PER_PAGE, **params})
@@ -193,15 +194,18 @@ class BalanceTransactions(ByCreated):
         progress.noted["pending_from"] = min([progress.noted["pending_from"], *pending])
 
     def finish(self, reader: Reader, scope: Scope, progress: Progress) -> None:
+        super().finish(reader, scope, progress)
         progress.cursor |= {"read_again_from": progress.noted["pending_from"], "start": progress.noted["start"]}
 
     def audited(self, reader: Reader, scope: Scope) -> Mapping[str, Any]:
         return {**scope.values, "created": Window(_sync(reader).start, reader.sync.now)}
 
 
+@cache
+def _elements(child: Child) -> Decoder:
+    return Decoder(child, rows_at="data", told=("has_more",))
+
+
 def _sync(reader: Reader) -> StripeSync:
     assert isinstance(reader.sync, StripeSync)
     return reader.sync
-
-
-__all__ = ["BalanceTransactions", "Nested", "Objects", "between"]
