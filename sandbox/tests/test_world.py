@@ -6,6 +6,7 @@ from ingest_sandbox import wire
 from ingest_sandbox.control import deleted, held
 from ingest_sandbox.github.changes import SILENT
 from ingest_sandbox.github.model import GHOST
+from ingest_sandbox.github.plain import COLLECTIONS as PLAIN
 from ingest_sandbox.moment import Change, ChangeRefused
 from ingest_sandbox.stripe.books import RESOURCES
 from ingest_sandbox.wire import Json
@@ -18,6 +19,7 @@ COLLECTIONS = [("example", "items"), *(("stripe", name) for name in RESOURCES)] 
     for name in (
         *("repositories", "issues", "pull_requests", "issue_comments", "commits"),
         *("commit_branches", "branches", "labels", "milestones", "releases"),
+        *(collection.name for collection in PLAIN),
     )
 ]
 

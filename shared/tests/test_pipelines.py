@@ -4,9 +4,10 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import dlt
 import pytest
 
 from ingest_shared import pipelines
@@ -97,3 +98,17 @@ def test_a_load_says_nothing_that_nobody_can_act_on(
         dlt_log.removeHandler(caplog.handler)
     warnings = [record for record in caplog.records if record.name == "dlt" and record.levelno >= logging.WARNING]
     assert [record.getMessage() for record in warnings] == []
+
+
+def test_a_resource_is_read_whole_before_the_next_one_begins() -> None:
+    """So a list per row of another one knows all rows of it."""
+    read: list[str] = []
+
+    def rows(name: str) -> Iterator[dict[str, int]]:
+        for number in range(3):
+            read.append(name)
+            yield {"number": number}
+
+    resources = [dlt.resource(rows(name), name=name) for name in ("parents", "children")]
+    pipelines.pipeline("github", "activity").extract(resources)
+    assert read == ["parents"] * 3 + ["children"] * 3

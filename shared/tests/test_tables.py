@@ -3,6 +3,7 @@
 import pytest
 
 from ingest_shared.columnar import Decoder
+from ingest_shared.errors import PayloadError
 from ingest_shared.tables import UNDECLARED, Child, Column, Table, all_columns, bigint, json, text
 
 
@@ -70,6 +71,10 @@ def test_a_child_is_replaced_within_its_parent() -> None:
     assert parts.within == ("thing_id",)
 
 
-def test_a_key_stands_at_the_top_of_a_row_where_it_can_be_required() -> None:
-    with pytest.raises(ValueError, match=r"table things: key column at 'user.id' must stand at the top"):
-        Decoder(table(bigint("id", "Id.", path="user.id")))
+def test_a_key_that_stands_deeper_in_a_row_is_required_there() -> None:
+    decoder = Decoder(table(bigint("id", "Id.", path="user.id")))
+    (row,) = decoder.page(b'[{"user": {"id": 7}}]').rows
+    assert decoder.key(row) == 7
+    for body in (b"[{}]", b'[{"user": null}]', b'[{"user": {}}]', b'[{"user": {"id": null}}]'):
+        with pytest.raises(PayloadError, match="table things"):
+            decoder.page(body)

@@ -8,14 +8,22 @@ from typing import Any
 import ingest_testing
 from github_location import source
 from github_location.source.tables import TABLES
+from ingest_shared.reading.per_row import PerRow
+from ingest_shared.reading.walks import FullList
 from ingest_shared.tables import Child
 from ingest_testing import Held, Json, Location, Mirror, Sample
 
 TOKEN = "sandbox-github-token"
+TOLD_BY_AUDIT = {
+    list_.table.name
+    for list_ in source.LISTINGS
+    if not isinstance(list_.walk, FullList) or isinstance(list_.per, PerRow)
+}
+"""Tables of which a sync may keep what was deleted."""
 
 
 class Origin(ingest_testing.Origin):
-    """Its objects come as ``{"repository_id", "object"}``."""
+    """Its objects come as ``{"repository_id", "object", "given"}``, those of an organisation with its id."""
 
     api = "github"
 
@@ -48,7 +56,7 @@ class GitHubMirror(Mirror):
 
     Until the tables are audited, this may differ too, because GitHub does not tell of it:
 
-    - issues and comments that were deleted may live on;
+    - issues, comments and others that were deleted may live on, where no list is read whole;
     - so may commits that a force-push made unreachable, which are still found by their sha;
     - a label that was deleted in the repository may remain on an issue;
     - addresses may still lead through a former name of the repository.
@@ -57,15 +65,19 @@ class GitHubMirror(Mirror):
     origin: Origin
 
     def held(self) -> Iterator[Held]:
+        owners = self._owners()
         for item in self.origin.objects(self.table.name):
-            yield Held(item["object"], {"repo_id": item["repository_id"]})
+            if "organisation_id" not in item:
+                yield Held(item["object"], {"repo_id": item["repository_id"], **item.get("given", {})})
+            elif item["organisation_id"] in owners:
+                yield Held(item["object"], {"organization_id": item["organisation_id"]})
 
     def may_remain(self, row: dict[str, Any]) -> bool:
         if row["deleted_at"] or self.audited:
             return bool(row["deleted_at"])
         if self.table.name == "commits":
             return self.origin.has_commit(row["repo_id"], row["sha"])
-        return self.table.name in ("issues", "issue_comments") and row["id"] in self._gone(self.table.name)
+        return self.table.name in TOLD_BY_AUDIT and row[self.table.key[-1]] in self._gone(self.table.name)
 
     def child_may_remain(self, child: Child, row: dict[str, Any]) -> bool:
         return child.name == "issue_labels" and not self.audited and row["label_id"] in self._gone("labels")
@@ -73,6 +85,10 @@ class GitHubMirror(Mirror):
     def same(self, row: dict[str, Any], actual: Any, expected: Any) -> bool:
         renamed = row.get("repo_id") in self.origin.renamed and not self.audited
         return renamed and _without_names(actual) == _without_names(expected)
+
+    def _owners(self) -> set[int]:
+        """The organisations that own a mirrored repository."""
+        return {found["object"]["owner"]["id"] for found in self.origin.objects("repositories")}
 
     def _gone(self, collection: str) -> set[int]:
         return {gone["id"] for gone in self.origin.deleted(collection)}
@@ -89,7 +105,12 @@ GITHUB = Location(
     name="github",
     origin=Origin,
     mirror=GitHubMirror,
-    groups={"activity": source.activity, "catalog": source.catalog},
+    groups={
+        "activity": source.activity,
+        "actions": source.actions_and_deployments,
+        "people": source.people_of_repositories,
+        "catalog": source.catalog,
+    },
     tables=TABLES,
     other_assets=("licenses",),
     address="sources.github.api_url",
@@ -108,7 +129,10 @@ GITHUB = Location(
     ),
     refused="Bad credentials",
     asked_first="/orgs",
-    lists=("/issues", "/comments", "/pulls", "/commits", "/compare", "/labels", "/releases", "/orgs"),
+    lists=(
+        *"/issues /comments /pulls /reviews /events /commits /compare /labels /releases /branches /tags".split(),
+        *"/actions/runs /jobs /deployments /statuses /stargazers /collaborators /teams /members /orgs".split(),
+    ),
     faults=(
         {"kind": "status", "status": 429, "retry_after": 0},
         {"kind": "status", "status": 403, "retry_after": 0},
@@ -116,5 +140,7 @@ GITHUB = Location(
     seen_first=True,  # a repository that leaves its owner before it was ever seen belongs to no entry
 )
 ACTIVITY = GITHUB.tables_of("activity")
+ACTIONS = GITHUB.tables_of("actions")
+PEOPLE = GITHUB.tables_of("people")
 CATALOG = GITHUB.tables_of("catalog")
 Warehouse = ingest_testing.Warehouse[Origin]

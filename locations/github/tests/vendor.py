@@ -31,6 +31,19 @@ PUBLISHED: dict[str, tuple[type[BaseModel], ...]] = {
     "releases": (_MODELS.Release,),
     "labels": (_MODELS.Label,),
     "milestones": (_MODELS.Milestone,),
+    "reviews": (_MODELS.PullRequestReview,),
+    "review_comments": (_MODELS.PullRequestReviewComment,),
+    "issue_events": (_MODELS.IssueEvent,),
+    "workflow_runs": (_MODELS.WorkflowRun,),
+    "workflow_jobs": (_MODELS.Job,),
+    "deployments": (_MODELS.Deployment,),
+    "deployment_statuses": (_MODELS.DeploymentStatus,),
+    "branches": (_MODELS.ShortBranch,),
+    "tags": (_MODELS.Tag,),
+    "stargazers": (_MODELS.Stargazer,),
+    "collaborators": (_MODELS.Collaborator,),
+    "teams": (_MODELS.Team,),
+    "members": (_MODELS.SimpleUser,),
 }
 """The objects of each table; a repository's own answer is not that of a list."""
 

@@ -29,7 +29,8 @@ are, canceled subscriptions and events over 30 days old included, and those of l
 ``stripe_live``, which a change with ``"live": true`` is about; items of the plain API as they
 are, deleted ones included. Of those deleted since the world began each is
 ``{"id", "deleted": true, "deleted_at"}``, at GitHub with ``repository_id`` and, where it has
-one, ``number`` or name.
+one, ``number`` or name. Lists of organisations have ``organisation_id`` in its place, and what a row
+is known by besides its own fields (the pull request of a review) stands in ``given``.
 
 Requests are ``{"total": {"github": n}, "by_status": {"github": {"200": n}}, "by_path":
 {"/github/repositories/{id}/issues": n}, "max_concurrent": {"github": n}, "max_per_second":
@@ -49,7 +50,9 @@ from starlette.routing import BaseRoute, Route
 from . import wire
 from .faults import Fault, Gate, Plan
 from .github import render
-from .github.model import Repository
+from .github.model import Account, Repository
+from .github.plain import COLLECTIONS
+from .github.plain.collection import Collection
 from .moment import Change, ChangeRefused
 from .stripe.books import RESOURCES, Books
 from .traffic import Counts, Requests
@@ -104,16 +107,28 @@ _STRIPE: dict[str, Callable[[World], Books]] = {
 }
 
 
+_PLAIN = {collection.name: collection for collection in COLLECTIONS}
+
+
+def _held_plainly(world: World, collection: Collection, owner: Account | None) -> list[Any]:
+    if collection.of_organisation:
+        owners = [owner] if owner else world.github.organisations.values()
+        return [{"organisation_id": one.id, **row} for one in owners for row in collection.held(one)]
+    return [{"repository_id": repo.id, **row} for repo in world.github.owned(owner) for row in collection.held(repo)]
+
+
 def held(world: World, api: str, collection: str, owner: str | None = None) -> list[Any]:
     """All objects of a collection, ready to be encoded; raises `KeyError` for no such one.
 
     GitHub's are those of the organisations' repositories, or of an owner's.
     """
     if api == "github":
-        give = _GITHUB[collection]
         account = world.github.account(owner) if owner else None
         if owner and account is None:
             raise KeyError(owner)
+        if collection in _PLAIN:
+            return _held_plainly(world, _PLAIN[collection], account)
+        give = _GITHUB[collection]
         return [
             {"repository_id": repo.id, "object": found} for repo in world.github.owned(account) for found in give(repo)
         ]
@@ -127,7 +142,7 @@ def held(world: World, api: str, collection: str, owner: str | None = None) -> l
 def deleted(world: World, api: str, collection: str) -> list[Any]:
     """All deletions of a collection since the world began; raises `KeyError` for no such one."""
     if api == "github":
-        _ = _GITHUB[collection]
+        _ = _PLAIN.get(collection) or _GITHUB[collection]
         return [
             {name: value for name, value in gone.items() if name != "collection"} | {"deleted": True}
             for gone in world.github.deleted
@@ -187,7 +202,7 @@ class Control:
 
     def _collections(self, request: Request, _: bytes) -> Any:
         api = request.path_params["api"]
-        names = {"github": tuple(_GITHUB), **dict.fromkeys(_STRIPE, RESOURCES), "example": ("items",)}[api]
+        names = {"github": (*_GITHUB, *_PLAIN), **dict.fromkeys(_STRIPE, RESOURCES), "example": ("items",)}[api]
         return {name: len(held(self._world, api, name)) for name in names}
 
     def _objects(self, request: Request, _: bytes) -> Any:

@@ -92,7 +92,7 @@ class Decoder:
         self._children = [(child, _blank(_element(self._strict.row, child.path))) for child in children]
         keys = [c.path for c in table.columns if c.name in table.key and c.origin == "payload" and c.path != "."]
         if keys:
-            self.key = attrgetter(*map(_attribute, keys))
+            self.key = attrgetter(*map(_attribute_path, keys))
         self._key_given = [c.path for c in table.columns if c.name in table.key and c.origin == "given"]
 
     def _compile(self, strict: bool) -> "_Decoders":
@@ -231,14 +231,15 @@ class _Object:
                 self._object(path.removesuffix("*").removesuffix("."))._open = True
             else:
                 self._place(path, msgspec.Raw)
-        keys = {c.path for c in table.columns if c.name in table.key and c.origin == "payload"} - {"."}
-        if nested := sorted(keys - self._fields.keys()):
-            raise ValueError(f"table {table.name}: key column at {nested[0]!r} must stand at the top of a row")
-        self._required = keys
+        for path in {c.path for c in table.columns if c.name in table.key and c.origin == "payload"} - {"."}:
+            parents, _, name = path.rpartition(".")
+            self._object(parents, required=True)._required.add(name)
 
-    def _object(self, path: str) -> "_Object":
+    def _object(self, path: str, *, required: bool = False) -> "_Object":
         node = self
         for name in path.split(".") if path else ():
+            if required:
+                node._required.add(name)
             node = node._fields.setdefault(name, _Object())
             if not isinstance(node, _Object):
                 raise ValueError(f"{name!r} in {path!r} is declared both as a value and as an object")

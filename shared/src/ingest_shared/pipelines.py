@@ -91,6 +91,7 @@ def _set_defaults() -> None:
     defaults = {
         "RUNTIME__DLTHUB_TELEMETRY": "false",
         "DATA_WRITER__FILE_MAX_ITEMS": str(ROWS_PER_FILE),
+        "EXTRACT__NEXT_ITEM_MODE": "fifo",  # a list per row of another one begins when that one was read
         "LOAD__WORKERS": str(LOAD_WORKERS),
     }
     for name, value in defaults.items():

@@ -9,7 +9,7 @@ See https://docs.github.com/en/rest/using-the-rest-api.
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -24,7 +24,9 @@ from ..ordered import Key, Span, View
 from ..world import World
 from . import render
 from .compare import compare, comparison
-from .model import Account, Repository
+from .model import Account, Repository, Row
+from .plain import COLLECTIONS
+from .plain.collection import Collection
 from .quota import Quotas
 
 R = TypeVar("R")
@@ -120,6 +122,12 @@ class GitHubApi:
             "/milestones": self._milestones,
             "/branches": self._branches,
         }
+        for collection in COLLECTIONS:
+            if collection.of_organisation:
+                fixed["/orgs/{owner}" + collection.path] = self._of_owner(collection)
+                fixed["/organizations/{owner_id:int}" + collection.path] = self._of_owner(collection)
+            else:
+                of_repository[collection.path] = self._listed(collection)
         routes: list[BaseRoute] = [Route("/rate_limit", self._rate_limit)]
         routes += [Route(path, self._endpoint(handler)) for path, handler in fixed.items()]
         for path, handler in of_repository.items():
@@ -233,6 +241,42 @@ class GitHubApi:
             links["prev"] = _link(request, repo, before=_cursor_text(keys[0]))
         return links
 
+    # The plain lists.
+
+    def _listed(self, collection: Collection) -> Callable[[Request, Any], _Answer]:
+        def answer(request: Request, home: Any) -> _Answer:
+            parent = None
+            if collection.parents and "parent" in request.path_params:
+                parent = collection.parents(home).get(request.path_params["parent"])
+                if parent is None:
+                    raise _Refusal(404, "Not Found")
+            try:
+                span = collection.span(home, parent, request.query_params)
+            except ValueError as error:
+                raise _Refusal(422, f"Validation Failed: {error}") from None
+            repo = home if isinstance(home, Repository) else None
+            accepted = request.headers.get("accept", "")
+
+            def show(row: Row) -> wire.Rendered:
+                return collection.rendered(home, row, accepted)
+
+            found = self._page(request, span, show, repo=repo)
+            if collection.rows_at is None:
+                return found
+            head = b'{"total_count":%d,"%s":' % (len(span), collection.rows_at.encode())
+            return replace(found, body=head + found.body + b"}", digest=head + found.digest)
+
+        return answer
+
+    def _of_owner(self, collection: Collection) -> Callable[[Request], _Answer]:
+        def answer(request: Request) -> _Answer:
+            owner = self._owner(request)
+            if owner.type != "Organization" or _token(request) is None:
+                raise _Refusal(404, "Not Found")
+            return self._listed(collection)(request, owner)
+
+        return answer
+
     # Accounts and repositories.
 
     async def _rate_limit(self, request: Request) -> Response:
@@ -298,7 +342,11 @@ class GitHubApi:
         return self._repositories(request, "full_name", fits)
 
     def _owner(self, request: Request) -> Account:
-        owner = self._world.github.account(request.path_params["owner"])
+        forge, where = self._world.github, request.path_params
+        if "owner_id" in where:
+            owner = next((found for found in forge.organisations.values() if found.id == where["owner_id"]), None)
+        else:
+            owner = forge.account(where["owner"])
         if owner is None:
             raise _Refusal(404, "Not Found")
         return owner

@@ -193,6 +193,10 @@ def _message(rng: Random) -> str:
     return f"Fix: {prose.title(rng)}\n\n{prose.comment(rng)}".replace("\x00", "")
 
 
+def asset(forge: Forge, rng: Random, name: str, at: int) -> Asset:
+    return Asset(forge.new_id("asset"), name, rng.randint(10_000, 90_000_000), rng.randint(0, 5_000), at)
+
+
 def release(forge: Forge, rng: Random, repo: Repository, at: int) -> Release:
     serial = forge.new_id("release")
     tag = f"v{1 + len(repo.releases)}.{serial % 1000}"
@@ -207,13 +211,7 @@ def release(forge: Forge, rng: Random, repo: Repository, at: int) -> Release:
         created_at=at,
         updated_at=at,
         assets=[
-            Asset(
-                forge.new_id("asset"),
-                f"{repo.name}-{tag}-{system}.tar.gz",
-                rng.randint(10_000, 90_000_000),
-                rng.randint(0, 5_000),
-                at,
-            )
+            asset(forge, rng, f"{repo.name}-{tag}-{system}.tar.gz", at)
             for system in rng.sample(("linux", "darwin", "windows"), k=rng.randint(0, 3))
         ],
     )

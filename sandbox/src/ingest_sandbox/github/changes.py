@@ -8,14 +8,16 @@ Who gets a new ``updated_at`` here; GitHub documents hardly any of it, so this i
 - nothing at all, by the kinds of `SILENT`.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from .. import prose
-from ..moment import Change, ChangeRefused, Fields, Kind, Moment
+from ..moment import ChangeRefused, Fields, Kind, Moment
 from . import build
-from .model import GHOST, Account, Branch, Comment, Commit, Forge, Issue, Label, Milestone, Release, Repository
+from .hand import Hand
+from .model import GHOST, Account, Branch, Forge, Issue, Repository
+from .plain import COLLECTIONS
+from .plain.collection import kinds_of
+from .plain.tracker import ISSUE_EVENTS
 
 _ISSUE: Fields = {"title": str, "body": str | None, "locked": bool}
 _COMMENT: Fields = {"body": str}
@@ -33,153 +35,50 @@ _SETTINGS: Fields = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Hand:
-    """One change at work: finds what it is about, and writes down what it did."""
-
-    forge: Forge
-    moment: Moment
-
-    @property
-    def change(self) -> Change:
-        return self.moment.change
-
-    def repositories(self) -> Iterator[Repository]:
-        """Those that the change may be about: the one it names, or the organisations' that take changes."""
-        wanted = self.change.repository
-        if wanted is None:
-            yield from (repo for repo in self.forge.owned() if not (repo.archived or repo.forbidden))
-            return
-        for repo in self.forge.repositories.values():
-            if wanted == repo.id or str(wanted).lower() == repo.full_name.lower():
-                yield repo
-
-    def repository(self, wanted: Callable[[Repository], bool] = lambda _: True) -> Repository:
-        return self.moment.choose(filter(wanted, self.repositories()))
-
-    def issue(self, wanted: Callable[[Issue], bool] = lambda _: True) -> tuple[Repository, Issue]:
-        return self.moment.choose(
-            (repo, row)
-            for repo in self.repositories()
-            if repo.has_issues
-            for row in repo.issues.values()
-            if self.named(row.number, row.pull.id if row.pull else row.id, row.id) and wanted(row)
-        )
-
-    def comment(self) -> tuple[Repository, Comment]:
-        return self.moment.choose(
-            (repo, row)
-            for repo in self.repositories()
-            if repo.has_issues
-            for row in repo.comments.values()
-            if self.named(row.issue.number, row.id)
-        )
-
-    def label(self) -> tuple[Repository, Label]:
-        return self.moment.choose(
-            (repo, row)
-            for repo in self.repositories()
-            for row in repo.labels.values()
-            if self.named(None, row.id, row.name)
-        )
-
-    def milestone(self, wanted: Callable[[Milestone], bool] = lambda _: True) -> tuple[Repository, Milestone]:
-        return self.moment.choose(
-            (repo, row)
-            for repo in self.repositories()
-            for row in repo.milestones.values()
-            if self.named(row.number, row.id) and wanted(row)
-        )
-
-    def release(self) -> tuple[Repository, Release]:
-        return self.moment.choose(
-            (repo, row)
-            for repo in self.repositories()
-            for row in repo.releases.values()
-            if self.named(None, row.id, row.tag)
-        )
-
-    def branch(self) -> tuple[Repository, Branch]:
-        return self.moment.choose(
-            (repo, row) for repo in self.repositories() for row in repo.branches.values() if self.named(None, row.name)
-        )
-
-    def named(self, number: int | None, *ids: int | str) -> bool:
-        """Whether the change names this row, or names none."""
-        return (self.change.number is None or self.change.number == number) and (
-            self.change.id is None or self.change.id in ids
-        )
-
-    def assign(self, row: Any) -> None:
-        """Give the record the values that the change sets."""
-        for field, value in self.change.set.items():
-            setattr(row, field, value)
-
-    def commit(self) -> tuple[Repository, Commit]:
-        return self.moment.choose(
-            (repo, row)
-            for repo in self.repositories()
-            for branch in repo.branches.values()
-            for row in repo.history(branch.sha).rows
-            if self.named(None, row.sha)
-        )
-
-    def touch_issue(self, repo: Repository, row: Issue, action: str = "updated") -> None:
-        if action == "updated":
-            row.updated_at = self.moment.at
-        self.show_issue(repo, row, action)
-
-    def show_issue(self, repo: Repository, row: Issue, action: str = "updated") -> None:
-        """Write down that the issue shows a change, whatever its ``updated_at`` says."""
-        self.forge.touch(action, "issues", repo, row.id, number=row.number)
-        if row.pull:
-            self.forge.touch(action, "pull_requests", repo, row.pull.id, number=row.number)
-
-
-def _issue_open(hand: _Hand) -> None:
+def _issue_open(hand: Hand) -> None:
     repo = hand.repository(lambda repo: repo.has_issues)
     row = build.issue(hand.forge, hand.moment.rng, repo, hand.moment.at)
     hand.assign(row)
     hand.touch_issue(repo, row, "created")
 
 
-def _pull_open(hand: _Hand) -> None:
+def _pull_open(hand: Hand) -> None:
     repo = hand.repository(lambda repo: repo.has_issues and bool(repo.branches))
     row = build.pull(hand.forge, hand.moment.rng, repo, hand.moment.at)
     hand.assign(row)
     hand.touch_issue(repo, row, "created")
 
 
-def _edit(hand: _Hand, repo: Repository, row: Issue) -> None:
+def _edit(hand: Hand, repo: Repository, row: Issue) -> None:
     if not hand.change.set:
         row.title, row.body = prose.title(hand.moment.rng), prose.body(hand.moment.rng)
     hand.assign(row)
     hand.touch_issue(repo, row)
 
 
-def _issue_edit(hand: _Hand) -> None:
+def _issue_edit(hand: Hand) -> None:
     _edit(hand, *hand.issue())
 
 
-def _pull_edit(hand: _Hand) -> None:
+def _pull_edit(hand: Hand) -> None:
     _edit(hand, *hand.issue(lambda row: row.pull is not None))
 
 
-def _issue_close(hand: _Hand) -> None:
+def _issue_close(hand: Hand) -> None:
     repo, row = hand.issue(lambda row: row.closed_at is None)
     row.closed_at, row.closed_by = hand.moment.at, hand.moment.rng.choice(hand.forge.people)
     row.state_reason = None if row.pull else "completed"
     hand.touch_issue(repo, row)
 
 
-def _issue_reopen(hand: _Hand) -> None:
+def _issue_reopen(hand: Hand) -> None:
     repo, row = hand.issue(lambda row: row.closed_at is not None and not (row.pull and row.pull.merged_at))
     row.closed_at = row.closed_by = None
     row.state_reason = None if row.pull else "reopened"
     hand.touch_issue(repo, row)
 
 
-def _issue_label(hand: _Hand) -> None:
+def _issue_label(hand: Hand) -> None:
     repo, row, added = hand.moment.choose(
         (repo, row, label) for repo, row in [hand.issue()] for label in repo.labels.values() if label not in row.labels
     )
@@ -187,14 +86,14 @@ def _issue_label(hand: _Hand) -> None:
     hand.touch_issue(repo, row)
 
 
-def _issue_unlabel(hand: _Hand) -> None:
+def _issue_unlabel(hand: Hand) -> None:
     repo, row = hand.issue(lambda row: bool(row.labels))
     gone = hand.moment.rng.choice(row.labels)
     row.labels = [label for label in row.labels if label is not gone]
     hand.touch_issue(repo, row)
 
 
-def _issue_assign(hand: _Hand) -> None:
+def _issue_assign(hand: Hand) -> None:
     # GitHub takes ten assignees at most.
     repo, row = hand.issue(lambda row: len(row.assignees) < 10)
     free = [user for user in hand.forge.people[:-1] if user not in row.assignees]
@@ -202,25 +101,31 @@ def _issue_assign(hand: _Hand) -> None:
     hand.touch_issue(repo, row)
 
 
-def _issue_unassign(hand: _Hand) -> None:
+def _issue_unassign(hand: Hand) -> None:
     repo, row = hand.issue(lambda row: bool(row.assignees))
     gone = hand.moment.rng.choice(row.assignees)
     row.assignees = [user for user in row.assignees if user is not gone]
     hand.touch_issue(repo, row)
 
 
-def _issue_delete(hand: _Hand) -> None:
+def _issue_delete(hand: Hand) -> None:
     # A pull request cannot be deleted.
     repo, row = hand.issue(lambda row: row.pull is None)
     for comment in [found for found in repo.comments.values() if found.issue is row]:
         del repo.comments[comment.id]
         hand.forge.remove(hand.moment.at, "issue_comments", repo, comment.id)
+    _forget_events(hand, repo, row)
     del repo.issues[row.number]
     repo.deleted_issues.add(row.number)
     hand.forge.remove(hand.moment.at, "issues", repo, row.id, number=row.number)
 
 
-def _issue_transfer(hand: _Hand) -> None:
+def _forget_events(hand: Hand, repo: Repository, issue: Issue) -> None:
+    for event in [event for event in ISSUE_EVENTS.rows(repo).values() if event.parent is issue]:
+        ISSUE_EVENTS.remove(hand, repo, event)
+
+
+def _issue_transfer(hand: Hand) -> None:
     """Move an issue to another repository of its owner, under a new id and number.
 
     Its comments go along under their ids and times. Labels and milestone stay where the target has
@@ -243,13 +148,14 @@ def _issue_transfer(hand: _Hand) -> None:
     source.moved_issues[row.number] = (target.id, moved.number)
     hand.forge.remove(hand.moment.at, "issues", source, row.id, number=row.number)
     hand.show_issue(target, moved, "created")
+    _forget_events(hand, source, row)
     for comment in [found for found in source.comments.values() if found.issue is row]:
         comment.issue = moved
         target.comments[comment.id] = source.comments.pop(comment.id)
         hand.forge.touch("updated", "issue_comments", target, comment.id, number=moved.number)
 
 
-def _transfer_target(hand: _Hand, source: Repository) -> Repository:
+def _transfer_target(hand: Hand, source: Repository) -> Repository:
     wanted = hand.moment.value("repository", "").lower()
     return hand.moment.choose(
         repo
@@ -262,7 +168,7 @@ def _transfer_target(hand: _Hand, source: Repository) -> Repository:
     )
 
 
-def _pull_merge(hand: _Hand) -> None:
+def _pull_merge(hand: Hand) -> None:
     repo, row = hand.issue(lambda row: row.pull is not None and row.closed_at is None and not row.pull.draft)
     assert row.pull is not None
     if repo.default_branch not in repo.branches:
@@ -277,7 +183,7 @@ def _pull_merge(hand: _Hand) -> None:
     _moved(hand, repo, branch, merge.sha, (work.sha, merge.sha))
 
 
-def _pull_test_merge(hand: _Hand) -> None:
+def _pull_test_merge(hand: Hand) -> None:
     """GitHub merges an open pull request anew to see whether it still can.
 
     https://docs.github.com/en/rest/pulls/pulls#get-a-pull-request
@@ -288,7 +194,7 @@ def _pull_test_merge(hand: _Hand) -> None:
     hand.forge.touch("updated", "pull_requests", repo, row.pull.id, number=row.number)
 
 
-def _pull_delete_head(hand: _Hand) -> None:
+def _pull_delete_head(hand: Hand) -> None:
     """The fork that a pull request came from is deleted: its `head.repo` is null."""
     repo, row = hand.issue(lambda row: row.pull is not None and not row.pull.head_repository_gone)
     assert row.pull is not None
@@ -296,7 +202,7 @@ def _pull_delete_head(hand: _Hand) -> None:
     hand.forge.touch("updated", "pull_requests", repo, row.pull.id, number=row.number)
 
 
-def _account_delete(hand: _Hand) -> None:
+def _account_delete(hand: Hand) -> None:
     """What somebody wrote becomes the ghost's; their commits lead to no account any more.
 
     https://docs.github.com/en/account-and-profile/how-tos/account-management/deleting-your-personal-account
@@ -317,9 +223,11 @@ def _account_delete(hand: _Hand) -> None:
             if commit.author is gone:
                 commit.author = None
                 hand.forge.touch("updated", "commits", repo, commit.sha)
+    for collection in COLLECTIONS:
+        collection.forget(hand, gone)
 
 
-def _moved(hand: _Hand, repo: Repository, branch: Branch, head: str, added: tuple[str, ...]) -> None:
+def _moved(hand: Hand, repo: Repository, branch: Branch, head: str, added: tuple[str, ...]) -> None:
     branch.sha = head
     repo.pushed_at = repo.updated_at = hand.moment.at
     for sha in added:
@@ -328,7 +236,7 @@ def _moved(hand: _Hand, repo: Repository, branch: Branch, head: str, added: tupl
     hand.forge.touch("updated", "repositories", repo, repo.id)
 
 
-def _push(hand: _Hand, repo: Repository, branch: Branch, base: str) -> None:
+def _push(hand: Hand, repo: Repository, branch: Branch, base: str) -> None:
     added: list[str] = []
     for _ in range(hand.moment.rng.randint(1, 3)):
         parent = added[-1] if added else base
@@ -337,7 +245,7 @@ def _push(hand: _Hand, repo: Repository, branch: Branch, base: str) -> None:
     _moved(hand, repo, branch, added[-1], tuple(added))
 
 
-def _commit_push(hand: _Hand) -> None:
+def _commit_push(hand: Hand) -> None:
     if hand.change.repository is not None:
         repo = hand.repository()
         if not repo.branches:  # The first push to an empty repository makes its branch.
@@ -349,7 +257,7 @@ def _commit_push(hand: _Hand) -> None:
     _push(hand, repo, branch, branch.sha)
 
 
-def _commit_force_push(hand: _Hand) -> None:
+def _commit_force_push(hand: Hand) -> None:
     """Throw the newest commits of a branch away and put others in their place.
 
     Those thrown away are listed no longer, but still found by their sha.
@@ -361,7 +269,7 @@ def _commit_force_push(hand: _Hand) -> None:
     _push(hand, repo, branch, kept)
 
 
-def _commit_merge(hand: _Hand) -> None:
+def _commit_merge(hand: Hand) -> None:
     """Merge a branch that nobody has seen and whose commits are older than the head.
 
     By date they come after commits that were there before, so whoever reads the newest commits
@@ -388,20 +296,20 @@ def _commit_merge(hand: _Hand) -> None:
     _moved(hand, repo, branch, merge.sha, (*added, merge.sha))
 
 
-def _commit_relink(hand: _Hand) -> None:
+def _commit_relink(hand: Hand) -> None:
     """Somebody else adds the commit's address to their account."""
     repo, row = hand.commit()
     row.author = hand.moment.choose(user for user in hand.forge.people if user is not row.author)
     hand.forge.touch("updated", "commits", repo, row.sha)
 
 
-def _commit_comment(hand: _Hand) -> None:
+def _commit_comment(hand: Hand) -> None:
     repo, row = hand.commit()
     row.comments += 1
     hand.forge.touch("updated", "commits", repo, row.sha)
 
 
-def _branch_rename(hand: _Hand) -> None:
+def _branch_rename(hand: Hand) -> None:
     """Rename a branch; where it is the default branch, the repository names it anew.
 
     https://docs.github.com/en/rest/branches/branches#rename-a-branch
@@ -419,7 +327,23 @@ def _branch_rename(hand: _Hand) -> None:
         _settings(hand, repo)
 
 
-def _comment_create(hand: _Hand) -> None:
+def _branch_create(hand: Hand) -> None:
+    """A branch where another one is; nothing is pushed."""
+    repo, base = hand.branch()
+    name = hand.moment.value("name", f"topic/{prose.slug(hand.moment.rng)}")
+    if name in repo.branches:
+        raise ChangeRefused(f"{hand.change.kind}: {repo.full_name} has a branch {name!r}")
+    repo.branches[name] = Branch(name, base.sha)
+    hand.forge.touch("created", "branches", repo, name, sha=base.sha)
+
+
+def _branch_delete(hand: Hand) -> None:
+    repo, branch = hand.branch(lambda repo, branch: branch.name != repo.default_branch)
+    del repo.branches[branch.name]
+    hand.forge.remove(hand.moment.at, "branches", repo, branch.name)
+
+
+def _comment_create(hand: Hand) -> None:
     repo, parent = hand.issue()
     row = build.comment(hand.forge, hand.moment.rng, repo, parent, hand.moment.at)
     hand.assign(row)
@@ -427,7 +351,7 @@ def _comment_create(hand: _Hand) -> None:
     hand.touch_issue(repo, parent)
 
 
-def _comment_edit(hand: _Hand) -> None:
+def _comment_edit(hand: Hand) -> None:
     repo, row = hand.comment()
     row.body = prose.comment(hand.moment.rng)
     hand.assign(row)
@@ -436,7 +360,7 @@ def _comment_edit(hand: _Hand) -> None:
     hand.touch_issue(repo, row.issue)
 
 
-def _comment_delete(hand: _Hand) -> None:
+def _comment_delete(hand: Hand) -> None:
     repo, row = hand.comment()
     del repo.comments[row.id]
     row.issue.comments -= 1
@@ -444,27 +368,27 @@ def _comment_delete(hand: _Hand) -> None:
     hand.touch_issue(repo, row.issue)
 
 
-def _free_label(hand: _Hand, repo: Repository) -> str:
+def _free_label(hand: Hand, repo: Repository) -> str:
     name = hand.moment.value("name", f"area: {prose.slug(hand.moment.rng)}")
     if any(row.name.lower() == name.lower() for row in repo.labels.values()):
         raise ChangeRefused(f"{hand.change.kind}: {repo.full_name} has a label {name!r}")
     return name
 
 
-def _label_create(hand: _Hand) -> None:
+def _label_create(hand: Hand) -> None:
     repo = hand.repository()
     name = _free_label(hand, repo)
     row = build.label(hand.forge, hand.moment.rng, repo, name)
     hand.forge.touch("created", "labels", repo, row.id, name=name)
 
 
-def _label_rename(hand: _Hand) -> None:
+def _label_rename(hand: Hand) -> None:
     repo, row = hand.label()
     row.name = _free_label(hand, repo)
     hand.forge.touch("updated", "labels", repo, row.id, name=row.name)
 
 
-def _label_delete(hand: _Hand) -> None:
+def _label_delete(hand: Hand) -> None:
     repo, row = hand.label()
     del repo.labels[row.id]
     for issue in repo.issues.values():
@@ -473,20 +397,20 @@ def _label_delete(hand: _Hand) -> None:
     hand.forge.remove(hand.moment.at, "labels", repo, row.id, name=row.name)
 
 
-def _milestone_create(hand: _Hand) -> None:
+def _milestone_create(hand: Hand) -> None:
     repo = hand.repository()
     row = build.milestone(hand.forge, hand.moment.rng, repo, hand.moment.at)
     hand.assign(row)
     hand.forge.touch("created", "milestones", repo, row.id, number=row.number)
 
 
-def _milestone_close(hand: _Hand) -> None:
+def _milestone_close(hand: Hand) -> None:
     repo, row = hand.milestone(lambda row: row.closed_at is None)
     row.closed_at = row.updated_at = hand.moment.at
     hand.forge.touch("updated", "milestones", repo, row.id, number=row.number)
 
 
-def _milestone_delete(hand: _Hand) -> None:
+def _milestone_delete(hand: Hand) -> None:
     repo, row = hand.milestone()
     del repo.milestones[row.number]
     for issue in repo.issues.values():
@@ -496,14 +420,14 @@ def _milestone_delete(hand: _Hand) -> None:
     hand.forge.remove(hand.moment.at, "milestones", repo, row.id, number=row.number)
 
 
-def _release_create(hand: _Hand) -> None:
+def _release_create(hand: Hand) -> None:
     repo = hand.repository(lambda repo: bool(repo.branches))
     row = build.release(hand.forge, hand.moment.rng, repo, hand.moment.at)
     hand.assign(row)
     hand.forge.touch("created", "releases", repo, row.id, tag=row.tag)
 
 
-def _release_edit(hand: _Hand) -> None:
+def _release_edit(hand: Hand) -> None:
     repo, row = hand.release()
     row.body = prose.comment(hand.moment.rng)
     hand.assign(row)
@@ -511,13 +435,32 @@ def _release_edit(hand: _Hand) -> None:
     hand.forge.touch("updated", "releases", repo, row.id, tag=row.tag)
 
 
-def _release_delete(hand: _Hand) -> None:
+def _release_delete(hand: Hand) -> None:
     repo, row = hand.release()
     del repo.releases[row.id]
     hand.forge.remove(hand.moment.at, "releases", repo, row.id, tag=row.tag)
 
 
-def _free_name(hand: _Hand, owner: Account) -> str:
+def _asset_create(hand: Hand) -> None:
+    repo, row = hand.release()
+    row.assets.append(build.asset(hand.forge, hand.moment.rng, f"{row.tag}-more-{len(row.assets)}.zip", hand.moment.at))
+    hand.forge.touch("updated", "releases", repo, row.id, tag=row.tag)
+
+
+def _asset_delete(hand: Hand) -> None:
+    repo, row = hand.release(lambda row: bool(row.assets))
+    row.assets.remove(hand.moment.rng.choice(row.assets))
+    hand.forge.touch("updated", "releases", repo, row.id, tag=row.tag)
+
+
+def _asset_download(hand: Hand) -> None:
+    """Somebody downloads a file: its count goes up, and no ``updated_at`` moves."""
+    repo, row = hand.release(lambda row: bool(row.assets))
+    hand.moment.rng.choice(row.assets).downloads += 1
+    hand.forge.touch("updated", "releases", repo, row.id, tag=row.tag)
+
+
+def _free_name(hand: Hand, owner: Account) -> str:
     name = hand.moment.value("name", f"service-{prose.slug(hand.moment.rng)}")
     full_name = f"{owner.login}/{name}"
     if hand.forge.named(full_name):
@@ -527,19 +470,19 @@ def _free_name(hand: _Hand, owner: Account) -> str:
     return name
 
 
-def _repository_create(hand: _Hand) -> None:
+def _repository_create(hand: Hand) -> None:
     owner = hand.forge.organisations["acme"]
     name = _free_name(hand, owner)
     repo = build.repository(hand.forge, hand.moment.rng, hand.moment.at, owner, name)
     hand.forge.touch("created", "repositories", repo, repo.id, full_name=repo.full_name)
 
 
-def _settings(hand: _Hand, repo: Repository) -> None:
+def _settings(hand: Hand, repo: Repository) -> None:
     repo.updated_at = hand.moment.at
     hand.forge.touch("updated", "repositories", repo, repo.id, full_name=repo.full_name)
 
 
-def _repository_rename(hand: _Hand) -> None:
+def _repository_rename(hand: Hand) -> None:
     repo = hand.repository()
     name = _free_name(hand, repo.owner)
     hand.forge.former_names[repo.full_name.lower()] = repo.id
@@ -547,7 +490,7 @@ def _repository_rename(hand: _Hand) -> None:
     _settings(hand, repo)
 
 
-def _repository_transfer(hand: _Hand) -> None:
+def _repository_transfer(hand: Hand) -> None:
     """Give the repository to the other organisation."""
     repo = hand.repository()
     owners = hand.forge.organisations.values()
@@ -559,7 +502,7 @@ def _repository_transfer(hand: _Hand) -> None:
     _settings(hand, repo)
 
 
-def _repository_edit(hand: _Hand) -> None:
+def _repository_edit(hand: Hand) -> None:
     repo = hand.repository()
     if not hand.change.set:
         repo.description = prose.title(hand.moment.rng)
@@ -567,13 +510,13 @@ def _repository_edit(hand: _Hand) -> None:
     _settings(hand, repo)
 
 
-def _repository_archive(hand: _Hand) -> None:
+def _repository_archive(hand: Hand) -> None:
     repo = hand.repository(lambda repo: not repo.archived)
     repo.archived = True
     _settings(hand, repo)
 
 
-def _repository_delete(hand: _Hand) -> None:
+def _repository_delete(hand: Hand) -> None:
     """The repository goes with all it holds; only itself is written down as deleted."""
     repo = hand.repository()
     del hand.forge.repositories[repo.id]
@@ -582,7 +525,7 @@ def _repository_delete(hand: _Hand) -> None:
     hand.forge.remove(hand.moment.at, "repositories", repo, repo.id, full_name=repo.full_name)
 
 
-SILENT: dict[str, Kind[_Hand]] = {
+SILENT: dict[str, Kind[Hand]] = {
     "github.account.delete": Kind(_account_delete, 0),
     "github.commit.comment": Kind(_commit_comment, 0),
     "github.commit.relink": Kind(_commit_relink, 0),
@@ -591,45 +534,54 @@ SILENT: dict[str, Kind[_Hand]] = {
 }
 """What shows in objects without a new ``updated_at``, and so by name only: few clients see it."""
 
-KINDS: dict[str, Kind[_Hand]] = SILENT | {
-    "github.branch.rename": Kind(_branch_rename, 0, _NAME),
-    "github.issue.transfer": Kind(_issue_transfer, 0, _TARGET),
-    "github.issue.open": Kind(_issue_open, 8, _ISSUE),
-    "github.issue.edit": Kind(_issue_edit, 10, _ISSUE),
-    "github.issue.close": Kind(_issue_close, 6),
-    "github.issue.reopen": Kind(_issue_reopen, 3),
-    "github.issue.label": Kind(_issue_label, 6),
-    "github.issue.unlabel": Kind(_issue_unlabel, 4),
-    "github.issue.assign": Kind(_issue_assign, 4),
-    "github.issue.unassign": Kind(_issue_unassign, 3),
-    "github.issue.delete": Kind(_issue_delete, 2),
-    "github.comment.create": Kind(_comment_create, 10, _COMMENT),
-    "github.comment.edit": Kind(_comment_edit, 4, _COMMENT),
-    "github.comment.delete": Kind(_comment_delete, 2),
-    "github.commit.push": Kind(_commit_push, 8),
-    "github.commit.force_push": Kind(_commit_force_push, 2),
-    "github.commit.merge": Kind(_commit_merge, 3),
-    "github.label.create": Kind(_label_create, 2, _LABEL),
-    "github.label.rename": Kind(_label_rename, 1, _LABEL),
-    "github.label.delete": Kind(_label_delete, 1),
-    "github.milestone.create": Kind(_milestone_create, 2, _MILESTONE),
-    "github.milestone.close": Kind(_milestone_close, 1),
-    "github.milestone.delete": Kind(_milestone_delete, 1),
-    "github.release.create": Kind(_release_create, 2, _RELEASE),
-    "github.release.edit": Kind(_release_edit, 2, _RELEASE),
-    "github.release.delete": Kind(_release_delete, 1),
-    "github.repository.create": Kind(_repository_create, 0.5, _NAME),
-    "github.repository.rename": Kind(_repository_rename, 0.5, _NAME),
-    "github.repository.transfer": Kind(_repository_transfer, 0.2),
-    "github.repository.edit": Kind(_repository_edit, 0.5, _SETTINGS),
-    "github.repository.archive": Kind(_repository_archive, 0.2),
-    "github.repository.delete": Kind(_repository_delete, 0.2),
-    "github.pull.open": Kind(_pull_open, 4, _ISSUE),
-    "github.pull.edit": Kind(_pull_edit, 4, _ISSUE),
-    "github.pull.merge": Kind(_pull_merge, 4),
-}
+KINDS: dict[str, Kind[Hand]] = (
+    SILENT
+    | kinds_of(COLLECTIONS)
+    | {
+        "github.branch.rename": Kind(_branch_rename, 0, _NAME),
+        "github.branch.create": Kind(_branch_create, 1, _NAME),
+        "github.branch.delete": Kind(_branch_delete, 0.5),
+        "github.asset.create": Kind(_asset_create, 1),
+        "github.asset.delete": Kind(_asset_delete, 0.5),
+        "github.asset.download": Kind(_asset_download, 1),
+        "github.issue.transfer": Kind(_issue_transfer, 0, _TARGET),
+        "github.issue.open": Kind(_issue_open, 8, _ISSUE),
+        "github.issue.edit": Kind(_issue_edit, 10, _ISSUE),
+        "github.issue.close": Kind(_issue_close, 6),
+        "github.issue.reopen": Kind(_issue_reopen, 3),
+        "github.issue.label": Kind(_issue_label, 6),
+        "github.issue.unlabel": Kind(_issue_unlabel, 4),
+        "github.issue.assign": Kind(_issue_assign, 4),
+        "github.issue.unassign": Kind(_issue_unassign, 3),
+        "github.issue.delete": Kind(_issue_delete, 2),
+        "github.comment.create": Kind(_comment_create, 10, _COMMENT),
+        "github.comment.edit": Kind(_comment_edit, 4, _COMMENT),
+        "github.comment.delete": Kind(_comment_delete, 2),
+        "github.commit.push": Kind(_commit_push, 8),
+        "github.commit.force_push": Kind(_commit_force_push, 2),
+        "github.commit.merge": Kind(_commit_merge, 3),
+        "github.label.create": Kind(_label_create, 2, _LABEL),
+        "github.label.rename": Kind(_label_rename, 1, _LABEL),
+        "github.label.delete": Kind(_label_delete, 1),
+        "github.milestone.create": Kind(_milestone_create, 2, _MILESTONE),
+        "github.milestone.close": Kind(_milestone_close, 1),
+        "github.milestone.delete": Kind(_milestone_delete, 1),
+        "github.release.create": Kind(_release_create, 2, _RELEASE),
+        "github.release.edit": Kind(_release_edit, 2, _RELEASE),
+        "github.release.delete": Kind(_release_delete, 1),
+        "github.repository.create": Kind(_repository_create, 0.5, _NAME),
+        "github.repository.rename": Kind(_repository_rename, 0.5, _NAME),
+        "github.repository.transfer": Kind(_repository_transfer, 0.2),
+        "github.repository.edit": Kind(_repository_edit, 0.5, _SETTINGS),
+        "github.repository.archive": Kind(_repository_archive, 0.2),
+        "github.repository.delete": Kind(_repository_delete, 0.2),
+        "github.pull.open": Kind(_pull_open, 4, _ISSUE),
+        "github.pull.edit": Kind(_pull_edit, 4, _ISSUE),
+        "github.pull.merge": Kind(_pull_merge, 4),
+    }
+)
 
 
 def apply(forge: Forge, moment: Moment) -> None:
     """Make one change; raises `ChangeRefused` where nothing fits it, and then nothing changed."""
-    KINDS[moment.change.kind].apply(_Hand(forge, moment), moment)
+    KINDS[moment.change.kind].apply(Hand(forge, moment), moment)

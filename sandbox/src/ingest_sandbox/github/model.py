@@ -17,11 +17,24 @@ R = TypeVar("R")
 
 
 @dataclass(slots=True, eq=False)
+class Row:
+    """An object of a list of `plain`: its facts are what its payload is made of."""
+
+    id: Any
+    created_at: int
+    updated_at: int
+    facts: dict[str, Any]
+    parent: Any = None
+
+
+@dataclass(slots=True, eq=False)
 class Account:
     id: int
     login: str
     type: str = "User"
     name: str = ""
+    rows: dict[str, dict[Any, Row]] = field(default_factory=dict)
+    """Of an organisation: the rows of each list of `plain`."""
 
 
 GHOST = Account(10_137, "ghost")
@@ -193,6 +206,8 @@ class Repository:
     """By sha. One that left every branch by a force-push stays, found by its sha alone."""
     branches: dict[str, Branch] = field(default_factory=dict)
     releases: dict[int, Release] = field(default_factory=dict)
+    rows: dict[str, dict[Any, Row]] = field(default_factory=dict)
+    """Of each list of `plain`, by id."""
     _memory: dict[Any, Any] = field(default_factory=dict)
 
     @property
@@ -299,8 +314,9 @@ class Forge:
         owners = list(self.organisations.values()) if owner is None else [owner]
         return [repo for repo in self.repositories.values() if repo.owner in owners]
 
-    def new_id(self, kind: str) -> int:
-        taken = self._next_id[kind]
+    def new_id(self, kind: str, first: int = 1) -> int:
+        """An id that was never given; of a kind that has none yet the `first`."""
+        taken = self._next_id.get(kind, first)
         # Other people's objects lie between ours.
         self._next_id[kind] = taken + 7
         return taken
@@ -313,28 +329,17 @@ class Forge:
                 return repository
         return None
 
-    def touch(self, action: str, collection: str, repository: Repository, id: int | str, **more: Any) -> None:
-        """Write down what a change did, and forget what the repository had rendered."""
-        repository.changed()
-        self.touched.append(
-            {
-                "action": action,
-                "collection": collection,
-                "repository_id": repository.id,
-                "id": id,
-                **more,
-            }
-        )
+    def touch(
+        self, action: str, collection: str, home: Repository | Account, id: int | str, **more: Any
+    ) -> dict[str, Any]:
+        """Write down what a change did to an object, and forget what its repository had rendered."""
+        of = "repository_id" if isinstance(home, Repository) else "organisation_id"
+        done = {"collection": collection, of: home.id, "id": id, **more}
+        self.touched.append({"action": action, **done})
+        if isinstance(home, Repository):
+            home.changed()
+        return done
 
-    def remove(self, at: int, collection: str, repository: Repository, id: int | str, **more: Any) -> None:
+    def remove(self, at: int, collection: str, home: Repository | Account, id: int | str, **more: Any) -> None:
         """Write down a deletion."""
-        self.touch("deleted", collection, repository, id, **more)
-        self.deleted.append(
-            {
-                "collection": collection,
-                "repository_id": repository.id,
-                "id": id,
-                **more,
-                "deleted_at": at,
-            }
-        )
+        self.deleted.append({**self.touch("deleted", collection, home, id, **more), "deleted_at": at})

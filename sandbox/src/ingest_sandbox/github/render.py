@@ -59,15 +59,15 @@ def account(_: Repository | None, user: Account) -> Json:
     }
 
 
-def _user(repo: Repository, user: Account | None) -> Any:
+def user(repo: Repository, user: Account | None) -> Any:
     return None if user is None else repo.rendered(account, user).raw
 
 
-def _users(repo: Repository, users: list[Account]) -> list[Any]:
+def users(repo: Repository, users: list[Account]) -> list[Any]:
     return [repo.rendered(account, user).raw for user in users]
 
 
-def _reactions(url: str, counts: dict[str, int]) -> Json:
+def reactions(url: str, counts: dict[str, int]) -> Json:
     return {
         "url": f"{url}/reactions",
         "total_count": sum(counts.values()),
@@ -85,7 +85,7 @@ def repository(repo: Repository, _: Repository) -> Json:
         "name": repo.name,
         "full_name": repo.full_name,
         "private": repo.private,
-        "owner": _user(repo, repo.owner),
+        "owner": user(repo, repo.owner),
         "html_url": web,
         "description": repo.description,
         "fork": False,
@@ -203,7 +203,7 @@ def milestone(repo: Repository, row: Milestone) -> Json:
         "number": row.number,
         "title": row.title,
         "description": row.description,
-        "creator": _user(repo, row.creator),
+        "creator": user(repo, row.creator),
         "open_issues": opened,
         "closed_issues": closed,
         "state": "open" if row.closed_at is None else "closed",
@@ -229,12 +229,12 @@ def issue(repo: Repository, row: Issue) -> Json:
         "node_id": node_id("PR" if row.pull else "I", row.pull.id if row.pull else row.id),
         "number": row.number,
         "title": row.title,
-        "user": _user(repo, row.author),
+        "user": user(repo, row.author),
         "labels": [repo.rendered(label, found).raw for found in row.labels],
         "state": row.state,
         "locked": row.locked,
-        "assignee": _user(repo, row.assignees[0] if row.assignees else None),
-        "assignees": _users(repo, row.assignees),
+        "assignee": user(repo, row.assignees[0] if row.assignees else None),
+        "assignees": users(repo, row.assignees),
         "milestone": repo.rendered(milestone, row.milestone).raw if row.milestone else None,
         "comments": row.comments,
         "created_at": iso(row.created_at),
@@ -263,8 +263,8 @@ def issue(repo: Repository, row: Issue) -> Json:
         }
     found |= {
         "body": row.body,
-        "closed_by": _user(repo, row.closed_by),
-        "reactions": _reactions(url, row.reactions),
+        "closed_by": user(repo, row.closed_by),
+        "reactions": reactions(url, row.reactions),
         "timeline_url": f"{url}/timeline",
         "performed_via_github_app": None,
         "state_reason": row.state_reason,
@@ -278,7 +278,7 @@ def pull(repo: Repository, row: Issue) -> Json:
     api, web = f"{API}/repos/{repo.full_name}", f"{WEB}/{repo.full_name}"
     url, issue_url = f"{api}/pulls/{row.number}", f"{api}/issues/{row.number}"
     html, statuses = f"{web}/pull/{row.number}", f"{api}/statuses/{row.pull.head_sha}"
-    owner = _user(repo, repo.owner)
+    owner = user(repo, repo.owner)
     # The repository is whole at both ends, which makes three quarters of a pull request's bytes.
     home = repo.rendered(repository, repo).raw
     return {
@@ -293,16 +293,16 @@ def pull(repo: Repository, row: Issue) -> Json:
         "state": row.state,
         "locked": row.locked,
         "title": row.title,
-        "user": _user(repo, row.author),
+        "user": user(repo, row.author),
         "body": row.body,
         "created_at": iso(row.created_at),
         "updated_at": iso(row.updated_at),
         "closed_at": iso_or_none(row.closed_at),
         "merged_at": iso_or_none(row.pull.merged_at),
         "merge_commit_sha": row.pull.merge_commit_sha,
-        "assignee": _user(repo, row.assignees[0] if row.assignees else None),
-        "assignees": _users(repo, row.assignees),
-        "requested_reviewers": _users(repo, row.pull.reviewers),
+        "assignee": user(repo, row.assignees[0] if row.assignees else None),
+        "assignees": users(repo, row.assignees),
+        "requested_reviewers": users(repo, row.pull.reviewers),
         "requested_teams": [],
         "labels": [repo.rendered(label, found).raw for found in row.labels],
         "milestone": repo.rendered(milestone, row.milestone).raw if row.milestone else None,
@@ -350,7 +350,7 @@ def pull_in_detail(repo: Repository, row: Issue) -> Json:
         "mergeable": None if row.closed_at else True,
         "rebaseable": None if row.closed_at else True,
         "mergeable_state": "unknown" if row.closed_at else "clean",
-        "merged_by": _user(repo, row.pull.merged_by),
+        "merged_by": user(repo, row.pull.merged_by),
         "comments": row.comments,
         "review_comments": 0,
         "maintainer_can_modify": False,
@@ -372,12 +372,12 @@ def comment(repo: Repository, row: Comment) -> Json:
         "issue_url": f"{api}/issues/{row.issue.number}",
         "id": row.id,
         "node_id": node_id("IC", row.id),
-        "user": _user(repo, row.author),
+        "user": user(repo, row.author),
         "created_at": iso(row.created_at),
         "updated_at": iso(row.updated_at),
         "body": row.body,
         "author_association": row.association,
-        "reactions": _reactions(url, row.reactions),
+        "reactions": reactions(url, row.reactions),
         "performed_via_github_app": None,
     }
 
@@ -407,8 +407,8 @@ def commit(repo: Repository, row: Commit) -> Json:
         "url": f"{api}/commits/{row.sha}",
         "html_url": f"{web}/commit/{row.sha}",
         "comments_url": f"{api}/commits/{row.sha}/comments",
-        "author": _user(repo, row.author),
-        "committer": _user(repo, row.author),
+        "author": user(repo, row.author),
+        "committer": user(repo, row.author),
         "parents": [
             {"sha": sha, "url": f"{api}/commits/{sha}", "html_url": f"{web}/commit/{sha}"} for sha in row.parents
         ],
@@ -431,7 +431,7 @@ def _asset(repo: Repository, release: Release, row: Asset) -> Json:
         "node_id": node_id("RA", row.id),
         "name": row.name,
         "label": None,
-        "uploader": _user(repo, release.author),
+        "uploader": user(repo, release.author),
         "content_type": "application/gzip",
         "state": "uploaded",
         "size": row.size,
@@ -452,7 +452,7 @@ def release(repo: Repository, row: Release) -> Json:
         "upload_url": (f"https://uploads.github.com/repos/{repo.full_name}/releases/{row.id}/assets{{?name,label}}"),
         "html_url": f"{web}/releases/tag/{row.tag}",
         "id": row.id,
-        "author": _user(repo, row.author),
+        "author": user(repo, row.author),
         "node_id": node_id("RE", row.id),
         "tag_name": row.tag,
         "target_commitish": row.target,

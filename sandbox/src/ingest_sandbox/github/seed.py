@@ -2,11 +2,13 @@
 
 The person whose token it is owns two small ones besides, `dotfiles` and the private `notes`."""
 
+from dataclasses import replace
 from random import Random
 
 from .. import prose
 from . import build
 from .model import Account, Branch, Forge, Repository
+from .plain import COLLECTIONS
 
 _DAY = 86_400
 _AGE = 3 * 365 * _DAY
@@ -32,7 +34,7 @@ def forge(seed: int, size: float, anchor: int) -> Forge:
     grow with `size`.
     """
     rng = Random(f"github/{seed}")
-    made = Forge(_ORGANISATIONS, build.people(rng, 60))
+    made = Forge([replace(account, rows={}) for account in _ORGANISATIONS], build.people(rng, 60))
     acme = made.organisations["acme"]
     for name, share in _SHARES.items():
         born = anchor - _AGE + rng.randrange(90 * _DAY)
@@ -47,7 +49,20 @@ def forge(seed: int, size: float, anchor: int) -> Forge:
             _comments(made, rng, repo, anchor, round(1_500 * size * share))
         _touch(repo, anchor)
     _own(made, Random(f"github/{seed}/own"), anchor)
+    _plain(made, seed, size, anchor)
     return made
+
+
+def _plain(made: Forge, seed: int, size: float, anchor: int) -> None:
+    """The rows of the plain lists, by chances of their own: a new list leaves the others as they are."""
+    for collection in COLLECTIONS:
+        rng = Random(f"github/{seed}/{collection.name}")
+        for account in made.organisations.values() if collection.of_organisation else ():
+            collection.seed(made, rng, account, anchor, round(collection.seeded))
+        for repo in made.repositories.values() if not collection.of_organisation else ():
+            share = _SHARES.get(repo.name, 0) if repo.owner.type == "Organization" else 0
+            collection.seed(made, rng, repo, anchor, round(collection.seeded * size * share))
+            repo.changed()
 
 
 def _own(made: Forge, rng: Random, anchor: int) -> None:

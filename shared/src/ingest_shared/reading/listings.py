@@ -53,6 +53,10 @@ class Scope:
         """What its cursor notes of it, beside how far it was read."""
         return {}
 
+    def is_unchanged(self, cursor: Cursor) -> bool:
+        """Whether it is known without a call that nothing in it changed since its cursor moved."""
+        return False
+
 
 WHOLE = Scope("whole", "the whole list")
 """The scope of a list that has no parts."""
@@ -152,6 +156,8 @@ class Walk:
     """Paths of the columns without which it cannot be read so."""
     keeps_keys = False
     """Whether the walk needs to know which keys it has read."""
+    cost = ""
+    """What a load costs in calls, in a sentence for docs/tables."""
 
     def start(self, reader: "Reader", scope: Scope, cursor: Cursor) -> list[Piece]:
         """The pieces to begin with; none when it is known without a call that nothing changed."""

@@ -28,9 +28,10 @@ class PerRow:
     """One list for each row of ``parent``, which is read before it in the same source.
 
     ``values`` names the parent's column for each placeholder of the path and given column. With
-    ``changed``, the parent's instant of change, only the lists of rows that changed are read; an audit
-    reads all. A list that could not be read is tried again at the next sync. Where the API answers with
-    a status in ``absent``, the row is gone, and its list with it; without that, such an answer is a gap.
+    ``changed``, the parent's instant of change, only the lists of rows that changed are read, and those of
+    the last one once more if it changed less than ``lag`` before it was read; an audit reads all. A list
+    that could not be read is tried again at the next sync. Where the API answers with a status in
+    ``absent``, the row is gone, and its list with it; without that, such an answer is a gap.
     """
 
     parent: Table
@@ -46,7 +47,8 @@ class PerRow:
         known = load.state.get("parents_until")
         window = {}
         if self.changed and known is not None and not sync.audit:
-            window = {self.changed: Window(known - self.lag, FOREVER)}
+            is_over = known + self.lag < load.state.get("parents_read", 0)
+            window = {self.changed: Window(known + 1 if is_over else known - self.lag, FOREVER)}
         # What the parent loaded in runs without this list is in the warehouse; what it loads in this one is not yet.
         rows = [{self.values[name]: value for name, value in left.items()} for left in load.state.get("left_out", [])]
         rows += held_where(self.parent, columns, window)
@@ -61,7 +63,7 @@ class PerRow:
                 scope = self._scope({name: row[column] for name, column in self.values.items()})
                 scopes[scope.id] = scope
         if newest is not None:
-            load.at_end.append(lambda: load.state.update(parents_until=newest))
+            load.at_end.append(lambda: load.state.update(parents_until=newest, parents_read=sync.now))
         yield from scopes.values()
 
     def gone(self, sync: Sync) -> Iterator[Row]:

@@ -125,7 +125,10 @@ class Reader:
         return (at > until for at in instants(page.rows, self.walk.needs[0]))
 
     def _starts(self) -> list[Piece]:
-        return self._wanted(self.scopes.values(), lambda scope, known: self.walk.start(self, scope, known.cursor))
+        return self._wanted(self.scopes.values(), self._start)
+
+    def _start(self, scope: Scope, known: Progress) -> list[Piece]:
+        return [] if scope.is_unchanged(known.cursor) else self.walk.start(self, scope, known.cursor)
 
     def _wanted(self, scopes: Iterable[Scope], want: Callable[[Scope, Progress], list[Piece]]) -> list[Piece]:
         """What the walk wants to read of each scope; one that cannot even tell is left out."""

@@ -17,7 +17,7 @@ from {module} import source
 for group, function in {groups}.items():
     pipeline("{name}", group).drop().run(getattr(source, function)())
 """
-SECONDS = 5
+SECONDS = 10
 """Time that the requests of two first loads take at the pace of the test."""
 
 

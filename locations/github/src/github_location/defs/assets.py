@@ -1,4 +1,4 @@
-"""The assets: one per table and child table, loaded in two groups of different cadence.
+"""The assets: one per table and child table, loaded in groups of different cadence.
 
 https://docs.dagster.io/integrations/libraries/dlt
 """
@@ -9,13 +9,15 @@ from dagster import AssetExecutionContext, AssetMaterialization, MaterializeResu
 from dagster_dlt import dlt_assets
 
 from github_location import OWNERS, source
-from github_location.defs.groups import ACTIVITY, CATALOG
+from github_location.defs.groups import ACTIONS, ACTIVITY, CATALOG, PEOPLE
 from github_location.source.tables import TABLES
 from ingest_shared.pipelines import pipeline
 from ingest_shared.resource import IngestConfig, IngestDltResource
 from ingest_shared.translator import IngestTranslator, with_child_tables
 
 activity_pipeline = pipeline("github", "activity")
+actions_pipeline = pipeline("github", "actions")
+people_pipeline = pipeline("github", "people")
 catalog_pipeline = pipeline("github", "catalog")
 
 
@@ -30,6 +32,32 @@ def activity_assets(
     context: AssetExecutionContext, dlt: IngestDltResource, config: IngestConfig
 ) -> Iterator[AssetMaterialization | MaterializeResult[object]]:
     yield from dlt.run(context, dlt_source=source.activity(config.audit))
+
+
+@dlt_assets(
+    dlt_source=with_child_tables(source.actions_and_deployments(), TABLES),
+    dlt_pipeline=actions_pipeline,
+    name=ACTIONS.name,
+    pool=ACTIONS.name,
+    dagster_dlt_translator=IngestTranslator("github", ACTIONS, TABLES, OWNERS),
+)
+def actions_assets(
+    context: AssetExecutionContext, dlt: IngestDltResource, config: IngestConfig
+) -> Iterator[AssetMaterialization | MaterializeResult[object]]:
+    yield from dlt.run(context, dlt_source=source.actions_and_deployments(config.audit))
+
+
+@dlt_assets(
+    dlt_source=with_child_tables(source.people_of_repositories(), TABLES),
+    dlt_pipeline=people_pipeline,
+    name=PEOPLE.name,
+    pool=PEOPLE.name,
+    dagster_dlt_translator=IngestTranslator("github", PEOPLE, TABLES, OWNERS),
+)
+def people_assets(
+    context: AssetExecutionContext, dlt: IngestDltResource, config: IngestConfig
+) -> Iterator[AssetMaterialization | MaterializeResult[object]]:
+    yield from dlt.run(context, dlt_source=source.people_of_repositories(config.audit))
 
 
 @dlt_assets(

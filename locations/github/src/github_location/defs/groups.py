@@ -5,7 +5,10 @@ from datetime import timedelta
 from ingest_shared.groups import Group
 
 ACTIVITY = Group("github_activity", "hourly", cron="30 * * * *", every=timedelta(hours=1))
+ACTIONS = Group("github_actions", "hourly", cron="45 * * * *", every=timedelta(hours=1))
+PEOPLE = Group("github_people", "daily", cron="15 5 * * *", every=timedelta(days=1))
 CATALOG = Group("github_catalog", "daily", cron="15 5 * * *", every=timedelta(days=1))
+GROUPS = (ACTIVITY, ACTIONS, PEOPLE, CATALOG)
 
 AUDIT_CRON = "0 3 * * 0"
 """Sunday."""

@@ -6,7 +6,7 @@ https://docs.dagster.io/guides/build/jobs/asset-jobs
 from dagster import AssetSelection, RunConfig, define_asset_job
 
 from github_location import OWNERS
-from github_location.defs.groups import ACTIVITY, CATALOG
+from github_location.defs.groups import ACTIONS, ACTIVITY, CATALOG, GROUPS, PEOPLE
 from ingest_shared.resource import RETRY_POLICY, IngestConfig
 
 github_ingest = define_asset_job(
@@ -18,14 +18,28 @@ github_ingest = define_asset_job(
 )
 github_activity_ingest = define_asset_job(
     "github_activity_ingest",
-    selection=AssetSelection.tag("cadence", "hourly"),
-    description="Mirrors what changes all day long, between the daily loads of everything.",
+    selection=AssetSelection.groups(ACTIVITY.name),
+    description="Mirrors what people do all day long, between the daily loads of everything.",
+    op_retry_policy=RETRY_POLICY,
+    owners=OWNERS,
+)
+github_actions_ingest = define_asset_job(
+    "github_actions_ingest",
+    selection=AssetSelection.groups(ACTIONS.name),
+    description="Mirrors what is run and deployed all day long, between the daily loads of everything.",
+    op_retry_policy=RETRY_POLICY,
+    owners=OWNERS,
+)
+github_people_ingest = define_asset_job(
+    "github_people_ingest",
+    selection=AssetSelection.groups(PEOPLE.name),
+    description="Mirrors stargazers, collaborators, teams and members, at once: the daily load brings them anyway.",
     op_retry_policy=RETRY_POLICY,
     owners=OWNERS,
 )
 github_catalog_ingest = define_asset_job(
     "github_catalog_ingest",
-    selection=AssetSelection.groups("github_catalog"),
+    selection=AssetSelection.groups(CATALOG.name),
     description="Mirrors what changes seldom, at once: the daily load of everything brings it anyway.",
     op_retry_policy=RETRY_POLICY,
     owners=OWNERS,
@@ -39,8 +53,8 @@ github_reference_ingest = define_asset_job(
 )
 github_audit = define_asset_job(
     "github_audit",
-    selection=AssetSelection.groups(ACTIVITY.name, CATALOG.name),
-    config=RunConfig(ops={group.name: IngestConfig(audit=True) for group in (ACTIVITY, CATALOG)}),
+    selection=AssetSelection.groups(*(group.name for group in GROUPS)),
+    config=RunConfig(ops={group.name: IngestConfig(audit=True) for group in GROUPS}),
     description="Compares every row with GitHub, once a week, and mends what differs: see the checks `equals_origin`.",
     op_retry_policy=RETRY_POLICY,
     owners=OWNERS,

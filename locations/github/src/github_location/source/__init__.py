@@ -3,35 +3,60 @@
 https://dlthub.com/docs/general-usage/source
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import dlt
 from dlt.extract.resource import DltResource
 
+from github_location.source.api import tables_left_out
 from github_location.source.commits import Commits
-from github_location.source.repositories import LISTING, PER_PAGE, GitHubSync, Repositories, RepositoriesReader
-from github_location.source.tables import code, repository, review, tracker
+from github_location.source.recent import Recent, Runs, within
+from github_location.source.repositories import (
+    LISTING,
+    PER_PAGE,
+    GitHubSync,
+    Organizations,
+    Repositories,
+    RepositoriesReader,
+)
+from github_location.source.tables import actions, code, people, repository, review, tracker
+from ingest_shared.errors import SettingError
 from ingest_shared.loading import mirror
 from ingest_shared.reading.envelopes import LinkHeader
 from ingest_shared.reading.listings import Listing, Walk, iso
+from ingest_shared.reading.per_row import PerRow
 from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.walks import ChangedSince, FullList, NewestFirst
 from ingest_shared.tables import Table
 
 EVERY = Repositories()
 WITH_ISSUES = Repositories(with_issues=True)
+ARCHIVED_TOO = Repositories(read_only=False)
+"""Downloads are counted, stars given and runs deleted in an archived repository too."""
 
 
-def listing(table: Table, path: str, walk: Walk, per: Repositories = EVERY, **params: Any) -> Listing:
-    """A list of each repository."""
+def listing(table: Table, path: str, walk: Walk, per: Any = EVERY, rows: str | None = None, **params: Any) -> Listing:
+    """A list of each repository, or of each row of another table in it."""
     return Listing(
         table,
         f"/repositories/{{repo_id}}{path}",
         walk=walk,
-        envelope=LinkHeader(),
+        envelope=LinkHeader(rows=rows),
         per=per,
         params={"per_page": PER_PAGE, **params},
+    )
+
+
+def of_organizations(table: Table, path: str) -> Listing:
+    """A list of each organisation."""
+    return Listing(
+        table,
+        f"/organizations/{{organization_id}}{path}",
+        walk=FullList(),
+        envelope=LinkHeader(),
+        per=Organizations(),
+        params={"per_page": PER_PAGE},
     )
 
 
@@ -45,32 +70,92 @@ PULLS = NewestFirst(
     whole={"sort": "created", "direction": "asc"},
     changed={"sort": "updated", "direction": "desc"},
 )
+OF_PULL = PerRow(
+    review.pull_requests,
+    {"repo_id": "repo_id", "pull_request_id": "id", "pull_request_number": "number"},
+    changed="updated_at",
+    absent=(404,),
+)
+OF_RUN = PerRow(actions.workflow_runs, {"repo_id": "repo_id", "run_id": "id"}, changed="updated_at", absent=(404,))
+OF_DEPLOYMENT = PerRow(
+    actions.deployments, {"repo_id": "repo_id", "deployment_id": "id"}, changed="updated_at", absent=(404,)
+)
 
 ACTIVITY = (
     listing(tracker.issues, "/issues", ChangedSince("updated_at", since), WITH_ISSUES, state="all", **OLDEST_CHANGE),
     listing(review.pull_requests, "/pulls", PULLS, state="all"),
+    listing(review.reviews, "/pulls/{pull_request_number}/reviews", FullList(), OF_PULL),
+    listing(review.review_comments, "/pulls/comments", ChangedSince("updated_at", since), **OLDEST_CHANGE),
     listing(
         tracker.issue_comments, "/issues/comments", ChangedSince("updated_at", since), WITH_ISSUES, **OLDEST_CHANGE
     ),
+    listing(tracker.issue_events, "/issues/events", Recent(changes=False)),
     listing(code.commits, "/commits", Commits()),
+)
+ACTIONS = (
+    listing(actions.workflow_runs, "/actions/runs", Runs("created_at", within), ARCHIVED_TOO, "workflow_runs"),
+    listing(actions.workflow_jobs, "/actions/runs/{run_id}/jobs", FullList(), OF_RUN, rows="jobs", filter="all"),
+    listing(actions.deployments, "/deployments", Recent(), ARCHIVED_TOO),
+    listing(actions.deployment_statuses, "/deployments/{deployment_id}/statuses", FullList(), OF_DEPLOYMENT),
+)
+PEOPLE = (
+    listing(people.stargazers, "/stargazers", FullList(), ARCHIVED_TOO),
+    listing(people.collaborators, "/collaborators", FullList()),
+    of_organizations(people.teams, "/teams"),
+    of_organizations(people.members, "/members"),
 )
 CATALOG = (
     listing(tracker.labels, "/labels", FullList()),
     listing(tracker.milestones, "/milestones", FullList(), state="all"),
-    listing(repository.releases, "/releases", FullList()),
+    listing(repository.releases, "/releases", FullList(), ARCHIVED_TOO),
+    listing(code.branches, "/branches", FullList()),
+    listing(code.tags, "/tags", FullList()),
 )
+LISTINGS = (LISTING, *ACTIVITY, *ACTIONS, *PEOPLE, *CATALOG)
+
+
+def _mirrors(listings: Iterable[Listing], sync: GitHubSync) -> Iterator[DltResource]:
+    """The resources of a group, without those of tables that are left out: these cost no call.
+
+    Raises :class:`SettingError` where the setting names no table, or one of which another is read per row.
+    """
+    left_out = set(tables_left_out())
+    for name in sorted(left_out - {list_.table.name for list_ in LISTINGS}):
+        raise SettingError(f"sources.github.without has {name!r}, which is no table of this location")
+    for list_ in listings:
+        name, parent = list_.table.name, getattr(list_.per, "parent", None)
+        if name in left_out:
+            continue
+        if parent and parent.name in left_out:
+            raise SettingError(
+                f"sources.github.without has {parent.name!r}, of which {name} is read per row: leave out both"
+            )
+        yield mirror((RepositoriesReader if list_ is LISTING else Reader)(list_, sync))
 
 
 @dlt.source(name="github_activity", section="github")
 def activity(audit: bool = False) -> Iterable[DltResource]:
-    """What people do, all day long: issues, pull requests, comments and commits."""
+    """What people do, all day long: issues, pull requests, reviews, comments, events and commits."""
     sync = GitHubSync(audit=audit)
-    yield from [mirror(Reader(list_, sync)) for list_ in ACTIVITY]
+    yield from _mirrors(ACTIVITY, sync)
+
+
+@dlt.source(name="github_actions", section="github")
+def actions_and_deployments(audit: bool = False) -> Iterable[DltResource]:
+    """What is run and deployed: workflow runs with their jobs, deployments with their statuses."""
+    sync = GitHubSync(audit=audit)
+    yield from _mirrors(ACTIONS, sync)
+
+
+@dlt.source(name="github_people", section="github")
+def people_of_repositories(audit: bool = False) -> Iterable[DltResource]:
+    """Who has to do with the repositories: stargazers, collaborators, teams and members."""
+    sync = GitHubSync(audit=audit)
+    yield from _mirrors(PEOPLE, sync)
 
 
 @dlt.source(name="github_catalog", section="github")
 def catalog(audit: bool = False) -> Iterable[DltResource]:
-    """What the activity refers to, and changes seldom: repositories, labels, milestones, releases."""
+    """What the activity refers to, and changes seldom: repositories, releases, labels, milestones, branches, tags."""
     sync = GitHubSync(audit=audit)
-    yield mirror(RepositoriesReader(LISTING, sync))
-    yield from [mirror(Reader(list_, sync)) for list_ in CATALOG]
+    yield from _mirrors((LISTING, *CATALOG), sync)

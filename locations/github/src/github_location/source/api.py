@@ -2,6 +2,7 @@
 
 import re
 import time
+from urllib.parse import urlsplit
 
 import requests
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
@@ -15,6 +16,8 @@ API_VERSION = "2022-11-28"
 """Pinned: the table descriptions are written for it. Upgrade both together."""
 CALLS_PER_SECOND = 15.0
 """GitHub's secondary limit is 900 points a minute, and a GET costs one."""
+MEDIA_TYPES = {"/stargazers": "application/vnd.github.star+json"}
+"""Lists that show more in another media type, by the end of their path."""
 IN_FLIGHT = 16
 """Requests at a time; GitHub allows 100, and slows clients that come near."""
 DELETES_BELIEVED = 0.1
@@ -25,6 +28,17 @@ WAIT = 60.0
 _NAME = re.compile(r"[\w.-]+/([\w.-]+|\*)")
 _TOO_FAST = ("secondary rate limit", "abuse detection", "rate limit exceeded")
 """What a 403 says that is no missing right, in lower case."""
+
+
+class TokenAuth(BearerTokenAuth):
+    """The token; and the media type, where a list shows more in one of its own."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request = super().__call__(request)
+        for end, media_type in MEDIA_TYPES.items():
+            if urlsplit(request.url or "").path.endswith(end):
+                request.headers["Accept"] = media_type
+        return request
 
 
 class GitHub(Api):
@@ -63,7 +77,7 @@ def connect() -> GitHub:
     token = secret_setting("sources.github.access_token", f"{url} is read with a token")
     return GitHub(
         url,
-        auth=BearerTokenAuth(token),
+        auth=TokenAuth(token),
         headers={"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": API_VERSION},
         calls_per_second=number_setting("sources.github.calls_per_second", CALLS_PER_SECOND),
         in_flight=IN_FLIGHT,
@@ -71,6 +85,11 @@ def connect() -> GitHub:
         credential_setting="sources.github.access_token",
         deletes_believed=number_setting("sources.github.deletes_believed", DELETES_BELIEVED),
     )
+
+
+def tables_left_out() -> list[str]:
+    """``sources.github.without``, the tables that are not loaded."""
+    return list_setting("sources.github.without")
 
 
 def configured_repositories() -> list[str]:

@@ -1,7 +1,7 @@
 """Which repositories are mirrored: the configured ones, wherever they were renamed or moved to."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -14,12 +14,14 @@ from ingest_shared.loading import Load
 from ingest_shared.reading.api import Response, server_time
 from ingest_shared.reading.audit import Audit
 from ingest_shared.reading.envelopes import LinkHeader, Request
-from ingest_shared.reading.listings import WHOLE, Listing, Scope
+from ingest_shared.reading.listings import WHOLE, Cursor, Listing, Scope, seconds
 from ingest_shared.reading.reader import Reader, Sync
 from ingest_shared.reading.tombstones import deleted, living
 from ingest_shared.reading.walks import FullList
 
 PER_PAGE = 100
+LATE = 60
+"""Seconds after which a list shows what was changed before its repository was archived."""
 LEFT_OUT = {
     403: "the credential may not read it",
     404: "there is no such repository, or the credential may not see it",
@@ -37,23 +39,48 @@ class Repository(Scope):
     default_branch: str = ""
     pushed_at: str | None = None
     has_issues: bool = True
+    owner_id: int = 0
+    owner: str = ""
+    owner_type: str = ""
+    archived_at: str | None = None
+    """When it last changed, where it has been archived since."""
 
     @property
     def noted(self) -> dict[str, Any]:
         """What its cursors note, to look for it when it is listed under its entry no more."""
-        return {"entry": self.entry}
+        return {"entry": self.entry} | ({"archived_at": self.archived_at} if self.archived_at else {})
+
+    def is_unchanged(self, cursor: Cursor) -> bool:
+        """What an archived repository holds is read-only; taking it out of the archive makes it newer."""
+        return self.archived_at is not None and cursor.get("archived_at") == self.archived_at
 
 
 @dataclass(frozen=True)
 class Repositories:
-    """A list per repository; ``with_issues`` leaves out those in which issues are switched off."""
+    """A list per repository.
+
+    ``with_issues`` leaves out those in which issues are switched off. ``read_only`` is whether the list
+    of an archived one stands still:
+    https://docs.github.com/en/repositories/archiving-a-github-repository/archiving-repositories
+    """
 
     with_issues: bool = False
+    read_only: bool = True
 
     def scopes(self, sync: "GitHubSync", load: Load) -> Iterator[Repository]:
         for found in sync.repositories.values():
             if found.has_issues or not self.with_issues:
-                yield found
+                yield found if self.read_only else replace(found, archived_at=None)
+
+
+@dataclass(frozen=True)
+class Organizations:
+    """A list per organisation that owns a mirrored repository; by id, which a rename does not change."""
+
+    def scopes(self, sync: "GitHubSync", load: Load) -> Iterator[Scope]:
+        owners = {found.owner_id: found for found in sync.repositories.values() if found.owner_type == "Organization"}
+        for id_, found in owners.items():
+            yield Scope(str(id_), found.owner, {"organization_id": id_})
 
 
 class GitHubSync(Sync):
@@ -99,6 +126,9 @@ class GitHubSync(Sync):
             load.leave_out(scope, self.why(refusal), refusal.status)
 
     def gone(self, listing: Listing, load: Load) -> Iterable[Scope]:
+        if not isinstance(listing.per, Repositories):
+            yield from super().gone(listing, load)
+            return
         known = load.state.get("cursors", {})
         for id_ in sorted(self.gone_ids & {int(id_) for id_ in known}):
             yield Scope(str(id_), f"repository {id_}", {"repo_id": id_})
@@ -179,6 +209,10 @@ class GitHubSync(Sync):
                 row.default_branch,
                 row.pushed_at,
                 row.has_issues is not False,
+                row.owner.id or 0,
+                row.owner.login or "",
+                row.owner.type or "",
+                row.updated_at if row.archived and seconds(row.updated_at) < self.now - LATE else None,
             )
         return page
 
@@ -212,4 +246,4 @@ class RepositoriesReader(Reader):
             load.leave_out("repositories", str(error))
 
 
-LISTING = Listing(repository.repositories, "", walk=FullList(), envelope=LinkHeader())
+LISTING = Listing(repository.repositories, "/orgs/{owner}/repos", walk=FullList(), envelope=LinkHeader())

@@ -3,7 +3,7 @@
 To add a column, name its path in GitHub's JSON; to add a table, see the README.
 """
 
-from github_location.source.tables import code, repository, review, tracker
+from github_location.source.tables import actions, code, people, repository, review, tracker
 
 TABLES = {
     table.name: table
@@ -11,10 +11,23 @@ TABLES = {
         repository.repositories,
         tracker.issues,
         review.pull_requests,
+        review.reviews,
+        review.review_comments,
         tracker.issue_comments,
+        tracker.issue_events,
         code.commits,
+        actions.workflow_runs,
+        actions.workflow_jobs,
+        actions.deployments,
+        actions.deployment_statuses,
         repository.releases,
         tracker.labels,
         tracker.milestones,
+        code.branches,
+        code.tags,
+        people.stargazers,
+        people.collaborators,
+        people.teams,
+        people.members,
     )
 }

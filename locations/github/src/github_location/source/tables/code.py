@@ -1,4 +1,4 @@
-"""The commits of each default branch."""
+"""Commits, and the branches and tags that lead to them."""
 
 from github_location.source.tables.columns import DELETED_AT, REPO_ID, REST, user
 from ingest_shared.tables import Child, Table, bigint, boolean, text, timestamp
@@ -45,4 +45,34 @@ commits = Table(
         *"author.* committer.* commit.author.* commit.committer.* commit.tree.* commit.verification.*".split(),
         *"node_id url comments_url commit.url files stats".split(),
     ),
+)
+
+branches = Table(
+    name="branches",
+    description="Branches of each repository.",
+    docs=f"{REST}/branches/branches#list-branches",
+    key=("repo_id", "name"),
+    columns=(
+        REPO_ID,
+        text("name", "Name."),
+        text("commit_sha", "Its head, a sha of the table commits.", path="commit.sha"),
+        boolean("protected", "Whether a rule protects it."),
+        DELETED_AT,
+    ),
+    unused=("commit.*", "protection", "protection_url"),
+)
+
+tags = Table(
+    name="tags",
+    description="Tags of each repository.",
+    docs=f"{REST}/repos/repos#list-repository-tags",
+    key=("repo_id", "name"),
+    columns=(
+        REPO_ID,
+        text("name", "Name."),
+        text("commit_sha", "The commit that it names, by its hash.", path="commit.sha"),
+        DELETED_AT,
+    ),
+    unused=("commit.*", "zipball_url", "tarball_url", "node_id"),
+    limits="Who made an annotated tag, when, and its message.",
 )

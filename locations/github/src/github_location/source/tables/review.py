@@ -1,4 +1,4 @@
-"""Pull requests."""
+"""Pull requests, their reviews, and the comments in their diffs."""
 
 from github_location.source.tables.columns import DELETED_AT, REPO_ID, REST, user
 from ingest_shared.tables import Child, Table, bigint, boolean, json, text, timestamp
@@ -64,4 +64,61 @@ pull_requests = Table(
         *"assignees labels milestone commits_url review_comments_url review_comment_url".split(),
         *"comments_url statuses_url _links active_lock_reason stack".split(),
     ),
+)
+
+reviews = Table(
+    name="reviews",
+    description="Reviews of pull requests.",
+    docs=f"{REST}/pulls/reviews#list-reviews-for-a-pull-request",
+    key=("id",),
+    columns=(
+        bigint("id", "Immutable id."),
+        REPO_ID,
+        bigint("pull_request_id", "Pull request, an id of the table pull_requests.", origin="given"),
+        bigint("pull_request_number", "Its number within the repository.", origin="given"),
+        *user("user", "Reviewer"),
+        text("author_association", "The reviewer's relation to the repository."),
+        text("state", "APPROVED, CHANGES_REQUESTED, COMMENTED, DISMISSED, or PENDING for one's own."),
+        text("body", "Text, in Markdown."),
+        text("commit_id", "Commit that was reviewed, by its hash."),
+        text("html_url", "Its place on GitHub."),
+        timestamp("submitted_at", "When it was submitted; null while it is pending."),
+        DELETED_AT,
+    ),
+    unused=(*"user.* node_id pull_request_url _links body_html body_text".split(),),
+    limits="When a review changed: it is read again when its pull request has a new `updated_at`.",
+)
+
+review_comments = Table(
+    name="review_comments",
+    description="Comments in the diffs of pull requests.",
+    docs=f"{REST}/pulls/comments#list-review-comments-in-a-repository",
+    key=("id",),
+    columns=(
+        bigint("id", "Immutable id."),
+        REPO_ID,
+        text("pull_request_url", "Address of the pull request in the API; it ends with its number."),
+        bigint("pull_request_review_id", "Review that it is a part of, an id of the table reviews."),
+        bigint("in_reply_to_id", "Comment that it answers, an id of this table."),
+        *user("user", "Author"),
+        text("author_association", "The author's relation to the repository."),
+        text("body", "Text, in Markdown."),
+        text("path", "File that it is about."),
+        text("diff_hunk", "The lines of the diff around it."),
+        text("commit_id", "Commit that it is shown at, by its hash."),
+        text("original_commit_id", "Commit that it was written at, by its hash."),
+        text("subject_type", "line or file."),
+        text("side", "LEFT for the old file, RIGHT for the new one."),
+        bigint("line", "Last line that it is about; null when the diff has it no more."),
+        bigint("original_line", "That line when it was written."),
+        text("start_side", "side of the first line, of several."),
+        bigint("start_line", "First line, of several."),
+        bigint("original_start_line", "That line when it was written."),
+        json("reactions", "Reactions by kind."),
+        text("html_url", "Its place on GitHub."),
+        timestamp("created_at", "When it was written."),
+        timestamp("updated_at", "When it was last edited."),
+        DELETED_AT,
+    ),
+    unused=(*"user.* node_id url _links position original_position body_html body_text".split(),),
 )

@@ -1,4 +1,4 @@
-"""The issue tracker: issues, their comments, labels and milestones."""
+"""The issue tracker: issues, their comments and events, labels and milestones."""
 
 from github_location.source.tables.columns import DELETED_AT, REPO_ID, REST, user
 from ingest_shared.tables import Child, Table, bigint, boolean, json, present, text, timestamp
@@ -131,4 +131,46 @@ milestones = Table(
         DELETED_AT,
     ),
     unused=("creator.*", "node_id", "url", "labels_url"),
+)
+
+issue_events = Table(
+    name="issue_events",
+    description="What happened to issues and pull requests: closed, labeled, assigned, renamed, merged and so on.",
+    docs=f"{REST}/issues/events#list-issue-events-for-a-repository",
+    key=("id",),
+    columns=(
+        bigint("id", "Immutable id."),
+        REPO_ID,
+        bigint("issue_id", "Issue, an id of the table issues.", path="issue.id"),
+        bigint("issue_number", "Its number within the repository.", path="issue.number"),
+        text("event", "What happened; GitHub documents the kinds as issue event types."),
+        *user("actor", "Who did it"),
+        text("commit_id", "Commit that did it, by its hash."),
+        text("label_name", "Label that was added or removed, by its name then.", path="label.name"),
+        text("milestone_title", "Milestone, by its title then.", path="milestone.title"),
+        *user("assignee", "Who was assigned or unassigned"),
+        *user("assigner", "Who assigned"),
+        *user("review_requester", "Who asked for a review"),
+        *user("requested_reviewer", "Whose review was asked for"),
+        bigint("requested_team_id", "Team whose review was asked for.", path="requested_team.id"),
+        json("dismissed_review", "Review that was dismissed, and why."),
+        text("rename_from", "Title before.", path="rename.from"),
+        text("rename_to", "Title after.", path="rename.to"),
+        text("lock_reason", "Why the conversation was locked."),
+        json("issue_type", "Type that was given."),
+        json("prev_issue_type", "Type before."),
+        json("sub_issue", "Issue that became a part of this one, or is no more."),
+        json("parent_issue", "Issue that this one became a part of, or is no more."),
+        json("blocked_by", "Issue that blocks this one."),
+        json("blocking", "Issue that this one blocks."),
+        json("project_card", "Card of a project (classic)."),
+        timestamp("created_at", "When it happened."),
+        DELETED_AT,
+    ),
+    unused=(
+        *"actor.* assignee.* assigner.* review_requester.* requested_reviewer.* requested_team.* issue.*".split(),
+        *"label.* milestone.* rename.* node_id url commit_url author_association performed_via_github_app".split(),
+        "intent",
+    ),
+    limits="Events of an issue that was deleted or transferred: they vanish with it, and the audit finds it.",
 )

@@ -1,0 +1,68 @@
+"""What a sync costs in which nothing changed, counted at the sandbox: no quota, and no call that can be spared."""
+
+import re
+
+from github_location import source
+from ingest_shared.reading.listings import Listing
+
+from .origin import GITHUB, Origin, Warehouse
+
+LISTED = "/github/orgs/{owner}/repos"
+
+
+def calls(warehouse: Warehouse) -> dict[str, int]:
+    """The calls of a sync by path, after two in which nothing changed either."""
+    for _ in range(3):
+        warehouse.origin.forget_requests()
+        warehouse.sync()
+    counted: dict[str, int] = warehouse.origin.requests()["by_path"]
+    return {path: count for path, count in counted.items() if path.startswith("/github/")}
+
+
+def repositories(origin: Origin, **wanted: bool) -> int:
+    found = [row["object"] for row in origin.objects("repositories")]
+    return sum(all(row[name] == value for name, value in wanted.items()) for row in found)
+
+
+def path_of(listing: Listing) -> str:
+    return "/github" + re.sub(r"\{\w+\}", "{id}", listing.path)
+
+
+def test_an_idle_sync_of_all_tables_costs_one_call_of_quota_for_each_group(synced: Warehouse) -> None:
+    found = calls(synced)
+    assert found[LISTED] == len(GITHUB.groups)
+    assert synced.origin.requests()["by_status"] == {"200": found[LISTED], "304": sum(found.values()) - found[LISTED]}
+
+
+def test_an_idle_sync_asks_each_repository_once_for_each_list(synced: Warehouse) -> None:
+    found = calls(synced)
+    count = repositories(synced.origin)
+    with_issues = repositories(synced.origin, has_issues=True)
+    for listing in source.LISTINGS:
+        name = listing.table.name
+        expected = count
+        if name in ("issues", "issue_comments"):
+            expected = with_issues
+        elif name in ("teams", "members"):
+            expected = 1
+        elif name in ("commits", "reviews", "workflow_jobs", "deployment_statuses"):
+            expected = 0  # known without a call
+        elif name == "repositories":
+            continue
+        print(f"{name}: {found.get(path_of(listing), 0)} calls for {count} repositories, none of quota")
+        assert found.get(path_of(listing), 0) == expected, name
+    print(f"in all {sum(found.values())} calls, {found[LISTED]} of quota")
+
+
+def test_an_archived_repository_is_asked_only_for_what_may_change_in_it(synced: Warehouse) -> None:
+    before = calls(synced)
+    synced.origin.change("repository.archive", repository="acme/web")
+    synced.origin.advance(3600)
+    found = calls(synced)
+    spared = {path: count - found.get(path, 0) for path, count in before.items()}
+    asked_still = {path_of(listing) for listing in source.LISTINGS if listing.per == source.ARCHIVED_TOO}
+    assert len(asked_still) == 4
+    assert all(spared[path] == 0 for path in asked_still)
+    read_only = {path for path in before if path.startswith("/github/repositories/") and path not in asked_still}
+    assert len(read_only) == 10
+    assert all(spared[path] == 1 for path in read_only)

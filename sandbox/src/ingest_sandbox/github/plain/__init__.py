@@ -1,0 +1,23 @@
+"""The plain lists of GitHub, by area: a declaration and a payload each."""
+
+from .actions import DEPLOYMENT_STATUSES, DEPLOYMENTS, WORKFLOW_JOBS, WORKFLOW_RUNS
+from .code import TAGS
+from .collection import Collection
+from .people import COLLABORATORS, MEMBERS, STARGAZERS, TEAMS
+from .review import REVIEW_COMMENTS, REVIEWS
+from .tracker import ISSUE_EVENTS
+
+COLLECTIONS: tuple[Collection, ...] = (
+    TAGS,
+    REVIEWS,
+    REVIEW_COMMENTS,
+    ISSUE_EVENTS,
+    WORKFLOW_RUNS,
+    WORKFLOW_JOBS,
+    DEPLOYMENTS,
+    DEPLOYMENT_STATUSES,
+    STARGAZERS,
+    COLLABORATORS,
+    TEAMS,
+    MEMBERS,
+)
