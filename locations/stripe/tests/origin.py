@@ -42,6 +42,10 @@ class Origin:
         done: Json = self._ask("POST", "changes", {"kind": f"{API}.{kind}", **what})
         return done
 
+    def kinds(self) -> set[str]:
+        """What can happen: ``stripe.coupon.create`` and others."""
+        return set(self._ask("GET", "kinds"))
+
     def change_at_random(self, seed: int, count: int) -> list[Json]:
         done: list[Json] = self._ask("POST", "changes/random", {"seed": seed, "count": count, "apis": [API]})
         return done

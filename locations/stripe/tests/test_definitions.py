@@ -122,6 +122,8 @@ def stale_after(policy: object) -> str:
         ("stripe_audit", set(TABLES)),
         ("stripe_billing_ingest", set(TABLES_OF["billing"])),
         ("stripe_payments_ingest", set(TABLES_OF["payments"])),
+        ("stripe_checkout_ingest", set(TABLES_OF["checkout"])),
+        ("stripe_connect_ingest", set(TABLES_OF["connect"])),
     ],
 )
 def test_a_job_selects_its_assets(job: str, tables: set[str], definitions: dg.Definitions) -> None:

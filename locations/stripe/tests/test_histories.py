@@ -8,7 +8,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from .mirror import SOURCES, Warehouse, assert_mirrors
+from .mirror import EVERY_GROUP, Warehouse, assert_mirrors
 from .origin import Json, Origin, running
 
 TINY = 0.1
@@ -43,7 +43,10 @@ FAULTS = st.one_of(
     st.builds(
         lambda path, kind: {**kind, "path": path},
         st.sampled_from(
-            ["/events", "/customers", "/invoices", "/lines", "/subscription_items", "/charges", "/refunds", "/account"]
+            [
+                *("/events", "/customers", "/invoices", "/lines", "/subscription_items", "/charges", "/refunds"),
+                *("/account", "/quotes", "/line_items", "/checkout/sessions", "/accounts", "/coupons", "/reversals"),
+            ]
         ),
         st.sampled_from([{"kind": "status", "status": 500}, {"kind": "cut"}, {"kind": "status", "status": 403}]),
     ),
@@ -52,7 +55,7 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just(changes), st.integers(0, 2**16), st.integers(1, 30)),
         st.tuples(st.just(pause), st.sampled_from([1, 2, 301, 86_400, 3 * 86_400])),
-        st.tuples(st.just(sync), st.sampled_from(sorted(SOURCES)), st.lists(FAULTS, max_size=2)),
+        st.tuples(st.just(sync), st.sampled_from(EVERY_GROUP), st.lists(FAULTS, max_size=2)),
     ),
     min_size=3,
     max_size=6,
@@ -63,7 +66,7 @@ STEPS = st.lists(
 @settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_any_history_of_changes_faults_and_failed_syncs_ends_in_a_mirror(steps: list[tuple]) -> None:  # type: ignore[type-arg]
     with running(TINY) as origin, tempfile.TemporaryDirectory() as folder:
-        warehouse = Warehouse(origin, Path(folder))
+        warehouse = Warehouse(origin, Path(folder), EVERY_GROUP)
         for act, *details in steps:
             act(origin, warehouse, *details)
         origin.advance()

@@ -51,7 +51,8 @@ from .faults import Fault, Gate, Plan
 from .github import render
 from .github.model import Repository
 from .moment import Change, ChangeRefused
-from .stripe.books import RESOURCES, Books
+from .stripe.books import Books
+from .stripe.resources import RESOURCES
 from .traffic import Counts, Requests
 from .world import APIS, KINDS, World
 
