@@ -91,6 +91,10 @@ check: $(call ready,$(PROJECTS)) ## Lint, types, locks up to date, repository co
 contract: $(call ready,$(LOCATIONS)) ## Compare the tables of each location with what its vendor publishes
 	@$(RUN) tools/contract.py
 
+.PHONY: table-docs
+table-docs: $(call ready,$(LOCATIONS)) ## Write docs/tables/ from the declarations, of every location or of ONLY="github"
+	@for name in $(or $(ONLY),$(basename $(notdir $(wildcard docs/tables/*.md)))); do locations/$$name/.venv/bin/python tools/table_docs.py $$name || exit; done
+
 .PHONY: format
 format: $(ROOT_READY) ## Format the code and mend what the linter can
 	@.venv/bin/ruff check --fix-only --quiet .

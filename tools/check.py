@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from local import end_in_order
-from projects import ROOT, Project, projects
+from projects import LOCATIONS, ROOT, Project, projects
 
 TOOLS = Path(sys.executable).parent
 SHARED = Project(ROOT / "shared")
@@ -27,6 +27,9 @@ def checks() -> Iterator[Check]:
     yield "repository", [sys.executable, "-m", "pytest", "tests/repository"], ROOT
     yield from _workflows()
     yield "locks", [sys.executable, "tools/lock.py", "--check"], ROOT
+    for name in sorted(page.stem for page in (ROOT / "docs" / "tables").glob("*.md")):
+        python = Project(LOCATIONS / name).python
+        yield f"docs/tables/{name}.md", [python, "tools/table_docs.py", name, "--check"], ROOT
     # Some tools import Dagster, as the shared package does; the others need nothing.
     yield _types("tools and tests", SHARED, ROOT, ["tools", "tests", "--exclude=tests/deployment"])
     yield _types("tests on an engine", Project(ROOT), ROOT, ["tests/deployment"])

@@ -175,7 +175,7 @@ class Table:
     of the scopes it touches (all labels of one repository), and rows that are gone from a scope
     are deleted. ``unused`` names payload paths that are known and deliberately not kept
     (``user.*``: whatever else the object ``user`` has); any other path that no column names is
-    kept in the column ``_undeclared`` and reported.
+    kept in the column ``_undeclared`` and reported. ``limits`` says what the API cannot give of it.
     """
 
     name: str
@@ -186,6 +186,7 @@ class Table:
     children: tuple[Child, ...] = ()
     unused: tuple[str, ...] = ()
     within: tuple[str, ...] = ()
+    limits: str = ""
 
     @property
     def with_children(self) -> "tuple[AnyTable, ...]":

@@ -157,6 +157,8 @@ class Walk:
     """Whether every sync reads enough to see what is gone; else the audit finds it."""
     keeps_keys = False
     """Whether the walk needs to know which keys it has read."""
+    cost = ""
+    """What a load costs in calls, in a sentence for docs/tables."""
 
     def start(self, reader: "Reader", scope: Scope, cursor: Cursor) -> list[Piece]:
         """The pieces to begin with; none when it is known without a call that nothing changed."""

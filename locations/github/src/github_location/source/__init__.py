@@ -58,6 +58,7 @@ CATALOG = (
     listing(tracker.milestones, "/milestones", FullList(), state="all"),
     listing(repository.releases, "/releases", FullList()),
 )
+LISTINGS = (LISTING, *ACTIVITY, *CATALOG)
 
 
 @dlt.source(name="github_activity", section="github")

@@ -37,6 +37,11 @@ class Commits(Walk):
     https://docs.github.com/en/rest/commits/commits#compare-two-commits
     """
 
+    cost = (
+        "None while nothing is pushed. Then one for the list of branches, and one for each 100 new commits of each "
+        "branch that moved; at first one for each page."
+    )
+
     def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
         assert isinstance(scope, Repository)
         return [] if cursor.get("pushed_at", "") == scope.pushed_at else [Piece(scope)]

@@ -213,4 +213,4 @@ class RepositoriesReader(Reader):
             load.leave_out("repositories", str(error))
 
 
-LISTING = Listing(repository.repositories, "", walk=FullList(), envelope=LinkHeader())
+LISTING = Listing(repository.repositories, "/orgs/{owner}/repos", walk=FullList(), envelope=LinkHeader())

@@ -19,6 +19,7 @@ class ByCreated(Walk):
     no other way than the API's own.
     """
 
+    cost = "One call and one for each page of what was created since; at first one for each page, side by side."
     column: str
     between: Callable[[int, int], Mapping[str, Any]]
     lag: int = 300

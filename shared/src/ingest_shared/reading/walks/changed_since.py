@@ -18,6 +18,10 @@ class ChangedSince(Walk):
     list is read shift nothing. Such a list tells of no deletes: the audit finds them.
     """
 
+    cost = (
+        "One call, which costs no quota while nothing changed if the API answers 304, and one for each page of "
+        "changes; at first one for each page, side by side."
+    )
     column: str
     since: Callable[[int], Mapping[str, Any]]
     lag: int = 60

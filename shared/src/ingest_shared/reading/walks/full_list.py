@@ -19,6 +19,7 @@ class FullList(Walk):
     changed since the sync before began. Such a list must tell of deletes itself, or the audit does.
     """
 
+    cost = "One for each page; a list of one page that did not change costs no quota if the API answers 304."
     since: Callable[[int], Mapping[str, Any]] | None = None
     lag: int = 60
     """Seconds read again before the cursor: a list may show a change a little late."""

@@ -18,6 +18,10 @@ class NewestFirst(Walk):
     later ones. For rows that nobody can delete, or whose deletes the audit may find.
     """
 
+    cost = (
+        "One call, which costs no quota while nothing changed if the API answers 304, and one for each page down to "
+        "the newest row that is known; at first one for each page."
+    )
     column: str
     whole: Mapping[str, Any] = field(default_factory=dict)
     changed: Mapping[str, Any] = field(default_factory=dict)
