@@ -25,7 +25,7 @@ def test_what_cannot_be_a_secret_of_the_location(location: str, setting: str, wh
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("setting", ["sources.github.access_token", "alerts.slack_webhook", "load.workers"])
+@pytest.mark.parametrize("setting", ["sources.github.access_token", "alerts.to", "load.workers"])
 def test_what_can(setting: str) -> None:
     checked("github", setting)
 

@@ -29,6 +29,9 @@ _RUNS = """query($filter: RunsFilter, $limit: Int) { runsOrError(filter: $filter
   results { runId jobName status creationTime startTime endTime tags { key value }
     repositoryOrigin { repositoryLocationName } } } } }"""
 _RELOAD = "mutation { reloadWorkspace { __typename ... on PythonError { message } } }"
+_RELOAD_LOCATION = """mutation($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) { __typename
+  ... on PythonError { message } ... on ReloadNotSupported { message }
+  ... on RepositoryLocationNotFound { message } } }"""
 
 
 class PlatformError(Exception):
@@ -103,6 +106,12 @@ class Platform:
     def reload_workspace(self) -> None:
         """Makes the webserver read its workspace file anew."""
         answer = self.query(_RELOAD)["reloadWorkspace"]
+        if "message" in answer:
+            raise PlatformError(answer["message"])
+
+    def reload_location(self, name: str) -> None:
+        """Makes the webserver load a location from the server that answers now."""
+        answer = self.query(_RELOAD_LOCATION, name=name)["reloadRepositoryLocation"]
         if "message" in answer:
             raise PlatformError(answer["message"])
 

@@ -110,6 +110,8 @@ class Deploy:
         up = ("up", "--detach", "--no-deps", "--wait", f"--wait-timeout={HEALTHY_SECONDS}", self.location)
         with self._standing_in(tag) if self._is_there() else nullcontext():
             self.deployment.compose(*up, **{self._variable: tag})
+        if self.location in self.deployment.platform.locations():
+            self.deployment.platform.reload_location(self.location)
         wait_for(lambda: self._serves(tag), f"{self.location} to be loaded from {tag}", HEALTHY_SECONDS, 0.2)
 
     @contextmanager
@@ -135,11 +137,22 @@ class Deploy:
             docker("rm", "--force", name)
 
     def _serves(self, tag: str) -> bool:
+        """Whether the webserver has loaded the tag's image, and from the container that runs now.
+
+        The image alone does not tell: until it notices, the webserver shows what a server served that is gone.
+        """
         try:
             found = self.deployment.platform.locations().get(self.location)
-        except PlatformError:
+            server = self.deployment.inspect(self.location)
+        except (PlatformError, EngineError):
             return False
-        return found is not None and found.loaded and found.image == self.image(tag)
+        return (
+            found is not None
+            and found.loaded
+            and found.image == self.image(tag)
+            and found.server_id.startswith(server["Id"][:12])
+            and bool(server["State"]["Running"])
+        )
 
     def _test(self) -> None:
         project = Project(self.deployment.tree / "locations" / self.location)

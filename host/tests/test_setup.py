@@ -246,8 +246,8 @@ def test_a_secret_is_stored_where_dlt_looks(platform: Platform, capsys: pytest.C
 def test_an_alerts_secret_is_the_code_servers(platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
     name = platform.location()
     runs = files(platform.folder / name / "runs")
-    run("secret", name, "alerts.slack_webhook", given=b"https://example.com/hook")
-    assert files(platform.folder / name / "server")["alerts--slack-webhook"] == "https://example.com/hook"
+    run("secret", name, "alerts.to", given=b"https://example.com/hook")
+    assert files(platform.folder / name / "server")["alerts--to"] == "https://example.com/hook"
     assert files(platform.folder / name / "runs") == runs
     assert "the next alert reads it" in capsys.readouterr().out
 
@@ -350,5 +350,5 @@ def test_an_own_credential_leaves_the_sandbox_for_good(
 
 
 def test_an_alerts_channel_does_not_leave_the_sandbox(platform: Platform, sandboxed: str) -> None:
-    run("secret", sandboxed, "alerts.slack_webhook", given=b"https://example.com/hook")
+    run("secret", sandboxed, "alerts.to", given=b"https://example.com/hook")
     assert sources(platform, sandboxed).keys() == {"api-url", "access-token"}

@@ -8,7 +8,7 @@ import pytest
 from dlt.pipeline.pipeline import Pipeline
 
 from ingest_shared.columnar import Decoder
-from ingest_shared.destinations import check_destination, destination, duckdb_file
+from ingest_shared.destinations import check_destination, duckdb_file
 from ingest_shared.errors import IngestError, SettingError, WarehouseError
 from tests.conftest import ISSUES, Warehouse, closed_port, reading
 
@@ -41,11 +41,19 @@ def test_a_blank_setting_is_as_good_as_none(name: str, monkeypatch: pytest.Monke
     check_destination(Warehouse("duckdb", "github").pipeline())
 
 
-def test_a_destination_is_any_that_dlt_knows_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_destination_whose_merge_is_not_proven_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("INGEST_DESTINATION", "filesystem")
-    chosen = destination("github", "github_all")
-    assert chosen is not None
-    assert chosen.destination_name == "filesystem"
+    monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", str(tmp_path))
+    error = error_of(Warehouse("", "github").pipeline())
+    assert isinstance(error, SettingError)
+    assert "INGEST_UNPROVEN=1" in str(error)
+
+
+def test_a_destination_that_is_not_proven_may_be_tried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("INGEST_DESTINATION", "sqlalchemy")
+    monkeypatch.setenv("INGEST_UNPROVEN", "1")
+    monkeypatch.setenv("DESTINATION__SQLALCHEMY__CREDENTIALS", f"sqlite:///{tmp_path}/tried.db")
+    check_destination(Warehouse("", "github").pipeline())
 
 
 @pytest.mark.parametrize("name", ["oracle", "no.such.module", "duck db"])

@@ -4,30 +4,19 @@ One line in a location's ``defs/alerts.py`` gives it both sensors:
 
     alerts = alerts_for("github", OWNERS)
 
-Where alerts go is the location's own configuration, read as :mod:`ingest_shared.settings` does, at
-each alert, by the code server. Both channels may be set; where none is, no alert is sent.
-
-- Slack: ``alerts.slack_webhook``, https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
-- e-mail: ``alerts.email_to`` (a list), ``alerts.email_from``, ``alerts.smtp_host``,
-  ``alerts.smtp_port`` (587), and where the server wants them ``alerts.smtp_user`` and
-  ``alerts.smtp_password``; over STARTTLS when the server offers it
+Where alerts go is the location's own setting ``alerts.to``: one or more addresses of Apprise, separated by
+spaces or line breaks. The code server reads it at each alert; where it is not set, no alert is sent.
+Slack, Teams, e-mail, PagerDuty, ntfy and a hundred others: https://appriseit.com/services/
 
 The link in an alert begins with the environment's ``INGEST_UI_URL``.
 """
 
-import html
+import logging
 import os
-import re
-import smtplib
-import ssl
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from email.message import EmailMessage
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import requests
 from dagster import (
     AssetCheckEvaluation,
     AssetKey,
@@ -42,28 +31,25 @@ from dagster import (
     run_status_sensor,
 )
 
-from ingest_shared.errors import IngestError, SettingError
+from ingest_shared.errors import IngestError
 from ingest_shared.reading.api import setting_help
-from ingest_shared.settings import list_setting, secret_setting, text_setting
+from ingest_shared.settings import text_setting
 
 EVERY_SECONDS = 60
 """How often the daemon asks for runs to tell of; each time costs the code server a call."""
 UI_URL = "http://127.0.0.1:3000"
-SMTP_PORT = "587"
-TIMEOUT = 5.0
-"""Seconds a channel has to answer: a tick of Dagster sends up to 5 alerts, over both channels, in 60 s."""
+RETRIES = 1
+WAIT_SECONDS = 2.0
+"""Before an address is tried once more. A tick of Dagster has 60 s for up to 5 alerts."""
 LONGEST_LINE = 300
 """Characters of an error or of what a check found; all of it stands behind the link."""
 MOST_LINES = 20
 
-_SLACK = "alerts.slack_webhook"
-_TO, _FROM, _HOST, _PORT = "alerts.email_to", "alerts.email_from", "alerts.smtp_host", "alerts.smtp_port"
-_USER, _PASSWORD = "alerts.smtp_user", "alerts.smtp_password"
-_SLACK_REASON = re.compile(r"[a-z_]{1,40}")
+_TO = "alerts.to"
 
 
 class ChannelError(IngestError):
-    """A channel did not take the alert; the text names its setting and holds no secret."""
+    """An address did not take the alert; the text names the setting and holds no secret."""
 
     retry = True
 
@@ -167,83 +153,34 @@ def _alert(context: RunStatusSensorContext, subject: str, found: list[str], owne
     more = [f"and {len(found) - MOST_LINES} more"] if len(found) > MOST_LINES else []
     about = [f"run {run_id}: {url}/runs/{run_id}", f"owner: {', '.join(owners)}"]
     if not send(subject, "\n".join([*found[:MOST_LINES], *more, *about])):
-        context.log.info("no alert was sent: neither %s nor %s is set", _SLACK, _TO)
+        context.log.info("no alert was sent: %s is not set", _TO)
 
 
 def send(subject: str, text: str) -> bool:
-    """Sends to every channel that is configured, and says whether there is one.
+    """Sends to every address that is set, and says whether there is one.
 
     Raises :class:`ChannelError` after all were tried, with a line for each that failed.
     """
-    configured, problems = False, []
-    for channel in (_to_slack, _to_email):
-        try:
-            configured |= channel(subject, text)
-        except IngestError as error:
-            problems.append(str(error))
+    addresses = text_setting(_TO, "").split()
+    problems = [
+        f"address {number} of {setting_help(_TO)}: {problem}"
+        for number, address in enumerate(addresses, 1)
+        if (problem := _problem(address, subject, text))
+    ]
     if problems:
         raise ChannelError("; ".join(problems))
-    return configured
+    return bool(addresses)
 
 
-def _to_slack(subject: str, text: str) -> bool:
-    url = text_setting(_SLACK, "")
-    if not url:
-        return False
-    body = {"text": html.escape(f"{subject}\n{text}", quote=False)}  # & < > are Slack's own signs
-    try:
-        # A redirect would turn the alert into a GET.
-        response = requests.post(url, json=body, timeout=TIMEOUT, allow_redirects=False)
-    except (requests.RequestException, ValueError) as error:  # their texts hold the address
-        raise ChannelError(f"{setting_help(_SLACK)}: no answer ({type(error).__name__})") from None
-    if response.status_code != requests.codes.ok:
-        reason = f" {response.text}" if _SLACK_REASON.fullmatch(response.text) else ""
-        raise ChannelError(f"{setting_help(_SLACK)}: it answered {response.status_code}{reason}")
-    return True
+def _problem(address: str, subject: str, text: str) -> str:
+    """Why an address did not take the alert; empty when it did."""
+    import apprise  # noqa: PLC0415, it takes half a second, and is needed for alerts only
 
-
-def _to_email(subject: str, text: str) -> bool:
-    to, sender, host = list_setting(_TO), text_setting(_FROM, ""), text_setting(_HOST, "")
-    if not (to or sender or host):
-        return False
-    for name, value in ((_TO, to), (_FROM, sender), (_HOST, host)):
-        if not value:
-            raise SettingError(f"{name} is not set: an alert by e-mail needs it; set {setting_help(name)}")
-    try:
-        message = _message(sender, to, subject, text)
-        with _mail_server(host) as server:
-            refused = server.send_message(message)
-    except (OSError, ValueError, smtplib.SMTPException) as error:
-        reason = _one_line(f"{type(error).__name__}: {error}")
-        raise ChannelError(f"`{_HOST}` {host} did not take the alert ({reason})") from None
-    if refused:
-        raise ChannelError(f"`{_HOST}` {host} refused {', '.join(refused)} of `{_TO}`")
-    return True
-
-
-def _message(sender: str, to: Sequence[str], subject: str, text: str) -> EmailMessage:
-    message = EmailMessage()
-    message["Subject"], message["From"], message["To"] = subject, sender, ", ".join(to)
-    message["Date"] = datetime.now(UTC)
-    message.set_content(text)
-    return message
-
-
-@contextmanager
-def _mail_server(host: str) -> Iterator[smtplib.SMTP]:
-    """A connection over which mail may be sent; a password goes over TLS only."""
-    port = text_setting(_PORT, SMTP_PORT)
-    if not port.isdecimal() or int(port) > 65_535:
-        raise SettingError(f"{_PORT} is {port!r}; write it as a port's number")
-    user = text_setting(_USER, "")
-    password = secret_setting(_PASSWORD, f"{_USER} is set") if user else ""
-    with smtplib.SMTP(host, int(port), timeout=TIMEOUT) as server:
-        server.ehlo_or_helo_if_needed()
-        encrypted = server.has_extn("starttls")
-        if encrypted:
-            server.starttls(context=ssl.create_default_context())
-        if user and not encrypted:
-            raise ChannelError(f"`{_HOST}` {host} offers no STARTTLS, and `{_PASSWORD}` is not sent in the clear")
-        if user:
-            server.login(user, password)
-        yield server
+    asset = apprise.AppriseAsset(default_service_retry=RETRIES, default_service_wait=WAIT_SECONDS)
+    channel = apprise.Apprise(asset=asset)
+    if "://" not in address or not channel.add(address):
+        return "not an address that Apprise knows: https://appriseit.com/services/"
+    with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as said:  # type: ignore[no-untyped-call]
+        sent = channel.notify(title=subject, body=text, body_format=apprise.NotifyFormat.TEXT)
+    last = said.getvalue().strip().rpartition("\n")[2]
+    return "" if sent else _one_line(last) or f"{channel[0].service_name} did not take the alert"

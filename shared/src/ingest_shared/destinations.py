@@ -1,8 +1,9 @@
 """Where the rows go: chosen by configuration, never by a location.
 
-``INGEST_DESTINATION`` names it: ``duckdb`` (the default), ``postgres`` or any other destination
-of dlt, which then takes its own settings (``destination.postgres.credentials`` and so on):
-https://dlthub.com/docs/dlt-ecosystem/destinations
+``INGEST_DESTINATION`` names it: ``duckdb`` (the default) or ``postgres``, with dlt's own settings
+(``destination.postgres.credentials`` and so on). Both are proven by every test of the mirror. Another of dlt's
+destinations may append where a merge was asked for, without an error, so it is refused unless
+``INGEST_UNPROVEN=1``: https://dlthub.com/docs/dlt-ecosystem/destinations
 """
 
 import contextlib
@@ -17,6 +18,8 @@ from dlt.pipeline.pipeline import Pipeline
 
 from ingest_shared.errors import SettingError, WarehouseError
 
+PROVEN = ("duckdb", "postgres")
+"""Destinations on which the tests compare every value with the origin."""
 DUCKDB_MEMORY = "512MB"
 """DuckDB's own cache; without a limit it takes what a load brings, up to 80 % of the machine."""
 
@@ -66,7 +69,12 @@ def check_destination(pipeline: Pipeline) -> None:
     name = destination_name()
     if pipeline.destination is None:
         raise SettingError(
-            f"INGEST_DESTINATION is {name!r}, which dlt does not know; use duckdb, postgres or another of dlt's names"
+            f"INGEST_DESTINATION is {name!r}, which is not a destination of dlt; use {' or '.join(PROVEN)}"
+        )
+    if name not in PROVEN and os.environ.get("INGEST_UNPROVEN", "").strip() != "1":
+        raise SettingError(
+            f"INGEST_DESTINATION is {name!r}, where no test shows that a merge replaces rows instead of adding them; "
+            f"use {' or '.join(PROVEN)}, or set INGEST_UNPROVEN=1 to try it"
         )
     if name == "duckdb":
         folder = data_dir()
