@@ -121,6 +121,7 @@ CONNECT = (
     objects(transfers.topups),
     objects(account.files),
 )
+LISTINGS = (*BILLING, *PAYMENTS, *CHECKOUT, *CONNECT)
 
 
 def resources(lists: Sequence[Listing], audit: bool) -> Iterable[DltResource]:
