@@ -24,7 +24,12 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("DLT_PROJECT_DIR", "DLT_DATA_DIR", "DAGSTER_HOME", "HOME"):
             patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
-        for name in ("INGEST_DESTINATION", "INGEST_DATA_DIR", "SOURCES__STRIPE__START_DATE"):
+        for name in (
+            "INGEST_DESTINATION",
+            "INGEST_DATA_DIR",
+            "SOURCES__STRIPE__START_DATE",
+            "SOURCES__STRIPE__WITHOUT",
+        ):
             patch.delenv(name, raising=False)
         patch.setattr(http, "FIRST_BACKOFF", 0.01)
         yield

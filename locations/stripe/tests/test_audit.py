@@ -52,8 +52,8 @@ def plant(warehouse: Warehouse, random: Random, count: int) -> dict[str, int]:
                     f"SELECT id FROM {table.name} WHERE id NOT LIKE 'added%' ORDER BY id"
                 ).fetchall()
             ]
-            id_ = random.choice(ids)
-            if id_ not in wrong.setdefault(table.name, set()) and _spoil(database, random, table, id_):
+            id_ = random.choice(ids) if ids else ""
+            if id_ and id_ not in wrong.setdefault(table.name, set()) and _spoil(database, random, table, id_):
                 wrong[table.name].add(id_)
     return {table: len(ids) for table, ids in wrong.items() if ids}
 

@@ -42,6 +42,7 @@ def test_an_amount_without_a_currency_is_not_guessed() -> None:
 
 def test_an_amount_that_no_column_can_hold_is_one_line_with_its_row() -> None:
     body = b'{"id": "cus_1", "livemode": false, "created": 0, "balance": %d, "currency": "usd"}' % 2**63
+    decoder = Decoder(customers)
+    page = decoder.row(body, {"account_id": "acct_1", "deleted_at": None})
     with pytest.raises(PayloadError, match=r"^table customers, column balance, row .*id='cus_1'.*9223372036854775808$"):
-        decoder = Decoder(customers)
-        decoder.arrow([decoder.row(body, {"account_id": "acct_1", "deleted_at": None})])
+        decoder.arrow([page])

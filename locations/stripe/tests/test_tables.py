@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ingest_shared.errors import SettingError
 from stripe_location.source.tables import TABLES
 
 from .mirror import EVERY_GROUP, TABLES_OF, Warehouse, assert_mirrors
@@ -80,6 +81,19 @@ def test_an_idle_sync_lists_only_what_no_event_tells_of(loaded: Warehouse) -> No
         "/stripe/v1/quotes/{id}/line_items": loaded.origin.requests()["by_path"]["/stripe/v1/quotes/{id}/line_items"],
         "/stripe/v1/accounts": 1,
     }
+
+
+def test_a_table_that_is_left_out_costs_no_call(loaded: Warehouse) -> None:
+    loaded.origin.forget_requests()
+    loaded.sync("checkout", SOURCES__STRIPE__WITHOUT="quotes, checkout_sessions")
+    asked = loaded.origin.requests()["by_path"]
+    assert "/stripe/v1/payment_links" in asked
+    assert not {"/stripe/v1/quotes", "/stripe/v1/checkout/sessions"} & asked.keys()
+
+
+def test_a_table_that_is_none_cannot_be_left_out(loaded: Warehouse) -> None:
+    with pytest.raises(SettingError, match=r"^sources\.stripe\.without has 'quote', which is no table"):
+        loaded.sync("checkout", SOURCES__STRIPE__WITHOUT="quote")
 
 
 def test_rows_of_an_older_version_of_the_api_are_loaded_anew(

@@ -3,19 +3,22 @@
 https://dlthub.com/docs/general-usage/source
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import dlt
 from dlt.extract.resource import DltResource
 
+from ingest_shared.errors import SettingError
 from ingest_shared.loading import mirror
 from ingest_shared.reading.envelopes import HasMore
 from ingest_shared.reading.listings import Listing, Reader, Walk
 from ingest_shared.reading.walks import FullList
 from ingest_shared.tables import Table
 from stripe_location.source.account import EVENT_LOG, PER_PAGE, StripeSync, between
+from stripe_location.source.api import tables_left_out
 from stripe_location.source.nested import Nested, WholeList
 from stripe_location.source.objects import BalanceTransactions, Objects
+from stripe_location.source.permissions import PERMISSIONS
 from stripe_location.source.tables import (
     account,
     adjustments,
@@ -32,6 +35,8 @@ from stripe_location.source.tables import (
     taxes,
     transfers,
 )
+
+__all__ = ["LISTINGS", "PERMISSIONS", "billing", "checkouts", "connect", "payments"]
 
 CHECKOUT_LASTS = 86_400
 """Seconds after which a checkout session is complete or expired, of which events tell."""
@@ -124,10 +129,18 @@ CONNECT = (
 LISTINGS = (*BILLING, *PAYMENTS, *CHECKOUT, *CONNECT)
 
 
-def resources(lists: Sequence[Listing], audit: bool) -> Iterable[DltResource]:
-    """The tables of a group, read by one sync."""
+def resources(lists: Sequence[Listing], audit: bool) -> Iterator[DltResource]:
+    """The tables of a group, read by one sync, without those that are left out: these cost no call.
+
+    Raises :class:`SettingError` where the setting names no table.
+    """
+    left_out = tables_left_out()
+    for name in sorted(left_out - {list_.table.name for list_ in LISTINGS}):
+        raise SettingError(f"sources.stripe.without has {name!r}, which is no table of this location")
     sync = StripeSync(audit=audit)
-    return [mirror(Reader(list_, sync)) for list_ in lists]
+    for list_ in lists:
+        if list_.table.name not in left_out:
+            yield mirror(Reader(list_, sync))
 
 
 @dlt.source(name="stripe_billing", section="stripe")

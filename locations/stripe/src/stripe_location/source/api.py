@@ -13,7 +13,7 @@ from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 from ingest_shared.errors import SettingError
 from ingest_shared.reading.api import Api, retry_after
 from ingest_shared.reading.limits import Limit
-from ingest_shared.settings import number_setting, secret_setting, text_setting
+from ingest_shared.settings import list_setting, number_setting, secret_setting, text_setting
 
 API_BASE = "https://api.stripe.com"
 API_VERSION = "2026-10-28.endive"
@@ -84,6 +84,11 @@ def connect() -> Stripe:
         credential_setting="sources.stripe.api_key",
         deletes_believed=number_setting("sources.stripe.deletes_believed", DELETES_BELIEVED),
     )
+
+
+def tables_left_out() -> set[str]:
+    """``sources.stripe.without``, the tables that are not loaded."""
+    return set(list_setting("sources.stripe.without"))
 
 
 def mode_of(key: str) -> str:

@@ -54,7 +54,9 @@ def _has_more(row: Any, name: str) -> bool:
 
 @dataclass(frozen=True)
 class WholeList(FullList):
-    """A list that is read whole at every sync, with the lists that are nested in its rows."""
+    """Every page at every sync, with the lists that are nested in its rows."""
+
+    cost = "One for each page, and one for each 100 rows of a nested list beyond its first ten."
 
     nested: Mapping[str, Nested] = field(default_factory=dict)
 

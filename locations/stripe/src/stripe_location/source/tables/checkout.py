@@ -6,7 +6,7 @@ from stripe_location.source.tables.line_items import line_items
 
 checkout_sessions = Table(
     name="checkout_sessions",
-    description="Visits of customers to the checkout.",
+    description="Visits of customers to the checkout; each is listed for its first day, then events tell of it.",
     docs=f"{API}/checkout/sessions/object",
     key=("account_id", "id"),
     columns=identified(

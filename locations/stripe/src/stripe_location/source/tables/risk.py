@@ -47,7 +47,8 @@ early_fraud_warnings = Table(
 
 reviews = Table(
     name="reviews",
-    description="Payments that a person looks at. Those closed before the first load are in no list.",
+    description="Payments that a person looks at.",
+    limits="Reviews that were closed before the first load: Stripe lists open ones only.",
     docs=f"{API}/radar/reviews/object",
     key=("account_id", "id"),
     columns=identified(

@@ -43,6 +43,7 @@ payouts = Table(
 topups = Table(
     name="topups",
     description="Money that is taken from a bank account into the balance.",
+    limits="Edits of metadata and description alone: Stripe writes no event of them, so the audit finds them.",
     docs=f"{API}/topups/object",
     key=("account_id", "id"),
     columns=identified(
