@@ -68,7 +68,8 @@ class Warehouse:
             **settings,
         }
         self.loaded_since: dict[str, int] = {}
-        """When the first load of each group was begun, at the origin's time."""
+        """When the first load of each group was begun, at the origin's time; not known of a job's."""
+        self.made = origin.now()
 
     @contextmanager
     def configured(self, **settings: str) -> Iterator[None]:
@@ -131,7 +132,7 @@ class _Comparison:
         self.deleted = warehouse.origin.deleted(table.name)
         self.last_seen = last_seen(warehouse.origin, self.deleted) if self.deleted else {}
         group = next(group for group, names in TABLES_OF.items() if table.name in names)
-        self.loaded_since = warehouse.loaded_since.get(group, 0)
+        self.loaded_since = warehouse.loaded_since.get(group, warehouse.made)
 
     def assert_equal(self) -> None:
         living = [expected_row(self.table, row, None) for row in self.held]

@@ -85,6 +85,6 @@ def test_the_command_line_runs_the_whole_location(warehouse: Warehouse, tmp_path
     assert_mirrors(warehouse)
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", [*TABLES_OF["billing"], *TABLES_OF["payments"]])
 def test_a_description_names_all_that_the_api_sends(table: str, mirrored: Warehouse) -> None:
     assert {row["_undeclared"] for row in mirrored.rows(TABLES[table])} == {None}
