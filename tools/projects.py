@@ -9,7 +9,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCATIONS = ROOT / "locations"
-NOT_DEPLOYED = (".", "shared", "benchmarks")
+NOT_DEPLOYED = (".", "shared", "testing", "benchmarks")
 """Projects without a runtime lock; the versions of a library are chosen by those who use it."""
 
 

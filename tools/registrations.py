@@ -19,8 +19,8 @@ WORKSPACE = "workspace.yaml"
 CODEOWNERS = ".github/CODEOWNERS"
 SNAPSHOT = "tests/definitions.txt"
 
-NAME = re.compile(r"[a-z][a-z0-9_]{1,29}")
-RESERVED = {"analyst", "dagster", "default", "host", "none", "postgres", "public", "shared", "warehouse"}
+NAME = re.compile(r"(?!.*_raw)[a-z][a-z0-9_]{1,29}")
+RESERVED = {"analyst", "dagster", "default", "host", "none", "platform", "postgres", "public", "shared", "warehouse"}
 """Names of roles, databases and networks; those of the host's services and volumes are read from COMPOSE."""
 
 _ANY_NAME = "[a-z][a-z0-9_]*"

@@ -38,9 +38,9 @@ def left(name: str) -> Iterator[tuple[str, str]]:
             yield "its rows in DuckDB", f"rm {file}"
     project = _compose_project()
     yield "its service, if it runs", "docker compose up --detach --remove-orphans"
-    sql = f'DROP OWNED BY "{name}" CASCADE; DROP ROLE "{name}"'
-    psql = "docker compose exec -T postgres psql --username=postgres --dbname=warehouse"
-    yield f"its rows in the warehouse, schema {name}_raw, and its role", f"{psql} --command='{sql}'"
+    sql = f'DROP OWNED BY "{name}" CASCADE; DROP ROLE "{name}", "dagster-{name}"'
+    psql = "docker compose exec -T postgres psql --username=platform --dbname=warehouse"
+    yield f"its rows in the warehouse, schema {name}_raw, and its logins", f"{psql} --command='{sql}'"
     yield "its secrets", f"docker volume rm {project}_{name}-secrets {project}_{name}-server-secrets"
     yield "its network", f"docker network rm {project}_{name}"
     yield "its images", f"docker image ls --quiet ingest-{name} | sort -u | xargs -r docker image rm --force"

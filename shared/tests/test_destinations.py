@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
+import psycopg2
 import pytest
 from dlt.pipeline.pipeline import Pipeline
 
@@ -129,3 +131,31 @@ def test_a_postgres_without_credentials_is_named_with_its_setting(monkeypatch: p
 
 def test_a_warehouse_in_order_passes(warehouse: Warehouse) -> None:
     check_destination(warehouse.pipeline())
+
+
+def test_a_role_that_may_make_no_schema_has_the_platform_make_what_it_stages_in(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walled = postgres.replace("/postgres?", "/walled?")
+    execute(postgres, "CREATE ROLE confined LOGIN", "CREATE DATABASE walled")
+    execute(
+        walled,
+        "CREATE SCHEMA platform",
+        "GRANT USAGE ON SCHEMA platform TO confined",
+        "CREATE FUNCTION platform.make_schema(name text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER"
+        " AS $$ BEGIN EXECUTE format('CREATE SCHEMA %I AUTHORIZATION confined', name); END $$",
+        "CREATE SCHEMA confined_raw AUTHORIZATION confined",
+    )
+    monkeypatch.setenv("INGEST_DESTINATION", "postgres")
+    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", walled.replace("postgres:x@", "confined:x@"))
+    confined = Warehouse("postgres", "confined")
+    for title in (b"one", b"two"):
+        confined.load(reading(Decoder(ISSUES), Decoder(ISSUES).page(b'[{"id": 1, "title": "%s"}]' % title)))
+    assert confined.rows("issues", "title") == [("two",)]
+
+
+def execute(address: str, *statements: str) -> None:
+    with closing(psycopg2.connect(address)) as opened, opened.cursor() as cursor:
+        opened.autocommit = True
+        for statement in statements:
+            cursor.execute(statement)

@@ -33,8 +33,8 @@ def test_pipelines_of_a_location_stage_apart(duckdb_warehouse: Warehouse) -> Non
         rows = client.execute_sql("SELECT schema_name FROM information_schema.schemata") or ()
     assert {name for (name,) in rows if name.startswith(location)} == {
         f"{location}_raw",
-        f"{location}_raw_staging_{location}_activity",
-        f"{location}_raw_staging_{location}_catalog",
+        f"{location}_raw_staging_activity",
+        f"{location}_raw_staging_catalog",
     }
 
 

@@ -40,7 +40,7 @@ def ticks(platform: Tested) -> Iterator[tuple[int, int]]:
 def runs_of_ticks(platform: Tested) -> dict[float, list[Run]]:
     """By the time they were due, which the API does not tell."""
     found: dict[float, list[Run]] = {}
-    for run_id, due in platform.sql("dagster", f"SELECT run_id, value FROM run_tags WHERE key = '{DUE}'"):
+    for run_id, due in platform.sql("dagster", f"SELECT run_id, value FROM public.run_tags WHERE key = '{DUE}'"):
         found.setdefault(datetime.fromisoformat(due).timestamp(), []).append(platform.platform.run(run_id))
     return found
 

@@ -68,7 +68,7 @@ def test_a_run_that_fails_exits_with_one(platform: Tested) -> None:
         run = platform.platform.ended(platform.platform.launch("github", "github_catalog_ingest"))
         assert run.status == "FAILURE"
         assert docker("wait", run.container) == "1"
-        events = platform.sql("dagster", f"SELECT event FROM event_logs WHERE run_id = '{run.id}'")
+        events = platform.sql("dagster", f"SELECT event FROM public.event_logs WHERE run_id = '{run.id}'")
         assert "sources.github.repositories" in str(events)
         assert "make secret LOCATION=github NAME=sources.github.repositories" in str(events)
     finally:

@@ -13,6 +13,7 @@ from projects import ROOT, locations
 
 LOCATIONS = {f"{location.folder.name}_location": location.folder / "src" for location in locations()}
 SHARED = ROOT / "shared" / "src"
+TESTING = ROOT / "testing" / "src"
 SANDBOX = ROOT / "sandbox" / "src"
 HTTP = {"aiohttp", "http", "httpx", "ingest_shared.reading", "requests", "urllib"}
 
@@ -37,8 +38,14 @@ def breaches(folder: Path, banned: set[str], files: str = "**/*.py") -> list[str
     ]
 
 
-def test_shared_knows_no_location() -> None:
-    assert breaches(SHARED, {*LOCATIONS, "ingest_sandbox"}) == []
+@pytest.mark.parametrize("folder", [SHARED, TESTING], ids=["shared", "testing"])
+def test_what_locations_share_knows_none_of_them(folder: Path) -> None:
+    assert breaches(folder, {*LOCATIONS, "ingest_sandbox"}) == []
+
+
+@pytest.mark.parametrize("folder", [SHARED, *LOCATIONS.values()], ids=["shared", *LOCATIONS])
+def test_nothing_that_is_deployed_knows_the_test_kit(folder: Path) -> None:
+    assert breaches(folder, {"ingest_testing", "pytest"}) == []
 
 
 @pytest.mark.parametrize("module", LOCATIONS)
@@ -53,4 +60,4 @@ def test_defs_knows_nothing_of_http(module: str) -> None:
 
 def test_the_sandbox_stands_alone() -> None:
     """As the oracle of tests it must not share a mistake with what it judges."""
-    assert breaches(SANDBOX, {*LOCATIONS, "ingest_shared", "dlt", "dagster"}) == []
+    assert breaches(SANDBOX, {*LOCATIONS, "ingest_shared", "ingest_testing", "dlt", "dagster"}) == []

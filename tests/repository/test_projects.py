@@ -43,8 +43,8 @@ class TestLocation:
         ]
         assert [path for path in needed if not (location.folder / path).exists()] == []
 
-    def test_takes_shared_by_path(self, location: Project) -> None:
-        assert location.path_dependencies["ingest-shared"] == ROOT / "shared"
+    def test_takes_shared_and_the_test_kit_by_path(self, location: Project) -> None:
+        assert location.path_dependencies == {"ingest-shared": ROOT / "shared", "ingest-testing": ROOT / "testing"}
 
 
 @pytest.mark.parametrize("project", projects(), ids=lambda project: project.name)

@@ -109,6 +109,7 @@ def run_container(project: str, location: str, run: DagsterRun) -> dict[str, Any
         },
         "environment": {
             "INGEST_SECRET_COMMAND": f"make secret LOCATION={location} NAME={{setting}}",
+            "PGSERVICEFILE": "/run/secrets/pg_service.conf",
             "DLT_DATA_DIR": "/var/lib/ingest",
             "INGEST_DESTINATION": "postgres",
             "DESTINATION__POSTGRES__CREDENTIALS__HOST": "postgres",

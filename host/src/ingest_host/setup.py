@@ -1,14 +1,15 @@
-"""What must be there before the services start: passwords, databases, roles, schemas.
+"""What must be there before the services start: passwords, databases, logins, schemas.
 
 Every command may run again at any time: what is there stays, what is missing is made.
 
     python -m ingest_host.setup secrets             passwords of Postgres and Dagster's storage
-    python -m ingest_host.setup platform            databases, roles, Dagster's schema, the workspace
-    python -m ingest_host.setup location NAME       a location's role, schema and secrets
+    python -m ingest_host.setup platform            databases, logins, Dagster's schema, the workspace
+    python -m ingest_host.setup location NAME       a location's logins, schema and secrets
     python -m ingest_host.setup sandbox NAME        points a location at the sandbox
     python -m ingest_host.setup secret NAME SETTING stores what stands in the standard input
 """
 
+import configparser
 import os
 import re
 import secrets
@@ -16,15 +17,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
-import psycopg2
-from psycopg2.extensions import connection, encrypt_password
-from psycopg2.sql import SQL, Identifier, Literal
+from ingest_host import roles, storage
 
-PLATFORM = Path("/secrets/platform")
-"""Passwords that only Postgres and these commands read."""
 DAGSTER = Path("/secrets/dagster")
 """What webserver and daemon have at /run/secrets."""
 SERVER = Path("/secrets/server")
@@ -38,10 +34,13 @@ SERVED_WORKSPACE = Path("/opt/dagster/workspace/workspace.yaml")
 BY_ALL = 0o444
 """For a volume that a container with another user mounts."""
 BY_OWNER = 0o400
-"""libpq refuses a PGPASSFILE that others may read."""
-NAME = re.compile(r"(?!pg_)[a-z][a-z0-9_]{0,29}")
-PLATFORM_ROLES = ("analyst", "dagster", "postgres")
-"""Roles that a location of that name would take over."""
+NAME = re.compile(r"(?!pg_)(?!.*_raw)[a-z][a-z0-9_]{0,29}")
+"""Without `_raw`, so that no schema of a location has a name that another's may have."""
+PLATFORM_ROLES = ("analyst", "dagster", "platform", "postgres")
+"""Roles and schemas that a location of that name would take over."""
+SERVICE = "pg_service.conf"
+OLD_LOGIN = "pgpass"
+"""Where a platform of an older version kept the one password of Dagster's storage."""
 SETTING = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 SANDBOX = ".sandbox"
 """Lists the settings that point a location at the sandbox."""
@@ -49,49 +48,34 @@ SANDBOX = ".sandbox"
 
 def make_secrets() -> None:
     """Makes the passwords that are missing; no default stands anywhere."""
-    for name in ("postgres-password", "dagster-password", "analyst-password"):
-        _password(PLATFORM / name)
-    _write_pgpass(DAGSTER)
+    if (DAGSTER / OLD_LOGIN).exists():  # once every location had this one
+        for file in (DAGSTER / OLD_LOGIN, roles.PLATFORM / "dagster-password"):
+            file.unlink(missing_ok=True)
+    for name in ("postgres", "platform", "dagster", "analyst"):
+        _password(roles.PLATFORM / f"{name}-password", BY_ALL)
+    _write_service(DAGSTER, "dagster", (roles.PLATFORM / "dagster-password").read_text())
 
 
 def set_up_platform() -> None:
-    """Databases ``dagster`` and ``warehouse``, the roles of Dagster and of analysts, Dagster's tables."""
-    with closing(_connect("postgres")) as database:
-        _run(database, "REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
-        _role(database, "dagster", (PLATFORM / "dagster-password").read_text())
-        _role(database, "analyst", (PLATFORM / "analyst-password").read_text())
-        _database(database, "dagster", "dagster")
-        _database(database, "warehouse", "postgres")
-        _run(database, "GRANT CONNECT ON DATABASE warehouse TO analyst")
-    with closing(_connect("warehouse")) as warehouse:
-        _run(warehouse, "REVOKE ALL ON SCHEMA public FROM PUBLIC")
-    shutil.copyfile(WORKSPACE, SERVED_WORKSPACE)
+    """Databases and logins, Dagster's tables and what a location may do with them, the workspace."""
+    roles.set_up_server()
     subprocess.run(["dagster", "instance", "migrate"], check=True)  # noqa: S607
+    roles.set_up_storage()
+    shutil.copyfile(WORKSPACE, SERVED_WORKSPACE)
 
 
 def set_up_location(name: str) -> None:
-    """Role and schema of a location in the warehouse, which analysts may read, and its secrets."""
+    """A location's logins, its schema in the warehouse and its secrets."""
+    for folder in (RUNS, SERVER):
+        (folder / OLD_LOGIN).unlink(missing_ok=True)
     password = _password(RUNS / "destination--postgres--credentials--password")
-    _write_pgpass(RUNS)
-    _write_pgpass(SERVER)
+    service = configparser.RawConfigParser()
+    service.read(RUNS / SERVICE)
+    storage_password = service.get("dagster", "password", fallback=secrets.token_urlsafe(32))
+    for folder in (RUNS, SERVER):
+        _write_service(folder, storage.LOGIN.format(name), storage_password)
     leave_sandbox()
-    with closing(_connect("warehouse")) as warehouse:
-        role, schema = Identifier(name), Identifier(f"{name}_raw")
-        # Two locations that grant themselves rights in the database at once: "tuple concurrently updated".
-        _run(warehouse, "SELECT pg_advisory_lock(1)")
-        _role(warehouse, name, password)
-        # dlt makes a schema of its own for what it stages.
-        _run(warehouse, "GRANT CONNECT, CREATE, TEMPORARY ON DATABASE warehouse TO {}", role)
-        _run(warehouse, "CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}", schema, role)
-        _must_own(warehouse, name, f"{name}_raw")
-        _run(warehouse, "GRANT USAGE ON SCHEMA {} TO analyst", schema)
-        _run(warehouse, "GRANT SELECT ON ALL TABLES IN SCHEMA {} TO analyst", schema)
-        _run(
-            warehouse,
-            "ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} GRANT SELECT ON TABLES TO analyst",
-            role,
-            schema,
-        )
+    roles.set_up_location(name, password, storage_password)
 
 
 def enter_sandbox(name: str) -> None:
@@ -138,15 +122,19 @@ def _file(setting: str) -> str:
     return setting.replace(".", "--").replace("_", "-")
 
 
-def _password(file: Path) -> str:
+def _password(file: Path, mode: int = BY_OWNER) -> str:
     if not file.exists():
-        _write(file, secrets.token_urlsafe(32), BY_ALL if file.parent == PLATFORM else BY_OWNER)
+        _write(file, secrets.token_urlsafe(32), mode)
     return file.read_text()
 
 
-def _write_pgpass(folder: Path) -> None:
-    password = (PLATFORM / "dagster-password").read_text()
-    _write(folder / "pgpass", f"postgres:5432:dagster:dagster:{password}\n", BY_OWNER)
+def _write_service(folder: Path, user: str, password: str) -> None:
+    """What ``service=dagster`` in dagster.yaml stands for where the folder is mounted.
+
+    https://www.postgresql.org/docs/17/libpq-pgservice.html
+    """
+    text = f"[dagster]\nhost={roles.HOST}\ndbname=dagster\nuser={user}\npassword={password}\n"
+    _write(folder / SERVICE, text, BY_OWNER)
 
 
 def _write(file: Path, text: str, mode: int) -> None:
@@ -157,45 +145,6 @@ def _write(file: Path, text: str, mode: int) -> None:
     half.write_text(text)
     half.chmod(mode)
     half.replace(file)
-
-
-def _connect(database: str) -> connection:
-    password = (PLATFORM / "postgres-password").read_text()
-    opened = psycopg2.connect(host="postgres", user="postgres", password=password, dbname=database)
-    opened.autocommit = True
-    return opened
-
-
-def _role(database: connection, name: str, password: str) -> None:
-    with database.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name])
-        if cursor.fetchone() is None:
-            cursor.execute(SQL("CREATE ROLE {} NOINHERIT").format(Identifier(name)))
-        # Postgres logs a statement that fails: the password itself does not stand in it.
-        verifier = encrypt_password(password, name, algorithm="scram-sha-256", scope=database)
-        cursor.execute(SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(Identifier(name), Literal(verifier)))
-
-
-def _database(database: connection, name: str, owner: str) -> None:
-    with database.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
-        if cursor.fetchone() is None:
-            cursor.execute(SQL("CREATE DATABASE {} OWNER {}").format(Identifier(name), Identifier(owner)))
-        cursor.execute(SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(Identifier(name)))
-
-
-def _must_own(database: connection, role: str, schema: str) -> None:
-    """A role may make schemas: one that another made first under this name is not taken for our own."""
-    with database.cursor() as cursor:
-        cursor.execute("SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = %s", [schema])
-        (owner,) = cursor.fetchone() or ("nobody",)
-    if owner != role:
-        raise SystemExit(f"the schema {schema} belongs to {owner}, not to {role}: look at it, drop or rename it")
-
-
-def _run(database: connection, statement: str, *names: Identifier) -> None:
-    with database.cursor() as cursor:
-        cursor.execute(SQL(statement).format(*names))
 
 
 def main() -> int:

@@ -1,123 +1,120 @@
-"""The sandbox as the origin of the tests: a process of its own that is changed, broken and asked.
+"""GitHub as the sandbox plays it, and how the rows of the mirror follow from what it holds."""
 
-What it holds is the oracle: `assert_mirrors` (`tests/mirror.py`) compares the warehouse with it.
-Its routes stand in ``sandbox/README.md``.
-"""
-
-import subprocess
+import json
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import requests
+import ingest_testing
+from github_location import source
+from github_location.source.tables import TABLES
+from ingest_shared.tables import Child
+from ingest_testing import Held, Json, Location, Mirror, Sample
 
-ROOT = Path(__file__).resolve().parents[3]
-PYTHON = ROOT / "sandbox" / ".venv" / "bin" / "python"
 TOKEN = "sandbox-github-token"
-API = "github"
-
-Json = dict[str, Any]
 
 
-class Origin:
-    """A running sandbox."""
+class Origin(ingest_testing.Origin):
+    """Its objects come as ``{"repository_id", "object"}``."""
+
+    api = "github"
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        super().__init__(url)
         self.renamed: set[int] = set()
         """Repositories that were renamed or transferred, by id."""
-        self._session = requests.Session()
-        self._session.trust_env = False
-
-    def objects(self, collection: str) -> list[Json]:
-        """All objects of a collection, each as ``{"repository_id", "object"}``."""
-        found: list[Json] = self._ask("GET", f"objects/{API}/{collection}")
-        return found
 
     def deleted(self, collection: str) -> list[Json]:
         """What was deleted since the world began."""
-        found: list[Json] = self._ask("GET", f"objects/{API}/{collection}/deleted")
+        found: list[Json] = self._ask("GET", f"objects/{self.api}/{collection}/deleted")
         return found
 
     def has_commit(self, repository_id: int, sha: str) -> bool:
         """Whether the commit is found by its sha, though no branch may lead to it any more."""
-        address = f"{self.url}/github/repositories/{repository_id}/commits/{sha}"
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        return self._session.get(address, headers=headers, timeout=30).ok
+        return self.get(f"/repositories/{repository_id}/commits/{sha}", TOKEN).ok
 
     def login(self) -> str:
         """The login of the token's user."""
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        found: str = self._session.get(f"{self.url}/github/user", headers=headers, timeout=30).json()["login"]
-        return found
+        return str(self.get("/user", TOKEN).json()["login"])
 
-    def change(self, kind: str, **what: Any) -> Json:
-        """Makes one change, ``github.<kind>``; what is not named the sandbox picks."""
-        done: Json = self._ask("POST", "changes", {"kind": f"{API}.{kind}", **what})
-        return self._noted([done])[0]
-
-    def change_at_random(self, seed: int, count: int) -> list[Json]:
-        wanted = {"seed": seed, "count": count, "apis": [API]}
-        return self._noted(self._ask("POST", "changes/random", wanted))
-
-    def _noted(self, changes: list[Json]) -> list[Json]:
+    def note(self, changes: list[Json]) -> None:
         for done in changes:
             if done["kind"] in ("github.repository.rename", "github.repository.transfer"):
                 self.renamed.update(touched["repository_id"] for touched in done["changed"])
-        return changes
-
-    def advance(self, seconds: int = 2) -> None:
-        """Sets the clock on: what changes in the very second of a sync belongs to the next one."""
-        self._ask("POST", "clock", {"advance_seconds": seconds})
-
-    def now(self) -> int:
-        now: int = self._ask("GET", "clock")["now"]
-        return now
-
-    def fail(self, *faults: Json, latency_ms: float = 0) -> None:
-        """Lets these faults strike, and no others, from now on."""
-        self._ask("POST", "faults", {"latency_ms": latency_ms, "faults": faults})
-
-    def heal(self) -> None:
-        self._ask("DELETE", "faults")
-
-    def requests(self) -> Json:
-        """Counts since `forget_requests`, in all, by status and path, and the most within a second."""
-        counts = self._ask("GET", "requests")
-        return {
-            "total": counts["total"].get(API, 0),
-            "by_status": counts["by_status"].get(API, {}),
-            "by_path": counts["by_path"],
-            "max_per_second": counts["max_per_second"].get(API, 0),
-        }
-
-    def forget_requests(self) -> None:
-        self._ask("DELETE", "requests")
-
-    def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        answer = self._session.request(method, f"{self.url}/_sandbox/{path}", json=body, timeout=60)
-        assert answer.ok, f"the sandbox answered {answer.status_code} to {path} {body}: {answer.text}"
-        return answer.json()
 
 
-@contextmanager
-def running(size: float, *options: str) -> Iterator[Origin]:
-    """A sandbox of its own, of so many times 1,200 issues; it ends with the block."""
-    if not PYTHON.exists():
-        raise FileNotFoundError(f"{PYTHON} is missing: the tests need the sandbox's environment, run `make setup`")
-    process = subprocess.Popen(
-        [PYTHON, "-m", "ingest_sandbox", "--port", "0", "--size", str(size), "--github-quota", "1000000", *options],
-        stdout=subprocess.PIPE,
-        text=True,
+class GitHubMirror(Mirror):
+    """Rows with ``deleted_at`` remain, with the child rows they had.
+
+    Until the tables are audited, this may differ too, because GitHub does not tell of it:
+
+    - issues and comments that were deleted may live on;
+    - so may commits that a force-push made unreachable, which are still found by their sha;
+    - a label that was deleted in the repository may remain on an issue;
+    - addresses may still lead through a former name of the repository.
+    """
+
+    origin: Origin
+
+    def held(self) -> Iterator[Held]:
+        for item in self.origin.objects(self.table.name):
+            yield Held(item["object"], {"repo_id": item["repository_id"]})
+
+    def may_remain(self, row: dict[str, Any]) -> bool:
+        if row["deleted_at"] or self.audited:
+            return bool(row["deleted_at"])
+        if self.table.name == "commits":
+            return self.origin.has_commit(row["repo_id"], row["sha"])
+        return self.table.name in ("issues", "issue_comments") and row["id"] in self._gone(self.table.name)
+
+    def child_may_remain(self, child: Child, row: dict[str, Any]) -> bool:
+        return child.name == "issue_labels" and not self.audited and row["label_id"] in self._gone("labels")
+
+    def same(self, row: dict[str, Any], actual: Any, expected: Any) -> bool:
+        renamed = row.get("repo_id") in self.origin.renamed and not self.audited
+        return renamed and _without_names(actual) == _without_names(expected)
+
+    def _gone(self, collection: str) -> set[int]:
+        return {gone["id"] for gone in self.origin.deleted(collection)}
+
+
+def _without_names(value: Any) -> str:
+    """The value as JSON, with the names of repositories taken out of its addresses."""
+    return re.sub(
+        r"(https://(?:api\.github\.com/repos|github\.com))/[^/]+/[^/\"]+", r"\1", json.dumps(value, default=str)
     )
-    try:
-        assert process.stdout
-        line = process.stdout.readline()
-        assert line.startswith("sandbox ready: "), f"the sandbox did not start: {line!r}"
-        origin = Origin(line.removeprefix("sandbox ready: ").strip())
-        origin.advance()  # no seeded row lies in the second of the first sync
-        yield origin
-    finally:
-        process.terminate()
-        process.wait()
+
+
+GITHUB = Location(
+    name="github",
+    origin=Origin,
+    mirror=GitHubMirror,
+    groups={"activity": source.activity, "catalog": source.catalog},
+    tables=TABLES,
+    other_assets=("licenses",),
+    address="sources.github.api_url",
+    credential="sources.github.access_token",
+    key=TOKEN,
+    settings={"SOURCES__GITHUB__REPOSITORIES": "acme/*"},
+    numbers=("sources.github.calls_per_second", "sources.github.deletes_believed"),
+    size=0.25,  # 300 issues, 130 of which share a second in acme/platform
+    options=("--github-quota", "1000000"),
+    sample=Sample(
+        table="milestones",
+        group="catalog",
+        path="/milestones",
+        number="open_issues",
+        changes=("milestone.create", "label.create", "release.create", "repository.edit"),
+    ),
+    refused="Bad credentials",
+    asked_first="/orgs",
+    lists=("/issues", "/comments", "/pulls", "/commits", "/compare", "/labels", "/releases", "/orgs"),
+    faults=(
+        {"kind": "status", "status": 429, "retry_after": 0},
+        {"kind": "status", "status": 403, "retry_after": 0},
+    ),
+    seen_first=True,  # a repository that leaves its owner before it was ever seen belongs to no entry
+)
+ACTIVITY = GITHUB.tables_of("activity")
+CATALOG = GITHUB.tables_of("catalog")
+Warehouse = ingest_testing.Warehouse[Origin]

@@ -8,7 +8,7 @@ import requests
 
 from github_location.source.api import WAIT, GitHub, connect
 
-from .mirror import Warehouse
+from .origin import Warehouse
 
 
 @pytest.fixture

@@ -3,34 +3,41 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
 from github_location.source import activity
 from ingest_shared.pipelines import pipeline
+from ingest_testing import assert_mirrors, run_job
 
-from .mirror import Warehouse, assert_mirrors
-from .origin import TOKEN, Origin, running
+from .origin import GITHUB, TOKEN, Origin, Warehouse
 
 LATENCY_MS = 50
 PAGES = 200
 
 
 @pytest.fixture(scope="module")
-def large_origin() -> Iterator[Origin]:
+def large_origin(run_origin: Callable[..., Any]) -> Iterator[Origin]:
     """5,760 issues in acme/platform, and the rest to match."""
-    with running(8) as origin:
+    with run_origin(8) as origin:
         yield origin
 
 
 def test_a_second_sync_with_nothing_new_makes_a_tenth_of_the_calls(large_origin: Origin, tmp_path: Path) -> None:
-    warehouse = Warehouse(large_origin, tmp_path, "acme/platform")
+    warehouse = Warehouse(GITHUB, large_origin, tmp_path, SOURCES__GITHUB__REPOSITORIES="acme/platform")
     warehouse.sync()
     first = large_origin.requests()["total"]
     large_origin.forget_requests()
     warehouse.sync()
     assert large_origin.requests()["total"] <= first / 10
+
+
+def test_a_repository_without_a_second_page_costs_a_call_for_each_list(warehouse: Warehouse) -> None:
+    told = run_job(warehouse, "catalog_ingest", "labels").metadata["labels"]
+    assert told["api_calls"] == told["pages"] == len(warehouse.origin.objects("repositories"))
+    assert told["quota_left"] > 0
 
 
 def test_an_idle_sync_costs_no_quota_but_for_the_list_of_repositories(mirrored: Warehouse) -> None:
@@ -85,7 +92,7 @@ def test_many_pages_of_a_list_take_a_fifth_of_the_time_of_one_by_one(
     per_page(rows_per_page)
     large_origin.fail(latency_ms=LATENCY_MS)
     one_page = seconds_of_a_page(large_origin, path, rows_per_page)
-    with Warehouse(large_origin, tmp_path, "acme/platform").configured():
+    with Warehouse(GITHUB, large_origin, tmp_path, SOURCES__GITHUB__REPOSITORIES="acme/platform").configured():
         # The best of three, as the machine may be busy with other things.
         for _ in range(3):
             large_origin.forget_requests()

@@ -2,14 +2,9 @@
 
 import pytest
 
-from .mirror import TABLES_OF, Warehouse, assert_mirrors
-from .origin import Json, Origin
+from ingest_testing import Json, assert_mirrors
 
-
-@pytest.fixture
-def synced(warehouse: Warehouse) -> Warehouse:
-    warehouse.sync()
-    return warehouse
+from .origin import ACTIVITY, Origin, Warehouse
 
 
 def repository(origin: Origin, name: str) -> int:
@@ -56,7 +51,7 @@ def test_what_changes_without_a_new_time_is_mended_by_the_audit(kind: str, synce
     synced.origin.advance()
     synced.sync("activity")
     assert synced.audit("activity") == {table: (0, 0, 1)}
-    assert_mirrors(synced, *TABLES_OF["activity"])
+    assert_mirrors(synced, *ACTIVITY)
 
 
 def test_the_rows_of_a_deleted_account_become_the_ghosts(synced: Warehouse) -> None:
@@ -65,7 +60,7 @@ def test_the_rows_of_a_deleted_account_become_the_ghosts(synced: Warehouse) -> N
     synced.origin.advance()
     synced.sync()
     assert synced.audit()
-    assert_mirrors(synced, *TABLES_OF["activity"])
+    assert_mirrors(synced, *ACTIVITY)
     assert synced.audit() == {}
 
 
@@ -76,7 +71,7 @@ def test_a_renamed_default_branch_loses_no_commit(synced: Warehouse) -> None:
     assert_mirrors(synced, "commits")
     # Its pull requests have another base now, of which GitHub tells with no new time.
     assert synced.audit("activity").keys() == {"pull_requests"}
-    assert_mirrors(synced, *TABLES_OF["activity"])
+    assert_mirrors(synced, *ACTIVITY)
 
 
 def test_a_transferred_issue_takes_its_comments_along(synced: Warehouse) -> None:
@@ -96,7 +91,7 @@ def test_a_transferred_issue_takes_its_comments_along(synced: Warehouse) -> None
     origin.advance()
     synced.sync("activity")
     synced.audit("activity")
-    assert_mirrors(synced, *TABLES_OF["activity"])
+    assert_mirrors(synced, *ACTIVITY)
     assert synced.audit("activity") == {}
 
 

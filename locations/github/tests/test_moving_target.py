@@ -12,9 +12,9 @@ import pytest
 
 from github_location.source.api import GitHub
 from github_location.source.tables import TABLES
+from ingest_testing import Json, assert_mirrors
 
-from .mirror import TABLES_OF, Warehouse, assert_mirrors
-from .origin import Json, Origin
+from .origin import GITHUB, Origin, Warehouse
 
 
 @contextmanager
@@ -41,14 +41,14 @@ def changes_while_reading(origin: Origin, seed: int) -> Iterator[None]:
         origin.renamed |= changer.renamed
 
 
-@pytest.mark.parametrize("group", TABLES_OF)
+@pytest.mark.parametrize("group", GITHUB.groups)
 def test_what_changes_while_it_is_read_is_there_after_the_next_sync(group: str, warehouse: Warehouse) -> None:
     for seed in range(2):
         with changes_while_reading(warehouse.origin, seed):
             warehouse.sync(group)
     warehouse.origin.advance()
     warehouse.sync(group)
-    assert_mirrors(warehouse, *TABLES_OF[group])
+    assert_mirrors(warehouse, *GITHUB.tables_of(group))
 
 
 def before_page_2(monkeypatch: pytest.MonkeyPatch, name: str, change: Callable[[str], None]) -> None:
@@ -127,12 +127,11 @@ def test_edits_while_a_list_is_read_are_no_reason_to_read_it_again(
 
 
 def test_a_list_that_never_stands_still_is_a_gap_and_nothing_of_it_counts_as_deleted(
-    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, per_page: Callable[[int], None]
+    synced: Warehouse, monkeypatch: pytest.MonkeyPatch, per_page: Callable[[int], None]
 ) -> None:
     per_page(3)
-    warehouse.sync("catalog")
-    before = {row["id"] for row in warehouse.rows(TABLES["labels"])}
-    origin = warehouse.origin
+    before = {row["id"] for row in synced.rows(TABLES["labels"])}
+    origin = synced.origin
 
     def replace_one(path: str) -> None:
         origin.change("label.delete", id=listed(origin, "labels", path)[0]["id"])
@@ -140,29 +139,28 @@ def test_a_list_that_never_stands_still_is_a_gap_and_nothing_of_it_counts_as_del
 
     with monkeypatch.context() as patch:
         before_page_2(patch, "labels", replace_one)
-        warehouse.sync("catalog", SOURCES__GITHUB__REPOSITORIES="acme/api")
-    assert ("labels", "acme/api") in warehouse.query("SELECT resource, scope FROM {load_gaps}")
-    assert before < {row["id"] for row in warehouse.rows(TABLES["labels"]) if not row["deleted_at"]}
-    warehouse.sync("catalog")
-    assert_mirrors(warehouse, "labels")
-    assert not warehouse.query("SELECT * FROM {load_gaps}")
+        synced.sync("catalog", SOURCES__GITHUB__REPOSITORIES="acme/api")
+    assert ("labels", "acme/api") in synced.query("SELECT resource, scope FROM {load_gaps}")
+    assert before < {row["id"] for row in synced.rows(TABLES["labels"]) if not row["deleted_at"]}
+    synced.sync("catalog")
+    assert_mirrors(synced, "labels")
+    assert not synced.query("SELECT * FROM {load_gaps}")
 
 
-def test_a_push_in_the_second_of_a_push_that_was_read_is_not_lost(warehouse: Warehouse) -> None:
-    origin = warehouse.origin
-    warehouse.sync("activity")
+def test_a_push_in_the_second_of_a_push_that_was_read_is_not_lost(synced: Warehouse) -> None:
+    origin = synced.origin
     for _ in range(5):
         time.sleep(1 - time.time() % 1)  # until a second begins
         first = origin.change("commit.push", repository="acme/api", id="main")
         with another_push_once_it_is_read(origin) as others:
-            warehouse.sync("activity")
+            synced.sync("activity")
         if [other["at"] for other in others] == [first["at"]]:
             break
     else:
         pytest.skip("this machine is too busy to push, read and push again within a second")
     origin.advance()
-    warehouse.sync("activity")
-    assert_mirrors(warehouse, "commits")
+    synced.sync("activity")
+    assert_mirrors(synced, "commits")
 
 
 @contextmanager

@@ -1,106 +1,140 @@
-"""The sandbox as the origin of the tests: a process of its own that is changed, broken and asked.
+"""Stripe as the sandbox plays it, and how the rows of the mirror follow from what it holds."""
 
-What it holds is the oracle: `assert_mirrors` (`tests/mirror.py`) compares the warehouse with it.
-Its routes stand in ``sandbox/README.md``.
-"""
-
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from decimal import Decimal
 from typing import Any
 
-import requests
+import ingest_testing
+from ingest_shared.tables import Column
+from ingest_testing import Held, Json, Location, Mirror, Sample
+from stripe_location import source
+from stripe_location.source.tables import TABLES
 
-ROOT = Path(__file__).resolve().parents[3]
-PYTHON = ROOT / "sandbox" / ".venv" / "bin" / "python"
 KEY = "sk_test_sandbox"
-API = "stripe"
+ACCOUNT = "acct_1SandboxAcme0000"
+EVENTS_KEPT = 30 * 86_400
+DECIMALS = {"usd": 2, "eur": 2, "gbp": 2, "jpy": 0, "kwd": 3}
+"""Of the currencies that the sandbox knows."""
 
-Json = dict[str, Any]
 
+class Origin(ingest_testing.Origin):
+    """One account, in test mode."""
 
-class Origin:
-    """A running sandbox."""
+    api = "stripe"
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._session = requests.Session()
-        self._session.trust_env = False
-
-    def objects(self, collection: str, api: str = API) -> list[Json]:
-        """All objects of a collection, with their nested lists whole; `stripe_live` is the live mode."""
-        found: list[Json] = self._ask("GET", f"objects/{api}/{collection}")
+    def live_objects(self, collection: str) -> list[Json]:
+        """The objects of its live mode."""
+        found: list[Json] = self._ask("GET", f"objects/stripe_live/{collection}")
         return found
-
-    def deleted(self, collection: str) -> dict[str, int]:
-        """When each object was deleted that is gone since the world began, by id."""
-        return {gone["id"]: gone["deleted_at"] for gone in self._ask("GET", f"objects/{API}/{collection}/deleted")}
-
-    def change(self, kind: str, **what: Any) -> Json:
-        """Makes one change, ``stripe.<kind>``; what is not named the sandbox picks."""
-        done: Json = self._ask("POST", "changes", {"kind": f"{API}.{kind}", **what})
-        return done
 
     def kinds(self) -> set[str]:
         """What can happen: ``stripe.coupon.create`` and others."""
         return set(self._ask("GET", "kinds"))
 
-    def change_at_random(self, seed: int, count: int) -> list[Json]:
-        done: list[Json] = self._ask("POST", "changes/random", {"seed": seed, "count": count, "apis": [API]})
-        return done
+    def deleted(self, collection: str) -> dict[str, int]:
+        """When each object was deleted that is gone since the world began, by id."""
+        return {gone["id"]: gone["deleted_at"] for gone in self._ask("GET", f"objects/{self.api}/{collection}/deleted")}
 
-    def advance(self, seconds: int = 2) -> None:
-        """Sets the clock on: what changes in the very second of a sync belongs to the next one."""
-        self._ask("POST", "clock", {"advance_seconds": seconds})
 
-    def now(self) -> int:
-        now: int = self._ask("GET", "clock")["now"]
-        return now
+class StripeMirror(Mirror):
+    """A deleted object is there as the event of its deletion shows it, with ``deleted_at``.
 
-    def fail(self, *faults: Json, latency_ms: float = 0) -> None:
-        """Lets these faults strike, and no others, from now on."""
-        self._ask("POST", "faults", {"latency_ms": latency_ms, "faults": faults})
+    What may be missing is only what Stripe did not tell of any more when the first load began: what
+    was deleted before, reviews that were closed, and events that were over 30 days old. A deletion
+    without an event is marked too, but nobody knows when it was.
+    """
 
-    def heal(self) -> None:
-        self._ask("DELETE", "faults")
+    origin: Origin
 
-    def requests(self) -> Json:
-        """Counts since `forget_requests`, in all, by status and path, and the most within a second."""
-        counts = self._ask("GET", "requests")
+    def held(self) -> Iterator[Held]:
+        for row in self.origin.objects(self.table.name):
+            yield Held(row, {"account_id": ACCOUNT, "livemode": False})
+
+    def gone(self) -> Iterator[Held]:
+        deleted = self.origin.deleted(self.table.name)
+        last = {}
+        for event in self.origin.objects("events") if deleted else ():
+            shown = event["data"]["object"]
+            if shown.get("id") in deleted and event["type"] == f"{shown['object']}.deleted":
+                last[shown["id"]] = shown
+        for id_, shown in last.items():
+            yield Held(shown, {"account_id": ACCOUNT, "livemode": False, "deleted_at": deleted[id_]})
+
+    def may_be_missing(self, row: dict[str, Any]) -> bool:
+        group = self.warehouse.location.group_of(self.table.name)
+        since = self.warehouse.loaded_since.get(group, self.origin.now())
+        if row["deleted_at"]:
+            return bool(row["deleted_at"].timestamp() <= since)
+        if self.table.name == "reviews":
+            return not row["open"] and row["id"] not in self._closed(since)
+        return self.table.name == "events" and row["created"].timestamp() <= since - EVENTS_KEPT + 5
+
+    def may_remain(self, row: dict[str, Any]) -> bool:
+        return row["deleted_at"] is not None and row["id"] in self.origin.deleted(self.table.name)
+
+    def _closed(self, since: int) -> set[str]:
+        """The reviews that were closed since then; no list shows them."""
         return {
-            "total": counts["total"].get(API, 0),
-            "by_status": counts["by_status"].get(API, {}),
-            "by_path": counts["by_path"],
-            "max_per_second": counts["max_per_second"].get(API, 0),
+            event["data"]["object"]["id"]
+            for event in self.origin.objects("events")
+            if event["type"] == "review.closed" and event["created"] > since
         }
 
-    def forget_requests(self) -> None:
-        self._ask("DELETE", "requests")
+    def derived(self, column: Column, amount: Any, currency: Any) -> Decimal | None:
+        return None if amount is None or currency is None else Decimal(amount).scaleb(-DECIMALS[currency])
 
-    def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        answer = self._session.request(method, f"{self.url}/_sandbox/{path}", json=body, timeout=60)
-        assert answer.ok, f"the sandbox answered {answer.status_code} to {path} {body}: {answer.text}"
-        return answer.json()
+    def assert_equal(self) -> None:
+        """Of a nested list, the event of a deletion shows the first ten: they are there, and there may be more."""
+        super().assert_equal()
+        for child in self.table.children:
+            here = self._actual(child)
+            owners = {_owner(child.within, row) for row in here.values()}
+            for item in self.gone():
+                shown = [row for row in self.children(child, *item) if _owner(child.within, row) in owners]
+                assert {tuple(row[name] for name in child.key) for row in shown} <= here.keys()
 
 
-@contextmanager
-def running(size: float, *options: str) -> Iterator[Origin]:
-    """A sandbox of its own, of so many times 1,500 invoices; it ends with the block."""
-    if not PYTHON.exists():
-        raise FileNotFoundError(f"{PYTHON} is missing: the tests need the sandbox's environment, run `make setup`")
-    process = subprocess.Popen(
-        [PYTHON, "-m", "ingest_sandbox", "--port", "0", "--size", str(size), *options],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout
-        line = process.stdout.readline()
-        assert line.startswith("sandbox ready: "), f"the sandbox did not start: {line!r}"
-        origin = Origin(line.removeprefix("sandbox ready: ").strip())
-        origin.advance()  # no seeded row lies in the second of the first sync
-        yield origin
-    finally:
-        process.terminate()
-        process.wait()
+def _owner(within: tuple[str, ...], row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in within)
+
+
+STRIPE = Location(
+    name="stripe",
+    origin=Origin,
+    mirror=StripeMirror,
+    groups={
+        "billing": source.billing,
+        "payments": source.payments,
+        "checkout": source.checkouts,
+        "connect": source.connect,
+    },
+    tables=TABLES,
+    address="sources.stripe.api_base",
+    credential="sources.stripe.api_key",
+    key=KEY,
+    numbers=(
+        "sources.stripe.calls_per_second",
+        "sources.stripe.calls_per_second_per_endpoint",
+        "sources.stripe.deletes_believed",
+    ),
+    size=0.2,  # 60 customers, 300 invoices
+    sample=Sample(
+        table="prices",
+        group="billing",
+        path="/v1/prices",
+        number="unit_amount",
+        changes=("price.create", "customer.create", "product.update", "invoice.create"),
+    ),
+    refused="Invalid API Key",
+    asked_first="/v1/account",
+    lists=(
+        *("/events", "/customers", "/invoices", "/lines", "/subscription_items", "/charges", "/refunds", "/account"),
+        *("/quotes", "/line_items", "/checkout/sessions", "/coupons", "/invoiceitems", "/payment_intents"),
+    ),
+    faults=({"kind": "status", "status": 429, "retry_after": 1, "times": 1},),
+)
+BILLING = STRIPE.tables_of("billing")
+PAYMENTS = STRIPE.tables_of("payments")
+CHECKOUT = STRIPE.tables_of("checkout")
+CONNECT = STRIPE.tables_of("connect")
+Warehouse = ingest_testing.Warehouse[Origin]

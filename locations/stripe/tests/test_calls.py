@@ -13,8 +13,7 @@ from ingest_shared.pipelines import pipeline
 from stripe_location import source as stripe
 from stripe_location.source import billing, payments
 
-from .mirror import Warehouse
-from .origin import KEY, Origin
+from .origin import KEY, STRIPE, Origin, Warehouse
 
 LATENCY_MS = 50
 PAGES = 200
@@ -24,7 +23,7 @@ def test_a_second_sync_with_nothing_new_makes_a_tenth_of_the_calls(
     start_origin: Callable[..., Origin], tmp_path: Path
 ) -> None:
     origin = start_origin(1)
-    warehouse = Warehouse(origin, tmp_path)
+    warehouse = Warehouse(STRIPE, origin, tmp_path)
     warehouse.sync()
     first = origin.requests()["total"]
     origin.forget_requests()
@@ -33,9 +32,9 @@ def test_a_second_sync_with_nothing_new_makes_a_tenth_of_the_calls(
 
 
 def test_an_idle_sync_asks_for_the_account_the_events_and_the_balance(mirrored: Warehouse) -> None:
-    mirrored.sync()
+    mirrored.sync("billing", "payments")
     mirrored.origin.forget_requests()
-    mirrored.sync()
+    mirrored.sync("billing", "payments")
     assert mirrored.origin.requests()["by_path"] == {
         "/stripe/v1/account": 2,
         "/stripe/v1/events": 3,
@@ -44,9 +43,9 @@ def test_an_idle_sync_asks_for_the_account_the_events_and_the_balance(mirrored: 
 
 
 def test_a_change_costs_a_call_for_that_object(mirrored: Warehouse) -> None:
-    mirrored.sync()
+    mirrored.sync("billing")
     mirrored.origin.advance(600)
-    mirrored.sync()
+    mirrored.sync("billing")
     mirrored.origin.change("product.update")
     mirrored.origin.advance()
     mirrored.origin.forget_requests()
@@ -76,7 +75,7 @@ def test_many_pages_of_a_list_take_a_fifth_of_the_time_of_one_by_one(
     origin = start_origin(1)
     origin.fail(latency_ms=LATENCY_MS)
     one_page = seconds_of_a_page(origin, table, rows_per_page)
-    with Warehouse(origin, tmp_path).configured():
+    with Warehouse(STRIPE, origin, tmp_path).configured():
         # The best of three, as the machine may be busy with other things.
         for _ in range(3):
             origin.forget_requests()

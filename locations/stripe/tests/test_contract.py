@@ -7,10 +7,11 @@ import stripe
 from jsonschema import Draft202012Validator
 
 from ingest_shared.tables import Table
+from ingest_testing import Json
 from stripe_location.source.api import API_VERSION
 from stripe_location.source.tables import TABLES
 
-from .origin import Json, Origin
+from .origin import Origin
 from .vendor import CONTRACT, PUBLISHED, vendor_event_types
 
 each_table = pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)

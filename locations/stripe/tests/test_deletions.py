@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from ingest_shared.reading.api import Response
+from ingest_testing import assert_mirrors
 from stripe_location.source.api import API_VERSION, Stripe
 
-from .mirror import TABLES_OF, Warehouse, assert_mirrors
-from .origin import Origin
+from .origin import BILLING, STRIPE, Origin, Warehouse
 
 DAY = 86_400
 
@@ -102,25 +102,23 @@ def test_what_was_deleted_in_a_pause_that_no_events_cover_is_marked(warehouse: W
         assert living_here == (len(origin.objects(table)),)
 
 
-def test_what_was_deleted_in_a_pause_whose_events_are_kept_is_as_they_show_it(warehouse: Warehouse) -> None:
-    origin = warehouse.origin
-    warehouse.sync("billing")
-    customer = living(warehouse, "customers")
+def test_what_was_deleted_in_a_pause_whose_events_are_kept_is_as_they_show_it(synced: Warehouse) -> None:
+    origin = synced.origin
+    customer = living(synced, "customers")
     origin.change("customer.update", id=customer, set={"description": "as it was last"})
     at = origin.change("customer.delete", id=customer)["at"]
     origin.advance(26 * DAY)
-    warehouse.sync("billing")
-    assert warehouse.query("SELECT description FROM {customers} WHERE id = %s", customer) == [("as it was last",)]
-    assert deleted_at(warehouse, "customers", customer) == at
-    assert_mirrors(warehouse, *TABLES_OF["billing"])
+    synced.sync("billing")
+    assert synced.query("SELECT description FROM {customers} WHERE id = %s", customer) == [("as it was last",)]
+    assert deleted_at(synced, "customers", customer) == at
+    assert_mirrors(synced, *BILLING)
 
 
 def test_after_a_pause_nothing_is_marked_that_lists_do_not_show_but_stripe_has(
-    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+    synced: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    warehouse.sync("billing")
-    customer = living(warehouse, "customers")
-    warehouse.origin.advance(31 * DAY)
+    customer = living(synced, "customers")
+    synced.origin.advance(31 * DAY)
     get = Stripe.get
 
     def get_without(api: Stripe, asked: str, *args: Any, **options: Any) -> Response:
@@ -132,16 +130,15 @@ def test_after_a_pause_nothing_is_marked_that_lists_do_not_show_but_stripe_has(
         return replace(response, body=json.dumps(shown).encode())
 
     monkeypatch.setattr(Stripe, "get", get_without)
-    warehouse.sync("billing")
-    assert_mirrors(warehouse, "customers")
+    synced.sync("billing")
+    assert_mirrors(synced, "customers")
 
 
-def test_after_a_pause_what_lies_before_the_start_date_is_not_asked_for(warehouse: Warehouse) -> None:
-    warehouse.sync("billing")
-    origin = warehouse.origin
+def test_after_a_pause_what_lies_before_the_start_date_is_not_asked_for(synced: Warehouse) -> None:
+    origin = synced.origin
     start = datetime.fromtimestamp(origin.now(), UTC).date().isoformat()
     origin.change("invoice.create")
-    fresh = Warehouse(origin, warehouse.folder / "fresh", SOURCES__STRIPE__START_DATE=start)
+    fresh = Warehouse(STRIPE, origin, synced.folder / "fresh", SOURCES__STRIPE__START_DATE=start)
     origin.advance()
     fresh.sync("billing")
     older = next(each["id"] for each in origin.objects("invoices") if each["created"] < origin.now() - 30 * DAY)
@@ -191,40 +188,38 @@ def test_a_draft_that_is_deleted_between_its_first_lines_and_the_rest(
 
 
 def test_a_customer_who_is_deleted_while_read_keeps_the_columns_it_had(
-    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+    synced: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    origin = warehouse.origin
-    warehouse.sync("billing")
-    customer = living(warehouse, "customers")
-    before = row(warehouse, "customers", customer)
+    origin = synced.origin
+    customer = living(synced, "customers")
+    before = row(synced, "customers", customer)
     origin.change("customer.update", id=customer)
     origin.advance()
     change_before(monkeypatch, f"/v1/customers/{customer}", lambda: origin.change("customer.delete", id=customer))
-    warehouse.sync("billing")
-    assert deleted_at(warehouse, "customers", customer)
-    assert row(warehouse, "customers", customer) == before
+    synced.sync("billing")
+    assert deleted_at(synced, "customers", customer)
+    assert row(synced, "customers", customer) == before
     origin.advance()
-    warehouse.sync("billing")
-    assert_mirrors(warehouse, "customers")
+    synced.sync("billing")
+    assert_mirrors(synced, "customers")
 
 
 def test_a_deletion_in_another_version_of_the_api_marks_the_row_that_is_here(
-    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    synced: Warehouse, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    origin = warehouse.origin
-    warehouse.sync("billing")
-    customer = living(warehouse, "customers")
-    before = row(warehouse, "customers", customer)
+    origin = synced.origin
+    customer = living(synced, "customers")
+    before = row(synced, "customers", customer)
     at = origin.change("customer.delete", id=customer)["at"]
     unknown = origin.change("customer.create")["changed"][0]["id"]
     origin.advance()
     origin.change("customer.delete", id=unknown)
     origin.advance()
     seen_as(monkeypatch, "/v1/events", (API_VERSION, "2020-08-27"), ('"email":', '"mail":'))
-    warehouse.sync("billing")
-    assert row(warehouse, "customers", customer) == before
-    assert deleted_at(warehouse, "customers", customer) == at
-    assert warehouse.query("SELECT id FROM {customers} WHERE id = %s", unknown) == []
+    synced.sync("billing")
+    assert row(synced, "customers", customer) == before
+    assert deleted_at(synced, "customers", customer) == at
+    assert synced.query("SELECT id FROM {customers} WHERE id = %s", unknown) == []
     assert any("1 rows of" in line and "deleted before they could be loaded" in line for line in caplog.messages)
 
 

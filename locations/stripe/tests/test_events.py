@@ -2,14 +2,9 @@
 
 import pytest
 
-from .mirror import TABLES_OF, Warehouse, assert_mirrors
-from .origin import Origin
+from ingest_testing import assert_mirrors
 
-
-@pytest.fixture
-def synced(warehouse: Warehouse) -> Warehouse:
-    warehouse.sync()
-    return warehouse
+from .origin import BILLING, Origin, Warehouse
 
 
 def any_of(origin: Origin, collection: str, **values: object) -> str:
@@ -60,7 +55,7 @@ def test_an_event_that_comes_late_is_mended_by_the_audit(synced: Warehouse) -> N
     origin.advance()
     synced.sync("billing")
     assert synced.audit("billing") == {"customers": (0, 0, 1)}
-    assert_mirrors(synced, *TABLES_OF["billing"])
+    assert_mirrors(synced, *BILLING)
 
 
 def test_a_key_that_may_not_read_events_reads_everything_anew(synced: Warehouse) -> None:
@@ -80,6 +75,6 @@ def test_a_live_key_after_a_test_key_is_another_origin(synced: Warehouse) -> Non
     before = synced.query("SELECT count(*) FROM {customers} WHERE NOT livemode AND deleted_at IS NULL")
     synced.sync("billing", SOURCES__STRIPE__API_KEY="sk_live_sandbox")
     live = synced.query("SELECT id FROM {customers} WHERE livemode")
-    assert {id_ for (id_,) in live} == {row["id"] for row in synced.origin.objects("customers", api="stripe_live")}
+    assert {id_ for (id_,) in live} == {row["id"] for row in synced.origin.live_objects("customers")}
     synced.sync("billing", audit=True, SOURCES__STRIPE__API_KEY="sk_live_sandbox")
     assert synced.query("SELECT count(*) FROM {customers} WHERE NOT livemode AND deleted_at IS NULL") == before

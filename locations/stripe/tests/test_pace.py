@@ -1,4 +1,4 @@
-"""Two runs of the location, side by side, stay under Stripe's limits together."""
+"""Two runs of the location, side by side, stay under Stripe's limits of an account and of each endpoint."""
 
 import os
 import subprocess
@@ -6,8 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from .mirror import Warehouse
-from .origin import Origin
+from .origin import STRIPE, Origin, Warehouse
 
 LOAD = """
 from ingest_shared.pipelines import pipeline
@@ -26,10 +25,8 @@ def test_two_runs_side_by_side_keep_the_limits(start_origin: Callable[..., Origi
         "SOURCES__STRIPE__CALLS_PER_SECOND": "22",
         "SOURCES__STRIPE__CALLS_PER_SECOND_PER_ENDPOINT": "22",
     }
-    runs = [
-        subprocess.Popen([sys.executable, "-c", LOAD], env=os.environ | Warehouse(origin, folder).settings | limits)
-        for folder in folders
-    ]
+    warehouses = [Warehouse(STRIPE, origin, folder, **limits) for folder in folders]
+    runs = [subprocess.Popen([sys.executable, "-c", LOAD], env=os.environ | one.settings) for one in warehouses]
     assert [run.wait(timeout=240) for run in runs] == [0, 0]
     requests = origin.requests()
     assert "429" not in requests["by_status"]

@@ -2,9 +2,11 @@
 
 import argparse
 import gc
+import os
 import signal
 import socket
 import sys
+import threading
 from pathlib import Path
 
 import uvicorn
@@ -41,7 +43,11 @@ def _arguments() -> argparse.Namespace:
     add("--stripe-key", default=STRIPE_KEY, help="the secret key of test mode")
     add("--stripe-live-key", default=STRIPE_LIVE_KEY, help="the secret key of live mode")
     add("--stripe-limits", action="store_true", help="enforce Stripe's requests a second")
-    return parser.parse_args()
+    add("--copies", action="store_true", help="serve a copy of the world for each line of standard input, see README")
+    options = parser.parse_args()
+    if options.copies and (options.state or options.port):
+        parser.error("--copies needs --port 0, and no --state")
+    return options
 
 
 class _Server(uvicorn.Server):
@@ -67,13 +73,31 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _is_a_copy() -> bool:
+    """True in a new process for each line of standard input, which says its id; False at the end of all.
+
+    A copy ends with SIGTERM, or with the process that it was made by.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a copy
+    lives, end = os.pipe()
+    for _ in sys.stdin:
+        if os.fork() == 0:
+            os.close(end)
+            print(f"copy: {os.getpid()}", flush=True)
+            threading.Thread(target=lambda: (os.read(lives, 1), os._exit(0)), daemon=True).start()
+            return True
+    return False
+
+
 def main() -> int:
     """Serve; 0 after a clean end, 2 where the options do not fit the machine or the file."""
     options = _arguments()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
+    listener = None
     try:
-        listener = _listen(options.host, options.port)
+        if not options.copies:
+            listener = _listen(options.host, options.port)
     except OSError as error:
         print(
             f"cannot listen on {options.host}:{options.port} ({error.strerror}): "
@@ -96,6 +120,10 @@ def main() -> int:
     world.prepare()
     gc.freeze()
     gc.enable()
+    if listener is None:
+        if not _is_a_copy():
+            return 0
+        listener = _listen(options.host, 0)
     app = create_app(
         world,
         github_tokens=options.github_token or (GITHUB_TOKEN,),

@@ -44,7 +44,8 @@ def destination(location: str, pipeline_name: str) -> Destination[Any, Any] | No
     Each pipeline stages its rows in a dataset of its own, since two may load at the same time.
     """
     name = destination_name()
-    options: dict[str, Any] = {"staging_dataset_name_layout": f"%s_staging_{pipeline_name}"}
+    group = pipeline_name.removeprefix(f"{location}_")
+    options: dict[str, Any] = {"staging_dataset_name_layout": f"%s_staging_{group}"}
     if name == "duckdb":
         with contextlib.suppress(OSError):  # reported by check_destination, when a run starts
             data_dir().mkdir(parents=True, exist_ok=True)

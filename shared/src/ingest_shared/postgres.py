@@ -1,15 +1,36 @@
-"""dlt's PostgreSQL destination, which also takes a table that got no row."""
+"""dlt's PostgreSQL destination, which also takes a table that got no row, for a role that may make no schema."""
 
 import dlt
 import pyarrow.parquet as pq
+from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.destination.client import LoadJob
 from dlt.common.destination.typing import PreparedTableSchema
+from dlt.common.schema import Schema
+from dlt.destinations.impl.postgres.configuration import PostgresClientConfiguration
 from dlt.destinations.impl.postgres.postgres import PostgresClient
+from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
 from dlt.destinations.job_impl import FinalizedLoadJobWithFollowupJobs
+
+
+class _SqlClient(Psycopg2SqlClient):
+    """Has the platform make a schema to stage in, where there is one: a location itself may make none."""
+
+    def create_dataset(self) -> None:
+        if self.execute_sql("SELECT to_regproc('platform.make_schema')") == [(None,)]:
+            super().create_dataset()
+        else:
+            self.execute_sql("SELECT platform.make_schema(%s)", self.dataset_name)
 
 
 class _Client(PostgresClient):
     """Skips files without a row, which ADBC refuses: they only create their table."""
+
+    def __init__(
+        self, schema: Schema, config: PostgresClientConfiguration, capabilities: DestinationCapabilitiesContext
+    ) -> None:
+        super().__init__(schema, config, capabilities)
+        made = self.sql_client
+        self.sql_client = _SqlClient(made.dataset_name, made.staging_dataset_name, config.credentials, capabilities)
 
     def create_load_job(
         self, table: PreparedTableSchema, file_path: str, load_id: str, restore: bool = False

@@ -1,0 +1,193 @@
+"""The logins of PostgreSQL, what each may do, and how the platform's own sign in.
+
+| login | for | may |
+|---|---|---|
+| `postgres` | set-up and backup | everything: the superuser |
+| `platform` | set-up of a location | make roles, and schemas in the warehouse |
+| `dagster` | webserver, daemon, purge | everything in the database `dagster` |
+| `dagster-<location>` | code server and runs of a location | its own rows in `dagster`: :mod:`ingest_host.storage` |
+| `<location>` | runs of a location | its own schemas in `warehouse` |
+| `analyst` | people | read what locations load |
+
+A location may write to its schemas, so a name that one of the first three looks up there could be the
+location's: they look up names in ``pg_catalog`` alone, and name the schema of everything else.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import connection, cursor, encrypt_password
+from psycopg2.sql import SQL, Identifier, Literal
+
+from ingest_host.storage import LOCATIONS, LOGIN, wall_off
+
+HOST = "postgres"
+PLATFORM = Path("/secrets/platform")
+"""Passwords that only Postgres and the set-up read."""
+
+IN_WAREHOUSE = "locations-warehouse"
+"""The group of the roles that load. No location has such a name."""
+NAMES_IN_CATALOG = "pg_catalog,pg_temp"
+
+CONNECTIONS = 24
+"""Of a login of a location: three of its runs load at a time, each over a few."""
+LOCK_MILLISECONDS = 30_000
+"""The longest that webserver and daemon wait for a row that a location holds."""
+
+REVOKED = r"""
+DO $$ DECLARE it regprocedure; BEGIN
+  FOR it IN SELECT oid FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace
+      AND proname ~ '^(lo_|lo(read|write|creat)|pg_(try_)?advisory_|pg_notify$|setval$|pg_logical_emit_message$)'
+  LOOP EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', it); END LOOP;
+END $$;
+REVOKE USAGE ON LANGUAGE sql, plpgsql FROM PUBLIC
+"""
+"""Functions by which a view tells its owner what the reader may read, or by which one blocks or fills what is
+everybody's; and languages, so that none can be made that runs with the rights of who reads, or restores, a table."""
+
+MAKE_SCHEMA = """
+CREATE OR REPLACE FUNCTION platform.make_schema(name text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF name !~ ('^' || session_user || '_raw_staging_[a-z0-9_]+$') THEN
+    RAISE EXCEPTION '% is not a schema that % stages in', name, session_user USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  EXECUTE format('CREATE SCHEMA IF NOT EXISTS %I AUTHORIZATION %I', name, session_user);
+END $$;
+REVOKE ALL ON FUNCTION platform.make_schema FROM PUBLIC
+"""
+"""A pipeline stages its rows in a schema of its own, whose name only the location's code knows."""
+
+REFUSE_CHECKS = """
+CREATE OR REPLACE FUNCTION platform.refuse_checks() RETURNS event_trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() d, pg_constraint c
+      WHERE c.contype = 'c' AND d.objid IN (c.conrelid, c.contypid)) THEN
+    RAISE EXCEPTION 'a table of the warehouse has no CHECK' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+END $$;
+DROP EVENT TRIGGER IF EXISTS refuse_checks;
+CREATE EVENT TRIGGER refuse_checks ON ddl_command_end EXECUTE FUNCTION platform.refuse_checks()
+"""
+"""A check calls its functions with the rights of who inserts: when a backup is restored, the superuser's."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """Runs statements as one of the logins."""
+
+    cursor: cursor
+
+    def __call__(self, statement: str, *given: Identifier | str | int) -> list[tuple[Any, ...]]:
+        """The rows of a statement, with names and values in place of its braces."""
+        filled = [one if isinstance(one, Identifier) else Literal(one) for one in given]
+        self.cursor.execute(SQL(statement).format(*filled) if given else statement)
+        return self.cursor.fetchall() if self.cursor.description else []
+
+
+def connect(user: str, database: str) -> connection:
+    """Signs in with the password that is kept for the user."""
+    password = (PLATFORM / f"{user}-password").read_text()
+    options = f"-csearch_path={NAMES_IN_CATALOG} -ccreaterole_self_grant=set,inherit"
+    opened = psycopg2.connect(host=HOST, user=user, password=password, dbname=database, options=options)
+    opened.autocommit = True
+    return opened
+
+
+def set_up_server() -> None:
+    """Databases and the platform's own logins, as superuser; an older one gets what is new."""
+    with _session("postgres", "postgres") as run:
+        run("ALTER ROLE postgres SET search_path = pg_catalog, pg_temp")
+        run("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
+        for name in ("platform", "dagster", "analyst"):
+            _login(run, name, (PLATFORM / f"{name}-password").read_text())
+        run("ALTER ROLE platform CREATEROLE")
+        run("GRANT pg_use_reserved_connections TO dagster, platform WITH INHERIT TRUE, SET FALSE")
+        run("ALTER ROLE dagster SET lock_timeout = {}", LOCK_MILLISECONDS)
+        run("ALTER ROLE analyst SET default_transaction_read_only = on")
+        for database, owner, group in (("warehouse", "platform", IN_WAREHOUSE), ("dagster", "dagster", LOCATIONS)):
+            _role(run, group)
+            run("GRANT {} TO platform WITH ADMIN TRUE, INHERIT FALSE, SET FALSE", Identifier(group))
+            _database(run, database, owner)
+            run("GRANT CONNECT ON DATABASE {} TO {}", Identifier(database), Identifier(group))
+        # dlt merges by way of temporary tables.
+        run("GRANT TEMPORARY ON DATABASE warehouse TO {}", Identifier(IN_WAREHOUSE))
+        run("GRANT CONNECT ON DATABASE warehouse TO analyst")
+    for database, owner in (("warehouse", "platform"), ("dagster", "dagster")):
+        with _session("postgres", database) as run:
+            run(REVOKED)
+            run("GRANT USAGE ON LANGUAGE sql, plpgsql TO {}", Identifier(owner))
+    with _session("postgres", "warehouse") as run:
+        run("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+        locations = run(
+            "SELECT rolname FROM pg_namespace JOIN pg_roles r ON nspowner = r.oid AND nspname = rolname || '_raw'"
+        )
+        for (name,) in locations:
+            run("GRANT {} TO platform WITH ADMIN TRUE, INHERIT TRUE, SET TRUE", Identifier(name))
+            run("REVOKE ALL ON DATABASE warehouse FROM {}", Identifier(name))
+    with _session("platform", "warehouse") as run:
+        _schema(run, "platform", "platform")
+        run(MAKE_SCHEMA)
+        run("GRANT USAGE ON SCHEMA platform TO {}", Identifier(IN_WAREHOUSE))
+        run("GRANT EXECUTE ON FUNCTION platform.make_schema TO {}", Identifier(IN_WAREHOUSE))
+    with _session("postgres", "warehouse") as run:
+        run(REFUSE_CHECKS)
+
+
+def set_up_storage() -> None:
+    """A location's rights in Dagster's storage, once Dagster has made its tables."""
+    with closing(connect("dagster", "dagster")) as storage:
+        wall_off(storage)
+
+
+def set_up_location(name: str, password: str, storage_password: str) -> None:
+    """Both logins of a location, and the schema of its tables, which analysts may read."""
+    with _session("platform", "warehouse") as run:
+        logins = ((name, password, IN_WAREHOUSE), (LOGIN.format(name), storage_password, LOCATIONS))
+        for login, its_password, group in logins:
+            _login(run, login, its_password)
+            run("ALTER ROLE {} CONNECTION LIMIT {}", Identifier(login), CONNECTIONS)
+            run("GRANT {} TO {} WITH INHERIT TRUE, SET FALSE", Identifier(group), Identifier(login))
+        role, schema = Identifier(name), Identifier(f"{name}_raw")
+        _schema(run, f"{name}_raw", name)
+        run("GRANT USAGE ON SCHEMA {} TO analyst", schema)
+        run("GRANT SELECT ON ALL TABLES IN SCHEMA {} TO analyst", schema)
+        run("ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} GRANT SELECT ON TABLES TO analyst", role, schema)
+
+
+def _login(run: Session, name: str, password: str) -> None:
+    _role(run, name)
+    # Postgres logs a statement that fails: the password itself does not stand in it.
+    verifier = encrypt_password(password, name, algorithm="scram-sha-256", scope=run.cursor)
+    run("ALTER ROLE {} LOGIN PASSWORD {}", Identifier(name), verifier)
+
+
+def _role(run: Session, name: str) -> None:
+    if not run("SELECT 1 FROM pg_roles WHERE rolname = {}", name):
+        run("CREATE ROLE {} NOINHERIT", Identifier(name))
+
+
+def _database(run: Session, name: str, owner: str) -> None:
+    if not run("SELECT 1 FROM pg_database WHERE datname = {}", name):
+        run("CREATE DATABASE {}", Identifier(name))
+    run("ALTER DATABASE {} OWNER TO {}", Identifier(name), Identifier(owner))
+    run("REVOKE ALL ON DATABASE {} FROM PUBLIC", Identifier(name))
+
+
+def _schema(run: Session, name: str, owner: str) -> None:
+    """Locations could once make schemas: one that another made under this name is not taken for our own."""
+    run("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}", Identifier(name), Identifier(owner))
+    ((actual,),) = run("SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = {}", name)
+    if actual != owner:
+        raise SystemExit(f"the schema {name} belongs to {actual}, not to {owner}: look at it, drop or rename it")
+
+
+@contextmanager
+def _session(user: str, database: str) -> Iterator[Session]:
+    with closing(connect(user, database)) as opened, opened.cursor() as cursor:
+        yield Session(cursor)

@@ -1,0 +1,213 @@
+"""Walls in Dagster's storage: a location reads and writes the rows that are its own.
+
+Each location's code server and runs sign in as ``dagster-<location>``, a member of ``LOCATIONS``; webserver
+and daemon as ``dagster``, which owns the tables, so that no policy is asked there. The rights below are the
+statements that Dagster's own code sends from a run or a code server, and no more:
+
+- Rights to write are given by column, never on a table: who holds one on the table can lock it whole, and who
+  may write ``id`` can take the ids of others' events.
+- Of a run's record a location may say how the run goes, and add tags that steer nothing. The rest stays as
+  webserver and daemon wrote it, whatever a run writes over it.
+- An asset key begins with the name of its location.
+
+https://www.postgresql.org/docs/17/ddl-rowsecurity.html
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from psycopg2.extensions import connection
+
+LOCATIONS = "locations-dagster"
+"""Whose members the rights are for. No location has such a name."""
+LOGIN = "dagster-{}"
+"""A location's login."""
+
+FUNCTIONS = """
+CREATE SCHEMA IF NOT EXISTS platform;
+GRANT USAGE ON SCHEMA platform TO "locations-dagster";
+
+CREATE OR REPLACE FUNCTION platform.location() RETURNS text STABLE PARALLEL SAFE
+  RETURN substr(CURRENT_USER, length('dagster-') + 1);
+
+-- An asset key is stored as the JSON of its parts: ["github", "issues"].
+CREATE OR REPLACE FUNCTION platform.is_own_asset(asset_key text) RETURNS boolean STABLE PARALLEL SAFE
+  RETURN starts_with(asset_key, '["' || platform.location() || '"');
+
+-- What Dagster, the launcher and dagster-k8s steer by is not for a run to say, except why it failed.
+CREATE OR REPLACE FUNCTION platform.is_free_tag(key text) RETURNS boolean IMMUTABLE PARALLEL SAFE
+  RETURN key IN ('dagster/failure_reason', 'dagster/will_retry') OR key !~ '^\\.?(dagster|docker|ingest)';
+
+-- A time that Python can hold, so that a list of runs or events can always be shown.
+CREATE OR REPLACE FUNCTION platform.is_possible(epoch double precision) RETURNS boolean IMMUTABLE PARALLEL SAFE
+  RETURN coalesce(epoch BETWEEN 0 AND 253370764800, true);
+
+CREATE OR REPLACE FUNCTION platform.is_possible(at timestamp) RETURNS boolean IMMUTABLE PARALLEL SAFE
+  RETURN platform.is_possible(extract(epoch FROM at)::double precision);
+
+CREATE OR REPLACE FUNCTION platform.keep_record() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+  old_body jsonb := OLD.run_body;
+  new_tags jsonb := coalesce((NEW.run_body::jsonb) -> 'tags', '{}');
+  enum text := old_body #>> '{status,__enum__}';
+BEGIN
+  IF NEW.status <> OLD.status AND NEW.status NOT IN ('STARTED', 'SUCCESS', 'FAILURE', 'CANCELING', 'CANCELED') THEN
+    RAISE EXCEPTION 'a run cannot say of itself that it is %', NEW.status;
+  END IF;
+  IF NOT (platform.is_possible(NEW.start_time) AND platform.is_possible(NEW.end_time)
+      AND platform.is_possible(NEW.update_timestamp)) THEN
+    RAISE EXCEPTION 'a run cannot say of itself that it began or ended at such a time';
+  END IF;
+  SELECT jsonb_object_agg(key, value) INTO new_tags FROM jsonb_each(new_tags) WHERE platform.is_free_tag(key);
+  OLD.status := NEW.status;
+  OLD.start_time := NEW.start_time;
+  OLD.end_time := NEW.end_time;
+  OLD.update_timestamp := NEW.update_timestamp;
+  OLD.run_body := old_body || jsonb_build_object(
+    'status', jsonb_build_object('__enum__', split_part(enum, '.', 1) || '.' || NEW.status),
+    'tags', coalesce(old_body -> 'tags', '{}') || coalesce(new_tags, '{}'));
+  RETURN OLD;
+END $$;
+
+ALTER TABLE runs
+  ADD COLUMN IF NOT EXISTS ingest_location text GENERATED ALWAYS AS (run_body::jsonb #>>
+    '{external_pipeline_origin,external_repository_origin,repository_location_origin,location_name}') STORED,
+  ADD COLUMN IF NOT EXISTS ingest_plan text GENERATED ALWAYS AS (run_body::jsonb ->>
+    'execution_plan_snapshot_id') STORED;
+
+CREATE OR REPLACE TRIGGER keep_record BEFORE UPDATE ON runs FOR EACH ROW
+  WHEN (CURRENT_USER <> 'dagster') EXECUTE FUNCTION platform.keep_record();
+"""
+
+OWN_RUN = "EXISTS (SELECT FROM runs WHERE runs.run_id = {0}.run_id)"
+"""The policy on ``runs`` holds within: of the runs, only a location's own are found."""
+OWN_ASSET = "platform.is_own_asset(asset_key)"
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a location may do with a table of Dagster's.
+
+    ``read`` and ``write`` tell of a row whether it may; ``write`` is asked of what a row becomes, too.
+    ``named`` must hold for what is inserted besides: a policy by its name, which stands in the error.
+    """
+
+    name: str
+    read: str = "true"
+    write: str = "false"
+    inserts: tuple[str, ...] = ()
+    updates: tuple[str, ...] = ()
+    named: tuple[tuple[str, str], ...] = ()
+
+    def statements(self) -> Iterator[str]:
+        """Give exactly these rights, and take all others."""
+        yield f'REVOKE ALL ON {self.name} FROM "{LOCATIONS}"'
+        yield f'GRANT SELECT ON {self.name} TO "{LOCATIONS}"'
+        yield f"ALTER TABLE {self.name} ENABLE ROW LEVEL SECURITY"
+        yield from self._policy("read", f"FOR SELECT TO {{}} USING ({self.read})")
+        if self.inserts:
+            yield f'GRANT INSERT ({", ".join(self.inserts)}) ON {self.name} TO "{LOCATIONS}"'
+            yield f'GRANT USAGE ON SEQUENCE {self.name}_id_seq TO "{LOCATIONS}"'
+            yield from self._policy("insert", f"FOR INSERT TO {{}} WITH CHECK ({self.write})")
+        if self.updates:
+            yield f'GRANT UPDATE ({", ".join(self.updates)}) ON {self.name} TO "{LOCATIONS}"'
+            yield from self._policy("update", f"FOR UPDATE TO {{}} USING ({self.write}) WITH CHECK ({self.write})")
+        for name, must_hold in self.named:
+            yield from self._policy(name, f"AS RESTRICTIVE FOR INSERT TO {{}} WITH CHECK ({must_hold})")
+
+    def _policy(self, name: str, definition: str) -> Iterator[str]:
+        yield f'DROP POLICY IF EXISTS "{name}" ON {self.name}'
+        yield f'CREATE POLICY "{name}" ON {self.name} ' + definition.format(f'"{LOCATIONS}"')
+
+
+TABLES = (
+    Table(
+        "runs",
+        read="ingest_location = platform.location()",
+        write="ingest_location = platform.location()",
+        # The trigger `keep_record` decides what becomes of them.
+        updates=("status", "run_body", "update_timestamp", "start_time", "end_time", "partition", "partition_set"),
+    ),
+    Table(
+        "run_tags",
+        read=OWN_RUN.format("run_tags"),
+        write=f"{OWN_RUN.format('run_tags')} AND platform.is_free_tag(key)",
+        inserts=("run_id", "key", "value"),
+        updates=("value",),
+    ),
+    Table(
+        "event_logs",
+        # Those without a run tell of an asset: that somebody materialized it by hand, or wiped it.
+        read=f"{OWN_RUN.format('event_logs')} OR {OWN_ASSET}",
+        write=f'{OWN_RUN.format("event_logs")} AND event IS JSON OBJECT AND platform.is_possible("timestamp")',
+        inserts=("run_id", "event", "dagster_event_type", "timestamp", "step_key", "asset_key", "partition"),
+        named=(("the asset key begins with the name of the location", f"asset_key IS NULL OR {OWN_ASSET}"),),
+    ),
+    Table(
+        "asset_keys",
+        read=OWN_ASSET,
+        write=f"{OWN_ASSET} AND platform.is_possible(last_materialization_timestamp)"
+        " AND coalesce(last_materialization IS JSON OBJECT, true)",
+        inserts=("asset_key", "last_materialization", "last_run_id", "last_materialization_timestamp", "asset_details"),
+        updates=("last_materialization", "last_run_id", "last_materialization_timestamp", "asset_details"),
+    ),
+    Table(
+        "asset_event_tags",
+        read=OWN_ASSET,
+        write=OWN_ASSET,
+        inserts=("event_id", "asset_key", "key", "value", "event_timestamp"),
+    ),
+    Table(
+        "asset_check_executions",
+        read=OWN_ASSET,
+        write=f"{OWN_ASSET} AND {OWN_RUN.format('asset_check_executions')}"
+        " AND platform.is_possible(evaluation_event_timestamp) AND coalesce(evaluation_event IS JSON OBJECT, true)",
+        inserts=(
+            "asset_key",
+            "check_name",
+            "partition",
+            "run_id",
+            "execution_status",
+            "evaluation_event",
+            "evaluation_event_timestamp",
+            "evaluation_event_storage_id",
+            "materialization_event_storage_id",
+        ),
+        updates=(
+            "partition",
+            "execution_status",
+            "evaluation_event",
+            "evaluation_event_timestamp",
+            "evaluation_event_storage_id",
+            "materialization_event_storage_id",
+        ),
+    ),
+    Table(
+        "snapshots",
+        read="EXISTS (SELECT FROM runs WHERE snapshots.snapshot_id IN (runs.snapshot_id, runs.ingest_plan))",
+    ),
+    # By name, since the keys of partitions are a location's own data: `github/repositories`.
+    Table("dynamic_partitions", read="split_part(partitions_def_name, '/', 1) = platform.location()"),
+    Table("kvs", read="key = '__latest_defs_state_info__'"),
+    Table("secondary_indexes"),
+    Table("alembic_version"),
+    Table("instance_info"),
+)
+
+
+def wall_off(storage: connection) -> None:
+    """Sets all of it up, as the owner of Dagster's tables; nothing where it stands already.
+
+    Each table in a transaction of its own: while a platform is upgraded, runs go on.
+    """
+    groups = [FUNCTIONS, *("; ".join(table.statements()) for table in TABLES)]
+    version = hashlib.sha256("".join(groups).encode()).hexdigest()
+    with storage.cursor() as cursor:
+        cursor.execute("SELECT pg_catalog.obj_description(to_regnamespace('platform'), 'pg_namespace')")
+        if cursor.fetchone() == (version,):
+            return
+        cursor.execute("SET search_path = pg_catalog, public")  # pg_catalog first: Dagster's tables are in public
+        for statements in groups:
+            cursor.execute(statements)
+        cursor.execute("COMMENT ON SCHEMA platform IS %s", [version])

@@ -1,0 +1,373 @@
+"""A location in Dagster's storage: its runs work as ever, and it reaches nothing that is not its own.
+
+The code server and the runs are Dagster's own processes, signed in as the location ``one``.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster._core.test_utils import create_run_for_test, poll_for_finished_run
+from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
+from dagster._core.workspace.load_target import GrpcServerTarget
+from dagster._grpc.client import DagsterGrpcClient
+from dagster_graphql.test.utils import execute_dagster_graphql
+
+from ingest_host import setup, storage
+
+from .conftest import Platform, refused, set_up
+
+CODE = Path(__file__).with_name("played_location.py")
+LAUNCH = """mutation($job: String!) { launchRun(executionParams: {selector: {repositoryLocationName: "one",
+  repositoryName: "__repository__", pipelineName: $job}}) { __typename ... on LaunchRunSuccess { run { runId } }
+  ... on PythonError { message } } }"""
+DRY_RUN = """mutation { sensorDryRun(selectorData: {repositoryLocationName: "one", repositoryName: "__repository__",
+  sensorName: "told"}, cursor: null) { __typename ... on DryRunInstigationTick { evaluationResult { error { message }
+  cursor } } } }"""
+
+
+@dataclass
+class Played:
+    """A platform that serves the location ``one``; ``other`` is set up and has never run."""
+
+    platform: Platform
+    instance: DagsterInstance
+    context: WorkspaceRequestContext
+
+    def ask(self, query: str, **variables: str) -> dict[str, Any]:
+        return dict(execute_dagster_graphql(self.context, query, variables).data)
+
+    def run(self, job: str) -> DagsterRun:
+        """A run of the location, when it has ended."""
+        launched = self.ask(LAUNCH, job=job)["launchRun"]
+        assert "run" in launched, launched
+        run_id = launched["run"]["runId"]
+        return poll_for_finished_run(self.instance, run_id, timeout=60)
+
+    def record(self, run: DagsterRun) -> dict[str, Any]:
+        """What webserver and daemon know of a run."""
+        ((body,),) = self.platform.sql("dagster", f"SELECT run_body FROM runs WHERE run_id = '{run.run_id}'", "dagster")
+        record: dict[str, Any] = json.loads(body)
+        return record
+
+    def sql(self, location: str, statement: str) -> list[tuple[Any, ...]]:
+        """Rows of a statement as a location's login."""
+        return self.platform.sql(f"dagster-{location}", statement, "dagster")
+
+
+@pytest.fixture(scope="module")
+def played(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
+    with pytest.MonkeyPatch.context() as patch, socket.socket() as free:
+        platform = set_up(postgres, tmp_path_factory.mktemp("platform"), patch)
+        for name in ("one", "other"):
+            platform.location(name)
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        served = ["api", "grpc", "--host", "127.0.0.1", "--port", str(port), "--python-file", str(CODE)]
+        environment = os.environ | {"PGSERVICEFILE": str(platform.folder / "one" / "server" / setup.SERVICE)}
+        server = subprocess.Popen([sys.executable, "-m", "dagster", *served], env=environment)
+        try:
+            target = GrpcServerTarget(host="127.0.0.1", port=port, socket=None, location_name="one")
+            _wait_for_server(port)
+            with DagsterInstance.get() as instance, WorkspaceProcessContext(instance, target) as process:
+                yield Played(platform, instance, process.create_request_context())
+                instance.wipe()
+        finally:
+            server.terminate()
+            server.wait(timeout=70)
+
+
+def _wait_for_server(port: int) -> None:
+    client = DagsterGrpcClient(host="127.0.0.1", port=port)
+    for _ in range(120):
+        try:
+            client.ping("")
+        except Exception:  # noqa: BLE001, it is not there yet
+            time.sleep(0.5)
+        else:
+            return
+    raise TimeoutError("the code server did not answer within 60 s")
+
+
+@pytest.fixture(scope="module")
+def good(played: Played) -> DagsterRun:
+    run = played.run("good")
+    played.instance.add_run_tags(run.run_id, {"colour": "red"})
+    return run
+
+
+@pytest.fixture(scope="module")
+def bad(played: Played) -> DagsterRun:
+    return played.run("bad")
+
+
+# What Dagster's own code does
+
+
+def test_a_run_succeeds(played: Played, good: DagsterRun) -> None:
+    assert good.status == DagsterRunStatus.SUCCESS
+    stats = played.instance.get_run_stats(good.run_id)
+    assert (stats.steps_succeeded, stats.materializations, stats.expectations) == (3, 2, 0)
+    record = played.instance.get_run_record_by_id(good.run_id)
+    assert record is not None
+    assert (record.start_time or 0) < (record.end_time or 0)
+    items = played.instance.get_latest_materialization_event(AssetKey(["one", "items"]))
+    assert items is not None
+    assert items.run_id == good.run_id
+    checks = "SELECT asset_key, execution_status FROM asset_check_executions"
+    assert played.sql("one", checks) == [('["one", "items"]', "SUCCEEDED")]
+
+
+def test_a_run_fails_and_says_why(played: Played, bad: DagsterRun) -> None:
+    assert bad.status == DagsterRunStatus.FAILURE
+    assert bad.tags["dagster/failure_reason"] == "STEP_FAILURE"
+    for _ in range(40):  # the last that a run writes
+        if "dagster/will_retry" in played.record(bad)["tags"]:
+            break
+        time.sleep(0.25)
+    assert played.record(bad)["tags"]["dagster/will_retry"] == "false"
+
+
+def test_the_code_server_sees_its_runs_fail(played: Played, bad: DagsterRun) -> None:
+    """By a sensor, which reads the events of runs."""
+    result = played.ask(DRY_RUN)["sensorDryRun"]["evaluationResult"]
+    assert result["error"] is None
+    seen = json.loads(result["cursor"])["record_id"]
+    ((last,),) = played.sql("one", "SELECT max(id) FROM event_logs WHERE dagster_event_type = 'PIPELINE_FAILURE'")
+    assert seen == last
+
+
+def test_a_run_materializes_no_asset_of_another_location(played: Played) -> None:
+    run = played.run("astray")
+    assert run.status == DagsterRunStatus.FAILURE
+    events = " ".join(str(record.event_log_entry) for record in played.instance.get_records_for_run(run.run_id).records)
+    assert "the asset key begins with the name of the location" in events
+
+
+# What another location sees
+
+SEEN = [
+    table.name for table in storage.TABLES if table.read != "true" and table.name not in ("kvs", "dynamic_partitions")
+]
+
+
+@pytest.mark.parametrize("table", SEEN)
+def test_a_location_sees_its_own_rows_alone(played: Played, good: DagsterRun, table: str) -> None:
+    assert played.sql("one", f"SELECT count(*) > 0 FROM {table}") == [(True,)]
+    # What webserver and daemon plan for an asset is for the location in its key to see.
+    assert played.sql("other", f"SELECT count(*) FROM {table} AS row WHERE row::text NOT LIKE '%other%'") == [(0,)]
+
+
+def test_of_what_belongs_to_no_location_none_sees_anything(played: Played) -> None:
+    """Such as a run that was made without a workspace."""
+    run = create_run_for_test(played.instance, job_name="orphan", tags={"a": "b"})
+    for name in ("one", "other"):
+        assert played.sql(name, f"SELECT * FROM runs WHERE run_id = '{run.run_id}'") == []
+        assert played.sql(name, f"SELECT * FROM run_tags WHERE run_id = '{run.run_id}'") == []
+
+
+def test_the_keys_of_partitions_are_seen_by_the_location_of_their_name(played: Played) -> None:
+    for name in ("one/repositories", "other/repositories", "one_repositories"):
+        played.instance.add_dynamic_partitions(name, [f"key of {name}"])
+    assert played.sql("one", "SELECT partition FROM dynamic_partitions") == [("key of one/repositories",)]
+    assert played.sql("other", "SELECT partition FROM dynamic_partitions") == [("key of other/repositories",)]
+
+
+def test_rights_are_given_on_the_tables_above_alone(played: Played) -> None:
+    """And everywhere with a policy: a table that Dagster adds some day is closed at first."""
+    granted = played.platform.sql(
+        "dagster",
+        f"""SELECT relname, relrowsecurity, relname = ANY (ARRAY{[table.name for table in storage.TABLES]})
+        FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'm', 'p')
+        AND (has_table_privilege('{storage.LOCATIONS}', oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER')
+          OR has_any_column_privilege('{storage.LOCATIONS}', oid, 'SELECT, INSERT, UPDATE'))""",
+        "dagster",
+    )
+    assert {name for name, _, _ in granted} == {table.name for table in storage.TABLES}
+    assert all(secured and known for _, secured, known in granted)
+
+
+# What another location does
+
+EVENT = "'{{}}', 'PIPELINE_FAILURE', now()"
+NOTHING = (
+    "UPDATE runs SET status = 'FAILURE' WHERE run_id = '{run}' RETURNING run_id",
+    "UPDATE run_tags SET value = 'x' WHERE run_id = '{run}' RETURNING run_id",
+    "UPDATE asset_keys SET last_run_id = 'x' WHERE asset_key = '{asset}' RETURNING asset_key",
+    "UPDATE asset_check_executions SET execution_status = 'FAILED' RETURNING asset_key",
+    "SELECT run_id FROM runs WHERE run_id = '{run}' FOR UPDATE",
+)
+"""Statements that find no row."""
+REFUSED = (
+    "INSERT INTO event_logs (run_id, event, dagster_event_type, timestamp) VALUES ('{run}', " + EVENT + ")",
+    "INSERT INTO event_logs (run_id, event, dagster_event_type, timestamp) VALUES ('', " + EVENT + ")",
+    "INSERT INTO run_tags (run_id, key, value) VALUES ('{run}', 'a', 'b')",
+    "INSERT INTO asset_keys (asset_key) VALUES ('{asset}') ON CONFLICT (asset_key) DO UPDATE SET last_run_id = 'x'",
+    'INSERT INTO asset_keys (asset_key) VALUES (\'["one", "new"]\')',
+    "INSERT INTO asset_event_tags (event_id, asset_key, key, value) VALUES (1, '{asset}', 'a', 'b')",
+    "INSERT INTO asset_check_executions (asset_key, check_name, run_id) VALUES ('{asset}', 'sound', '{run}')",
+    "INSERT INTO runs (run_id, run_body) VALUES ('x', '{{}}')",
+    "INSERT INTO dynamic_partitions (partitions_def_name, partition) VALUES ('one/repositories', 'x')",
+    "INSERT INTO kvs (key, value) VALUES ('x', 'y')",
+    "INSERT INTO snapshots (snapshot_id, snapshot_body, snapshot_type) VALUES ('x', 'y', 'z')",
+    "UPDATE event_logs SET event = '{{}}'",
+    "UPDATE runs SET run_id = 'x'",
+    "UPDATE runs SET ingest_location = 'other'",
+    "UPDATE asset_keys SET wipe_timestamp = now()",
+    "DELETE FROM runs",
+    "DELETE FROM event_logs",
+    "DELETE FROM asset_keys",
+    "TRUNCATE event_logs",
+    "SELECT * FROM instigators",
+    "SELECT * FROM jobs",
+    "SELECT * FROM job_ticks",
+    "SELECT * FROM bulk_actions",
+    "SELECT * FROM daemon_heartbeats",
+    "SELECT * FROM concurrency_slots",
+    "INSERT INTO instigators (selector_id, status) VALUES ('x', 'STOPPED')",
+    "INSERT INTO concurrency_slots (concurrency_key, deleted) VALUES ('one_items', false)",
+    "BEGIN; LOCK TABLE runs IN ACCESS EXCLUSIVE MODE",
+    "BEGIN; LOCK TABLE runs IN SHARE MODE",
+    "BEGIN; LOCK TABLE event_logs IN SHARE ROW EXCLUSIVE MODE",
+    "BEGIN; LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE",
+    "ALTER TABLE runs DISABLE ROW LEVEL SECURITY",
+    "CREATE POLICY all_of_it ON runs USING (true)",
+    "DROP TRIGGER keep_record ON runs",
+    "CREATE OR REPLACE FUNCTION platform.location() RETURNS text RETURN 'one'",
+    "CREATE TABLE public.ours (id int)",
+    "CREATE TEMPORARY TABLE ours (id int)",
+    "CREATE SCHEMA ours",
+    "SELECT setval('event_logs_id_seq', 1)",
+    "SET ROLE dagster",
+    'SET ROLE "dagster-one"',
+    'SET ROLE "locations-dagster"',
+    "SET SESSION AUTHORIZATION dagster",
+    "ALTER DEFAULT PRIVILEGES FOR ROLE dagster GRANT ALL ON TABLES TO PUBLIC",
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'dagster'",
+    "COPY runs TO PROGRAM 'cat'",
+)
+
+
+@pytest.mark.parametrize("statement", NOTHING)
+def test_anothers_row_is_not_there_to_change(played: Played, good: DagsterRun, statement: str) -> None:
+    statement = statement.format(run=good.run_id, asset='["one", "items"]')
+    assert played.sql("other", statement) == []
+    assert played.sql("one", statement) != []
+
+
+@pytest.mark.parametrize("statement", REFUSED)
+def test_what_a_location_does_not_need_is_refused(played: Played, good: DagsterRun, statement: str) -> None:
+    why = "permission denied|row-level security|must be owner|cannot|can only be updated to DEFAULT"
+    with closing(played.platform.connect("dagster", "dagster")), refused(why):  # somebody to terminate
+        played.sql("other", statement.format(run=good.run_id, asset='["one", "items"]'))
+
+
+# What a location does to its own runs
+
+
+def change(played: Played, run: DagsterRun, change: str) -> None:
+    assert played.sql("one", f"UPDATE runs SET {change} WHERE run_id = '{run.run_id}' RETURNING id")
+
+
+@pytest.fixture
+def queued(played: Played, good: DagsterRun) -> DagsterRun:
+    run: DagsterRun = create_run_for_test(
+        played.instance,
+        job_name="good",
+        status=DagsterRunStatus.QUEUED,
+        remote_job_origin=good.remote_job_origin,
+        job_code_origin=good.job_code_origin,
+        tags={"docker/image": "ingest-one:1", "colour": "red"},
+    )
+    return run
+
+
+def test_a_record_says_what_webserver_and_daemon_wrote(played: Played, queued: DagsterRun) -> None:
+    """Whatever a run writes over it, but for its status and tags that steer nothing."""
+    before = played.record(queued)
+    forged = before | {
+        "pipeline_code_origin": None,
+        "external_pipeline_origin": None,
+        "run_config": {"a": 1},
+        "status": {"__enum__": "PipelineRunStatus.QUEUED"},
+        "tags": {"docker/image": "evil", "dagster/priority": "9", "colour": "blue", "dagster/failure_reason": "x"},
+    }
+    change(played, queued, f"status = 'STARTED', run_body = $body${json.dumps(forged)}$body$, partition = 'x'")
+    tags = before["tags"] | {"colour": "blue", "dagster/failure_reason": "x"}
+    status = {"__enum__": "PipelineRunStatus.STARTED"}
+    assert played.record(queued) == before | {"status": status, "tags": tags}
+    run = played.instance.get_run_by_id(queued.run_id)
+    assert run is not None
+    assert run.status == DagsterRunStatus.STARTED
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "status = 'QUEUED'",
+        "status = 'STARTING'",
+        "status = 'NO_SUCH'",
+        "start_time = 'NaN'",
+        "end_time = 'Infinity'",
+        "end_time = -1",
+        "update_timestamp = 'infinity'",
+    ],
+)
+def test_a_run_cannot_say_of_itself_what_nobody_could_show(played: Played, bad: DagsterRun, what: str) -> None:
+    before = played.record(bad)
+    with refused("a run cannot say of itself"):
+        change(played, bad, what)
+    assert played.record(bad) == before
+
+
+@pytest.mark.parametrize(
+    "key", ["docker/container_id", ".dagster/repository", "dagster/priority", "dagster-k8s/config"]
+)
+def test_a_run_adds_no_tag_that_steers(played: Played, good: DagsterRun, key: str) -> None:
+    with refused("row-level security"):
+        played.sql("one", f"INSERT INTO run_tags (run_id, key, value) VALUES ('{good.run_id}', '{key}', 'x')")
+    played.sql("one", f"INSERT INTO run_tags (run_id, key, value) VALUES ('{good.run_id}', 'colour', 'x')")
+
+
+@pytest.mark.parametrize(
+    "values",
+    ["(DEFAULT, '{run}', 'no JSON', now())", "(DEFAULT, '{run}', '{{}}', 'infinity')", "(9, '{run}', '{{}}', now())"],
+)
+def test_an_event_is_one_that_can_be_listed(played: Played, good: DagsterRun, values: str) -> None:
+    """And takes its number in its turn: one from the future would hide others' events, or clash with them."""
+    with refused("row-level security|permission denied"):
+        played.sql(
+            "one", f"INSERT INTO event_logs (id, run_id, event, timestamp) VALUES {values.format(run=good.run_id)}"
+        )
+
+
+# Beside it
+
+
+def test_webserver_and_daemon_wait_for_no_location(played: Played, good: DagsterRun) -> None:
+    """Long, that is: a location can hold the rows of its own runs."""
+    assert played.platform.sql("dagster", "SHOW lock_timeout", "dagster") == [("30s",)]
+
+
+def test_policies_are_renewed_where_they_changed(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    looser = storage.Table("kvs")
+    with closing(played.platform.connect("dagster", "dagster")) as opened:
+        monkeypatch.setattr(storage, "TABLES", (*storage.TABLES[:-4], looser, *storage.TABLES[-3:]))
+        storage.wall_off(opened)
+    played.instance.run_storage.set_cursor_values({"x": "y"})
+    assert played.sql("one", "SELECT value FROM kvs") == [("y",)]
+    monkeypatch.undo()
+    with closing(played.platform.connect("dagster", "dagster")) as opened:
+        storage.wall_off(opened)
+    assert played.sql("one", "SELECT value FROM kvs") == []

@@ -1,0 +1,211 @@
+"""The comparison of a warehouse with its origin: every row, and every value that is declared.
+
+What a table must hold is worked out here from the origin's JSON, by the paths that the table's
+description declares and by nothing else of the code under test.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ingest_shared.tables import UNDECLARED, Child, Column, Table
+
+if TYPE_CHECKING:
+    from ingest_testing.sandbox import Json
+    from ingest_testing.warehouse import Warehouse
+
+Key = tuple[Any, ...]
+Row = dict[str, Any]
+Rows = dict[Key, Row]
+
+
+class Held(NamedTuple):
+    """An object of the origin, and the values that are given with its page."""
+
+    payload: "Json"
+    given: Mapping[str, Any] = {}
+
+
+def assert_mirrors(warehouse: "Warehouse[Any]", *tables: str, audited: bool = False) -> None:
+    """Every row and every declared value of the tables (by default of all its groups) is as the origin has it.
+
+    How the two may differ, where the API does not tell of everything, says the location's
+    :class:`Mirror`; ``audited`` is whether the last load was an audit, after which less may.
+    """
+    location = warehouse.location
+    for name in tables or [name for group in warehouse.groups for name in location.tables_of(group)]:
+        location.mirror(warehouse, location.tables[name], audited).assert_equal()
+
+
+class Mirror:
+    """One table of the warehouse beside its collection of the origin, to which nothing may differ.
+
+    A location whose API shows its objects otherwise, or hides something, says so in a subclass.
+    """
+
+    def __init__(self, warehouse: "Warehouse[Any]", table: Table, audited: bool) -> None:
+        self.warehouse = warehouse
+        self.origin = warehouse.origin
+        self.table = table
+        self.audited = audited
+
+    def held(self) -> Iterable[Held]:
+        """What the origin has."""
+        return map(Held, self.origin.objects(self.table.name))
+
+    def gone(self) -> Iterable[Held]:
+        """What the origin had, and of which the rows must remain."""
+        return ()
+
+    def may_be_missing(self, row: Row) -> bool:
+        """Whether a row is none that must be there."""
+        return False
+
+    def may_remain(self, row: Row) -> bool:
+        """Whether a row may be there, though the origin has it no more."""
+        return False
+
+    def child_may_remain(self, child: Child, row: Row) -> bool:
+        """The same of a row of a child table whose parent is there."""
+        return False
+
+    def same(self, row: Row, actual: Any, expected: Any) -> bool:
+        """Whether the values of a column are as good as equal."""
+        return bool(actual == expected)
+
+    def derived(self, column: Column, *of: Any) -> Any:
+        """What a column must hold that the location computes, from the values of those it is ``of``."""
+        raise NotImplementedError(f"how {column.name} follows from {column.of}")
+
+    def assert_equal(self) -> None:
+        held = list(self.held())
+        living = by_key(self.table, [self._expected(self.table, *item) for item in held])
+        gone = by_key(self.table, [self._expected(self.table, *item) for item in self.gone()])
+        actual = self._actual(self.table)
+        expected = {key: row for key, row in (gone | living).items() if key in actual or not self.may_be_missing(row)}
+        remaining = {key for key in actual.keys() - expected.keys() if self.may_remain(actual[key])}
+        self._compare(self.table, expected, actual, remaining)
+        for child in self.table.children:
+            of_gone = {_owner(child, row) for key, row in actual.items() if key not in living}
+            rows = self._actual(child)
+            expected = by_key(child, [row for item in held for row in self.children(child, *item)])
+            remaining = {
+                key
+                for key in rows.keys() - expected.keys()
+                if tuple(rows[key][name] for name in _owner_columns(child)) in of_gone
+                or self.child_may_remain(child, rows[key])
+            }
+            self._compare(child, expected, rows, remaining)
+
+    def children(self, child: Child, payload: Any, given: Mapping[str, Any]) -> list[Row]:
+        """The rows of a child table for an object."""
+        columns = {column.name: column for column in self.table.columns}
+        owner = {
+            column.name: self._value(columns[column.path], payload, given)
+            if column.path in columns
+            else value_at(payload, column.path)
+            for column in child.columns
+            if column.origin == "parent"
+        }
+        elements = [element for element in value_at(payload, child.path) or () if element is not None]
+        return [self._expected(child, element, {}) | owner for element in elements]
+
+    def _expected(self, table: Table | Child, payload: Any, given: Mapping[str, Any]) -> Row:
+        own = [column for column in table.columns if column.origin in ("payload", "given")]
+        row = {column.name: self._value(column, payload, given) for column in own} | {UNDECLARED: None}
+        derived = [column for column in table.columns if column.origin == "derived"]
+        return row | {column.name: self.derived(column, *(row[name] for name in column.of)) for column in derived}
+
+    def _actual(self, table: Table | Child) -> Rows:
+        return by_key(table, [parsed(table, row) for row in self.warehouse.rows(table)])
+
+    def _value(self, column: Column, payload: Any, given: Mapping[str, Any]) -> Any:
+        value = given.get(column.path) if column.origin == "given" else value_at(payload, column.path)
+        return _converted(column, value)
+
+    def _compare(self, table: Table | Child, expected: Rows, actual: Rows, remaining: set[Key]) -> None:
+        problems = [f"missing: {expected[key]}" for key in expected.keys() - actual.keys()]
+        problems += [f"not at the origin: {actual[key]}" for key in actual.keys() - expected.keys() - remaining]
+        for key in expected.keys() & actual.keys():
+            problems += [
+                f"{key} {column}: {actual[key][column]!r}, at the origin {value!r}"
+                for column, value in expected[key].items()
+                if actual[key][column] != value and not self.same(expected[key], actual[key][column], value)
+            ]
+        shown = "\n".join(problem[:500] for problem in problems[:10])
+        assert not problems, f"{table.name}: {len(problems)} differences\n{shown}"
+
+
+def _owner_columns(child: Child) -> dict[str, str]:
+    """The columns that name the parent, and what they are called there."""
+    return {column.name: column.path for column in child.columns if column.name in child.within}
+
+
+def _owner(child: Child, row: Row) -> Key:
+    return tuple(row[path] for path in _owner_columns(child).values())
+
+
+def by_key(table: Table | Child, rows: Iterable[Row]) -> Rows:
+    """The rows by their key; fails where two have the same."""
+    found: Rows = {}
+    for row in rows:
+        key = tuple(row[name] for name in table.key)
+        assert key not in found, f"{table.name}: two rows with the key {key}"
+        found[key] = row
+    return found
+
+
+def value_at(payload: Any, path: str) -> Any:
+    """The value at a dotted path; None where it, or an object on the way, is not there."""
+    if path == ".":
+        return payload
+    for name in path.split("."):
+        if payload is None:
+            return None
+        payload = payload.get(name)
+    return payload
+
+
+def _converted(column: Column, value: Any) -> Any:
+    """The value as the warehouse must hold it."""
+    if column.type.name == "present":
+        return value is not None
+    if value is None:
+        return None
+    match column.type.name:
+        case "timestamp":
+            return datetime.fromisoformat(value).astimezone(UTC)
+        case "epoch":
+            return datetime.fromtimestamp(value, UTC)
+        case "decimal":
+            return Decimal(value)
+        case "text" | "json":
+            return _storable(value)
+        case _:
+            return value
+
+
+def _storable(value: Any) -> Any:
+    """The value with U+FFFD for NUL, which PostgreSQL cannot hold."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, list):
+        return [_storable(element) for element in value]
+    if isinstance(value, dict):
+        return {_storable(name): _storable(element) for name, element in value.items()}
+    return value
+
+
+def parsed(table: Table | Child, row: Mapping[str, Any]) -> Row:
+    """A row of the warehouse with its JSON parsed and its times in UTC."""
+    as_json = {column.name for column in table.columns if column.type.name == "json"} | {UNDECLARED}
+    return {
+        name: json.loads(value)
+        if isinstance(value, str) and name in as_json
+        else value.astimezone(UTC)
+        if isinstance(value, datetime)
+        else value
+        for name, value in row.items()
+    }

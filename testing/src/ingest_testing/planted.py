@@ -1,0 +1,112 @@
+"""Mistakes in a warehouse that no one made in the world: rows lost, rows too many, values changed."""
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from itertools import cycle, product
+from typing import Any, NamedTuple
+
+import duckdb
+
+from ingest_shared.tables import Child, Column, Table
+from ingest_testing.warehouse import Warehouse
+
+KINDS = ("removed", "added", "changed")
+Key = tuple[Any, ...]
+
+
+class Mistake(NamedTuple):
+    """A mistake in a table, or in the child rows of one of its rows."""
+
+    root: Table
+    table: Table | Child
+    kind: str
+    where: str
+    """The row that was added, as an SQL condition; empty for the other kinds."""
+
+
+def plant(warehouse: Warehouse[Any], count: int, seed: int) -> list[Mistake]:
+    """Makes so many mistakes over all tables and child tables, each about another row of a root table."""
+    with warehouse.opened() as database:
+        return list(_Planter(warehouse, database, seed).mistakes(count))
+
+
+def by_root(mistakes: list[Mistake]) -> dict[str, int]:
+    """How many there are, by root table."""
+    return dict(Counter(mistake.root.name for mistake in mistakes))
+
+
+def take_out_added(warehouse: Warehouse[Any], mistakes: list[Mistake]) -> None:
+    """Removes the rows that were added to root tables; fails where the audit did not mark one as deleted."""
+    with warehouse.opened() as database:
+        for mistake in mistakes:
+            if mistake.where and mistake.table is mistake.root:
+                added = f"{mistake.table.name} WHERE {mistake.where}"
+                marked = database.execute(f"SELECT deleted_at IS NOT NULL FROM {added}").fetchall()
+                assert marked == [(True,)], f"{added}: not marked as deleted"
+                database.execute(f"DELETE FROM {added}")
+
+
+class _Planter:
+    def __init__(self, warehouse: Warehouse[Any], database: duckdb.DuckDBPyConnection, seed: int) -> None:
+        self.database = database
+        self.random = random.Random(seed)
+        self.tables = [(root, table) for root in warehouse.location.tables.values() for table in root.with_children]
+        self.untouched = {root.name: self._keys(root) for root in warehouse.location.tables.values()}
+
+    def mistakes(self, count: int) -> Iterator[Mistake]:
+        for (root, table), kind in cycle(product(self.tables, KINDS)):
+            owners = [key for key in self.untouched[root.name] if self._has_rows(root, table, key)]
+            if owners:
+                owner = self.random.choice(owners)
+                self.untouched[root.name].remove(owner)
+                count -= 1
+                yield Mistake(root, table, kind, self._spoil(kind, root, table, owner, count + 1))
+            if not count or not any(self.untouched.values()):
+                return
+
+    def _keys(self, root: Table) -> list[Key]:
+        return self.database.execute(f"SELECT {', '.join(root.key)} FROM {root.name} ORDER BY ALL").fetchall()
+
+    def _has_rows(self, root: Table, table: Table | Child, owner: Key) -> bool:
+        asked = f"SELECT 1 FROM {table.name} WHERE {_owned(root, table)} LIMIT 1"
+        return bool(self.database.execute(asked, owner).fetchall())
+
+    def _spoil(self, kind: str, root: Table, table: Table | Child, owner: Key, number: int) -> str:
+        """Removes, doubles under another key, or changes one row."""
+        asked = f"SELECT min(rowid) FROM {table.name} WHERE {_owned(root, table)}"
+        ((row,),) = self.database.execute(asked, owner).fetchall()
+        own_key = next(column for column in table.columns if column.name == table.key[-1])
+        if kind == "removed":
+            self.database.execute(f"DELETE FROM {table.name} WHERE rowid = ?", [row])
+        elif kind == "added":
+            wrong = _wrong(own_key, number)
+            replaced = f"* REPLACE ({wrong} AS {own_key.name})"
+            doubled = f"INSERT INTO {table.name} SELECT {replaced} FROM {table.name} WHERE rowid = ?"
+            self.database.execute(doubled, [row])
+            return f"{own_key.name} = {wrong}"
+        else:
+            column = self.random.choice([c for c in table.columns if c.name not in table.key] or [own_key])
+            changed = f'UPDATE {table.name} SET "{column.name}" = {_wrong(column, number)} WHERE rowid = ?'
+            self.database.execute(changed, [row])
+        return ""
+
+
+def _owned(root: Table, table: Table | Child) -> str:
+    columns = root.key if isinstance(table, Table) else table.within
+    return " AND ".join(f"{column} = ?" for column in columns)
+
+
+def _wrong(column: Column, number: int) -> str:
+    """A value, in SQL, that no row of the origin has in the column."""
+    match column.type.dlt:
+        case "bigint" | "decimal" | "double":
+            return str(-number)
+        case "bool":
+            return f'NOT coalesce("{column.name}", false)'
+        case "timestamp":
+            return "TIMESTAMPTZ '2001-02-03 04:05:06+00'"
+        case "json":
+            return f"'{{\"planted\": {number}}}'"
+        case _:
+            return f"'planted {number}'"

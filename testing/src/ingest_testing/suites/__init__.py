@@ -1,0 +1,32 @@
+"""The suites that every location gets for one line each, or all of them with :class:`StandardTests`."""
+
+from ingest_testing.suites.bad_input import BadInput
+from ingest_testing.suites.crashes import Crashes
+from ingest_testing.suites.definitions import Assets, Definitions
+from ingest_testing.suites.jobs import Jobs, Reports
+from ingest_testing.suites.losses import Losses
+from ingest_testing.suites.mirrors import Mirrors
+from ingest_testing.suites.pace import Pace
+
+
+class ComponentTests(Definitions, Jobs, Mirrors, Crashes, Losses, Pace):
+    """What holds for a location whose assets are a YAML component, which shows less and retries as dlt does."""
+
+
+class StandardTests(ComponentTests, Assets, Reports, BadInput):
+    """What holds for every location."""
+
+
+__all__ = [
+    "Assets",
+    "BadInput",
+    "ComponentTests",
+    "Crashes",
+    "Definitions",
+    "Jobs",
+    "Losses",
+    "Mirrors",
+    "Pace",
+    "Reports",
+    "StandardTests",
+]

@@ -1,0 +1,64 @@
+"""A run that is killed at any point loses and doubles nothing: the next one makes it whole."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest_testing.mirror import assert_mirrors
+from ingest_testing.runs import whole_job
+from ingest_testing.suites.suite import Suite
+from ingest_testing.warehouse import Warehouse
+
+Moment = Callable[[Warehouse[Any], int], bool]
+
+
+def while_it_reads(warehouse: Warehouse[Any], requests: int) -> bool:
+    """Whether half of the requests of a first load are done."""
+    return int(warehouse.origin.requests()["total"]) >= requests // 2
+
+
+def while_it_loads(warehouse: Warehouse[Any], requests: int) -> bool:
+    """Whether the warehouse is being written."""
+    return warehouse.file.with_suffix(".duckdb.wal").exists()
+
+
+class Crashes(Suite):
+    """SIGKILL, at three moments."""
+
+    @pytest.mark.parametrize(
+        ("moment", "later"),
+        [(while_it_reads, 0.0), (while_it_loads, 0.3)],
+        ids=["while it reads", "while it loads"],
+    )
+    def test_a_first_run_that_is_killed(
+        self, moment: Moment, later: float, warehouse: Warehouse[Any], first_load: Warehouse[Any], tmp_path: Path
+    ) -> None:
+        kill_a_run(warehouse, moment, tmp_path, later, requests=first_load.origin.requests()["total"])
+        warehouse.sync()
+        assert_mirrors(warehouse)
+
+    def test_a_later_run_that_is_killed(self, synced: Warehouse[Any], tmp_path: Path) -> None:
+        synced.origin.change_at_random(seed=1, count=60)
+        synced.origin.advance()
+        kill_a_run(synced, while_it_loads, tmp_path, later=0.1)
+        synced.sync()
+        assert_mirrors(synced)
+
+
+def kill_a_run(warehouse: Warehouse[Any], moment: Moment, folder: Path, later: float = 0, requests: int = 0) -> None:
+    """Starts the whole job in a process of its own, and ends it with SIGKILL at the moment."""
+    command, environment = whole_job(warehouse, folder)
+    with subprocess.Popen(
+        command, env=environment, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        while process.poll() is None and not moment(warehouse, requests):
+            time.sleep(0.005)
+        time.sleep(later)
+        process.kill()
+        process.wait()
+    assert process.returncode == -signal.SIGKILL, "the run ended before it was killed"

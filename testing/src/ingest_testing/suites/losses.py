@@ -1,0 +1,27 @@
+"""Whatever is wrong in the warehouse, one audit finds each mistake, names its table and mends it."""
+
+from typing import Any
+
+from ingest_testing import planted
+from ingest_testing.mirror import assert_mirrors
+from ingest_testing.suites.suite import Suite
+from ingest_testing.warehouse import Warehouse
+
+MISTAKES = 100
+
+
+class Losses(Suite):
+    """Losses that nobody thought of."""
+
+    def test_a_hundred_planted_mistakes_are_found_and_mended_by_one_audit(self, synced: Warehouse[Any]) -> None:
+        assert synced.audit() == {}, "nothing is wrong on a quiet origin"
+        mistakes = planted.plant(synced, MISTAKES, seed=1)
+        assert len(mistakes) == MISTAKES
+        found = synced.audit()
+        assert {table: sum(counts) for table, counts in found.items()} == planted.by_root(mistakes), mistakes
+        assert synced.audit() == {}
+        audits = "SELECT resource, sum(compared), sum(calls) FROM {audits} GROUP BY 1 ORDER BY 1"
+        for table, compared, calls in synced.query(audits):
+            print(f"audit of {table}: {compared} rows compared with {calls} calls")
+        planted.take_out_added(synced, mistakes)
+        assert_mirrors(synced, audited=True)

@@ -1,0 +1,106 @@
+"""The warehouse holds what the origin holds, in every kind of warehouse, and after whatever happened."""
+
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from dlt.pipeline.exceptions import PipelineStepFailed
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ingest_shared.tables import UNDECLARED, Table
+from ingest_testing.mirror import assert_mirrors
+from ingest_testing.suites.suite import Suite
+from ingest_testing.warehouse import Warehouse
+
+WEEK = 7 * 86_400
+TINY = 0.1
+"""Of a world: what happens in it matters, not how much there is."""
+
+
+class Mirrors(Suite):
+    """Every row and every value is the origin's."""
+
+    def test_the_first_load_equals_the_origin(self, mirrored: Warehouse[Any]) -> None:
+        assert_mirrors(mirrored)
+
+    def test_a_second_load_with_nothing_new_changes_no_row(self, mirrored: Warehouse[Any]) -> None:
+        before = mirrored.contents()
+        mirrored.sync()
+        assert mirrored.contents() == before
+
+    def test_a_description_names_all_that_the_api_sends(self, table: Table, mirrored: Warehouse[Any]) -> None:
+        assert {row[UNDECLARED] for row in mirrored.rows(table)} == {None}
+
+    def test_a_postgres_warehouse_equals_the_origin_too(self, in_postgres: Warehouse[Any]) -> None:
+        in_postgres.sync()
+        assert_mirrors(in_postgres)
+        in_postgres.origin.change_at_random(seed=1, count=40)
+        in_postgres.origin.advance(WEEK)
+        in_postgres.sync()
+        assert_mirrors(in_postgres)
+
+    @given(data=st.data())
+    @settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    def test_any_history_of_changes_faults_and_failed_syncs_ends_in_a_mirror(
+        self, run_origin: Callable[..., Any], data: st.DataObject
+    ) -> None:
+        """What the API does not tell of, an audit finds; after it nothing differs."""
+        with run_origin(TINY) as origin, tempfile.TemporaryDirectory() as folder:
+            warehouse = Warehouse(self.location, origin, Path(folder))
+            if self.location.seen_first:
+                warehouse.sync()
+            for act, *details in data.draw(self._histories()):
+                act(warehouse, *details)
+            origin.advance()
+            warehouse.sync()
+            assert_mirrors(warehouse)
+            warehouse.audit()
+            assert_mirrors(warehouse, audited=True)
+            assert warehouse.audit() == {}
+
+    def _histories(self) -> st.SearchStrategy[list[tuple[Any, ...]]]:
+        steps = st.one_of(
+            st.tuples(st.just(_change), st.integers(0, 2**16), st.integers(1, 30)),
+            st.tuples(st.just(_pause), st.sampled_from([1, 2, 61, 301, 86_400, 8 * 86_400])),
+            st.tuples(
+                st.just(_sync), st.sampled_from(sorted(self.location.groups)), st.lists(self._faults(), max_size=2)
+            ),
+        )
+        return st.lists(steps, min_size=3, max_size=6)
+
+    def _faults(self) -> st.SearchStrategy[Any]:
+        passing = [{"kind": "status", "status": 500}, {"kind": "cut"}, {"kind": "truncate"}, *self.location.faults]
+        lasting = [{"kind": "status", "status": 500}, {"kind": "cut"}, {"kind": "status", "status": 403}]
+        return st.one_of(
+            # One that passes by, in the way of the first requests or of every third one.
+            st.builds(
+                lambda fault, where: fault if "times" in fault else {**fault, **where},
+                st.sampled_from(passing),
+                st.sampled_from([{"times": 2}, {"every": 3}]),
+            ),
+            # One that lasts, so that the sync fails when it comes to that list.
+            st.builds(
+                lambda path, fault: {**fault, "path": path},
+                st.sampled_from(list(self.location.lists)),
+                st.sampled_from(lasting),
+            ),
+        )
+
+
+def _change(warehouse: Warehouse[Any], seed: int, count: int) -> None:
+    warehouse.origin.change_at_random(seed, count)
+
+
+def _pause(warehouse: Warehouse[Any], seconds: int) -> None:
+    warehouse.origin.advance(seconds)
+
+
+def _sync(warehouse: Warehouse[Any], group: str, faults: list[Any]) -> None:
+    """A sync that may fail, in the middle of anything."""
+    warehouse.origin.fail(*faults)
+    with suppress(PipelineStepFailed):
+        warehouse.sync(group)
+    warehouse.origin.heal()

@@ -1,0 +1,42 @@
+"""Runs of the location, side by side, keep the pace of one credential together."""
+
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ingest_testing.location import variable
+from ingest_testing.suites.suite import Suite
+from ingest_testing.warehouse import Warehouse
+
+LOAD = """
+from ingest_shared.pipelines import pipeline
+from {module} import source
+for group, function in {groups}.items():
+    pipeline("{name}", group).drop().run(getattr(source, function)())
+"""
+SECONDS = 5
+"""Time that the requests of two first loads take at the pace of the test."""
+
+
+class Pace(Suite):
+    """The first of the location's numbers, counted at the origin."""
+
+    def test_two_runs_side_by_side_keep_the_pace(self, origin: Any, first_load: Warehouse[Any], tmp_path: Path) -> None:
+        pace = max(2, 2 * int(first_load.origin.requests()["total"]) // SECONDS)
+        settings = {"INGEST_LIMITS_DIR": str(tmp_path / "limits"), variable(self.location.numbers[0]): str(pace)}
+        runs = [self._load(Warehouse(self.location, origin, tmp_path / name, **settings)) for name in ("one", "two")]
+        assert [run.wait(timeout=240) for run in runs] == [0, 0]
+        requests = origin.requests()
+        assert requests["total"] > 2 * pace
+        # One more than the pace can fall into a second that is counted from any instant, and a late one.
+        assert pace / 4 < requests["max_per_second"] <= pace + 2
+
+    def _load(self, warehouse: Warehouse[Any]) -> subprocess.Popen[bytes]:
+        location = self.location
+        known = vars(import_module(f"{location.module}.source")).items()
+        groups = {group: name for name, value in known for group, load in location.groups.items() if value is load}
+        script = LOAD.format(module=location.module, name=location.name, groups=groups)
+        return subprocess.Popen([sys.executable, "-c", script], env=os.environ | warehouse.settings)

@@ -1,0 +1,101 @@
+"""A warehouse under test, and the syncs that fill it."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Generic
+from unittest import mock
+
+import duckdb
+import psycopg2
+
+from ingest_shared.pipelines import pipeline
+from ingest_shared.tables import UNDECLARED, Child, Table
+from ingest_testing.location import Location, OriginT
+
+POSTGRES = "DESTINATION__POSTGRES__CREDENTIALS"
+
+
+class Warehouse(Generic[OriginT]):
+    """One warehouse, by default a DuckDB file in ``folder``; ``settings`` are environment variables.
+
+    It has the tables of all groups, or of some. Each sync works as in a new process: nothing is left
+    of the one before but the warehouse.
+    """
+
+    def __init__(self, location: Location[OriginT], origin: OriginT, folder: Path, **settings: str) -> None:
+        self.location = location
+        self.origin = origin
+        self.folder = folder
+        self.groups: Sequence[str] = list(location.groups)
+        self.settings = {**location.settings_for(origin.url), "INGEST_DATA_DIR": str(folder), **settings}
+        self.loaded_since: dict[str, int] = {}
+        """When the first load of each group began, in the origin's time."""
+
+    @property
+    def file(self) -> Path:
+        """The DuckDB file."""
+        return self.folder / f"{self.location.name}.duckdb"
+
+    def copy(self, origin: OriginT, folder: Path) -> "Warehouse[OriginT]":
+        """This warehouse as it is now, loaded further from a copy of its origin."""
+        copied = Warehouse(self.location, origin, folder)
+        shutil.copy(self.file, copied.file)
+        copied.loaded_since = dict(self.loaded_since)
+        return copied
+
+    @contextmanager
+    def configured(self, **settings: str) -> Iterator[None]:
+        """The environment of its syncs."""
+        with mock.patch.dict(os.environ, {**self.settings, **settings}):
+            yield
+
+    def sync(self, *groups: str, audit: bool = False, **settings: str) -> None:
+        """Loads the groups named, or all; raises what dlt raises when that fails."""
+        with self.configured(**settings):
+            for group in groups or self.groups:
+                began = self.origin.now()
+                pipeline(self.location.name, group).drop().run(self.location.groups[group](audit))
+                self.loaded_since.setdefault(group, began)
+
+    def audit(self, *groups: str) -> dict[str, tuple[int, int, int]]:
+        """Audits the groups named, or all; gives for each table what was missing, surplus and stale, if anything."""
+        self.sync(*groups, audit=True)
+        found = self.query("SELECT resource, sum(missing), sum(surplus), sum(stale) FROM {audits} GROUP BY resource")
+        return {str(table): (int(m), int(s), int(t)) for table, m, s, t in found if m or s or t}
+
+    @contextmanager
+    def opened(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The DuckDB file, to change what is in its tables."""
+        with duckdb.connect(self.file) as database:
+            database.execute(f"USE {self.location.name}_raw")
+            yield database
+
+    def query(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
+        """The answer to an SQL query, where ``{name}`` stands for a table of the dataset."""
+        sql = re.sub(r"\{(\w+)\}", rf"{self.location.name}_raw.\1", sql)
+        if address := self.settings.get(POSTGRES):
+            with psycopg2.connect(address) as connection, connection.cursor() as cursor:
+                cursor.execute(sql, args)
+                return list(cursor.fetchall())
+        with duckdb.connect(self.file, read_only=True) as database:
+            return list(database.execute(sql.replace("%s", "?"), args).fetchall())
+
+    def rows(self, table: Table | Child) -> list[dict[str, Any]]:
+        """Every row with every declared column, and ``_undeclared``."""
+        names = [*(column.name for column in table.columns), UNDECLARED]
+        quoted = ", ".join(f'"{name}"' for name in names)
+        return [dict(zip(names, row, strict=True)) for row in self.query(f"SELECT {quoted} FROM {{{table.name}}}")]
+
+    def contents(self, *groups: str) -> dict[str, list[str]]:
+        """All rows of all tables of the groups, by default of all, in an order of their own."""
+        names = [name for group in groups or self.groups for name in self.location.tables_of(group)]
+        tables = [table for name in names for table in self.location.tables[name].with_children]
+        return {table.name: sorted(map(repr, self.rows(table))) for table in tables}
+
+    def gaps(self) -> list[tuple[Any, ...]]:
+        """What could not be read: table, scope, status and reason of each."""
+        return self.query("SELECT resource, scope, status, reason FROM {load_gaps}")

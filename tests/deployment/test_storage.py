@@ -1,0 +1,131 @@
+"""What a location reaches in the platform's database: tried with its own logins, from its own containers."""
+
+import re
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from engine import EngineError
+
+from .conftest import Tested, measured
+
+pytestmark = pytest.mark.docker
+
+ASK = """
+import sys, psycopg2
+with psycopg2.connect(service="dagster") as connection, connection.cursor() as cursor:
+    cursor.execute(sys.argv[1])
+    for row in cursor.fetchall() if cursor.description else [(cursor.rowcount,)]:
+        print(*row, sep="|")
+"""
+TAKE_ALL = """
+import psycopg2, time
+held = []
+try:
+    while True:
+        held.append(psycopg2.connect(service="dagster"))
+except psycopg2.OperationalError as error:
+    print(len(held), error, flush=True)
+time.sleep(20)
+"""
+
+
+def ask(platform: Tested, location: str, statement: str) -> list[str]:
+    """Rows of a statement in Dagster's storage, as the location's code server."""
+    return platform.compose("exec", "-T", location, "python", "-c", ASK, statement).splitlines()
+
+
+@contextmanager
+def refused(why: str) -> Iterator[None]:
+    with pytest.raises(EngineError) as error:
+        yield
+    assert re.search(why, error.value.output)
+
+
+@pytest.mark.parametrize("location", ["github", "stripe"])
+def test_a_location_reads_its_own_history_alone(platform: Tested, location: str) -> None:
+    both = platform.sql("dagster", "SELECT DISTINCT ingest_location FROM public.runs")
+    assert {name for (name,) in both} >= {"github", "stripe"}
+    assert ask(platform, location, "SELECT DISTINCT ingest_location FROM runs") == [location]
+    assert ask(platform, location, "SELECT DISTINCT asset_key::json ->> 0 FROM asset_keys") == [location]
+    others = f"run_id NOT IN (SELECT run_id FROM runs) AND asset_key NOT LIKE '%{location}%'"
+    assert ask(platform, location, f"SELECT count(*) FROM event_logs WHERE {others}") == ["0"]
+
+
+def test_a_location_changes_nothing_of_anothers_run(platform: Tested) -> None:
+    (run,) = platform.platform.runs(1, tags=[{"key": "dagster/code_location", "value": "stripe"}])
+    before = platform.sql("dagster", f"SELECT * FROM public.runs WHERE run_id = '{run.id}'")
+    change = f"UPDATE runs SET status = 'FAILURE', run_body = '{{}}' WHERE run_id = '{run.id}'"
+    assert ask(platform, "github", change) == ["0"]
+    with refused("row-level security"):
+        ask(platform, "github", f"INSERT INTO run_tags (run_id, key, value) VALUES ('{run.id}', 'a', 'b')")
+    with refused("row-level security"):
+        ask(platform, "github", f"INSERT INTO event_logs (run_id, event, timestamp) VALUES ('{run.id}', '{{}}', now())")
+    assert platform.sql("dagster", f"SELECT * FROM public.runs WHERE run_id = '{run.id}'") == before
+
+
+def test_a_location_does_not_say_where_its_run_runs(platform: Tested) -> None:
+    """The launcher and a run's own process read the record; the launcher finds a container by its tag."""
+    (run,) = platform.platform.runs(1, tags=[{"key": "dagster/code_location", "value": "github"}])
+    origin = "SELECT run_body::jsonb -> 'pipeline_code_origin' FROM runs"
+    before = ask(platform, "github", f"{origin} WHERE run_id = '{run.id}'")
+    forged = "jsonb_set(run_body::jsonb, '{pipeline_code_origin,repository_origin,code_pointer}', '{}')::text"
+    assert ask(platform, "github", f"UPDATE runs SET run_body = {forged} WHERE run_id = '{run.id}'") == ["1"]
+    assert ask(platform, "github", f"{origin} WHERE run_id = '{run.id}'") == before
+    with refused("row-level security"):
+        tag = f"('{run.id}', 'docker/container_id', 'purge')"
+        ask(platform, "github", f"INSERT INTO run_tags (run_id, key, value) VALUES {tag}")
+    with refused("a run cannot say of itself that it is QUEUED"):
+        ask(platform, "github", f"UPDATE runs SET status = 'QUEUED' WHERE run_id = '{run.id}'")
+
+
+def test_one_location_does_not_take_all_connections(platform: Tested) -> None:
+    with ThreadPoolExecutor() as pool:
+        taken = pool.submit(platform.compose, "exec", "-T", "github", "python", "-c", TAKE_ALL)
+        time.sleep(5)
+        platform.succeed("stripe", "stripe_payments_ingest")
+        count, _, why = taken.result(timeout=60).partition(" ")
+    assert int(count) <= 24
+    assert "too many connections for role" in why
+
+
+# What it costs
+
+
+def test_what_the_policies_cost(platform: Tested) -> None:
+    """A run's process signs in as the location; who lists runs owns them, and is asked nothing."""
+    job = "github_reference_ingest"
+    figures: dict[str, dict[bool, list[float]]] = {"a run": {}, "25 runs listed": {}}
+    for _ in range(3):
+        for on in (True, False):
+            switch(platform, on)
+            try:
+                figures["a run"].setdefault(on, []).append(seconds(lambda: platform.succeed("github", job)))
+                listed = [seconds(lambda: platform.platform.runs(25)) for _ in range(10)]
+                figures["25 runs listed"].setdefault(on, []).extend(listed)
+            finally:
+                switch(platform, on=True)
+    for what, both in figures.items():
+        with_them, without = (statistics.median(both[on]) for on in (True, False))
+        ratio = with_them / without
+        measured(f"{what}, with and without policies: {with_them:.3f} s, {without:.3f} s, ratio {ratio:.2f}")
+        assert ratio < 1.5
+
+
+def switch(platform: Tested, on: bool) -> None:
+    """The policies and the trigger on the tables of Dagster's storage."""
+    what = "ENABLE" if on else "DISABLE"
+    tables = "SELECT DISTINCT tablename FROM pg_policies WHERE schemaname = 'public'"
+    for (table,) in platform.sql("dagster", tables):
+        platform.sql("dagster", f"ALTER TABLE public.{table} {what} ROW LEVEL SECURITY")
+    platform.sql("dagster", f"ALTER TABLE public.runs {what} TRIGGER keep_record")
+
+
+def seconds(what: Callable[[], object]) -> float:
+    started = time.monotonic()
+    what()
+    return time.monotonic() - started
