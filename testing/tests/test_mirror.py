@@ -33,7 +33,7 @@ ISSUES = Table(
         ),
     ),
 )
-HELD = [
+HELD: list[dict[str, Any]] = [
     {"id": 1, "title": "one\0", "form": {"a": [1]}, "made_at": "2026-01-02T03:04:05Z", "labels": [{"name": "x"}]},
     {"id": 2, "title": None, "form": None, "made_at": None, "labels": []},
 ]

@@ -35,7 +35,7 @@ def test_a_second_sync_with_nothing_new_makes_a_tenth_of_the_calls(large_origin:
 
 
 def test_a_repository_without_a_second_page_costs_a_call_for_each_list(warehouse: Warehouse) -> None:
-    told = run_job(warehouse, "catalog_ingest", "labels").metadata["labels"]
+    told = run_job(warehouse, "catalog_ingest").metadata["labels"]
     assert told["api_calls"] == told["pages"] == len(warehouse.origin.objects("repositories"))
     assert told["quota_left"] > 0
 
