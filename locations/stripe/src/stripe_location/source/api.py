@@ -22,6 +22,8 @@ CALLS_PER_SECOND = {"live": 90.0, "test": 22.0}
 """A little under Stripe's limits of an account, 100 and 25: https://docs.stripe.com/rate-limits"""
 CALLS_PER_SECOND_PER_ENDPOINT = 22.0
 """A little under Stripe's limit of 25 for each endpoint."""
+FILES_PER_SECOND = 18.0
+"""A little under the limit of 20 for files."""
 IN_FLIGHT = 16
 DELETES_BELIEVED = 0.1
 """Share of a list's rows that may vanish at once; for more it is read once more."""
@@ -50,7 +52,8 @@ class Stripe(Api):
         endpoint = f"{method} {endpoint_of(urlsplit(url).path)}"
         with self._lock:
             if endpoint not in self._endpoints:
-                self._endpoints[endpoint] = Limit(f"{self.identity} {endpoint}", self._per_endpoint)
+                pace = min(self._per_endpoint, FILES_PER_SECOND) if "/v1/files" in endpoint else self._per_endpoint
+                self._endpoints[endpoint] = Limit(f"{self.identity} {endpoint}", pace)
         return self._endpoints[endpoint], self.limit
 
     def too_fast(self, response: requests.Response) -> float | None:

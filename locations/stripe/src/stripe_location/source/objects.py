@@ -86,9 +86,7 @@ class Objects(ByCreated):
             progress.noted["anew"] = True
             return self._windows(scope, *sync.history(sync.start))
         windows = [earlier]
-        if sum(change.object_created >= since for change in changes.values()) > PER_PAGE:
-            windows.append(Window(max(since, earlier.end), sync.now))
-        elif self.listed:
+        if self.listed or sum(change.object_created >= since for change in changes.values()) > PER_PAGE:
             windows.append(Window(max(since - self.listed, earlier.end), sync.now))
         return self._windows(scope, *windows) or self._named(scope, progress)
 
