@@ -22,7 +22,7 @@ ready_to_test = $(ROOT_READY) $(call ready,$(sort $(filter $(PROJECTS),$(1) $(ca
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {gsub(/\$$\$$/, "$$", $$2); printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ Run
 
@@ -48,7 +48,8 @@ COMPOSE := docker compose $(if $(filter 1,$(SANDBOX)),--profile sandbox)
 
 .PHONY: up
 up: ## Build the host and start the platform, with SANDBOX=1 on the sandbox APIs; `deploy` builds locations
-	@$(COMPOSE) build --quiet webserver engine $(if $(filter 1,$(SANDBOX)),sandbox)
+	@$(PYTHON) tools/walls.py
+	@$(COMPOSE) build --quiet webserver front $(if $(filter 1,$(SANDBOX)),sandbox)
 	@$(COMPOSE) up --detach --wait
 
 .PHONY: down
@@ -69,12 +70,28 @@ status: $(ROOT_READY) ## Locations, images, schedules, last runs and rows
 secret: $(ROOT_READY) ## Store a secret: echo "$$TOKEN" | make secret LOCATION=github NAME=sources.github.access_token
 	@$(RUN) tools/secret.py
 
+.PHONY: access
+access: $(ROOT_READY) ## Put access.yaml into force: who may do what in the UI
+	@$(RUN) tools/access.py
+
+.PHONY: token
+token: $(ROOT_READY) ## Make a token for a machine: NAME=ci ROLE=editor LOCATIONS="github" DAYS=90; or REVOKE=ci
+	@$(RUN) tools/access.py token
+
+.PHONY: client-secret
+client-secret: $(ROOT_READY) ## Store the client secret of the login: echo "$$SECRET" | make client-secret
+	@$(RUN) tools/access.py client-secret
+
+.PHONY: audit
+audit: $(ROOT_READY) ## Show who did what: the LAST=50 rows, or those of WHO=name or LOCATION=github
+	@$(RUN) tools/audit.py
+
 .PHONY: deploy
-deploy: $(if $(filter 0,$(TESTS)),$(ROOT_READY),$(call ready_to_test,locations/$(LOCATION))) ## Test, build and put into force LOCATION=github, and nothing else; TESTS=0 leaves the tests out
+deploy: $(ROOT_READY) ## Build, test and activate LOCATION=github, and nothing else; TESTS=0 leaves the tests out
 	@$(RUN) tools/deploy.py
 
 .PHONY: rollback
-rollback: $(ROOT_READY) ## Put the version of LOCATION=github into force that was before
+rollback: $(ROOT_READY) ## Activate the version before of LOCATION=github, or TO=<tag>
 	@$(RUN) tools/deploy.py --rollback
 
 ##@ Work on it
@@ -96,7 +113,8 @@ table-docs: $(call ready,$(LOCATIONS)) ## Write docs/tables/ from the declaratio
 	@for name in $(or $(ONLY),$(basename $(notdir $(wildcard docs/tables/*.md)))); do locations/$$name/.venv/bin/python tools/table_docs.py $$name || exit; done
 
 .PHONY: format
-format: $(ROOT_READY) ## Format the code and mend what the linter can
+format: $(ROOT_READY) ## Format the code, mend what the linter can, render the locations' services
+	@$(RUN) tools/registrations.py
 	@.venv/bin/ruff check --fix-only --quiet .
 	@.venv/bin/ruff format .
 

@@ -16,6 +16,13 @@ from secret import checked
         ("nope", "sources.nope.api_key", "LOCATION=nope: there are github"),
         ("github", "", "NAME is not set: NAME=sources.github."),
         ("github", "sources.stripe.api_key", "begin with sources.github."),
+        ("github", "sources.github", "begin with sources.github."),
+        ("github", "sources.github.a/../../pgpass", "begin with sources.github."),
+        ("github", "sources.github.token\nx", "begin with sources.github."),
+        ("github", "destination.postgres.credentials.password", "begin with sources.github."),
+        ("github", "destination.postgres.credentials.host", "begin with sources.github."),
+        ("github", "runtime.log_level", "begin with sources.github."),
+        ("github", "pgpass", "begin with sources.github."),
         ("github", "sources.gihub.access_token", "begin with sources.github."),
     ],
 )

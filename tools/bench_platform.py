@@ -278,7 +278,7 @@ def reference() -> Bench:
 def ours() -> Bench:
     names = tuple(location_names())
     settings = settings_for(names, "docker-compose.yml") | {"COMPOSE_PROFILES": "sandbox"}
-    built = ("webserver", "engine", "sandbox", *names)
+    built = ("webserver", "front", "engine", "sandbox", *names)
     return Bench("ours", names, f"ingest-{LOCATION}", built, Deployment("bench-ours", settings))
 
 

@@ -25,6 +25,7 @@ def checks() -> Iterator[Check]:
     yield "lint", [TOOLS / "ruff", "check", "--output-format=concise", "."], ROOT
     yield "format", [TOOLS / "ruff", "format", "--check", "--output-format=concise", "."], ROOT
     yield "repository", [sys.executable, "-m", "pytest", "tests/repository"], ROOT
+    yield "walls in what Docker Compose makes of its files", [sys.executable, "tools/walls.py"], ROOT
     yield from _workflows()
     yield "locks", [sys.executable, "tools/lock.py", "--check"], ROOT
     for name in sorted(page.stem for page in (ROOT / "docs" / "tables").glob("*.md")):
@@ -71,7 +72,7 @@ def passes(name: str, command: list[str | Path], folder: Path) -> bool:
     )
     verdict = "FAIL" if done.returncode else "ok  "
     print(f"{verdict}  {name}  ({time.monotonic() - started:.1f} s)", flush=True)
-    if done.returncode:
+    if done.returncode or done.stdout.startswith("!!!"):
         print(done.stdout, flush=True)
     return done.returncode == 0
 

@@ -5,9 +5,11 @@ https://docs.dagster.io/api/graphql
 
 import json
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -80,22 +82,34 @@ class Run:
 
 @dataclass(frozen=True)
 class Platform:
-    """A platform by the address of its UI."""
+    """A platform by the address of its UI, and the token that it asks for where it has a login."""
 
     url: str
+    token: str = field(default="", repr=False)
 
     def query(self, text: str, **variables: Any) -> Any:
         """The answer's ``data``; raises :class:`PlatformError`."""
-        body = json.dumps({"query": text, "variables": variables}).encode()
-        request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})  # noqa: S310
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT) as response:  # noqa: S310
-                answer = json.load(response)
-        except OSError as error:
-            raise PlatformError(f"the UI at {self.url} does not answer ({error}); is the platform up?") from None
+        answer = self._ask("/graphql", json.dumps({"query": text, "variables": variables}).encode())
         if "errors" in answer:
             raise PlatformError(answer["errors"][0]["message"])
         return answer["data"]
+
+    def login(self) -> str:
+        """Who is let in, in a line."""
+        return str(self._ask("/auth/status")["login"])
+
+    def _ask(self, path: str, body: bytes | None = None) -> Any:
+        headers = {"Content-Type": "application/json"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        request = urllib.request.Request(f"{self.url}{path}", body, headers)  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as response:  # noqa: S310
+                return json.load(response)
+        except urllib.error.HTTPError as error:
+            raise PlatformError(_reason(error, self.token)) from None
+        except OSError as error:
+            raise PlatformError(f"the UI at {self.url} does not answer ({error}); is the platform up?") from None
 
     def locations(self) -> dict[str, Location]:
         workspace = self.query(_LOCATIONS)["workspaceOrError"]
@@ -157,6 +171,18 @@ def wait_for(what: Callable[[], T | None], name: str, seconds: float, every: flo
         if time.monotonic() > until:
             raise PlatformError(f"waited {seconds:.0f} s in vain for {name}{problem}")
         time.sleep(every)
+
+
+def _reason(error: urllib.error.HTTPError, token: str) -> str:
+    """What the UI says of a request that it refused."""
+    if error.code == HTTPStatus.UNAUTHORIZED and not token:
+        return "the UI asks who you are: set INGEST_TOKEN, here or in .env; `make token` makes one"
+    try:
+        told = json.load(error)
+    except ValueError:
+        return f"the webserver does not answer ({error}); is it still starting?"
+    errors = told.get("errors") or [{"message": told.get("error", error)}]
+    return str(errors[0]["message"])
 
 
 def _location(entry: dict[str, Any]) -> Location:

@@ -1,12 +1,14 @@
-"""Puts a location's code into force, or the code that was in force before; nothing else is restarted.
+"""Activates a location's code, or an earlier version of it; nothing else is restarted.
 
-    LOCATION=github [TESTS=0] deploy.py     test, build, swap the code server, and go back where that fails
-    LOCATION=github deploy.py --rollback
+    LOCATION=github [TESTS=0] deploy.py           build, test, swap the code server, and go back where that fails
+    LOCATION=github [TO=3f1c...] deploy.py --rollback
 
-The tag in force stands in ``.env``, which Docker Compose reads: it survives `docker compose up`.
+The active tag stands in ``.env``, which Docker Compose reads, so it survives `docker compose up`. Beside it
+stand the tags that a rollback goes back to, and all that were activated: only those may be run.
 """
 
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -15,15 +17,36 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
+import audit
+import walls
 from dagster_api import ENDED, PlatformError, wait_for
 from engine import Deployment, EngineError, docker, inspect
 from images import content_tag, location_names
 from local import Refused, end_in_order, held
-from projects import Project
+from registrations import unrendered
 
 KEPT_IMAGES = 3
-"""Images of a location that stay on this machine, the one in force among them."""
+"""Images of a location that stay on this machine, the active one among them."""
+BASE = "python:3.13-slim-trixie"
+"""What images are built on, unless INGEST_PYTHON in ``.env`` names another, or the same with its digest."""
+BASE_DIGITS = 6
+PULL_SECONDS = 60
+TESTS = "locations/test.Dockerfile"
+CONTAINED = (
+    "--rm",
+    "--init",
+    "--network=none",
+    "--read-only",
+    "--cap-drop=ALL",
+    "--security-opt=no-new-privileges:true",
+    "--pids-limit=1024",
+    "--memory=4g",
+    "--mount=type=volume,dst=/tmp",
+)
+"""What tests may have: a folder to write to, gone with them, and nothing else."""
 HEALTHY_SECONDS = 60
 """Time that a code server has to become healthy, and the webserver to load it."""
 STEADY_SECONDS = 3
@@ -49,35 +72,51 @@ class Deploy:
 
     @property
     def tag(self) -> str:
-        """The tag in force."""
+        """The active tag."""
         return self.deployment.remembered().get(self._variable) or FIRST_TAG
 
     @property
-    def tag_before(self) -> str | None:
-        return self.deployment.remembered().get(f"{self._variable}_BEFORE")
+    def tags_before(self) -> list[str]:
+        """Where a rollback goes back to: what was active before, the newest first, if its image is there."""
+        return self._tags(f"{self._variable}_BEFORE")
+
+    @property
+    def activated(self) -> list[str]:
+        """Tags that were active once, the newest first, if their image is there."""
+        return self._tags(f"{self._variable}S") or [self.tag]
+
+    def _tags(self, variable: str) -> list[str]:
+        """Remembered tags whose image is there."""
+        tags = self.deployment.remembered().get(variable, "").split(",")
+        return [tag for tag in tags if tag and self._has_image(tag)]
 
     def deploy(self, *, tests: bool) -> str:
-        """What was done, in a line; raises :class:`Refused` when the new code was not put into force."""
+        """What was done, in a line; raises :class:`Refused` when the new code was not activated."""
         self._must_be_up()
-        tag = content_tag(self.location, self.deployment.tree)
+        self._must_keep_to_its_walls()
+        tag = f"{content_tag(self.location, self.deployment.tree)}-{self._renewed_base()}"
         if tag == self.tag and self._serves(tag):
-            return f"{self.location}: {tag} is in force already, nothing to do"
-        if tests:
-            self._test()
+            return f"{self.location}: {tag} is active already, nothing to do"
         self._build(tag)
+        if tests:
+            self._test(tag)
         if not self._is_there():
             self._introduce()
-        return self._switch(tag)
+        return self._switch(tag, [self.tag, *self.tags_before])
 
-    def roll_back(self) -> str:
-        """Puts the tag that was in force before into force again; raises :class:`Refused`."""
+    def roll_back(self, to: str = "") -> str:
+        """Activates the version before, or ``to``; said twice, it goes back twice. Raises :class:`Refused`."""
         self._must_be_up()
-        before = self.tag_before
-        if before is None or not self._has_image(before):
+        before = self.tags_before
+        if not to and not before:
             raise Refused(f"{self.location} has no earlier version to go back to: no image of it is there")
-        return self._switch(before)
+        to = to or before[0]
+        if to not in self.activated and to not in before:
+            raise Refused(f"TO={to} is not a version of {self.location} that was active: {', '.join(self.activated)}")
+        # What is rolled back is nothing to go back to, unless one asks for it by name.
+        return self._switch(to, before[before.index(to) + 1 :] if to in before else [self.tag, *before])
 
-    def _switch(self, tag: str) -> str:
+    def _switch(self, tag: str, before: list[str]) -> str:
         started, old = time.monotonic(), self.tag
         try:
             self._serve(tag)
@@ -86,12 +125,12 @@ class Deploy:
         except BaseException:  # Ctrl-C, or the end of a job of CI
             print(f"{self.location}: interrupted; {self._restored(old, tag)}", file=sys.stderr)
             raise
-        self._remember(tag, old)
+        self._remember(tag, [other for other in before if other != tag and self._has_image(other)])
         self._remove_old_images()
-        return f"{self.location}: {tag} is in force, {time.monotonic() - started:.1f} s after it was built"
+        return f"{self.location}: {tag} is active, {time.monotonic() - started:.1f} s after it was built"
 
     def _restored(self, old: str, refused: str) -> str:
-        """Puts what was in force back where it is gone, and says in a few words how that went."""
+        """Puts the active version back where it is gone, and says in a few words how that went."""
         if old == refused or not self._has_image(old):
             return "and there is no earlier version"
         try:
@@ -99,7 +138,7 @@ class Deploy:
                 self._serve(old)
         except (EngineError, PlatformError) as error:
             return f"and {old} could not be put back ({error}): docker compose up --detach {self.location}"
-        return f"{old} is in force again"
+        return f"{old} is active again"
 
     def _must_be_up(self) -> None:
         """Raises :class:`PlatformError` where the UI does not answer: nothing is begun then."""
@@ -109,7 +148,7 @@ class Deploy:
         """Swaps the code server and waits until the webserver has loaded what the tag's image holds."""
         up = ("up", "--detach", "--no-deps", "--wait", f"--wait-timeout={HEALTHY_SECONDS}", self.location)
         with self._standing_in(tag) if self._is_there() else nullcontext():
-            self.deployment.compose(*up, **{self._variable: tag})
+            self.deployment.compose(*up, **self._settings(tag))
         if self.location in self.deployment.platform.locations():
             self.deployment.platform.reload_location(self.location)
         wait_for(lambda: self._serves(tag), f"{self.location} to be loaded from {tag}", HEALTHY_SECONDS, 0.2)
@@ -123,7 +162,7 @@ class Deploy:
         name, network = f"{self.deployment.project}-{self.location}-next", f"{self.deployment.project}_{self.location}"
         run = ("run", "--detach", "--no-deps", "--name", name, self.location)
         try:
-            self.deployment.compose(*run, **{self._variable: tag})
+            self.deployment.compose(*run, **self._settings(tag))
             wait_for(lambda: _is_healthy(name), f"a server of {tag} to become healthy", HEALTHY_SECONDS, 0.2)
             time.sleep(STEADY_SECONDS)
             if not _is_healthy(name):
@@ -154,15 +193,47 @@ class Deploy:
             and bool(server["State"]["Running"])
         )
 
-    def _test(self) -> None:
-        project = Project(self.deployment.tree / "locations" / self.location)
-        done = subprocess.run([project.python, "-m", "pytest", "tests"], cwd=project.folder, check=False)
-        if done.returncode:
+    def _must_keep_to_its_walls(self) -> None:
+        """Raises :class:`Refused` where the Compose files give a service more than it may have."""
+        tree = self.deployment.tree
+        found = list(unrendered(self.location, tree))
+        found += walls.problems(json.loads(self.deployment.compose(*walls.CONFIG)), location_names(tree), tree)
+        if found:
+            raise Refused(f"{self.location}: nothing was deployed: {'; '.join(found)}")
+
+    def _renewed_base(self) -> str:
+        """Some digits of the base image's id, after a look at the registry for a newer one under its name.
+
+        Where none answers, the image that is here stays, and that is said.
+        """
+        base = self.deployment.setting("INGEST_PYTHON") or BASE
+        try:
+            docker("pull", "--quiet", base, seconds=PULL_SECONDS)
+        except EngineError as error:
+            print(f"{base} is not renewed: {error}", file=sys.stderr)
+        return str(inspect(base)["Id"]).partition(":")[2][:BASE_DIGITS]
+
+    def _test(self, tag: str) -> None:
+        """Runs the location's tests in its image: as its user, without network, engine or anything of this machine."""
+        image = f"ingest-{self.location}-tests:{tag}"
+        arguments = {"IMAGE": self.image(tag), "LOCATION": self.location}
+        if base := self.deployment.setting("INGEST_PYTHON"):
+            arguments["PYTHON"] = base
+        build = ["build", "--quiet", f"--file={TESTS}", f"--tag={image}", "."]
+        build += [f"--build-arg={name}={value}" for name, value in arguments.items()]
+        docker(*build, folder=self.deployment.tree)
+        try:
+            command = ["docker", "run", *CONTAINED, image]
+            failed = subprocess.run(command, check=False).returncode
+        finally:
+            docker("image", "rm", "--force", image)
+        if failed:
             raise Refused(f"{self.location}: its tests fail, nothing was deployed")
 
     def _build(self, tag: str) -> None:
         try:
-            self.deployment.compose("--progress=plain", "build", self.location, **{self._variable: tag})
+            build = ("--progress=plain", "build", *_provenance(self.deployment.tree), self.location)
+            self.deployment.compose(*build, **self._settings(tag))
         except EngineError as error:
             errors = _ERROR.findall(error.output)
             reason = errors[-1] if errors else str(error)
@@ -189,9 +260,10 @@ class Deploy:
         self.deployment.platform.reload_workspace()
 
     def _remove_old_images(self) -> None:
-        """Keeps what is in force, what was before it and then the newest; never removes what a run needs."""
+        """Keeps what is active, what was before it, and what was active last; never removes what a run needs."""
         tags = docker("image", "ls", "--format={{.Tag}}", f"ingest-{self.location}").split()  # the newest first
-        kept = list(dict.fromkeys(tag for tag in (self.tag, self.tag_before, *tags) if tag in tags))[:KEPT_IMAGES]
+        wanted = (self.tag, *self.tags_before[:1], *self.activated, *tags)
+        kept = list(dict.fromkeys(tag for tag in wanted if tag in tags))[:KEPT_IMAGES]
         location = [{"key": "dagster/code_location", "value": self.location}]
         runs = self.deployment.platform.runs(limit=1000, statuses=UNFINISHED, tags=location)
         if not all(run.image for run in runs):
@@ -205,12 +277,15 @@ class Deploy:
     def _variable(self) -> str:
         return f"{self.location.upper()}_TAG"
 
-    def _remember(self, tag: str, before: str) -> None:
+    def _settings(self, tag: str) -> dict[str, str]:
+        """What Compose must know to serve the tag: its runs may have any image that was activated."""
+        activated = list(dict.fromkeys([tag, *self.activated]))
+        return {self._variable: tag, f"{self._variable}S": ",".join(activated)}
+
+    def _remember(self, tag: str, before: list[str]) -> None:
         """Writes the tags to ``.env``, whole or not at all; other lines stay."""
         file = self.deployment.env_file
-        own = {self._variable: tag}
-        if self._has_image(before):
-            own[f"{self._variable}_BEFORE"] = before
+        own = self._settings(tag) | {f"{self._variable}_BEFORE": ",".join(before)}
         lines = file.read_text().splitlines() if file.exists() else []
         kept = [line for line in lines if line.split("=", 1)[0] not in own]
         half = file.with_name(f"{file.name}.new")
@@ -219,6 +294,17 @@ class Deploy:
 
     def _has_image(self, tag: str) -> bool:
         return bool(docker("image", "ls", "--quiet", self.image(tag)))
+
+
+def _provenance(tree: Path) -> Iterator[str]:
+    """What `locations/Dockerfile` labels an image with: revision, changed since or not, by whom, and when."""
+    git = ["git", "-C", str(tree)]
+    revision = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=False).stdout
+    yield f"--build-arg=REVISION={revision or 'unknown'}"
+    yield f"--build-arg=DIRTY={str(bool(changed) or not revision).lower()}"
+    yield f"--build-arg=BUILT_BY={audit.whoami()}"
+    yield f"--build-arg=CREATED={datetime.now(UTC).isoformat(timespec='seconds')}"
 
 
 def _is_healthy(container: str) -> bool:
@@ -243,9 +329,9 @@ assert not set(UNFINISHED) & set(ENDED)
 
 
 def main() -> int:
-    """0 when the code is in force, else 1 and one line that says why not."""
+    """0 when the code is active, else 1 and one line that says why not."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rollback", action="store_true", help="back to what was in force before")
+    parser.add_argument("--rollback", action="store_true", help="back to the version before, or to TO")
     options = parser.parse_args()
     end_in_order()
     name = os.environ.get("LOCATION", "")
@@ -254,8 +340,13 @@ def main() -> int:
             raise Refused(f"LOCATION={name}: there are {', '.join(location_names())}")
         deployment = Deployment.here()
         one = Deploy(name, deployment)
-        with held(deployment.env_file.with_suffix(".lock"), "waiting for another deploy to end"):
-            print(one.roll_back() if options.rollback else one.deploy(tests=os.environ.get("TESTS") != "0"))
+        action = "rollback" if options.rollback else "deploy"
+        with (
+            held(deployment.env_file.with_suffix(".lock"), "waiting for another deploy to end"),
+            audit.recorded(deployment, action, name, lambda: one.tag),
+        ):
+            back, tests = os.environ.get("TO", ""), os.environ.get("TESTS") != "0"
+            print(one.roll_back(back) if options.rollback else one.deploy(tests=tests))
     except (Refused, EngineError, PlatformError) as error:
         print(error, file=sys.stderr)
         return 1

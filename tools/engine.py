@@ -11,7 +11,8 @@ from dagster_api import Platform
 from projects import ROOT
 
 RUN_LABEL = "ingest.project"
-"""Marks run containers: `host/src/ingest_host/launcher.py`."""
+"""Marks run containers: `host/src/ingest_host/launch.py`."""
+LOOPBACK = "127.0.0.1"
 
 
 class EngineError(Exception):
@@ -22,10 +23,17 @@ class EngineError(Exception):
         self.output = output
 
 
-def docker(*arguments: str, text: str | None = None, folder: Path = ROOT, **environment: str) -> str:
+def docker(
+    *arguments: str, text: str | None = None, folder: Path = ROOT, seconds: float | None = None, **environment: str
+) -> str:
     """What a docker command prints; ``text`` is its standard input. Raises :class:`EngineError`."""
     command, variables = ["docker", *arguments], os.environ | environment
-    done = subprocess.run(command, cwd=folder, env=variables, input=text, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=variables, input=text, capture_output=True, text=True, timeout=seconds, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise EngineError(f"docker {' '.join(arguments[:4])}: no answer in {seconds:.0f} s") from None
     if done.returncode:
         said = (done.stderr or done.stdout).strip() or f"exit code {done.returncode}"
         line = f"docker {' '.join(arguments[:4])}: {said.splitlines()[-1]}"
@@ -37,7 +45,7 @@ def docker(*arguments: str, text: str | None = None, folder: Path = ROOT, **envi
 class Deployment:
     """A Compose project of this repository, built from ``tree``.
 
-    ``settings`` stand above those in ``env_file``, where `deploy` writes the tags in force.
+    ``settings`` stand above those in ``env_file``, where `deploy` writes the active tags.
     """
 
     project: str = "ingest"
@@ -53,8 +61,13 @@ class Deployment:
 
     @property
     def platform(self) -> Platform:
-        settings = self.remembered() | os.environ | self.settings
-        return Platform(f"http://127.0.0.1:{settings.get('INGEST_PORT') or 3000}")
+        host = self.setting("INGEST_HOST") or LOOPBACK
+        host = LOOPBACK if host in ("0.0.0.0", "::", "[::]") else host  # noqa: S104, where it is published
+        return Platform(f"http://{host}:{self.setting('INGEST_PORT') or 3000}", self.setting("INGEST_TOKEN"))
+
+    def setting(self, name: str) -> str:
+        """A setting as Docker Compose sees it; empty where there is none."""
+        return (self.remembered() | os.environ | self.settings).get(name, "")
 
     def remembered(self) -> dict[str, str]:
         """The settings in ``env_file``, which Docker Compose reads too."""
@@ -65,7 +78,7 @@ class Deployment:
         """What a command of Docker Compose prints."""
         env_file = [f"--env-file={self.env_file}"] if self.env_file.exists() else []
         variables = {"COMPOSE_PROJECT_NAME": self.project} | self.settings | settings
-        return docker("compose", *env_file, *arguments, text=text, folder=self.tree, **variables)
+        return docker("compose", *env_file, *arguments, text=text, folder=self.tree, seconds=None, **variables)
 
     def container(self, service: str) -> str:
         """The id of a service's container, running or not; raises :class:`EngineError` when there is none."""

@@ -1,9 +1,12 @@
-"""Where a code location is named outside its own folder, and what is wrong with that.
+"""Where a code location is named outside its own folder, its services, and what is wrong with that.
 
 The lists are changed as text, so comments and order stay, and what was added comes out again to the byte.
+A location's ``compose.yaml`` is rendered: nothing in it is the location's to say.
 """
 
+import json
 import re
+import sys
 import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -15,17 +18,39 @@ from local import Refused
 from projects import ROOT
 
 COMPOSE = "docker-compose.yml"
+SERVICES = "templates/compose.yaml"
+"""What ``locations/<name>/compose.yaml`` is rendered from."""
 WORKSPACE = "workspace.yaml"
 CODEOWNERS = ".github/CODEOWNERS"
 SNAPSHOT = "tests/definitions.txt"
 
+SUBNETS = "10.213"
+"""The first two numbers of the locations' subnets, unless INGEST_SUBNETS in ``.env`` says others.
+
+Docker gives networks without a subnet 65,536 addresses each, and has room for about 30 of them. These
+have 32, so there is room for 2,048 locations. What meets in one: five services of the host, the code
+server, the one that stands in while it is replaced, one-shots, and three runs at a time.
+"""
 NAME = re.compile(r"(?!.*_raw)[a-z][a-z0-9_]{1,29}")
-RESERVED = {"analyst", "dagster", "default", "host", "none", "platform", "postgres", "public", "shared", "warehouse"}
+RESERVED = {
+    "analyst",
+    "audit",
+    "dagster",
+    "default",
+    "host",
+    "none",
+    "platform",
+    "postgres",
+    "public",
+    "shared",
+    "warehouse",
+}
 """Names of roles, databases and networks; those of the host's services and volumes are read from COMPOSE."""
 
 _ANY_NAME = "[a-z][a-z0-9_]*"
 _KEY = re.compile(r"^  ([a-z][\w-]*):", re.MULTILINE)
-_NETWORKS = re.compile(r"^    networks: \[(.*)\]$", re.MULTILINE)
+_SUBNET = re.compile(r'subnet: "\$\{INGEST_SUBNETS:-[\d.]+\}\.(\d+)\.(\d+)/27"')
+_SANDBOX_KEY = re.compile(r"[a-z][a-z0-9_]*")
 _ORGANISATION = re.compile(r"^\* (@[\w-]+)/", re.MULTILINE)
 _ASSET = re.compile(r"^asset (\S+)$", re.MULTILINE)
 
@@ -86,7 +111,7 @@ PLACES = (
     Place(
         COMPOSE,
         "the list `host-networks`",
-        r"^    networks: &host-networks\n(?:      (?:default|engine):\n)*",
+        r"^    networks: &host-networks\n(?:      (?:default|launch):\n)*",
         "      <name>:\n",
     ),
     Place(
@@ -111,8 +136,9 @@ def owner(text: str, name: str) -> str:
 
 
 def register(name: str, root: Path = ROOT) -> None:
-    """Names the location everywhere, or nowhere; raises :class:`Refused`."""
+    """Names the location everywhere, or nowhere, and renders its services; raises :class:`Refused`."""
     _write(root, {file: _edited(root, file, lambda place, text: place.add(text, name)) for file in _files(root)})
+    _compose_file(name, root).write_text(services(name, root))
 
 
 def unregister(name: str, root: Path = ROOT) -> None:
@@ -206,7 +232,7 @@ def _claimed_twice(names: list[str], root: Path) -> Iterator[str]:
 
 
 def _misnamed(name: str, root: Path) -> Iterator[str]:
-    """What in the location's own files is not named after its folder."""
+    """What in the location's own files is not named after its folder, or not the platform's."""
     folder = f"locations/{name}"
     settings = tomllib.loads((root / folder / "pyproject.toml").read_text())
     expected = {"project.name": f"{name}-location", "tool.dg.project.root_module": f"{name}_location"}
@@ -215,16 +241,68 @@ def _misnamed(name: str, root: Path) -> Iterator[str]:
             yield f"{folder}/pyproject.toml: {path} is {found!r}, and must be {value!r}"
     if not (root / folder / "src" / f"{name}_location" / "definitions.py").is_file():
         yield f"{folder}/src/{name}_location/definitions.py is missing"
-    compose = root / folder / "compose.yaml"
-    text = compose.read_text() if compose.is_file() else ""
-    for line in _compose_lines(name):
-        if line not in text:
-            yield f"{folder}/compose.yaml lacks {' '.join(line.split())!r}"
-    allowed = {name, *(f"{name}-{part}" for part in ("setup", "sandbox", "secrets", "server-secrets"))}
-    for network in sorted(set(_NETWORKS.findall(text)) - {name}):
-        yield f"{folder}/compose.yaml: a service joins the network {network}"
-    for key in sorted(set(_KEY.findall(text)) - allowed):
-        yield f"{folder}/compose.yaml: {key} is not named after the location"
+    yield from unrendered(name, root)
+
+
+def unrendered(name: str, root: Path = ROOT) -> Iterator[str]:
+    """What of the location's services is not as the platform says it, a line each."""
+    folder = f"locations/{name}"
+    if (root / folder / ".env").exists():
+        yield f"{folder}/.env must not be there: Docker Compose would read it"
+    compose = _compose_file(name, root)
+    try:
+        if not compose.is_file() or compose.read_text() != services(name, root):
+            yield f"{folder}/compose.yaml is not what {SERVICES} makes of it: `make format` renders it"
+    except Refused as error:
+        yield str(error)
+
+
+def services(name: str, root: Path = ROOT) -> str:
+    """The text of the location's ``compose.yaml``; raises :class:`Refused`.
+
+    Its subnet stays what it is, or is the first that no location has.
+    """
+    settings = sandbox_settings(name, "http://sandbox:8099", root).items()
+    values = {
+        "<name>": name,
+        "<NAME>": name.upper(),
+        "<subnet>": f"${{INGEST_SUBNETS:-{SUBNETS}}}.{_network(name, root)}",
+        "<settings>": "\n      ".join(f"{key}: {json.dumps(value)}".replace("$", "$$") for key, value in settings),
+    }
+    return re.sub("<[a-zA-Z]+>", lambda found: values[found[0]], (root / SERVICES).read_text())
+
+
+def sandbox_settings(name: str, url: str, root: Path = ROOT) -> dict[str, str]:
+    """The variables that point the location at a sandbox: ``tool.ingest.sandbox`` of its pyproject.toml.
+
+    Raises :class:`Refused` for what is no setting of its source.
+    """
+    file = f"locations/{name}/pyproject.toml"
+    found = _at(tomllib.loads((root / file).read_text()), "tool.ingest.sandbox") or {}
+    settings = {}
+    for key, value in found.items():
+        if not _SANDBOX_KEY.fullmatch(key):
+            raise Refused(f"{file}: tool.ingest.sandbox.{key} is not a setting: write it as api_url")
+        text = value if isinstance(value, str) else json.dumps(value)
+        settings[f"SOURCES__{name.upper()}__{key.upper()}"] = text.replace("{sandbox}", url)
+    return settings
+
+
+def _network(name: str, root: Path) -> str:
+    """The last two numbers of the location's subnet, which has 30 addresses, and its length: ``0.64/27``."""
+    taken = {}
+    for file in root.glob("locations/*/compose.yaml"):
+        if found := _SUBNET.search(file.read_text()):
+            taken[file.parent.name] = (int(found[1]), int(found[2]))
+    if name not in taken or list(taken.values()).count(taken[name]) > 1:
+        free = ((third, fourth) for third in range(256) for fourth in range(0, 256, 32))
+        taken[name] = next(one for one in free if one not in taken.values())
+    third, fourth = taken[name]
+    return f"{third}.{fourth}/27"
+
+
+def _compose_file(name: str, root: Path) -> Path:
+    return root / "locations" / name / "compose.yaml"
 
 
 def _at(settings: Any, path: str) -> Any:
@@ -233,19 +311,13 @@ def _at(settings: Any, path: str) -> Any:
     return settings or None
 
 
-def _compose_lines(name: str) -> list[str]:
-    """What a location's compose.yaml says of its service, its one-shots, its network and its volumes."""
-    return [
-        f"\n  {name}:\n    extends: {{file: ../service.yaml, service: server}}\n",
-        f" ingest-{name}:${{{name.upper()}_TAG:-",
-        f"args: {{LOCATION: {name}}}",
-        f'    volumes: ["{name}-server-secrets:/run/secrets:ro"]\n',
-        f"    networks: [{name}]\n",
-        f"\n  {name}-setup:\n",
-        f"    command: python -m ingest_host.setup location {name}\n",
-        f"      - {name}-secrets:/secrets/runs\n      - {name}-server-secrets:/secrets/server\n",
-        f"\n  {name}-sandbox:\n",
-        f"    command: python -m ingest_host.setup sandbox {name}\n",
-        f"\nnetworks:\n  {name}:\n",
-        f"\nvolumes:\n  {name}-secrets:\n  {name}-server-secrets:\n",
-    ]
+def main() -> int:
+    """Renders the services of every location anew."""
+    for file in sorted(ROOT.glob("locations/*/pyproject.toml")):
+        name = file.parent.name
+        _compose_file(name, ROOT).write_text(services(name))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -42,6 +42,8 @@ def left(name: str) -> Iterator[tuple[str, str]]:
     psql = "docker compose exec -T postgres psql --username=platform --dbname=warehouse"
     yield f"its rows in the warehouse, schema {name}_raw, and its logins", f"{psql} --command='{sql}'"
     yield "its secrets", f"docker volume rm {project}_{name}-secrets {project}_{name}-server-secrets"
+    rm = f"docker run --rm --volume {project}_runs:/runs postgres:17-trixie rm -r /runs/{name}"
+    yield "what its runs printed", rm
     yield "its network", f"docker network rm {project}_{name}"
     yield "its images", f"docker image ls --quiet ingest-{name} | sort -u | xargs -r docker image rm --force"
     yield "its runs in Dagster", "none needed: they are purged after 30 days, failed ones after 90"

@@ -9,7 +9,6 @@ the first one.
 
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -20,26 +19,22 @@ from pathlib import Path
 
 from local import Refused, data_dir, end_in_order, environment, prepare, uses_sandbox
 from projects import ROOT, Project, locations
+from registrations import sandbox_settings
 
 SIZE = "12"
 """Rows, as a multiple of the sandbox's small world; ``SANDBOX_SIZE`` sets another."""
 GITHUB_QUOTA = "1000000"
 """Calls an hour: GitHub's 5,000 would end the third try of a large world."""
-IN_COMPOSE = "http://sandbox:8099"
-"""The sandbox's address in the Compose deployment, as each location's compose.yaml names it."""
 READY = "sandbox ready: "
-_SETTING = re.compile(r"^ +(SOURCES__\w+): (.+)$", re.MULTILINE)
 _HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """The sandbox is on this machine: no proxy stands between."""
 
 
 def settings(url: str) -> dict[str, str]:
-    """The settings that point the locations at the sandbox: those of the one-shots ``<location>-sandbox``."""
+    """The settings that point the locations at the sandbox."""
     found: dict[str, str] = {}
     for location in locations():
-        compose = location.folder / "compose.yaml"
-        for name, value in _SETTING.findall(compose.read_text() if compose.exists() else ""):
-            found[name] = value.strip("'").replace(IN_COMPOSE, url)
+        found |= sandbox_settings(location.folder.name, url)
     return found
 
 

@@ -4,12 +4,18 @@ echo "$TOKEN" | LOCATION=github NAME=sources.github.access_token secret.py
 """
 
 import os
+import re
 import subprocess
 import sys
 
-from engine import Deployment
+import audit
+from engine import Deployment, EngineError
 from images import location_names
 from local import Refused
+
+OTHER_SECTIONS = ("alerts.", "extract.", "normalize.", "load.")
+"""What a team sets beside its source. Where rows go, and as whom, is the platform's."""
+SETTING = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 
 
 def checked(location: str, setting: str) -> None:
@@ -18,9 +24,9 @@ def checked(location: str, setting: str) -> None:
         raise Refused(f"LOCATION={location}: there are {', '.join(location_names())}")
     if not setting:
         raise Refused(f"NAME is not set: NAME=sources.{location}.access_token, or as its README names it")
-    section = setting.split(".")[:2]
-    if section[0] == "sources" and section != ["sources", location]:
-        raise Refused(f"NAME={setting}: the settings of {location} begin with sources.{location}.")
+    own = (f"sources.{location}.", *OTHER_SECTIONS)
+    if not SETTING.fullmatch(setting) or not setting.startswith(own):
+        raise Refused(f"NAME={setting!r}: the settings of {location} begin with {', '.join(own)}")
 
 
 def main() -> int:
@@ -33,8 +39,15 @@ def main() -> int:
         return 1
     run = ["docker", "compose", "run", "--rm", "--no-TTY", "--no-deps", f"{location}-setup"]
     store = ["python", "-m", "ingest_host.setup", "secret", location, setting]
-    environment = os.environ | {"COMPOSE_PROJECT_NAME": Deployment.here().project}
-    return subprocess.run([*run, *store], env=environment, check=False).returncode
+    deployment = Deployment.here()
+    environment = os.environ | {"COMPOSE_PROJECT_NAME": deployment.project}
+    stored = subprocess.run([*run, *store], env=environment, check=False).returncode == 0
+    try:
+        audit.record(deployment, "secret", location, "done" if stored else "failed", name=setting)
+    except EngineError as error:
+        print(f"the audit trail could not be written: {error}", file=sys.stderr)
+        return 1
+    return 0 if stored else 1
 
 
 if __name__ == "__main__":

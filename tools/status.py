@@ -51,10 +51,12 @@ def main() -> int:
     try:
         locations = platform.locations()
         rows = rows_of(platform)
+        login = platform.login()
         lines = [line(one, last_run(platform, name), rows.get(name)) for name, one in sorted(locations.items())]
     except PlatformError as error:
         print(error, file=sys.stderr)
         return 1
+    print(login)
     print("\n".join(aligned([HEAD, *lines], names=len(HEAD) - 1)))
     for one in locations.values():
         if one.error:

@@ -18,6 +18,7 @@ from dagster import AssetKey
 from ingest_shared.groups import STALE, Group
 from ingest_shared.reading.listings import Listing
 from ingest_shared.reading.per_row import PerRow
+from ingest_shared.reading.walks import FullList
 from ingest_shared.tables import AnyTable, Table, all_columns
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "tables"
@@ -91,9 +92,7 @@ def section(table: Table, listing: Listing, permission: str) -> Iterator[str]:
     yield f"- **Request**: `{request(listing)}`{_scope(listing)}"
     yield f"- **Read**: {_first_paragraph(listing.walk)}"
     yield f"- **Cost**: {listing.walk.cost}"
-    found = (
-        "found by every load, since it reads the whole list." if listing.walk.finds_deletes else "found by the audit."
-    )
+    found = "found by every load, since it reads the whole list." if _is_read_whole(listing) else "found by the audit."
     yield f"- **Deletes**: {listing.walk.deletes or found}"
     if permission:
         yield f"- **Permission**: `{permission}`"
@@ -112,6 +111,11 @@ def request(listing: Listing) -> str:
     method = "GET" if listing.body is None else "POST"
     query = f"?{urlencode(listing.params, doseq=True, safe='[]')}" if listing.params else ""
     return f"{method} {listing.path}{query}"
+
+
+def _is_read_whole(listing: Listing) -> bool:
+    """Whether every load reads the whole list, and so finds what is gone."""
+    return isinstance(listing.walk, FullList) and listing.walk.since is None
 
 
 def columns(table: AnyTable) -> Iterator[str]:

@@ -118,13 +118,16 @@ def platform(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def set_up(postgres: str, folder: Path, patch: pytest.MonkeyPatch) -> Platform:
     """A platform whose volumes are in the folder."""
-    for name in ("platform", "dagster", "served"):
+    for name in ("platform", "dagster", "served", "access", "run-files"):
         (folder / name).mkdir()
     (folder / "workspace.yaml").write_text("load_from: []\n")
     (folder / "dagster.yaml").write_text(yaml.safe_dump(INSTANCE))
     patch.setattr(roles, "HOST", postgres)
     patch.setattr(roles, "PLATFORM", folder / "platform")
     patch.setattr(setup, "DAGSTER", folder / "dagster")
+    patch.setattr(setup, "ACCESS", folder / "access")
+    patch.setattr(setup, "activate", lambda: None)
+    patch.setattr(setup, "RUN_FILES", folder / "run-files")
     patch.setattr(setup, "WORKSPACE", folder / "workspace.yaml")
     patch.setattr(setup, "SERVED_WORKSPACE", folder / "served" / "workspace.yaml")
     patch.setattr(subprocess, "run", partial(migrate_once, subprocess.run))

@@ -1,11 +1,9 @@
-"""What is purged and what stays, on a real Dagster instance; the engine is played."""
+"""What is purged and what stays, on a real Dagster instance."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
 
-import docker
 import pytest
 from dagster import (
     AssetKey,
@@ -21,8 +19,7 @@ from dagster import (
 from dagster._core.storage.tags import CODE_LOCATION_TAG
 from dagster._core.test_utils import create_run_for_test
 
-from ingest_host.launcher import PROJECT_LABEL
-from ingest_host.purge import KEEP_RUNS, purge_containers, purge_runs
+from ingest_host.purge import KEEP_RUNS, purge_runs
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
@@ -137,67 +134,3 @@ def test_logs_and_events_go_with_their_run(instance: DagsterInstance, tmp_path: 
 
 
 # Containers
-
-
-class PlayedContainer:
-    """What purge asks of a container."""
-
-    def __init__(self, name: str, status: str, exit_code: int, ago: timedelta, *, busy: bool = False) -> None:
-        self.name = name
-        at = f"{NOW - ago:%Y-%m-%dT%H:%M:%S}.123456789Z"
-        never = "0001-01-01T00:00:00Z"
-        finished = never if status == "created" else at
-        self.attrs: dict[str, Any] = {
-            "Created": at if status == "created" else f"{NOW - 365 * DAY:%Y-%m-%dT%H:%M:%S}Z",
-            "State": {"Status": status, "ExitCode": exit_code, "FinishedAt": finished},
-        }
-        self.busy = busy
-        self.removed = False
-
-    def remove(self, *, v: bool) -> None:
-        assert v
-        if self.busy:
-            raise docker.errors.APIError("409", explanation="removal is already in progress")
-        self.removed = True
-
-
-class PlayedEngine:
-    """Answers the one call that purge makes."""
-
-    def __init__(self, *containers: PlayedContainer) -> None:
-        self.all = containers
-        self.containers = self
-
-    def list(self, *, all: bool, filters: dict[str, Any], ignore_removed: bool) -> list[PlayedContainer]:  # noqa: A002
-        assert all
-        assert ignore_removed
-        assert filters["label"] == f"{PROJECT_LABEL}=ingest"
-        return [one for one in self.all if one.attrs["State"]["Status"] in filters["status"]]
-
-
-HOUR = timedelta(hours=1)
-
-
-@pytest.mark.parametrize(
-    ("status", "exit_code", "ago", "removed"),
-    [
-        ("exited", 0, 2 * HOUR, True),
-        ("exited", 0, HOUR / 2, False),
-        ("exited", 1, 6 * DAY, False),
-        ("exited", 137, 8 * DAY, True),
-        ("dead", 137, 8 * DAY, True),
-        ("created", 0, HOUR / 2, False),
-        ("created", 0, 2 * HOUR, True),
-        ("running", 0, 8 * DAY, False),
-    ],
-)
-def test_containers_stay_as_long_as_their_end_asks(status: str, exit_code: int, ago: timedelta, removed: bool) -> None:
-    container = PlayedContainer("run", status, exit_code, ago)
-    client = cast(docker.DockerClient, PlayedEngine(container))
-    assert purge_containers(client, "ingest", NOW) == removed == container.removed
-
-
-def test_a_container_that_cannot_be_removed_keeps_no_other() -> None:
-    busy, other = (PlayedContainer(name, "exited", 0, 2 * HOUR, busy=name == "busy") for name in ("busy", "other"))
-    assert purge_containers(cast(docker.DockerClient, PlayedEngine(busy, other)), "ingest", NOW) == 1
-    assert other.removed

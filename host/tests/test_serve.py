@@ -18,7 +18,8 @@ from ingest_host.serve import lasting_instance
 STORAGE = """\
 storage:
   postgres:
-    postgres_url: postgresql+psycopg2://postgres@/{database}?host={socket}
+    # As a superuser, who after a set-up looks names up in pg_catalog alone.
+    postgres_url: postgresql+psycopg2://postgres@/{database}?host={socket}&options=-csearch_path%3Dpublic
 telemetry: {{enabled: false}}
 """
 

@@ -41,7 +41,7 @@ def test_the_passwords_are_made_here_and_are_all_different(platform: Platform) -
     found = files(platform.folder)
     passwords = {text for name, text in found.items() if name.endswith("password")}
     passwords |= {service(platform.folder / name / "runs")["password"] for name in ("first", "second")}
-    assert len(passwords) == 4 + 2 * 2
+    assert len(passwords) == 5 + 2 * 2
     assert min(map(len, passwords)) > 40
 
 

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -350,6 +350,58 @@ def test_an_event_is_one_that_can_be_listed(played: Played, good: DagsterRun, va
         played.sql(
             "one", f"INSERT INTO event_logs (id, run_id, event, timestamp) VALUES {values.format(run=good.run_id)}"
         )
+
+
+# What it costs
+
+LISTED = """{ runsOrError(limit: 25) { ... on Runs {
+  results { id status jobName tags { key value } startTime endTime } } } }"""
+TIMES = 3
+MOST_SECONDS = 0.003
+"""What the policies may add to a statement: a connection, of which Dagster opens one for each, takes more."""
+
+
+def test_what_the_policies_cost(played: Played) -> None:
+    """Printed by `pytest -rP`. A run signs in as its location; who lists runs owns them, and is asked nothing."""
+    figures: dict[str, dict[bool, list[float]]] = {"a run": {}, "its statements": {}, "25 runs listed": {}}
+    for _ in range(TIMES):
+        for on in (True, False):
+            switch(played, on)
+            try:
+                run = played.run("good")
+                record = played.instance.get_run_record_by_id(run.run_id)
+                assert record is not None
+                figures["a run"].setdefault(on, []).append((record.end_time or 0) - (record.start_time or 0))
+                figures["its statements"].setdefault(on, []).append(statements(played, run))
+                figures["25 runs listed"].setdefault(on, []).append(seconds(lambda: played.ask(LISTED)))
+            finally:
+                switch(played, on=True)
+    for what, both in figures.items():
+        with_them, without = min(both[True]), min(both[False])
+        print(f"{what}: {with_them:.4f} s with the policies, {without:.4f} s without: {with_them / without:.2f}")
+        assert (with_them - without) < 300 * MOST_SECONDS
+
+
+def switch(played: Played, on: bool) -> None:
+    """The policies and the trigger on the tables of Dagster's storage."""
+    what = "ENABLE" if on else "DISABLE"
+    tables = "; ".join(f"ALTER TABLE {table.name} {what} ROW LEVEL SECURITY" for table in storage.TABLES)
+    played.platform.sql("dagster", f"{tables}; ALTER TABLE runs {what} TRIGGER keep_record", "dagster")
+
+
+def statements(played: Played, run: DagsterRun) -> float:
+    """Seconds for what a run sends most: an event, the run's record read, its status written; 100 times."""
+    event = f"INSERT INTO event_logs (run_id, event, timestamp) VALUES ('{run.run_id}', '{{}}', now()) RETURNING id"
+    read = f"SELECT run_body FROM runs WHERE run_id = '{run.run_id}'"
+    write = f"UPDATE runs SET run_body = run_body, update_timestamp = now() WHERE run_id = '{run.run_id}'"
+    many = "; ".join((event, read, write) * 100)
+    return seconds(lambda: played.sql("one", f"{many}; SELECT 1"))
+
+
+def seconds(what: Callable[[], object]) -> float:
+    started = time.monotonic()
+    what()
+    return time.monotonic() - started
 
 
 # Beside it

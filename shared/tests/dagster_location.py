@@ -24,7 +24,7 @@ from ingest_shared.checks import table_checks
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.groups import Group
 from ingest_shared.loading import Load
-from ingest_shared.resource import IngestDltResource
+from ingest_shared.resource import IngestConfig, IngestDltResource
 from ingest_shared.translator import IngestTranslator, with_child_tables
 from tests.conftest import ISSUES, LABELS, Warehouse, read_by
 
@@ -59,7 +59,9 @@ class Location:
             name="all",
             dagster_dlt_translator=IngestTranslator(self.warehouse.location, EVERYTHING, TABLES, ["team:test"]),
         )
-        def assets(context: AssetExecutionContext, dlt: IngestDltResource) -> Iterator[MaterializeResult[object]]:
+        def assets(
+            context: AssetExecutionContext, dlt: IngestDltResource, config: IngestConfig
+        ) -> Iterator[MaterializeResult[object]]:
             yield from dlt.run(context, dlt_source=source())
 
         self.assets: AssetsDefinition = assets

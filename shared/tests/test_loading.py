@@ -250,6 +250,7 @@ def test_a_run_counts_what_it_read(duckdb_warehouse: Warehouse) -> None:
         "quota_left": 4997,
         "new_fields": ["labels.size", "mood"],
         "gaps": 1,
+        "audited": False,
         "first_gap": mock.ANY,
         "scopes_read": None,
     }

@@ -46,7 +46,7 @@ class Tested(Deployment):
         return Origin(f"http://{self.address('sandbox')}:8099", self.renamed)
 
     def image(self, location: str) -> str:
-        """The image in force."""
+        """The active image."""
         one = Deploy(location, self)
         return one.image(one.tag)
 

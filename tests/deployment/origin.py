@@ -11,13 +11,15 @@ from projects import LOCATIONS
 COMPARE = """
 import sys
 from pathlib import Path
-from tests.mirror import Warehouse, assert_mirrors, TABLES_OF
-from tests.origin import Origin
+from ingest_testing.mirror import assert_mirrors
+from ingest_testing.warehouse import POSTGRES, Warehouse
+from tests import origin as kit
 
-address, origin, since, *renamed = sys.argv[1:]
-warehouse = Warehouse(Origin(origin), Path("."), DESTINATION__POSTGRES__CREDENTIALS=address)
+name, address, url, since, *renamed = sys.argv[1:]
+location = getattr(kit, name.upper())
+warehouse = Warehouse(location, location.origin(url), Path("."), **{POSTGRES: address})
 warehouse.origin.renamed = set(map(int, renamed))
-warehouse.loaded_since = dict.fromkeys(TABLES_OF, int(since))
+warehouse.loaded_since = dict.fromkeys(location.groups, int(since))
 assert_mirrors(warehouse)
 """
 
@@ -58,6 +60,7 @@ def assert_equal(location: str, origin: Origin, warehouse: str, loaded_since: in
         folder / ".venv" / "bin" / "python",
         "-c",
         COMPARE,
+        location,
         warehouse,
         origin.url,
         str(loaded_since),

@@ -1,5 +1,7 @@
 """A location is deployed alone: what others notice of it, and what becomes of broken code."""
 
+import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -138,7 +140,7 @@ def test_a_version_that_does_not_serve_is_taken_back(
 ) -> None:
     monkeypatch.setattr(deploy, "HEALTHY_SECONDS", 15)
     before = stripe.tag
-    with changed(stripe, DEFINITIONS, fault), pytest.raises(Refused, match=f"{before} is in force again") as refused:
+    with changed(stripe, DEFINITIONS, fault), pytest.raises(Refused, match=f"{before} is active again") as refused:
         stripe.deploy(tests=False)
     measured(str(refused.value))
     assert stripe.tag == before
@@ -170,22 +172,138 @@ def test_an_interrupted_deploy_leaves_the_version_in_force(
 def test_nothing_is_rolled_back_to_an_image_that_is_gone(platform: Tested, stripe: Deploy) -> None:
     """Compose would build the tree of now under the old name."""
     other = replace(platform, env_file=platform.env_file.with_name("other.env"))
-    other.env_file.write_text(platform.env_file.read_text() + "STRIPE_TAG_BEFORE=gone\n")
+    other.env_file.write_text(platform.env_file.read_text() + "STRIPE_TAG_BEFORE=gone\nSTRIPE_TAGS=gone\n")
     with pytest.raises(Refused, match="no earlier version to go back to"):
         Deploy("stripe", other).roll_back()
     assert not docker("image", "ls", "--quiet", stripe.image("gone"))
 
 
-def test_back_to_the_version_before(platform: Tested, stripe: Deploy) -> None:
-    first = stripe.tag
-    with changed(stripe, API, "\n# Another version.\n"):
-        stripe.deploy(tests=False)
+def test_back_to_the_version_before_and_never_to_a_broken_one(platform: Tested, stripe: Deploy) -> None:
+    """Rolled back twice it goes back twice; what was rolled back comes again only when asked for by name."""
+    versions = [stripe.tag]
+    for name in ("second", "broken"):
+        with changed(stripe, API, f"\n# The {name} version, {time.time()}.\n"):
+            stripe.deploy(tests=False)
+        versions.append(stripe.tag)
+    first, second, broken = versions
+    stripe.roll_back()
+    assert stripe.tag == second
     stripe.roll_back()
     assert stripe.tag == first
+    assert broken not in stripe.tags_before
     assert platform.platform.locations()["stripe"].image == stripe.image(first)
+    stripe.roll_back(second)
+    assert stripe.tag == second
+    assert stripe.tags_before[0] == first
+    with pytest.raises(Refused, match="TO=nonsense is not a version of stripe that was active"):
+        stripe.roll_back("nonsense")
+    assert platform.platform.locations()["stripe"].image == stripe.image(second)
 
 
-def test_the_tag_in_force_survives_compose_up(platform: Tested, stripe: Deploy) -> None:
+def test_a_run_that_waits_keeps_its_image_when_that_is_rolled_back(platform: Tested, stripe: Deploy) -> None:
+    with changed(stripe, API, f"\n# To be rolled back, {time.time()}.\n"):
+        stripe.deploy(tests=False)
+    image = stripe.image(stripe.tag)
+    platform.compose("stop", "daemon")
+    try:
+        waiting = platform.platform.launch("stripe", "stripe_payments_ingest")
+        stripe.roll_back()
+    finally:
+        platform.compose("up", "--detach", "--no-deps", "--wait", "daemon")
+    run = platform.platform.ended(waiting)
+    assert (run.status, run.image) == ("SUCCESS", image)
+
+
+ATTACK = """
+import os, socket
+from pathlib import Path
+
+def test_its_own_tests_have_nothing_of_the_machine():
+    assert os.getuid() == 10001
+    assert not Path("/var/run/docker.sock").exists()
+    assert not Path({tree!r}).exists()
+    assert not list(Path("/run").glob("secrets/*"))
+    assert {{name for _, name in socket.if_nameindex()}} == {{"lo"}}
+    for path in ("/opt/location/src", "/opt/tree", "/usr", "/"):
+        try:
+            (Path(path) / "there").touch()
+        except OSError:
+            continue
+        raise AssertionError(path + " can be written to")
+    status = Path("/proc/self/status").read_text()
+    assert "CapEff:\t0000000000000000" in status and "NoNewPrivs:\t1" in status
+    assert not [name for name in os.environ if name in {variables!r}]
+"""
+
+
+@contextmanager
+def having_tests(one: Deploy, text: str) -> Iterator[None]:
+    """The location's tests are one file, until the block ends."""
+    folder = one.deployment.tree / "locations" / "stripe" / "tests"
+    kept = folder.rename(one.deployment.tree.parent / "kept-tests")
+    folder.mkdir()
+    (folder / "test_one.py").write_text(text)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder)
+        kept.rename(folder)
+
+
+def test_a_locations_tests_run_in_its_image_and_have_nothing_of_the_machine(platform: Tested, stripe: Deploy) -> None:
+    """Whoever reviews a location's folder alone gives no rights on the machine that deploys."""
+    here = sorted(set(os.environ) - {"PATH", "HOME", "LANG", "PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"})
+    attack = ATTACK.format(tree=str(platform.tree), variables=here)
+    with changed(stripe, API, f"\n# Tested, {time.time()}.\n"), having_tests(stripe, attack):
+        before = stripe.tag
+        stripe.deploy(tests=True)
+    assert stripe.tag != before
+    assert not docker("image", "ls", "--quiet", "ingest-stripe-tests")
+
+
+def test_where_its_tests_fail_nothing_is_deployed(platform: Tested, stripe: Deploy) -> None:
+    before = stripe.tag
+    with (
+        changed(stripe, API, f"\n# Not tested, {time.time()}.\n"),
+        having_tests(stripe, "def test_it(): assert False\n"),
+        pytest.raises(Refused, match="its tests fail, nothing was deployed"),
+    ):
+        stripe.deploy(tests=True)
+    assert stripe.tag == before
+    assert platform.platform.locations()["stripe"].image == stripe.image(before)
+
+
+def test_a_compose_file_that_asks_for_more_is_not_deployed(platform: Tested, stripe: Deploy) -> None:
+    file, container = platform.tree / "locations" / "stripe" / "compose.yaml", platform.inspect("stripe")["Id"]
+    text = file.read_text()
+    file.write_text(text.replace("    networks: [stripe]\n", "    networks: [stripe]\n    privileged: true\n", 1))
+    try:
+        with (
+            changed(stripe, API, f"\n# With more rights, {time.time()}.\n"),
+            pytest.raises(Refused, match="service stripe: privileged is not allowed"),
+        ):
+            stripe.deploy(tests=False)
+    finally:
+        file.write_text(text)
+    assert platform.inspect("stripe")["Id"] == container
+
+
+def test_a_newer_base_image_makes_a_new_version(platform: Tested, stripe: Deploy) -> None:
+    """Also where nothing of the location changed; without a registry the image that is here is taken."""
+    docker("build", "--quiet", "--tag=ingest-base:newer", "-", text=f"FROM {deploy.BASE}\nLABEL newer=yes\n")
+    try:
+        other = Deploy("stripe", replace(platform, settings=platform.settings | {"INGEST_PYTHON": "ingest-base:newer"}))
+        before = stripe.tag
+        other.deploy(tests=False)
+        assert stripe.tag != before
+        assert stripe.tag.split("-")[0] == before.split("-")[0]
+        assert inspect(stripe.image(stripe.tag))["Config"]["Labels"]["newer"] == "yes"
+        assert "nothing to do" in other.deploy(tests=False)
+    finally:
+        docker("image", "rm", "--force", "ingest-base:newer")
+
+
+def test_the_active_tag_survives_compose_up(platform: Tested, stripe: Deploy) -> None:
     platform.compose("--profile", "sandbox", "up", "--detach", "--wait")
     assert platform.inspect("stripe")["Config"]["Image"] == stripe.image(stripe.tag)
 
@@ -203,7 +321,7 @@ def test_old_images_are_removed_unless_a_run_needs_them(
     tags = docker("image", "ls", "--format={{.Tag}}", "ingest-stripe").split()
     used = {inspect(container)["Config"]["Image"] for container in docker("ps", "--all", "--quiet").split()}
     in_use = {stripe.tag, *(tag for tag in tags if stripe.image(tag) in used)}
-    assert {stripe.tag, stripe.tag_before} <= set(tags)
+    assert {stripe.tag, *stripe.tags_before[:1]} <= set(tags)
     assert len(set(tags) - in_use) < deploy.KEPT_IMAGES
 
 

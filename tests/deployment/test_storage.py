@@ -1,9 +1,8 @@
 """What a location reaches in the platform's database: tried with its own logins, from its own containers."""
 
 import re
-import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -11,7 +10,7 @@ import pytest
 
 from engine import EngineError
 
-from .conftest import Tested, measured
+from .conftest import Tested
 
 pytestmark = pytest.mark.docker
 
@@ -91,41 +90,3 @@ def test_one_location_does_not_take_all_connections(platform: Tested) -> None:
         count, _, why = taken.result(timeout=60).partition(" ")
     assert int(count) <= 24
     assert "too many connections for role" in why
-
-
-# What it costs
-
-
-def test_what_the_policies_cost(platform: Tested) -> None:
-    """A run's process signs in as the location; who lists runs owns them, and is asked nothing."""
-    job = "github_reference_ingest"
-    figures: dict[str, dict[bool, list[float]]] = {"a run": {}, "25 runs listed": {}}
-    for _ in range(3):
-        for on in (True, False):
-            switch(platform, on)
-            try:
-                figures["a run"].setdefault(on, []).append(seconds(lambda: platform.succeed("github", job)))
-                listed = [seconds(lambda: platform.platform.runs(25)) for _ in range(10)]
-                figures["25 runs listed"].setdefault(on, []).extend(listed)
-            finally:
-                switch(platform, on=True)
-    for what, both in figures.items():
-        with_them, without = (statistics.median(both[on]) for on in (True, False))
-        ratio = with_them / without
-        measured(f"{what}, with and without policies: {with_them:.3f} s, {without:.3f} s, ratio {ratio:.2f}")
-        assert ratio < 1.5
-
-
-def switch(platform: Tested, on: bool) -> None:
-    """The policies and the trigger on the tables of Dagster's storage."""
-    what = "ENABLE" if on else "DISABLE"
-    tables = "SELECT DISTINCT tablename FROM pg_policies WHERE schemaname = 'public'"
-    for (table,) in platform.sql("dagster", tables):
-        platform.sql("dagster", f"ALTER TABLE public.{table} {what} ROW LEVEL SECURITY")
-    platform.sql("dagster", f"ALTER TABLE public.runs {what} TRIGGER keep_record")
-
-
-def seconds(what: Callable[[], object]) -> float:
-    started = time.monotonic()
-    what()
-    return time.monotonic() - started

@@ -83,6 +83,13 @@ def test_no_file_names_a_folder_of_this_machine() -> None:
     assert [str(file.relative_to(ROOT)) for file in texts() if f"{ROOT}/" in file.read_text()] == []
 
 
+def test_every_wall_is_shown_by_a_test_that_is_there() -> None:
+    named = set(re.findall(r"`(test_[a-z_]+)`", (ROOT / "docs" / "security.md").read_text()))
+    tests = "".join(file.read_text() for file in tracked() if file.name.startswith("test_"))
+    assert named
+    assert named - set(re.findall(r"^def (test_\w+)", tests, re.MULTILINE)) == set()
+
+
 def test_help_lists_every_target() -> None:
     """Each with a line that says what it is for."""
     told = subprocess.run(

@@ -85,8 +85,7 @@ FOLDERS = {location.name for location in LOCATIONS}
         ("test ONLY=nope", set()),
         ("ingest", {"sandbox", *FOLDERS}),
         ("ingest ONLY=github", {"locations/github", "sandbox"}),
-        ("deploy LOCATION=github", {"locations/github", "sandbox"}),
-        ("deploy LOCATION=github TESTS=0", set()),
+        ("deploy LOCATION=github", set()),
     ],
 )
 def test_make_sets_up_what_is_needed_and_nothing_else(arguments: str, expected: set[str]) -> None:

@@ -22,7 +22,7 @@ def test_no_location_is_half_registered() -> None:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """The files that registration is about, copied; sound to begin with."""
-    files = [registrations.COMPOSE, registrations.WORKSPACE, registrations.CODEOWNERS]
+    files = [registrations.COMPOSE, registrations.WORKSPACE, registrations.CODEOWNERS, registrations.SERVICES]
     for location in locations():
         name = location.folder.name
         files += [f"{location.name}/{file}" for file in (*SHOWN, f"src/{name}_location/definitions.py")]
@@ -66,22 +66,17 @@ OWN = f"locations/{OTHER}"
         (replace(WORKSPACE, "host: github, port: 4000", "host: github, port: 4001"), "names github 0 times"),
         (replace(CODEOWNERS, "/locations/github/", "/locations/gitlab/"), "names github 0 times"),
         (unlink(f"{OWN}/pyproject.toml"), "names github, and there is no locations/github"),
-        (unlink(f"{OWN}/compose.yaml"), "compose.yaml lacks"),
+        (unlink(f"{OWN}/compose.yaml"), "compose.yaml is not what"),
         (unlink(f"{OWN}/src/github_location/definitions.py"), "definitions.py is missing"),
         (unlink(f"{OWN}/tests/definitions.txt"), "definitions.txt is missing"),
         (replace(f"{OWN}/pyproject.toml", '"github-location"', '"github"'), "project.name is 'github'"),
         (replace(f"{OWN}/pyproject.toml", '"github_location"', '"github"'), "root_module is 'github'"),
-        (replace(f"{OWN}/compose.yaml", "ingest-github:${GITHUB_TAG", "ingest-stripe:${GITHUB_TAG"), "ingest-github:"),
-        (replace(f"{OWN}/compose.yaml", "${GITHUB_TAG", "${TAG"), "ingest-github:${GITHUB_TAG:-"),
-        (replace(f"{OWN}/compose.yaml", "{LOCATION: github}", "{LOCATION: stripe}"), "{LOCATION: github}"),
-        (replace(f"{OWN}/compose.yaml", "setup location github", "setup location stripe"), "setup location github"),
-        (replace(f"{OWN}/compose.yaml", "setup sandbox github", "setup sandbox stripe"), "setup sandbox github"),
-        (
-            replace(f"{OWN}/compose.yaml", "    networks: [github]", "    networks: [stripe]"),
-            "joins the network stripe",
-        ),
-        (replace(f"{OWN}/compose.yaml", "  github-setup:\n", "  stripe-setup:\n"), "stripe-setup is not named after"),
-        (replace(f"{OWN}/compose.yaml", "\nvolumes:\n", "\nvolumes:\n  data:\n"), "data is not named after"),
+        (replace(f"{OWN}/compose.yaml", "    networks: [github]", "    privileged: true"), "compose.yaml is not what"),
+        (replace(f"{OWN}/compose.yaml", "setup location github", "setup location stripe"), "compose.yaml is not what"),
+        (replace(f"{OWN}/compose.yaml", ".0.0/27", ".0.32/27"), "compose.yaml is not what"),
+        (replace(f"{OWN}/pyproject.toml", "{sandbox}/github", "http://elsewhere"), "compose.yaml is not what"),
+        (replace(f"{OWN}/pyproject.toml", "\napi_url =", '\n"x y" ='), "tool.ingest.sandbox.x y is not a setting"),
+        (lambda root: (root / OWN / ".env").touch(), "locations/github/.env must not be there"),
         (
             replace("locations/stripe/tests/definitions.txt", "asset stripe/refunds\n", "asset github/issues\n"),
             "the asset github/issues is claimed by github and stripe",
@@ -112,7 +107,10 @@ def test_a_location_may_not_be_called(name: str) -> None:
     assert "is no name of a location" in (registrations.name_problem(name) or "")
 
 
-TAKEN = "analyst daemon dagster default engine postgres public purge sandbox secrets setup shared warehouse webserver"
+TAKEN = (
+    "access analyst audit daemon dagster default front launch postgres public purge runs sandbox secrets setup shared"
+    " warehouse webserver"
+)
 
 
 @pytest.mark.parametrize("name", TAKEN.split())
@@ -124,6 +122,8 @@ def test_a_location_may_not_be_called_as_the_platforms_own(name: str) -> None:
 def test_a_registration_is_taken_back_to_the_byte(name: str, copy: Path) -> None:
     files = [COMPOSE, WORKSPACE, CODEOWNERS]
     before = {file: (copy / file).read_bytes() for file in files}
+    (copy / "locations" / name).mkdir(exist_ok=True)
+    shutil.copy(copy / OWN / "pyproject.toml", copy / "locations" / name)
     registrations.register(name, copy)
     assert registrations.registered(name, copy) == files
     for place in registrations.PLACES:
@@ -144,5 +144,7 @@ def test_where_a_list_is_missing_nothing_is_registered(copy: Path) -> None:
 
 def test_without_codeowners_the_rest_is_registered(copy: Path) -> None:
     (copy / CODEOWNERS).unlink()
+    (copy / "locations" / "zendesk").mkdir(exist_ok=True)
+    shutil.copy(copy / OWN / "pyproject.toml", copy / "locations" / "zendesk")
     registrations.register("zendesk", copy)
     assert registrations.registered("zendesk", copy) == [COMPOSE, WORKSPACE]

@@ -131,7 +131,9 @@ def test_every_location_is_reviewed_by_its_owners() -> None:
     expected = {"*": [f"{ORGANISATION}/data-platform"]}
     for location in locations():
         expected[f"/{location.name}/"] = [f"{ORGANISATION}/{team}" for team in sorted(teams(location))]
-    assert owners() == expected
+    platforms = {f"/locations/*/{file}": expected["*"] for file in ("compose.yaml", ".env")}
+    assert owners() == expected | platforms
+    assert list(owners())[-2:] == list(platforms), "of the lines that match a file, the last one counts"
 
 
 def teams(location: Project) -> set[str]:

@@ -17,9 +17,9 @@ from github_location.source.tables import TABLES as GITHUB
 from ingest_benchmarks import floor
 from ingest_benchmarks.measure import Clock, Measured
 from ingest_sandbox.generate import invoice_pages, issue_pages
+from ingest_shared import pipelines
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.loading import Load, mirror
-from ingest_shared.pipelines import pipeline
 from ingest_shared.tables import Table
 from stripe_location.source.tables import TABLES as STRIPE
 
@@ -82,9 +82,9 @@ def _floor(what: Subject, pages: Iterable[bytes], database: Database, uri: str, 
 
 def _ours(what: Subject, pages: Iterable[bytes], database: Database, uri: str, folder: Path) -> Work:
     os.environ |= {"INGEST_DESTINATION": database, "DESTINATION__POSTGRES__CREDENTIALS": uri}
-    target = pipeline(what.location, "bench")
+    target = pipelines.pipeline(what.location, "bench")
     resource = mirror(_Prepared(what, pages))
-    return lambda: target.run(resource)
+    return lambda: pipelines.run(target, resource)
 
 
 class _Prepared:

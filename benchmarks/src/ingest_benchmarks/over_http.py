@@ -23,7 +23,7 @@ import stripe_location.source
 import stripe_location.source.tables
 from ingest_benchmarks import floor
 from ingest_benchmarks.measure import Clock, Measured
-from ingest_shared.pipelines import pipeline
+from ingest_shared import pipelines
 from ingest_shared.tables import Table
 
 READY = "sandbox ready: "
@@ -112,16 +112,16 @@ class Reading:
 
 def ours(folder: Path, *, reading: Reading) -> Measured:
     """A first run of the location's own source into DuckDB."""
-    target, source = pipeline(reading.api, "bench"), reading.source()
+    target, source = pipelines.pipeline(reading.api, "bench"), reading.source()
     clock = Clock()
     with clock.running():
-        target.run(source)
+        pipelines.run(target, source)
     return clock.measured(_count(folder / f"{reading.api}.duckdb", f"{reading.api}_raw", reading.lists))
 
 
 def read(_: Path, *, reading: Reading) -> Measured:
     """The same without normalizing and loading: read into typed Arrow, in files that wait to be loaded."""
-    target, source = pipeline(reading.api, "bench"), reading.source()
+    target, source = pipelines.pipeline(reading.api, "bench"), reading.source()
     clock = Clock()
     with clock.running():
         extracted = target.extract(source)

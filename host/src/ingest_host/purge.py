@@ -4,17 +4,16 @@ Runs once an hour. Ticks are Dagster's own affair: `retention` in dagster.yaml.
 """
 
 import logging
-import os
 import time
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-import docker
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from dagster._core.storage.tags import CODE_LOCATION_TAG
 
-from ingest_host.launcher import PROJECT_LABEL
+from ingest_host.launcher import ask
+from ingest_host.logs import use_run_logs
 
 logger = logging.getLogger("purge")
 
@@ -27,8 +26,6 @@ KEEP_RUNS = {
     DagsterRunStatus.FAILURE: timedelta(days=90),
 }
 """How long a run stays after its end."""
-KEEP_CONTAINERS = {True: timedelta(hours=1), False: timedelta(days=7)}
-"""How long the container of a run that ended well, or badly, can be looked at."""
 
 
 def purge_runs(instance: DagsterInstance, now: datetime) -> int:
@@ -56,45 +53,20 @@ def purge_runs(instance: DagsterInstance, now: datetime) -> int:
             run = instance.get_run_by_id(run_id)
             if run is None or run_id in latest or is_newest(run):
                 continue
+            instance.compute_log_manager.delete_logs(prefix=[run_id])  # the record tells where they are
             instance.delete_run(run_id)
-            instance.compute_log_manager.delete_logs(prefix=[run_id])
             deleted += 1
     return deleted
 
 
-def purge_containers(client: docker.DockerClient, project: str, now: datetime) -> int:
-    """Removes exited run containers, with the volume in which dlt worked; those that failed stay longer."""
-    removed = 0
-    ended: dict[str, str | list[str] | bool] = {
-        "label": f"{PROJECT_LABEL}={project}",
-        "status": ["exited", "dead", "created"],
-    }
-    for container in client.containers.list(all=True, filters=ended, ignore_removed=True):
-        state = container.attrs["State"]
-        since = state["FinishedAt"] if state["Status"] != "created" else container.attrs["Created"]
-        if now - _instant(since) > KEEP_CONTAINERS[state["ExitCode"] == 0]:
-            try:
-                container.remove(v=True)
-            except docker.errors.APIError as error:  # somebody removes or starts it at this moment
-                logger.warning("%s stays for now: %s", container.name, error.explanation)
-                continue
-            removed += 1
-    return removed
-
-
-def _instant(text: str) -> datetime:
-    """Docker's time, with nanoseconds, to the second."""
-    return datetime.strptime(text[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
-
-
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    client = docker.client.from_env()
     while True:
         now = datetime.now(UTC)
         with DagsterInstance.get() as instance:
+            use_run_logs(instance)
             runs = purge_runs(instance, now)
-        containers = purge_containers(client, os.environ["INGEST_PROJECT"], now)
+        containers = ask("POST", "/purge")["removed"]
         logger.info("purged %d runs and %d run containers", runs, containers)
         PURGED.touch()
         time.sleep(EVERY_SECONDS)

@@ -8,6 +8,7 @@
 | `dagster-<location>` | code server and runs of a location | its own rows in `dagster`: :mod:`ingest_host.storage` |
 | `<location>` | runs of a location | its own schemas in `warehouse` |
 | `analyst` | people | read what locations load |
+| `audit` | webserver | add rows to the audit trail: :mod:`ingest_host.access.audit` |
 
 A location may write to its schemas, so a name that one of the first three looks up there could be the
 location's: they look up names in ``pg_catalog`` alone, and name the schema of everything else.
@@ -23,6 +24,7 @@ import psycopg2
 from psycopg2.extensions import connection, cursor, encrypt_password
 from psycopg2.sql import SQL, Identifier, Literal
 
+from ingest_host.access import audit
 from ingest_host.storage import LOCATIONS, LOGIN, wall_off
 
 HOST = "postgres"
@@ -104,10 +106,10 @@ def set_up_server() -> None:
     with _session("postgres", "postgres") as run:
         run("ALTER ROLE postgres SET search_path = pg_catalog, pg_temp")
         run("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
-        for name in ("platform", "dagster", "analyst"):
+        for name in ("platform", "dagster", "analyst", audit.ROLE):
             _login(run, name, (PLATFORM / f"{name}-password").read_text())
         run("ALTER ROLE platform CREATEROLE")
-        run("GRANT pg_use_reserved_connections TO dagster, platform WITH INHERIT TRUE, SET FALSE")
+        run("GRANT pg_use_reserved_connections TO dagster, platform, audit WITH INHERIT TRUE, SET FALSE")
         run("ALTER ROLE dagster SET lock_timeout = {}", LOCK_MILLISECONDS)
         run("ALTER ROLE analyst SET default_transaction_read_only = on")
         for database, owner, group in (("warehouse", "platform", IN_WAREHOUSE), ("dagster", "dagster", LOCATIONS)):
@@ -118,6 +120,9 @@ def set_up_server() -> None:
         # dlt merges by way of temporary tables.
         run("GRANT TEMPORARY ON DATABASE warehouse TO {}", Identifier(IN_WAREHOUSE))
         run("GRANT CONNECT ON DATABASE warehouse TO analyst")
+        _database(run, audit.DATABASE, "postgres")
+    with closing(connect("postgres", audit.DATABASE)) as trail:
+        audit.set_up(trail)
     for database, owner in (("warehouse", "platform"), ("dagster", "dagster")):
         with _session("postgres", database) as run:
             run(REVOKED)

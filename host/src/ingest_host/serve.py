@@ -1,14 +1,15 @@
 """Dagster's webserver and daemon, on a storage that is asked seldom.
 
-    python -m ingest_host.serve webserver      `dagster-webserver` on port 3000
+    python -m ingest_host.serve webserver      `dagster-webserver` on a socket, which the front reaches
     python -m ingest_host.serve daemon         `dagster-daemon run`
 
-Both are Dagster's own; what differs is how they use the storage. `dagster-daemon` opens a connection for
-each query, and each query of runs or ticks first asks the catalog which tables and columns there are: half
-of the CPU of a platform that does nothing. Run containers and code servers live too briefly, or ask too
-rarely, to need this.
+Both are Dagster's own; what differs is who may use the webserver (`ingest_host.access`), and how they use the
+storage. `dagster-daemon` opens a connection for each query, and each query of runs or ticks first asks the
+catalog which tables and columns there are: half of the CPU of a platform that does nothing. Run containers and
+code servers live too briefly, or ask too rarely, to need this.
 """
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,19 +17,28 @@ from functools import cache
 from typing import Any
 
 import psycopg2
+import uvicorn
 from dagster import DagsterInstance, __version__
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster._daemon.controller import daemon_controller_from_instance
 from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handlers
 from dagster._utils.log import configure_loggers
-from dagster_webserver.cli import host_dagster_ui_with_workspace_process_context
+from dagster_webserver.cli import _lifespan
+from dagster_webserver.webserver import DagsterWebserver
 from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import QueuePool
 
+from ingest_host.access.audit import PostgresTrail
+from ingest_host.access.policy import AccessError
+from ingest_host.access.settings import Settings
+from ingest_host.access.webserver import build_app
+from ingest_host.logs import download_logs, use_run_logs
+
 WORKSPACE = WorkspaceFileTarget(["/opt/dagster/workspace/workspace.yaml"])
-PORT = 3000
+SOCKET = "/run/webserver/ui.sock"
+"""A file, not a port: the webserver is in the network of every location, and none may reach it."""
 POLL_MILLISECONDS = 2000
 """How often an open page asks for news."""
 
@@ -48,6 +58,7 @@ def lasting_instance(statement_milliseconds: int) -> Iterator[DagsterInstance]:
             # It is what `dagster-webserver` calls, and nothing in it is of the webserver.
             instance.optimize_for_webserver(statement_milliseconds, CONNECTION_SECONDS, OVERFLOW)
             remember_schema(instance)
+            use_run_logs(instance)
             yield instance
     finally:
         event.remove(QueuePool, "checkout", _ping)
@@ -91,8 +102,19 @@ def _ping(connection: Any, *_: object) -> None:
 
 def webserver(instance: DagsterInstance) -> None:
     configure_loggers()
-    with WorkspaceProcessContext(instance, WORKSPACE, version=__version__) as context:
-        host_dagster_ui_with_workspace_process_context(context, "0.0.0.0", PORT, "", "warning", POLL_MILLISECONDS)  # noqa: S104
+    logging.getLogger("ingest").addHandler(logging.StreamHandler())
+    settings = Settings()
+    try:
+        login = settings.describe(settings.load())
+    except AccessError as error:
+        raise SystemExit(str(error)) from None
+    logging.getLogger("ingest.access").warning(login)
+    DagsterWebserver.download_captured_logs_endpoint = download_logs  # type: ignore[method-assign]
+    # What is not asked by anybody, as when the workspace is read anew, may only look.
+    with WorkspaceProcessContext(instance, WORKSPACE, version=__version__, read_only=True) as context:
+        trail = PostgresTrail.of(settings.secrets)
+        app = build_app(context, settings, trail, POLL_MILLISECONDS, lifespan=_lifespan)
+        uvicorn.run(app, uds=SOCKET, log_level="warning", proxy_headers=False)
 
 
 def daemon(instance: DagsterInstance) -> None:

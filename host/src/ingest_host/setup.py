@@ -20,13 +20,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ingest_host import roles, storage
+from ingest_host.access.activate import activate
 
+ACCESS = Path("/secrets/access")
+"""What the webserver alone has, at /run/access."""
 DAGSTER = Path("/secrets/dagster")
 """What webserver and daemon have at /run/secrets."""
 SERVER = Path("/secrets/server")
 """What a location's code server has at /run/secrets."""
 RUNS = Path("/secrets/runs")
 """What a location's runs have at /run/secrets."""
+
+RUN_FILES = Path("/var/lib/runs")
+"""A folder for each location: what its runs print, and the pace at which they call."""
 
 WORKSPACE = Path("/opt/dagster/given/workspace.yaml")
 SERVED_WORKSPACE = Path("/opt/dagster/workspace/workspace.yaml")
@@ -36,7 +42,7 @@ BY_ALL = 0o444
 BY_OWNER = 0o400
 NAME = re.compile(r"(?!pg_)(?!.*_raw)[a-z][a-z0-9_]{0,29}")
 """Without `_raw`, so that no schema of a location has a name that another's may have."""
-PLATFORM_ROLES = ("analyst", "dagster", "platform", "postgres")
+PLATFORM_ROLES = ("analyst", "audit", "dagster", "platform", "postgres")
 """Roles and schemas that a location of that name would take over."""
 SERVICE = "pg_service.conf"
 OLD_LOGIN = "pgpass"
@@ -51,13 +57,17 @@ def make_secrets() -> None:
     if (DAGSTER / OLD_LOGIN).exists():  # once every location had this one
         for file in (DAGSTER / OLD_LOGIN, roles.PLATFORM / "dagster-password"):
             file.unlink(missing_ok=True)
-    for name in ("postgres", "platform", "dagster", "analyst"):
+    for name in ("postgres", "platform", "dagster", "analyst", "audit"):
         _password(roles.PLATFORM / f"{name}-password", BY_ALL)
+    _password(DAGSTER / "launch-token")
     _write_service(DAGSTER, "dagster", (roles.PLATFORM / "dagster-password").read_text())
+    password = (roles.PLATFORM / "audit-password").read_text()
+    _write(ACCESS / "pgpass", f"{roles.HOST}:5432:audit:audit:{password}\n", BY_OWNER)
 
 
 def set_up_platform() -> None:
     """Databases and logins, Dagster's tables and what a location may do with them, the workspace."""
+    activate()
     roles.set_up_server()
     subprocess.run(["dagster", "instance", "migrate"], check=True)  # noqa: S607
     roles.set_up_storage()
@@ -75,6 +85,7 @@ def set_up_location(name: str) -> None:
     for folder in (RUNS, SERVER):
         _write_service(folder, storage.LOGIN.format(name), storage_password)
     leave_sandbox()
+    (RUN_FILES / name).mkdir(exist_ok=True)
     roles.set_up_location(name, password, storage_password)
 
 

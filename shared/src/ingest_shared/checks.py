@@ -8,6 +8,7 @@ from dagster import (
     AssetCheckResult,
     AssetChecksDefinition,
     AssetCheckSpec,
+    AssetKey,
     AssetsDefinition,
     MetadataValue,
     multi_asset_check,
@@ -17,7 +18,7 @@ from dlt.destinations.sql_client import SqlClientBase
 from dlt.pipeline.pipeline import Pipeline
 
 from ingest_shared.loading import AUDITS, LOAD_GAPS
-from ingest_shared.resource import plain_errors
+from ingest_shared.resource import AUDITED, can_audit, plain_errors
 from ingest_shared.tables import AnyTable, Table
 
 KEY_CHECK = "key_is_unique_and_not_null"
@@ -28,19 +29,28 @@ ORIGIN_CHECK = "equals_origin"
 def table_checks(assets: AssetsDefinition, pipeline: Pipeline, tables: Mapping[str, Table]) -> AssetChecksDefinition:
     """For each asset: its key identifies rows; where it is no child table, nothing is left out or differed.
 
-    All checks of a pipeline are one step, since they share one connection to the warehouse.
+    All checks of a pipeline are one step, since they share one connection to the warehouse. Only a run
+    that audits says whether a table equals its origin: in others that check is skipped, and assets that
+    take no :class:`~ingest_shared.resource.IngestConfig`, as those of a component, do not have it.
     """
     declared = {table.name: table for root in tables.values() for table in root.with_children}
     by_key = {key: declared[key.path[-1]] for key in assets.keys}
 
     @multi_asset_check(
         name=f"{pipeline.pipeline_name}_checks",
-        specs=[AssetCheckSpec(check, asset=key) for key, table in by_key.items() for check in _checks_of(table)],
+        specs=[
+            AssetCheckSpec(check, asset=key)
+            for key, table in by_key.items()
+            for check in CHECKS
+            if check == KEY_CHECK or (isinstance(table, Table) and (check != ORIGIN_CHECK or can_audit(assets.op)))
+        ],
         can_subset=True,
     )
     def checks(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
         with plain_errors(pipeline), _warehouse(pipeline) as client:
             for check in sorted(context.selected_asset_check_keys):
+                if check.name == ORIGIN_CHECK and not _was_audited(context, check.asset_key):
+                    continue
                 table = by_key[check.asset_key]
                 try:
                     result = CHECKS[check.name](client, table)
@@ -51,8 +61,13 @@ def table_checks(assets: AssetsDefinition, pipeline: Pipeline, tables: Mapping[s
     return checks
 
 
-def _checks_of(table: AnyTable) -> tuple[str, ...]:
-    return tuple(CHECKS) if isinstance(table, Table) else (KEY_CHECK,)
+def _was_audited(context: AssetCheckExecutionContext, asset: AssetKey) -> bool:
+    """Whether this run compared the asset with its origin."""
+    event = context.op_execution_context.instance.get_latest_materialization_event(asset)
+    if event is None or event.run_id != context.run.run_id or event.asset_materialization is None:
+        return False
+    audited = event.asset_materialization.metadata.get(AUDITED)
+    return audited is not None and bool(audited.value)
 
 
 def _warehouse(pipeline: Pipeline) -> SqlClientBase[object]:
@@ -78,24 +93,22 @@ def _gaps_check(client: SqlClientBase[object], table: AnyTable) -> AssetCheckRes
 
 
 def _origin_check(client: SqlClientBase[object], table: AnyTable) -> AssetCheckResult:
-    """What the latest audit found; a table without one passes."""
-    try:
-        audits = _noted(client, AUDITS, table, "scope, audited_at, missing, surplus, stale")
-    except DatabaseUndefinedRelation:
-        audits = []
+    """What the audit of this run found and mended."""
+    audits = _noted(client, AUDITS, table, "scope, audited_at, missing, surplus, stale")
     if not audits:
-        return AssetCheckResult(passed=True, description="not audited yet")
+        return AssetCheckResult(passed=True, description="this was the first load: there was nothing to compare")
     scopes, times, *counts = zip(*audits, strict=True)
     missing, surplus, stale = map(sum, counts)
-    passed = missing + surplus + stale == 0
+    wrong = missing + surplus + stale
     found = f"the audit found {missing} rows missing, {surplus} surplus and {stale} stale"
     return AssetCheckResult(
-        passed=passed,
-        description=found if passed else f"{found}, and mended them",
+        passed=not wrong,
+        description=f"{found}, and mended them" if wrong else found,
         metadata={
             "missing": missing,
             "surplus": surplus,
             "stale": stale,
+            "mended": wrong,
             "scopes": [scope for scope, *differ in zip(scopes, *counts, strict=True) if any(differ)],
             "audited at": str(max(times)),
         },

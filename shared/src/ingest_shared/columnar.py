@@ -54,9 +54,9 @@ def without_nul(body: bytes) -> bytes:
 
     PostgreSQL cannot store NUL in text; the replacement is the same for every destination.
     """
-    parts = body.split(_NUL)
-    if len(parts) == 1:
+    if _NUL not in body:
         return body
+    parts = body.split(_NUL)
     for i, part in enumerate(parts[:-1]):
         backslashes = len(part) - len(part.rstrip(b"\\"))  # an odd one escapes the backslash of \u0000
         parts[i] = part + (_NUL if backslashes % 2 else _REPLACEMENT)
@@ -76,6 +76,9 @@ class Decoder:
     for a response that is the list itself. ``told`` are the paths of what else is read of it.
     """
 
+    key: Callable[[Row], Any]
+    """What tells a row from others that are given the same: the value of its key column, or a tuple of them."""
+
     def __init__(self, table: AnyTable, rows_at: str | None = None, told: Sequence[str] = ()) -> None:
         self.table = table
         self._rows_at = rows_at
@@ -88,7 +91,8 @@ class Decoder:
         children = table.children if isinstance(table, Table) else ()
         self._children = [(child, _blank(_element(self._strict.row, child.path))) for child in children]
         keys = [c.path for c in table.columns if c.name in table.key and c.origin == "payload" and c.path != "."]
-        self._key = attrgetter(*map(_attribute, keys)) if keys else None
+        if keys:
+            self.key = attrgetter(*map(_attribute, keys))
         self._key_given = [c.path for c in table.columns if c.name in table.key and c.origin == "given"]
 
     def _compile(self, strict: bool) -> "_Decoders":
@@ -98,14 +102,9 @@ class Decoder:
             response = _response(self._rows_at, response, self._told)
         return _Decoders(row, msgspec.json.Decoder(response), msgspec.json.Decoder(row))
 
-    def key(self, row: Row) -> Any:
-        """What tells the row from others of its scope: the value of its key column, or a tuple of them."""
-        assert self._key is not None
-        return self._key(row)
-
-    def whole_key(self, given: Mapping[str, Any], key: Any) -> Any:
-        """The key in the table of a row that has ``key`` in the scope of ``given``."""
-        return (*(given[path] for path in self._key_given), key) if self._key_given else key
+    def key_given(self, given: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The part of the key that all rows of a page share, since the reader gives it."""
+        return tuple(given[path] for path in self._key_given)
 
     def page(self, body: bytes, given: Mapping[str, Any] | None = None) -> Page:
         """The rows of a response that lists them.

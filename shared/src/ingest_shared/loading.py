@@ -8,8 +8,8 @@ https://dlthub.com/docs/general-usage/merge-loading
 
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -28,6 +28,8 @@ logger = logging.getLogger("ingest")
 
 ROWS_PER_BATCH = 5_000
 """Rows turned into Arrow at once: enough that the cost per batch vanishes, a few MB of memory."""
+BYTES_AT_ONCE = 32_000_000
+"""Arrow that is handed to dlt at once."""
 SECONDS_BETWEEN_PROGRESS = 2.0
 FILE_FORMAT: TFileFormat = "parquet"
 """How rows are staged. For Postgres dlt would take CSV, in which an empty text becomes NULL."""
@@ -79,8 +81,8 @@ class Load:
     usage: Usage = field(default_factory=Usage)
     gaps: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What was left out, by its scope."""
-    audits: list[dict[str, Any]] = field(default_factory=list)
-    """What an audit found, by scope."""
+    audits: list[dict[str, Any]] | None = None
+    """What an audit found, by scope; None where there was none."""
     unreadable: list[tuple[Page, PayloadError]] = field(default_factory=list)
     """Pages with a value that no column can hold; they are not loaded."""
     at_end: list[Callable[[], None]] = field(default_factory=list)
@@ -92,7 +94,13 @@ class Load:
     child_rows: Counter[str] = field(default_factory=Counter)
     new_fields: set[str] = field(default_factory=set)
     _told: float = field(default_factory=time.monotonic)
-    _staged: set[Any] = field(default_factory=set)
+    _staged: defaultdict[tuple[Any, ...], set[Any]] = field(default_factory=lambda: defaultdict(set))
+    """The keys that are loaded already, by the part of the key that is given for whole pages."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the resource was never loaded before."""
+        return "gaps" not in self.state
 
     def leave_out(self, scope: str, reason: str, status: int | None = None) -> None:
         """Notes that ``scope`` could not be read; it stays in ``load_gaps`` until it can be."""
@@ -103,18 +111,13 @@ class Load:
         """Writes a line to the log of the run."""
         logger.warning("%s: %s", self.resource, message)
 
-    def is_staged(self, key: Any) -> bool:
-        """Whether a row with this key is loaded already."""
-        return key in self._staged
+    def staged(self, given: Mapping[str, Any], decoder: Decoder) -> set[Any]:
+        """The keys of the rows that are loaded already, of those that are ``given`` the same."""
+        return self._staged[decoder.key_given(given)]
 
     def keep_unstaged(self, page: Page, decoder: Decoder) -> None:
         """Takes the rows out of a page that were read before, or in another scope: dlt loads a key once."""
-        fresh = []
-        for row in page.rows:
-            if (key := decoder.whole_key(page.given, decoder.key(row))) not in self._staged:
-                self._staged.add(key)
-                fresh.append(row)
-        page.rows = fresh
+        page.rows = keep_new(page.rows, decoder, self.staged(page.given, decoder))
 
     def count(self, page: Page) -> None:
         self.pages += 1
@@ -130,6 +133,15 @@ class Load:
         self._told = time.monotonic()
         quota = "" if self.usage.quota_left is None else f", {self.usage.quota_left:,} calls of quota left"
         logger.info("%s: %d pages, %s rows%s", self.resource, self.pages, f"{self.rows:,}", quota)
+
+
+def keep_new(rows: list[Any], decoder: Decoder, known: set[Any]) -> list[Any]:
+    """The rows whose keys are not ``known`` yet, each key once; from now on they are."""
+    by_key = dict(zip(map(decoder.key, rows), rows, strict=True))
+    if len(by_key) < len(rows) or not known.isdisjoint(by_key):
+        rows = [row for key, row in by_key.items() if key not in known]
+    known.update(by_key)
+    return rows
 
 
 class Reads(Protocol):
@@ -152,20 +164,23 @@ def mirror(read: Reads) -> DltResource:
     def generate() -> Iterator[Any]:
         load = Load(table.name, dlt.current.resource_state())
         started = time.monotonic()
-        there = {t["name"] for t in dlt.current.source_schema().data_tables()}
-        for batch in _batches(load, decoder, read(load)):
-            tables = {table.name: batch} if isinstance(batch, pa.Table) else to_arrow(load, decoder, batch)[1]
-            for name, rows in tables.items():
-                if name in children:
-                    load.child_rows[name] += len(rows) - rows[own_key(children[name])].null_count
-                if rows.num_rows or name not in there:  # rows are what creates a table, even none
-                    yield dlt.mark.with_table_name(rows, name)
+        there = _tables_there()
+        batches = _batches(load, decoder, read(load))
+        arrow = (
+            {table.name: batch} if isinstance(batch, pa.Table) else to_arrow(load, decoder, batch)[1]
+            for batch in batches
+        )
+        for name, rows in _together(arrow):
+            if name in children:
+                load.child_rows[name] += len(rows) - rows[own_key(children[name])].null_count
+            if rows.num_rows or name not in there:  # rows are what creates a table, even none
+                yield dlt.mark.with_table_name(rows, name)
         for end in load.at_end:
             end()
         had_gaps = load.state.get("gaps", 0)
-        if load.gaps or had_gaps or LOAD_GAPS.name not in there:
+        if load.gaps or had_gaps or LOAD_GAPS.name not in _tables_there():
             yield dlt.mark.with_table_name(_rows_of(load, _GAPS, [*load.gaps.values()]), LOAD_GAPS.name)
-        if load.audits:
+        if load.audits is not None:
             yield dlt.mark.with_table_name(_rows_of(load, _AUDITS, load.audits), AUDITS.name)
         load.state["gaps"] = len(load.gaps)
         load.tell()
@@ -179,6 +194,7 @@ def mirror(read: Reads) -> DltResource:
             seconds=round(time.monotonic() - started, 3),
             new_fields=sorted(load.new_fields),
             gaps=len(load.gaps),
+            audited=load.audits is not None,
             scopes_read=load.scopes_read,
             first_gap=next(iter(load.gaps.values()), None),
         )
@@ -203,6 +219,21 @@ def mirror(read: Reads) -> DltResource:
     return resource
 
 
+def _together(batches: Iterable[Mapping[str, pa.Table]]) -> Iterator[tuple[str, pa.Table]]:
+    """The rows of many batches by table: dlt looks at the schema of whatever it is given, for some 10 ms."""
+    held: defaultdict[str, list[pa.Table]] = defaultdict(list)
+    size = 0
+    for batch in batches:
+        for name, rows in batch.items():
+            held[name].append(rows)
+            size += rows.nbytes
+        if size >= BYTES_AT_ONCE:
+            yield from ((name, pa.concat_tables(parts)) for name, parts in held.items())
+            held.clear()
+            size = 0
+    yield from ((name, pa.concat_tables(parts)) for name, parts in held.items())
+
+
 def to_arrow(load: Load, decoder: Decoder, pages: list[Page]) -> tuple[list[Page], dict[str, pa.Table]]:
     """The pages that can be read, and their rows by table; the others are noted in the load."""
     try:
@@ -217,6 +248,10 @@ def to_arrow(load: Load, decoder: Decoder, pages: list[Page]) -> tuple[list[Page
             else:
                 readable.append(page)
         return readable, decoder.arrow(readable)
+
+
+def _tables_there() -> set[str]:
+    return {str(table["name"]) for table in dlt.current.source_schema().data_tables()}
 
 
 def _rows_of(load: Load, decoder: Decoder, rows: list[dict[str, Any]]) -> pa.Table:

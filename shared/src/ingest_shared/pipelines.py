@@ -12,8 +12,12 @@ import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import dlt
+from dlt.common.pipeline import LoadInfo
+from dlt.extract.resource import DltResource
+from dlt.extract.source import DltSource
 from dlt.pipeline.pipeline import Pipeline
 
 from ingest_shared.destinations import destination
@@ -34,6 +38,19 @@ def pipeline(location: str, group: str) -> Pipeline:
         destination=destination(location, name),
         dataset_name=f"{location}_raw",
     )
+
+
+def run(pipeline: Pipeline, source: DltSource | DltResource, **options: Any) -> LoadInfo:
+    """The steps of dlt's own ``run``, with the warehouse held open in the last one.
+
+    dlt opens and closes it for every table, and DuckDB rewrites its file whenever it is closed. While
+    an API is read it stays closed, so that other groups of the location can load.
+    """
+    pipeline.sync_destination()
+    pipeline.extract(source, **options)
+    pipeline.normalize()
+    with pipeline.sql_client():
+        return pipeline.load()
 
 
 @cache

@@ -16,6 +16,7 @@ from dagster import (
     Jitter,
     MaterializeResult,
     MetadataValue,
+    OpDefinition,
     OpExecutionContext,
     RetryPolicy,
 )
@@ -29,12 +30,17 @@ from pydantic import Field
 
 from ingest_shared.destinations import check_destination
 from ingest_shared.errors import ApiError, IngestError
+from ingest_shared.pipelines import run
 from ingest_shared.reading.api import SERVER_ERROR
 from ingest_shared.tables import AnyTable, Table
 from ingest_shared.translator import IngestTranslator
 
 RETRY_POLICY = RetryPolicy(max_retries=2, delay=10, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
 """For trouble that passes: 10 s, then 20 s. A setting that is wrong is never tried again."""
+
+
+AUDITED = "audited"
+"""Metadata of a materialization: whether its run compared the table with the origin."""
 
 
 class IngestConfig(Config):
@@ -44,6 +50,12 @@ class IngestConfig(Config):
         default=False,
         description="Compare every row with the origin and mend what differs: as many API calls as a first load.",
     )
+
+
+def can_audit(op: OpDefinition) -> bool:
+    """Whether a run of the op can be launched as an audit."""
+    config = op.config_field.config_type if op.config_field else None
+    return "audit" in getattr(config, "fields", {})
 
 
 class IngestDltResource(DagsterDltResource):
@@ -68,7 +80,7 @@ class IngestDltResource(DagsterDltResource):
         tables = [table for table in tables if not selected.isdisjoint(map(key, table.with_children))]
         with plain_errors(dlt_pipeline):
             dlt_pipeline.drop()  # what is left of a run that failed; the state comes from the warehouse
-            load_info = dlt_pipeline.run(dlt_source.with_resources(*(table.name for table in tables)), **kwargs)
+            load_info = run(dlt_pipeline, dlt_source.with_resources(*(table.name for table in tables)), **kwargs)
             load_info.raise_on_failed_jobs()
             _raise_when_nothing_was_read(dlt_pipeline)
             for parent in tables:
@@ -104,6 +116,7 @@ class IngestDltResource(DagsterDltResource):
             else MetadataValue.null(),
             "new_fields": MetadataValue.json(read.get("new_fields", [])),
             "open_gaps": MetadataValue.int(read.get("gaps", 0)),
+            AUDITED: MetadataValue.bool(read.get("audited", False)),
         }
 
 

@@ -74,8 +74,8 @@ def _from_epoch(values: list[Any], arrow: pa.DataType) -> pa.Array:
 
 
 def _from_raw(values: list[Any], arrow: pa.DataType) -> pa.Array:
-    texts = [None if value is None else bytes(value) for value in values]
-    return pc.cast(pa.array([None if text == b"null" else text for text in texts], pa.binary()), arrow)
+    texts = [None if value is None or (text := bytes(value)) == b"null" else text for value in values]
+    return pc.cast(pa.array(texts, pa.binary()), arrow)
 
 
 def _is_present(values: list[Any], arrow: pa.DataType) -> pa.Array:

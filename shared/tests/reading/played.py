@@ -11,7 +11,8 @@ from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
 from ingest_shared.loading import mirror
 from ingest_shared.reading.api import Api
-from ingest_shared.reading.listings import Listing, Reader, Sync
+from ingest_shared.reading.listings import Listing
+from ingest_shared.reading.reader import Reader, Sync
 from ingest_shared.tables import Child, Table, bigint, epoch, text
 from tests.conftest import Reply, Request, Server, Warehouse
 
@@ -62,6 +63,8 @@ class Origin:
     things: list[Thing]
     per_page: int = 3
     in_data: bool = False
+    in_flight: int = 1
+    """With one call at a time, a test knows what is read before what."""
     now: int = NOW
     calls: list[Request] = field(default_factory=list)
     meanwhile: Callable[[int], None] = lambda number: None
@@ -86,7 +89,7 @@ class Origin:
             self.server.url,
             auth=BearerTokenAuth("x"),
             calls_per_second=1e6,
-            in_flight=1,  # so that a test knows what is read before what
+            in_flight=self.in_flight,
             url_setting="sources.test.api_url",
             credential_setting="sources.test.api_key",
         )

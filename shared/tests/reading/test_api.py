@@ -298,10 +298,10 @@ def test_the_wait_may_be_given_as_a_date(server: Server) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "soon"}])
-def test_too_many_requests_without_a_time_waits_a_second(server: Server, headers: dict[str, str]) -> None:
-    get(server, Reply(429, headers=headers), GOOD)
-    first, second = server.requests
-    assert 0.95 <= second.at - first.at <= 2
+def test_too_many_requests_without_a_time_wait_longer_each_time(server: Server, headers: dict[str, str]) -> None:
+    get(server, Reply(429, headers=headers), Reply(429, headers=headers), GOOD)
+    first, second, third = server.requests
+    assert 0.95 <= second.at - first.at < 1.95 <= third.at - second.at
 
 
 def test_waiting_for_the_rate_is_not_a_failed_try(server: Server) -> None:
@@ -327,9 +327,9 @@ def test_the_longest_wait_is_longer_than_githubs_hourly_quota() -> None:
 
 def test_an_api_that_asks_to_wait_again_and_again_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "WAITS", 3)
-    error = error_of(server, *[Reply(429, headers={"Retry-After": "0.01"})] * 4, GOOD)
+    error = error_of(server, *[Reply(429, b"daily limit", {"Retry-After": "0.01"})] * 4, GOOD)
     assert len(server.requests) == 4
-    assert "asked 3 times in a row to wait" in str(error)
+    assert "3 times in a row (daily limit)" in str(error)
     assert error.retry
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from ingest_shared.reading.envelopes import LinkHeader
 from ingest_shared.reading.listings import Listing
-from ingest_shared.reading.walks import FullList
+from ingest_shared.reading.walks import ChangedSince, FullList
 from tests.conftest import Server, Warehouse
 from tests.reading.played import THINGS, Origin, gone, mirrors, thing
 
@@ -88,3 +88,23 @@ def test_what_the_origin_deleted_is_marked(warehouse: Warehouse, origin: Origin)
     assert audited(warehouse, origin) == {"surplus": 1}
     assert gone(warehouse) == {7}
     assert audited(warehouse, origin) == {}
+
+
+def test_an_audit_that_is_the_first_load_finds_nothing(server: Server, warehouse: Warehouse) -> None:
+    origin = Origin(server, [thing(id) for id in range(1, 21)])
+    origin.sync(warehouse, LISTING, audit=True)
+    assert mirrors(warehouse, origin)
+    assert warehouse.rows("audits", "scope") == []
+
+
+def test_what_came_or_changed_after_the_load_before_was_not_lost(server: Server, warehouse: Warehouse) -> None:
+    walk = ChangedSince("changed", since=lambda at: {"since": at})
+    listing = Listing(THINGS, "/things", walk, LinkHeader(), params={"sort": "changed", "direction": "asc"})
+    origin = Origin(server, [thing(id) for id in range(1, 21)])
+    origin.sync(warehouse, listing)
+    spoil(warehouse, "DELETE FROM {things} WHERE id = 7")
+    origin.change(8, name="edited")
+    origin.things.append(thing(99, at=origin.now))
+    origin.sync(warehouse, listing, audit=True)
+    assert warehouse.rows("audits", "compared", "missing", "surplus", "stale") == [(21, 1, 0, 0)]
+    assert mirrors(warehouse, origin)

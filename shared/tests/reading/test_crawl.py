@@ -173,7 +173,8 @@ def test_200_pages_read_by_windows_take_at_most_a_fifth_of_one_by_one() -> None:
     def fetch(task: Span) -> tuple[list[int], Iterable[Span]]:
         time.sleep(0.05)
         inside = seconds_of_rows[task.window.start : task.window.end]
-        rows, left = cut(list(inside[:100]), int, task.window, ascending=True, more=len(inside) > 100)
+        page = list(inside[:100])
+        rows, left = cut(page, page, task.window, ascending=True, more=len(inside) > 100)
         return rows, map(Span, left)
 
     def read() -> None:

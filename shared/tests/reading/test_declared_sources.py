@@ -115,6 +115,17 @@ def test_a_list_of_one_row_that_is_refused_is_left_out_and_tried_again(world: Wo
     assert rows(helpdesk, "SELECT * FROM load_gaps") == []
 
 
+def test_a_row_that_is_gone_takes_its_list_with_it(world: World) -> None:
+    world.touch(7)
+    sync(helpdesk)
+    del world.rows["tickets"][7]
+    world.now += 5
+    sync(helpdesk)
+    assert rows(helpdesk, "SELECT * FROM load_gaps") == []
+    assert rows(helpdesk, "SELECT count(*) FROM comments WHERE ticket_id = 7 AND deleted_at IS NULL") == [(0,)]
+    assert rows(helpdesk, "SELECT count(*) FROM comments WHERE ticket_id = 7") != [(0,)]
+
+
 @pytest.mark.parametrize(("source", "table"), [(helpdesk, "comments"), (helpdesk, "tickets"), (planner, "tasks")])
 def test_the_audit_finds_and_mends_what_was_lost(source: ModuleType, table: str, world: World) -> None:
     sync(source)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from ingest_shared.columnar import Page
+from ingest_shared.errors import PayloadError
 from ingest_shared.reading.api import Response
 from ingest_shared.reading.envelopes import CursorIn, Envelope, HasMore, LinkHeader, Offset, PageNumber, Request
 
@@ -77,9 +78,14 @@ def test_a_list_that_has_more_goes_on_after_its_last_row() -> None:
     assert request.params == {"state": "all", "starting_after": 3}
 
 
-@pytest.mark.parametrize("end", [page(3, has_more=False), page(3), page(0, has_more=True)])
+@pytest.mark.parametrize("end", [page(3, has_more=False), page(3)])
 def test_a_list_that_has_no_more_or_no_rows_ends(end: Page) -> None:
     assert following(HasMore(), QUERY, end) == []
+
+
+def test_a_page_without_rows_that_has_more_is_an_error_and_not_the_end() -> None:
+    with pytest.raises(PayloadError, match="no row is there to continue after"):
+        following(HasMore(), QUERY, page(0, has_more=True))
 
 
 # A cursor in the response
@@ -95,6 +101,23 @@ def test_a_cursor_is_sent_back_where_the_request_has_its_parameters(asked: Reque
 @pytest.mark.parametrize("cursor", [None, ""])
 def test_a_list_without_a_cursor_ends(cursor: str | None) -> None:
     assert following(CURSOR, QUERY, page(cursor=cursor)) == []
+
+
+def test_an_empty_page_with_a_cursor_leads_on() -> None:
+    assert following(CURSOR, QUERY, page(0, cursor="xyz")) == [QUERY.having(after="xyz")]
+
+
+def test_a_cursor_that_leads_to_itself_is_an_error_and_never_an_endless_list() -> None:
+    asked = QUERY.having(after="xyz")
+    with pytest.raises(PayloadError, match="leads to itself"):
+        following(CURSOR, asked, page(cursor="xyz"))
+    assert following(CURSOR, asked, page(0, cursor="xyz")) == []
+
+
+@pytest.mark.parametrize(("more", "ends"), [(True, False), (False, True), (None, True)])
+def test_a_list_may_say_whether_there_is_more_beside_its_cursor(more: bool | None, ends: bool) -> None:
+    envelope = CursorIn(rows="data", at="cursor", param="after", more="has_more")
+    assert (following(envelope, QUERY, page(cursor="xyz", has_more=more)) == []) == ends
 
 
 # Numbered pages

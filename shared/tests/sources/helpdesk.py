@@ -10,8 +10,9 @@ from dlt.sources.helpers.rest_client.auth import APIKeyAuth
 from ingest_shared.loading import mirror
 from ingest_shared.reading.api import Api
 from ingest_shared.reading.envelopes import CursorIn
-from ingest_shared.reading.listings import Listing, Reader, Sync, iso
+from ingest_shared.reading.listings import Listing, iso
 from ingest_shared.reading.per_row import PerRow
+from ingest_shared.reading.reader import Reader, Sync
 from ingest_shared.reading.walks import ChangedSince, FullList
 from ingest_shared.settings import secret_setting, text_setting
 from ingest_shared.tables import Child, Table, bigint, epoch, text, timestamp
@@ -66,7 +67,7 @@ LISTINGS = (
         "/tickets/{ticket_id}/comments",
         walk=FullList(),
         envelope=CursorIn(rows="results", at="paging.next.after", param="after"),
-        per=PerRow(tickets, {"ticket_id": "id"}, changed="updated_at"),
+        per=PerRow(tickets, {"ticket_id": "id"}, changed="updated_at", absent=(404,)),
         params={"limit": 10},
     ),
 )

@@ -35,7 +35,7 @@ class World:
                 found = [row for row in self.rows["tickets"].values() if row["meta"]["updated_at"] >= since]
                 found.sort(key=lambda row: (row["meta"]["updated_at"], row["id"]))
                 return 200, _by_cursor(found, body)
-            case ["tickets", id_, "comments"]:
+            case ["tickets", id_, "comments"] if int(id_) in self.rows["tickets"]:
                 return 200, _by_cursor(self._of("comments", int(id_)), query)
             case ["projects"]:
                 return 200, _by_offset(list(self.rows["projects"].values()), query)

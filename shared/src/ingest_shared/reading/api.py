@@ -1,8 +1,7 @@
 """The HTTP client of a source: one credential, its limits, bounded retries, nothing swallowed.
 
 A location subclasses :class:`Api` with what its API does differently: how it says "too fast" and
-how much quota is left. The session is dlt's requests client, which pools connections:
-https://dlthub.com/docs/general-usage/http/requests
+how much quota is left.
 """
 
 import hashlib
@@ -19,7 +18,8 @@ from urllib.parse import urljoin, urlsplit
 
 import msgspec
 import requests
-from dlt.sources.helpers.requests import Client
+import urllib3
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from ingest_shared.errors import ApiError, NotJson, SettingError
@@ -31,6 +31,8 @@ ATTEMPTS = 5
 """Tries of one request before the API counts as down; with the back-off below about 15 s."""
 FIRST_BACKOFF = 1.0
 """Seconds before the second try, doubled for each one after it, with jitter."""
+LONGEST_BACKOFF = 60.0
+"""Seconds between calls that are too fast, where the API does not say how long to wait: at first 1, then doubled."""
 TIMEOUT = (10.0, 60.0)
 """Seconds to connect and seconds between two bytes of an answer."""
 LONGEST_WAIT = 3700.0
@@ -48,6 +50,7 @@ _BROKEN = (
     requests.exceptions.ChunkedEncodingError,
     requests.exceptions.ContentDecodingError,
     requests.TooManyRedirects,
+    urllib3.exceptions.HTTPError,
 )
 
 
@@ -60,10 +63,10 @@ class Usage:
     quota_left: int | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def count(self, response: requests.Response, quota_left: int | None) -> None:
+    def count(self, body: bytes, quota_left: int | None) -> None:
         with self._lock:
             self.api_calls += 1
-            self.api_bytes += len(response.content)
+            self.api_bytes += len(body)
             if quota_left is not None:
                 self.quota_left = quota_left
 
@@ -75,6 +78,7 @@ class Response:
     body: bytes
     headers: Mapping[str, str]
     links: Mapping[str, str]
+    status: int = 200
 
 
 class Api:
@@ -103,7 +107,7 @@ class Api:
         credential_setting: str,
         deletes_believed: float = 0.1,
     ) -> None:
-        _check(url, url_setting)
+        _check_address(url, url_setting)
         self.url = url.rstrip("/")
         self.in_flight = in_flight
         self.deletes_believed = deletes_believed
@@ -115,23 +119,15 @@ class Api:
         self._url_setting = url_setting
         self._credential_setting = credential_setting
         self._hooks = {"response": self._stay}
-        self._client = Client(
-            request_timeout=TIMEOUT,
-            max_connections=in_flight,
-            raise_for_status=False,
-            request_max_attempts=1,
-            session_attrs=_environment(self.url),
-        )
+        self._session = _session(self.url, in_flight)
 
     def limits(self, method: str, url: str) -> Sequence[Limit]:
         """The rates that a request counts against; here only that of the credential."""
         return (self.limit,)
 
     def too_fast(self, response: requests.Response) -> float | None:
-        """Seconds to wait when the response says that calls come too fast, else None."""
-        if response.status_code != 429:
-            return None
-        return retry_after(response) or 1.0
+        """Seconds to wait when calls come too fast, 0 where the response does not say how long; else None."""
+        return retry_after(response) or 0.0 if response.status_code == 429 else None
 
     def quota_left(self, response: requests.Response) -> int | None:
         """Calls left in the API's current window, where it says so."""
@@ -154,13 +150,11 @@ class Api:
         Retries a broken connection, a 5xx and a body that is not JSON; waits as long as the API
         asks. Raises :class:`SettingError` for a refused credential, :class:`ApiError` otherwise.
         """
-        response = self._send("GET", path, usage, params=params, headers=headers)
-        return Response(response.content, response.headers, _links(response))
+        return self._send("GET", path, usage, params=params, headers=headers)
 
     def post(self, path: str, body: Mapping[str, Any], *, usage: Usage) -> Response:
         """Posts ``body`` as JSON, for a search or a GraphQL query; otherwise as :meth:`get`."""
-        response = self._send("POST", path, usage, json=body)
-        return Response(response.content, response.headers, _links(response))
+        return self._send("POST", path, usage, json=body)
 
     def get_if_changed(
         self,
@@ -178,14 +172,13 @@ class Api:
         """
         if etag:
             response = self._send("GET", path, usage, params=params, headers={"If-None-Match": etag})
-            links = _links(response)
-            if response.status_code != NOT_MODIFIED:
-                return Response(response.content, response.headers, links)
-            if not was_last or "next" not in links:
+            if response.status != NOT_MODIFIED:
+                return response
+            if not was_last or "next" not in response.links:
                 return None
         return self.get(path, params, usage=usage)
 
-    def _send(self, method: str, path: str, usage: Usage, **what: Any) -> requests.Response:
+    def _send(self, method: str, path: str, usage: Usage, **what: Any) -> Response:
         """One request, repeated while that can help; the response is a success or a 304."""
         url = self._address(path)
         what["headers"] = {**self._headers, **(what.get("headers") or {})}
@@ -196,16 +189,22 @@ class Api:
             for limit in self.limits(method, url):
                 limit.wait()
             try:
-                response = self._client.session.request(method, url, auth=self._auth, hooks=self._hooks, **what)
-                usage.count(response, self.quota_left(response))
+                response = self._session.request(
+                    method, url, auth=self._auth, hooks=self._hooks, timeout=TIMEOUT, stream=True, **what
+                )
+                # In one piece: requests itself reads 10 kB at a time, and waits for the other threads each time.
+                body: bytes = response.raw.read(decode_content=True) if response.ok else response.content
+                usage.count(body, self.quota_left(response))
                 if (seconds := self.too_fast(response)) is not None:
                     waits += 1
-                    self._wait(seconds, waits, url)
+                    self._wait(seconds or min(2.0 ** (waits - 1), LONGEST_BACKOFF), waits, url, response)
                     continue
                 status = response.status_code
                 if status < SERVER_ERROR and status not in self.not_for_long:
-                    if status == NOT_MODIFIED or _is_json(self._checked(response).content):
-                        return response
+                    self._check(response)
+                    if status == NOT_MODIFIED or _is_json(body):
+                        links = {name: link["url"] for name, link in response.links.items()}
+                        return Response(body, response.headers, links, status)
                     problem = "the response body is empty or not valid JSON"
                 else:
                     problem = f"{status}: {self._reason_line(response)}"
@@ -241,10 +240,10 @@ class Api:
         if response.is_redirect:
             self._address(urljoin(response.url, response.headers["Location"]))
 
-    def _checked(self, response: requests.Response) -> requests.Response:
-        """The response, when it is a success; raises what it stands for otherwise."""
+    def _check(self, response: requests.Response) -> None:
+        """Raises what a response stands for that is no success."""
         if response.ok:
-            return response
+            return
         reason = self._reason_line(response)
         if response.status_code == UNAUTHORIZED:
             raise SettingError(
@@ -262,12 +261,13 @@ class Api:
     def _reason_line(self, response: requests.Response) -> str:
         return " ".join(self.reason(response).split())
 
-    def _wait(self, seconds: float, waits: int, url: str) -> None:
+    def _wait(self, seconds: float, waits: int, url: str, response: requests.Response) -> None:
         if seconds > LONGEST_WAIT:
             raise ApiError(f"{self.name} asks to wait {seconds:.0f} s before {url}: longer than a run should last")
         if waits > WAITS:
             raise ApiError(
-                f"{self.name} asked {WAITS} times in a row to wait before {url}; is another user on the quota?"
+                f"{self.name} refused {url} as too fast {WAITS} times in a row ({self._reason_line(response)}); "
+                "is another user on the quota, or is it spent for the day?"
             )
         if seconds > 2:
             until = time.strftime("%H:%M:%S", time.gmtime(time.time() + seconds))
@@ -275,7 +275,7 @@ class Api:
         self.limit.pause(seconds)
 
 
-def _check(url: str, url_setting: str) -> None:
+def _check_address(url: str, url_setting: str) -> None:
     """Raises :class:`SettingError` for an address of which no request can be made."""
     try:
         parts = urlsplit(url)
@@ -305,10 +305,6 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-def _links(response: requests.Response) -> dict[str, str]:
-    return {name: link["url"] for name, link in response.links.items()}
-
-
 def _is_json(body: bytes) -> bool:
     """Whether the body is one whole JSON text; nothing is made of it."""
     try:
@@ -318,13 +314,17 @@ def _is_json(body: bytes) -> bool:
     return True
 
 
-def _environment(url: str) -> dict[str, Any]:
-    """What a session takes from the environment, read once and not for every call: proxies, certificates.
+def _session(url: str, connections: int) -> requests.Session:
+    """A session for so many threads; what the environment says of proxies and certificates is read once.
 
     A ``.netrc`` stays unread: it would take the place of the credential.
     """
-    settings = requests.Session().merge_environment_settings(url, {}, None, None, None)
-    return {"trust_env": False, "proxies": settings["proxies"], "verify": settings["verify"]}
+    session = requests.Session()
+    settings = session.merge_environment_settings(url, {}, None, None, None)
+    session.trust_env, session.proxies, session.verify = False, settings["proxies"], settings["verify"]
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=connections))
+    return session
 
 
 def retry_after(response: requests.Response) -> float | None:

@@ -6,9 +6,9 @@ the calls of a first load, and loads only what was wrong.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import islice, repeat
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -20,25 +20,21 @@ from ingest_shared.tables import JSON, UNDECLARED, AnyTable, Child, Table
 
 Values = dict[str, Any]
 Key = tuple[Any, ...]
-
-
-class Named(Protocol):
-    """The scope of a list, as an audit reports it."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def name(self) -> str: ...
+IsNew = Callable[[Page], Iterable[bool]]
+"""For each row of a page, whether it came or changed after the load before: it was not lost."""
 
 
 class Audit:
     """One list's comparison with the warehouse."""
 
-    def __init__(self, decoder: Decoder, load: Load) -> None:
+    def __init__(self, decoder: Decoder, load: Load, is_new: IsNew = lambda page: repeat(False)) -> None:
         assert isinstance(decoder.table, Table)
         self.table = decoder.table
         self.decoder = decoder
         self.load = load
+        self.is_new = is_new
+        self.audits: list[Values] = []
+        load.audits = self.audits
         self.compared: Counter[str] = Counter()
         self.missing: Counter[str] = Counter()
         self.stale: Counter[str] = Counter()
@@ -59,29 +55,27 @@ class Audit:
                 batch, rows = [], 0
         yield from self._compare(batch)
 
-    def close(self, scope: Named, calls: int, at: int) -> None:
-        """Notes what was found in a scope that was read to its end."""
-        self.load.audits.append(
-            {
-                "scope": scope.name,
-                "audited_at": at,
-                "compared": self.compared[scope.id],
-                "missing": self.missing[scope.id],
-                "surplus": self.surplus[scope.id],
-                "stale": self.stale[scope.id],
-                "calls": calls,
-            }
-        )
+    def close(self, part: str, scopes: Collection[str], calls: int, at: int) -> None:
+        """Notes what was found in a part of the list; its scopes, by id, were read to their end."""
+        found = {
+            "compared": self.compared,
+            "missing": self.missing,
+            "surplus": self.surplus,
+            "stale": self.stale,
+        }
+        counts = {name: sum(counted[scope] for scope in scopes) for name, counted in found.items()}
+        self.audits.append({"scope": part, "audited_at": at, **counts, "calls": calls})
 
     def _compare(self, batch: list[Page]) -> Iterator[Page]:
         pages, arrow = to_arrow(self.load, self.decoder, batch)
         verdicts = iter(self._wrong({name: rows.to_pylist() for name, rows in arrow.items()}))
         for page in pages:
             its = list(islice(verdicts, len(page.rows)))
+            lost = Counter(verdict for verdict, new in zip(its, self.is_new(page), strict=False) if not new)
             scope = page.scope.id
             self.compared[scope] += len(its)
-            self.missing[scope] += its.count("missing")
-            self.stale[scope] += its.count("stale")
+            self.missing[scope] += lost["missing"]
+            self.stale[scope] += lost["stale"]
             page.rows = [row for row, verdict in zip(page.rows, its, strict=True) if verdict]
             yield page
 

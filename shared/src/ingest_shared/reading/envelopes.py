@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ingest_shared.columnar import Page
+from ingest_shared.errors import PayloadError
 from ingest_shared.reading.api import Response
 
 _PAGE_NUMBER = re.compile(r"([?&]page=)(\d+)")
@@ -93,26 +94,41 @@ class HasMore(Envelope):
         return (self.more,)
 
     def following(self, request: Request, page: Page, response: Response) -> list[Request]:
-        if not page.told.get(self.more) or not page.rows:
+        if not page.told.get(self.more):
             return []
+        if not page.rows:
+            raise PayloadError(f"a page without rows says {self.more}, and no row is there to continue after")
         return [request.having(**{self.after: getattr(page.rows[-1], self.key)})]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CursorIn(Envelope):
-    """A list whose response holds a cursor at the path ``at``; ``param`` sends it back. None ends the list."""
+    """A list whose response holds a cursor at the path ``at``, which ``param`` sends back.
+
+    The list ends where the cursor is null, empty or missing; with ``more``, where that path of the response is
+    not true. A page may be empty and lead on. Set ``shifts`` where the cursor is an offset in disguise.
+    """
 
     at: str
     rows: str | None
     param: str
+    more: str | None = None
+    shifts: bool = False
 
     @property
     def told(self) -> Sequence[str]:  # type: ignore[override]
-        return (self.at,)
+        return (self.at, self.more) if self.more else (self.at,)
 
     def following(self, request: Request, page: Page, response: Response) -> list[Request]:
         cursor = page.told.get(self.at)
-        return [request.having(**{self.param: cursor})] if cursor and page.rows else []
+        if not (page.told.get(self.more) if self.more else cursor):
+            return []
+        asked = request.body if request.body is not None else request.params
+        if cursor == asked.get(self.param):
+            if not page.rows:
+                return []
+            raise PayloadError(f"the page after the cursor {cursor!r} leads to itself")
+        return [request.having(**{self.param: cursor})]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,9 @@
 """Rates of an API, kept by every thread and by every run that shares a credential.
 
 When the next call may be sent stands in a file, so that two runs of a location on one machine stay
-under the rate together. ``INGEST_LIMITS_DIR`` names the folder, by default one of the user's in the
-system's folder for temporary files: containers share it only where a volume is mounted there.
+under the rate together: each run takes a short span of time for itself, and the next one what
+follows. ``INGEST_LIMITS_DIR`` names the folder, by default one of the user's in the system's folder
+for temporary files. On the platform it is a folder that a location's run containers share.
 """
 
 import fcntl
@@ -17,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _INSTANT = struct.Struct("d")
+SPAN = 0.02
+"""Seconds that a run takes for itself at once, at least one call: so the file is not asked for every call."""
 LONGEST_PAUSE = 3700.0
 """Seconds that a note in the file may lie ahead; one that is further was made under another clock."""
 
@@ -26,33 +29,42 @@ class Limit:
 
     def __init__(self, name: str, calls_per_second: float) -> None:
         self._interval = 1.0 / calls_per_second
+        self._span = max(1, int(SPAN * calls_per_second)) * self._interval
+        self._next = self._until = 0.0
         self._lock = threading.Lock()
         self._file = os.open(_folder() / hashlib.sha256(name.encode()).hexdigest()[:32], os.O_RDWR | os.O_CREAT, 0o600)
 
     def wait(self) -> None:
         """Blocks until the next call may be sent."""
-        with self._following() as (now, following):
-            at = max(now, following)
-            self._note(at + self._interval)
-        time.sleep(at - now)
+        with self._lock:
+            now = time.time()
+            at = max(now, self._next)
+            if at + self._interval > self._until:
+                with self._following() as (now, following):
+                    at = max(now, following)
+                    self._until = at + self._span
+                    self._note(self._until)
+            self._next = at + self._interval
+        if at > now:
+            time.sleep(at - now)
 
     def pause(self, seconds: float) -> None:
         """No call is sent for so many seconds."""
-        with self._following() as (now, following):
+        with self._lock, self._following() as (now, following):
+            self._until = 0.0
             self._note(max(following, now + seconds))
 
     @contextmanager
     def _following(self) -> Iterator[tuple[float, float]]:
-        """Now, and when the next call may be sent; held against other threads and processes meanwhile."""
-        with self._lock:
-            fcntl.flock(self._file, fcntl.LOCK_EX)
-            try:
-                now = time.time()  # the same for all processes and containers, also after a restart of the machine
-                noted = os.pread(self._file, _INSTANT.size, 0)
-                following = _INSTANT.unpack(noted)[0] if len(noted) == _INSTANT.size else 0.0
-                yield now, following if following < now + LONGEST_PAUSE else 0.0
-            finally:
-                fcntl.flock(self._file, fcntl.LOCK_UN)
+        """Now, and up to when other runs have taken the time; held against them meanwhile."""
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            now = time.time()  # the same for all processes and containers, also after a restart of the machine
+            noted = os.pread(self._file, _INSTANT.size, 0)
+            following = _INSTANT.unpack(noted)[0] if len(noted) == _INSTANT.size else 0.0
+            yield now, following if following < now + LONGEST_PAUSE else 0.0
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def _note(self, following: float) -> None:
         os.pwrite(self._file, _INSTANT.pack(following), 0)

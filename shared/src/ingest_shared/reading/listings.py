@@ -1,40 +1,32 @@
-"""A list of an API as an object: what is known of it, and the one way in which all of them are read.
+"""A list of an API as an object: what is known of it, declared beside its table.
 
-A location declares each list beside its table, as facts: where it is, which scopes it has, how its
-pages lead on, how its rows move. :class:`Reader` does the rest, alike for every list: many requests
-in flight, cursors that move only when a scope was read to its end, one bad scope that does not stop
-the others, deletes that are believed only after a second look, and the audit.
+Where it is, which scopes it has, how its pages lead on, how its rows move: a location says it in a
+line, and :class:`~ingest_shared.reading.reader.Reader` reads all lists alike.
 
     Listing(tickets, "/tickets", walk=ChangedSince("updated_at", since=lambda at: {"updated_since": iso(at)}))
     Listing(labels, "/repositories/{repo_id}/labels", per=REPOSITORY, envelope=LinkHeader(), walk=FullList())
 """
 
-import logging
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ingest_shared.columnar import Decoder, Page, value_at
-from ingest_shared.errors import ApiError, IngestError, PayloadError
-from ingest_shared.loading import Load
-from ingest_shared.reading.api import Api, Response, server_time
-from ingest_shared.reading.audit import Audit
-from ingest_shared.reading.crawl import Task, crawl
+from ingest_shared.columnar import Page
+from ingest_shared.errors import IngestError, PayloadError
+from ingest_shared.reading.crawl import Task
 from ingest_shared.reading.envelopes import Envelope, Request
-from ingest_shared.reading.tombstones import DELETED_AT, deleted, living
+from ingest_shared.reading.tombstones import DELETED_AT
 from ingest_shared.reading.windows import Window
 from ingest_shared.tables import Table
 
-logger = logging.getLogger("ingest")
+if TYPE_CHECKING:
+    from ingest_shared.reading.reader import Reader
 
 Cursor = dict[str, Any]
-ROUNDS = 6
-"""Times that the pages of a list are read until they stand still."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +42,11 @@ class Scope:
     values: Mapping[str, Any] = field(default_factory=dict)
 
     keeps_cursor = True
+
+    @property
+    def part(self) -> str:
+        """What an audit reports it as."""
+        return self.name
 
     @property
     def noted(self) -> Mapping[str, Any]:
@@ -83,7 +80,7 @@ class Listing:
         for column in self.walk.needs:
             if column not in names:
                 raise ValueError(f"table {self.table.name}: {type(self.walk).__name__} needs the column {column!r}")
-        if DELETED_AT not in names:
+        if DELETED_AT not in {column.name for column in self.table.columns}:
             raise ValueError(f"table {self.table.name}: a column 'deleted_at' is needed to mark what is gone")
 
 
@@ -153,8 +150,6 @@ class Walk:
 
     needs: Sequence[str] = ()
     """Paths of the columns without which it cannot be read so."""
-    finds_deletes = False
-    """Whether every sync reads enough to see what is gone; else the audit finds it."""
     keeps_keys = False
     """Whether the walk needs to know which keys it has read."""
     cost = ""
@@ -180,285 +175,17 @@ class Walk:
     def finish(self, reader: "Reader", scope: Scope, progress: Progress) -> None:
         """Completes the cursor of a scope that was read to its end."""
 
-    def complete(self, progress: Progress) -> bool:
-        """Whether all keys of the scope were read, so that others are gone."""
-        return self.finds_deletes
+    def has_read_all(self, progress: Progress) -> bool:
+        """Whether a sync has read every key of the scope, so that others are gone; else the audit finds them."""
+        return False
+
+    def known_until(self, cursor: Cursor) -> int | None:
+        """Up to which instant, of the first column of ``needs``, rows were loaded; None where that is not known."""
+        return None
 
     def audited(self, reader: "Reader", scope: Scope) -> Mapping[str, Any]:
         """Which rows of the warehouse the whole list stands for: values of columns, or windows of instants."""
         return scope.values
-
-
-class Sync:
-    """What the resources of one run share: the API, its clock, and which scopes there are.
-
-    A location subclasses it where its lists have parts, or its API must be asked before.
-    """
-
-    def __init__(self, connect: Any, audit: bool = False) -> None:
-        self._connect = connect
-        self.audit = audit
-        self.api: Api
-        self.now = 0
-        """The API's time when the sync began; what changes from then on belongs to the next one."""
-        self.loaded: dict[str, list[dict[str, Any]]] = {}
-        """What this run has read of the tables of which other lists are read per row."""
-        self.gone_keys: dict[str, set[Any]] = {}
-        """The keys of such tables that this run has found to be gone."""
-
-    def begin(self, load: Load) -> None:
-        """Connects, once; raises SettingError for a missing or refused credential."""
-        if not hasattr(self, "api"):
-            self.api = self._connect()
-
-    def scopes(self, listing: Listing, load: Load) -> Iterable[Scope]:
-        """The scopes of a list that are to be read now."""
-        if listing.per is not None:
-            found: Iterable[Scope] = listing.per.scopes(self, load)
-            return found
-        return (WHOLE,)
-
-    def gone(self, listing: Listing, load: Load) -> Iterable[Scope]:
-        """The scopes that exist no more; all their rows are gone, and so is their cursor."""
-        found: Iterable[Scope] = listing.per.gone(self) if hasattr(listing.per, "gone") else ()
-        return found
-
-    def why(self, error: IngestError) -> str:
-        """Why a scope was left out, in the words of a person."""
-        return (error.reason if isinstance(error, ApiError) else "") or str(error)
-
-
-class Reader:
-    """Reads one list for :func:`ingest_shared.loading.mirror`; an audit compares all of it with the warehouse."""
-
-    def __init__(self, listing: Listing, sync: Sync) -> None:
-        self.listing = listing
-        self.walk = listing.walk
-        self.sync = sync
-        if parent := getattr(listing.per, "parent", None):
-            sync.loaded.setdefault(parent.name, [])
-        self.decoder = Decoder(listing.table, listing.envelope.rows, listing.envelope.told)
-        self.calls: Counter[str] = Counter()
-        self._lock = threading.Lock()
-
-    def __call__(self, load: Load) -> Iterator[Page | pa.Table]:
-        """Yields the pages of all scopes, then moves the cursors of those that were read to their end."""
-        self.load = load
-        self.calls.clear()
-        self.sync.begin(load)
-        cursors: dict[str, Cursor] = load.state.setdefault("cursors", {})
-        self.scopes = {scope.id: scope for scope in self.sync.scopes(self.listing, load)}
-        self.progress = {id_: Progress({} if self.sync.audit else dict(cursors.get(id_, {}))) for id_ in self.scopes}
-        audit = Audit(self.decoder, load) if self.sync.audit else None
-        pages = self._pages(self._starts())
-        yield from audit.differing(pages) if audit else pages
-        yield from self._deletes(audit)
-        load.at_end.append(lambda: self._move_cursors(audit))
-
-    def _move_cursors(self, audit: Audit | None) -> None:
-        """Those of the scopes that were read to their end, and without a value that cannot be loaded."""
-        for page, error in self.load.unreadable:
-            self._leave_out(page.scope, error)
-        read = self._read_to_the_end()
-        for scope in read:
-            if audit:
-                audit.close(scope, self.calls[scope.id], self.sync.now)
-            self.walk.finish(self, scope, self.progress[scope.id])
-            if scope.keeps_cursor:
-                self.load.state["cursors"][scope.id] = {**scope.noted, **self.progress[scope.id].cursor}
-        failed = [scope for id_, scope in self.scopes.items() if self.progress[id_].error and not scope.keeps_cursor]
-        self.load.state["left_out"] = [dict(scope.values) for scope in failed]
-        self.load.scopes_read = len(read)
-
-    def _starts(self) -> list[Piece]:
-        return self._wanted(self.scopes.values(), lambda scope, known: self.walk.start(self, scope, known.cursor))
-
-    def _wanted(self, scopes: Iterable[Scope], want: Callable[[Scope, Progress], list[Piece]]) -> list[Piece]:
-        """What the walk wants to read of each scope; one that cannot even tell is left out."""
-        pieces: list[Piece] = []
-        for scope in scopes:
-            try:
-                pieces += want(scope, self.progress[scope.id])
-            except (ApiError, PayloadError) as error:
-                self._leave_out_or_raise(scope, error)
-        return pieces
-
-    def _pages(self, pieces: list[Piece]) -> Iterator[Page | pa.Table]:
-        """The pages of the pieces, and of those that the walk wants once more until it is content."""
-        before = {id_: dict(progress.cursor) for id_, progress in self.progress.items()}
-
-        def fetch(piece: Piece) -> tuple[tuple[Scope, Step | IngestError], list[Piece]]:
-            return self._fetch(piece, before[piece.scope.id])
-
-        for _ in range(ROUNDS):
-            for scope, step in crawl(fetch, pieces, self.sync.api.in_flight):
-                if isinstance(step, IngestError):
-                    self._leave_out_or_raise(scope, step)
-                    continue
-                self._fold(scope, step)
-                yield from step.pages
-            pieces = self._wanted(
-                {piece.scope.id: piece.scope for piece in pieces if not self.progress[piece.scope.id].error}.values(),
-                lambda scope, progress: self.walk.again(self, scope, progress),
-            )
-            if not pieces:
-                return
-        for scope in {piece.scope.id: piece.scope for piece in pieces}.values():
-            self._leave_out(scope, PayloadError(f"its list changed each of the {ROUNDS} times it was read"))
-
-    def _fetch(self, piece: Piece, cursor: Cursor) -> tuple[tuple[Scope, Step | IngestError], list[Piece]]:
-        if self.progress[piece.scope.id].error:
-            return (piece.scope, Step()), []
-        try:
-            step = self.walk.fetch(self, piece, cursor)
-        except (ApiError, PayloadError) as error:
-            return (piece.scope, error), []
-        return (piece.scope, step), step.pieces
-
-    def _fold(self, scope: Scope, step: Step) -> None:
-        progress = self.progress[scope.id]
-        progress.cursor |= step.cursor
-        if step.newest is not None:
-            progress.cursor["newest"] = max(step.newest, progress.cursor.get("newest", step.newest))
-        if step.numbered:
-            request, page_read = step.numbered
-            known = progress.numbered.get(request)
-            progress.moved |= known is not None and known.keys != page_read.keys
-            progress.numbered[request] = page_read
-        self.walk.note(progress, step)
-        progress.there.update(step.also_there)
-        progress.gone.update(step.gone)
-        for page in step.pages:
-            if not isinstance(page, pa.Table):
-                page.scope = scope
-                if self.sync.audit or self.walk.keeps_keys:
-                    page.rows = [row for row in page.rows if self.decoder.key(row) not in progress.there]
-                    progress.there.update(map(self.decoder.key, page.rows))
-                self._note_for_others(page)
-
-    def _note_for_others(self, page: Page) -> None:
-        """Keeps what other lists need, that are read per row of this table."""
-        if (noted := self.sync.loaded.get(self.listing.table.name)) is not None:
-            columns = [c for c in self.listing.table.columns if c.origin == "payload" and c.type.name != "json"]
-            for row in page.rows:
-                noted.append({c.name: value_at(row, c.path) for c in columns} | dict(page.given))
-
-    def _read_to_the_end(self) -> list[Scope]:
-        return [scope for id_, scope in self.scopes.items() if not self.progress[id_].error]
-
-    def _leave_out_or_raise(self, scope: Scope, error: IngestError) -> None:
-        if isinstance(error, ApiError) and error.status is None and error.retry:
-            raise error  # nothing answers: the next scope would fail as this one did
-        self._leave_out(scope, error)
-
-    def _leave_out(self, scope: Scope, error: IngestError) -> None:
-        if self.progress[scope.id].error is None:
-            self.progress[scope.id].error = error
-            status = error.status if isinstance(error, ApiError) else None
-            self.load.leave_out(scope.name, self.sync.why(error), status)
-
-    # Deletes.
-
-    def _deletes(self, audit: Audit | None) -> Iterator[pa.Table]:
-        """The rows that are gone, marked; those of a scope that exists no more among them."""
-        gone: list[tuple[Scope, dict[Any, int]]] = []
-        for scope in self._read_to_the_end():
-            progress = self.progress[scope.id]
-            missing = self._missing(scope, progress) if audit or self.walk.complete(progress) else set()
-            gone.append((scope, dict.fromkeys(missing, self.sync.now) | self.progress[scope.id].gone))
-        for scope in self.sync.gone(self.listing, self.load):
-            gone.append((scope, dict.fromkeys(living(self.listing.table, scope.values), self.sync.now)))
-            self.load.state["cursors"].pop(scope.id, None)
-        for scope, keys in gone:
-            # What moved to another scope is there.
-            at = {k: at for k, at in keys.items() if not self.load.is_staged(self.decoder.whole_key(scope.values, k))}
-            if at:
-                rows = deleted(self.listing.table, scope.values, at)
-                if unknown := len(at) - rows.num_rows:
-                    self.load.warn(f"{unknown} rows of {scope.name} were deleted before they could be loaded")
-                if audit:
-                    audit.surplus[scope.id] += rows.num_rows
-                self.sync.gone_keys.setdefault(self.listing.table.name, set()).update(at)
-                yield rows
-
-    def _missing(self, scope: Scope, progress: Progress) -> set[Any]:
-        """The keys that the warehouse has and the origin has not; many of them are looked for once more."""
-        held = living(self.listing.table, self.walk.audited(self, scope))
-        missing = held - progress.there - progress.gone.keys()
-        if len(missing) <= len(held) * self.sync.api.deletes_believed:
-            return missing
-        counts = f"{len(missing)} of {len(held)} rows"
-        logger.warning("%s: %s of %s are missing: reading it once more", self.load.resource, counts, scope.name)
-        self.progress[scope.id] = again = Progress({})
-        for _ in self._pages(self.walk.start(self, scope, {})):
-            pass
-        still = held - again.there - again.gone.keys()
-        if not again.error and still != missing:
-            error = f"{counts} were missing from one reading, and {len(still)} from the next: none is marked as deleted"
-            self._leave_out(scope, PayloadError(error))
-        return set() if again.error else missing
-
-    # What walks use.
-
-    def read_window(self, scope: Scope, window: Window, load: Load) -> Iterator[Page | pa.Table]:
-        """The pages of a window alone, for a source that needs them beside its tables; errors are raised."""
-        self.load, self.scopes, self.progress = load, {scope.id: scope}, {scope.id: Progress({})}
-
-        def fetch(piece: Piece) -> tuple[Step, list[Piece]]:
-            step = self.walk.fetch(self, piece, {})
-            return step, step.pieces
-
-        for step in crawl(fetch, [Piece(scope, window)], self.sync.api.in_flight):
-            yield from step.pages
-
-    def request(self, scope: Scope, **params: Any) -> Request:
-        """The request for the list of a scope, from its beginning."""
-        listing = self.listing
-        path = listing.path.format(**scope.values)
-        return listing.envelope.first(Request(path, listing.params, listing.body).having(**params))
-
-    def send(self, scope: Scope, request: Request) -> tuple[Page, Response]:
-        """The rows of a page, and the response they came in."""
-        response = self.respond(scope, request)
-        return self.decoder.page(response.body, scope.values), response
-
-    def send_if_changed(
-        self, scope: Scope, request: Request, etag: str | None, *, was_last: bool = True
-    ) -> tuple[Page, Response] | None:
-        """As :meth:`send`; None for a page that did not change since it had this ETag."""
-        if request.body is not None or not etag:
-            return self.send(scope, request)
-        self._count(scope)
-        usage = self.load.usage
-        response = self.sync.api.get_if_changed(request.path, request.params, etag=etag, was_last=was_last, usage=usage)
-        return (self.decoder.page(response.body, scope.values), self._timed(response)) if response else None
-
-    def following(self, request: Request, page: Page, response: Response) -> list[Request]:
-        """The requests for the pages that follow."""
-        return self.listing.envelope.following(request, page, response)
-
-    def next(self, request: Request, page: Page, response: Response) -> list[Request]:
-        """The request for the next page alone."""
-        return self.listing.envelope.next(request, page, response)
-
-    def respond(self, scope: Scope, request: Request) -> Response:
-        """The response to a request, for a list of which no walk of the shared ones knows enough."""
-        self._count(scope)
-        api = self.sync.api
-        if request.body is not None:
-            response = api.post(request.path, request.body, usage=self.load.usage)
-        else:
-            response = api.get(request.path, request.params or None, usage=self.load.usage)
-        return self._timed(response)
-
-    def _timed(self, response: Response) -> Response:
-        """The API's clock, for a source that did not have to ask for it before."""
-        self.sync.now = self.sync.now or server_time(response.headers)
-        return response
-
-    def _count(self, scope: Scope) -> None:
-        with self._lock:
-            self.calls[scope.id] += 1
 
 
 def seconds(value: int | str | datetime) -> int:
@@ -466,6 +193,14 @@ def seconds(value: int | str | datetime) -> int:
     if isinstance(value, int):
         return value
     return int((datetime.fromisoformat(value) if isinstance(value, str) else value).timestamp())
+
+
+def instants(rows: Iterable[Any], path: str) -> list[int]:
+    """The instant at a path of each row, in whole seconds since 1970; raises :class:`PayloadError` without one."""
+    try:
+        return [seconds(at) for at in map(attrgetter(path), rows)]
+    except (AttributeError, TypeError, ValueError):
+        raise PayloadError(f"a row has no time at {path!r}, by which the list is read") from None
 
 
 def iso(instant: int) -> str:

@@ -1,11 +1,12 @@
 """Lists per row of another table: the comments of each ticket, the reviews of each pull request."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ingest_shared.loading import Load
-from ingest_shared.reading.listings import Scope, Sync, seconds
+from ingest_shared.reading.listings import Scope, seconds
+from ingest_shared.reading.reader import Sync
 from ingest_shared.reading.tombstones import held_where
 from ingest_shared.reading.windows import FOREVER, Window
 from ingest_shared.tables import Table
@@ -13,9 +14,13 @@ from ingest_shared.tables import Table
 
 @dataclass(frozen=True)
 class Row(Scope):
-    """The row of the other table; no cursor is kept for it."""
+    """The row of the other table; no cursor is kept for it, and an audit reports all of them as one."""
 
     keeps_cursor = False
+
+    @property
+    def part(self) -> str:
+        return "the lists of all rows"
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,8 @@ class PerRow:
 
     ``values`` names the parent's column for each placeholder of the path and given column. With
     ``changed``, the parent's instant of change, only the lists of rows that changed are read; an audit
-    reads all. A list that could not be read is tried again at the next sync.
+    reads all. A list that could not be read is tried again at the next sync. Where the API answers with
+    a status in ``absent``, the row is gone, and its list with it; without that, such an answer is a gap.
     """
 
     parent: Table
@@ -32,6 +38,7 @@ class PerRow:
     changed: str | None = None
     lag: int = 60
     """Seconds of parents' changes that are read again."""
+    absent: Sequence[int] = ()
 
     def scopes(self, sync: Sync, load: Load) -> Iterator[Row]:
         """The rows of the parent whose lists are to be read."""

@@ -1,7 +1,7 @@
 """Spans of time in which a sorted list is read: pages that continue by time stand still while rows move."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Self
@@ -29,38 +29,32 @@ class Window:
 
 
 def cut(
-    rows: list[Row], instant: Callable[[Row], int], window: Window, *, ascending: bool, more: bool
+    rows: list[Row], instants: list[int], window: Window, *, ascending: bool, more: bool
 ) -> tuple[list[Row], list[Window]]:
     """The rows of a page that lie in ``window``, and the part of the window still to be read.
 
-    The list is sorted by ``instant``; a page that is not raises :class:`PayloadError`. While there is
+    The list is sorted by its ``instants``; a page that is not raises :class:`PayloadError`. While there is
     more, the rows of the page's last second are left to the next window, which starts with that
     second: so no row is lost or read twice, even when rows move or vanish while the list is read. A
     page of a single second cannot be left so; its window stays empty and the caller must follow the
     API's own link.
     """
-    check_sorted(rows, instant, ascending=ascending)
-    inside = [row for row in rows if window.start <= instant(row) < window.end]
-    if not more or not rows:
-        return inside, []
-    first, last = instant(rows[0]), instant(rows[-1])
-    if not window.start <= last < window.end:
-        return inside, []
-    if first == last:
-        return inside, []
-    kept = [row for row in inside if instant(row) != last]
-    left = (last, window.end) if ascending else (window.start, last + 1)
-    return kept, [Window(*left, pages=max(1.0, (left[1] - left[0]) / abs(last - first)))]
+    check_sorted(instants, ascending=ascending)
+    inside = [(row, at) for row, at in zip(rows, instants, strict=True) if window.start <= at < window.end]
+    if more and rows and not one_second(instants) and window.start <= (last := instants[-1]) < window.end:
+        left = (last, window.end) if ascending else (window.start, last + 1)
+        rest = Window(*left, pages=max(1.0, (left[1] - left[0]) / abs(last - instants[0])))
+        return [row for row, at in inside if at != last], [rest]
+    return [row for row, _ in inside], []
 
 
-def one_second(rows: list[Row], instant: Callable[[Row], int]) -> bool:
+def one_second(instants: list[int]) -> bool:
     """Whether every row of a page carries the same second, which :func:`cut` cannot divide."""
-    return bool(rows) and instant(rows[0]) == instant(rows[-1])
+    return bool(instants) and instants[0] == instants[-1]
 
 
-def check_sorted(rows: list[Row], instant: Callable[[Row], int], *, ascending: bool) -> None:
+def check_sorted(instants: list[int], *, ascending: bool) -> None:
     """Raises :class:`PayloadError` for a page that does not come in the order that its reader relies on."""
-    instants = [instant(row) for row in rows]
     if instants != sorted(instants, reverse=not ascending):
         order = "oldest" if ascending else "newest"
         raise PayloadError(f"a page is not sorted {order} first, as the API was asked to: rows could be lost")

@@ -3,7 +3,8 @@
 import pytest
 
 from ingest_shared.reading.envelopes import LinkHeader
-from ingest_shared.reading.listings import ROUNDS, Listing
+from ingest_shared.reading.listings import Listing
+from ingest_shared.reading.reader import ROUNDS
 from ingest_shared.reading.walks import FullList
 from tests.conftest import Server, Warehouse
 from tests.reading.played import THINGS, Origin, gaps, gone, living, mirrors, thing

@@ -83,6 +83,11 @@ class Assets(Suite):
         others = self.location.other_assets if job == "ingest" else ()
         assert selected == {dg.AssetKey([self.location.name, name]) for name in (*tables, *others)}
 
+    def test_asset_keys_begin_with_the_name_of_the_location(self, definitions: dg.Definitions) -> None:
+        """Dagster's storage takes a location's events of no other asset."""
+        keys = definitions.get_repository_def().asset_graph.materializable_asset_keys
+        assert {key.path[0] for key in keys} == {self.location.name}
+
     def test_the_ui_tells_every_column_with_its_type_and_description(
         self, any_table: AnyTable, definitions: dg.Definitions
     ) -> None:

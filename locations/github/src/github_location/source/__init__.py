@@ -14,7 +14,8 @@ from github_location.source.repositories import LISTING, PER_PAGE, GitHubSync, R
 from github_location.source.tables import code, repository, review, tracker
 from ingest_shared.loading import mirror
 from ingest_shared.reading.envelopes import LinkHeader
-from ingest_shared.reading.listings import Listing, Reader, Walk, iso
+from ingest_shared.reading.listings import Listing, Walk, iso
+from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.walks import ChangedSince, FullList, NewestFirst
 from ingest_shared.tables import Table
 

@@ -11,7 +11,8 @@ from github_location.source.tables import code
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.errors import ApiError, PayloadError
 from ingest_shared.reading.envelopes import Request
-from ingest_shared.reading.listings import Cursor, Piece, Reader, Scope, Step, Walk, iso
+from ingest_shared.reading.listings import Cursor, Piece, Scope, Step, Walk, iso
+from ingest_shared.reading.reader import Reader
 
 
 class _Head(msgspec.Struct):

@@ -1,7 +1,7 @@
 """Which repositories are mirrored: the configured ones, wherever they were renamed or moved to."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +14,8 @@ from ingest_shared.loading import Load
 from ingest_shared.reading.api import Response, server_time
 from ingest_shared.reading.audit import Audit
 from ingest_shared.reading.envelopes import LinkHeader, Request
-from ingest_shared.reading.listings import WHOLE, Listing, Reader, Scope, Sync
+from ingest_shared.reading.listings import WHOLE, Listing, Scope
+from ingest_shared.reading.reader import Reader, Sync
 from ingest_shared.reading.tombstones import deleted, living
 from ingest_shared.reading.walks import FullList
 
@@ -55,22 +56,20 @@ class Repositories:
                 yield found
 
 
-@dataclass
 class GitHubSync(Sync):
     """The repositories of one run, listed once for all its tables."""
 
-    audit: bool = False
-    api: GitHub = field(init=False)
-    entries: list[str] = field(default_factory=list)
-    repositories: dict[int, Repository] = field(default_factory=dict)
-    pages: list[Page] = field(default_factory=list)
-    left_out: dict[str, ApiError] = field(default_factory=dict)
-    """Why an entry, or a repository that left its entry, could not be read."""
-    gone_ids: set[int] = field(default_factory=set)
-    looked_for: set[int] = field(default_factory=set)
+    api: GitHub
 
-    def __post_init__(self) -> None:
-        super().__init__(connect, self.audit)
+    def __init__(self, audit: bool = False) -> None:
+        super().__init__(connect, audit)
+        self.entries: list[str] = []
+        self.repositories: dict[int, Repository] = {}
+        self.pages: list[Page] = []
+        self.left_out: dict[str, ApiError] = {}
+        """Why an entry, or a repository that left its entry, could not be read."""
+        self.gone_ids: set[int] = set()
+        self.looked_for: set[int] = set()
         self.listed = Reader(LISTING, self)
 
     def begin(self, load: Load) -> None:
@@ -200,9 +199,9 @@ class RepositoriesReader(Reader):
         known = {int(id_) for id_ in load.state.get("cursors", {})} | held
         if gone := known & sync.gone_ids:
             yield deleted(self.listing.table, {}, dict.fromkeys(gone, sync.now))
-        if audit:
+        if audit and not load.is_first:
             audit.surplus[WHOLE.id] += len(held & sync.gone_ids)
-            audit.close(WHOLE, load.usage.api_calls, sync.now)
+            audit.close(WHOLE.name, [WHOLE.id], load.usage.api_calls, sync.now)
         left_out = {id_: c for id_, c in load.state.get("cursors", {}).items() if int(id_) not in sync.gone_ids}
         load.state["cursors"] = left_out | {r.id: r.noted for r in sync.repositories.values()}
         load.scopes_read = len(sync.entries) - len(sync.left_out)

@@ -11,7 +11,8 @@ from dlt.extract.resource import DltResource
 from ingest_shared.errors import SettingError
 from ingest_shared.loading import mirror
 from ingest_shared.reading.envelopes import HasMore
-from ingest_shared.reading.listings import Listing, Reader, Walk
+from ingest_shared.reading.listings import Listing, Walk
+from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.walks import FullList
 from ingest_shared.tables import Table
 from stripe_location.source.account import EVENT_LOG, PER_PAGE, StripeSync, between

@@ -1,7 +1,7 @@
 """Whose objects are read, and what the account's events say of them."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -9,7 +9,8 @@ import msgspec
 from ingest_shared.loading import Load
 from ingest_shared.reading.api import server_time
 from ingest_shared.reading.envelopes import HasMore
-from ingest_shared.reading.listings import Listing, Reader, Scope, Sync
+from ingest_shared.reading.listings import Listing, Scope
+from ingest_shared.reading.reader import Reader, Sync
 from ingest_shared.reading.walks import ByCreated
 from ingest_shared.reading.windows import Window
 from stripe_location.source.api import API_VERSION, Stripe, connect, start_of_history
@@ -101,21 +102,19 @@ class Change:
         return self.deletion is None or self.object_created >= self.deletion.at
 
 
-@dataclass
 class StripeSync(Sync):
     """One account in one mode, live or test; a run of another key of it is another origin."""
 
-    audit: bool = False
-    api: Stripe = field(init=False)
-    account: Scope = field(init=False)
-    start: int = 0
-    born: int = 0
+    api: Stripe
+    account: Scope
+    start: int
+    born: int
     """When the account was connected; some of its objects may be older."""
-    _changes: dict[tuple[str, str], Change] = field(default_factory=dict)
-    _events_from: int = 0
 
-    def __post_init__(self) -> None:
-        super().__init__(connect, self.audit)
+    def __init__(self, audit: bool = False) -> None:
+        super().__init__(connect, audit)
+        self._changes: dict[tuple[str, str], Change] = {}
+        self._events_from = 0
 
     def begin(self, load: Load) -> None:
         """Asks for the account, once; raises SettingError for a missing or refused key."""

@@ -11,7 +11,7 @@ import requests
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
 from ingest_shared.errors import SettingError
-from ingest_shared.reading.api import Api, retry_after
+from ingest_shared.reading.api import Api
 from ingest_shared.reading.limits import Limit
 from ingest_shared.settings import list_setting, number_setting, secret_setting, text_setting
 
@@ -55,11 +55,6 @@ class Stripe(Api):
                 pace = min(self._per_endpoint, FILES_PER_SECOND) if "/v1/files" in endpoint else self._per_endpoint
                 self._endpoints[endpoint] = Limit(f"{self.identity} {endpoint}", pace)
         return self._endpoints[endpoint], self.limit
-
-    def too_fast(self, response: requests.Response) -> float | None:
-        if response.status_code != 429:
-            return None
-        return retry_after(response) or 2.0
 
     def reason(self, response: requests.Response) -> str:
         try:

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.reading.envelopes import HasMore, Request
-from ingest_shared.reading.listings import Cursor, Piece, Reader, Scope, Step
+from ingest_shared.reading.listings import Cursor, Piece, Scope, Step
+from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.walks import FullList
+from ingest_shared.tables import Child
 
 PER_PAGE = 100
 
@@ -27,7 +30,7 @@ def follow(reader: Reader, scope: Scope, page: Page, nested: Mapping[str, Nested
         longer = [row for row in page.rows if name in nested and _has_more(row, name)]
         if not longer:
             continue
-        elements = Decoder(child, rows_at="data", told=("has_more",))
+        elements = _elements(child)
         for row in longer:
             held = getattr(row, name)
             params = {key: value.format(id=row.id) for key, value in nested[name].params.items()}
@@ -40,6 +43,11 @@ def follow(reader: Reader, scope: Scope, page: Page, nested: Mapping[str, Nested
                 held.data.extend(further.rows)
                 page.new_fields |= further.new_fields
                 requests = HasMore().following(request, further, response)
+
+
+@cache
+def _elements(child: Child) -> Decoder:
+    return Decoder(child, rows_at="data", told=("has_more",))
 
 
 def are_whole(row: Any, nested: Mapping[str, Nested]) -> bool:

@@ -15,11 +15,12 @@ import msgspec
 from ingest_shared.columnar import Page
 from ingest_shared.errors import ApiError
 from ingest_shared.reading.envelopes import Request
-from ingest_shared.reading.listings import Cursor, Piece, Progress, Reader, Scope, Step
+from ingest_shared.reading.listings import Cursor, Piece, Progress, Scope, Step
+from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.tombstones import living
 from ingest_shared.reading.walks import ByCreated
 from ingest_shared.reading.windows import Window
-from stripe_location.source.account import EVENTS_ARE_KEPT, LAG, PER_PAGE, Change, Deletion, StripeSync, between
+from stripe_location.source.account import EVENTS_ARE_KEPT, LAG, PER_PAGE, Change, Deletion, StripeSync
 from stripe_location.source.api import API_VERSION
 from stripe_location.source.nested import Nested, are_whole, follow
 
@@ -179,6 +180,7 @@ class BalanceTransactions(ByCreated):
         progress.noted["pending_from"] = min([progress.noted["pending_from"], *pending])
 
     def finish(self, reader: Reader, scope: Scope, progress: Progress) -> None:
+        super().finish(reader, scope, progress)
         noted = progress.noted
         progress.cursor |= {
             "read_again_from": noted["pending_from"],
@@ -198,6 +200,3 @@ def is_older(cursor: Cursor) -> bool:
 def _sync(reader: Reader) -> StripeSync:
     assert isinstance(reader.sync, StripeSync)
     return reader.sync
-
-
-__all__ = ["BalanceTransactions", "Objects", "between"]

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any
 
 from ingest_shared.columnar import Page
-from ingest_shared.reading.listings import Cursor, Piece, Progress, Reader, Scope, Step, Walk, seconds
+from ingest_shared.reading.listings import Cursor, Piece, Progress, Scope, Step, Walk, instants
+from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.windows import FOREVER, Window, cut, one_second
 
 
@@ -29,6 +29,9 @@ class ByCreated(Walk):
     def needs(self) -> tuple[str, ...]:  # type: ignore[override]
         return (self.column,)
 
+    def known_until(self, cursor: Cursor) -> int | None:
+        return cursor["until"] - 1 if "until" in cursor else None
+
     def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
         return [Piece(scope, self.window(reader, cursor))]
 
@@ -42,10 +45,11 @@ class ByCreated(Walk):
         request = piece.request or reader.request(piece.scope, **self.between(window.start, window.end))
         page, response = reader.send(piece.scope, request)
         following = reader.following(request, page, response)
-        rows, left = cut(page.rows, self.instant, window, ascending=False, more=bool(following))
+        at = instants(page.rows, self.column)
+        rows, left = cut(page.rows, at, window, ascending=False, more=bool(following))
         pieces = [Piece(piece.scope, rest) for rest in left]
-        if following and one_second(page.rows, self.instant):
-            second = self.instant(page.rows[0])
+        if following and one_second(at):
+            second = at[0]
             within = Window(second, second + 1)
             pieces = [
                 Piece(piece.scope, within, later.having(**self.between(within.start, within.end)))
@@ -59,9 +63,6 @@ class ByCreated(Walk):
 
     def finish(self, reader: Reader, scope: Scope, progress: Progress) -> None:
         progress.cursor["until"] = reader.sync.now
-
-    def instant(self, row: Any) -> int:
-        return seconds(attrgetter(self.column)(row))
 
     def finish_page(self, reader: Reader, scope: Scope, page: Page) -> None:
         """Adds to the rows what the list does not send with them; nothing, for most lists."""

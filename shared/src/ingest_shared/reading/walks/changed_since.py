@@ -1,11 +1,12 @@
 """A list that takes a time and is sorted by change, oldest first."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from operator import attrgetter
 from typing import Any
 
-from ingest_shared.reading.listings import Cursor, Piece, Progress, Reader, Scope, Step, Walk, seconds
+from ingest_shared.reading.listings import Cursor, Piece, Progress, Scope, Step, Walk, instants
+from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.windows import FOREVER, Window, cut, one_second
 
 
@@ -31,6 +32,9 @@ class ChangedSince(Walk):
     def needs(self) -> tuple[str, ...]:  # type: ignore[override]
         return (self.column,)
 
+    def known_until(self, cursor: Cursor) -> int | None:
+        return cursor.get("newest")
+
     def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
         return [Piece(scope, Window(max(0, cursor.get("newest", 0) - self.lag), reader.sync.now or FOREVER))]
 
@@ -44,21 +48,22 @@ class ChangedSince(Walk):
         if answer is None:
             return Step()
         page, response = answer
-        if window.end == FOREVER:
-            window = replace(window, end=max(reader.sync.now, window.start))
-        more = bool(reader.following(request, page, response))
-        if window.start >= window.end:  # what changed meanwhile: it is there, and belongs to the next sync
+        window = replace(window, end=min(window.end, reader.sync.now))
+        more = bool(reader.next(request, page, response))
+        if window.start >= reader.sync.now:  # what changed meanwhile: it is there, and belongs to the next sync
             return self._also_there(reader, piece.scope, page.rows, more)
-        rows, rest = cut(page.rows, self.instant, window, ascending=True, more=more)
-        if more and rows and one_second(page.rows, self.instant):
-            second = self.instant(rows[0])
-            rows = self._rows_of_second(reader, piece.scope, second)
-            rest = [Window(second + 1, window.end)]
+        at = instants(page.rows, self.column)
+        rows, rest = cut(page.rows, at, window, ascending=True, more=more)
+        if more and rows and one_second(at):
+            rows = self._rows_of_second(reader, piece.scope, at[0])
+            rest = [Window(at[0] + 1, window.end)]
         step = Step([replace(page, rows=rows)], [replace(piece, window=left) for left in rest])
-        step.also_there = [reader.decoder.key(row) for row in page.rows if self.instant(row) >= window.end]
-        step.newest = max(map(self.instant, rows), default=None)
-        # Only a page of which no row was left to the next sync may be skipped while it is the same.
-        if not more and (since or not page.rows) and not step.also_there:
+        later = bisect_left(at, window.end)
+        step.newest = max(at[:later], default=None)
+        # What another window of this sync will read is not noted as there: it must be loaded from that one.
+        step.also_there = [reader.decoder.key(row) for row in page.rows[bisect_left(at, reader.sync.now) :]]
+        # Only a page of which no row was left to another reading may be skipped while it is the same.
+        if not more and (since or not page.rows) and later == len(at):
             step.cursor = {"etag": response.headers.get("ETag"), "etag_since": window.start}
         return step
 
@@ -67,19 +72,17 @@ class ChangedSince(Walk):
         if not reader.sync.audit or progress.stood_still:
             return []
         progress.stood_still = True
-        return [Piece(scope, Window(reader.sync.now, reader.sync.now))]
-
-    def instant(self, row: Any) -> int:
-        return seconds(attrgetter(self.column)(row))
+        return [Piece(scope, Window(reader.sync.now, FOREVER))]
 
     def _also_there(self, reader: Reader, scope: Scope, rows: list[Any], more: bool) -> Step:
         step = Step()
         if more and rows:
-            last = self.instant(rows[-1])
-            if one_second(rows, self.instant):
+            at = instants(rows, self.column)
+            last = at[-1]
+            if one_second(at):
                 rows = self._rows_of_second(reader, scope, last)
                 last += 1
-            step.pieces = [Piece(scope, Window(last, last))]
+            step.pieces = [Piece(scope, Window(last, FOREVER))]
         step.also_there = {reader.decoder.key(row) for row in rows}
         return step
 
@@ -97,11 +100,11 @@ class ChangedSince(Walk):
             while requests:
                 request = requests.pop(0)
                 page, response = reader.send(scope, request)
-                found |= {
-                    reader.decoder.key(row): row
-                    for row in page.rows
-                    if self.instant(row) == second and reader.decoder.key(row) not in found
+                at = instants(page.rows, self.column)
+                of_second = {
+                    reader.decoder.key(row): row for row, when in zip(page.rows, at, strict=True) if when == second
                 }
-                if page.rows and self.instant(page.rows[-1]) == second:
+                found = of_second | found
+                if at and at[-1] == second:
                     requests += [later for later in reader.following(request, page, response) if later not in requests]
         return list(found.values())

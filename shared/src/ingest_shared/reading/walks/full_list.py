@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ingest_shared.reading.listings import Cursor, NumberedPage, Piece, Progress, Reader, Scope, Step, Walk
+from ingest_shared.reading.listings import Cursor, NumberedPage, Piece, Progress, Scope, Step, Walk
+from ingest_shared.reading.reader import Reader
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,6 @@ class FullList(Walk):
     """Seconds read again before the cursor: a list may show a change a little late."""
 
     keeps_keys = True
-
-    @property
-    def finds_deletes(self) -> bool:  # type: ignore[override]
-        return self.since is None
 
     def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
         changed = self.since(cursor["began"] - self.lag) if self.since and "began" in cursor else {}
@@ -70,5 +67,5 @@ class FullList(Walk):
         if progress.there - {key for page in progress.numbered.values() for key in page.keys}:
             progress.cursor["etag"] = None
 
-    def complete(self, progress: Progress) -> bool:
-        return self.finds_deletes and bool(progress.numbered)
+    def has_read_all(self, progress: Progress) -> bool:
+        return self.since is None and bool(progress.numbered)

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from operator import attrgetter
 from typing import Any
 
 from ingest_shared.columnar import Page
-from ingest_shared.reading.listings import Cursor, Piece, Reader, Scope, Step, Walk, seconds
+from ingest_shared.reading.listings import Cursor, Piece, Scope, Step, Walk, instants
+from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.windows import check_sorted
 
 
@@ -32,6 +32,9 @@ class NewestFirst(Walk):
     def needs(self) -> tuple[str, ...]:  # type: ignore[override]
         return (self.column,)
 
+    def known_until(self, cursor: Cursor) -> int | None:
+        return cursor.get("newest")
+
     def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
         params = self.changed if "newest" in cursor else self.whole
         return [Piece(scope, request=reader.request(scope, **params))]
@@ -46,10 +49,11 @@ class NewestFirst(Walk):
             return Step()
         page, response = answer
         since = cursor["newest"] - self.lag if to_cursor else 0
+        at = instants(page.rows, self.column)
         if to_cursor:
-            check_sorted(page.rows, self.instant, ascending=False)
-        reached = to_cursor and any(self.instant(row) < since for row in page.rows)
-        step = self._step(reader, page, since)
+            check_sorted(at, ascending=False)
+        reached = to_cursor and bool(at) and at[-1] < since
+        step = self._step(reader, page, at, since)
         if not reached:
             # One after the other down to the cursor: the pages beyond it are not asked for.
             following = reader.next if to_cursor else reader.following
@@ -60,14 +64,13 @@ class NewestFirst(Walk):
             step.cursor = {"etag": response.headers.get("ETag") if may_skip else None}
         return step
 
-    def instant(self, row: Any) -> int:
-        return seconds(attrgetter(self.column)(row))
-
-    def _step(self, reader: Reader, page: Page, since: int) -> Step:
+    @staticmethod
+    def _step(reader: Reader, page: Page, at: list[int], since: int) -> Step:
         """The rows that changed since then; what changed after the sync began is left to the next one."""
         now = reader.sync.now
-        step = Step(also_there=[reader.decoder.key(row) for row in page.rows if self.instant(row) >= now])
-        page.rows = [row for row in page.rows if since <= self.instant(row) < now]
+        dated = list(zip(page.rows, at, strict=True))
+        step = Step(also_there=[reader.decoder.key(row) for row, when in dated if when >= now])
+        step.newest = max((when for when in at if since <= when < now), default=None)
+        page.rows = [row for row, when in dated if since <= when < now]
         step.pages = [page]
-        step.newest = max(map(self.instant, page.rows), default=None)
         return step

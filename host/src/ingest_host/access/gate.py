@@ -1,0 +1,168 @@
+"""What every request passes before Dagster's webserver sees it: which host it asks, from which page, and who it is."""
+
+from urllib.parse import quote
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection, cookie_parser
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ingest_host.access.permissions import VIEWER
+from ingest_host.access.policy import ANYONE_HERE, NOBODY, Access, OpenID, Proxy, Viewer
+from ingest_host.access.session import PLAIN_COOKIE, SECURE_COOKIE, Session, Sessions
+from ingest_host.access.settings import Settings
+
+PEER = "x-ingest-peer"
+"""Who asked the front, as the front says: nobody else reaches the webserver's socket."""
+HEALTH = "/healthz"
+OPEN = ("/auth/login", "/auth/callback", "/auth/status")
+LOGOUT = "/auth/logout"
+JSON = "application/json"
+
+
+class Refusal(Exception):
+    """A request that goes no further, and what it hears."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Gate:
+    """ASGI middleware that lets nothing through that it cannot name."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, sessions: Sessions) -> None:
+        self._app, self._settings, self._sessions = app, settings, sessions
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] == "http" and scope["path"] == HEALTH:
+            await Response("ok\n", media_type="text/plain")(scope, receive, send)
+            return
+        access = self._settings.load()
+        connection = HTTPConnection(scope)
+        try:
+            _check_target(connection, self._settings.hosts(access))
+            scope[VIEWER] = self._viewer(connection, access)
+        except Refusal as refusal:
+            await _refuse(refusal, access, scope, receive, send)
+            return
+        sending = _framed_by_nobody(send) if scope["type"] == "http" else self._while_known(connection, send)
+        await self._app(scope, receive, sending)
+
+    def _while_known(self, connection: HTTPConnection, send: Send) -> Send:
+        """A WebSocket is closed once its session or token is worth nothing any more."""
+
+        async def sending(message: Message) -> None:
+            try:
+                self._viewer(connection, self._settings.load())
+            except Refusal:
+                message = {"type": "websocket.close", "code": 4401}
+            await send(message)
+
+        return sending
+
+    def _viewer(self, connection: HTTPConnection, access: Access) -> Viewer:
+        """Raises :class:`Refusal` for whoever has no right to see anything."""
+        given = connection.headers.getlist("authorization")
+        if given:
+            viewer = _by_token(given, access)
+        elif access.login is None:
+            viewer = ANYONE_HERE
+        elif isinstance(access.login, Proxy):
+            viewer = _by_proxy(connection.headers, access.login, access)
+        else:
+            viewer = self._by_session(connection, access)
+        path = connection.scope["path"]
+        if viewer is NOBODY and path not in OPEN:
+            raise Refusal(401, "Log in at /auth/login, or send a token: Authorization: Bearer ...")
+        if not viewer.grants and path not in (*OPEN, LOGOUT):
+            raise Refusal(403, f"{viewer.name} is logged in, but no group of theirs has a role in access.yaml")
+        return viewer
+
+    def _by_session(self, connection: HTTPConnection, access: Access) -> Viewer:
+        session = session_of(connection, access, self._sessions)
+        return Viewer(session.name, "session", access.grants_of(session.groups)) if session else NOBODY
+
+
+def session_of(connection: HTTPConnection, access: Access, sessions: Sessions) -> Session | None:
+    """The session of the request's cookie, if it has one."""
+    cookies = [cookie_parser(header) for header in connection.headers.getlist("cookie")]
+    name = SECURE_COOKIE if access.is_https else PLAIN_COOKIE
+    values = [found[name] for found in cookies if name in found]
+    return sessions.read(values[0]) if len(values) == 1 else None
+
+
+def _check_target(connection: HTTPConnection, hosts: dict[str, str]) -> None:
+    """Raises :class:`Refusal` for what a page of another origin could have a browser send."""
+    headers, method = connection.headers, connection.scope.get("method", "GET")
+    named = [host.lower() for host in headers.getlist("host")]
+    if len(named) != 1 or named[0] not in hosts:
+        raise Refusal(421, "This is not a name of the platform: set `url` in access.yaml to the one that you use")
+    if method not in ("GET", "HEAD", "POST"):
+        raise Refusal(405, f"{method} is not allowed")
+    acts = method == "POST" or connection.scope["type"] == "websocket"
+    if not acts:
+        if connection.scope["path"] == "/graphql" and "text/html" not in headers.get("accept", ""):
+            raise Refusal(405, "GraphQL is answered by POST only")
+        return
+    origins = headers.getlist("origin")
+    if any(origin.lower() != hosts[named[0]] for origin in origins) or len(origins) > 1:
+        raise Refusal(403, "This request comes from a page of another origin")
+    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise Refusal(403, "This request comes from a page of another origin")
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if method == "POST" and media_type != JSON and connection.scope["path"] != LOGOUT:
+        raise Refusal(415, f"The content type must be {JSON}")
+
+
+def _by_token(given: list[str], access: Access) -> Viewer:
+    scheme, _, secret = given[0].partition(" ")
+    token = access.token(secret.strip()) if len(given) == 1 and scheme.lower() == "bearer" else None
+    if token is None:
+        raise Refusal(401, "This token is not valid: `make token` makes one")
+    if token.is_over():
+        raise Refusal(401, f"The token {token.name} ended on {token.ends}: `make token` makes a new one")
+    return Viewer(token.name, "token", token.grants)
+
+
+def _by_proxy(headers: Headers, proxy: Proxy, access: Access) -> Viewer:
+    peers = headers.getlist(PEER)
+    if len(peers) != 1 or not proxy.is_trusted(peers[0]):
+        return NOBODY
+    users, groups = headers.getlist(proxy.user_header), headers.getlist(proxy.groups_header)
+    if len(users) > 1 or len(groups) > 1:
+        raise Refusal(400, "The proxy sent two users, or somebody sent one through it: it must replace these headers")
+    if not users or not users[0].strip():
+        return NOBODY
+    named = (group.strip() for group in (groups[0] if groups else "").split(","))
+    return Viewer(users[0].strip(), "proxy", access.grants_of(filter(None, named)))
+
+
+async def _refuse(refusal: Refusal, access: Access, scope: Scope, receive: Receive, send: Send) -> None:
+    """A person is sent to the login, a program hears why not; a WebSocket is not opened."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 4403, "reason": ""})
+        return
+    response: Response = JSONResponse({"error": str(refusal)}, refusal.status)
+    is_page = "text/html" in Headers(scope=scope).get("accept", "") and scope["method"] == "GET"
+    if refusal.status == 401 and is_page and isinstance(access.login, OpenID):
+        query = scope["query_string"].decode("latin-1")
+        asked = scope["path"] + (f"?{query}" if query else "")
+        response = RedirectResponse(f"/auth/login?next={quote(asked, safe='')}", 303)
+    await response(scope, receive, send)
+
+
+def _framed_by_nobody(send: Send) -> Send:
+    """A page of another origin must not lay the UI under what it has people click."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers["X-Frame-Options"] = "DENY"
+        await send(message)
+
+    return sending

@@ -1,0 +1,195 @@
+"""Dagster's webserver behind the gate: https://docs.dagster.io/guides/operate/webserver"""
+
+import secrets
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from html import escape
+from typing import Any
+
+import psycopg2
+from dagster import AssetKey
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster_graphql.schema import create_schema
+from dagster_webserver.webserver import DagsterWebserver
+from graphene import Schema
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.sessions import SessionMiddleware
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+
+from ingest_host.access.audit import Trail
+from ingest_host.access.gate import Gate, session_of
+from ingest_host.access.login import LoginFailed, Provider, inner_path
+from ingest_host.access.permissions import VIEWER, ViewerContext
+from ingest_host.access.policy import NOBODY, OpenID, Viewer
+from ingest_host.access.rules import guard
+from ingest_host.access.session import PLAIN_COOKIE, SECONDS, SECURE_COOKIE, Sessions
+from ingest_host.access.settings import Settings
+
+LOGIN_SECONDS = 600
+"""Time that a login may take."""
+_PAGE = "<!doctype html><title>Dagster</title><body style='font-family:sans-serif;margin:4em'>{}</body>"
+
+
+class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, ViewerContext]):
+    """Dagster's own, whose requests have the rights of their viewer, and whose mutations are guarded."""
+
+    def __init__(self, process_context: WorkspaceProcessContext, trail: Trail, poll_milliseconds: int) -> None:
+        self._trail = trail
+        super().__init__(process_context, "", poll_milliseconds)
+
+    def build_graphql_schema(self) -> Schema:
+        return guard(create_schema(), self._trail)
+
+    def _make_request_context(self, conn: HTTPConnection) -> ViewerContext:
+        return ViewerContext(self._process_context, conn)
+
+    async def report_asset_materialization_endpoint(self, request: Request) -> JSONResponse:
+        return await self._recorded(request, super().report_asset_materialization_endpoint)
+
+    async def report_asset_check_endpoint(self, request: Request) -> JSONResponse:
+        return await self._recorded(request, super().report_asset_check_endpoint)
+
+    async def report_asset_observation_endpoint(self, request: Request) -> JSONResponse:
+        return await self._recorded(request, super().report_asset_observation_endpoint)
+
+    async def _recorded(
+        self, request: Request, endpoint: Callable[[Request], Coroutine[Any, Any, JSONResponse]]
+    ) -> JSONResponse:
+        """These three write, and are no mutations. Dagster asks for the permission itself."""
+        self._trail.check()
+        viewer, path = request.scope[VIEWER], request.url.path
+        answer = await endpoint(request)
+        key = AssetKey.from_user_string(request.path_params.get("asset_key") or "-")
+        locations = ViewerContext(self._process_context, request).locations_of([key]) or ()
+        outcome = {200: "done", 401: "refused"}.get(answer.status_code, "failed")
+        self._trail.record(viewer.name, viewer.how, path.split("/")[1], locations, {"path": path}, outcome)
+        return answer
+
+
+class Login:
+    """The pages below /auth."""
+
+    def __init__(self, settings: Settings, sessions: Sessions, trail: Trail) -> None:
+        self._settings, self._sessions, self._trail = settings, sessions, trail
+        self._provider: Provider | None = None
+
+    def routes(self) -> list[BaseRoute]:
+        secure = self._settings.load().is_https
+        steps = SessionMiddleware
+        return [
+            Mount(
+                "/auth",
+                routes=[
+                    Route("/", self.who),
+                    Route("/status", self.status),
+                    Route("/login", self.login),
+                    Route("/callback", self.callback),
+                    Route("/logout", self.logout, methods=["POST"]),
+                ],
+                middleware=[
+                    Middleware(
+                        steps,
+                        secret_key=secrets.token_urlsafe(32),
+                        session_cookie="ingest_login",
+                        max_age=LOGIN_SECONDS,
+                        path="/auth",
+                        https_only=secure,
+                    )
+                ],
+            )
+        ]
+
+    async def login(self, request: Request) -> Response:
+        access = self._settings.load()
+        if not isinstance(access.login, OpenID):
+            return RedirectResponse("/", 303)
+        state = secrets.token_urlsafe(24)
+        request.session.clear()
+        request.session["next"] = inner_path(request.query_params.get("next", "/"))
+        try:
+            return await self._at(access.login).begin(request, f"{access.url}/auth/callback", state)
+        except LoginFailed as failed:
+            return _page(str(failed), 502)
+
+    async def callback(self, request: Request) -> Response:
+        access = self._settings.load()
+        if not isinstance(access.login, OpenID):
+            return RedirectResponse("/", 303)
+        after = inner_path(request.session.get("next", "/"))
+        try:
+            session = await self._at(access.login).end(request)
+        except LoginFailed as failed:
+            return _page(str(failed), 400)
+        finally:
+            request.session.clear()
+        # The others could make the cookie larger than a browser keeps.
+        session = replace(session, groups=tuple(group for group in session.groups if group in access.groups))
+        self._record(session.name, "login", list(session.groups))
+        if not access.grants_of(session.groups):
+            return _page(f"{session.name} is logged in, but no group of theirs has a role in access.yaml.", 403)
+        response = RedirectResponse(after, 303)
+        response.set_cookie(
+            SECURE_COOKIE if access.is_https else PLAIN_COOKIE,
+            self._sessions.cookie(session),
+            max_age=SECONDS,
+            httponly=True,
+            samesite="lax",
+            secure=access.is_https,
+        )
+        return response
+
+    async def logout(self, request: Request) -> Response:
+        access = self._settings.load()
+        if session := session_of(request, access, self._sessions):
+            self._sessions.end(session)
+            self._record(session.name, "logout", [])
+        response = _page("You are logged out. <a href='/auth/login'>Log in</a>", 200, is_html=True)
+        response.delete_cookie(
+            SECURE_COOKIE if access.is_https else PLAIN_COOKIE, secure=access.is_https, httponly=True, samesite="lax"
+        )
+        return response
+
+    async def who(self, request: Request) -> Response:
+        viewer: Viewer = request.scope[VIEWER]
+        roles = "; ".join(map(str, viewer.grants))
+        text = f"<p>{escape(viewer.name)}: {escape(roles)}</p><p><a href='/'>To the UI</a></p>"
+        if viewer.how == "session":
+            text += "<form method=post action=/auth/logout><button>Log out</button></form>"
+        return _page(text, 200, is_html=True)
+
+    async def status(self, request: Request) -> Response:
+        """What `make status` shows."""
+        viewer: Viewer = request.scope.get(VIEWER, NOBODY)
+        login = self._settings.describe(self._settings.load())
+        return JSONResponse({"login": login, "viewer": viewer.name, "roles": [*map(str, viewer.grants)]})
+
+    def _at(self, settings: OpenID) -> Provider:
+        if self._provider is None or self._provider.settings != settings:
+            self._provider = Provider(settings, self._settings.client_secret)
+        return self._provider
+
+    def _record(self, name: str, action: str, groups: list[str]) -> None:
+        self._trail.record(name, "session", action, (), {"groups": groups} if groups else {}, "done")
+
+
+def build_app(
+    process_context: WorkspaceProcessContext, settings: Settings, trail: Trail, poll_milliseconds: int, **options: Any
+) -> Starlette:
+    """The webserver's ASGI application; raises ``AccessError`` where `access.yaml` is not valid."""
+    sessions = Sessions()
+    app = GuardedWebserver(process_context, trail, poll_milliseconds).create_asgi_app(**options)
+    app.router.routes[:0] = Login(settings, sessions, trail).routes()
+    app.add_middleware(Gate, settings=settings, sessions=sessions)
+    app.add_exception_handler(psycopg2.Error, _unrecorded)
+    return app
+
+
+def _unrecorded(_request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": f"The audit trail cannot be written, so nothing was done: {error}"}, 503)
+
+
+def _page(text: str, status: int, *, is_html: bool = False) -> HTMLResponse:
+    return HTMLResponse(_PAGE.format(text if is_html else escape(text)), status, {"Cache-Control": "no-store"})

@@ -1,0 +1,311 @@
+"""The launch service: the only one that holds the engine's socket, and it knows three verbs.
+
+    POST /runs/ID/execute_run   starts the run's container, or one that resumes it: /runs/ID/resume_run
+    POST /runs/ID/stop          ends its containers in order
+    GET  /runs/ID               tells the state of its newest container
+    POST /purge                 removes the containers of runs that ended a while ago
+
+It takes the run's id and nothing else. The storage tells the run's location, and everything about the
+container follows from the location's name: image, code, network, volumes, limits. A location has no say
+in it. Of a run's record two strings are used, the location and the image's tag; the tag must be
+one that a deploy activated, which the engine knows from the label of the location's code server.
+
+Dagster is not imported here: what holds the socket stays small enough to be read in whole.
+"""
+
+import hmac
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import docker
+import psycopg2
+from docker.models.containers import Container
+from docker.types import LogConfig, Mount
+
+logger = logging.getLogger("launch")
+
+PORT = 2300
+TOKEN = Path("/run/secrets/launch-token")
+"""What webserver, daemon and purge show; no location has it."""
+ENGINE_API = "1.45"
+"""The first that mounts a folder of a volume. An older engine would mount all of it: it is refused."""
+STORAGE = "service=dagster"
+"""Of PGSERVICEFILE, as in dagster.yaml."""
+RUN = Path(__file__).with_name("run.py")
+STOP_SECONDS = 60
+"""Time that a run has to end in order when somebody terminates it."""
+KEEP_CONTAINERS = {True: timedelta(hours=1), False: timedelta(days=7)}
+"""How long the container of a run that ended well, or badly, can be looked at."""
+
+PROJECT_LABEL = "ingest.project"
+LOCATION_LABEL = "ingest.location"
+RUN_LABEL = "dagster/run_id"
+TAGS_LABEL = "ingest.tags"
+"""On a location's code server: the tags of its images that were activated, the newest first."""
+NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
+PATH = re.compile(r"/runs/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:/(execute_run|resume_run|stop))?")
+LIVE = ("STARTING", "STARTED")
+"""Status of a run that may have a container."""
+
+LOCATION_PATH = [
+    "external_pipeline_origin",
+    "external_repository_origin",
+    "repository_location_origin",
+    "location_name",
+]
+IMAGE_PATH = ["pipeline_code_origin", "repository_origin", "container_image"]
+"""Where Dagster has them in a run's record."""
+_RUN = "SELECT status, run_body::json #>> %s, run_body::json #>> %s FROM runs WHERE run_id = %s"
+"""Postgres takes the record apart: its size is a location's to choose."""
+_INSTANCE = """
+from dagster import DagsterInstance
+from dagster._serdes import serialize_value
+print(serialize_value(DagsterInstance.get().get_ref()))
+"""
+
+
+class Refused(Exception):
+    """The run may not be started; the text says why, in one line."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the storage says of a run."""
+
+    id: str
+    status: str
+    location: str
+    image: str
+    """What its location's code server called itself when the run was queued."""
+
+
+def run_container(project: str, name: str, run: Run, command: list[str]) -> dict[str, Any]:
+    """How a run's container is made: docker-py's arguments of ``containers.create``.
+
+    https://docker-py.readthedocs.io/en/stable/containers.html
+    """
+    location = run.location
+    return {
+        "image": run.image,
+        "command": command,
+        "name": name,
+        "labels": {PROJECT_LABEL: project, LOCATION_LABEL: location, RUN_LABEL: run.id},
+        "environment": {
+            "INGEST_SECRET_COMMAND": f"make secret LOCATION={location} NAME={{setting}}",
+            "PGSERVICEFILE": "/run/secrets/pg_service.conf",
+            "INGEST_LIMITS_DIR": "/var/lib/runs/limits",
+            "DLT_DATA_DIR": "/var/lib/ingest",
+            "INGEST_DESTINATION": "postgres",
+            "DESTINATION__POSTGRES__CREDENTIALS__HOST": "postgres",
+            "DESTINATION__POSTGRES__CREDENTIALS__DATABASE": "warehouse",
+            "DESTINATION__POSTGRES__CREDENTIALS__USERNAME": location,
+        },
+        "network": f"{project}_{location}",
+        "mounts": [
+            Mount("/run/secrets", f"{project}_{location}-secrets", read_only=True),
+            # What runs print, and the pace at which they call their API together: a folder for each location.
+            Mount("/var/lib/runs", f"{project}_runs", subpath=location, no_copy=True),
+            Mount("/var/lib/ingest", None),  # of its own, removed with it: what dlt stages need not fit into memory
+        ],
+        "read_only": True,
+        "tmpfs": {"/tmp": "size=256m"},  # noqa: S108, in the container
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+        "init": True,
+        "mem_limit": "2g",
+        "pids_limit": 256,
+        "log_config": LogConfig(type="json-file", config={"max-size": "10m", "max-file": "3"}),
+    }
+
+
+@dataclass(frozen=True)
+class Launch:
+    """The verbs, of one Compose project on one engine."""
+
+    engine: docker.DockerClient
+    project: str
+
+    @cached_property
+    def instance(self) -> str:
+        """The settings of dagster.yaml, as Dagster hands them to a run."""
+        told = subprocess.run([sys.executable, "-c", _INSTANCE], stdout=subprocess.PIPE, text=True, check=True)
+        return told.stdout.strip()
+
+    def start(self, run: Run, verb: str) -> dict[str, str]:
+        """Starts the run, unless it has been; raises :class:`Refused` where its code is not its location's own."""
+        if run.status not in LIVE:
+            raise Refused(f"it is {run.status}: only a run that is being launched is started")
+        before = self._containers(run.id)
+        if before and before[0].status == "running":  # who asks again did not hear the answer
+            return {"container": str(before[0].id), "image": run.image}
+        if run.image not in (images := self._images(run.location)):
+            raise Refused(f"{run.image!r} is not an active image of {run.location}: there are {', '.join(images)}")
+        module = f"{run.location}_location.definitions"
+        command = ["python", "-c", RUN.read_text(), verb, module, run.id, self.instance]
+        # Of two that start it at the same time, the engine refuses the second, since the name is taken.
+        name = f"{self.project}-{run.location}-run-{run.id}-{len(before) + 1}"
+        container = self.engine.containers.create(**run_container(self.project, name, run, command))
+        with _or_nothing_stays(container):
+            container.start()
+        return {"container": str(container.id), "image": run.image}
+
+    def stop(self, run_id: str) -> dict[str, bool]:
+        """Has what runs of it end in order, and says whether anything does; nobody waits for the end."""
+        running = [container for container in self._containers(run_id) if container.status == "running"]
+        for container in running:
+            threading.Thread(target=container.stop, kwargs={"timeout": STOP_SECONDS}).start()
+        return {"stopped": bool(running)}
+
+    def look(self, run_id: str) -> dict[str, Any]:
+        """The state of its newest container, empty where there is none."""
+        for container in self._containers(run_id):
+            state = container.attrs["State"]
+            return {"container": container.id, "status": container.status, "exit_code": state["ExitCode"]}
+        return {}
+
+    def purge(self, now: datetime) -> dict[str, int]:
+        """Removes ended run containers, with the volume in which dlt worked; those that failed stay longer."""
+        removed = 0
+        for container in self._list({"status": ["exited", "dead", "created"]}):
+            state = container.attrs["State"]
+            since = state["FinishedAt"] if state["Status"] != "created" else container.attrs["Created"]
+            if now - _instant(since) > KEEP_CONTAINERS[state["ExitCode"] == 0]:
+                try:
+                    container.remove(v=True)
+                except docker.errors.APIError as error:  # somebody removes or starts it at this moment
+                    logger.warning("%s stays for now: %s", container.name, error.explanation)
+                    continue
+                removed += 1
+        return {"removed": removed}
+
+    def _containers(self, run_id: str) -> list[Container]:
+        """Those of a run, the newest first; a run that is resumed has two."""
+        found = self._list({}, f"{RUN_LABEL}={run_id}")
+        return sorted(found, key=lambda container: str(container.attrs["Created"]), reverse=True)
+
+    def _images(self, location: str) -> list[str]:
+        """The images of a location that were activated, as its code server's containers say."""
+        compose = [f"com.docker.compose.project={self.project}", f"com.docker.compose.service={location}"]
+        servers = self.engine.api.containers(all=True, filters={"label": compose})
+        tags = [tag for server in servers for tag in server["Labels"].get(TAGS_LABEL, "").split(",") if tag]
+        return [f"ingest-{location}:{tag}" for tag in dict.fromkeys(tags)]
+
+    def _list(self, filters: dict[str, Any], *labels: str) -> list[Container]:
+        wanted = {"label": [f"{PROJECT_LABEL}={self.project}", *labels], **filters}
+        return self.engine.containers.list(all=True, filters=wanted, ignore_removed=True)
+
+
+@contextmanager
+def _or_nothing_stays(container: Container) -> Iterator[None]:
+    """Removes the container where the launch fails: Dagster fails the run then, so it must not go on."""
+    try:
+        yield
+    except Exception:
+        with suppress(docker.errors.APIError):
+            container.remove(v=True, force=True)
+        raise
+
+
+def _instant(text: str) -> datetime:
+    """Docker's time, with nanoseconds, to the second."""
+    return datetime.strptime(text[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
+
+
+def stored_run(run_id: str) -> Run:
+    """The run as Dagster's storage has it; raises :class:`Refused`."""
+    with closing(psycopg2.connect(STORAGE, connect_timeout=5)) as storage, storage.cursor() as cursor:
+        cursor.execute(_RUN, [LOCATION_PATH, IMAGE_PATH, run_id])
+        row = cursor.fetchone()
+    if row is None:
+        raise Refused("there is no such run")
+    status, location, image = row
+    if location is None or not NAME.fullmatch(location):
+        raise Refused(f"its record names no location: {location!r}")
+    return Run(run_id, status, location, image or "")
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers in JSON: 200, or a refusal's reason with 409. Bodies of requests are not read."""
+
+    timeout = 10
+    launch: Launch
+    token: str
+
+    def do_GET(self) -> None:
+        if self.path == "/":
+            self._answer(200, {"engine": self.launch.engine.ping()})  # the health check
+        else:
+            self._act({"": self.launch.look})
+
+    def do_POST(self) -> None:
+        if self.path == "/purge" and self._may():
+            self._answer(200, self.launch.purge(datetime.now(UTC)))
+            return
+        self._act(
+            {
+                "execute_run": lambda run_id: self.launch.start(stored_run(run_id), "execute_run"),
+                "resume_run": lambda run_id: self.launch.start(stored_run(run_id), "resume_run"),
+                "stop": self.launch.stop,
+            }
+        )
+
+    def _act(self, verbs: dict[str, Any]) -> None:
+        if not self._may():
+            return
+        found = PATH.fullmatch(self.path)
+        do = verbs.get(found[2] or "") if found else None
+        if found is None or do is None:
+            self._answer(404, {"error": "there is no such verb"})
+            return
+        try:
+            self._answer(200, do(found[1]))
+        except Refused as refused:
+            self._answer(409, {"error": str(refused)})
+        except docker.errors.APIError as error:
+            self._answer(502, {"error": str(error.explanation or error)})
+        except (OSError, psycopg2.Error) as error:
+            self._answer(502, {"error": str(error).strip()})
+
+    def _may(self) -> bool:
+        shown = self.headers.get("Authorization", "")
+        may = hmac.compare_digest(shown.encode(), f"Bearer {self.token}".encode())
+        if not may:
+            self._answer(401, {"error": "the token is missing or wrong"})
+        return may
+
+    def _answer(self, status: int, told: dict[str, Any]) -> None:
+        body = json.dumps(told).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002, the parent's name
+        if self.path != "/":
+            logger.info(format, *arguments)
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    engine = docker.DockerClient(base_url="unix:///var/run/docker.sock", version=ENGINE_API, timeout=STOP_SECONDS + 30)
+    Handler.launch, Handler.token = Launch(engine, os.environ["INGEST_PROJECT"]), TOKEN.read_text()
+    logger.info("settings of a run: %d characters", len(Handler.launch.instance))
+    ThreadingHTTPServer(("0.0.0.0", PORT), Handler).serve_forever()  # noqa: S104, its network is its own
+
+
+if __name__ == "__main__":
+    main()

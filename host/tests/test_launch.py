@@ -1,0 +1,418 @@
+"""The launch service: what it starts, and that it starts nothing else. The engine is played, HTTP is not."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, cast
+
+import docker
+import psycopg2
+import pytest
+import yaml
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.test_utils import create_run_for_test
+from dagster._serdes import serialize_value
+
+from ingest_host import launch
+from ingest_host.launch import Handler, Launch, Refused, Run, run_container
+
+SERVICE = Path(__file__).parents[2] / "locations" / "service.yaml"
+ID = "0b5e7c1a-3d3f-4f63-9d4e-6a1f0c2b7d10"
+RUN = Run(ID, "STARTING", "github", "ingest-github:new")
+NOW = datetime.now(UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+class PlayedContainer:
+    """What the service asks of a container."""
+
+    def __init__(self, status: str = "created", exit_code: int = 0, ago: timedelta = timedelta()) -> None:
+        self.id = "0123456789abcdef"
+        self.name = "a container"
+        self.status = status
+        at = f"{NOW - ago:%Y-%m-%dT%H:%M:%S}.123456789Z"
+        finished = "0001-01-01T00:00:00Z" if status == "created" else at
+        self.attrs: dict[str, Any] = {
+            "Created": at if status == "created" else f"{NOW - 365 * DAY:%Y-%m-%dT%H:%M:%S}Z",
+            "State": {"Status": status, "ExitCode": exit_code, "FinishedAt": finished},
+        }
+        self.problem: Exception | None = None
+        self.calls: list[str] = []
+
+    def start(self) -> None:
+        self._do("start")
+        self.status = "running"
+
+    def stop(self, *, timeout: int) -> None:
+        assert timeout == launch.STOP_SECONDS
+        self._do("stop")
+
+    def remove(self, *, v: bool, force: bool = False) -> None:
+        assert v
+        self.calls.append("remove")
+        if self.problem and not force:
+            raise self.problem
+
+    def _do(self, what: str) -> None:
+        self.calls.append(what)
+        if self.problem:
+            raise self.problem
+
+
+class PlayedEngine:
+    """One run container, and the code server of github: `new` is its image, `old` was before."""
+
+    def __init__(self) -> None:
+        self.containers = self
+        self.api: Any = PlayedApi()
+        self.made: dict[str, Any] = {}
+        self.created = PlayedContainer()
+        self.there: list[PlayedContainer] = []
+
+    def ping(self) -> bool:
+        return True
+
+    def create(self, **arguments: Any) -> PlayedContainer:
+        self.made = arguments
+        self.there.append(self.created)
+        return self.created
+
+    def list(self, *, all: bool, filters: dict[str, Any], ignore_removed: bool) -> list[PlayedContainer]:  # noqa: A002
+        assert all
+        assert ignore_removed
+        assert "ingest.project=ingest" in filters["label"]
+        return [one for one in self.there if one.status in filters.get("status", [one.status])]
+
+
+class PlayedApi:
+    """Tells the labels of code servers."""
+
+    def containers(self, *, all: bool, filters: dict[str, Any]) -> list[dict[str, Any]]:  # noqa: A002
+        assert all
+        assert filters["label"][0] == "com.docker.compose.project=ingest"
+        tags = {"github": "new,old", "stripe": "new", "webserver": None}
+        name = filters["label"][1].removeprefix("com.docker.compose.service=")
+        labels = {"ingest.tags": tags[name]} if tags.get(name) else {}
+        return [{"Labels": labels}] if name in tags else []
+
+
+@pytest.fixture
+def engine() -> PlayedEngine:
+    return PlayedEngine()
+
+
+@pytest.fixture
+def service(engine: PlayedEngine) -> Launch:
+    service = Launch(cast(docker.DockerClient, engine), "ingest")
+    service.__dict__["instance"] = "{}"  # what dagster.yaml says
+    return service
+
+
+# The container
+
+
+def made(run: Run = RUN) -> dict[str, Any]:
+    return run_container("ingest", "ingest-github-run", run, ["python"])
+
+
+def test_a_run_has_what_belongs_to_its_location_alone() -> None:
+    assert made()["network"] == "ingest_github"
+    mounts = [(one["Source"], one["Target"], one["ReadOnly"], one["Type"]) for one in made()["mounts"]]
+    assert mounts == [
+        ("ingest_github-secrets", "/run/secrets", True, "volume"),
+        ("ingest_runs", "/var/lib/runs", False, "volume"),
+        (None, "/var/lib/ingest", False, "volume"),
+    ]
+    assert made()["mounts"][1]["VolumeOptions"]["Subpath"] == "github"
+    assert made()["environment"]["DESTINATION__POSTGRES__CREDENTIALS__USERNAME"] == "github"
+    assert made()["environment"]["INGEST_SECRET_COMMAND"] == "make secret LOCATION=github NAME={setting}"
+
+
+def test_two_runs_of_a_location_count_the_pace_of_its_api_together() -> None:
+    """And no other location's."""
+    assert made()["environment"]["INGEST_LIMITS_DIR"].startswith(made()["mounts"][1]["Target"])
+    other = made(Run(ID, "STARTING", "stripe", "ingest-stripe:new"))
+    assert other["mounts"][1]["VolumeOptions"]["Subpath"] == "stripe"
+
+
+def test_the_catalogue_names_the_warehouse_that_runs_load_into() -> None:
+    """It is the code server that makes the catalogue."""
+    server = yaml.safe_load(SERVICE.read_text())["services"]["server"]
+    assert server["environment"]["INGEST_DESTINATION"] == made()["environment"]["INGEST_DESTINATION"]
+
+
+def test_a_run_can_do_nothing_to_the_machine() -> None:
+    assert made()["read_only"]
+    assert made()["init"]
+    assert made()["cap_drop"] == ["ALL"]
+    assert made()["security_opt"] == ["no-new-privileges:true"]
+    assert made()["mem_limit"] == "2g"
+    assert made()["pids_limit"] > 0
+    assert made()["log_config"].config == {"max-size": "10m", "max-file": "3"}
+    assert (
+        not {"privileged", "cap_add", "devices", "user", "ports", "network_mode", "pid_mode", "volumes"} & made().keys()
+    )
+    assert {one["Type"] for one in made()["mounts"]} == {"volume"}
+    assert not [name for name in made()["environment"] if "PASSWORD" in name or "TOKEN" in name or "KEY" in name]
+
+
+# The record
+
+
+def record(**code: Any) -> DagsterRun:
+    """A run of github's as Dagster makes it."""
+    server = GrpcServerCodeLocationOrigin(host="github", port=4000, location_name="github")
+    pointer = ModuleCodePointer("github_location.definitions", "defs")
+    origin = RepositoryPythonOrigin("python", pointer, container_image="ingest-github:new")._replace(**code)
+    with DagsterInstance.ephemeral() as instance:
+        run: DagsterRun = create_run_for_test(
+            instance,
+            "github_ingest",
+            status=DagsterRunStatus.STARTING,
+            remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(server, "__repository__"), "github_ingest"),
+            job_code_origin=JobPythonOrigin("github_ingest", origin),
+        )
+    return run
+
+
+@pytest.fixture
+def stored(postgres: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Writes the body of the run into a real Postgres, as Dagster's table has it."""
+    address = f"host={postgres} user=postgres options='-c search_path=stored'"
+    with closing(psycopg2.connect(address)) as database, database.cursor() as cursor:
+        database.autocommit = True
+        cursor.execute("CREATE SCHEMA stored")
+        cursor.execute("CREATE TABLE runs (run_id varchar, status varchar, run_body text)")
+        monkeypatch.setattr(launch, "STORAGE", address)
+        yield lambda body: cursor.execute("INSERT INTO runs VALUES (%s, 'STARTING', %s)", [ID, body])
+        cursor.execute("DROP SCHEMA stored CASCADE")
+
+
+def test_location_and_image_are_read_from_the_record_that_dagster_writes(stored: Callable[[str], None]) -> None:
+    with pytest.raises(Refused, match="there is no such run"):
+        launch.stored_run(ID)
+    stored(serialize_value(record()))
+    assert launch.stored_run(ID) == RUN
+
+
+@pytest.mark.parametrize("location", ['"../github"', '["github"]', "{}", "null", '""', '"github\\n"'])
+def test_a_record_that_names_no_location_is_refused(stored: Callable[[str], None], location: str) -> None:
+    stored(serialize_value(record()).replace('"location_name": "github"', f'"location_name": {location}'))
+    with pytest.raises(Refused, match="its record names no location"):
+        launch.stored_run(ID)
+
+
+@pytest.mark.parametrize("body", ["[]", "{}", "1"])
+def test_so_is_one_that_is_none(stored: Callable[[str], None], body: str) -> None:
+    stored(body)
+    with pytest.raises(Refused, match="its record names no location"):
+        launch.stored_run(ID)
+
+
+def test_of_a_name_that_stands_there_twice_both_read_the_same(stored: Callable[[str], None]) -> None:
+    """Or else one would be checked and another be run."""
+    body = serialize_value(record()).replace('"container_image": ', '"container_image": "other", "container_image": ')
+    stored(body)
+    assert launch.stored_run(ID).image == "ingest-github:new"
+    assert json.loads(body)["pipeline_code_origin"]["repository_origin"]["container_image"] == "ingest-github:new"
+
+
+# Start, stop, look
+
+
+def test_what_is_started_follows_from_the_locations_name(service: Launch, engine: PlayedEngine) -> None:
+    assert service.start(RUN, "execute_run") == {"container": PlayedContainer().id, "image": "ingest-github:new"}
+    assert engine.created.calls == ["start"]
+    python, option, program, *arguments = engine.made["command"]
+    assert (python, option) == ("python", "-c")
+    assert program == launch.RUN.read_text()
+    assert arguments == ["execute_run", "github_location.definitions", ID, "{}"]
+    assert engine.made["labels"] == {"ingest.project": "ingest", "ingest.location": "github", "dagster/run_id": ID}
+
+
+def test_a_run_keeps_the_image_that_was_active_when_it_was_queued(service: Launch, engine: PlayedEngine) -> None:
+    assert service.start(Run(ID, "STARTING", "github", "ingest-github:old"), "execute_run")["image"].endswith(":old")
+    assert engine.made["image"] == "ingest-github:old"
+
+
+@pytest.mark.parametrize(
+    "image",
+    ["ingest-stripe:new", "ingest-github:never-active", "ingest-github-evil:new", "ingest-host:new", "postgres", ""],
+)
+def test_no_other_image_gets_the_secrets_of_a_location(service: Launch, engine: PlayedEngine, image: str) -> None:
+    with pytest.raises(Refused, match="not an active image of github: there are ingest-github:new, ingest-github:old"):
+        service.start(Run(ID, "STARTING", "github", image), "execute_run")
+    assert engine.made == {}
+
+
+@pytest.mark.parametrize("location", ["webserver", "gone"])
+def test_nothing_is_started_for_what_is_no_location(service: Launch, engine: PlayedEngine, location: str) -> None:
+    with pytest.raises(Refused, match="is not an active image"):
+        service.start(Run(ID, "STARTING", location, f"ingest-{location}:new"), "execute_run")
+    assert engine.made == {}
+
+
+@pytest.mark.parametrize("status", ["QUEUED", "NOT_STARTED", "SUCCESS", "FAILURE", "CANCELED"])
+def test_a_run_that_nobody_launches_is_not_started(service: Launch, engine: PlayedEngine, status: str) -> None:
+    with pytest.raises(Refused, match=f"it is {status}"):
+        service.start(Run(ID, status, "github", "ingest-github:new"), "execute_run")
+    assert engine.made == {}
+
+
+def test_who_asks_twice_gets_one_container(service: Launch, engine: PlayedEngine) -> None:
+    first = service.start(RUN, "execute_run")
+    engine.made = {}
+    assert service.start(RUN, "execute_run") == first
+    assert engine.made == {}
+
+
+def test_a_run_that_is_resumed_gets_a_container_of_another_name(service: Launch, engine: PlayedEngine) -> None:
+    """Of two that start a run at the same time, the engine refuses the second: the name is taken."""
+    service.start(RUN, "execute_run")
+    first = engine.made["name"]
+    engine.there[0].status = "exited"
+    service.start(RUN, "resume_run")
+    assert first == f"ingest-github-run-{ID}-1"
+    assert engine.made["name"] == f"ingest-github-run-{ID}-2"
+
+
+@pytest.mark.parametrize("problem", [docker.errors.APIError("no such network"), OSError("the engine is gone")])
+def test_where_it_cannot_start_nothing_of_it_stays(service: Launch, engine: PlayedEngine, problem: Exception) -> None:
+    engine.created.problem = problem
+    with pytest.raises(type(problem), match=str(problem)):
+        service.start(RUN, "execute_run")
+    assert engine.created.calls == ["start", "remove"]
+
+
+def test_what_runs_of_a_run_is_stopped(service: Launch, engine: PlayedEngine) -> None:
+    engine.there = [PlayedContainer("exited"), PlayedContainer("running")]
+    assert service.stop(ID) == {"stopped": True}
+    until = time.monotonic() + 5
+    while time.monotonic() < until and not engine.there[1].calls:
+        time.sleep(0.01)
+    assert [one.calls for one in engine.there] == [[], ["stop"]]
+    engine.there = []
+    assert service.stop(ID) == {"stopped": False}
+
+
+def test_the_newest_container_is_looked_at(service: Launch, engine: PlayedEngine) -> None:
+    assert service.look(ID) == {}
+    older, newer = PlayedContainer("exited", 137), PlayedContainer("running")
+    newer.attrs["Created"] = f"{NOW:%Y-%m-%dT%H:%M:%S}Z"
+    engine.there = [older, newer]
+    assert service.look(ID)["status"] == "running"
+
+
+# Purge
+
+
+@pytest.mark.parametrize(
+    ("status", "exit_code", "ago", "removed"),
+    [
+        ("exited", 0, 2 * HOUR, True),
+        ("exited", 0, HOUR / 2, False),
+        ("exited", 1, 6 * DAY, False),
+        ("exited", 137, 8 * DAY, True),
+        ("dead", 137, 8 * DAY, True),
+        ("created", 0, HOUR / 2, False),
+        ("created", 0, 2 * HOUR, True),
+        ("running", 0, 8 * DAY, False),
+    ],
+)
+def test_containers_stay_as_long_as_their_end_asks(
+    service: Launch, engine: PlayedEngine, status: str, exit_code: int, ago: timedelta, *, removed: bool
+) -> None:
+    engine.there = [PlayedContainer(status, exit_code, ago)]
+    assert service.purge(NOW) == {"removed": int(removed)}
+    assert engine.there[0].calls == ["remove"] * removed
+
+
+def test_a_container_that_cannot_be_removed_keeps_no_other(service: Launch, engine: PlayedEngine) -> None:
+    engine.there = [PlayedContainer("exited", 0, 2 * HOUR) for _ in range(2)]
+    engine.there[0].problem = docker.errors.APIError("409", explanation="removal is already in progress")
+    assert service.purge(NOW) == {"removed": 1}
+
+
+# HTTP
+
+
+@pytest.fixture
+def port(service: Launch, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    monkeypatch.setattr(Handler, "launch", service, raising=False)
+    monkeypatch.setattr(Handler, "token", "the-token", raising=False)
+    monkeypatch.setattr(launch, "stored_run", lambda run_id: Run(run_id, "STARTING", "github", "ingest-github:new"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def ask(port: int, method: str, path: str, token: str = "the-token", body: str = "") -> tuple[int, Any]:  # noqa: S107
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    connection.request(method, path, body, {"Authorization": f"Bearer {token}"} if token else {})
+    answer = connection.getresponse()
+    return answer.status, json.loads(answer.read() or "null")
+
+
+def test_the_three_verbs(port: int, engine: PlayedEngine) -> None:
+    assert ask(port, "POST", f"/runs/{ID}/execute_run")[0] == 200
+    assert ask(port, "GET", f"/runs/{ID}") == (
+        200,
+        {"container": PlayedContainer().id, "status": "running", "exit_code": 0},
+    )
+    assert ask(port, "POST", f"/runs/{ID}/stop") == (200, {"stopped": True})
+    assert ask(port, "POST", "/purge") == (200, {"removed": 0})
+
+
+@pytest.mark.parametrize("token", ["", "another"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", f"/runs/{ID}/execute_run"), ("POST", f"/runs/{ID}/stop"), ("GET", f"/runs/{ID}"), ("POST", "/purge")],
+)
+def test_without_the_token_nothing_is_done(port: int, engine: PlayedEngine, token: str, method: str, path: str) -> None:
+    assert ask(port, method, path, token) == (401, {"error": "the token is missing or wrong"})
+    assert engine.made == {}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/containers/json"),
+        ("POST", "/containers/create"),
+        ("GET", f"/runs/{ID}/execute_run"),
+        ("POST", f"/runs/{ID}"),
+        ("POST", "/runs/../execute_run"),
+        ("POST", f"/runs/{ID}/exec"),
+        ("POST", f"/runs/{ID[:8]}/stop"),
+        ("GET", "/v1.45/info"),
+    ],
+)
+def test_there_is_no_fourth_verb(port: int, engine: PlayedEngine, method: str, path: str) -> None:
+    assert ask(port, method, path)[0] == 404
+    assert engine.made == {}
+
+
+def test_what_is_sent_along_changes_nothing(port: int, engine: PlayedEngine) -> None:
+    ask(port, "POST", f"/runs/{ID}/execute_run", body=json.dumps({"image": "evil", "privileged": True}))
+    assert engine.made["image"] == "ingest-github:new"
+    assert "privileged" not in engine.made
+
+
+def test_a_refusal_says_why(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "stored_run", lambda run_id: Run(run_id, "SUCCESS", "github", "ingest-github:new"))
+    status, told = ask(port, "POST", f"/runs/{ID}/execute_run")
+    assert status == 409
+    assert told["error"].startswith("it is SUCCESS")
+
+
+def test_the_health_check_needs_no_token_and_tells_nothing(port: int) -> None:
+    assert ask(port, "GET", "/", token="") == (200, {"engine": True})

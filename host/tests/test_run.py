@@ -1,0 +1,106 @@
+"""What a run's container executes is its location's code, whatever the run's record says."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from dagster import DagsterInstance, DagsterRunStatus, job, op
+from dagster._core.code_pointer import CodePointer, FileCodePointer, ModuleCodePointer
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._grpc.types import ExecuteRunArgs
+from dagster._serdes import serialize_value
+
+from ingest_host import launch
+
+
+@op
+def say() -> None:
+    """As :data:`CODE` says it, for the plan of a run."""
+
+
+@job
+def work() -> None:
+    say()
+
+
+MODULE = "probe_location.definitions"
+CODE = """
+import os
+from pathlib import Path
+import dagster as dg
+
+@dg.op
+def say():
+    Path(os.environ["TOLD"]).write_text({who!r})
+
+@dg.job
+def work():
+    say()
+
+defs = dg.Definitions(jobs=[work])
+"""
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
+    with DagsterInstance.local_temp(str(tmp_path)) as instance:
+        yield instance
+
+
+def write(folder: Path, who: str) -> Path:
+    module = folder / "probe_location"
+    module.mkdir(parents=True)
+    (module / "__init__.py").touch()
+    (module / "definitions.py").write_text(CODE.format(who=who))
+    return folder
+
+
+def forged(tmp_path: Path, which: str) -> CodePointer:
+    """What a record may say of where the code is."""
+    evil = write(tmp_path / "evil", "evil")
+    pointers: dict[str, Callable[[], CodePointer]] = {
+        "working directory": lambda: ModuleCodePointer(MODULE, "defs", str(evil)),
+        "file": lambda: FileCodePointer(str(evil / "probe_location" / "definitions.py"), "defs"),
+    }
+    return pointers[which]()
+
+
+def executed(instance: DagsterInstance, tmp_path: Path, pointer: CodePointer, *, by_dagster_alone: bool) -> str:
+    """Whose code ran, as it says itself."""
+
+    own = write(tmp_path / "own", "own")
+    origin = JobPythonOrigin("work", RepositoryPythonOrigin(sys.executable, pointer))
+    run = instance.create_run_for_job(work, status=DagsterRunStatus.STARTING, job_code_origin=origin)
+    command = ["-c", launch.RUN.read_text(), "execute_run", MODULE, run.run_id, serialize_value(instance.get_ref())]
+    if by_dagster_alone:
+        true = JobPythonOrigin("work", RepositoryPythonOrigin(sys.executable, ModuleCodePointer(MODULE, "defs")))
+        arguments = ExecuteRunArgs(true, run.run_id, instance.get_ref(), set_exit_code_on_failure=True)
+        command = ["-m", "dagster", "api", "execute_run", serialize_value(arguments)]
+    told = tmp_path / "told"
+    environment = os.environ | {"PYTHONPATH": str(own), "TOLD": str(told), "DAGSTER_DISABLE_TELEMETRY": "1"}
+    done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=False)
+    return told.read_text() if told.exists() else done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("which", ["working directory", "file"])
+def test_the_code_is_the_locations_own(instance: DagsterInstance, tmp_path: Path, which: str) -> None:
+    assert executed(instance, tmp_path, forged(tmp_path, which), by_dagster_alone=False) == "own"
+
+
+@pytest.mark.parametrize("which", ["working directory", "file"])
+def test_dagster_alone_executes_what_the_record_says(instance: DagsterInstance, tmp_path: Path, which: str) -> None:
+    """Whatever its own command says: when this fails, `run.py` has become needless."""
+    assert executed(instance, tmp_path, forged(tmp_path, which), by_dagster_alone=True) == "evil"
+
+
+def test_a_failed_run_exits_with_one(instance: DagsterInstance, tmp_path: Path) -> None:
+    own = write(tmp_path / "own", "own")
+    origin = JobPythonOrigin("work", RepositoryPythonOrigin(sys.executable, ModuleCodePointer(MODULE, "defs")))
+    run = instance.create_run_for_job(work, status=DagsterRunStatus.STARTING, job_code_origin=origin)
+    command = ["-c", launch.RUN.read_text(), "execute_run", MODULE, run.run_id, serialize_value(instance.get_ref())]
+    environment = os.environ | {"PYTHONPATH": str(own), "TOLD": "/no/such/folder"}
+    done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, check=False)
+    assert done.returncode == 1

@@ -1,0 +1,32 @@
+# What `make deploy` runs a location's tests in: the very image that is deployed, and beside it what only
+# tests need: the packages of requirements-dev.lock, and the sandbox. It is gone when they have ended.
+ARG PYTHON=python:3.13-slim-trixie
+ARG IMAGE
+
+FROM ${PYTHON} AS packages
+ARG LOCATION
+RUN python -m venv --without-pip /opt/venv
+COPY locations/${LOCATION}/requirements-dev.lock ./
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip --python /opt/venv/bin/python install --quiet --disable-pip-version-check --root-user-action=ignore \
+      --no-deps --only-binary=:all: --require-hashes -r requirements-dev.lock \
+    # Also for tests that start Python without the image's environment.
+    && printf '/opt/location/src\n/opt/shared/src\n/opt/tree/testing/src\n' >/opt/venv/lib/python3.13/site-packages/location.pth
+
+FROM ${PYTHON} AS sandbox
+RUN python -m venv --without-pip /opt/tree/sandbox/.venv
+COPY sandbox/requirements.lock ./
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip --python /opt/tree/sandbox/.venv/bin/python install --quiet --disable-pip-version-check --root-user-action=ignore \
+      --no-deps --only-binary=:all: --require-hashes -r requirements.lock
+COPY sandbox/src/ /opt/tree/sandbox/.venv/lib/python3.13/site-packages/
+
+FROM ${IMAGE}
+ARG LOCATION
+COPY --from=packages /opt/venv /opt/venv
+COPY --from=sandbox /opt/tree /opt/tree
+COPY pyproject.toml /opt/tree/
+COPY testing/src /opt/tree/testing/src
+COPY locations/${LOCATION} /opt/tree/locations/${LOCATION}
+WORKDIR /opt/tree/locations/${LOCATION}
+CMD ["python", "-m", "pytest", "-p", "no:cacheprovider", "tests"]

@@ -1,0 +1,408 @@
+"""Who reaches the UI, and what they may do there: by a real browser, a real provider, and from a location."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+import audit
+from dagster_api import Platform, PlatformError, wait_for
+from engine import EngineError, docker, inspect
+
+from .conftest import Tested
+
+pytest.importorskip("playwright")
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from .test_ui import TIMEOUT, browser, picture
+
+pytestmark = pytest.mark.docker
+__all__ = ["browser"]
+
+PROVIDER = Path(__file__).parent / "provider"
+JOB = "github_reference_ingest"
+LAUNCH = (
+    'mutation { launchRun(executionParams: {mode: "default", selector: {repositoryLocationName: "github",'
+    f' repositoryName: "__repository__", jobName: "{JOB}"}}}}) {{ __typename }} }}'
+)
+PEOPLE = {"anna": "admin", "gita": "editor of github", "stan": "editor of stripe", "vera": "viewer"}
+
+
+def make(platform: Tested, target: str, text: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+    """A target of the Makefile, as somebody in the platform's folder would call it."""
+    environment = os.environ | platform.settings | variables
+    environment |= {"COMPOSE_PROJECT_NAME": platform.project, "HOST_TAG": "test", "GITHUB_TAG": "test"}
+    command = [sys.executable, "tools/access.py", *([] if target == "access" else [target])]
+    return subprocess.run(
+        command, cwd=platform.tree, env=environment, input=text, capture_output=True, text=True, check=False
+    )
+
+
+def runs(platform: Tested) -> int:
+    return len(platform.platform.runs(limit=1000, pipelineName=JOB))
+
+
+# From a location
+
+
+REACH = """
+import socket, sys
+for address in sys.argv[1:]:
+    try:
+        socket.create_connection((address, 3000), timeout=2)
+        print("reached", address)
+    except OSError:
+        pass
+"""
+
+
+def test_from_a_locations_network_nobody_reaches_the_ui(platform: Tested) -> None:
+    """The webserver is in that network, since it asks the code server: it listens on a socket in a volume."""
+    networks = [inspect(platform.container(name))["NetworkSettings"]["Networks"] for name in ("webserver", "front")]
+    addresses = [
+        one[key] for found in networks for one in found.values() for key in ("IPAddress", "Gateway") if one[key]
+    ]
+    assert len(addresses) > 4
+    tried = ["webserver", "front", "host.docker.internal", *addresses]
+    assert platform.compose("exec", "-T", "github", "python", "-c", REACH, *tried) == ""
+    assert platform.compose("exec", "-T", "front", "python3", "-c", REACH, "127.0.0.1") == "reached 127.0.0.1"
+
+
+def test_the_webserver_listens_on_no_port(platform: Tested) -> None:
+    """State 0A: https://docs.kernel.org/networking/proc_net_tcp.html"""
+    tables = platform.compose("exec", "-T", "webserver", "cat", "/proc/net/tcp", "/proc/net/tcp6")
+    listening = [line.split()[1] for line in tables.splitlines() if line.split()[3] == "0A"]
+    assert [address for address in listening if not address.startswith("0B00007F:")] == []  # Docker's own resolver
+
+
+# From a page of another origin
+
+
+EVIL = """<!doctype html><body>
+<img src="{ui}/graphql?query={query}">
+<form id=form method=post action="{ui}/graphql?query={query}" target=frame enctype=text/plain>
+  <input name='{json}' value=''></form>
+<iframe name=frame></iframe><iframe src="{ui}/graphql?query={query}"></iframe>
+<script>
+const tried = [];
+const body = '{json}';
+const post = (mode, type) => fetch("{ui}/graphql", {{method: "POST", mode, body, credentials: "include",
+  headers: type ? {{"Content-Type": type}} : {{}}}}).then(a => a.text(), String).then(a => tried.push(a));
+const socket = new Promise(done => {{
+  const opened = new WebSocket("{ws}/graphql", "graphql-ws");
+  opened.onopen = () => {{ tried.push("OPEN"); done(); }};
+  opened.onerror = () => {{ tried.push("refused"); done(); }};
+}});
+document.getElementById("form").submit();
+Promise.all([post("no-cors", "text/plain"), post("cors", "application/json"), post("no-cors"), socket])
+  .then(() => setTimeout(() => {{ document.title = "done " + tried.join("|"); }}, 1500));
+</script>"""
+
+
+@contextmanager
+def page_of(text: str) -> Iterator[int]:
+    """Serves it on a free port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def attack(browser: Browser | BrowserContext, platform: Tested, host: str) -> str:
+    """What a page of another origin hears when it tries to launch github's job in each way that a browser knows."""
+    url = platform.platform.url
+    text = EVIL.format(ui=url, ws=url.replace("http", "ws"), query=quote(LAUNCH), json=json.dumps({"query": LAUNCH}))
+    with page_of(text) as port:
+        page = browser.new_page()
+        page.goto(f"http://{host}:{port}/")
+        page.wait_for_function("document.title.startsWith('done')", timeout=TIMEOUT)
+        title = page.title()
+        page.close()
+    return title
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_page_of_another_origin_launches_nothing(platform: Tested, browser: Browser, host: str) -> None:
+    before = runs(platform)
+    heard = attack(browser, platform, host)
+    assert "LaunchRunSuccess" not in heard
+    assert "OPEN" not in heard
+    assert runs(platform) == before
+
+
+def test_a_page_that_renames_itself_to_the_ui_reads_nothing(platform: Tested) -> None:
+    """DNS rebinding: its own name, at the UI's address."""
+    port = platform.platform.url.rpartition(":")[2]
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    command = [chromium or "chromium", "--headless", "--no-sandbox", "--disable-gpu"]
+    command += ["--host-resolver-rules=MAP evil.test 127.0.0.1", "--dump-dom", f"http://evil.test:{port}/"]
+    dumped = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert "not a name of the platform" in dumped
+
+
+# Where it is published
+
+
+def test_beyond_the_loopback_it_does_not_start_without_a_login(platform: Tested) -> None:
+    with pytest.raises(EngineError) as error:
+        platform.compose("run", "--rm", "-T", "--no-deps", "webserver", INGEST_HOST="0.0.0.0")  # noqa: S104
+    assert "INGEST_HOST=0.0.0.0 publishes the UI beyond this machine" in error.value.output
+    assert "`make access`" in error.value.output
+
+
+def test_without_a_login_the_log_and_status_say_so(platform: Tested) -> None:
+    assert "no login: anyone on this machine" in platform.compose("logs", "webserver")
+    assert platform.platform.login().startswith("no login: anyone on this machine")
+
+
+# With a login
+
+
+@pytest.fixture(scope="module")
+def provider(platform: Tested) -> Iterator[str]:
+    """A real provider on this machine, which browser and webserver reach by the same address; gives its issuer."""
+    if not (PROVIDER / "node_modules").is_dir():
+        command = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"]
+        subprocess.run(command, cwd=PROVIDER, check=True, timeout=120)
+    gateway = inspect(platform.container("webserver"))["NetworkSettings"]["Networks"][f"{platform.project}_default"]
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = free.getsockname()[1]
+    issuer = f"http://{gateway['Gateway']}:{port}"
+    callback = f"{platform.platform.url}/auth/callback"
+    process = subprocess.Popen(
+        ["node", "server.js", issuer, str(port), callback], cwd=PROVIDER, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "listening\n"
+    yield issuer
+    process.terminate()
+    process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def tokens(platform: Tested, provider: str) -> Iterator[dict[str, str]]:
+    """The platform with a login, and a token for each role; taken back afterwards."""
+    file = platform.tree / "access.yaml"
+    before = file.read_text()
+    openid = f"{{openid: {{issuer: '{provider}', client_id: ingest}}}}"
+    file.write_text(f"url: {platform.platform.url}\nlogin: {openid}\n{before}")
+    done = make(platform, "client-secret", text="client-secret-of-the-tests\n")
+    assert done.returncode == 0, done.stderr
+    made = {}
+    for name, settings in {
+        "ci": {"ROLE": "admin"},
+        "viewer": {"ROLE": "viewer"},
+        "stripe": {"ROLE": "editor", "LOCATIONS": "stripe"},
+    }.items():
+        done = make(platform, "token", NAME=name, **settings)
+        assert done.returncode == 0, done.stderr
+        made[name] = done.stdout.strip().removeprefix("INGEST_TOKEN=")
+    yield made
+    file.write_text(before)
+    assert make(platform, "access").returncode == 0
+
+
+def by(platform: Tested, token: str) -> Platform:
+    return replace(platform.platform, token=token)
+
+
+@pytest.fixture
+def known(platform: Tested, tokens: dict[str, str]) -> Tested:
+    """The platform, asked with an admin's token."""
+    return replace(platform, settings=platform.settings | {"INGEST_TOKEN": tokens["ci"]})
+
+
+@contextmanager
+def logged_in(browser: Browser, platform: Tested, name: str, path: str = "/") -> Iterator[Page]:
+    """A browser of one's own in which somebody logged in at the provider, having asked for a page of the UI."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, base_url=platform.platform.url)
+    page = context.new_page()
+    page.set_default_timeout(TIMEOUT)
+    page.goto(path)
+    page.fill("input[name=login]", name)
+    page.fill("input[name=password]", "any")
+    page.click("button[type=submit]")
+    page.click("button[type=submit]")  # consent
+    page.wait_for_url(f"{platform.platform.url}/**")
+    yield page
+    context.close()
+
+
+def test_a_token_does_what_its_role_allows(platform: Tested, tokens: dict[str, str]) -> None:
+    with pytest.raises(PlatformError, match="set INGEST_TOKEN"):
+        platform.platform.locations()
+    assert by(platform, tokens["viewer"]).locations().keys() == {"github", "stripe"}
+    for name in ("viewer", "stripe"):
+        with pytest.raises(PlatformError, match="may not do this: this needs the role launcher of github"):
+            by(platform, tokens[name]).launch("github", JOB)
+
+
+def test_a_run_says_who_launched_it(known: Tested, tokens: dict[str, str]) -> None:
+    run_id = by(known, tokens["ci"]).launch("github", JOB)
+    assert known.platform.ended(run_id).tags["user"] == "ci"
+
+
+def test_a_token_is_revoked_at_once(known: Tested) -> None:
+    token = make(known, "token", NAME="brief", ROLE="viewer").stdout.strip().removeprefix("INGEST_TOKEN=")
+    assert by(known, token).locations()
+    assert make(known, "token", REVOKE="brief").returncode == 0
+    with pytest.raises(PlatformError, match="not valid"):
+        by(known, token).locations()
+
+
+def test_a_token_stands_nowhere(known: Tested, tokens: dict[str, str]) -> None:
+    assert tokens["ci"] not in (known.tree / "access.yaml").read_text()
+    for container in known.compose("ps", "--all", "--quiet").split():
+        assert tokens["ci"] not in docker("logs", container) + docker("inspect", container)
+    dump = ["exec", "-T", "postgres", "pg_dump", "--username=postgres"]
+    assert not [name for name in ("dagster", "audit") if tokens["ci"] in known.compose(*dump, name)]
+
+
+def test_a_file_that_is_not_valid_changes_nothing(known: Tested) -> None:
+    file = known.tree / "access.yaml"
+    before = file.read_text()
+    file.write_text(before + "groups: {a: owner}\n")
+    try:
+        done = make(known, "access")
+    finally:
+        file.write_text(before)
+    assert done.returncode == 1
+    assert re.fullmatch(r"access.yaml: .*\n", done.stderr)
+    assert known.platform.locations()
+
+
+@pytest.mark.parametrize(("name", "role"), PEOPLE.items())
+def test_a_person_logs_in_and_comes_to_the_page_that_they_asked_for(
+    known: Tested, tokens: dict[str, str], browser: Browser, name: str, role: str
+) -> None:
+    with logged_in(browser, known, name, "/runs?q=a") as page:
+        assert page.url == f"{known.platform.url}/runs?q=a"
+        told = page.request.get("/auth/status").json()
+        assert (told["viewer"], told["roles"]) == (f"{name}@example.com", [role])
+        (cookie,) = [one for one in page.context.cookies() if one["name"] == "ingest_session"]
+        assert cookie["httpOnly"]
+        assert cookie["sameSite"] == "Lax"
+
+
+def test_who_has_no_role_is_told_so(known: Tested, tokens: dict[str, str], browser: Browser) -> None:
+    with logged_in(browser, known, "nils") as page:
+        expect(page.locator("body")).to_contain_text("no group of theirs has a role")
+        assert page.request.get("/").status == 401
+
+
+def test_a_viewer_sees_the_button_and_cannot_press_it(known: Tested, tokens: dict[str, str], browser: Browser) -> None:
+    before = runs(known)
+    with logged_in(browser, known, "vera", f"/locations/github/jobs/{JOB}") as page:
+        button = page.locator("button", has_text="Materialize").first
+        expect(button).to_be_visible()
+        expect(button).to_be_disabled()
+        button.hover(force=True)
+        expect(page.get_by_text("You do not have permission").first).to_be_visible()
+        answer = page.request.post("/graphql", data={"query": LAUNCH})  # without the page
+        assert "UnauthorizedError" in answer.text()
+    assert runs(known) == before
+
+
+def test_a_team_launches_its_own_and_not_anothers(known: Tested, tokens: dict[str, str], browser: Browser) -> None:
+    with logged_in(browser, known, "stan", f"/locations/github/jobs/{JOB}") as page:
+        expect(page.locator("button", has_text="Materialize").first).to_be_disabled()
+        page.goto("/locations/stripe/jobs/stripe_payments_ingest")
+        expect(page.locator("button", has_text="Materialize").first).to_be_enabled()
+        page.goto("/automation")
+        expect(page.get_by_text("stripe_ingest_schedule").first).to_be_visible()
+        picture(page, "ui-access.png")
+    with logged_in(browser, known, "gita", f"/locations/github/jobs/{JOB}") as page:
+        page.locator("button", has_text="Materialize").first.click()
+        run = known.wait_for_run("user", "gita@example.com", seconds=30)
+        assert run.job == JOB
+        page.goto(f"/runs/{run.id}")
+        expect(page.get_by_text("Success", exact=True).first).to_be_visible()
+
+
+def test_a_page_of_another_origin_does_not_borrow_the_session(
+    known: Tested, tokens: dict[str, str], browser: Browser
+) -> None:
+    before = runs(known)
+    with logged_in(browser, known, "anna") as page:
+        for host in ("127.0.0.1", "localhost"):
+            heard = attack(page.context, known, host)
+            assert "OPEN" not in heard
+    assert runs(known) == before
+
+
+def test_a_logout_ends_the_session_and_its_cookie(known: Tested, tokens: dict[str, str], browser: Browser) -> None:
+    with logged_in(browser, known, "anna", "/auth/") as page:
+        (cookie,) = [one for one in page.context.cookies() if one["name"] == "ingest_session"]
+        page.click("button")
+        expect(page.locator("body")).to_contain_text("You are logged out")
+        kept = {"Cookie": f"ingest_session={cookie['value']}"}
+        assert page.request.get("/server_info", headers=kept).status == 401
+
+
+def test_the_code_of_another_browsers_login_is_worth_nothing(
+    known: Tested, tokens: dict[str, str], browser: Browser
+) -> None:
+    with logged_in(browser, known, "anna"):
+        pass
+    page = browser.new_page(base_url=known.platform.url)
+    answer = page.request.get("/auth/callback?code=of-another&state=of-another")
+    assert answer.status == 400
+    assert not page.context.cookies()
+    page.close()
+
+
+def test_the_trail_tells_who_did_what(known: Tested, tokens: dict[str, str]) -> None:
+    rows = [row[1:6] for row in audit.shown(known, last=1000)]
+    for wanted in (
+        ("gita@example.com", "session", "launchRun", "github"),
+        ("ci", "token", "launchRun", "github"),
+        ("anna@example.com", "session", "logout", ""),
+        (audit.whoami(), "this machine", "make token", ""),
+        (audit.whoami(), "this machine", "revoke token", ""),
+    ):
+        assert [row for row in rows if row[:4] == wanted], wanted
+    assert ("vera@example.com", "session", "launchRun", "github", "refused") in rows
+
+
+@pytest.mark.parametrize(
+    "statement", ["DELETE FROM public.trail", "UPDATE public.trail SET who = 'nobody'", "TRUNCATE public.trail"]
+)
+def test_the_trail_is_only_added_to(platform: Tested, statement: str) -> None:
+    with pytest.raises(EngineError, match="can only be added to"):
+        platform.sql("audit", statement)
+
+
+def test_purge_leaves_the_trail(known: Tested, tokens: dict[str, str]) -> None:
+    before = len(audit.shown(known, last=1000))
+    run_id = by(known, tokens["ci"]).launch("github", JOB)
+    known.platform.ended(run_id)
+    delete = f'mutation {{ deleteRun(runId: "{run_id}") {{ __typename }} }}'
+    assert known.platform.query(delete)["deleteRun"]["__typename"] == "DeletePipelineRunSuccess"
+    wait_for(lambda: not known.platform.runs(runIds=[run_id]), "the run to be gone", 10)
+    rows = audit.shown(known, last=1000)[before:]
+    assert [row[3] for row in rows] == ["launchRun", "deleteRun"]
+    assert all(run_id in f"{row[5]} {row[6]}" for row in rows)
