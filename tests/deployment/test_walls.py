@@ -298,7 +298,7 @@ def test_a_runs_tags_stop_no_other_container(platform: Tested) -> None:
         run_id = run.id
         for table, column in (("run_tags", "value"), ("runs", "run_body")):
             forged = f"{column} = replace({column}, '{run.container}', '{purge}')"
-            platform.sql("dagster", f"SET ROLE dagster; UPDATE {table} SET {forged} WHERE run_id = '{run_id}'")
+            platform.sql("dagster", f"SET ROLE dagster; UPDATE public.{table} SET {forged} WHERE run_id = '{run_id}'")
         assert platform.platform.run(run_id).container == purge
         platform.platform.query(TERMINATE, id=run_id)
         assert platform.platform.ended(run_id).status == "CANCELED"
@@ -331,7 +331,7 @@ def queued(platform: Tested) -> Iterator[str]:
 def forge(platform: Tested, run_id: str, path: str, value: str) -> None:
     """Changes the record of a run, as who holds the host's password of the storage can."""
     body = f"jsonb_set(run_body::jsonb, '{{pipeline_code_origin,repository_origin,{path}}}', '{value}')::text"
-    platform.sql("dagster", f"SET ROLE dagster; UPDATE runs SET run_body = {body} WHERE run_id = '{run_id}'")
+    platform.sql("dagster", f"SET ROLE dagster; UPDATE public.runs SET run_body = {body} WHERE run_id = '{run_id}'")
 
 
 def test_a_record_leads_a_run_to_no_other_code(platform: Tested, probe: Probe) -> None:
