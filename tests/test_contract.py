@@ -9,7 +9,7 @@ from projects import LOCATIONS, Project
 def test_a_location_is_compared_with_its_vendor(capfd: pytest.CaptureFixture[str]) -> None:
     assert contract.keeps(Project(LOCATIONS / "stripe"))
     told = capfd.readouterr().out
-    assert told.startswith("locations/stripe: stripe 12.0.")
+    assert told.startswith("locations/stripe: stripe 16.1.")
     assert "  customers: no differences\n" in told
 
 

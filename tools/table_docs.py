@@ -28,6 +28,7 @@ def page(location: str) -> str:
     """The whole page of a location."""
     source = import_module(f"{location}_location.source")
     tables: Mapping[str, Table] = import_module(f"{location}_location.source.tables").TABLES
+    permissions: Mapping[str, str] = getattr(source, "PERMISSIONS", {})
     groups = groups_of(location)
     by_table = {listing.table.name: listing for listing in source.LISTINGS}
     if unlisted := tables.keys() - by_table.keys():
@@ -58,7 +59,7 @@ def page(location: str) -> str:
         ),
     ]
     for table in tables.values():
-        lines += ["", *section(table, by_table[table.name], groups[table.name])]
+        lines += ["", *section(table, by_table[table.name], permissions.get(table.name, ""))]
     return "\n".join(lines) + "\n"
 
 
@@ -83,15 +84,17 @@ def _groups(location: str) -> Any:
     return import_module(f"{location}_location.defs.groups")
 
 
-def section(table: Table, listing: Listing, group: Group) -> Iterator[str]:
-    """What is to be known of a table and its child tables."""
+def section(table: Table, listing: Listing, permission: str) -> Iterator[str]:
+    """What is to be known of a table and its child tables; ``permission`` is what a credential needs for it."""
     yield f"## {table.name}"
     yield f"{table.description} [The API's documentation]({table.docs})."
     yield ""
     yield f"- **Request**: `{request(listing)}`{_scope(listing)}"
     yield f"- **Read**: {_first_paragraph(listing.walk)}"
     yield f"- **Cost**: {listing.walk.cost}"
-    yield f"- **Deletes**: found {_found(listing)}."
+    yield f"- **Deletes**: {listing.walk.deletes or f'found {_found(listing)}.'}"
+    if permission:
+        yield f"- **Permission**: `{permission}`"
     if table.limits:
         yield f"- **What the API cannot give**: {table.limits}"
     yield from columns(table)
@@ -105,7 +108,7 @@ def section(table: Table, listing: Listing, group: Group) -> Iterator[str]:
 def request(listing: Listing) -> str:
     """The request for the first page, as the walk begins it, with the placeholders of its scope."""
     method = "GET" if listing.body is None else "POST"
-    query = f"?{urlencode(listing.params)}" if listing.params else ""
+    query = f"?{urlencode(listing.params, doseq=True, safe='[]')}" if listing.params else ""
     return f"{method} {listing.path}{query}"
 
 

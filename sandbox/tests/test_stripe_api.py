@@ -7,8 +7,9 @@ from ingest_sandbox import wire
 from ingest_sandbox.app import STRIPE_LIVE_KEY
 from ingest_sandbox.control import held
 from ingest_sandbox.moment import Change
-from ingest_sandbox.stripe.books import EVENTS_KEPT, RESOURCES
+from ingest_sandbox.stripe.books import EVENTS_KEPT
 from ingest_sandbox.stripe.objects import API_VERSION
+from ingest_sandbox.stripe.resources import RESOURCES, Resource
 from ingest_sandbox.wire import Json
 from ingest_sandbox.world import World
 
@@ -21,33 +22,52 @@ def oracle(world: World, resource: str) -> dict[str, Json]:
 
 
 def whole(stripe: Stripe, row: Json) -> Json:
-    """The object with its nested list followed to the end, as its `url` says."""
-    for name in ("lines", "items"):
-        part = row.get(name)
-        if part and part["has_more"]:
+    """The object with its nested lists followed to the end, as their `url` says."""
+    for name, part in row.items():
+        if isinstance(part, dict) and part.get("object") == "list" and part["has_more"]:
             url, _, query = part["url"].partition("?")
             params = dict(pair.split("=") for pair in query.split("&") if pair)
             params["starting_after"] = part["data"][-1]["id"]
-            data = part["data"] + stripe.walk(url, **params)
-            return row | {name: part | {"data": data, "has_more": False}}
+            row = row | {name: part | {"data": part["data"] + stripe.walk(url, **params), "has_more": False}}
     return row
 
 
-@pytest.mark.parametrize("resource", RESOURCES)
-def test_a_walk_equals_the_oracle(world: World, stripe: Stripe, resource: str) -> None:
-    params = {"status": "all"} if resource == "subscriptions" else {}
-    rows = stripe.walk(f"/v1/{resource}", limit=100, **params)
-    created = [row["created"] for row in rows]
+@pytest.mark.parametrize("resource", RESOURCES.values(), ids=RESOURCES)
+def test_a_walk_equals_the_oracle(world: World, stripe: Stripe, resource: Resource) -> None:
+    params = {"status": "all"} if resource.name == "subscriptions" else {}
+    expanded = [f"data.{name}" for name in resource.expandable]
+    rows = stripe.walk(f"/v1/{resource.path}", limit=100, **{**params, "expand[]": expanded})
+    created = [row.get("created", row.get("date", 0)) for row in rows]
     assert created == sorted(created, reverse=True)
     assert len({row["id"] for row in rows}) == len(rows) > 0
-    assert {row["id"]: whole(stripe, row) for row in rows} == oracle(world, resource)
+    shown = {id: row for id, row in oracle(world, resource.name).items() if params or resource.shows(row)}
+    assert {row["id"]: whole(stripe, row) for row in rows} == shown
+
+
+@pytest.mark.parametrize("resource", RESOURCES.values(), ids=RESOURCES)
+def test_an_object_is_found_by_its_id_with_what_is_asked_for(world: World, stripe: Stripe, resource: Resource) -> None:
+    held = max(oracle(world, resource.name).values(), key=lambda row: row.get("created", 0))
+    asked = stripe.get(f"/v1/{resource.path}/{held['id']}", **{"expand[]": list(resource.expandable)}).json()
+    assert whole(stripe, asked) == held
+    assert stripe.get(f"/v1/{resource.path}/{held['id']}").json().keys() == held.keys() - {*resource.expandable}
+
+
+def test_a_list_without_spans_of_time_refuses_them(stripe: Stripe) -> None:
+    assert stripe.get("/v1/quotes", **{"created[gte]": 1}).json()["error"]["code"] == "parameter_unknown"
+
+
+def test_a_list_of_reviews_shows_the_open_ones(world: World, stripe: Stripe) -> None:
+    closed = next(row for row in oracle(world, "reviews").values() if not row["open"])
+    assert closed["id"] not in {row["id"] for row in stripe.walk("/v1/reviews")}
+    assert stripe.get(f"/v1/reviews/{closed['id']}").json() == closed
 
 
 def test_nested_lists_show_ten(world: World, stripe: Stripe) -> None:
     for resource, name in (("invoices", "lines"), ("subscriptions", "items")):
         long = [row for row in oracle(world, resource).values() if len(row[name]["data"]) > 10]
         assert long
-        shown = stripe.get(f"/v1/{resource}/{long[0]['id']}").json()
+        expanded = list(RESOURCES[resource].expandable)
+        shown = stripe.get(f"/v1/{resource}/{long[0]['id']}", **{"expand[]": expanded}).json()
         assert len(shown[name]["data"]) == 10
         assert shown[name]["has_more"] is True
         assert whole(stripe, shown) == long[0]
@@ -174,7 +194,7 @@ def test_events_vanish_after_thirty_days() -> None:
         assert len(oracle(world, "events")) == len(rows)
 
 
-def test_shapes_of_basil(world: World) -> None:
+def test_shapes_since_basil(world: World) -> None:
     invoices = oracle(world, "invoices").values()
     recurring = next(row for row in invoices if row["parent"])
     assert "subscription" not in recurring

@@ -15,6 +15,12 @@ def test_live_mode_takes_100_a_second_and_25_for_each_endpoint() -> None:
     assert reasons == ([None] * 25 + ["endpoint-rate"]) * 3 + [None] * 25 + ["global-rate"]
 
 
+def test_files_take_20_a_second() -> None:
+    limits = Limits(clock=lambda: 0)
+    reasons = [limits.exceeded("GET /stripe/v1/files", live=True) for _ in range(21)]
+    assert reasons == [None] * 20 + ["endpoint-rate"]
+
+
 def test_a_second_later_there_is_room_again() -> None:
     now = 0.0
     limits = Limits(clock=lambda: now)

@@ -27,6 +27,10 @@ class Origin(ingest_testing.Origin):
         found: list[Json] = self._ask("GET", f"objects/stripe_live/{collection}")
         return found
 
+    def kinds(self) -> set[str]:
+        """What can happen: ``stripe.coupon.create`` and others."""
+        return set(self._ask("GET", "kinds"))
+
     def deleted(self, collection: str) -> dict[str, int]:
         """When each object was deleted that is gone since the world began, by id."""
         return {gone["id"]: gone["deleted_at"] for gone in self._ask("GET", f"objects/{self.api}/{collection}/deleted")}
@@ -35,8 +39,9 @@ class Origin(ingest_testing.Origin):
 class StripeMirror(Mirror):
     """A deleted object is there as the event of its deletion shows it, with ``deleted_at``.
 
-    What may be missing is only what Stripe did not tell of any more when the first load began:
-    what was deleted before, and events that were over 30 days old.
+    What may be missing is only what Stripe did not tell of any more when the first load began: what
+    was deleted before, reviews that were closed, and events that were over 30 days old. A deletion
+    without an event is marked too, but nobody knows when it was.
     """
 
     origin: Origin
@@ -50,16 +55,30 @@ class StripeMirror(Mirror):
         last = {}
         for event in self.origin.objects("events") if deleted else ():
             shown = event["data"]["object"]
-            if shown["id"] in deleted and event["type"] == f"{shown['object']}.deleted":
+            if shown.get("id") in deleted and event["type"] == f"{shown['object']}.deleted":
                 last[shown["id"]] = shown
         for id_, shown in last.items():
             yield Held(shown, {"account_id": ACCOUNT, "livemode": False, "deleted_at": deleted[id_]})
 
     def may_be_missing(self, row: dict[str, Any]) -> bool:
-        since = self.warehouse.loaded_since.get(self.warehouse.location.group_of(self.table.name), 0)
+        group = self.warehouse.location.group_of(self.table.name)
+        since = self.warehouse.loaded_since.get(group, self.origin.now())
         if row["deleted_at"]:
             return bool(row["deleted_at"].timestamp() <= since)
+        if self.table.name == "reviews":
+            return not row["open"] and row["id"] not in self._closed(since)
         return self.table.name == "events" and row["created"].timestamp() <= since - EVENTS_KEPT + 5
+
+    def may_remain(self, row: dict[str, Any]) -> bool:
+        return row["deleted_at"] is not None and row["id"] in self.origin.deleted(self.table.name)
+
+    def _closed(self, since: int) -> set[str]:
+        """The reviews that were closed since then; no list shows them."""
+        return {
+            event["data"]["object"]["id"]
+            for event in self.origin.objects("events")
+            if event["type"] == "review.closed" and event["created"] > since
+        }
 
     def derived(self, column: Column, amount: Any, currency: Any) -> Decimal | None:
         return None if amount is None or currency is None else Decimal(amount).scaleb(-DECIMALS[currency])
@@ -83,7 +102,12 @@ STRIPE = Location(
     name="stripe",
     origin=Origin,
     mirror=StripeMirror,
-    groups={"billing": source.billing, "payments": source.payments},
+    groups={
+        "billing": source.billing,
+        "payments": source.payments,
+        "checkout": source.checkouts,
+        "connect": source.connect,
+    },
     tables=TABLES,
     address="sources.stripe.api_base",
     credential="sources.stripe.api_key",
@@ -103,9 +127,14 @@ STRIPE = Location(
     ),
     refused="Invalid API Key",
     asked_first="/v1/account",
-    lists=("/events", "/customers", "/invoices", "/lines", "/subscription_items", "/charges", "/refunds", "/account"),
+    lists=(
+        *("/events", "/customers", "/invoices", "/lines", "/subscription_items", "/charges", "/refunds", "/account"),
+        *("/quotes", "/line_items", "/checkout/sessions", "/coupons", "/invoiceitems", "/payment_intents"),
+    ),
     faults=({"kind": "status", "status": 429, "retry_after": 1, "times": 1},),
 )
 BILLING = STRIPE.tables_of("billing")
 PAYMENTS = STRIPE.tables_of("payments")
+CHECKOUT = STRIPE.tables_of("checkout")
+CONNECT = STRIPE.tables_of("connect")
 Warehouse = ingest_testing.Warehouse[Origin]

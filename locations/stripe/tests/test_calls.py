@@ -32,9 +32,9 @@ def test_a_second_sync_with_nothing_new_makes_a_tenth_of_the_calls(
 
 
 def test_an_idle_sync_asks_for_the_account_the_events_and_the_balance(mirrored: Warehouse) -> None:
-    mirrored.sync()
+    mirrored.sync("billing", "payments")
     mirrored.origin.forget_requests()
-    mirrored.sync()
+    mirrored.sync("billing", "payments")
     assert mirrored.origin.requests()["by_path"] == {
         "/stripe/v1/account": 2,
         "/stripe/v1/events": 3,
@@ -43,9 +43,9 @@ def test_an_idle_sync_asks_for_the_account_the_events_and_the_balance(mirrored: 
 
 
 def test_a_change_costs_a_call_for_that_object(mirrored: Warehouse) -> None:
-    mirrored.sync()
+    mirrored.sync("billing")
     mirrored.origin.advance(600)
-    mirrored.sync()
+    mirrored.sync("billing")
     mirrored.origin.change("product.update")
     mirrored.origin.advance()
     mirrored.origin.forget_requests()

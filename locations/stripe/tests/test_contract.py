@@ -12,7 +12,7 @@ from stripe_location.source.api import API_VERSION
 from stripe_location.source.tables import TABLES
 
 from .origin import Origin
-from .vendor import CONTRACT, vendor_event_types
+from .vendor import CONTRACT, PUBLISHED, vendor_event_types
 
 each_table = pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)
 
@@ -51,7 +51,8 @@ def test_the_sandbox_sends_what_stripe_would(table: Table, sandbox: Origin) -> N
 @each_table
 def test_an_event_of_the_sandbox_shows_what_stripe_would(table: Table, sandbox: Origin) -> None:
     shown = [event["data"]["object"] for event in sandbox.objects("events")]
-    assert_published(table.name, [held for held in shown if f"{held['object']}s" == table.name])
+    type_ = PUBLISHED[table.name].OBJECT_NAME
+    assert_published(table.name, [held for held in shown if held["object"] == type_])
 
 
 def test_the_sandbox_tells_of_nothing_that_stripe_has_no_event_for(sandbox: Origin) -> None:

@@ -6,6 +6,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from stripe_location.source.api import endpoint_of
+
 from .origin import STRIPE, Origin, Warehouse
 
 LOAD = """
@@ -31,3 +35,17 @@ def test_two_runs_side_by_side_keep_the_limits(start_origin: Callable[..., Origi
     requests = origin.requests()
     assert "429" not in requests["by_status"]
     assert 5 < requests["max_per_second"] <= 25
+
+
+@pytest.mark.parametrize(
+    ("path", "endpoint"),
+    [
+        ("/v1/payment_intents", "/v1/payment_intents"),
+        ("/v1/payment_intents/pi_1", "/v1/payment_intents/:id"),
+        ("/v1/coupons/SUMMER", "/v1/coupons/:id"),
+        ("/v1/checkout/sessions", "/v1/checkout/sessions"),
+        ("/proxy/v1/checkout/sessions/cs_1/line_items", "/proxy/v1/checkout/sessions/:id/line_items"),
+    ],
+)
+def test_an_endpoint_is_a_path_without_the_id_of_an_object(path: str, endpoint: str) -> None:
+    assert endpoint_of(path) == endpoint

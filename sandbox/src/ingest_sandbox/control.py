@@ -54,7 +54,8 @@ from .github.model import Account, Repository
 from .github.plain import COLLECTIONS
 from .github.plain.collection import Collection
 from .moment import Change, ChangeRefused
-from .stripe.books import RESOURCES, Books
+from .stripe.books import Books
+from .stripe.resources import RESOURCES
 from .traffic import Counts, Requests
 from .world import APIS, KINDS, World
 

@@ -9,7 +9,6 @@ from itertools import islice
 
 from . import wire
 from .github import render
-from .stripe.books import shown
 from .world import World
 
 _TEMPLATES = 300
@@ -88,7 +87,7 @@ def _invoice_templates(seed: int) -> list[bytes]:
     world = World(seed, 0.3, _ANCHOR)
     bodies = []
     for row in islice(world.stripe.tables["invoices"].rows.values(), _TEMPLATES):
-        body = wire.encode(shown(row.object | {"created": _ID}))
+        body = wire.encode(row.shown() | {"created": _ID})
         token = _TOKEN.decode()
         names = {row.object["id"]: f"in_{token}"}
         for place, line in enumerate(row.object["lines"]["data"]):

@@ -10,7 +10,7 @@ _RULES = [
         (r"^(/github/(?:orgs|users))/[^/]+", r"\1/{owner}"),
         (r"^(/github/.+/commits)/.+", r"\1/{ref}"),
         (r"^(/github/.+/compare)/.+", r"\1/{basehead}"),
-        (r"^(/stripe/v1/[^/]+)/[^/]+", r"\1/{id}"),
+        (r"^(/stripe/v1/(?:(?:checkout|radar)/[^/]+|(?!checkout/|radar/)[^/]+))/[^/]+", r"\1/{id}"),
         (r"/\d+(?=/|$)", "/{id}"),
     )
 ]

@@ -110,11 +110,13 @@ class Mirror:
             if column.origin == "parent"
         }
         elements = [element for element in value_at(payload, child.path) or () if element is not None]
-        return [self._expected(child, element, {}) | owner for element in elements]
+        return [self._expected(child, element, {}, owner) for element in elements]
 
-    def _expected(self, table: Table | Child, payload: Any, given: Mapping[str, Any]) -> Row:
+    def _expected(
+        self, table: Table | Child, payload: Any, given: Mapping[str, Any], owner: Mapping[str, Any] = {}
+    ) -> Row:
         own = [column for column in table.columns if column.origin in ("payload", "given")]
-        row = {column.name: self._value(column, payload, given) for column in own} | {UNDECLARED: None}
+        row = {**owner, UNDECLARED: None} | {column.name: self._value(column, payload, given) for column in own}
         derived = [column for column in table.columns if column.origin == "derived"]
         return row | {column.name: self.derived(column, *(row[name] for name in column.of)) for column in derived}
 

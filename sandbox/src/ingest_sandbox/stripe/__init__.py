@@ -1,1 +1,1 @@
-"""A Stripe-shaped API at version 2025-03-31.basil: objects, books, changes and routes."""
+"""A Stripe-shaped API at version 2026-10-28.endive: objects, books, changes and routes."""

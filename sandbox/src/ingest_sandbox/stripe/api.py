@@ -22,30 +22,23 @@ from ..paths import template
 from ..wire import Json
 from ..world import World
 from . import objects
-from .books import EVENTS_KEPT, RESOURCES, Books, Table
+from .books import EVENTS_KEPT, Books, Row, Table
 from .limits import RATE_LIMITED, Limits
+from .resources import AT, Resource
 
 PREFIX = "/stripe"
 
 _PAGE = {"limit", "starting_after", "ending_before"}
 _CREATED = {"created", "created[gt]", "created[gte]", "created[lt]", "created[lte]"}
 
-# Fields by which a list may be filtered; every other parameter is refused, as Stripe does.
-_FILTERS = {
-    "customers": {"email"},
-    "products": {"active"},
-    "prices": {"active", "currency", "product", "type"},
-    "subscriptions": {"customer", "status", "collection_method"},
-    "invoices": {"customer", "status", "subscription", "collection_method"},
-    "charges": {"customer", "payment_intent"},
-    "refunds": {"charge", "payment_intent"},
-    "balance_transactions": {"type", "currency", "source"},
-    "events": {"type", "types[]"},
-}
 _TYPES_AT_MOST = 20
 
-# What a deleted object answers to: a stub, or (an invoice that was a draft) nothing at all.
-_STUBS = {"customers": "customer", "products": "product"}
+# Lists of what is nested in an object, that are not below its path: the object's collection, the
+# parameter that names it, and where it holds them.
+_BESIDE = {
+    "subscription_items": ("subscriptions", "subscription", "items"),
+    "invoice_payments": ("invoices", "invoice", "payments"),
+}
 
 
 class _Refusal(Exception):
@@ -79,11 +72,9 @@ class StripeApi:
     def routes(self) -> list[BaseRoute]:
         handlers: dict[str, Callable[[Request], bytes]] = {
             "/v1/account": lambda _: wire.encode(objects.ACCOUNT),
-            "/v1/subscription_items": self._items,
             "/v1/subscription_items/{id}": self._item,
-            "/v1/invoices/{id}/lines": self._lines,
-            "/v1/{resource}": self._list,
-            "/v1/{resource}/{id}": self._retrieve,
+            **{f"/v1/{path}": self._beside for path in _BESIDE},
+            "/v1/{path:path}": self._answer,
             "/{path:path}": _nothing,
         }
         return [Route(path, self._endpoint(handler)) for path, handler in handlers.items()]
@@ -128,35 +119,41 @@ class StripeApi:
         if reason:
             raise _Refusal(429, RATE_LIMITED, code="rate_limit", rate_limited_reason=reason)
 
+    def _answer(self, request: Request) -> bytes:
+        """A list, an object, or a list that is nested in one."""
+        path = request.path_params["path"]
+        if path in AT:
+            return self._list(request, AT[path])
+        above, _, last = path.rpartition("/")
+        if above in AT:
+            return self._retrieve(request, AT[above], last)
+        above, _, id = above.rpartition("/")
+        if above in AT:
+            return self._nested(request, AT[above], id, last)
+        return _nothing(request)
+
     # Lists.
 
-    def _list(self, request: Request) -> bytes:
-        resource = request.path_params["resource"]
-        if resource not in RESOURCES:
-            return _nothing(request)
-        _check_parameters(request, _PAGE | _CREATED | _FILTERS[resource])
-        table = _books(request).tables[resource]
+    def _list(self, request: Request, resource: Resource) -> bytes:
+        _check_parameters(request, _PAGE | (_CREATED if resource.by_created else set()) | resource.filters)
+        table = _books(request).tables[resource.name]
         span = self._filtered(request, resource, table).span(descending=True)
         span = _created(request, span)
-        if resource == "events":
+        if resource.name == "events":
             span = span.at_least((self._world.now() - EVENTS_KEPT,))
         return self._page(request, table, span, resource)
 
-    def _filtered(self, request: Request, resource: str, table: Table) -> View[Any]:
+    def _filtered(self, request: Request, resource: Resource, table: Table) -> View[Any]:
         query = request.query_params
-        wanted = {name: query[name] for name in _FILTERS[resource] & set(query)}
+        wanted = {name: query[name] for name in resource.filters & set(query)}
         types = query.getlist("types[]")
         if len(types) > _TYPES_AT_MOST:
             raise _Refusal(400, f"You may give {_TYPES_AT_MOST} types at most", param="types")
-        # Canceled subscriptions are hidden unless they are asked for.
-        hidden = "not canceled" if resource == "subscriptions" else "all"
-        status = wanted.pop("status", hidden)
+        status = wanted.pop("status", "")
         wanted.pop("types[]", None)
 
         def fits(object: Json) -> bool:
-            if status == "not canceled" and object["status"] == "canceled":
-                return False
-            if status not in ("all", "not canceled") and object["status"] != status:
+            if not (resource.shows(object) if not status else status in ("all", object["status"])):
                 return False
             if types and object["type"] not in types:
                 return False
@@ -164,7 +161,7 @@ class StripeApi:
 
         return table.view((status, *types, *sorted(wanted.items())), fits)
 
-    def _page(self, request: Request, table: Table, span: Span[Any], resource: str) -> bytes:
+    def _page(self, request: Request, table: Table, span: Span[Any], resource: Resource) -> bytes:
         limit = _limit(request)
         query = request.query_params
         if "ending_before" in query:
@@ -176,32 +173,29 @@ class StripeApi:
             if "starting_after" in query:
                 offset = span.position_past(_cursor(query, "starting_after", table, resource))
             rows, has_more = span.read(offset, limit), offset + limit < len(span)
-        return _list_json([row.rendered().body for row in rows], has_more, f"/v1/{resource}")
+        expanded = _expanded(request, resource, "data.")
+        return _list_json([row.body(expanded) for row in rows], has_more, f"/v1/{resource.path}")
 
-    def _lines(self, request: Request) -> bytes:
+    def _nested(self, request: Request, resource: Resource, id: str, name: str) -> bytes:
         _check_parameters(request, _PAGE)
-        id = request.path_params["id"]
-        row = _books(request).tables["invoices"].rows.get(id)
-        if row is None:
-            raise _missing("invoices", id, "invoice")
-        whole = row.object["lines"]
-        return _part(request, whole["data"], "line item", whole["url"])
+        row = _books(request).tables[resource.name].rows.get(id)
+        whole = row and row.object.get(name)
+        if not isinstance(whole, dict) or whole.get("object") != "list":
+            raise _missing(resource.path, id, resource.kind)
+        return _part(request, whole["data"], name, whole["url"])
 
-    def _items(self, request: Request) -> bytes:
-        _check_parameters(request, _PAGE | {"subscription"})
-        id = request.query_params.get("subscription")
+    def _beside(self, request: Request) -> bytes:
+        """A list that is nested in an object which a parameter names."""
+        path = request.url.path.rpartition("/")[2]
+        resource, param, name = _BESIDE[path]
+        _check_parameters(request, _PAGE | {param})
+        id = request.query_params.get(param)
         if id is None:
-            raise _Refusal(
-                400,
-                "Missing required param: subscription.",
-                code="parameter_missing",
-                param="subscription",
-            )
-        row = _books(request).tables["subscriptions"].rows.get(id)
+            raise _Refusal(400, f"Missing required param: {param}.", code="parameter_missing", param=param)
+        row = _books(request).tables[resource].rows.get(id)
         if row is None:
-            raise _missing("subscriptions", id, "subscription")
-        data = row.object["items"]["data"]
-        return _part(request, data, "subscription item", "/v1/subscription_items")
+            raise _missing(resource, id, param)
+        return _part(request, row.object[name]["data"], path.removesuffix("s").replace("_", " "), f"/v1/{path}")
 
     # Single objects.
 
@@ -213,18 +207,15 @@ class StripeApi:
                     return wire.encode(item)
         raise _missing("subscription_items", id, "item")
 
-    def _retrieve(self, request: Request) -> bytes:
-        resource, id = request.path_params["resource"], request.path_params["id"]
-        if resource not in RESOURCES:
-            return _nothing(request)
-        table = _books(request).tables[resource]
-        row = table.rows.get(id)
-        if row is None and id in table.deleted and resource in _STUBS:
-            return wire.encode({"id": id, "object": _STUBS[resource], "deleted": True})
+    def _retrieve(self, request: Request, resource: Resource, id: str) -> bytes:
+        table = _books(request).tables[resource.name]
+        row: Row | None = table.rows.get(id)
+        if row is None and id in table.deleted and resource.stub:
+            return wire.encode({"id": id, "object": resource.stub, "deleted": True})
         too_old = self._world.now() - EVENTS_KEPT
-        if row is None or (resource == "events" and row.object["created"] < too_old):
-            raise _missing(resource, id, "id")
-        return row.rendered().body
+        if row is None or (resource.name == "events" and row.object["created"] < too_old):
+            raise _missing(resource.path, id, "id")
+        return row.body(_expanded(request, resource, ""))
 
 
 def _books(request: Request) -> Books:
@@ -238,14 +229,19 @@ def _nothing(request: Request) -> bytes:
     raise _Refusal(404, f"Unrecognized request URL ({request.method}: {path}).")
 
 
-def _missing(resource: str, id: str, param: str, status: int = 404) -> _Refusal:
-    name = resource.removesuffix("s").replace("_", " ")
+def _missing(path: str, id: str, param: str, status: int = 404) -> _Refusal:
+    name = path.rpartition("/")[2].removesuffix("s").replace("_", " ")
     return _Refusal(status, f"No such {name}: '{id}'", code="resource_missing", param=param)
+
+
+def _expanded(request: Request, resource: Resource, within: str) -> tuple[str, ...]:
+    """The fields that are asked for beyond what is sent anyway; others that can be expanded stay ids."""
+    asked = request.query_params.getlist("expand[]")
+    return tuple(name for name in resource.expandable if f"{within}{name}" in asked)
 
 
 def _check_parameters(request: Request, known: set[str]) -> None:
     for name in request.query_params:
-        # Expansions are taken and ignored.
         if name not in known and not name.startswith("expand"):
             raise _Refusal(
                 400,
@@ -284,11 +280,11 @@ def _created(request: Request, span: Span[Any]) -> Span[Any]:
     return span
 
 
-def _cursor(query: Any, name: str, table: Table, resource: str) -> tuple[Any, ...]:
+def _cursor(query: Any, name: str, table: Table, resource: Resource) -> tuple[Any, ...]:
     """The place of the row that a cursor names; a row that is gone is no place."""
     row = table.rows.get(query[name])
     if row is None:
-        raise _missing(resource, query[name], name, status=400)
+        raise _missing(resource.path, query[name], name, status=400)
     return row.key
 
 

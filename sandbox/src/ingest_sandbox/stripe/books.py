@@ -5,13 +5,18 @@ Objects are replaced, never altered in place, so whoever holds an old one holds 
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any
 
 from .. import wire
+from ..moment import ChangeRefused
 from ..ordered import Key, View
 from ..wire import Json
 from . import objects
+from .objects import Context
+from .payloads import billing, payments
+from .resources import RESOURCES, Resource
 
 NESTED_SHOWN = 10
 """How many rows of a nested list an object shows."""
@@ -19,17 +24,6 @@ NESTED_SHOWN = 10
 EVENTS_KEPT = 30 * objects.DAY
 """After so many seconds an event can no longer be read."""
 
-RESOURCES = (
-    "customers",
-    "products",
-    "prices",
-    "subscriptions",
-    "invoices",
-    "charges",
-    "refunds",
-    "balance_transactions",
-    "events",
-)
 _VIEWS_KEPT = 200
 
 
@@ -39,12 +33,13 @@ class Row:
 
     order: int
     object: Json
+    expandable: tuple[str, ...] = ()
     _rendered: wire.Rendered | None = None
 
     @property
     def key(self) -> Key:
         """Where it stands in lists: by its creation, then in the order of making."""
-        return (self.object["created"], self.order)
+        return (created(self.object), self.order)
 
     def replace(self, changed: Json) -> None:
         self.object = self.object | changed
@@ -53,21 +48,37 @@ class Row:
     def rendered(self) -> wire.Rendered:
         if self._rendered is not None:
             return self._rendered
-        rendered = wire.render(shown(self.object))
+        rendered = wire.render(self.shown())
         # The snapshot in an event is JSON already; keeping it twice would cost more than it saves.
         if self.object["object"] != "event":
             self._rendered = rendered
         return rendered
 
+    def shown(self, expanded: Iterable[str] = ()) -> Json:
+        """The object as the API shows it, with these of its expandable fields."""
+        hidden = {*self.expandable} - {*expanded}
+        return shown(
+            {name: value for name, value in self.object.items() if name not in hidden} if hidden else self.object
+        )
+
+    def body(self, expanded: Iterable[str]) -> bytes:
+        return wire.encode(self.shown(expanded)) if expanded else self.rendered().body
+
+
+def created(object: Json) -> int:
+    """When an object was made; payment links do not tell."""
+    at: int = object["created"] if "created" in object else object.get("date", 0)
+    return at
+
 
 def shown(object: Json) -> Json:
-    """The object as the API shows it: the first ten rows of its nested list."""
-    for name in ("lines", "items"):
-        whole = object.get(name)
-        if whole and len(whole["data"]) > NESTED_SHOWN:
-            cut = whole | {"data": whole["data"][:NESTED_SHOWN], "has_more": True}
-            return object | {name: cut}
-    return object
+    """The object with the first ten rows of its nested lists."""
+    cut = {
+        name: whole | {"data": whole["data"][:NESTED_SHOWN], "has_more": True}
+        for name, whole in object.items()
+        if isinstance(whole, dict) and whole.get("object") == "list" and len(whole["data"]) > NESTED_SHOWN
+    }
+    return object | cut if cut else object
 
 
 def difference(old: Json, new: Json) -> Json:
@@ -136,7 +147,7 @@ class Books:
     def insert(self, resource: str, object: Json, *events: str) -> Json:
         self._made += 1
         table, object = self.tables[resource], self._of_mode(object)
-        table.rows[object["id"]] = Row(self._made, object)
+        table.rows[object["id"]] = Row(self._made, object, RESOURCES[resource].expandable)
         table.changed()
         self._touch("created", resource, object["id"])
         self._announce(resource, object["id"], events, None)
@@ -152,9 +163,9 @@ class Books:
         self._announce(resource, id, events, before)
         return row.object
 
-    def delete(self, resource: str, id: str, event: str) -> None:
+    def delete(self, resource: str, id: str, *events: str) -> None:
         table = self.tables[resource]
-        self._announce(resource, id, (event,), None)
+        self._announce(resource, id, events, None)
         del table.rows[id]
         table.deleted[id] = self.at
         table.changed()
@@ -179,12 +190,45 @@ class Books:
             self.record(type, row.rendered().raw, previous)
 
     def record(self, type: str, snapshot: Any, previous: Json | None = None, more: Json | None = None) -> None:
-        """Write an event about any object, whether or not it is one of ours."""
+        """Write an event about any object, whether or not it is one of ours, unless it is too old to be read."""
+        if self.at < self._events_since:
+            return
         made = self._of_mode(objects.event(self.rng, self.at - self.late, type, snapshot, previous) | (more or {}))
         self._made += 1
         self.tables["events"].rows[made["id"]] = Row(self._made, made)
         self.tables["events"].changed()
         self._touch("created", "events", made["id"], type=type)
+
+    # What happens to objects of which one is like the other.
+
+    @property
+    def context(self) -> Context:
+        """What a payload may depend on."""
+        return Context(self.rng, self.at, self.any)
+
+    def any(self, resource: str, wanted: Callable[[Json], bool] = lambda _: True, of: str | None = None) -> Json:
+        """A seeded object, or the one with the id ``of`` if it is of this resource; raises `ChangeRefused`."""
+        rows = self.tables[resource].rows
+        found = list(filter(wanted, [rows[of].object] if of in rows else self.objects(resource)))
+        if not found:
+            raise ChangeRefused(f"nothing among the {resource} fits")
+        return self.rng.choice(found)
+
+    def create(self, resource: Resource, fields: Json, of: str | None = None) -> Json:
+        """A new object, with what it changes of others; ``of`` is the id of one that it belongs to."""
+        assert resource.make
+        context = Context(self.rng, self.at, partial(self.any, of=of))
+        made = self.insert(resource.name, resource.make(context) | fields, *told(resource.born))
+        for parents, field_, mark in resource.marks:
+            if row := self.tables[parents].rows.get(made[field_]):
+                self.update(parents, row.object["id"], mark(made, row.object))
+        return made
+
+    def step(self, resource: Resource, id: str, event: str, fields: Json) -> None:
+        """What happens to an object in the step of that event; nothing is refused that changes nothing."""
+        what = resource.steps[event]
+        changed = what(self.context, self.row(resource.name, id).object) if callable(what) else what
+        self.update(resource.name, id, changed | fields, *told(event))
 
     # The operations of Stripe.
 
@@ -265,12 +309,18 @@ class Books:
         self.record("invoice.upcoming", shown({name: value for name, value in made.items() if name != "id"}))
 
     def bill_once(self, customer_id: str, prices: list[Json]) -> Json:
-        """A draft invoice with a line for each price."""
-        id = objects.new_id(self.rng, "in")
+        """A draft invoice with a line for each price: it takes up new invoice items, of which no event tells."""
+        id, customer = objects.new_id(self.rng, "in"), self.row("customers", customer_id).object
+        items = [billing.invoiceitem(self.context, customer, price, self.rng.randint(1, 3)) for price in prices]
         lines = [
-            objects.line_item(self.rng, id, price, self.rng.randint(1, 3), (self.at, self.at), None) for price in prices
+            objects.line_item(self.rng, id, price, item["quantity"], (self.at, self.at), item)
+            for price, item in zip(prices, items, strict=True)
         ]
-        return self._draft(customer_id, lines, id, None)
+        draft = self._draft(customer_id, lines, id, None)
+        for item in items:
+            self.insert("invoiceitems", item, "invoiceitem.created")
+            self.update("invoiceitems", item["id"], {"invoice": id})
+        return draft
 
     def _draft(self, customer_id: str, lines: list[Json], id: str, of: Json | None) -> Json:
         customer = self.row("customers", customer_id).object
@@ -300,10 +350,15 @@ class Books:
         """Charge an open invoice."""
         old = self.row("invoices", id).object
         customer = self.row("customers", old["customer"]).object
+        payments_made = old["payments"]
         if old["total"]:
-            self.charge(customer, old["total"], paid=True)
+            intent = self.charge(customer, old["total"], paid=True)
+            payment = self._of_mode(billing.invoice_payment(self.context, old, intent))
+            payments_made = objects.nested([payment, *payments_made["data"]], payments_made["url"])
+            self.record("invoice_payment.paid", payment)
         changed = {
             "status": "paid",
+            "payments": payments_made,
             "amount_paid": old["total"],
             "amount_remaining": 0,
             "attempt_count": old["attempt_count"] + 1,
@@ -333,12 +388,15 @@ class Books:
         self.update("invoices", id, changed, "invoice.updated", "invoice.voided")
 
     def charge(self, customer: Json, amount: int, *, paid: bool) -> Json:
-        """A payment that succeeds, with its balance transaction, or fails."""
-        made = objects.charge(self.rng, self.at, customer, amount, paid=paid)
-        if not paid:
-            return self.insert("charges", made, "charge.failed")
-        made["balance_transaction"] = self._book(made)
-        return self.insert("charges", made, "charge.succeeded")
+        """The payment intent of a charge that succeeds, with its balance transaction, or fails."""
+        intent = payments.payment_intent(self.context, customer) | {"amount": amount}
+        made = objects.charge(self.rng, self.at, customer, amount, intent["id"], paid=paid)
+        if paid:
+            made["balance_transaction"] = self._book(made)
+            intent |= {"status": "succeeded", "amount_received": amount}
+        self.insert("charges", made, "charge.succeeded" if paid else "charge.failed")
+        result = "payment_intent.succeeded" if paid else "payment_intent.payment_failed"
+        return self.insert("payment_intents", intent | {"latest_charge": made["id"]}, "payment_intent.created", result)
 
     def refund(self, charge_id: str, amount: int) -> Json:
         """Give back a part of a charge, or all of it."""
@@ -354,16 +412,25 @@ class Books:
     # What happens to a child changes its parent, and Stripe writes an event of the child only:
     # https://docs.stripe.com/api/events/types
 
-    def dispute(self, charge_id: str) -> None:
-        """The customer's bank takes a charge back."""
-        made = objects.dispute(self.rng, self.at, self.row("charges", charge_id).object)
-        self.update("charges", charge_id, {"disputed": True, "dispute": made["id"]})
-        self.record("charge.dispute.created", made)
-
     def give_discount(self, customer_id: str) -> None:
-        made = objects.discount(self.rng, self.at, customer_id)
+        made = objects.discount(self.rng, self.at, customer_id, self.any("coupons")["id"])
         self.update("customers", customer_id, {"discount": made})
+        coupon = self.row("coupons", made["source"]["coupon"]).object
+        self.update("coupons", coupon["id"], {"times_redeemed": coupon["times_redeemed"] + 1})
         self.record("customer.discount.created", made)
+
+    def add_tax_id(self, customer_id: str) -> None:
+        held = self.row("customers", customer_id).object
+        made = self._of_mode(billing.tax_id(self.context, held))
+        changed = objects.nested([made, *held["tax_ids"]["data"]], held["tax_ids"]["url"])
+        self.update("customers", customer_id, {"tax_ids": changed})
+        self.record("customer.tax_id.created", made)
+
+    def remove_tax_id(self, customer_id: str) -> None:
+        whole = self.row("customers", customer_id).object["tax_ids"]
+        gone, *left = whole["data"]
+        self.update("customers", customer_id, {"tax_ids": objects.nested(left, whole["url"])})
+        self.record("customer.tax_id.deleted", gone)
 
     def end_discount(self, customer_id: str) -> None:
         gone = self.row("customers", customer_id).object["discount"]
@@ -380,3 +447,8 @@ class Books:
     def settle(self, id: str) -> None:
         """Make the money of a pending balance transaction available; again without an event."""
         self.update("balance_transactions", id, {"status": "available"})
+
+
+def told(event: str) -> tuple[str, ...]:
+    """The events to write, given the type of one or nothing."""
+    return (event,) if event else ()

@@ -8,7 +8,8 @@ from .. import prose
 from ..moment import ChangeRefused, Fields, Kind, Moment
 from ..wire import Json
 from . import objects
-from .books import Books
+from .books import Books, told
+from .resources import RESOURCES, Resource
 
 _METADATA: Fields = {"metadata": dict[str, str]}
 _CUSTOMER: Fields = _METADATA | {
@@ -226,11 +227,6 @@ def _refund_update(hand: _Hand) -> None:
     hand.update("refunds", _anything, "refund.updated", "charge.refund.updated")
 
 
-def _dispute_create(hand: _Hand) -> None:
-    """A dispute of a charge: `id` names the charge."""
-    hand.books.dispute(hand.pick("charges", lambda row: row["paid"] and not row["disputed"])["id"])
-
-
 def _discount_create(hand: _Hand) -> None:
     """A discount of a customer: `id` names the customer."""
     hand.books.give_discount(hand.pick("customers", lambda row: row["discount"] is None)["id"])
@@ -238,6 +234,14 @@ def _discount_create(hand: _Hand) -> None:
 
 def _discount_delete(hand: _Hand) -> None:
     hand.books.end_discount(hand.pick("customers", lambda row: row["discount"] is not None)["id"])
+
+
+def _add_tax_id(hand: _Hand) -> None:
+    hand.books.add_tax_id(hand.pick("customers")["id"])
+
+
+def _remove_tax_id(hand: _Hand) -> None:
+    hand.books.remove_tax_id(hand.pick("customers", lambda row: bool(row["tax_ids"]["data"]))["id"])
 
 
 def _invoice_upcoming(hand: _Hand) -> None:
@@ -257,7 +261,57 @@ def _settle(hand: _Hand) -> None:
     hand.books.settle(hand.pick("balance_transactions", _is("pending"))["id"])
 
 
-KINDS: dict[str, Kind[_Hand]] = {
+# What happens to objects of which one is like the other.
+
+
+def _create(resource: Resource) -> Kind[_Hand]:
+    """A new object; `id` may name one that it belongs to, as the charge of a dispute."""
+
+    def make(hand: _Hand) -> None:
+        of = hand.moment.change.id
+        hand.books.create(resource, hand.moment.change.set, None if of is None else str(of))
+
+    return Kind(make, 1, resource.sets)
+
+
+def _update(resource: Resource) -> Kind[_Hand]:
+    """A step of an object's life; its metadata changes too, where it has any."""
+
+    def make(hand: _Hand) -> None:
+        event = hand.moment.choose(resource.steps)
+        step = resource.steps[event]
+
+        def would_change(row: Json) -> bool:
+            return "metadata" in row or callable(step) or any(row[name] != value for name, value in step.items())
+
+        row = hand.pick(resource.name, would_change)
+        given = hand.moment.change.set
+        if "metadata" in row:
+            touched = given.get("metadata", {"touched": prose.slug(hand.moment.rng)})
+            given = given | {"metadata": row["metadata"] | touched}
+        hand.books.step(resource, row["id"], event, given)
+
+    return Kind(make, 1, resource.sets)
+
+
+def _delete(resource: Resource) -> Kind[_Hand]:
+    def make(hand: _Hand) -> None:
+        row = hand.pick(resource.name)
+        hand.books.delete(resource.name, row["id"], *told(resource.dies or ""))
+
+    return Kind(make, 1)
+
+
+def _plain_kinds() -> dict[str, Kind[_Hand]]:
+    plain = [resource for resource in RESOURCES.values() if resource.make]
+    return (
+        {f"stripe.{resource.kind}.create": _create(resource) for resource in plain}
+        | {f"stripe.{resource.kind}.update": _update(resource) for resource in plain if resource.steps}
+        | {f"stripe.{resource.kind}.delete": _delete(resource) for resource in plain if resource.dies is not None}
+    )
+
+
+KINDS: dict[str, Kind[_Hand]] = _plain_kinds() | {
     "stripe.customer.create": Kind(_customer_create, 6, _CUSTOMER),
     "stripe.customer.update": Kind(_customer_update, 8, _CUSTOMER),
     "stripe.customer.delete": Kind(_customer_delete, 2),
@@ -281,10 +335,11 @@ KINDS: dict[str, Kind[_Hand]] = {
     "stripe.refund.create": Kind(_refund_create, 3, _REFUND),
     "stripe.refund.update": Kind(_refund_update, 2, _METADATA),
     "stripe.balance_transaction.settle": Kind(_settle, 4),
-    "stripe.dispute.create": Kind(_dispute_create, 0),
     "stripe.discount.create": Kind(_discount_create, 0),
     "stripe.discount.delete": Kind(_discount_delete, 0),
     "stripe.invoice.upcoming": Kind(_invoice_upcoming, 0),
+    "stripe.customer.add_tax_id": Kind(_add_tax_id, 2),
+    "stripe.customer.remove_tax_id": Kind(_remove_tax_id, 1),
     "stripe.event.plant": Kind(_event_plant, 0, _EVENT),
 }
 """Every kind of change. What one may set goes by the names of the fields."""

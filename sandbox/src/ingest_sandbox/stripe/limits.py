@@ -1,8 +1,8 @@
 """Stripe's rate limits: so many requests a second for each account, and for each endpoint.
 
 https://docs.stripe.com/rate-limits: 100 a second in live mode and 25 in a sandbox, and 25 for
-each endpoint, which is a named operation: a method and the template of a path. The answer beyond
-it is 429 with the limit in `Stripe-Rate-Limited-Reason`, and without `Retry-After`.
+each endpoint (20 for files), which is a named operation: a method and the template of a path.
+The answer beyond it is 429 with the limit in `Stripe-Rate-Limited-Reason`, and without `Retry-After`.
 """
 
 import time
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ..traffic import Window
 
 RATE_LIMITED = "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits."
-_LIVE, _SANDBOX, _ENDPOINT = 100, 25, 25
+_LIVE, _SANDBOX, _ENDPOINT, _FILES = 100, 25, 25, 20
 
 
 class Limits:
@@ -24,7 +24,10 @@ class Limits:
     def exceeded(self, endpoint: str, *, live: bool) -> str | None:
         """The limit that refuses a request to this endpoint, or None: then it is counted."""
         now = self._clock()
-        limits = {"global-rate": ("", _LIVE if live else _SANDBOX), "endpoint-rate": (endpoint, _ENDPOINT)}
+        limits = {
+            "global-rate": ("", _LIVE if live else _SANDBOX),
+            "endpoint-rate": (endpoint, _FILES if "/v1/files" in endpoint else _ENDPOINT),
+        }
         windows = [self._windows.setdefault((live, name), Window(1)) for name, _ in limits.values()]
         for window, (reason, (_, limit)) in zip(windows, limits.items(), strict=True):
             if window.count(now) >= limit:

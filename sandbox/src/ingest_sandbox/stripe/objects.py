@@ -1,21 +1,38 @@
-"""Stripe's objects in the shape of API version 2025-03-31.basil.
+"""Stripe's objects in the shape of API version 2026-10-28.endive.
 
 Pure functions from facts to JSON; nested lists are whole here and cut by the API.
 Amounts are integers in the smallest unit of the currency, times are epoch seconds.
 See https://docs.stripe.com/api for every field.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from .. import prose
 from ..wire import Json
 
-API_VERSION = "2025-03-31.basil"
+API_VERSION = "2026-10-28.endive"
 DAY = 86_400
 
 # Currencies by how often they come. JPY has no decimals, KWD has three.
 CURRENCIES = ("usd", "usd", "usd", "usd", "eur", "eur", "gbp", "jpy", "kwd")
+
+
+class Pick(Protocol):
+    """Picks an object of a collection by chance, one that is wanted; raises `ChangeRefused` where there is none."""
+
+    def __call__(self, resource: str, wanted: Callable[[Json], bool] = ...) -> Json: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a payload depends on: chance, the time, and what there is already."""
+
+    rng: Random
+    at: int
+    any: Pick
 
 
 def new_id(rng: Random, prefix: str, length: int = 24) -> str:
@@ -46,18 +63,22 @@ def customer(rng: Random, at: int) -> Json:
     """https://docs.stripe.com/api/customers/object"""
     name = prose.person(rng)
     number = rng.randrange(10**6)
+    id = new_id(rng, "cus", 14)
     return {
-        "id": new_id(rng, "cus", 14),
+        "id": id,
         "object": "customer",
         "address": rng.choice((None, _address(rng))),
         "balance": 0,
+        "business_name": None,
         "created": at,
         "currency": rng.choice(CURRENCIES),
+        "customer_account": None,
         "default_source": None,
         "delinquent": False,
         "description": rng.choice((None, f'"{name}" 💼')),
         "discount": None,
         "email": rng.choice((f"buyer{number}@example.com", None)),
+        "individual_name": name,
         "invoice_prefix": prose.token(rng, 8).upper(),
         "invoice_settings": {
             "custom_fields": None,
@@ -73,6 +94,7 @@ def customer(rng: Random, at: int) -> Json:
         "preferred_locales": rng.choice(([], ["de"], ["ja", "en"])),
         "shipping": None,
         "tax_exempt": "none",
+        "tax_ids": nested([], f"/v1/customers/{id}/tax_ids"),
         "test_clock": None,
     }
 
@@ -95,7 +117,6 @@ def product(rng: Random, at: int) -> Json:
         "id": new_id(rng, "prod", 14),
         "object": "product",
         "active": True,
-        "attributes": [],
         "created": at,
         "default_price": None,
         "description": rng.choice((None, "Everything in it, and “more” ✨")),
@@ -133,6 +154,14 @@ def price(rng: Random, at: int, product_id: str, currency: str, interval: str | 
         "billing_scheme": "per_unit",
         "created": at,
         "currency": currency,
+        "currency_options": {
+            currency: {
+                "custom_unit_amount": None,
+                "tax_behavior": "unspecified",
+                "unit_amount": amount,
+                "unit_amount_decimal": str(amount),
+            }
+        },
         "custom_unit_amount": None,
         "livemode": False,
         "lookup_key": None,
@@ -141,12 +170,18 @@ def price(rng: Random, at: int, product_id: str, currency: str, interval: str | 
         "product": product_id,
         "recurring": recurring if interval else None,
         "tax_behavior": "unspecified",
+        "tiers": None,
         "tiers_mode": None,
         "transform_quantity": None,
         "type": "recurring" if interval else "one_time",
         "unit_amount": amount,
         "unit_amount_decimal": str(amount),
     }
+
+
+def embedded(price: Json) -> Json:
+    """A price as other objects show it."""
+    return {name: value for name, value in price.items() if name not in ("currency_options", "tiers")}
 
 
 def subscription_item(rng: Random, at: int, subscription_id: str, of_price: Json, period: tuple[int, int]) -> Json:
@@ -182,7 +217,7 @@ def subscription_item(rng: Random, at: int, subscription_id: str, of_price: Json
             "trial_period_days": None,
             "usage_type": "licensed",
         },
-        "price": of_price,
+        "price": embedded(of_price),
         "quantity": rng.choice((1, 1, 1, 5, 25)),
         "subscription": subscription_id,
         "tax_rates": [],
@@ -208,6 +243,9 @@ def subscription(rng: Random, at: int, of_customer: Json) -> Json:
         "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
         "billing_cycle_anchor": at,
         "billing_cycle_anchor_config": None,
+        "billing_mode": {"flexible": None, "type": "classic"},
+        "billing_schedules": [],
+        "billing_thresholds": None,
         "cancel_at": None,
         "cancel_at_period_end": False,
         "canceled_at": None,
@@ -216,6 +254,7 @@ def subscription(rng: Random, at: int, of_customer: Json) -> Json:
         "created": at,
         "currency": of_customer["currency"],
         "customer": of_customer["id"],
+        "customer_account": None,
         "days_until_due": None,
         "default_payment_method": None,
         "default_source": None,
@@ -256,14 +295,14 @@ def line_item(
     of_price: Json,
     quantity: int,
     period: tuple[int, int],
-    item: Json | None,
+    item: Json,
 ) -> Json:
-    """https://docs.stripe.com/api/invoice-line-item/object, of a subscription item or alone."""
+    """https://docs.stripe.com/api/invoice-line-item/object, of a subscription item or an invoice item."""
     amount = of_price["unit_amount"] * quantity
-    if item is None:
+    if item["object"] == "invoiceitem":
         parent: Json = {
             "invoice_item_details": {
-                "invoice_item": new_id(rng, "ii"),
+                "invoice_item": item["id"],
                 "proration": False,
                 "proration_details": {"credited_items": None},
                 "subscription": None,
@@ -304,7 +343,9 @@ def line_item(
             "unit_amount_decimal": of_price["unit_amount_decimal"],
         },
         "quantity": quantity,
-        "subscription": item and item["subscription"],
+        "quantity_decimal": str(quantity),
+        "subscription": item.get("subscription"),
+        "subtotal": amount,
         "taxes": rng.choice(
             (
                 [],
@@ -335,6 +376,7 @@ def invoice(rng: Random, at: int, of_customer: Json, lines: list[Json], id: str,
         "amount_due": total,
         "amount_overpaid": 0,
         "amount_paid": 0,
+        "amount_paid_off_stripe": 0,
         "amount_remaining": total,
         "amount_shipping": 0,
         "application": None,
@@ -355,6 +397,7 @@ def invoice(rng: Random, at: int, of_customer: Json, lines: list[Json], id: str,
         "currency": of_customer["currency"],
         "custom_fields": None,
         "customer": of_customer["id"],
+        "customer_account": None,
         "customer_address": of_customer["address"],
         "customer_email": of_customer["email"],
         "customer_name": of_customer["name"],
@@ -390,6 +433,7 @@ def invoice(rng: Random, at: int, of_customer: Json, lines: list[Json], id: str,
         }
         if of
         else None,
+        "payments": nested([], f"/v1/invoice_payments?invoice={id}"),
         "payment_settings": {
             "default_mandate": None,
             "payment_method_options": None,
@@ -424,7 +468,7 @@ def invoice(rng: Random, at: int, of_customer: Json, lines: list[Json], id: str,
     }
 
 
-def charge(rng: Random, at: int, of_customer: Json, amount: int, *, paid: bool) -> Json:
+def charge(rng: Random, at: int, of_customer: Json, amount: int, intent_id: str, *, paid: bool) -> Json:
     """https://docs.stripe.com/api/charges/object; basil has no `invoice` here any more."""
     id = new_id(rng, "ch")
     return {
@@ -473,7 +517,7 @@ def charge(rng: Random, at: int, of_customer: Json, amount: int, *, paid: bool) 
             "type": "authorized" if paid else "issuer_declined",
         },
         "paid": paid,
-        "payment_intent": new_id(rng, "pi"),
+        "payment_intent": intent_id,
         "payment_method": new_id(rng, "pm"),
         "payment_method_details": {
             "card": {
@@ -533,6 +577,8 @@ def refund(rng: Random, at: int, of_charge: Json, amount: int) -> Json:
         "charge": of_charge["id"],
         "created": at,
         "currency": of_charge["currency"],
+        "customer": of_charge["customer"],
+        "customer_account": None,
         "destination_details": {
             "card": {
                 "reference": f"{rng.randrange(10**12):012}",
@@ -544,6 +590,7 @@ def refund(rng: Random, at: int, of_charge: Json, amount: int) -> Json:
         },
         "metadata": {},
         "payment_intent": of_charge["payment_intent"],
+        "payment_method": of_charge["payment_method"],
         "reason": rng.choice((None, "requested_by_customer", "duplicate")),
         "receipt_number": None,
         "source_transfer_reversal": None,
@@ -552,55 +599,18 @@ def refund(rng: Random, at: int, of_charge: Json, amount: int) -> Json:
     }
 
 
-def dispute(rng: Random, at: int, of_charge: Json) -> Json:
-    """https://docs.stripe.com/api/disputes/object"""
-    return {
-        "id": new_id(rng, "du"),
-        "object": "dispute",
-        "amount": of_charge["amount"],
-        "balance_transactions": [],
-        "charge": of_charge["id"],
-        "created": at,
-        "currency": of_charge["currency"],
-        "evidence": {},
-        "evidence_details": {"due_by": at + 9 * DAY, "has_evidence": False, "past_due": False, "submission_count": 0},
-        "is_charge_refundable": False,
-        "livemode": False,
-        "metadata": {},
-        "payment_intent": of_charge["payment_intent"],
-        "reason": rng.choice(("fraudulent", "product_not_received", "duplicate")),
-        "status": "needs_response",
-    }
-
-
-def discount(rng: Random, at: int, customer_id: str) -> Json:
+def discount(rng: Random, at: int, customer_id: str, coupon_id: str) -> Json:
     """https://docs.stripe.com/api/discounts/object, of a customer for good."""
     return {
         "id": new_id(rng, "di"),
         "object": "discount",
         "checkout_session": None,
-        "coupon": {
-            "id": prose.token(rng, 8),
-            "object": "coupon",
-            "amount_off": None,
-            "created": at,
-            "currency": None,
-            "duration": "forever",
-            "duration_in_months": None,
-            "livemode": False,
-            "max_redemptions": None,
-            "metadata": {},
-            "name": None,
-            "percent_off": 25.5,
-            "redeem_by": None,
-            "times_redeemed": 1,
-            "valid": True,
-        },
         "customer": customer_id,
         "end": None,
         "invoice": None,
         "invoice_item": None,
         "promotion_code": None,
+        "source": {"coupon": coupon_id, "type": "coupon"},
         "start": at,
         "subscription": None,
         "subscription_item": None,
@@ -624,6 +634,7 @@ def balance_transaction(rng: Random, at: int, source: Json, *, available_on: int
         "object": "balance_transaction",
         "amount": amount,
         "available_on": available_on,
+        "balance_type": "payments",
         "created": at,
         "currency": source["currency"],
         "description": source.get("description"),

@@ -6,6 +6,7 @@ from ..wire import Json
 from . import objects
 from .books import EVENTS_KEPT, Books
 from .objects import DAY
+from .resources import RESOURCES, Resource
 
 _AGE = 548 * DAY
 _PERIODS = {"month": 30 * DAY, "year": 365 * DAY}
@@ -41,6 +42,9 @@ def books(seed: int, size: float, anchor: int, *, live: bool = False) -> Books:
         if index:  # One is a draft for certain.
             _bill(made, rng, anchor, id)
     _refunds(made, rng, anchor, round(90 * size))
+    for resource in RESOURCES.values():
+        if resource.seeded:
+            _plain(made, rng, anchor, resource, max(1, round(resource.seeded * size)))
     _settle(made, rng, anchor)
     made.touched.clear()
     return made
@@ -128,6 +132,17 @@ def _refunds(made: Books, rng: Random, anchor: int, count: int) -> None:
         # Three-decimal amounts end in 0, in parts as in the whole.
         part = charge["amount"] // 20 * 10
         made.refund(charge["id"], rng.choice((charge["amount"], part)) or charge["amount"])
+
+
+def _plain(made: Books, rng: Random, anchor: int, resource: Resource, count: int) -> None:
+    """Objects of which one is like the other, to a third of which something has happened."""
+    for _ in range(count):
+        at = anchor - int(_AGE * rng.random() ** 2)
+        made.at_moment(rng, at)
+        id = made.create(resource, {})["id"]
+        if resource.steps and rng.random() < 1 / 3:
+            made.at_moment(rng, rng.randint(at, anchor))
+            made.step(resource, id, rng.choice(list(resource.steps)), {})
 
 
 def _settle(made: Books, rng: Random, anchor: int) -> None:

@@ -158,6 +158,8 @@ class Walk:
     """Whether the walk needs to know which keys it has read."""
     cost = ""
     """What a load costs in calls, in a sentence for docs/tables."""
+    deletes = ""
+    """How rows that are gone are found, for docs/tables, where it is neither the whole list nor the audit."""
 
     def start(self, reader: "Reader", scope: Scope, cursor: Cursor) -> list[Piece]:
         """The pieces to begin with; none when it is known without a call that nothing changed."""

@@ -6,6 +6,9 @@ from ingest_shared.groups import Group
 
 BILLING = Group("stripe_billing", "four-hourly", cron="0 */4 * * *", every=timedelta(hours=4))
 PAYMENTS = Group("stripe_payments", "hourly", cron="20 * * * *", every=timedelta(hours=1))
+CHECKOUT = Group("stripe_checkout", "four-hourly", cron="10 */4 * * *", every=timedelta(hours=4))
+CONNECT = Group("stripe_connect", "daily", cron="40 4 * * *", every=timedelta(days=1))
+GROUPS = (BILLING, PAYMENTS, CHECKOUT, CONNECT)
 
 AUDIT_CRON = "0 3 * * 0"
 """Sunday."""

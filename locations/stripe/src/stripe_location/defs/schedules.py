@@ -5,8 +5,15 @@ https://docs.dagster.io/guides/automate/schedules
 
 from dagster import DefaultScheduleStatus, ScheduleDefinition
 
-from stripe_location.defs.groups import AUDIT_CRON, BILLING, PAYMENTS
-from stripe_location.defs.jobs import stripe_audit, stripe_billing_ingest, stripe_ingest, stripe_payments_ingest
+from stripe_location.defs.groups import AUDIT_CRON, BILLING, CHECKOUT, CONNECT, PAYMENTS
+from stripe_location.defs.jobs import (
+    stripe_audit,
+    stripe_billing_ingest,
+    stripe_checkout_ingest,
+    stripe_connect_ingest,
+    stripe_ingest,
+    stripe_payments_ingest,
+)
 
 stripe_ingest_schedule = ScheduleDefinition(
     job=stripe_ingest,
@@ -23,6 +30,18 @@ stripe_billing_ingest_schedule = ScheduleDefinition(
 stripe_payments_ingest_schedule = ScheduleDefinition(
     job=stripe_payments_ingest,
     cron_schedule=PAYMENTS.cron,
+    execution_timezone="UTC",
+    default_status=DefaultScheduleStatus.RUNNING,
+)
+stripe_checkout_ingest_schedule = ScheduleDefinition(
+    job=stripe_checkout_ingest,
+    cron_schedule=CHECKOUT.cron,
+    execution_timezone="UTC",
+    default_status=DefaultScheduleStatus.RUNNING,
+)
+stripe_connect_ingest_schedule = ScheduleDefinition(
+    job=stripe_connect_ingest,
+    cron_schedule=CONNECT.cron,
     execution_timezone="UTC",
     default_status=DefaultScheduleStatus.RUNNING,
 )

@@ -3,59 +3,166 @@
 https://dlthub.com/docs/general-usage/source
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import dlt
 from dlt.extract.resource import DltResource
 
+from ingest_shared.errors import SettingError
 from ingest_shared.loading import mirror
 from ingest_shared.reading.envelopes import HasMore
-from ingest_shared.reading.listings import Listing
+from ingest_shared.reading.listings import Listing, Walk
 from ingest_shared.reading.reader import Reader
-from ingest_shared.reading.walks import ByCreated
+from ingest_shared.reading.walks import FullList
 from ingest_shared.tables import Table
 from stripe_location.source.account import EVENT_LOG, PER_PAGE, StripeSync, between
-from stripe_location.source.objects import BalanceTransactions, Nested, Objects
-from stripe_location.source.tables import catalog, customer, invoicing, payment
+from stripe_location.source.api import tables_left_out
+from stripe_location.source.nested import Nested, WholeList
+from stripe_location.source.objects import BalanceTransactions, Objects
+from stripe_location.source.permissions import PERMISSIONS
+from stripe_location.source.tables import (
+    account,
+    adjustments,
+    catalog,
+    checkout,
+    customer,
+    discounts,
+    intents,
+    invoice,
+    payment,
+    quotes,
+    risk,
+    subscription,
+    taxes,
+    transfers,
+)
+
+__all__ = ["LISTINGS", "PERMISSIONS", "billing", "checkouts", "connect", "payments"]
+
+CHECKOUT_LASTS = 86_400
+"""Seconds after which a checkout session is complete or expired, of which events tell."""
 
 
-def listing(table: Table, walk: ByCreated, **params: str) -> Listing:
-    """A list of the account."""
-    return Listing(table, f"/v1/{table.name}", walk=walk, envelope=HasMore(), params={"limit": PER_PAGE, **params})
+def listing(table: Table, walk: Walk, path: str = "", expand: Sequence[str] = (), **params: str) -> Listing:
+    """A list of the account; ``expand`` names what Stripe sends only when asked."""
+    expanded = {"expand[]": tuple(f"data.{name}" for name in expand)} if expand else {}
+    params_ = {"limit": PER_PAGE, **params, **expanded}
+    return Listing(table, f"/v1/{path or table.name}", walk=walk, envelope=HasMore(), params=params_)
 
 
-def objects(table: Table, nested: Nested | None = None, **params: str) -> Listing:
-    """A list of objects that events tell of."""
-    return listing(table, Objects("created", between, type=table.name.removesuffix("s"), nested=nested), **params)
+def objects(
+    table: Table,
+    path: str = "",
+    *,
+    type: str = "",
+    nested: Mapping[str, Nested] | None = None,
+    expand: tuple[str, ...] = (),
+    created: str = "created",
+    listed: int = 0,
+    **params: str,
+) -> Listing:
+    """A list of objects that events tell of, by the type of object; ``created`` is when one was made."""
+    walk = Objects(
+        created,
+        between,
+        type=type or table.name.removesuffix("s"),
+        nested=nested or {},
+        expand=expand,
+        listed=listed,
+    )
+    return listing(table, walk, path, expand, **params)
 
 
-ITEMS = Nested("/v1/subscription_items", {"subscription": "{id}"})
-LINES = Nested("/v1/invoices/{id}/lines")
+def below(name: str, path: str) -> dict[str, Nested]:
+    """The nested list of that name, below the objects of a path."""
+    return {name: Nested(f"/v1/{path}/{{id}}/{name}")}
+
+
+ITEMS = {"items": Nested("/v1/subscription_items", {"subscription": "{id}"})}
+INVOICE = below("lines", "invoices") | {"payments": Nested("/v1/invoice_payments", {"invoice": "{id}"})}
+LINE_ITEMS = ("line_items",)
 
 BILLING = (
-    objects(customer.customers),
+    objects(customer.customers, nested=below("tax_ids", "customers"), expand=("tax_ids",)),
     objects(catalog.products),
-    objects(catalog.prices),
-    objects(invoicing.subscriptions, ITEMS, status="all"),
-    objects(invoicing.invoices, LINES),
+    objects(catalog.prices, expand=("currency_options", "tiers")),
+    objects(subscription.subscriptions, nested=ITEMS, status="all"),
+    objects(subscription.subscription_schedules),
+    objects(invoice.invoices, nested=INVOICE, expand=("payments",)),
+    objects(adjustments.invoiceitems, created="date"),
+    objects(adjustments.credit_notes, nested=below("lines", "credit_notes")),
 )
 PAYMENTS = (
     objects(payment.charges),
     objects(payment.refunds),
+    objects(intents.payment_intents),
+    objects(risk.disputes),
+    objects(risk.early_fraud_warnings, "radar/early_fraud_warnings", type="radar.early_fraud_warning"),
+    objects(risk.reviews),
+    objects(transfers.payouts),
     listing(payment.balance_transactions, BalanceTransactions("created", between)),
     EVENT_LOG,
 )
+CHECKOUT = (
+    objects(
+        checkout.checkout_sessions,
+        "checkout/sessions",
+        type="checkout.session",
+        nested=below("line_items", "checkout/sessions"),
+        expand=LINE_ITEMS,
+        listed=CHECKOUT_LASTS,
+    ),
+    objects(intents.setup_intents),
+    objects(discounts.coupons),
+    objects(discounts.promotion_codes),
+    objects(taxes.tax_rates),
+    listing(taxes.shipping_rates, FullList()),
+    listing(checkout.payment_links, WholeList(nested=below("line_items", "payment_links")), expand=LINE_ITEMS),
+    listing(quotes.quotes, WholeList(nested=below("line_items", "quotes")), expand=LINE_ITEMS),
+)
+CONNECT = (
+    listing(account.accounts, FullList()),
+    objects(transfers.transfers, nested=below("reversals", "transfers")),
+    objects(transfers.application_fees, nested=below("refunds", "application_fees")),
+    objects(transfers.topups),
+    objects(account.files),
+)
+LISTINGS = (*BILLING, *PAYMENTS, *CHECKOUT, *CONNECT)
+
+
+def resources(lists: Sequence[Listing], audit: bool) -> Iterator[DltResource]:
+    """The tables of a group, read by one sync, without those that are left out: these cost no call.
+
+    Raises :class:`SettingError` where the setting names no table.
+    """
+    left_out = tables_left_out()
+    for name in sorted(left_out - {list_.table.name for list_ in LISTINGS}):
+        raise SettingError(f"sources.stripe.without has {name!r}, which is no table of this location")
+    sync = StripeSync(audit=audit)
+    for list_ in lists:
+        if list_.table.name not in left_out:
+            yield mirror(Reader(list_, sync))
 
 
 @dlt.source(name="stripe_billing", section="stripe")
 def billing(audit: bool = False) -> Iterable[DltResource]:
-    """Whom and what is billed: customers, products, prices, subscriptions, invoices."""
-    sync = StripeSync(audit=audit)
-    yield from [mirror(Reader(list_, sync)) for list_ in BILLING]
+    """Whom and what is billed: customers, products, prices, subscriptions, invoices, credit notes."""
+    yield from resources(BILLING, audit)
 
 
 @dlt.source(name="stripe_payments", section="stripe")
 def payments(audit: bool = False) -> Iterable[DltResource]:
-    """The money that moves: charges, refunds, balance transactions; and the log of all events."""
-    sync = StripeSync(audit=audit)
-    yield from [mirror(Reader(list_, sync)) for list_ in PAYMENTS]
+    """The money that moves: payments, refunds, disputes, payouts, the balance; and the log of all events."""
+    yield from resources(PAYMENTS, audit)
+
+
+@dlt.source(name="stripe_checkout", section="stripe")
+def checkouts(audit: bool = False) -> Iterable[DltResource]:
+    """What customers are offered, and how they take it: sessions, links, quotes, coupons, taxes."""
+    yield from resources(CHECKOUT, audit)
+
+
+@dlt.source(name="stripe_connect", section="stripe")
+def connect(audit: bool = False) -> Iterable[DltResource]:
+    """Connected accounts and the money that moves between them; top-ups and files."""
+    yield from resources(CONNECT, audit)

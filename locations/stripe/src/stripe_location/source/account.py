@@ -1,6 +1,6 @@
 """Whose objects are read, and what the account's events say of them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,9 +28,16 @@ PARENTS: dict[str, dict[str, str]] = {
     "charge": {"customer": "customer", "payment_intent": "payment_intent"},
     "credit_note": {"invoice": "invoice", "customer": "customer"},
     "customer_cash_balance_transaction": {"customer": "customer"},
-    "discount": {"customer": "customer", "subscription": "subscription", "invoice": "invoice"},
+    "discount": {
+        "customer": "customer",
+        "subscription": "subscription",
+        "invoice": "invoice",
+        "source.coupon": "coupon",
+        "promotion_code": "promotion_code",
+    },
     "dispute": {"charge": "charge", "payment_intent": "payment_intent"},
-    "invoice": {"customer": "customer"},
+    "fee_refund": {"fee": "application_fee"},
+    "invoice": {"customer": "customer", "lines.data.parent.invoice_item_details.invoice_item": "invoiceitem"},
     "invoice_payment": {"invoice": "invoice"},
     "invoiceitem": {"invoice": "invoice", "customer": "customer"},
     "price": {"product": "product"},
@@ -43,7 +50,7 @@ PARENTS: dict[str, dict[str, str]] = {
     "tax_id": {"customer": "customer"},
     "transfer": {"source_transaction": "charge"},
 }
-"""By the type of an event's object: the fields that name other objects it changes, and their types.
+"""By the type of an event's object: the paths at which it names other objects it changes, and their types.
 
 Stripe tells of the child alone: a dispute makes a charge disputed, a discount changes its customer.
 https://docs.stripe.com/api/events/types
@@ -56,6 +63,8 @@ class _Object(msgspec.Struct):
     id: str | None = None
     object: str | None = None
     created: int | None = None
+    date: int | None = None
+    """When an invoice item was made."""
 
 
 class _Data(msgspec.Struct):
@@ -151,7 +160,7 @@ class StripeSync(Sync):
         what = msgspec.json.decode(snapshot, type=_Object)
         if what.object and what.id:
             change = self._change(what.object, what.id, event.created)
-            change.object_created = max(change.object_created, what.created or 0)
+            change.object_created = max(change.object_created, what.created or what.date or 0)
             last_deleted = change.deletion.at if change.deletion else 0
             # customer.subscription.deleted is a cancellation
             if event.type == f"{what.object}.deleted" and event.created >= last_deleted:
@@ -159,15 +168,26 @@ class StripeSync(Sync):
                 change.deletion = Deletion(event.created, shown)
         if parents := PARENTS.get(what.object or ""):
             fields = msgspec.json.decode(snapshot, type=dict[str, Any])
-            for name, object_type in parents.items():
-                value = fields.get(name)
-                if id_ := value["id"] if isinstance(value, dict) else value:
-                    self._change(object_type, id_, event.created)
+            for path, object_type in parents.items():
+                for value in _values_at(fields, path.split(".")):
+                    if id_ := value["id"] if isinstance(value, dict) else value:
+                        self._change(object_type, id_, event.created)
 
     def _change(self, object_type: str, id_: str, at: int) -> Change:
         change = self._changes.setdefault((object_type, id_), Change())
         change.at = max(change.at, at)
         return change
+
+
+def _values_at(value: Any, path: Sequence[str]) -> Iterator[Any]:
+    """What stands at a path of an object, or at that path of each object of a list on the way."""
+    if isinstance(value, list):
+        for one in value:
+            yield from _values_at(one, path)
+    elif not path:
+        yield value
+    elif isinstance(value, dict):
+        yield from _values_at(value.get(path[0]), path[1:])
 
 
 def between(start: int, end: int) -> dict[str, int]:

@@ -1,7 +1,8 @@
 """Amounts: Stripe counts in the smallest unit of a currency, people do not.
 
-https://docs.stripe.com/currencies#minor-units; UGX and ISK have no smaller unit, and are still
-sent in hundredths: https://docs.stripe.com/currencies#special-cases
+https://docs.stripe.com/currencies#minor-units. UGX and ISK have no smaller unit any more, and are
+still sent in hundredths; HUF and TWD are paid out in whole units only, and sent in hundredths too:
+https://docs.stripe.com/currencies#special-cases
 """
 
 from functools import partial
@@ -18,16 +19,19 @@ _MONEY = pa.decimal128(38, _PLACES)
 
 
 def _decimal(amount: pa.Array, currency: pa.Array) -> pa.Array:
-    """``amount`` in minor units of ``currency`` as an exact decimal with three places."""
+    """``amount`` in minor units of ``currency`` as an exact decimal with three places; null without a currency."""
     lower = pc.utf8_lower(currency)
     thousandths = pc.if_else(
         pc.is_in(lower, value_set=pa.array(THREE_DECIMALS)),
         1,
         pc.if_else(pc.is_in(lower, value_set=pa.array(ZERO_DECIMALS)), 10**_PLACES, 10),
     )
-    scaled = pc.cast(pc.multiply_checked(amount, pc.cast(thousandths, pa.int64())), pa.decimal128(38, 0))
+    known = pc.cast(pc.if_else(pc.is_valid(currency), thousandths, None), pa.int16())
+    # Of 19 and 5 digits: no amount is too large for the product.
+    scaled = pc.multiply(pc.cast(amount, pa.decimal128(19, 0)), pc.cast(known, pa.decimal128(5, 0)))
+    wide = pc.cast(scaled, pa.decimal128(38, 0))
     # The same digits read with three places are the amount in major units.
-    return pa.Array.from_buffers(_MONEY, len(scaled), scaled.buffers(), scaled.null_count, scaled.offset)
+    return pa.Array.from_buffers(_MONEY, len(wide), wide.buffers(), wide.null_count, wide.offset)
 
 
 MONEY = ColumnType("money", "decimal", _MONEY, int, partial(pa.array))

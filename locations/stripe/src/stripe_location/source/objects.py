@@ -8,21 +8,21 @@ fetches each object they name as it is now: https://docs.stripe.com/api/events
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import msgspec
 
-from ingest_shared.columnar import Decoder, Page
+from ingest_shared.columnar import Page
 from ingest_shared.errors import ApiError
-from ingest_shared.reading.envelopes import HasMore, Request
+from ingest_shared.reading.envelopes import Request
 from ingest_shared.reading.listings import Cursor, Piece, Progress, Scope, Step
 from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.tombstones import living
 from ingest_shared.reading.walks import ByCreated
 from ingest_shared.reading.windows import Window
-from ingest_shared.tables import Child
 from stripe_location.source.account import EVENTS_ARE_KEPT, LAG, PER_PAGE, Change, Deletion, StripeSync
+from stripe_location.source.api import API_VERSION
+from stripe_location.source.nested import Nested, are_whole, follow
 
 logger = logging.getLogger("ingest")
 
@@ -42,21 +42,25 @@ class Named(Piece):
     change: Change = field(default_factory=Change)
 
 
-@dataclass(frozen=True)
-class Nested:
-    """A list inside an object of which Stripe sends the first ten only: where the others are."""
-
-    path: str
-    params: Mapping[str, str] = field(default_factory=dict)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Objects(ByCreated):
-    """Objects of one type, with the list that is nested in them."""
+    """At first all objects, in spans of time side by side, with the lists nested in them; then those that events name.
+
+    Stripe's lists tell of no change: its events do, for 30 days.
+    """
 
     keeps_keys = True
+    cost = (
+        "None of its own when no event names an object; else one for each object named, or one for 100 new ones. "
+        "The scan of the events, one for each 100 of them, serves all tables of a run."
+    )
+    deletes = "told by events; after a pause of 25 days, and in the audit, what no list shows is asked for by its id."
     type: str
-    nested: Nested | None = None
+    nested: Mapping[str, Nested] = field(default_factory=dict)
+    expand: tuple[str, ...] = ()
+    """Fields that Stripe sends only when asked."""
+    listed: int = 0
+    """For how many seconds a new object is listed at every sync, since no event tells of it so long."""
 
     # What is read.
 
@@ -68,7 +72,7 @@ class Objects(ByCreated):
         if known_until is None:
             return self._windows(scope, *sync.history(sync.start))
         since = max(known_until, sync.now - EVENTS_ARE_KEPT) - LAG
-        anew = sync.now - known_until > LONGEST_GAP
+        anew = sync.now - known_until > LONGEST_GAP or is_older(cursor)
         try:
             progress.noted["changes"] = changes = sync.changes(self.type, since, reader.load)
         except ApiError as error:
@@ -77,12 +81,14 @@ class Objects(ByCreated):
             reader.load.warn(f"listed anew, since the key may not read events ({error.reason})")
             anew, changes = True, {}
         if anew:
-            reader.load.warn(f"last loaded {(sync.now - known_until) // 86_400} days ago: listing all")
+            ago = f"last loaded {(sync.now - known_until) // 86_400} days ago"
+            version = f", in API version {cursor.get('version', 'unknown')}" if is_older(cursor) else ""
+            reader.load.warn(f"{ago}{version}: listing all")
             progress.noted["anew"] = True
             return self._windows(scope, *sync.history(sync.start))
         windows = [earlier]
-        if sum(change.object_created >= since for change in changes.values()) > PER_PAGE:
-            windows.append(Window(max(since, earlier.end), sync.now))
+        if self.listed or sum(change.object_created >= since for change in changes.values()) > PER_PAGE:
+            windows.append(Window(max(since - self.listed, earlier.end), sync.now))
         return self._windows(scope, *windows) or self._named(scope, progress)
 
     def again(self, reader: Reader, scope: Scope, progress: Progress) -> list[Piece]:
@@ -98,10 +104,10 @@ class Objects(ByCreated):
         return self._named(scope, progress)
 
     def finish(self, reader: Reader, scope: Scope, progress: Progress) -> None:
-        progress.cursor |= {"until": reader.sync.now, "start": progress.noted["start"]}
+        progress.cursor |= {"until": reader.sync.now, "start": progress.noted["start"], "version": API_VERSION}
 
     def audited(self, reader: Reader, scope: Scope) -> Mapping[str, Any]:
-        return {**scope.values, "created": Window(_sync(reader).start, reader.sync.now)}
+        return {**scope.values, self.column: Window(_sync(reader).start, reader.sync.now)}
 
     def _earlier(self, sync: StripeSync, cursor: Cursor) -> Window:
         """From the configured start to the one that was loaded: empty, unless it was moved back."""
@@ -129,15 +135,16 @@ class Objects(ByCreated):
         deletion = piece.change.deletion or Deletion(reader.sync.now)
         if deletion.snapshot:
             page = reader.decoder.row(deletion.snapshot, {**piece.scope.values, "deleted_at": deletion.at})
-            # Of a longer nested list, the rows that were loaded before stay.
-            has_more = self._has_more(page.rows[0])
-            return Step([reader.decoder.arrow([page])[reader.listing.table.name] if has_more else page])
+            # Of nested lists that an event does not show whole, the rows that were loaded before stay.
+            whole = are_whole(page.rows[0], self.nested)
+            return Step([page if whole else reader.decoder.arrow([page])[reader.listing.table.name]])
         return Step(gone={piece.id: deletion.at})
 
     def _fetched(self, reader: Reader, piece: Named) -> Page | None:
         """The object with its whole nested list; None when it is gone."""
         try:
-            response = reader.respond(piece.scope, Request(f"{reader.listing.path}/{piece.id}"))
+            params = {"expand[]": self.expand} if self.expand else {}
+            response = reader.respond(piece.scope, Request(f"{reader.listing.path}/{piece.id}", params))
             if msgspec.json.decode(response.body, type=_Stub).deleted:
                 return None
             page = reader.decoder.row(response.body, piece.scope.values)
@@ -149,43 +156,22 @@ class Objects(ByCreated):
         return page
 
     def finish_page(self, reader: Reader, scope: Scope, page: Page) -> None:
-        """Follows the nested lists that hold more than Stripe sent with their object."""
-        if not self.nested:
-            return
-        (child,) = reader.listing.table.children
-        for row in filter(self._has_more, page.rows):
-            elements = _elements(child)
-            held = getattr(row, child.path.partition(".")[0])
-            params = {name: value.format(id=row.id) for name, value in self.nested.params.items()}
-            request = Request(self.nested.path.format(id=row.id), {"limit": PER_PAGE, **params})
-            requests = [request.having(starting_after=held.data[-1].id)]
-            while requests:
-                request = requests.pop()
-                response = reader.respond(scope, request)
-                further = elements.page(response.body)
-                held.data.extend(further.rows)
-                page.new_fields |= further.new_fields
-                requests = HasMore().following(request, further, response)
-
-    def _has_more(self, row: Any) -> bool:
-        """Whether the row's nested list goes on beyond what Stripe sent with it."""
-        for name in ("items", "lines"):
-            held = getattr(row, name, None)
-            if self.nested and held is not None:
-                return bool(held.has_more)
-        return False
+        follow(reader, scope, page, self.nested)
 
 
 @dataclass(frozen=True)
 class BalanceTransactions(ByCreated):
-    """No event tells of them; the pending ones are read again until they are available."""
+    """What was created since; the pending ones are read again until they are available: no event tells of it."""
+
+    cost = "One call and one for each page since the oldest pending one; at first one for each page, side by side."
 
     def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
         sync = _sync(reader)
         loaded: int = cursor.get("start", sync.start)
         start = min(loaded, sync.start)
         reader.progress[scope.id].noted.update(start=start, pending_from=sync.now - self.lag)
-        again = max(cursor["read_again_from"], loaded) if "read_again_from" in cursor else loaded
+        known = "read_again_from" in cursor and not is_older(cursor)
+        again = max(cursor["read_again_from"], loaded) if known else loaded
         windows = [Window(start, loaded), *sync.history(again)]
         return [Piece(scope, window) for window in windows if window.start < window.end]
 
@@ -195,15 +181,20 @@ class BalanceTransactions(ByCreated):
 
     def finish(self, reader: Reader, scope: Scope, progress: Progress) -> None:
         super().finish(reader, scope, progress)
-        progress.cursor |= {"read_again_from": progress.noted["pending_from"], "start": progress.noted["start"]}
+        noted = progress.noted
+        progress.cursor |= {
+            "read_again_from": noted["pending_from"],
+            "start": noted["start"],
+            "version": API_VERSION,
+        }
 
     def audited(self, reader: Reader, scope: Scope) -> Mapping[str, Any]:
         return {**scope.values, "created": Window(_sync(reader).start, reader.sync.now)}
 
 
-@cache
-def _elements(child: Child) -> Decoder:
-    return Decoder(child, rows_at="data", told=("has_more",))
+def is_older(cursor: Cursor) -> bool:
+    """Whether a table was loaded in an older version of the API, and must be loaded anew."""
+    return bool(cursor) and cursor.get("version") != API_VERSION
 
 
 def _sync(reader: Reader) -> StripeSync:

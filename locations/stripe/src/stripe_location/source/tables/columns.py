@@ -1,5 +1,7 @@
 """Columns that many tables have."""
 
+from collections.abc import Sequence
+
 from ingest_shared.tables import Column, bigint, boolean, epoch, json, text
 from stripe_location.source.money import decimal_of
 
@@ -22,6 +24,11 @@ def amounts(**descriptions: str) -> tuple[Column, ...]:
     return tuple(columns)
 
 
-def identified(*columns: Column) -> tuple[Column, ...]:
-    """Columns of an object of its own: whose it is, its id, and when it came and went."""
-    return (ACCOUNT_ID, ID, *columns, LIVEMODE, METADATA, CREATED, DELETED_AT)
+def identified(*columns: Column, lacks: Sequence[str] = ()) -> tuple[Column, ...]:
+    """Columns of an object of its own: whose it is, its id, and when it came and went.
+
+    ``lacks`` names what Stripe does not send of these.
+    """
+    mode = MODE if "livemode" in lacks else LIVEMODE
+    common = [column for column in (METADATA, CREATED) if column.name not in lacks]
+    return (ACCOUNT_ID, ID, *columns, mode, *common, DELETED_AT)

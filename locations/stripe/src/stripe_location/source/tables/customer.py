@@ -1,7 +1,7 @@
 """Who is billed."""
 
-from ingest_shared.tables import Table, bigint, boolean, json, text
-from stripe_location.source.tables.columns import API, amounts, identified
+from ingest_shared.tables import Child, Table, bigint, boolean, json, text
+from stripe_location.source.tables.columns import API, CREATED, ID, LIVEMODE, amounts, identified
 
 customers = Table(
     name="customers",
@@ -10,6 +10,9 @@ customers = Table(
     key=("account_id", "id"),
     columns=identified(
         text("name", "Full name or business name."),
+        text("business_name", "Name of the business."),
+        text("individual_name", "Name of the person."),
+        text("customer_account", "The same customer in version 2 of Accounts."),
         text("email", "E-mail address."),
         text("phone", "Telephone number."),
         text("description", "What the account notes about the customer."),
@@ -27,5 +30,30 @@ customers = Table(
         text("tax_exempt", "none, exempt or reverse."),
         text("test_clock", "Test clock that the customer belongs to."),
     ),
-    unused=(*"object deleted sources subscriptions tax tax_ids cash_balance invoice_credit_balance".split(),),
+    children=(
+        Child(
+            name="customer_tax_ids",
+            description="The tax ids of each customer, all of them.",
+            path="tax_ids.data",
+            more="tax_ids.has_more",
+            key=("account_id", "customer_id", "id"),
+            columns=(
+                text("account_id", "Stripe account.", origin="parent"),
+                text("customer_id", "Customer.", path="id", origin="parent"),
+                ID,
+                text("type", "eu_vat, us_ein, ..."),
+                text("value", "The id."),
+                text("country", "Country."),
+                text(
+                    "verification_status", "pending, verified, unverified or unavailable.", path="verification.status"
+                ),
+                text("verified_name", "Name that the authority has.", path="verification.verified_name"),
+                text("verified_address", "Address that the authority has.", path="verification.verified_address"),
+                LIVEMODE,
+                CREATED,
+            ),
+            unused=(*"object deleted customer customer_account owner verification.*".split(),),
+        ),
+    ),
+    unused=(*"object deleted sources subscriptions tax tax_ids.* cash_balance invoice_credit_balance".split(),),
 )

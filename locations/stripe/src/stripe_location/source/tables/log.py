@@ -17,6 +17,7 @@ events = Table(
         text("request_id", "Request that caused it.", path="request.id"),
         text("idempotency_key", "The key of that request.", path="request.idempotency_key"),
         bigint("pending_webhooks", "Webhooks that are still to be told."),
+        text("context", "Where it happened, in version 2 of Accounts."),
         text("connected_account", "Connected account it comes from.", path="account"),
         LIVEMODE,
         CREATED,

@@ -1,17 +1,7 @@
 """The money that moves."""
 
 from ingest_shared.tables import Table, boolean, epoch, json, text
-from stripe_location.source.tables.columns import (
-    ACCOUNT_ID,
-    API,
-    CREATED,
-    DELETED_AT,
-    ID,
-    METADATA,
-    MODE,
-    amounts,
-    identified,
-)
+from stripe_location.source.tables.columns import API, amounts, identified
 
 charges = Table(
     name="charges",
@@ -20,7 +10,7 @@ charges = Table(
     key=("account_id", "id"),
     columns=identified(
         text("customer", "Customer, an id of the table customers."),
-        text("payment_intent", "Payment intent."),
+        text("payment_intent", "Payment intent, an id of the table payment_intents."),
         text("payment_method", "Payment method."),
         text("payment_method_type", "Kind of payment method.", path="payment_method_details.type"),
         text("balance_transaction", "Its effect, an id of the table balance_transactions."),
@@ -74,15 +64,17 @@ refunds = Table(
     description="Money that was given back.",
     docs=f"{API}/refunds/object",
     key=("account_id", "id"),
-    columns=(
-        ACCOUNT_ID,
-        ID,
+    columns=identified(
         text("charge", "Charge, an id of the table charges."),
-        text("payment_intent", "Payment intent."),
+        text("payment_intent", "Payment intent, an id of the table payment_intents."),
+        text("payment_method", "Payment method that the money went to."),
+        text("customer", "Customer, an id of the table customers."),
+        text("customer_account", "The customer in version 2 of Accounts."),
         text("balance_transaction", "Its effect, an id of the table balance_transactions."),
         text("failure_balance_transaction", "What a failure brought back."),
         text("status", "pending, requires_action, succeeded, failed or canceled."),
         text("reason", "Why it was made."),
+        text("pending_reason", "Why it is pending."),
         text("failure_reason", "Why it failed."),
         text("currency", "Currency."),
         *amounts(amount="What was given back"),
@@ -93,10 +85,7 @@ refunds = Table(
         json("destination_details", "Where the money went."),
         json("next_action", "What the customer must do."),
         json("presentment_details", "Amount and currency as the customer saw them."),
-        MODE,
-        METADATA,
-        CREATED,
-        DELETED_AT,
+        lacks=("livemode",),
     ),
     unused=("object", "instructions_email"),
 )
@@ -106,10 +95,9 @@ balance_transactions = Table(
     description="Every movement of the account's balance; pending until the money is available.",
     docs=f"{API}/balance_transactions/object",
     key=("account_id", "id"),
-    columns=(
-        ACCOUNT_ID,
-        ID,
+    columns=identified(
         text("type", "charge, refund, payout, stripe_fee, ..."),
+        text("balance_type", "Balance that it moves: payments, issuing, ..."),
         text("status", "pending or available."),
         text("reporting_category", "Category in Stripe's reports."),
         text("source", "What caused it: the id of a charge, refund, payout, ..."),
@@ -119,9 +107,7 @@ balance_transactions = Table(
         text("description", "Description."),
         json("fee_details", "Fees one by one."),
         epoch("available_on", "When the money can be used."),
-        MODE,
-        CREATED,
-        DELETED_AT,
+        lacks=("livemode", "metadata"),
     ),
     unused=("object",),
 )

@@ -1,0 +1,76 @@
+"""Lists inside an object, of which Stripe sends the first ten rows only: where the others are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from ingest_shared.columnar import Decoder, Page
+from ingest_shared.reading.envelopes import HasMore, Request
+from ingest_shared.reading.listings import Cursor, Piece, Scope, Step
+from ingest_shared.reading.reader import Reader
+from ingest_shared.reading.walks import FullList
+from ingest_shared.tables import Child
+
+PER_PAGE = 100
+
+
+@dataclass(frozen=True)
+class Nested:
+    """The list of all rows of one that is nested in the object ``{id}``."""
+
+    path: str
+    params: Mapping[str, str] = field(default_factory=dict)
+
+
+def follow(reader: Reader, scope: Scope, page: Page, nested: Mapping[str, Nested]) -> None:
+    """Adds to the rows of a page what their nested lists hold beyond what Stripe sent with them."""
+    for child in reader.listing.table.children:
+        name = child.path.partition(".")[0]
+        longer = [row for row in page.rows if name in nested and _has_more(row, name)]
+        if not longer:
+            continue
+        elements = _elements(child)
+        for row in longer:
+            held = getattr(row, name)
+            params = {key: value.format(id=row.id) for key, value in nested[name].params.items()}
+            request = Request(nested[name].path.format(id=row.id), {"limit": PER_PAGE, **params})
+            requests = [request.having(starting_after=held.data[-1].id)]
+            while requests:
+                request = requests.pop()
+                response = reader.respond(scope, request)
+                further = elements.page(response.body)
+                held.data.extend(further.rows)
+                page.new_fields |= further.new_fields
+                requests = HasMore().following(request, further, response)
+
+
+@cache
+def _elements(child: Child) -> Decoder:
+    return Decoder(child, rows_at="data", told=("has_more",))
+
+
+def are_whole(row: Any, nested: Mapping[str, Nested]) -> bool:
+    """Whether all nested lists were sent with the row, to their end."""
+    return all(getattr(row, name) is not None and not _has_more(row, name) for name in nested)
+
+
+def _has_more(row: Any, name: str) -> bool:
+    held = getattr(row, name)
+    return held is not None and bool(held.has_more)
+
+
+@dataclass(frozen=True)
+class WholeList(FullList):
+    """Every page at every sync, with the lists that are nested in its rows."""
+
+    cost = "One for each page, and one for each 100 rows of a nested list beyond its first ten."
+
+    nested: Mapping[str, Nested] = field(default_factory=dict)
+
+    def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
+        step = super().fetch(reader, piece, cursor)
+        for page in step.pages:
+            assert isinstance(page, Page)
+            follow(reader, piece.scope, page, self.nested)
+        return step

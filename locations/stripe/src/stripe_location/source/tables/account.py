@@ -1,0 +1,52 @@
+"""Connected accounts, and files."""
+
+from ingest_shared.tables import Table, bigint, boolean, epoch, json, text
+from stripe_location.source.tables.columns import API, identified
+
+accounts = Table(
+    name="accounts",
+    description="Connected accounts.",
+    docs=f"{API}/accounts/object",
+    key=("account_id", "id"),
+    columns=identified(
+        text("type", "standard, express, custom or none."),
+        text("business_type", "individual, company, non_profit or government_entity."),
+        text("country", "Country."),
+        text("email", "E-mail address."),
+        text("default_currency", "Currency."),
+        boolean("charges_enabled", "Whether it can take payments."),
+        boolean("payouts_enabled", "Whether it can be paid out."),
+        boolean("details_submitted", "Whether its details are complete."),
+        json("business_profile", "What its customers see of it."),
+        json("capabilities", "What it may do."),
+        json("company", "Company behind it."),
+        json("controller", "Who controls it."),
+        json("external_accounts", "Bank accounts and cards it is paid out to, as the list shows them."),
+        json("future_requirements", "What will be asked of it."),
+        json("groups", "Groups that it belongs to."),
+        json("requirements", "What is asked of it."),
+        json("settings", "Settings."),
+        json("tos_acceptance", "When it agreed to the terms."),
+        lacks=("livemode",),
+    ),
+    unused=("object", "deleted", "individual"),
+)
+
+files = Table(
+    name="files",
+    description="Files that were uploaded or made by Stripe; what is in them is not loaded.",
+    docs=f"{API}/files/object",
+    key=("account_id", "id"),
+    columns=identified(
+        text("filename", "Name."),
+        text("purpose", "What it is for."),
+        text("type", "Format: pdf, png, csv, ..."),
+        bigint("size", "Bytes."),
+        text("title", "Title."),
+        text("url", "Where a secret key can read it."),
+        epoch("expires_at", "When it is deleted."),
+        json("links", "Links to it."),
+        lacks=("livemode", "metadata"),
+    ),
+    unused=("object",),
+)

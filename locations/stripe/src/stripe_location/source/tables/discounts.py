@@ -1,0 +1,43 @@
+"""What is taken off."""
+
+from ingest_shared.tables import Table, bigint, boolean, double, epoch, json, text
+from stripe_location.source.tables.columns import API, amounts, identified
+
+coupons = Table(
+    name="coupons",
+    description="What can be taken off invoices; also deleted coupons (deleted_at).",
+    docs=f"{API}/coupons/object",
+    key=("account_id", "id"),
+    columns=identified(
+        text("name", "Name shown to customers."),
+        text("duration", "once, repeating or forever."),
+        bigint("duration_in_months", "Months that a repeating one lasts."),
+        double("percent_off", "Share that is taken off, in percent."),
+        text("currency", "Currency of amount_off."),
+        *amounts(amount_off="What is taken off"),
+        boolean("valid", "Whether it can be used."),
+        bigint("max_redemptions", "How often it can be used in all."),
+        bigint("times_redeemed", "How often it was used."),
+        epoch("redeem_by", "Until when it can be used."),
+    ),
+    unused=(*"object deleted applies_to currency_options".split(),),
+)
+
+promotion_codes = Table(
+    name="promotion_codes",
+    description="Words by which customers get a coupon.",
+    docs=f"{API}/promotion_codes/object",
+    key=("account_id", "id"),
+    columns=identified(
+        text("code", "The word."),
+        text("coupon", "Coupon, an id of the table coupons.", path="promotion.coupon"),
+        boolean("active", "Whether it can be used."),
+        text("customer", "Customer, an id of the table customers."),
+        text("customer_account", "The customer in version 2 of Accounts."),
+        bigint("max_redemptions", "How often it can be used in all."),
+        bigint("times_redeemed", "How often it was used."),
+        epoch("expires_at", "Until when it can be used."),
+        json("restrictions", "Who may use it, and for what."),
+    ),
+    unused=("object", "promotion.*"),
+)

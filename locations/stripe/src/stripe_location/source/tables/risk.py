@@ -1,0 +1,68 @@
+"""What may come in the way of a payment: disputes, warnings, reviews."""
+
+from ingest_shared.tables import Table, bigint, boolean, epoch, json, text
+from stripe_location.source.tables.columns import API, amounts, identified
+
+disputes = Table(
+    name="disputes",
+    description="Charges that customers have taken back through their bank.",
+    docs=f"{API}/disputes/object",
+    key=("account_id", "id"),
+    columns=identified(
+        text("charge", "Charge, an id of the table charges."),
+        text("payment_intent", "Payment intent, an id of the table payment_intents."),
+        text("status", "needs_response, under_review, won, lost, ..."),
+        text("reason", "Why, as the bank says."),
+        text("network_reason_code", "Why, as a code of the network."),
+        text("currency", "Currency."),
+        *amounts(amount="What is disputed"),
+        boolean("is_charge_refundable", "Whether the charge can still be refunded."),
+        text("intended_submission_method", "How the evidence is to be submitted."),
+        epoch("due_by", "Until when evidence can be submitted.", path="evidence_details.due_by"),
+        boolean("has_evidence", "Whether evidence was collected.", path="evidence_details.has_evidence"),
+        boolean("past_due", "Whether it is too late.", path="evidence_details.past_due"),
+        bigint("submission_count", "How often evidence was submitted.", path="evidence_details.submission_count"),
+        json("balance_transactions", "What it moved: up to two balance transactions."),
+        json("enhanced_eligibility_types", "Programs for enhanced evidence."),
+        json("evidence", "Evidence."),
+        json("payment_method_details", "Details by payment method."),
+    ),
+    unused=("object", "evidence_details.*"),
+)
+
+early_fraud_warnings = Table(
+    name="early_fraud_warnings",
+    description="Charges that an issuer suspects of fraud.",
+    docs=f"{API}/radar/early_fraud_warnings/object",
+    key=("account_id", "id"),
+    columns=identified(
+        text("charge", "Charge, an id of the table charges."),
+        text("payment_intent", "Payment intent, an id of the table payment_intents."),
+        boolean("actionable", "Whether a refund can still prevent a dispute."),
+        text("fraud_type", "What the issuer suspects."),
+        lacks=("metadata",),
+    ),
+    unused=("object",),
+)
+
+reviews = Table(
+    name="reviews",
+    description="Payments that a person looks at.",
+    limits="Reviews that were closed before the first load: Stripe lists open ones only.",
+    docs=f"{API}/radar/reviews/object",
+    key=("account_id", "id"),
+    columns=identified(
+        text("charge", "Charge, an id of the table charges."),
+        text("payment_intent", "Payment intent, an id of the table payment_intents."),
+        boolean("open", "Whether it is still to be decided."),
+        text("reason", "Why it is open, or how it was closed."),
+        text("opened_reason", "rule or manual."),
+        text("closed_reason", "approved, refunded, refunded_as_fraud, disputed, ..."),
+        text("billing_zip", "Postal code of the payer."),
+        text("ip_address", "IP address of the payer."),
+        json("ip_address_location", "Where that is."),
+        json("session", "Browser and device of the payer."),
+        lacks=("metadata",),
+    ),
+    unused=("object",),
+)

@@ -1,0 +1,166 @@
+"""Connected accounts and the money between them, top-ups, files."""
+
+from ... import prose
+from ...wire import Json
+from ..objects import DAY, Context, nested, new_id
+
+
+def account(c: Context) -> Json:
+    """https://docs.stripe.com/api/accounts/object: a connected account."""
+    name = prose.person(c.rng)
+    return {
+        "id": new_id(c.rng, "acct", 16),
+        "object": "account",
+        "business_profile": {
+            "mcc": None,
+            "name": name,
+            "product_description": None,
+            "support_address": None,
+            "support_email": None,
+            "support_phone": None,
+            "support_url": None,
+            "url": None,
+        },
+        "business_type": "individual",
+        "capabilities": {"transfers": "active"},
+        "charges_enabled": True,
+        "controller": {"is_controller": True, "type": "application"},
+        "country": "DE",
+        "created": c.at,
+        "default_currency": "eur",
+        "details_submitted": True,
+        "email": f"seller{c.rng.randrange(10**6)}@example.com",
+        "external_accounts": nested([], "/v1/accounts/external_accounts"),
+        "future_requirements": {},
+        "metadata": {},
+        "payouts_enabled": True,
+        "requirements": {"alternatives": [], "currently_due": [], "disabled_reason": None},
+        "settings": {
+            "branding": {"icon": None, "logo": None, "primary_color": None, "secondary_color": None},
+            "card_payments": {"statement_descriptor_prefix": None},
+            "dashboard": {"display_name": name, "timezone": "Etc/UTC"},
+            "payments": {"statement_descriptor": None},
+        },
+        "tos_acceptance": {"date": c.at},
+        "type": "express",
+    }
+
+
+def transfer(c: Context) -> Json:
+    """https://docs.stripe.com/api/transfers/object: to a connected account."""
+    of = c.any("accounts")
+    id = new_id(c.rng, "tr")
+    return {
+        "id": id,
+        "object": "transfer",
+        "amount": c.rng.randint(10, 900) * 100,
+        "amount_reversed": 0,
+        "balance_transaction": None,
+        "created": c.at,
+        "currency": "eur",
+        "description": None,
+        "destination": of["id"],
+        "destination_payment": new_id(c.rng, "py"),
+        "livemode": False,
+        "metadata": {},
+        "reversals": nested([], f"/v1/transfers/{id}/reversals"),
+        "reversed": False,
+        "source_transaction": None,
+        "source_type": "card",
+        "transfer_group": None,
+    }
+
+
+def transfer_reversal(c: Context, transfer: Json, amount: int) -> Json:
+    """https://docs.stripe.com/api/transfer_reversals/object: of a part of a transfer."""
+    return {
+        "id": new_id(c.rng, "trr"),
+        "object": "transfer_reversal",
+        "amount": amount,
+        "balance_transaction": None,
+        "created": c.at,
+        "currency": transfer["currency"],
+        "destination_payment_refund": None,
+        "metadata": {},
+        "source_refund": None,
+        "transfer": transfer["id"],
+    }
+
+
+def application_fee(c: Context) -> Json:
+    """https://docs.stripe.com/api/application_fees/object: the platform's share of a charge of a connected account."""
+    of = c.any("accounts")
+    id = new_id(c.rng, "fee")
+    return {
+        "id": id,
+        "object": "application_fee",
+        "account": of["id"],
+        "amount": c.rng.randint(10, 90) * 100,
+        "amount_refunded": 0,
+        "application": "ca_1SandboxPlatform",
+        "balance_transaction": None,
+        "charge": new_id(c.rng, "ch"),
+        "created": c.at,
+        "currency": "eur",
+        "fee_source": {"charge": None, "type": "charge"},
+        "livemode": False,
+        "originating_transaction": None,
+        "refunded": False,
+        "refunds": nested([], f"/v1/application_fees/{id}/refunds"),
+    }
+
+
+def fee_refund(c: Context, fee: Json, amount: int) -> Json:
+    """https://docs.stripe.com/api/fee_refunds/object: of a part of an application fee."""
+    return {
+        "id": new_id(c.rng, "fr"),
+        "object": "fee_refund",
+        "amount": amount,
+        "balance_transaction": None,
+        "created": c.at,
+        "currency": fee["currency"],
+        "fee": fee["id"],
+        "metadata": {},
+    }
+
+
+def topup(c: Context) -> Json:
+    """https://docs.stripe.com/api/topups/object: money from the bank account into the balance."""
+    return {
+        "id": new_id(c.rng, "tu"),
+        "object": "topup",
+        "amount": c.rng.randint(10, 900) * 100,
+        "balance_transaction": None,
+        "created": c.at,
+        "currency": "usd",
+        "description": "Top-up",
+        "expected_availability_date": c.at + 3 * DAY,
+        "failure_code": None,
+        "failure_message": None,
+        "initiated_by": "user",
+        "livemode": False,
+        "metadata": {},
+        "source": None,
+        "statement_descriptor": None,
+        "status": "pending",
+        "transfer_group": None,
+    }
+
+
+def file(c: Context) -> Json:
+    """https://docs.stripe.com/api/files/object"""
+    id = new_id(c.rng, "file")
+    kind = c.rng.choice(("pdf", "png"))
+    return {
+        "id": id,
+        "object": "file",
+        "created": c.at,
+        "expires_at": None,
+        "filename": f"{prose.slug(c.rng)}.{kind}",
+        "links": nested([], f"/v1/file_links?file={id}"),
+        "purpose": "dispute_evidence",
+        "size": c.rng.randrange(10**6),
+        "title": None,
+        "type": kind,
+        "url": f"https://files.stripe.com/v1/files/{id}/contents",
+    }
