@@ -26,7 +26,8 @@ _LOCATIONS = """{ workspaceOrError { __typename ... on PythonError { message } .
 _LAUNCH = """mutation($selector: JobOrPipelineSelector!) {
   launchRun(executionParams: {selector: $selector, mode: "default"}) { __typename
     ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
-    ... on PipelineNotFoundError { message } ... on InvalidSubsetError { message } } }"""
+    ... on PipelineNotFoundError { message } ... on InvalidSubsetError { message }
+    ... on UnauthorizedError { message } } }"""
 _RUNS = """query($filter: RunsFilter, $limit: Int) { runsOrError(filter: $filter, limit: $limit) { ... on Runs {
   results { runId jobName status creationTime startTime endTime tags { key value }
     repositoryOrigin { repositoryLocationName } } } } }"""

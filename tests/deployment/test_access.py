@@ -384,7 +384,7 @@ def test_the_trail_tells_who_did_what(known: Tested, tokens: dict[str, str]) -> 
         (audit.whoami(), "this machine", "make token", ""),
         (audit.whoami(), "this machine", "revoke token", ""),
     ):
-        assert [row for row in rows if row[:4] == wanted], wanted
+        assert wanted in {tuple(row[:4]) for row in rows}
     assert ("vera@example.com", "session", "launchRun", "github", "refused") in rows
 
 
@@ -392,8 +392,9 @@ def test_the_trail_tells_who_did_what(known: Tested, tokens: dict[str, str]) -> 
     "statement", ["DELETE FROM public.trail", "UPDATE public.trail SET who = 'nobody'", "TRUNCATE public.trail"]
 )
 def test_the_trail_is_only_added_to(platform: Tested, statement: str) -> None:
-    with pytest.raises(EngineError, match="can only be added to"):
+    with pytest.raises(EngineError) as error:
         platform.sql("audit", statement)
+    assert "can only be added to" in error.value.output
 
 
 def test_purge_leaves_the_trail(known: Tested, tokens: dict[str, str]) -> None:

@@ -300,7 +300,7 @@ def test_a_runs_tags_stop_no_other_container(platform: Tested) -> None:
             forged = f"{column} = replace({column}, '{run.container}', '{purge}')"
             platform.sql("dagster", f"SET ROLE dagster; UPDATE public.{table} SET {forged} WHERE run_id = '{run_id}'")
         assert platform.platform.run(run_id).container == purge
-        platform.platform.query(TERMINATE, id=run_id)
+        assert platform.platform.query(TERMINATE, id=run_id)["terminateRun"]["__typename"] == "TerminateRunSuccess"
         assert platform.platform.ended(run_id).status == "CANCELED"
     finally:
         platform.origin.slow_down(0)
@@ -352,7 +352,7 @@ def test_a_record_leads_a_run_to_no_other_image(platform: Tested, image: str) ->
         forge(platform, run_id, "container_image", f'"{image}"')
     run = wait_for(lambda: one if (one := platform.platform.run(run_id)).status == "FAILURE" else None, "its end", 60)
     assert run.container == ""
-    events = platform.sql("dagster", f"SELECT event FROM event_logs WHERE run_id = '{run_id}'")
+    events = platform.sql("dagster", f"SELECT event FROM public.event_logs WHERE run_id = '{run_id}'")
     assert "is not an active image of github" in str(events)
 
 
