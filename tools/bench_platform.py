@@ -288,7 +288,7 @@ def settings_for(locations: Sequence[str], file: str) -> dict[str, str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     tags = {f"{name.upper()}_TAG": TAG for name in ("host", *locations)}
-    return tags | {"COMPOSE_FILE": file, "INGEST_PORT": str(port), "SANDBOX_SIZE": "0.25"}
+    return tags | {"COMPOSE_FILE": file, "INGEST_PORT": str(port), "INGEST_SUBNETS": "10.216", "SANDBOX_SIZE": "0.25"}
 
 
 def line(row: Row, theirs: Figures, own: Figures) -> dict[str, Any]:

@@ -378,7 +378,7 @@ def test_the_code_of_another_browsers_login_is_worth_nothing(
 def test_the_trail_tells_who_did_what(known: Tested, tokens: dict[str, str]) -> None:
     rows = [row[1:6] for row in audit.shown(known, last=1000)]
     for wanted in (
-        ("gita@example.com", "session", "launchRun", "github"),
+        ("gita@example.com", "session", "launchPipelineExecution", "github"),  # what the UI calls it
         ("ci", "token", "launchRun", "github"),
         ("anna@example.com", "session", "logout", ""),
         (audit.whoami(), "this machine", "make token", ""),

@@ -38,7 +38,7 @@ def restored(platform: Tested) -> Iterator[Tested]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     images = dict(line.split("=", 1) for line in platform.env_file.read_text().splitlines())
-    other = Tested(RESTORED, images | {"INGEST_PORT": str(port)}, Path("/nowhere"))
+    other = Tested(RESTORED, images | {"INGEST_PORT": str(port), "INGEST_SUBNETS": "10.215"}, Path("/nowhere"))
     other.remove()
     yield other
     # The sandbox and the volume are not of this project.
