@@ -27,7 +27,7 @@ help: ## List the targets
 ##@ Run
 
 .PHONY: ingest
-ingest: $(call ready,sandbox $(filter $(or $(ONLY:%=locations/%),$(LOCATIONS)),$(LOCATIONS))) ## Run every location's job (or ONLY="github"): from the sandbox, with SANDBOX=0 from the real APIs
+ingest: $(call ready,sandbox $(filter $(or $(ONLY:%=locations/%),$(LOCATIONS)),$(LOCATIONS))) ## Run every location's job (or ONLY="github"), with AUDIT=1 its audit: from the sandbox, with SANDBOX=0 from the real APIs
 	@$(RUN) tools/ingest.py
 
 .PHONY: dev

@@ -1,6 +1,7 @@
 """Runs the job of every code location, one after the other, and shows what they did."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -43,9 +44,9 @@ class Result:
 
 
 def ingest(location: Project, settings: dict[str, str]) -> Result:
-    """Runs the location's job in its own environment and folder; progress shows meanwhile."""
+    """Runs the location's job, with AUDIT=1 its audit, in its own environment and folder; progress shows meanwhile."""
     name = location.folder.name
-    job = f"{name}_ingest"
+    job = f"{name}_audit" if os.environ.get("AUDIT") == "1" else f"{name}_ingest"
     module = location.settings["tool"]["dg"]["project"]["root_module"]
     script = ROOT / "tools" / "run_job.py"
     started = time.monotonic()
