@@ -21,7 +21,7 @@ from local import Refused, data_dir, end_in_order, environment, prepare, uses_sa
 from projects import ROOT, Project, locations
 from registrations import sandbox_settings
 
-SIZE = "12"
+SIZE = "2"
 """Rows, as a multiple of the sandbox's small world; ``SANDBOX_SIZE`` sets another."""
 GITHUB_QUOTA = "1000000"
 """Calls an hour: GitHub's 5,000 would end the third try of a large world."""

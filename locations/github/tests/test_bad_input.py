@@ -16,6 +16,9 @@ from ingest_testing import assert_mirrors, run_job
 from .origin import ACTIVITY, Warehouse
 
 
+IN_CATALOG = ("branches", "labels", "milestones", "releases", "repositories", "tags")
+
+
 def test_no_repositories(warehouse: Warehouse) -> None:
     run = run_job(warehouse, "activity_ingest", SOURCES__GITHUB__REPOSITORIES="[]")
     assert run.failure.startswith("sources.github.repositories is not set")
@@ -41,7 +44,7 @@ def test_an_unknown_repository_is_a_gap_until_it_is_there(warehouse: Warehouse) 
     assert warehouse.query("SELECT full_name FROM {repositories}") == [("acme/web",)]
     assert warehouse.query("SELECT count(*) FROM {labels}") > [(0,)]
     gaps = warehouse.query("SELECT resource, scope, status FROM {load_gaps} ORDER BY 1")
-    assert gaps == [(name, "acme/nonesuch", 404) for name in ("labels", "milestones", "releases", "repositories")]
+    assert gaps == [(name, "acme/nonesuch", 404) for name in IN_CATALOG]
     assert run.metadata["labels"]["open_gaps"] == 1
     assert not run.checks["labels", "no_open_load_gaps"]
     assert run.checks["labels", "key_is_unique_and_not_null"]
@@ -100,7 +103,7 @@ def test_a_known_repository_that_is_blocked_leaves_the_others_alone(
 def test_a_gap_is_told_once_by_each_resource(warehouse: Warehouse) -> None:
     warehouse.sync("catalog", SOURCES__GITHUB__REPOSITORIES="acme/nonesuch")
     gaps = warehouse.query("SELECT resource, scope, count(*) FROM {load_gaps} GROUP BY 1, 2 ORDER BY 1")
-    assert gaps == [(name, "acme/nonesuch", 1) for name in ("labels", "milestones", "releases", "repositories")]
+    assert gaps == [(name, "acme/nonesuch", 1) for name in IN_CATALOG]
 
 
 def test_a_list_of_branches_of_html(warehouse: Warehouse) -> None:
