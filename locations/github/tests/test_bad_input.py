@@ -15,7 +15,6 @@ from ingest_testing import assert_mirrors, run_job
 
 from .origin import ACTIVITY, Warehouse
 
-
 IN_CATALOG = ("branches", "labels", "milestones", "releases", "repositories", "tags")
 
 
