@@ -259,7 +259,7 @@ def test_a_locations_tests_run_in_its_image_and_have_nothing_of_the_machine(plat
         before = stripe.tag
         stripe.deploy(tests=True)
     assert stripe.tag != before
-    assert not docker("image", "ls", "--quiet", "ingest-stripe-tests")
+    assert not docker("image", "ls", "--quiet", f"ingest-stripe-tests:{stripe.tag}")
 
 
 def test_where_its_tests_fail_nothing_is_deployed(platform: Tested, stripe: Deploy) -> None:
