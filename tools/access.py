@@ -1,6 +1,6 @@
-"""Who may do what on the platform: puts `access.yaml` in force, makes and revokes the tokens in it.
+"""Who may do what on the platform: activates `access.yaml`, makes and revokes the tokens in it.
 
-access.py                                                        put it in force
+access.py                                                        activate it
 NAME=ci ROLE=editor [LOCATIONS="github stripe"] [DAYS=90] access.py token     make a token, and show it once
 REVOKE=ci access.py token                                        revoke it
 echo "$SECRET" | access.py client-secret                         store the client secret of the login

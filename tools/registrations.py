@@ -154,9 +154,9 @@ def registered(name: str, root: Path = ROOT) -> list[str]:
 def name_problem(name: str, root: Path = ROOT) -> str | None:
     """Why a location may not be called so, in a line; None where it may."""
     if not NAME.fullmatch(name):
-        return f"{name!r} is no name of a location: 2 to 30 of a-z, 0-9 and _, the first a letter"
+        return f"{name!r} is not a valid location name: 2 to 30 of a-z, 0-9 and _, the first a letter"
     if name.endswith("_") or "__" in name or name.startswith("pg_"):
-        return f"{name!r} is no name of a location: no _ at its end, no __, and not pg_, which is Postgres's own"
+        return f"{name!r} is not a valid location name: no _ at its end, no __, and not pg_, which is Postgres's own"
     if name in RESERVED | _host_names(root):
         return f"the name {name!r} is taken by the platform itself: choose another"
     return None
@@ -275,7 +275,7 @@ def services(name: str, root: Path = ROOT) -> str:
 def sandbox_settings(name: str, url: str, root: Path = ROOT) -> dict[str, str]:
     """The variables that point the location at a sandbox: ``tool.ingest.sandbox`` of its pyproject.toml.
 
-    Raises :class:`Refused` for what is no setting of its source.
+    Raises :class:`Refused` for what is not a setting of its source.
     """
     file = f"locations/{name}/pyproject.toml"
     found = _at(tomllib.loads((root / file).read_text()), "tool.ingest.sandbox") or {}

@@ -19,7 +19,7 @@ _PROJECT = re.compile(r"^name: (\S+)$", re.MULTILINE)
 def remove(name: str) -> None:
     """Takes the location out of every list and removes its folder; raises :class:`Refused` where there is none."""
     if not registrations.NAME.fullmatch(name):
-        raise Refused(f"{name!r} is no name of a location: make remove-location NAME=zendesk")
+        raise Refused(f"{name!r} is not a valid location name: make remove-location NAME=zendesk")
     folder = LOCATIONS / name
     if not folder.is_dir() and not registrations.registered(name):
         names = sorted(path.parent.name for path in LOCATIONS.glob("*/pyproject.toml"))

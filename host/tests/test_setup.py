@@ -112,7 +112,7 @@ def test_a_setting_with_a_bad_name_is_refused(platform: Platform, setting: str) 
     before = files(platform.folder)
     with pytest.raises(SystemExit) as error:
         run("secret", name, setting, given=b"value")
-    assert "is no setting: write it as" in str(error.value)
+    assert "is not a setting: write it as" in str(error.value)
     assert "\n" not in str(error.value)
     assert files(platform.folder) == before
 
@@ -152,7 +152,7 @@ def test_a_write_that_fails_leaves_the_old_secret(platform: Platform, monkeypatc
     ["", "Git", "a-b", "9a", "a b", "../x", "a\n", "pg_x", "a_raw", "postgres", "dagster", "analyst", "platform"],
 )
 def test_a_location_with_a_bad_name_is_refused(platform: Platform, name: str) -> None:
-    with pytest.raises(SystemExit, match="is no name of a location"):
+    with pytest.raises(SystemExit, match="is not a valid location name"):
         run("location", name)
 
 

@@ -93,8 +93,8 @@ def test_a_folder_with_a_forbidden_name_is_told(copy: Path) -> None:
         shutil.copytree(copy / OWN, copy / "locations" / name)
     told = "\n".join(registrations.problems(copy))
     assert "'purge' is taken by the platform" in told
-    assert "'pg_cron' is no name of a location" in told
-    assert "'a__b' is no name of a location" in told
+    assert "'pg_cron' is not a valid location name" in told
+    assert "'a__b' is not a valid location name" in told
 
 
 @pytest.mark.parametrize("name", ["zendesk", "s3", "my_api", "a" * 30, "async", "json", "test"])
@@ -104,7 +104,7 @@ def test_a_location_may_be_called(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "x", "Zendesk", "zen-desk", "9lives", "_x", "a b", "é_x", "a" * 31, "../x", "x_"])
 def test_a_location_may_not_be_called(name: str) -> None:
-    assert "is no name of a location" in (registrations.name_problem(name) or "")
+    assert "is not a valid location name" in (registrations.name_problem(name) or "")
 
 
 TAKEN = (

@@ -114,7 +114,7 @@ def leave_sandbox() -> None:
 def store_secret(name: str, setting: str) -> None:
     """Stores the standard input as a setting of the location's runs, ``alerts.*`` of its code server's."""
     if not SETTING.fullmatch(setting):
-        raise SystemExit(f"{setting!r} is no setting: write it as sources.{name}.access_token")
+        raise SystemExit(f"{setting!r} is not a setting: write it as sources.{name}.access_token")
     try:
         value = sys.stdin.buffer.read().decode().strip()
     except UnicodeDecodeError:
@@ -172,7 +172,7 @@ def main() -> int:
     if do is None or len(arguments) != takes:
         raise SystemExit("say one of: secrets, platform, location NAME, sandbox NAME, secret NAME SETTING")
     if arguments and (not NAME.fullmatch(arguments[0]) or arguments[0] in PLATFORM_ROLES):
-        raise SystemExit(f"{arguments[0]!r} is no name of a location")
+        raise SystemExit(f"{arguments[0]!r} is not a valid location name")
     do(*arguments)
     return 0
 

@@ -58,7 +58,7 @@ def test_an_empty_file_gives_nobody_a_role() -> None:
         ("login: {proxy: {peers: [], user_header: X-U, groups_header: X-G}}", "peers is empty"),
         ("login: {proxy: {peers: ['0.0.0.0/0'], user_header: X-U, groups_header: X-G}}", "anybody could"),
         ("login: {proxy: {peers: [proxy], user_header: X-U, groups_header: X-G}}", "is not an IP address"),
-        ("login: {proxy: {peers: [1.2.3.4], user_header: 'X U', groups_header: X-G}}", "no name of a header"),
+        ("login: {proxy: {peers: [1.2.3.4], user_header: 'X U', groups_header: X-G}}", "not a header name"),
         ("url: ingest.example.com", "write it as https://ingest.example.com"),
         ("url: https://ingest.example.com/path", "write it as https://ingest.example.com"),
         ("tokens: [{name: ci}]", "a token lacks sha256, role, ends"),

@@ -182,7 +182,7 @@ def _login(given: Any) -> OpenID | Proxy | None:
         found = _entries(settings, "login.proxy", ("peers", "user_header", "groups_header"), ())
         for key in ("user_header", "groups_header"):
             if not _HEADER.fullmatch(str(found[key])):
-                raise AccessError(f"access.yaml: login.proxy.{key} is {found[key]!r}, which is no name of a header")
+                raise AccessError(f"access.yaml: login.proxy.{key} is {found[key]!r}, which is not a header name")
         peers = tuple(_network(peer) for peer in _list(found["peers"], "login.proxy.peers"))
         if not peers:
             raise AccessError("access.yaml: login.proxy.peers is empty: list the addresses of the proxy")
