@@ -16,6 +16,8 @@ from .origin import Origin
 
 PROJECT = "ingest-test"
 SIZE = "0.25"
+SUBNETS = "10.214"
+"""Not the default, so that a platform may run beside the tests'."""
 
 
 _measured: list[str] = []
@@ -113,9 +115,8 @@ def platform(tree: Copy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
         port = free.getsockname()[1]
     env_file = tmp_path_factory.mktemp("deployment") / ".env"
     env_file.write_text("".join(f"{name}_TAG=test\n" for name in ("HOST", "GITHUB", "STRIPE")))
-    tested = Tested(
-        PROJECT, {"INGEST_PORT": str(port), "INGEST_SUBNETS": "10.214", "SANDBOX_SIZE": SIZE}, env_file, tree.root
-    )
+    settings = {"INGEST_PORT": str(port), "INGEST_SUBNETS": SUBNETS, "SANDBOX_SIZE": SIZE}
+    tested = Tested(PROJECT, settings, env_file, tree.root)
     tested.remove()
     tested.compose("--profile", "sandbox", "build", "--quiet")
     started = time.monotonic()

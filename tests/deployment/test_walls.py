@@ -13,12 +13,11 @@ from pathlib import Path
 
 import pytest
 
-import registrations
 from dagster_api import wait_for
 from engine import EngineError, docker, inspect
 from projects import ROOT
 
-from .conftest import Tested
+from .conftest import SUBNETS, Tested
 from .test_faults import at_work
 
 pytestmark = pytest.mark.docker
@@ -441,12 +440,9 @@ def test_sixty_locations_have_a_network_each(platform: Tested) -> None:
         for number in range(60):
             third, fourth = divmod((number + 1000) * 32, 256)
             name = f"{platform.project}-many-{number}"
-            docker("network", "create", f"--subnet={registrations.SUBNETS}.{third}.{fourth}/27", name)
+            docker("network", "create", f"--subnet={SUBNETS}.{third}.{fourth}/27", name)
             made.append(name)
     finally:
         docker("network", "rm", *made)
     networks = [inspect(f"{platform.project}_{name}")["IPAM"]["Config"] for name in ("github", "stripe")]
-    assert [one["Subnet"] for (one,) in networks] == [
-        f"{registrations.SUBNETS}.0.0/27",
-        f"{registrations.SUBNETS}.0.32/27",
-    ]
+    assert [one["Subnet"] for (one,) in networks] == [f"{SUBNETS}.0.0/27", f"{SUBNETS}.0.32/27"]
