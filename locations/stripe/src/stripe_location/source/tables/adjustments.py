@@ -6,7 +6,7 @@ from stripe_location.source.tables.columns import API, ID, LIVEMODE, METADATA, a
 invoiceitems = Table(
     name="invoiceitems",
     description="What later invoices will bill, and what became of it; also deleted items (deleted_at).",
-    limits="Edits of metadata and description alone: Stripe writes no event of them, so the audit finds them.",
+    limits="Edits of an item that an invoice has taken up: Stripe writes no event of some, and the audit finds those.",
     docs=f"{API}/invoiceitems/object",
     key=("account_id", "id"),
     columns=identified(

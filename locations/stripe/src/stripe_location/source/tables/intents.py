@@ -6,7 +6,7 @@ from stripe_location.source.tables.columns import API, amounts, identified
 payment_intents = Table(
     name="payment_intents",
     description="Payments that are to be made, from their first attempt to the last.",
-    limits="Edits of metadata and description alone: Stripe writes no event of them, so the audit finds them.",
+    limits="Edits a day after it was made or later: Stripe writes no event of some, and the audit finds those.",
     docs=f"{API}/payment_intents/object",
     key=("account_id", "id"),
     columns=identified(
@@ -60,7 +60,7 @@ payment_intents = Table(
 setup_intents = Table(
     name="setup_intents",
     description="Payment methods that are to be kept for later payments.",
-    limits="Edits of metadata and description alone: Stripe writes no event of them, so the audit finds them.",
+    limits="Edits a day after it was made or later: Stripe writes no event of some, and the audit finds those.",
     docs=f"{API}/setup_intents/object",
     key=("account_id", "id"),
     columns=identified(
