@@ -67,6 +67,7 @@ def objects(
     expand: tuple[str, ...] = (),
     created: str = "created",
     listed: int = 0,
+    hides: bool = False,
     walk: builtins.type[Objects] = Objects,
     **params: str,
 ) -> Listing:
@@ -78,6 +79,7 @@ def objects(
         nested=nested or {},
         expand=expand,
         listed=listed,
+        hides=hides,
     )
     return listing(table, how, path, expand, **params)
 
@@ -93,8 +95,8 @@ LINE_ITEMS = ("line_items",)
 
 BILLING = (
     objects(customer.customers, nested=below("tax_ids", "customers"), expand=("tax_ids",)),
-    objects(catalog.products),
-    objects(catalog.prices, expand=("currency_options", "tiers")),
+    objects(catalog.products, hides=True),
+    objects(catalog.prices, expand=("currency_options", "tiers"), hides=True),
     objects(subscription.subscriptions, nested=ITEMS, status="all"),
     objects(subscription.subscription_schedules),
     objects(invoice.invoices, nested=INVOICE, expand=("payments",)),

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+import dlt
 import msgspec
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
 from ingest_shared.columnar import Page
 from ingest_shared.errors import ApiError
@@ -21,12 +23,17 @@ from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.tombstones import living
 from ingest_shared.reading.walks import ByCreated
 from ingest_shared.reading.windows import Window
+from ingest_shared.references import naming, to_nowhere
+from ingest_shared.tables import Table
 from stripe_location.source.account import EVENTS_ARE_KEPT, LAG, Change, Deletion, StripeSync
 from stripe_location.source.api import API_VERSION
 from stripe_location.source.nested import Nested, are_whole, follow
+from stripe_location.source.tables import TABLES
 
 logger = logging.getLogger("ingest")
 
+LOOK_EVERY = 86_400
+"""Seconds after which hidden objects are looked for again."""
 LONGEST_GAP = 25 * 86_400
 """Seconds after which a table is listed anew, since events are gone after 30 days."""
 
@@ -41,6 +48,13 @@ class Named(Piece):
 
     id: str = ""
     change: Change = field(default_factory=Change)
+
+
+@dataclass(frozen=True)
+class Hidden(Piece):
+    """One object that no list and no event may show, by the id that a row of another table names."""
+
+    id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +78,9 @@ class Objects(ByCreated):
     """Fields that Stripe sends only when asked."""
     listed: int = 0
     """For how many seconds after its creation an object is listed at every sync: no event tells of all its changes."""
+    hides: bool = False
+    """Whether lists show only a part, as of prices those that are not inline. What rows of other tables name and
+    the warehouse has not is asked for by its id: once a day, and in an audit."""
 
     # What is read.
 
@@ -102,7 +119,13 @@ class Objects(ByCreated):
         if reader.sync.audit or progress.noted.get("anew"):
             held = living(reader.listing.table, self.audited(reader, scope))
             progress.noted["changes"] = dict.fromkeys(held, Change()) | progress.noted["changes"]
-        return self._named(scope, progress)
+        pieces = self._named(scope, progress)
+        is_due = reader.sync.audit or reader.sync.now >= progress.cursor.get("looked", 0) + LOOK_EVERY
+        if self.hides and is_due:
+            progress.cursor["looked"] = reader.sync.now if "until" in reader.known.get(scope.id, {}) else 0
+            hidden = named_in_vain(reader.listing.table, scope) - progress.there - progress.noted["changes"].keys()
+            pieces += [Hidden(scope, id=id_) for id_ in sorted(hidden)]
+        return pieces
 
     def finish(self, reader: Reader, scope: Scope, progress: Progress) -> None:
         progress.cursor |= {"until": reader.sync.now, "start": progress.noted["start"], "version": API_VERSION}
@@ -128,9 +151,12 @@ class Objects(ByCreated):
     # How it is read.
 
     def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
+        if isinstance(piece, Hidden):
+            found = self._fetched(reader, piece.scope, piece.id)
+            return Step([found] if found else [])
         if not isinstance(piece, Named):
             return super().fetch(reader, piece, cursor)
-        page = self._fetched(reader, piece) if piece.change.may_live else None
+        page = self._fetched(reader, piece.scope, piece.id) if piece.change.may_live else None
         if page:
             return Step([page])
         deletion = piece.change.deletion or Deletion(reader.sync.now)
@@ -141,13 +167,13 @@ class Objects(ByCreated):
             return Step([page if whole else reader.decoder.arrow([page])[reader.listing.table.name]])
         return Step(gone={piece.id: deletion.at})
 
-    def _fetched(self, reader: Reader, piece: Named) -> Page | None:
+    def _fetched(self, reader: Reader, scope: Scope, id_: str) -> Page | None:
         """The object with its whole nested lists; None when it is gone."""
-        body = self._asked_for(reader, piece.scope, piece.id)
+        body = self._asked_for(reader, scope, id_)
         if body is None:
             return None
-        page = reader.decoder.row(body, piece.scope.values)
-        self.finish_page(reader, piece.scope, page)
+        page = reader.decoder.row(body, scope.values)
+        self.finish_page(reader, scope, page)
         return page if page.rows else None
 
     def _asked_for(self, reader: Reader, scope: Scope, id_: str) -> bytes | None:
@@ -226,6 +252,21 @@ class BalanceTransactions(ByCreated):
 
     def audited(self, reader: Reader, scope: Scope) -> Mapping[str, Any]:
         return {**scope.values, "created": Window(_sync(reader).start, reader.sync.now)}
+
+
+def named_in_vain(table: Table, scope: Scope) -> set[str]:
+    """The ids that rows of other tables name, and of which the warehouse has no row."""
+    found: set[str] = set()
+    with dlt.current.pipeline().sql_client() as client:
+        for other, column in naming(table.name, TABLES.values()):
+            ids = f"SELECT DISTINCT t.{client.escape_column_name(column.name)} "
+            account = f" AND t.{client.escape_column_name('account_id')} = %s"
+            sql = ids + to_nowhere(client, other, column, table) + account
+            try:
+                found |= {id_ for (id_,) in client.execute_sql(sql, scope.values["account_id"]) or ()}
+            except DatabaseUndefinedRelation:
+                continue  # not loaded yet
+    return found
 
 
 def is_older(cursor: Cursor) -> bool:

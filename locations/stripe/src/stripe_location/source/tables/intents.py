@@ -10,7 +10,7 @@ payment_intents = Table(
     docs=f"{API}/payment_intents/object",
     key=("account_id", "id"),
     columns=identified(
-        text("customer", "Customer, an id of the table customers."),
+        text("customer", "Customer.", to="customers"),
         text("customer_account", "The customer in version 2 of Accounts."),
         text(
             "status",
@@ -23,10 +23,10 @@ payment_intents = Table(
             amount_received="What was collected",
             application_fee_amount="Fee of the application",
         ),
-        text("latest_charge", "Latest attempt, an id of the table charges."),
+        text("latest_charge", "Latest attempt.", to="charges"),
         text("payment_method", "Payment method."),
         text("payment_record", "Payment record of it."),
-        text("review", "Review, an id of the table reviews."),
+        text("review", "Review, an id of the table reviews unless it was closed before the first load."),
         text("description", "Description."),
         text("receipt_email", "Where the receipt goes."),
         text("capture_method", "automatic, automatic_async or manual."),
@@ -64,7 +64,7 @@ setup_intents = Table(
     docs=f"{API}/setup_intents/object",
     key=("account_id", "id"),
     columns=identified(
-        text("customer", "Customer, an id of the table customers."),
+        text("customer", "Customer.", to="customers"),
         text("customer_account", "The customer in version 2 of Accounts."),
         text(
             "status",
