@@ -1,4 +1,5 @@
 import operator
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -47,9 +48,10 @@ def test_a_walk_equals_the_oracle(world: World, stripe: Stripe, resource: Resour
 @pytest.mark.parametrize("resource", RESOURCES.values(), ids=RESOURCES)
 def test_an_object_is_found_by_its_id_with_what_is_asked_for(world: World, stripe: Stripe, resource: Resource) -> None:
     held = max(oracle(world, resource.name).values(), key=lambda row: row.get("created", 0))
-    asked = stripe.get(f"/v1/{resource.path}/{held['id']}", **{"expand[]": list(resource.expandable)}).json()
+    path = f"/v1/{resource.path}/{quote(held['id'], safe='')}"
+    asked = stripe.get(path, **{"expand[]": list(resource.expandable)}).json()
     assert whole(stripe, asked) == held
-    assert stripe.get(f"/v1/{resource.path}/{held['id']}").json().keys() == held.keys() - {*resource.expandable}
+    assert stripe.get(path).json().keys() == held.keys() - {*resource.expandable}
 
 
 def test_a_list_without_spans_of_time_refuses_them(stripe: Stripe) -> None:

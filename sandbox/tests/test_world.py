@@ -27,6 +27,7 @@ COLLECTIONS = [("example", "items"), *(("stripe", name) for name in RESOURCES)] 
 UNTOLD = {
     "stripe.balance_transaction.settle",
     "stripe.checkout_session.create",
+    "stripe.invoiceitem.edit",
     "stripe.quote.update",
     *(f"stripe.shipping_rate.{what}" for what in ("create", "update")),
     *(f"stripe.account.{what}" for what in ("create", "update", "delete")),

@@ -19,7 +19,7 @@ DELETE  /_sandbox/requests                  count from zero
 ======  ==================================  ====================================================
 
 A change is ``{"kind": ..., "repository": "acme/api", "number": 3, "id": ..., "set": {...},
-"live": false, "late": 0, "seed": 0}``; only ``kind`` is needed, and what is not named is picked
+"live": false, "late": 0, "untold": [], "seed": 0}``; only ``kind`` is needed, and what is not named is picked
 by the seed. A change that fits nothing is answered 409 and does nothing; a malformed request 400.
 
 Objects are in the shape of the API, with nested lists whole. GitHub's come as

@@ -32,6 +32,9 @@ class Change(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, fro
     """Values to give to fields, in place of seeded ones."""
     late: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Stripe: the events of the change show so many seconds after their `created`."""
+    untold: tuple[str, ...] = ()
+    """Stripe: types of events that the change does not write; `*` for all. An account lacks those that
+    Stripe writes only for a webhook that names them."""
     live: bool = False
     """Stripe: of the objects of live mode."""
     seed: int = 0

@@ -7,6 +7,7 @@ from dagster import (
     AssetCheckExecutionContext,
     AssetCheckResult,
     AssetChecksDefinition,
+    AssetCheckSeverity,
     AssetCheckSpec,
     AssetKey,
     AssetsDefinition,
@@ -18,22 +19,27 @@ from dlt.destinations.sql_client import SqlClientBase
 from dlt.pipeline.pipeline import Pipeline
 
 from ingest_shared.loading import AUDITS, LOAD_GAPS
+from ingest_shared.references import references, to_nowhere, with_children
 from ingest_shared.resource import AUDITED, can_audit, plain_errors
 from ingest_shared.tables import AnyTable, Table
 
 KEY_CHECK = "key_is_unique_and_not_null"
 GAPS_CHECK = "no_open_load_gaps"
 ORIGIN_CHECK = "equals_origin"
+REFERENCES_CHECK = "references_lead_somewhere"
+OF_AUDITS = (ORIGIN_CHECK, REFERENCES_CHECK)
+"""Those that only a run evaluates that audits; in others they are skipped."""
 
 
 def table_checks(assets: AssetsDefinition, pipeline: Pipeline, tables: Mapping[str, Table]) -> AssetChecksDefinition:
     """For each asset: its key identifies rows; where it is no child table, nothing is left out or differed.
 
-    All checks of a pipeline are one step, since they share one connection to the warehouse. Only a run
-    that audits says whether a table equals its origin: in others that check is skipped, and assets that
-    take no :class:`~ingest_shared.resource.IngestConfig`, as those of a component, do not have it.
+    Where a table names rows of others, it counts those that are not there. All checks of a pipeline are
+    one step, since they share one connection to the warehouse. Only a run that audits says whether a table
+    equals its origin and what its rows name in vain: in others these are skipped, and assets that take no
+    :class:`~ingest_shared.resource.IngestConfig`, as those of a component, do not have them.
     """
-    declared = {table.name: table for root in tables.values() for table in root.with_children}
+    declared = with_children(tables)
     by_key = {key: declared[key.path[-1]] for key in assets.keys}
 
     @multi_asset_check(
@@ -41,24 +47,34 @@ def table_checks(assets: AssetsDefinition, pipeline: Pipeline, tables: Mapping[s
         specs=[
             AssetCheckSpec(check, asset=key)
             for key, table in by_key.items()
-            for check in CHECKS
-            if check == KEY_CHECK or (isinstance(table, Table) and (check != ORIGIN_CHECK or can_audit(assets.op)))
+            for check in (*CHECKS, REFERENCES_CHECK)
+            if _has(check, table, assets)
         ],
         can_subset=True,
     )
     def checks(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
         with plain_errors(pipeline), _warehouse(pipeline) as client:
             for check in sorted(context.selected_asset_check_keys):
-                if check.name == ORIGIN_CHECK and not _was_audited(context, check.asset_key):
+                if check.name in OF_AUDITS and not _was_audited(context, check.asset_key):
                     continue
                 table = by_key[check.asset_key]
                 try:
-                    result = CHECKS[check.name](client, table)
+                    if check.name == REFERENCES_CHECK:
+                        result = _references_check(client, table, declared)
+                    else:
+                        result = CHECKS[check.name](client, table)
                 except DatabaseUndefinedRelation:
                     result = AssetCheckResult(passed=False, description="Nothing was loaded yet.")
                 yield result._replace(asset_key=check.asset_key, check_name=check.name)
 
     return checks
+
+
+def _has(check: str, table: AnyTable, assets: AssetsDefinition) -> bool:
+    """Whether a table gets a check."""
+    if check in OF_AUDITS and not can_audit(assets.op):
+        return False
+    return bool(references(table)) if check == REFERENCES_CHECK else check == KEY_CHECK or isinstance(table, Table)
 
 
 def _was_audited(context: AssetCheckExecutionContext, asset: AssetKey) -> bool:
@@ -85,6 +101,30 @@ def _key_check(client: SqlClientBase[object], table: AnyTable) -> AssetCheckResu
     )
     wrong = int(rows[0][0]) if rows else 0
     return AssetCheckResult(passed=not wrong, metadata={"keys that are null or not unique": wrong})
+
+
+def _references_check(
+    client: SqlClientBase[object], table: AnyTable, tables: Mapping[str, AnyTable]
+) -> AssetCheckResult:
+    """A warning, and once a week: what a row names may be older than what is loaded, or of a table left out."""
+    nowhere: dict[str, int] = {}
+    not_loaded = set()
+    for column in references(table):
+        try:
+            rows = client.execute_sql(f"SELECT count(*) {to_nowhere(client, table, column, tables[column.to])}")
+        except DatabaseUndefinedRelation:
+            not_loaded.add(column.to)
+            continue
+        if rows and rows[0][0]:
+            nowhere[column.name] = int(rows[0][0])
+    return AssetCheckResult(
+        passed=not nowhere,
+        severity=AssetCheckSeverity.WARN,
+        metadata={
+            "rows that name nothing": MetadataValue.json(nowhere),
+            "tables not loaded": MetadataValue.json(sorted(not_loaded)),
+        },
+    )
 
 
 def _gaps_check(client: SqlClientBase[object], table: AnyTable) -> AssetCheckResult:

@@ -88,7 +88,7 @@ class IngestDltResource(DagsterDltResource):
                 read = self.extract_resource_metadata(context, resource, load_info, dlt_pipeline)
                 for table in parent.with_children:
                     rows = _rows(table, parent, dlt_pipeline, load_info)
-                    metadata = {**read, **rows} if table is parent else rows
+                    metadata = {**read, **rows} if table is parent else {AUDITED: read[AUDITED], **rows}
                     if key(table) in selected:
                         yield MaterializeResult(asset_key=key(table), metadata=metadata)
                     else:

@@ -100,7 +100,8 @@ class Column:
 
     ``origin`` is *payload* (the value at ``path`` in the row's JSON), *parent* (the same, in the
     row that a child list belongs to), *given* (the reader passes one value for a whole page), or
-    *derived* (``compute`` makes it from the columns named in ``of``).
+    *derived* (``compute`` makes it from the columns named in ``of``). ``to`` is the table of which it
+    names a row, by the last column of that table's key.
     """
 
     name: str
@@ -110,11 +111,15 @@ class Column:
     origin: Origin = "payload"
     of: tuple[str, ...] = ()
     compute: Callable[..., pa.Array] | None = None
+    to: str = ""
 
 
 def _column_function(type_: ColumnType, doc: str) -> Callable[..., Column]:
-    def column(name: str, description: str, *, path: str | None = None, origin: Origin = "payload") -> Column:
-        return Column(name, type_, description, path or name, origin)
+    def column(
+        name: str, description: str, *, path: str | None = None, origin: Origin = "payload", to: str = ""
+    ) -> Column:
+        told = f"{description.removesuffix('.')}, an id of the table {to}." if to else description
+        return Column(name, type_, told, path or name, origin, to=to)
 
     column.__name__ = type_.name
     column.__doc__ = f"{doc} ``path`` defaults to the column's name."

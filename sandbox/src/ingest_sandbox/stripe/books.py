@@ -129,12 +129,16 @@ class Books:
         self.at = events_since
         self.late = 0
         """How many seconds after their `created` events show."""
+        self.untold: frozenset[str] = frozenset()
+        """Types of events that are not written; `*` for all."""
+        self.unlisted: set[str] = set()
+        """The ids of objects that no list shows: inline prices."""
         self._events_since = events_since
         self._made = 0
 
-    def at_moment(self, rng: Random, at: int, late: int = 0) -> None:
-        """Set the chance and the time of what is done next, and how late its events show."""
-        self.rng, self.at, self.late = rng, at, late
+    def at_moment(self, rng: Random, at: int, late: int = 0, untold: Iterable[str] = ()) -> None:
+        """Set the chance and the time of what is done next, how late its events show, and which it does not write."""
+        self.rng, self.at, self.late, self.untold = rng, at, late, frozenset(untold)
 
     def row(self, resource: str, id: str) -> Row:
         return self.tables[resource].rows[id]
@@ -191,7 +195,7 @@ class Books:
 
     def record(self, type: str, snapshot: Any, previous: Json | None = None, more: Json | None = None) -> None:
         """Write an event about any object, whether or not it is one of ours, unless it is too old to be read."""
-        if self.at < self._events_since:
+        if self.at < self._events_since or self.untold & {type, "*"}:
             return
         made = self._of_mode(objects.event(self.rng, self.at - self.late, type, snapshot, previous) | (more or {}))
         self._made += 1
@@ -298,15 +302,17 @@ class Books:
             for item in subscription["items"]["data"]
         ]
 
-    def announce_invoice(self, subscription_id: str) -> None:
-        """Tell of a subscription's next invoice, which has no id yet.
+    def announce_invoice(self, subscription_id: str, *, with_id: bool) -> None:
+        """Tell of a subscription's next invoice, which has no id yet, or one that answers to nothing.
 
         https://docs.stripe.com/api/events/types#event_types-invoice.upcoming
         """
         of = self.row("subscriptions", subscription_id).object
         customer = self.row("customers", of["customer"]).object
-        made = objects.invoice(self.rng, self.at, customer, self._lines(of, "upcoming"), "upcoming", of)
-        self.record("invoice.upcoming", shown({name: value for name, value in made.items() if name != "id"}))
+        id = objects.new_id(self.rng, "upcoming_in")
+        made = objects.invoice(self.rng, self.at, customer, self._lines(of, id), id, of)
+        shown_ = shown(made if with_id else {name: value for name, value in made.items() if name != "id"})
+        self.record("invoice.upcoming", shown_)
 
     def bill_once(self, customer_id: str, prices: list[Json]) -> Json:
         """A draft invoice with a line for each price: it takes up new invoice items, of which no event tells."""
@@ -321,6 +327,29 @@ class Books:
             self.insert("invoiceitems", item, "invoiceitem.created")
             self.update("invoiceitems", item["id"], {"invoice": id})
         return draft
+
+    def collect(self, customer_id: str) -> Json:
+        """A draft invoice of all pending invoice items: of what it takes up, no event tells but its own."""
+        items = [
+            item for item in self.objects("invoiceitems") if item["customer"] == customer_id and item["invoice"] is None
+        ]
+        id = objects.new_id(self.rng, "in")
+        lines = []
+        for item in items:
+            price = self.row("prices", item["pricing"]["price_details"]["price"]).object
+            lines.append(objects.line_item(self.rng, id, price, item["quantity"], (self.at, self.at), item))
+            self.update("invoiceitems", item["id"], {"invoice": id})
+        return self._draft(customer_id, lines, id, None)
+
+    def bill_inline(self, customer_id: str) -> Json:
+        """A pending invoice item with a price of its own, which no list shows."""
+        customer = self.row("customers", customer_id).object
+        product = self.any("products")["id"]
+        price = objects.price(self.rng, self.at, product, customer["currency"], None) | {"active": False}
+        self.unlisted.add(price["id"])
+        self.insert("prices", price, "price.created")
+        item = billing.invoiceitem(self.context, customer, price)
+        return self.insert("invoiceitems", item, "invoiceitem.created")
 
     def _draft(self, customer_id: str, lines: list[Json], id: str, of: Json | None) -> Json:
         customer = self.row("customers", customer_id).object

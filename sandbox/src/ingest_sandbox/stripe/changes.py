@@ -246,7 +246,23 @@ def _remove_tax_id(hand: _Hand) -> None:
 
 def _invoice_upcoming(hand: _Hand) -> None:
     """The next invoice of a subscription is announced: `id` names the subscription."""
-    hand.books.announce_invoice(hand.pick("subscriptions", _is("active"))["id"])
+    hand.books.announce_invoice(hand.pick("subscriptions", _is("active"))["id"], with_id=hand.moment.rng.random() < 0.5)
+
+
+def _invoice_collect(hand: _Hand) -> None:
+    """A draft of the pending invoice items of a customer: `id` names the customer."""
+    pending = {item["customer"] for item in hand.books.objects("invoiceitems") if item["invoice"] is None}
+    hand.books.collect(hand.pick("customers", lambda row: row["id"] in pending)["id"])
+
+
+def _invoiceitem_edit(hand: _Hand) -> None:
+    """An edit, of which Stripe writes no event."""
+    hand.update("invoiceitems", _anything)
+
+
+def _bill_inline(hand: _Hand) -> None:
+    """A pending invoice item with an inline price: `id` names the customer."""
+    hand.books.bill_inline(hand.pick("customers")["id"])
 
 
 def _event_plant(hand: _Hand) -> None:
@@ -338,6 +354,9 @@ KINDS: dict[str, Kind[_Hand]] = _plain_kinds() | {
     "stripe.discount.create": Kind(_discount_create, 0),
     "stripe.discount.delete": Kind(_discount_delete, 0),
     "stripe.invoice.upcoming": Kind(_invoice_upcoming, 0),
+    "stripe.invoice.collect": Kind(_invoice_collect, 2),
+    "stripe.invoiceitem.edit": Kind(_invoiceitem_edit, 0, _METADATA | {"description": str | None}),
+    "stripe.invoiceitem.create_inline": Kind(_bill_inline, 1),
     "stripe.customer.add_tax_id": Kind(_add_tax_id, 2),
     "stripe.customer.remove_tax_id": Kind(_remove_tax_id, 1),
     "stripe.event.plant": Kind(_event_plant, 0, _EVENT),
@@ -347,5 +366,5 @@ KINDS: dict[str, Kind[_Hand]] = _plain_kinds() | {
 
 def apply(books: Books, moment: Moment) -> None:
     """Make one change; raises `ChangeRefused` where nothing fits it, and then nothing changed."""
-    books.at_moment(moment.rng, moment.at, moment.change.late)
+    books.at_moment(moment.rng, moment.at, moment.change.late, moment.change.untold)
     KINDS[moment.change.kind].apply(_Hand(books, moment), moment)

@@ -113,8 +113,10 @@ def _address(rng: Random) -> Json:
 
 def product(rng: Random, at: int) -> Json:
     """https://docs.stripe.com/api/products/object"""
+    token = prose.token(rng, 14)
     return {
-        "id": new_id(rng, "prod", 14),
+        # An account may give a product an id of its own choice.
+        "id": f"Seats 50%25 #{token}?" if token[0].islower() else f"prod_{token}",
         "object": "product",
         "active": True,
         "created": at,

@@ -4,7 +4,7 @@ A deleted row stays in the warehouse with its last values and gets ``deleted_at`
 replaces whole rows, so those values are read back from the warehouse. All functions must be called
 while dlt reads a resource, in the thread in which it does. Their ``table`` has a column
 ``deleted_at``, and one key column besides those that ``scope`` names; a scope gives columns their
-value, or the :class:`~ingest_shared.reading.windows.Window` in which an instant lies.
+value, null, or the :class:`~ingest_shared.reading.windows.Window` in which an instant lies.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -143,6 +143,8 @@ class _Held:
             if isinstance(value, Window):
                 conditions.append(f"{self.name(column)} >= %s AND {self.name(column)} < %s")
                 values += [datetime.fromtimestamp(second, UTC) for second in (value.start, value.end)]
+            elif value is None:
+                conditions.append(f"{self.name(column)} IS NULL")
             else:
                 conditions.append(f"{self.name(column)} = %s")
                 values.append(value)

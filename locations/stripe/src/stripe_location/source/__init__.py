@@ -3,6 +3,7 @@
 https://dlthub.com/docs/general-usage/source
 """
 
+import builtins
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import dlt
@@ -10,15 +11,15 @@ from dlt.extract.resource import DltResource
 
 from ingest_shared.errors import SettingError
 from ingest_shared.loading import mirror
-from ingest_shared.reading.envelopes import HasMore
 from ingest_shared.reading.listings import Listing, Walk
 from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.walks import FullList
 from ingest_shared.tables import Table
-from stripe_location.source.account import EVENT_LOG, PER_PAGE, StripeSync, between
+from stripe_location.source.account import EVENT_LOG, StripeSync, between
 from stripe_location.source.api import tables_left_out
 from stripe_location.source.nested import Nested, WholeList
-from stripe_location.source.objects import BalanceTransactions, Objects
+from stripe_location.source.objects import BalanceTransactions, InvoiceItems, Objects
+from stripe_location.source.pages import PER_PAGE, Pages
 from stripe_location.source.permissions import PERMISSIONS
 from stripe_location.source.tables import (
     account,
@@ -39,15 +40,22 @@ from stripe_location.source.tables import (
 
 __all__ = ["LISTINGS", "PERMISSIONS", "billing", "checkouts", "connect", "payments"]
 
-CHECKOUT_LASTS = 86_400
+DAY = 86_400
+CHECKOUT_LASTS = DAY
 """Seconds after which a checkout session is complete or expired, of which events tell."""
+INTENT_LASTS = DAY
+"""Seconds in which most edits of an intent are made: of its amount, metadata and description no event tells."""
+DISPUTE_LASTS = 120 * DAY
+"""Seconds in which a dispute is decided; of a deadline that passes no event tells."""
+ALWAYS = 100 * 365 * DAY
+"""Seconds in which all there is was made: of a redemption and of a date that passes no event tells."""
 
 
 def listing(table: Table, walk: Walk, path: str = "", expand: Sequence[str] = (), **params: str) -> Listing:
     """A list of the account; ``expand`` names what Stripe sends only when asked."""
     expanded = {"expand[]": tuple(f"data.{name}" for name in expand)} if expand else {}
     params_ = {"limit": PER_PAGE, **params, **expanded}
-    return Listing(table, f"/v1/{path or table.name}", walk=walk, envelope=HasMore(), params=params_)
+    return Listing(table, f"/v1/{path or table.name}", walk=walk, envelope=Pages(), params=params_)
 
 
 def objects(
@@ -59,18 +67,21 @@ def objects(
     expand: tuple[str, ...] = (),
     created: str = "created",
     listed: int = 0,
+    hides: bool = False,
+    walk: builtins.type[Objects] = Objects,
     **params: str,
 ) -> Listing:
     """A list of objects that events tell of, by the type of object; ``created`` is when one was made."""
-    walk = Objects(
+    how = walk(
         created,
         between,
         type=type or table.name.removesuffix("s"),
         nested=nested or {},
         expand=expand,
         listed=listed,
+        hides=hides,
     )
-    return listing(table, walk, path, expand, **params)
+    return listing(table, how, path, expand, **params)
 
 
 def below(name: str, path: str) -> dict[str, Nested]:
@@ -84,19 +95,19 @@ LINE_ITEMS = ("line_items",)
 
 BILLING = (
     objects(customer.customers, nested=below("tax_ids", "customers"), expand=("tax_ids",)),
-    objects(catalog.products),
-    objects(catalog.prices, expand=("currency_options", "tiers")),
+    objects(catalog.products, hides=True),
+    objects(catalog.prices, expand=("currency_options", "tiers"), hides=True),
     objects(subscription.subscriptions, nested=ITEMS, status="all"),
     objects(subscription.subscription_schedules),
     objects(invoice.invoices, nested=INVOICE, expand=("payments",)),
-    objects(adjustments.invoiceitems, created="date"),
+    objects(adjustments.invoiceitems, created="date", walk=InvoiceItems),
     objects(adjustments.credit_notes, nested=below("lines", "credit_notes")),
 )
 PAYMENTS = (
     objects(payment.charges),
     objects(payment.refunds),
-    objects(intents.payment_intents),
-    objects(risk.disputes),
+    objects(intents.payment_intents, listed=INTENT_LASTS),
+    objects(risk.disputes, listed=DISPUTE_LASTS),
     objects(risk.early_fraud_warnings, "radar/early_fraud_warnings", type="radar.early_fraud_warning"),
     objects(risk.reviews),
     objects(transfers.payouts),
@@ -112,9 +123,9 @@ CHECKOUT = (
         expand=LINE_ITEMS,
         listed=CHECKOUT_LASTS,
     ),
-    objects(intents.setup_intents),
-    objects(discounts.coupons),
-    objects(discounts.promotion_codes),
+    objects(intents.setup_intents, listed=INTENT_LASTS),
+    objects(discounts.coupons, listed=ALWAYS),
+    objects(discounts.promotion_codes, listed=ALWAYS),
     objects(taxes.tax_rates),
     listing(taxes.shipping_rates, FullList()),
     listing(checkout.payment_links, WholeList(nested=below("line_items", "payment_links")), expand=LINE_ITEMS),

@@ -8,15 +8,14 @@ import msgspec
 
 from ingest_shared.loading import Load
 from ingest_shared.reading.api import server_time
-from ingest_shared.reading.envelopes import HasMore
 from ingest_shared.reading.listings import Listing, Scope
 from ingest_shared.reading.reader import Reader, Sync
 from ingest_shared.reading.walks import ByCreated
 from ingest_shared.reading.windows import Window
 from stripe_location.source.api import API_VERSION, Stripe, connect, start_of_history
+from stripe_location.source.pages import PER_PAGE, Pages
 from stripe_location.source.tables import log
 
-PER_PAGE = 100
 EVENTS_ARE_KEPT = 30 * 86_400
 LAG = 300
 """Seconds of events read again: Stripe lists them late at times, and in no order in a second."""
@@ -37,7 +36,11 @@ PARENTS: dict[str, dict[str, str]] = {
     },
     "dispute": {"charge": "charge", "payment_intent": "payment_intent"},
     "fee_refund": {"fee": "application_fee"},
-    "invoice": {"customer": "customer", "lines.data.parent.invoice_item_details.invoice_item": "invoiceitem"},
+    "invoice": {
+        "customer": "customer",
+        "parent.subscription_details.subscription": "subscription",
+        "lines.data.parent.invoice_item_details.invoice_item": "invoiceitem",
+    },
     "invoice_payment": {"invoice": "invoice"},
     "invoiceitem": {"invoice": "invoice", "customer": "customer"},
     "price": {"product": "product"},
@@ -55,6 +58,13 @@ PARENTS: dict[str, dict[str, str]] = {
 Stripe tells of the child alone: a dispute makes a charge disputed, a discount changes its customer.
 https://docs.stripe.com/api/events/types
 """
+
+
+OLDER_PARENTS: dict[str, dict[str, str]] = {
+    "discount": {"coupon": "coupon"},
+    "invoice": {"lines.data.invoice_item": "invoiceitem", "subscription": "subscription"},
+}
+"""Where an event of an older version of the API names them: events come in the account's own version."""
 
 
 class _Object(msgspec.Struct):
@@ -156,6 +166,8 @@ class StripeSync(Sync):
     def _note(self, event: Any) -> None:
         if event.account and event.account != self.account.values["account_id"]:
             return  # of a connected account
+        if event.type == "invoice.upcoming":
+            return  # a forecast: what it shows has no id, or one that answers to nothing
         snapshot = msgspec.json.decode(event.data, type=_Data).object
         what = msgspec.json.decode(snapshot, type=_Object)
         if what.object and what.id:
@@ -166,9 +178,10 @@ class StripeSync(Sync):
             if event.type == f"{what.object}.deleted" and event.created >= last_deleted:
                 shown = bytes(snapshot) if event.api_version == API_VERSION else None
                 change.deletion = Deletion(event.created, shown)
-        if parents := PARENTS.get(what.object or ""):
+        type_ = what.object or ""
+        if type_ in PARENTS:
             fields = msgspec.json.decode(snapshot, type=dict[str, Any])
-            for path, object_type in parents.items():
+            for path, object_type in (*PARENTS[type_].items(), *OLDER_PARENTS.get(type_, {}).items()):
                 for value in _values_at(fields, path.split(".")):
                     if id_ := value["id"] if isinstance(value, dict) else value:
                         self._change(object_type, id_, event.created)
@@ -211,6 +224,6 @@ EVENT_LOG = Listing(
     log.events,
     "/v1/events",
     walk=EventLog("created", between, lag=LAG),
-    envelope=HasMore(),
+    envelope=Pages(),
     params={"limit": PER_PAGE},
 )

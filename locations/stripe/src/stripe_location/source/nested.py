@@ -1,18 +1,18 @@
 """Lists inside an object, of which Stripe sends the first ten rows only: where the others are."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from ingest_shared.columnar import Decoder, Page
-from ingest_shared.reading.envelopes import HasMore, Request
+from ingest_shared.errors import ApiError
+from ingest_shared.reading.envelopes import Request
 from ingest_shared.reading.listings import Cursor, Piece, Scope, Step
 from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.walks import FullList
 from ingest_shared.tables import Child
-
-PER_PAGE = 100
+from stripe_location.source.pages import PER_PAGE, Pages
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,17 @@ class Nested:
     params: Mapping[str, str] = field(default_factory=dict)
 
 
-def follow(reader: Reader, scope: Scope, page: Page, nested: Mapping[str, Nested]) -> None:
-    """Adds to the rows of a page what their nested lists hold beyond what Stripe sent with them."""
+def follow(
+    reader: Reader,
+    scope: Scope,
+    page: Page,
+    nested: Mapping[str, Nested],
+    is_gone: Callable[[Any], bool] = lambda row: False,
+) -> None:
+    """Adds to the rows of a page what their nested lists hold beyond what Stripe sent with them.
+
+    A row whose list answers 404 is left out if ``is_gone`` says so: it was deleted meanwhile.
+    """
     for child in reader.listing.table.children:
         name = child.path.partition(".")[0]
         longer = [row for row in page.rows if name in nested and _has_more(row, name)]
@@ -38,11 +47,17 @@ def follow(reader: Reader, scope: Scope, page: Page, nested: Mapping[str, Nested
             requests = [request.having(starting_after=held.data[-1].id)]
             while requests:
                 request = requests.pop()
-                response = reader.respond(scope, request)
+                try:
+                    response = reader.respond(scope, request)
+                except ApiError as error:
+                    if error.status != 404 or not is_gone(row):
+                        raise
+                    page.rows = [other for other in page.rows if other is not row]
+                    break
                 further = elements.page(response.body)
                 held.data.extend(further.rows)
                 page.new_fields |= further.new_fields
-                requests = HasMore().following(request, further, response)
+                requests = Pages().following(request, further, response)
 
 
 @cache

@@ -9,8 +9,11 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
+import dlt
 import msgspec
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
 from ingest_shared.columnar import Page
 from ingest_shared.errors import ApiError
@@ -20,12 +23,17 @@ from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.tombstones import living
 from ingest_shared.reading.walks import ByCreated
 from ingest_shared.reading.windows import Window
-from stripe_location.source.account import EVENTS_ARE_KEPT, LAG, PER_PAGE, Change, Deletion, StripeSync
+from ingest_shared.references import naming, to_nowhere
+from ingest_shared.tables import Table
+from stripe_location.source.account import EVENTS_ARE_KEPT, LAG, Change, Deletion, StripeSync
 from stripe_location.source.api import API_VERSION
 from stripe_location.source.nested import Nested, are_whole, follow
+from stripe_location.source.tables import TABLES
 
 logger = logging.getLogger("ingest")
 
+LOOK_EVERY = 86_400
+"""Seconds after which hidden objects are looked for again."""
 LONGEST_GAP = 25 * 86_400
 """Seconds after which a table is listed anew, since events are gone after 30 days."""
 
@@ -42,16 +50,25 @@ class Named(Piece):
     change: Change = field(default_factory=Change)
 
 
+@dataclass(frozen=True)
+class Hidden(Piece):
+    """One object that no list and no event may show, by the id that a row of another table names."""
+
+    id: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Objects(ByCreated):
-    """At first all objects, in spans of time side by side, with the lists nested in them; then those that events name.
+    """At first all objects, in spans of time side by side, with the lists nested in them; then what is new or named.
 
-    Stripe's lists tell of no change: its events do, for 30 days.
+    Stripe's lists tell of no change: its events do, for 30 days. New objects are listed at every sync, whatever
+    the events say: Stripe writes some types of events only for a webhook that names them
+    (https://docs.stripe.com/api/events/types), and a list costs less than one call for each.
     """
 
     keeps_keys = True
     cost = (
-        "None of its own when no event names an object; else one for each object named, or one for 100 new ones. "
+        "One for each 100 objects that are new or listed again, and one for each other object that events name. "
         "The scan of the events, one for each 100 of them, serves all tables of a run."
     )
     deletes = "told by events; after a pause of 25 days, and in the audit, what no list shows is asked for by its id."
@@ -60,7 +77,10 @@ class Objects(ByCreated):
     expand: tuple[str, ...] = ()
     """Fields that Stripe sends only when asked."""
     listed: int = 0
-    """For how many seconds a new object is listed at every sync, since no event tells of it so long."""
+    """For how many seconds after its creation an object is listed at every sync: no event tells of all its changes."""
+    hides: bool = False
+    """Whether lists show only a part, as of prices those that are not inline. What rows of other tables name and
+    the warehouse has not is asked for by its id: once a day, and in an audit."""
 
     # What is read.
 
@@ -74,22 +94,20 @@ class Objects(ByCreated):
         since = max(known_until, sync.now - EVENTS_ARE_KEPT) - LAG
         anew = sync.now - known_until > LONGEST_GAP or is_older(cursor)
         try:
-            progress.noted["changes"] = changes = sync.changes(self.type, since, reader.load)
+            progress.noted["changes"] = sync.changes(self.type, since, reader.load)
         except ApiError as error:
             if error.status != 403:
                 raise
             reader.load.warn(f"listed anew, since the key may not read events ({error.reason})")
-            anew, changes = True, {}
+            anew = True
         if anew:
             ago = f"last loaded {(sync.now - known_until) // 86_400} days ago"
             version = f", in API version {cursor.get('version', 'unknown')}" if is_older(cursor) else ""
             reader.load.warn(f"{ago}{version}: listing all")
             progress.noted["anew"] = True
             return self._windows(scope, *sync.history(sync.start))
-        windows = [earlier]
-        if self.listed or sum(change.object_created >= since for change in changes.values()) > PER_PAGE:
-            windows.append(Window(max(since - self.listed, earlier.end), sync.now))
-        return self._windows(scope, *windows) or self._named(scope, progress)
+        recent = Window(max(since - self.listed, earlier.end), sync.now)
+        return self._windows(scope, earlier, recent) or self._named(scope, progress)
 
     def again(self, reader: Reader, scope: Scope, progress: Progress) -> list[Piece]:
         """Each object that events name and no window has shown, and what only the warehouse has.
@@ -101,7 +119,13 @@ class Objects(ByCreated):
         if reader.sync.audit or progress.noted.get("anew"):
             held = living(reader.listing.table, self.audited(reader, scope))
             progress.noted["changes"] = dict.fromkeys(held, Change()) | progress.noted["changes"]
-        return self._named(scope, progress)
+        pieces = self._named(scope, progress)
+        is_due = reader.sync.audit or reader.sync.now >= progress.cursor.get("looked", 0) + LOOK_EVERY
+        if self.hides and is_due:
+            progress.cursor["looked"] = reader.sync.now if "until" in reader.known.get(scope.id, {}) else 0
+            hidden = named_in_vain(reader.listing.table, scope) - progress.there - progress.noted["changes"].keys()
+            pieces += [Hidden(scope, id=id_) for id_ in sorted(hidden)]
+        return pieces
 
     def finish(self, reader: Reader, scope: Scope, progress: Progress) -> None:
         progress.cursor |= {"until": reader.sync.now, "start": progress.noted["start"], "version": API_VERSION}
@@ -127,9 +151,12 @@ class Objects(ByCreated):
     # How it is read.
 
     def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
+        if isinstance(piece, Hidden):
+            found = self._fetched(reader, piece.scope, piece.id)
+            return Step([found] if found else [])
         if not isinstance(piece, Named):
             return super().fetch(reader, piece, cursor)
-        page = self._fetched(reader, piece) if piece.change.may_live else None
+        page = self._fetched(reader, piece.scope, piece.id) if piece.change.may_live else None
         if page:
             return Step([page])
         deletion = piece.change.deletion or Deletion(reader.sync.now)
@@ -140,23 +167,58 @@ class Objects(ByCreated):
             return Step([page if whole else reader.decoder.arrow([page])[reader.listing.table.name]])
         return Step(gone={piece.id: deletion.at})
 
-    def _fetched(self, reader: Reader, piece: Named) -> Page | None:
-        """The object with its whole nested list; None when it is gone."""
+    def _fetched(self, reader: Reader, scope: Scope, id_: str) -> Page | None:
+        """The object with its whole nested lists; None when it is gone."""
+        body = self._asked_for(reader, scope, id_)
+        if body is None:
+            return None
+        page = reader.decoder.row(body, scope.values)
+        self.finish_page(reader, scope, page)
+        return page if page.rows else None
+
+    def _asked_for(self, reader: Reader, scope: Scope, id_: str) -> bytes | None:
+        """The object as it is now; None when it is gone."""
+        # Ids of coupons, products and prices are of the account's own choice: `50% OFF?`, `gold/monthly`.
+        path = f"{reader.listing.path}/{quote(id_, safe='')}"
         try:
-            params = {"expand[]": self.expand} if self.expand else {}
-            response = reader.respond(piece.scope, Request(f"{reader.listing.path}/{piece.id}", params))
-            if msgspec.json.decode(response.body, type=_Stub).deleted:
-                return None
-            page = reader.decoder.row(response.body, piece.scope.values)
-            self.finish_page(reader, piece.scope, page)
+            body = reader.respond(scope, Request(path, {"expand[]": self.expand} if self.expand else {})).body
         except ApiError as error:
             if error.status != 404:
                 raise
             return None
-        return page
+        return None if msgspec.json.decode(body, type=_Stub).deleted else body
 
     def finish_page(self, reader: Reader, scope: Scope, page: Page) -> None:
-        follow(reader, scope, page, self.nested)
+        # Old checkout sessions may have lost their line items, and are not gone for that.
+        follow(reader, scope, page, self.nested, lambda row: self._asked_for(reader, scope, row.id) is None)
+
+
+@dataclass(frozen=True)
+class Pending(Piece):
+    """The invoice items that no invoice has taken up yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvoiceItems(Objects):
+    """Those that are pending are listed at every sync: no event tells of an edit, or which invoice took them up.
+
+    The events of that invoice name the items of its first ten lines. So what is pending here and is not in the
+    list is asked for by its id.
+    """
+
+    def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
+        pieces = super().start(reader, scope, cursor)
+        start = reader.progress[scope.id].noted["start"]
+        return [Pending(scope, Window(start, reader.sync.now)), *pieces] if "until" in cursor else pieces
+
+    def asked(self, piece: Piece, window: Window) -> Mapping[str, Any]:
+        return {**super().asked(piece, window), **({"pending": "true"} if isinstance(piece, Pending) else {})}
+
+    def again(self, reader: Reader, scope: Scope, progress: Progress) -> list[Piece]:
+        if not progress.stood_still:
+            pending = living(reader.listing.table, {**self.audited(reader, scope), "invoice": None})
+            progress.noted["changes"] = dict.fromkeys(pending, Change()) | progress.noted["changes"]
+        return super().again(reader, scope, progress)
 
 
 @dataclass(frozen=True)
@@ -190,6 +252,21 @@ class BalanceTransactions(ByCreated):
 
     def audited(self, reader: Reader, scope: Scope) -> Mapping[str, Any]:
         return {**scope.values, "created": Window(_sync(reader).start, reader.sync.now)}
+
+
+def named_in_vain(table: Table, scope: Scope) -> set[str]:
+    """The ids that rows of other tables name, and of which the warehouse has no row."""
+    found: set[str] = set()
+    with dlt.current.pipeline().sql_client() as client:
+        for other, column in naming(table.name, TABLES.values()):
+            ids = f"SELECT DISTINCT t.{client.escape_column_name(column.name)} "
+            account = f" AND t.{client.escape_column_name('account_id')} = %s"
+            sql = ids + to_nowhere(client, other, column, table) + account
+            try:
+                found |= {id_ for (id_,) in client.execute_sql(sql, scope.values["account_id"]) or ()}
+            except DatabaseUndefinedRelation:
+                continue  # not loaded yet
+    return found
 
 
 def is_older(cursor: Cursor) -> bool:

@@ -1,7 +1,7 @@
 """A list that is sorted by creation, newest first, and takes a span of time."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ingest_shared.columnar import Page
@@ -42,24 +42,23 @@ class ByCreated(Walk):
     def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
         window = piece.window
         assert window
-        request = piece.request or reader.request(piece.scope, **self.between(window.start, window.end))
+        request = piece.request or reader.request(piece.scope, **self.asked(piece, window))
         page, response = reader.send(piece.scope, request)
         following = reader.following(request, page, response)
         at = instants(page.rows, self.column)
         rows, left = cut(page.rows, at, window, ascending=False, more=bool(following))
-        pieces = [Piece(piece.scope, rest) for rest in left]
+        pieces = [replace(piece, window=rest, request=None) for rest in left]
         if following and one_second(at):
-            second = at[0]
-            within = Window(second, second + 1)
-            pieces = [
-                Piece(piece.scope, within, later.having(**self.between(within.start, within.end)))
-                for later in following
-            ]
-            if not piece.request:
-                pieces.append(Piece(piece.scope, Window(window.start, second)))
+            # From a second before, since Stripe has shown nothing after a row whose second is all of the span.
+            longer = self.asked(piece, replace(window, start=window.start - 1))
+            pieces = [replace(piece, request=later.having(**longer)) for later in following]
         page.rows = rows
         self.finish_page(reader, piece.scope, page)
         return Step([page], pieces)
+
+    def asked(self, piece: Piece, window: Window) -> Mapping[str, Any]:
+        """The parameters with which a piece's list is asked for that span of time."""
+        return self.between(window.start, window.end)
 
     def finish(self, reader: Reader, scope: Scope, progress: Progress) -> None:
         progress.cursor["until"] = reader.sync.now

@@ -6,13 +6,13 @@ from stripe_location.source.tables.columns import API, ID, LIVEMODE, METADATA, a
 invoiceitems = Table(
     name="invoiceitems",
     description="What later invoices will bill, and what became of it; also deleted items (deleted_at).",
-    limits="Edits of metadata and description alone: Stripe writes no event of them, so the audit finds them.",
+    limits="Edits of an item that an invoice has taken up: Stripe writes no event of some, and the audit finds those.",
     docs=f"{API}/invoiceitems/object",
     key=("account_id", "id"),
     columns=identified(
-        text("customer", "Customer, an id of the table customers."),
+        text("customer", "Customer.", to="customers"),
         text("customer_account", "The customer in version 2 of Accounts."),
-        text("invoice", "Invoice that bills it, an id of the table invoices."),
+        text("invoice", "Invoice that bills it.", to="invoices"),
         text("description", "What is billed."),
         text("currency", "Currency."),
         *amounts(
@@ -21,8 +21,8 @@ invoiceitems = Table(
         ),
         bigint("quantity", "Number of units."),
         decimal("quantity_exact", "Number of units with fractions.", path="quantity_decimal"),
-        text("price", "Price, an id of the table prices.", path="pricing.price_details.price"),
-        text("product", "Product, an id of the table products.", path="pricing.price_details.product"),
+        text("price", "Price.", to="prices", path="pricing.price_details.price"),
+        text("product", "Product.", to="products", path="pricing.price_details.product"),
         decimal(
             "unit_amount_exact", "Price of a unit in minor units with fractions.", path="pricing.unit_amount_decimal"
         ),
@@ -55,8 +55,8 @@ credit_notes = Table(
     key=("account_id", "id"),
     columns=identified(
         text("number", "Number shown to the customer."),
-        text("invoice", "Invoice, an id of the table invoices."),
-        text("customer", "Customer, an id of the table customers."),
+        text("invoice", "Invoice.", to="invoices"),
+        text("customer", "Customer.", to="customers"),
         text("customer_account", "The customer in version 2 of Accounts."),
         text("status", "issued or void."),
         text("type", "pre_payment, post_payment or mixed."),
@@ -98,7 +98,7 @@ credit_notes = Table(
                 ID,
                 text("currency", "Currency of the credit note.", origin="parent"),
                 text("type", "invoice_line_item or custom_line_item."),
-                text("invoice_line_item", "Line of the invoice, an id of the table invoice_lines."),
+                text("invoice_line_item", "Line of the invoice.", to="invoice_lines"),
                 text("description", "What is credited."),
                 *amounts(
                     amount="What is credited",

@@ -31,11 +31,11 @@ products = Table(
 
 prices = Table(
     name="prices",
-    description="How much is taken for a product, once or again and again.",
+    description="How much is taken for a product, once or again and again; inline ones too, once a row names them.",
     docs=f"{API}/prices/object",
     key=("account_id", "id"),
     columns=identified(
-        text("product", "Product, an id of the table products."),
+        text("product", "Product.", to="products"),
         boolean("active", "Whether it can be used."),
         text("nickname", "Name inside the account."),
         text("type", "one_time or recurring."),

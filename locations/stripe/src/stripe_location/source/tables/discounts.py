@@ -30,9 +30,9 @@ promotion_codes = Table(
     key=("account_id", "id"),
     columns=identified(
         text("code", "The word."),
-        text("coupon", "Coupon, an id of the table coupons.", path="promotion.coupon"),
+        text("coupon", "Coupon.", to="coupons", path="promotion.coupon"),
         boolean("active", "Whether it can be used."),
-        text("customer", "Customer, an id of the table customers."),
+        text("customer", "Customer.", to="customers"),
         text("customer_account", "The customer in version 2 of Accounts."),
         bigint("max_redemptions", "How often it can be used in all."),
         bigint("times_redeemed", "How often it was used."),

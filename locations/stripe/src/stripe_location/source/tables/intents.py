@@ -6,11 +6,11 @@ from stripe_location.source.tables.columns import API, amounts, identified
 payment_intents = Table(
     name="payment_intents",
     description="Payments that are to be made, from their first attempt to the last.",
-    limits="Edits of metadata and description alone: Stripe writes no event of them, so the audit finds them.",
+    limits="Edits a day after it was made or later: Stripe writes no event of some, and the audit finds those.",
     docs=f"{API}/payment_intents/object",
     key=("account_id", "id"),
     columns=identified(
-        text("customer", "Customer, an id of the table customers."),
+        text("customer", "Customer.", to="customers"),
         text("customer_account", "The customer in version 2 of Accounts."),
         text(
             "status",
@@ -23,10 +23,10 @@ payment_intents = Table(
             amount_received="What was collected",
             application_fee_amount="Fee of the application",
         ),
-        text("latest_charge", "Latest attempt, an id of the table charges."),
+        text("latest_charge", "Latest attempt.", to="charges"),
         text("payment_method", "Payment method."),
         text("payment_record", "Payment record of it."),
-        text("review", "Review, an id of the table reviews."),
+        text("review", "Review, an id of the table reviews unless it was closed before the first load."),
         text("description", "Description."),
         text("receipt_email", "Where the receipt goes."),
         text("capture_method", "automatic, automatic_async or manual."),
@@ -60,11 +60,11 @@ payment_intents = Table(
 setup_intents = Table(
     name="setup_intents",
     description="Payment methods that are to be kept for later payments.",
-    limits="Edits of metadata and description alone: Stripe writes no event of them, so the audit finds them.",
+    limits="Edits a day after it was made or later: Stripe writes no event of some, and the audit finds those.",
     docs=f"{API}/setup_intents/object",
     key=("account_id", "id"),
     columns=identified(
-        text("customer", "Customer, an id of the table customers."),
+        text("customer", "Customer.", to="customers"),
         text("customer_account", "The customer in version 2 of Accounts."),
         text(
             "status",

@@ -10,7 +10,7 @@ invoices = Table(
     key=("account_id", "id"),
     columns=identified(
         text("number", "Number shown to the customer."),
-        text("customer", "Customer, an id of the table customers."),
+        text("customer", "Customer.", to="customers"),
         text("customer_account", "The customer in version 2 of Accounts."),
         text("subscription", "Subscription, if it bills one.", path="parent.subscription_details.subscription"),
         text("status", "draft, open, paid, uncollectible or void."),
@@ -117,8 +117,8 @@ invoices = Table(
                     "Price of a unit in minor units with fractions.",
                     path="pricing.unit_amount_decimal",
                 ),
-                text("price", "Price, an id of the table prices.", path="pricing.price_details.price"),
-                text("product", "Product, an id of the table products.", path="pricing.price_details.product"),
+                text("price", "Price.", to="prices", path="pricing.price_details.price"),
+                text("product", "Product.", to="products", path="pricing.price_details.product"),
                 text(
                     "subscription",
                     "Subscription it bills.",
@@ -160,10 +160,11 @@ invoices = Table(
                 ID,
                 text("status", "open, paid or canceled."),
                 text("type", "charge, payment_intent or payment_record.", path="payment.type"),
-                text("charge", "Charge, an id of the table charges.", path="payment.charge"),
+                text("charge", "Charge.", to="charges", path="payment.charge"),
                 text(
                     "payment_intent",
-                    "Payment intent, an id of the table payment_intents.",
+                    "Payment intent.",
+                    to="payment_intents",
                     path="payment.payment_intent",
                 ),
                 text("payment_record", "Payment record.", path="payment.payment_record"),

@@ -17,8 +17,8 @@ def line_items(name: str, owner: str, description: str) -> Child:
             text(owner, description, path="id", origin="parent"),
             ID,
             text("description", "What is sold."),
-            text("price", "Price, an id of the table prices.", path="price.id"),
-            text("product", "Product, an id of the table products.", path="price.product"),
+            text("price", "Price.", to="prices", path="price.id"),
+            text("product", "Product.", to="products", path="price.product"),
             bigint("quantity", "Number of units."),
             text("currency", "Currency."),
             *amounts(

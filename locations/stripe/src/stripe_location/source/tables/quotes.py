@@ -12,7 +12,7 @@ quotes = Table(
     columns=identified(
         text("number", "Number shown to the customer."),
         text("status", "draft, open, accepted or canceled."),
-        text("customer", "Customer, an id of the table customers."),
+        text("customer", "Customer.", to="customers"),
         text("customer_account", "The customer in version 2 of Accounts."),
         text("currency", "Currency."),
         *amounts(
@@ -29,9 +29,9 @@ quotes = Table(
         epoch("accepted_at", "When it was accepted.", path="status_transitions.accepted_at"),
         epoch("canceled_at", "When it was canceled.", path="status_transitions.canceled_at"),
         epoch("finalized_at", "When it became final.", path="status_transitions.finalized_at"),
-        text("invoice", "Invoice that it became, an id of the table invoices."),
-        text("subscription", "Subscription that it became, an id of the table subscriptions."),
-        text("subscription_schedule", "Schedule that it became, an id of the table subscription_schedules."),
+        text("invoice", "Invoice that it became.", to="invoices"),
+        text("subscription", "Subscription that it became.", to="subscriptions"),
+        text("subscription_schedule", "Schedule that it became.", to="subscription_schedules"),
         text("application", "Connect application that made it."),
         text("on_behalf_of", "Account it was made for."),
         text("test_clock", "Test clock it belongs to."),

@@ -9,8 +9,8 @@ disputes = Table(
     docs=f"{API}/disputes/object",
     key=("account_id", "id"),
     columns=identified(
-        text("charge", "Charge, an id of the table charges."),
-        text("payment_intent", "Payment intent, an id of the table payment_intents."),
+        text("charge", "Charge.", to="charges"),
+        text("payment_intent", "Payment intent.", to="payment_intents"),
         text("status", "needs_response, under_review, won, lost, ..."),
         text("reason", "Why, as the bank says."),
         text("network_reason_code", "Why, as a code of the network."),
@@ -36,8 +36,8 @@ early_fraud_warnings = Table(
     docs=f"{API}/radar/early_fraud_warnings/object",
     key=("account_id", "id"),
     columns=identified(
-        text("charge", "Charge, an id of the table charges."),
-        text("payment_intent", "Payment intent, an id of the table payment_intents."),
+        text("charge", "Charge.", to="charges"),
+        text("payment_intent", "Payment intent.", to="payment_intents"),
         boolean("actionable", "Whether a refund can still prevent a dispute."),
         text("fraud_type", "What the issuer suspects."),
         lacks=("metadata",),
@@ -52,8 +52,8 @@ reviews = Table(
     docs=f"{API}/radar/reviews/object",
     key=("account_id", "id"),
     columns=identified(
-        text("charge", "Charge, an id of the table charges."),
-        text("payment_intent", "Payment intent, an id of the table payment_intents."),
+        text("charge", "Charge.", to="charges"),
+        text("payment_intent", "Payment intent.", to="payment_intents"),
         boolean("open", "Whether it is still to be decided."),
         text("reason", "Why it is open, or how it was closed."),
         text("opened_reason", "rule or manual."),

@@ -1,0 +1,57 @@
+"""What rows name is there, also where no list and no event of Stripe's shows it."""
+
+from typing import Any
+
+from ingest_shared.references import references
+from ingest_testing import assert_mirrors
+from ingest_testing.runs import run_job
+from stripe_location.source.tables import TABLES
+
+from .origin import Warehouse
+
+DAY = 86_400
+
+
+def made(changed: Any, collection: str) -> str:
+    return next(str(each["id"]) for each in changed["changed"] if each["collection"] == collection)
+
+
+def test_every_column_that_names_a_row_names_one_of_a_table() -> None:
+    tables = {table.name for root in TABLES.values() for table in root.with_children}
+    named = {column.to for root in TABLES.values() for table in root.with_children for column in references(table)}
+    assert named <= tables
+    assert len(named) > 10
+
+
+def test_an_inline_price_that_no_list_shows_is_asked_for_by_those_who_name_it(warehouse: Warehouse) -> None:
+    origin = warehouse.origin
+    customer = origin.objects("customers")[0]["id"]
+    price = made(origin.change("invoiceitem.create_inline", id=customer, untold=["*"]), "prices")
+    origin.advance(DAY)
+    warehouse.sync("billing")
+    warehouse.sync("billing")
+    assert warehouse.query("SELECT active FROM {prices} WHERE id = %s", price) == [(False,)]
+    assert_mirrors(warehouse, "prices", "products")
+    assert warehouse.audit("billing") == {}
+
+
+def test_hidden_objects_are_looked_for_once_a_day(synced: Warehouse) -> None:
+    synced.sync("billing")
+    with synced.opened() as database:
+        database.execute("UPDATE invoiceitems SET price = 'price_gone' WHERE id = (SELECT min(id) FROM invoiceitems)")
+    asked = []
+    for pause in (3_600, DAY, 3_600):
+        synced.origin.advance(pause)
+        synced.origin.forget_requests()
+        synced.sync("billing")
+        asked.append(synced.origin.requests()["by_path"].get("/stripe/v1/prices/{id}", 0))
+    assert asked == [0, 1, 0]
+
+
+def test_a_check_counts_the_rows_that_name_nothing(synced: Warehouse) -> None:
+    with synced.opened() as database:
+        database.execute("DELETE FROM charges WHERE id = (SELECT min(charge) FROM refunds)")
+    synced.origin.advance()
+    checks = run_job(synced, "audit", "refunds", "invoices", "invoice_lines").checks
+    found = {table: passed for (table, check), passed in checks.items() if check == "references_lead_somewhere"}
+    assert found == {"refunds": False, "invoices": True, "invoice_lines": True}
