@@ -17,10 +17,16 @@ class Row(Scope):
     """The row of the other table; no cursor is kept for it, and an audit reports all of them as one."""
 
     keeps_cursor = False
+    changed: bool | None = None
+    """Whether the row changed after the sync before; None where it has no time of change."""
 
     @property
     def part(self) -> str:
         return "the lists of all rows"
+
+    @property
+    def has_changed(self) -> bool | None:
+        return self.changed
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,8 @@ class PerRow:
             if self.changed and (changed := row.get(self.changed)):
                 newest = max(newest or 0, seconds(changed))
             if row[self.values[self._key]] not in gone:
-                scope = self._scope({name: row[column] for name, column in self.values.items()})
+                values = {name: row[column] for name, column in self.values.items()}
+                scope = self._scope(values, self._has_changed(row, known))
                 scopes[scope.id] = scope
         if newest is not None:
             load.at_end.append(lambda: load.state.update(parents_until=newest, parents_read=sync.now))
@@ -76,5 +83,9 @@ class PerRow:
         """The value that is the parent's key."""
         return next(name for name, column in self.values.items() if column in self.parent.key)
 
-    def _scope(self, values: dict[str, Any]) -> Row:
-        return Row(str(values[self._key]), f"{self.parent.name} {values[self._key]}", values)
+    def _has_changed(self, row: Mapping[str, Any], known: int | None) -> bool | None:
+        at = row.get(self.changed) if self.changed else None
+        return None if at is None else seconds(at) > (known or 0)
+
+    def _scope(self, values: dict[str, Any], has_changed: bool | None = None) -> Row:
+        return Row(str(values[self._key]), f"{self.parent.name} {values[self._key]}", values, has_changed)

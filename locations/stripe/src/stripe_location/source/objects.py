@@ -34,6 +34,16 @@ class _Stub(msgspec.Struct):
     deleted: bool = False
 
 
+class _Everything:
+    """Whatever may have changed."""
+
+    def __contains__(self, id_: object) -> bool:
+        return True
+
+
+EVERYTHING = _Everything()
+
+
 @dataclass(frozen=True)
 class Named(Piece):
     """One object, by its id."""
@@ -50,6 +60,7 @@ class Objects(ByCreated):
     """
 
     keeps_keys = True
+    tells_deletes = True
     cost = (
         "None of its own when no event names an object; else one for each object named, or one for 100 new ones. "
         "The scan of the events, one for each 100 of them, serves all tables of a run."
@@ -70,6 +81,8 @@ class Objects(ByCreated):
         progress.noted["start"] = earlier.start
         progress.noted["changes"] = {}
         if known_until is None:
+            progress.changed = changed = self._changed(reader, reader.known.get(scope.id, {}))
+            progress.noted["changes"] = changed if isinstance(changed, dict) else {}
             return self._windows(scope, *sync.history(sync.start))
         since = max(known_until, sync.now - EVENTS_ARE_KEPT) - LAG
         anew = sync.now - known_until > LONGEST_GAP or is_older(cursor)
@@ -108,6 +121,23 @@ class Objects(ByCreated):
 
     def audited(self, reader: Reader, scope: Scope) -> Mapping[str, Any]:
         return {**scope.values, self.column: Window(_sync(reader).start, reader.sync.now)}
+
+    def has_changed(self, cursor: Cursor, row: Any) -> bool:
+        return super().has_changed({"until": cursor.get("until", 0) - self.listed}, row)
+
+    def _changed(self, reader: Reader, known: Cursor) -> "dict[str, Change] | _Everything":
+        """What events name since the sync that left this cursor, for an audit; everything where none can tell."""
+        sync, until = _sync(reader), known.get("until", 0)
+        if not until:
+            return {}
+        if until < sync.now - EVENTS_ARE_KEPT:
+            return EVERYTHING
+        try:
+            return sync.changes(self.type, until, reader.load)
+        except ApiError as error:
+            if error.status != 403:
+                raise
+            return EVERYTHING
 
     def _earlier(self, sync: StripeSync, cursor: Cursor) -> Window:
         """From the configured start to the one that was loaded: empty, unless it was moved back."""
@@ -174,6 +204,9 @@ class BalanceTransactions(ByCreated):
         again = max(cursor["read_again_from"], loaded) if known else loaded
         windows = [Window(start, loaded), *sync.history(again)]
         return [Piece(scope, window) for window in windows if window.start < window.end]
+
+    def has_changed(self, cursor: Cursor, row: Any) -> bool:
+        return super().has_changed(cursor, row) or row.available_on >= cursor.get("until", 0)
 
     def note(self, progress: Progress, step: Step) -> None:
         pending = [row.created for page in step.pages for row in page.rows if row.status == "pending"]
