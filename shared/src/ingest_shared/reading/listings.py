@@ -43,6 +43,16 @@ class Scope:
 
     keeps_cursor = True
 
+    def fill(self, value: Any, *, in_query: bool = False) -> Any:
+        """A parameter, or the scope's own value where it is a placeholder, ``{name}``."""
+        name = value[1:-1] if isinstance(value, str) else ""
+        if name not in self.values or value != f"{{{name}}}":
+            return value
+        own = self.values[name]
+        if in_query and isinstance(own, tuple):
+            return ",".join(map(str, own))
+        return str(own).lower() if in_query and isinstance(own, bool) else own
+
     @property
     def part(self) -> str:
         """What an audit reports it as."""
@@ -71,7 +81,8 @@ WHOLE = Scope("whole", "the whole list")
 class Listing:
     """What is known of one list of an API.
 
-    ``path`` has a placeholder for each value of its scopes that it needs. ``per`` names the kind of
+    ``path`` has a placeholder for each value of its scopes that it needs; a parameter that is nothing
+    but a placeholder takes the value too. ``per`` names the kind of
     scope, as :meth:`Sync.scopes` understands it; ``params`` go into the query, or into the body
     where one is given.
     """

@@ -52,6 +52,8 @@ class Sync:
         """What this run has read of the tables of which other lists are read per row."""
         self.gone_keys: dict[str, set[Any]] = {}
         """The keys of such tables that this run has found to be gone."""
+        self.read: set[str] = set()
+        """The tables that this run reads, as far as it has come."""
 
     def begin(self, load: Load) -> None:
         """Connects, once; raises SettingError for a missing or refused credential."""
@@ -93,6 +95,7 @@ class Reader:
         self.load = load
         self.calls.clear()
         self.sync.begin(load)
+        self.sync.read.add(self.listing.table.name)
         cursors: dict[str, Cursor] = load.state.setdefault("cursors", {})
         self.known = dict(cursors)
         self.digests = load.state.get("digests", {})
@@ -320,8 +323,12 @@ class Reader:
     def request(self, scope: Scope, **params: Any) -> Request:
         """The request for the list of a scope, from its beginning."""
         listing = self.listing
-        path = listing.path.format(**scope.values)
-        return listing.envelope.first(Request(path, listing.params, listing.body).having(**params))
+        filled = Request(
+            listing.path.format(**scope.values),
+            {name: scope.fill(value, in_query=True) for name, value in listing.params.items()},
+            listing.body and {name: scope.fill(value) for name, value in listing.body.items()},
+        )
+        return listing.envelope.first(filled.having(**params))
 
     def send(self, scope: Scope, request: Request) -> tuple[Page, Response]:
         """The rows of a page, and the response they came in."""

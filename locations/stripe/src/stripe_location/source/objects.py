@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 
 from ingest_shared.columnar import Page
 from ingest_shared.errors import ApiError
@@ -167,7 +168,8 @@ class Objects(ByCreated):
             page = reader.decoder.row(deletion.snapshot, {**piece.scope.values, "deleted_at": deletion.at})
             # Of nested lists that an event does not show whole, the rows that were loaded before stay.
             whole = are_whole(page.rows[0], self.nested)
-            return Step([page if whole else reader.decoder.arrow([page])[reader.listing.table.name]])
+            row: Page | pa.Table = page if whole else reader.decoder.arrow([page])[reader.listing.table.name]
+            return Step([row], also_there=[] if whole else [piece.id])
         return Step(gone={piece.id: deletion.at})
 
     def _fetched(self, reader: Reader, piece: Named) -> Page | None:
