@@ -124,8 +124,9 @@ def test_a_source_takes_few_lines(source: ModuleType) -> None:
     assert len(inspect.getsource(source).splitlines()) < LINES
 
 
+@pytest.mark.parametrize("audit", [False, True])
 @pytest.mark.parametrize("source", [helpdesk, planner])
-def test_the_first_load_and_what_changes_after_it(source: ModuleType, world: World) -> None:
+def test_the_first_load_and_what_changes_after_it(source: ModuleType, audit: bool, world: World) -> None:
     sync(source)
     assert_mirrors(world, source)
     world.touch(3, subject="changed", tags=["b", "c"])
@@ -137,8 +138,10 @@ def test_the_first_load_and_what_changes_after_it(source: ModuleType, world: Wor
         del world.rows["tasks"][number]
     world.rows["tasks"] = {number: task for number, task in world.rows["tasks"].items() if task["owner"] != 5}
     world.now += 5
-    sync(source)
+    sync(source, audit)
     assert_mirrors(world, source)
+    if audit:
+        assert rows(source, "SELECT resource FROM audits WHERE missing + surplus + stale > 0") == [], "nothing was lost"
 
 
 def test_only_what_changed_is_asked_for(world: World) -> None:
