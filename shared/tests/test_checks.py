@@ -117,7 +117,7 @@ def test_an_audit_that_is_the_first_load_passes_and_says_so(warehouse: Warehouse
 def test_what_an_audit_found_fails_the_check_of_its_own_asset_in_its_own_run(warehouse: Warehouse) -> None:
     def auditing(**found: int) -> Callable[[Load], Iterable[Page]]:
         def read(load: Load) -> Iterable[Page]:
-            counts = {"compared": 9, "missing": 0, "surplus": 0, "stale": 0, "calls": 1}
+            counts = {"compared": 9, "missing": 0, "surplus": 0, "stale": 0, "changed": 0, "deleted": 0, "calls": 1}
             load.audits = [
                 {"scope": "octo/spoon", "audited_at": 1_700_000_000, **counts, **found},
                 {"scope": "octo/whole", "audited_at": 1_700_000_060, **counts},
@@ -126,7 +126,7 @@ def test_what_an_audit_found_fails_the_check_of_its_own_asset_in_its_own_run(war
 
         return read
 
-    location = Location(warehouse, {"issues": auditing(missing=2, stale=1), "labels": auditing()})
+    location = Location(warehouse, {"issues": auditing(missing=2, stale=1), "labels": auditing(changed=3, deleted=1)})
     outcomes = evaluate(location)
     outcome = outcomes["issues", ORIGIN_CHECK]
     assert not outcome.passed
@@ -134,7 +134,12 @@ def test_what_an_audit_found_fails_the_check_of_its_own_asset_in_its_own_run(war
     assert [value(outcome, name) for name in ("missing", "surplus", "stale", "mended")] == [2, 0, 1, 3]
     assert value(outcome, "scopes") == ["octo/spoon"]
     assert value(outcome, "audited at").startswith("2023-11-14 22:14:20")
-    assert outcomes["labels", ORIGIN_CHECK].passed
+    busy = outcomes["labels", ORIGIN_CHECK]
+    assert busy.passed
+    assert busy.description == (
+        "the audit found 0 rows missing, 0 surplus and 0 stale; "
+        "3 changed since the load before, 1 were deleted at the origin"
+    )
     location.reads = {}
     assert set(evaluate(location)) == ALL, "a load that is no audit says nothing of it"
     location.reads = {"issues": auditing(), "labels": auditing()}

@@ -2,6 +2,7 @@
 
 import json as stdlib_json
 from datetime import UTC, datetime
+from datetime import date as day
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from ingest_shared.columnar import Decoder, Page, arrow_schema, without_nul
 from ingest_shared.errors import NotJson, PayloadError
+from ingest_shared.reading.listings import seconds
 from ingest_shared.tables import (
     BIGINT,
     UNDECLARED,
@@ -21,10 +23,12 @@ from ingest_shared.tables import (
     Table,
     bigint,
     boolean,
+    date,
     decimal,
     derived,
     double,
     epoch,
+    epoch_millis,
     json,
     present,
     text,
@@ -123,7 +127,23 @@ def test_an_iso_instant_is_kept_in_utc() -> None:
 
 
 def test_an_epoch_is_kept_as_the_instant_it_names() -> None:
-    assert converted(epoch("at", "At."), 1_714_559_400) == datetime(2024, 5, 1, 10, 30, tzinfo=UTC)
+    at = datetime(2024, 5, 1, 10, 30, tzinfo=UTC)
+    assert converted(epoch("at", "At."), 1_714_559_400) == at
+    assert converted(epoch_millis("at", "At."), 1_714_559_400_007) == at.replace(microsecond=7_000)
+
+
+def test_a_date_is_kept_as_the_day_it_names() -> None:
+    assert converted(date("due", "Due."), "2024-01-31") == day(2024, 1, 31)
+    message = error_of(decoder(date("due", "Due.")), {"id": 2, "due": "31.1.2024"})
+    assert message.startswith("table issues, column due, row id=2: expected date ")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [1_706_659_200, 1_706_659_200_999, "2024-01-31", "2024-01-31T01:00:00+01:00", day(2024, 1, 31)],
+)
+def test_a_walk_may_go_by_any_type_of_time(value: Any) -> None:
+    assert seconds(value) == 1_706_659_200
 
 
 def test_a_decimal_is_kept_exactly() -> None:

@@ -137,6 +137,7 @@ GITHUB = Location(
         {"kind": "status", "status": 429, "retry_after": 0},
         {"kind": "status", "status": 403, "retry_after": 0},
     ),
+    untold=("label.rename", "label.delete", "repository.rename", "repository.transfer"),
     seen_first=True,  # a repository that leaves its owner before it was ever seen belongs to no entry
 )
 ACTIVITY = GITHUB.tables_of("activity")

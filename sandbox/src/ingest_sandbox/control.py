@@ -6,7 +6,7 @@ GET     /_sandbox/clock                     ``{"now", "offset_seconds", "anchor"
 POST    /_sandbox/clock                     ``{"advance_seconds": n}``; the clock as above
 GET     /_sandbox/kinds                     every kind of change and the fields it can ``set``
 POST    /_sandbox/changes                   one change; ``{"kind", "at", "changed": [...]}``
-POST    /_sandbox/changes/random            ``{"seed", "count", "apis"}``; a list of the above
+POST    /_sandbox/changes/random            ``{"seed", "count", "apis", "without"}``; a list of the above
 GET     /_sandbox/objects/{api}             the collections, with their numbers of objects
 GET     /_sandbox/objects/{api}/{name}      all objects of a collection as they are now
 GET     /_sandbox/objects/{api}/{name}/deleted   those deleted since the world began
@@ -70,6 +70,7 @@ class _Random(msgspec.Struct, forbid_unknown_fields=True):
     seed: int = 0
     count: Annotated[int, msgspec.Meta(ge=0)] = 1
     apis: tuple[str, ...] = APIS
+    without: tuple[str, ...] = ()
 
 
 def _commit_branches(repo: Repository) -> Iterable[Any]:
@@ -199,7 +200,7 @@ class Control:
 
     def _random(self, _: Request, body: bytes) -> Any:
         wanted = _read(body or b"{}", _Random)
-        return self._world.random_changes(wanted.seed, wanted.count, wanted.apis)
+        return self._world.random_changes(wanted.seed, wanted.count, wanted.apis, wanted.without)
 
     def _collections(self, request: Request, _: bytes) -> Any:
         api = request.path_params["api"]

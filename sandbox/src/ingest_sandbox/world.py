@@ -117,9 +117,12 @@ class World:
         self._write({"at": at, "change": msgspec.to_builtins(change)})
         return done
 
-    def random_changes(self, seed: int, count: int, apis: Sequence[str] = APIS) -> list[Changed]:
+    def random_changes(
+        self, seed: int, count: int, apis: Sequence[str] = APIS, without: Sequence[str] = ()
+    ) -> list[Changed]:
         """`count` changes picked by chance: the same ones for the same world and seed."""
-        weights = {kind: spec.weight for kind, spec in KINDS.items() if kind.split(".")[0] in apis}
+        kinds = {kind: spec for kind, spec in KINDS.items() if kind.split(".")[0] in apis and kind not in without}
+        weights = {kind: spec.weight for kind, spec in kinds.items()}
         rng = Random(f"changes/{seed}")
         done: list[Changed] = []
         for _ in range(count * _DRAWS if weights else 0):

@@ -134,22 +134,25 @@ def _gaps_check(client: SqlClientBase[object], table: AnyTable) -> AssetCheckRes
 
 def _origin_check(client: SqlClientBase[object], table: AnyTable) -> AssetCheckResult:
     """What the audit of this run found and mended."""
-    audits = _noted(client, AUDITS, table, "scope, audited_at, missing, surplus, stale")
+    audits = _noted(client, AUDITS, table, "scope, audited_at, missing, surplus, stale, changed, deleted")
     if not audits:
         return AssetCheckResult(passed=True, description="this was the first load: there was nothing to compare")
     scopes, times, *counts = zip(*audits, strict=True)
-    missing, surplus, stale = map(sum, counts)
+    missing, surplus, stale, changed, deleted = map(sum, counts)
     wrong = missing + surplus + stale
     found = f"the audit found {missing} rows missing, {surplus} surplus and {stale} stale"
+    since = f"; {changed} changed since the load before, {deleted} were deleted at the origin"
     return AssetCheckResult(
         passed=not wrong,
-        description=f"{found}, and mended them" if wrong else found,
+        description=(f"{found}, and mended them" if wrong else found) + (since if changed or deleted else ""),
         metadata={
             "missing": missing,
             "surplus": surplus,
             "stale": stale,
             "mended": wrong,
-            "scopes": [scope for scope, *differ in zip(scopes, *counts, strict=True) if any(differ)],
+            "changed": changed,
+            "deleted": deleted,
+            "scopes": [scope for scope, *differ in zip(scopes, *counts[:3], strict=True) if any(differ)],
             "audited at": str(max(times)),
         },
     )

@@ -21,6 +21,8 @@ HOLDS = {
     "text": {"string", INSTANT},
     "bigint": {"integer"},
     "epoch": {"integer"},
+    "epoch_millis": {"integer"},
+    "date": {"string"},
     "double": {"integer", "number"},
     "boolean": {"boolean"},
     "timestamp": {INSTANT},

@@ -60,9 +60,15 @@ AUDITS = Table(
         text("scope", "The part of its list: a repository, an account."),
         epoch("audited_at", "When it was audited."),
         bigint("compared", "Rows of the origin that were compared with the warehouse, in every value."),
-        bigint("missing", "Rows that the warehouse had not; they were loaded."),
-        bigint("surplus", "Rows that the origin has not (any more); they were marked as deleted."),
-        bigint("stale", "Rows of which the warehouse had other values; they were loaded anew."),
+        bigint("missing", "Rows that the warehouse did not have; they were loaded."),
+        bigint("surplus", "Rows that the origin does not have; they were marked as deleted."),
+        bigint("stale", "Rows that had other values in the warehouse; they were loaded again."),
+        bigint(
+            "changed",
+            "Rows that came, changed or went after the load before, or may have in a list that tells no times; "
+            "they were not lost.",
+        ),
+        bigint("deleted", "Rows that are gone from a list that tells of no deletes; they were marked as deleted."),
         bigint("calls", "API calls that it took."),
     ),
 )

@@ -24,6 +24,8 @@ from ingest_shared.destinations import destination
 
 ROWS_PER_FILE = 50_000
 """Rows in one staged file: bounds the memory that a destination's bulk loader needs."""
+ROWS_PER_GROUP = 5_000
+"""Rows that a bulk loader takes out of such a file at once: PostgreSQL's makes one message of them."""
 LOAD_WORKERS = 2
 """Files loaded side by side; more only multiply the memory."""
 
@@ -91,6 +93,7 @@ def _set_defaults() -> None:
     defaults = {
         "RUNTIME__DLTHUB_TELEMETRY": "false",
         "DATA_WRITER__FILE_MAX_ITEMS": str(ROWS_PER_FILE),
+        "DATA_WRITER__ROW_GROUP_SIZE": str(ROWS_PER_GROUP),
         "EXTRACT__NEXT_ITEM_MODE": "fifo",  # a list per row of another one begins when that one was read
         "LOAD__WORKERS": str(LOAD_WORKERS),
     }

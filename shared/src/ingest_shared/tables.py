@@ -73,6 +73,10 @@ def _from_epoch(values: list[Any], arrow: pa.DataType) -> pa.Array:
     return pc.cast(pc.cast(pa.array(values, pa.int64()), pa.timestamp("s", "UTC")), arrow)
 
 
+def _from_epoch_millis(values: list[Any], arrow: pa.DataType) -> pa.Array:
+    return pc.cast(pc.cast(pa.array(values, pa.int64()), pa.timestamp("ms", "UTC")), arrow)
+
+
 def _from_raw(values: list[Any], arrow: pa.DataType) -> pa.Array:
     texts = [None if value is None or (text := bytes(value)) == b"null" else text for value in values]
     return pc.cast(pa.array(texts, pa.binary()), arrow)
@@ -89,6 +93,8 @@ DOUBLE = ColumnType("double", "double", pa.float64(), float, _plain)
 BOOLEAN = ColumnType("boolean", "bool", pa.bool_(), bool, _plain)
 TIMESTAMP = ColumnType("timestamp", "timestamp", _INSTANT, str, _from_text)
 EPOCH = ColumnType("epoch", "timestamp", _INSTANT, int, _from_epoch)
+EPOCH_MILLIS = ColumnType("epoch_millis", "timestamp", _INSTANT, int, _from_epoch_millis)
+DATE = ColumnType("date", "date", pa.date32(), str, _from_text)
 DECIMAL = ColumnType("decimal", "decimal", pa.decimal128(38, 12), str, _from_text)
 JSON = ColumnType("json", "json", pa.string(), msgspec.Raw, _from_raw)
 PRESENT = ColumnType("present", "bool", pa.bool_(), msgspec.Raw, _is_present)
@@ -132,6 +138,8 @@ double = _column_function(DOUBLE, "A floating-point number.")
 boolean = _column_function(BOOLEAN, "True or false.")
 timestamp = _column_function(TIMESTAMP, "An instant, sent as ISO 8601 with a zone, kept in UTC.")
 epoch = _column_function(EPOCH, "An instant, sent as whole seconds since 1970, kept in UTC.")
+epoch_millis = _column_function(EPOCH_MILLIS, "An instant, sent as whole milliseconds since 1970, kept in UTC.")
+date = _column_function(DATE, "A day of the calendar, sent as ``2024-01-31``.")
 decimal = _column_function(DECIMAL, "An exact number, sent as a string, kept with 12 decimals.")
 json = _column_function(JSON, "Any value, kept as the JSON the API sent.")
 present = _column_function(PRESENT, "True where the API sent something other than null at ``path``.")

@@ -13,7 +13,7 @@ from ingest_shared.loading import mirror
 from ingest_shared.reading.api import Api
 from ingest_shared.reading.listings import Listing
 from ingest_shared.reading.reader import Reader, Sync
-from ingest_shared.tables import Child, Table, bigint, epoch, text
+from ingest_shared.tables import Child, Table, bigint, date, epoch, epoch_millis, text
 from tests.conftest import Reply, Request, Server, Warehouse
 
 NOW = 1_714_559_400
@@ -27,6 +27,8 @@ THINGS = Table(
         text("name", "Name."),
         epoch("created", "When it was made."),
         epoch("changed", "When it last changed."),
+        epoch_millis("seen", "When it was last seen."),
+        date("due", "The day by which it is due."),
         epoch("deleted_at", "When it was found to be deleted.", origin="given"),
     ),
     children=(
@@ -48,7 +50,9 @@ Thing = dict[str, Any]
 def thing(id: int, at: int | None = None, name: str = "", *tags: str) -> Thing:
     """One that was made so many seconds before the first sync: ``id`` minutes, if nothing else is said."""
     made = NOW - 60 * id if at is None else at
-    return {"id": id, "name": name or f"thing {id}", "created": made, "changed": made, "tags": list(tags)}
+    due = f"2024-05-{id % 28 + 1:02}"
+    times = {"created": made, "changed": made, "seen": 1000 * made + 7, "due": due}
+    return {"id": id, "name": name or f"thing {id}", "tags": list(tags), **times}
 
 
 @dataclass

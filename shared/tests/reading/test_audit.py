@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ingest_shared.reading.audit import COUNTS
 from ingest_shared.reading.envelopes import LinkHeader
 from ingest_shared.reading.listings import Listing
 from ingest_shared.reading.walks import ChangedSince, FullList
@@ -31,7 +32,7 @@ def spoil(warehouse: Warehouse, sql: str) -> None:
 def audited(warehouse: Warehouse, origin: Origin) -> dict[str, Any]:
     """What an audit finds, by its kind."""
     calls = origin.sync(warehouse, LISTING, audit=True)
-    columns = ("scope", "compared", "missing", "surplus", "stale", "calls")
+    columns = ("scope", "compared", "missing", "surplus", "stale", "changed", "deleted", "calls")
     (row,) = warehouse.rows("audits", *columns)
     found = dict(zip(columns, row, strict=True))
     assert found.pop("scope") == "the whole list"
@@ -83,10 +84,16 @@ def test_a_row_that_stands_twice_is_found_and_mended(server: Server, duckdb_ware
     assert mirrors(duckdb_warehouse, origin)
 
 
-def test_what_the_origin_deleted_is_marked(warehouse: Warehouse, origin: Origin) -> None:
+def test_a_list_without_times_that_changed_since_is_mended_and_nothing_of_it_called_lost(
+    warehouse: Warehouse, origin: Origin
+) -> None:
     origin.delete(7)
-    assert audited(warehouse, origin) == {"surplus": 1}
+    origin.change(8, name="edited")
+    origin.things.append(thing(99))
+    spoil(warehouse, "UPDATE {things} SET name = 'wrong' WHERE id = 9")
+    assert audited(warehouse, origin) == {"changed": 4}
     assert gone(warehouse) == {7}
+    assert mirrors(warehouse, origin)
     assert audited(warehouse, origin) == {}
 
 
@@ -105,6 +112,7 @@ def test_what_came_or_changed_after_the_load_before_was_not_lost(server: Server,
     spoil(warehouse, "DELETE FROM {things} WHERE id = 7")
     origin.change(8, name="edited")
     origin.things.append(thing(99, at=origin.now))
+    origin.delete(9)
     origin.sync(warehouse, listing, audit=True)
-    assert warehouse.rows("audits", "compared", "missing", "surplus", "stale") == [(21, 1, 0, 0)]
+    assert warehouse.rows("audits", *COUNTS) == [(20, 1, 0, 0, 2, 1)]
     assert mirrors(warehouse, origin)

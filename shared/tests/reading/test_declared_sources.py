@@ -7,10 +7,11 @@ from typing import Any
 
 import duckdb
 import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
 
 from ingest_shared.destinations import duckdb_file
 from ingest_shared.pipelines import pipeline
-from tests.sources import helpdesk, planner
+from tests.sources import crm, helpdesk, planner
 from tests.sources.played import World, served
 
 LINES = 150
@@ -33,6 +34,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         monkeypatch.setenv("SOURCES__HELPDESK__API_URL", url)
         monkeypatch.setenv("SOURCES__HELPDESK__API_KEY", "key")
         monkeypatch.setenv("SOURCES__PLANNER__API_URL", url)
+        monkeypatch.setenv("SOURCES__CRM__API_URL", url)
+        monkeypatch.setenv("SOURCES__CRM__API_KEY", "key")
         monkeypatch.setenv("SOURCES__PLANNER__PASSWORD", "password")
         yield world
 
@@ -69,13 +72,61 @@ def assert_mirrors(world: World, source: ModuleType) -> None:
         assert sorted(rows(source, "SELECT project_id, id, title FROM tasks WHERE deleted_at IS NULL")) == tasks
 
 
+def test_two_lists_make_one_table_and_one_request_reads_the_lists_of_many_rows(world: World) -> None:
+    def held(table: str) -> list[tuple[Any, ...]]:
+        return rows(crm, f"SELECT * EXCLUDE (_undeclared, deleted_at) FROM {table} WHERE deleted_at IS NULL ORDER BY 1")
+
+    def sync_and_compare(audit: bool = False) -> None:
+        world.now += 1_000
+        sync(crm, audit)
+        for table in ("companies", "notes", "calls"):
+            assert held(table) == [tuple(row.values()) for row in world.rows[table].values()], table
+
+    for number in range(1, 9):
+        world.rows["companies"][number] = {"id": number, "archived": number > 6, "name": f"company {number}"}
+        world.rows["notes"][number] = {"id": number, "company": number, "body": "note"}
+        world.rows["calls"][number] = {"id": number, "company": number, "minutes": number}
+    sync_and_compare()
+    assert world.calls == 2 + 3 + 3
+    world.rows["companies"][2]["archived"] = True
+    del world.rows["companies"][8], world.rows["notes"][8], world.rows["calls"][8], world.rows["calls"][7]
+    sync_and_compare()
+    world.refused = "/notes"
+    world.rows["notes"][4]["body"] = "edited"
+    sync(crm)
+    assert rows(crm, "SELECT resource, scope FROM load_gaps ORDER BY 2")[0] == ("notes", "companies 1 to 3")
+    world.refused = None
+    sync_and_compare()
+    sync_and_compare(audit=True)
+    assert rows(crm, "SELECT sum(missing + surplus + stale + changed + deleted) FROM audits") == [(0,)]
+
+
+def test_a_list_per_row_of_a_table_that_was_never_loaded_names_it(world: World) -> None:
+    def sync_only(table: str) -> None:
+        pipeline("helpdesk", "all").drop().run(helpdesk.SOURCE().with_resources(table))
+
+    with pytest.raises(PipelineStepFailed, match="comments is read per row of tickets, which was never loaded: select"):
+        sync_only("comments")
+    sync_only("tickets")
+    sync_only("comments")
+    assert_mirrors(world, helpdesk)
+    world.touch(3)
+    world.rows["comments"][399] = {"owner": 3, "id": 399, "body": "another"}
+    world.now += 5
+    sync_only("tickets")
+    world.now += 1_000
+    sync_only("comments")
+    assert_mirrors(world, helpdesk)
+
+
 @pytest.mark.parametrize("source", [helpdesk, planner])
 def test_a_source_takes_few_lines(source: ModuleType) -> None:
     assert len(inspect.getsource(source).splitlines()) < LINES
 
 
+@pytest.mark.parametrize("audit", [False, True])
 @pytest.mark.parametrize("source", [helpdesk, planner])
-def test_the_first_load_and_what_changes_after_it(source: ModuleType, world: World) -> None:
+def test_the_first_load_and_what_changes_after_it(source: ModuleType, audit: bool, world: World) -> None:
     sync(source)
     assert_mirrors(world, source)
     world.touch(3, subject="changed", tags=["b", "c"])
@@ -87,8 +138,10 @@ def test_the_first_load_and_what_changes_after_it(source: ModuleType, world: Wor
         del world.rows["tasks"][number]
     world.rows["tasks"] = {number: task for number, task in world.rows["tasks"].items() if task["owner"] != 5}
     world.now += 5
-    sync(source)
+    sync(source, audit)
     assert_mirrors(world, source)
+    if audit:
+        assert rows(source, "SELECT resource FROM audits WHERE missing + surplus + stale > 0") == [], "nothing was lost"
 
 
 def test_only_what_changed_is_asked_for(world: World) -> None:
@@ -140,7 +193,7 @@ def test_the_audit_finds_and_mends_what_was_lost(source: ModuleType, table: str,
             f"INSERT INTO {table} SELECT * REPLACE (7777 AS id) FROM {table} WHERE rowid = {second[0] + 1}"
         )
     sync(source, audit=True)
-    found = f"SELECT sum(missing), sum(surplus), sum(stale) FROM audits WHERE resource = '{table}'"
+    found = f"SELECT sum(missing), sum(surplus + deleted), sum(stale) FROM audits WHERE resource = '{table}'"
     assert rows(source, found) == [(1, 1, 1)]
     assert_mirrors(world, source)
     sync(source, audit=True)

@@ -15,7 +15,7 @@ from ingest_shared import tables as t
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.loading import Load
 from ingest_shared.reading import tombstones
-from ingest_shared.reading.tombstones import deleted, vanished
+from ingest_shared.reading.tombstones import deleted, living
 from ingest_shared.reading.windows import Window
 from ingest_shared.tables import Table
 from tests.conftest import Warehouse, read_by, reading
@@ -62,7 +62,8 @@ def noticing(repo_id: int, seen: AbstractSet[int], at: int = NOW, table: Table =
     """A resource whose reader saw just these rows of the repository."""
 
     def read(_: Load) -> Iterable[Page | pa.Table]:
-        yield vanished(table, {"repo_id": repo_id, **scope}, seen, at)
+        where = {"repo_id": repo_id, **scope}
+        yield deleted(table, where, dict.fromkeys(living(table, where) - seen, at))
 
     return read_by(Decoder(table), read)
 

@@ -20,7 +20,9 @@ class World:
 
     def __init__(self) -> None:
         self.now = 1_767_225_600
-        self.rows: dict[str, dict[int, Json]] = {"tickets": {}, "comments": {}, "projects": {}, "tasks": {}}
+        self.rows: dict[str, dict[int, Json]] = {
+            name: {} for name in ("tickets", "comments", "projects", "tasks", "companies", "notes", "calls")
+        }
         self.refused: str | None = None
         """Requests whose path matches are answered 403."""
         self.calls = 0
@@ -39,6 +41,15 @@ class World:
                 return 200, _by_cursor(self._of("comments", int(id_)), query)
             case ["projects"]:
                 return 200, _by_offset(list(self.rows["projects"].values()), query)
+            case ["companies"]:
+                archived = query["archived"] == "true"
+                found = [row for row in self.rows["companies"].values() if row["archived"] is archived]
+                return 200, {"list": found[: int(query["count"])], "pages": 1}
+            case ["notes", "search"] if method == "POST" and len(body["company_ids"]) <= 3:
+                return 200, {"list": [n for n in self.rows["notes"].values() if n["company"] in body["company_ids"]]}
+            case ["calls"] if len(query["company_ids"].split(",")) <= 3:
+                wanted = query["company_ids"].split(",")
+                return 200, {"list": [c for c in self.rows["calls"].values() if str(c["company"]) in wanted]}
             case ["projects", id_, "tasks"]:
                 return 200, _by_offset(self._of("tasks", int(id_)), query)
         return 404, {"error": f"no {path}"}

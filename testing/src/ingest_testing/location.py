@@ -66,6 +66,8 @@ class Location(Generic[OriginT]):
     """What the addresses of all lists have in them, as regular expressions, for faults to strike."""
     faults: Sequence[Json] = ()
     """What else may go wrong with a request, and is right when it is sent once more."""
+    untold: Sequence[str] = ()
+    """Kinds of change of which the API gives rows no new time, so that only an audit sees them."""
     seen_first: bool = False
     """Whether the origin may hide what changed before the first load."""
 

@@ -6,7 +6,7 @@ description declares and by nothing else of the code under test.
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -181,6 +181,10 @@ def _converted(column: Column, value: Any) -> Any:
             return datetime.fromisoformat(value).astimezone(UTC)
         case "epoch":
             return datetime.fromtimestamp(value, UTC)
+        case "epoch_millis":
+            return datetime.fromtimestamp(value // 1000, UTC).replace(microsecond=value % 1000 * 1000)
+        case "date":
+            return date.fromisoformat(value)
         case "decimal":
             return Decimal(value)
         case "text" | "json":

@@ -106,6 +106,8 @@ def _wrong(column: Column, number: int) -> str:
             return f'NOT coalesce("{column.name}", false)'
         case "timestamp":
             return "TIMESTAMPTZ '2001-02-03 04:05:06+00'"
+        case "date":
+            return "DATE '2001-02-03'"
         case "json":
             return f"'{{\"planted\": {number}}}'"
         case _:

@@ -7,7 +7,7 @@ stand in ``sandbox/README.md``.
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -42,9 +42,10 @@ class Origin:
         self.note([done])
         return done
 
-    def change_at_random(self, seed: int, count: int) -> None:
-        """Makes so many changes: the same ones for the same world and seed."""
-        self.note(self._ask("POST", "changes/random", {"seed": seed, "count": count, "apis": [self.api]}))
+    def change_at_random(self, seed: int, count: int, without: Sequence[str] = ()) -> None:
+        """Makes so many changes, but of no kind named: the same ones for the same world and seed."""
+        wanted = {"seed": seed, "count": count, "apis": [self.api], "without": [f"{self.api}.{k}" for k in without]}
+        self.note(self._ask("POST", "changes/random", wanted))
 
     def note(self, changes: list[Json]) -> None:
         """Told of each change; for what a comparison must know of the past."""

@@ -62,10 +62,21 @@ class Warehouse(Generic[OriginT]):
                 self.loaded_since.setdefault(group, began)
 
     def audit(self, *groups: str) -> dict[str, tuple[int, int, int]]:
-        """Audits the groups named, or all; gives for each table what was missing, surplus and stale, if anything."""
+        """Audits the groups named, or all; gives for each table what was missing, surplus and stale, if anything.
+
+        Deletes of which only an audit tells count as surplus here; what changed since the sync before does not.
+        """
         self.sync(*groups, audit=True)
-        found = self.query("SELECT resource, sum(missing), sum(surplus), sum(stale) FROM {audits} GROUP BY resource")
+        found = self.query(
+            "SELECT resource, sum(missing), sum(surplus + deleted), sum(stale) FROM {audits} GROUP BY resource"
+        )
         return {str(table): (int(m), int(s), int(t)) for table, m, s, t in found if m or s or t}
+
+    def lost(self) -> list[tuple[Any, ...]]:
+        """What the latest audit calls lost, by table and scope."""
+        return self.query(
+            "SELECT resource, scope, missing, surplus, stale FROM {audits} WHERE missing + surplus + stale > 0"
+        )
 
     @contextmanager
     def opened(self) -> Iterator[duckdb.DuckDBPyConnection]:

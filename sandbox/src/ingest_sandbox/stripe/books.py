@@ -475,7 +475,8 @@ class Books:
 
     def settle(self, id: str) -> None:
         """Make the money of a pending balance transaction available; again without an event."""
-        self.update("balance_transactions", id, {"status": "available"})
+        expected = self.row("balance_transactions", id).object["available_on"]
+        self.update("balance_transactions", id, {"status": "available", "available_on": min(expected, self.at)})
 
 
 def told(event: str) -> tuple[str, ...]:

@@ -2,12 +2,13 @@
 
 The rows of the origin come from the same walk as a first load. What differs is loaded, what the
 origin has not is marked as deleted, and both are counted by scope in the table ``audits``. It costs
-the calls of a first load, and loads only what was wrong.
+the calls of a first load, and loads only what was wrong. What came, changed or went after the sync
+before is loaded too, and counted apart: it was not lost.
 """
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from itertools import islice, repeat
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -20,25 +21,24 @@ from ingest_shared.tables import JSON, UNDECLARED, AnyTable, Child, Table
 
 Values = dict[str, Any]
 Key = tuple[Any, ...]
-IsNew = Callable[[Page], Iterable[bool]]
-"""For each row of a page, whether it came or changed after the load before: it was not lost."""
+HasChanged = Callable[[Any, Any], bool]
+"""Whether a row of a scope came or changed after the sync before: it was not lost."""
+COUNTS = ("compared", "missing", "surplus", "stale", "changed", "deleted")
 
 
 class Audit:
     """One list's comparison with the warehouse."""
 
-    def __init__(self, decoder: Decoder, load: Load, is_new: IsNew = lambda page: repeat(False)) -> None:
+    def __init__(self, decoder: Decoder, load: Load, has_changed: HasChanged) -> None:
         assert isinstance(decoder.table, Table)
         self.table = decoder.table
         self.decoder = decoder
         self.load = load
-        self.is_new = is_new
+        self.has_changed = has_changed
         self.audits: list[Values] = []
         load.audits = self.audits
-        self.compared: Counter[str] = Counter()
-        self.missing: Counter[str] = Counter()
-        self.stale: Counter[str] = Counter()
-        self.surplus: Counter[str] = Counter()
+        self.found: Counter[tuple[str, str]] = Counter()
+        """By scope and by what was found."""
 
     def differing(self, pages: Iterable[Page | pa.Table]) -> Iterator[Page | pa.Table]:
         """The pages with only those rows that the warehouse has not, or has otherwise."""
@@ -55,15 +55,16 @@ class Audit:
                 batch, rows = [], 0
         yield from self._compare(batch)
 
-    def close(self, part: str, scopes: Collection[str], calls: int, at: int) -> None:
-        """Notes what was found in a part of the list; its scopes, by id, were read to their end."""
-        found = {
-            "compared": self.compared,
-            "missing": self.missing,
-            "surplus": self.surplus,
-            "stale": self.stale,
-        }
-        counts = {name: sum(counted[scope] for scope in scopes) for name, counted in found.items()}
+    def close(self, part: str, scopes: Collection[str], calls: int, at: int, *, has_changed: bool = False) -> None:
+        """Notes what was found in a part of the list; its scopes, by id, were read to their end.
+
+        ``has_changed`` is whether it did so after the sync before, where no row tells that of itself.
+        """
+        counts = {name: sum(self.found[scope, name] for scope in scopes) for name in COUNTS}
+        if has_changed:
+            lost = ("missing", "surplus", "stale")
+            counts["changed"] += sum(counts[name] for name in lost)
+            counts |= dict.fromkeys(lost, 0)
         self.audits.append({"scope": part, "audited_at": at, **counts, "calls": calls})
 
     def _compare(self, batch: list[Page]) -> Iterator[Page]:
@@ -71,12 +72,12 @@ class Audit:
         verdicts = iter(self._wrong({name: rows.to_pylist() for name, rows in arrow.items()}))
         for page in pages:
             its = list(islice(verdicts, len(page.rows)))
-            lost = Counter(verdict for verdict, new in zip(its, self.is_new(page), strict=False) if not new)
-            scope = page.scope.id
-            self.compared[scope] += len(its)
-            self.missing[scope] += lost["missing"]
-            self.stale[scope] += lost["stale"]
-            page.rows = [row for row, verdict in zip(page.rows, its, strict=True) if verdict]
+            scope = page.scope
+            self.found[scope.id, "compared"] += len(its)
+            wrong = [(row, verdict) for row, verdict in zip(page.rows, its, strict=True) if verdict]
+            for row, verdict in wrong:
+                self.found[scope.id, "changed" if self.has_changed(scope, row) else verdict] += 1
+            page.rows = [row for row, _ in wrong]
             yield page
 
     def _wrong(self, origin: Mapping[str, list[Values]]) -> list[str | None]:

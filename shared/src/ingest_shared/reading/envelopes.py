@@ -8,7 +8,7 @@ lists are read side by side, and take what they need from the page that was deco
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from ingest_shared.columnar import Page
 from ingest_shared.errors import PayloadError
@@ -32,12 +32,13 @@ class Request:
         return replace(self, body={**self.body, **params})
 
 
+@dataclass(frozen=True, kw_only=True)
 class Envelope:
-    """A response that is a bare list, and all there is."""
+    """A response that holds all there is."""
 
     rows: str | None = None
     """The path of the list of rows in the response; None for a bare list."""
-    told: Sequence[str] = ()
+    told: ClassVar[Sequence[str]] = ()
     """Paths of the response that :meth:`following` reads."""
     shifts = False
     """Whether a row that vanishes moves others to a page that was read already, as with numbered pages."""

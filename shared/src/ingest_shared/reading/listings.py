@@ -7,9 +7,9 @@ line, and :class:`~ingest_shared.reading.reader.Reader` reads all lists alike.
     Listing(labels, "/repositories/{repo_id}/labels", per=REPOSITORY, envelope=LinkHeader(), walk=FullList())
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from ingest_shared.errors import IngestError, PayloadError
 from ingest_shared.reading.crawl import Task
 from ingest_shared.reading.envelopes import Envelope, Request
 from ingest_shared.reading.tombstones import DELETED_AT
-from ingest_shared.reading.windows import Window
+from ingest_shared.reading.windows import FOREVER, Window
 from ingest_shared.tables import Table
 
 if TYPE_CHECKING:
@@ -43,10 +43,25 @@ class Scope:
 
     keeps_cursor = True
 
+    def fill(self, value: Any, *, in_query: bool = False) -> Any:
+        """A parameter, or the scope's own value where it is a placeholder, ``{name}``."""
+        name = value[1:-1] if isinstance(value, str) else ""
+        if name not in self.values or value != f"{{{name}}}":
+            return value
+        own = self.values[name]
+        if in_query and isinstance(own, tuple):
+            return ",".join(map(str, own))
+        return str(own).lower() if in_query and isinstance(own, bool) else own
+
     @property
     def part(self) -> str:
         """What an audit reports it as."""
         return self.name
+
+    @property
+    def has_changed(self) -> bool | None:
+        """Whether anything in it changed after the sync before; None where nothing tells."""
+        return None
 
     @property
     def noted(self) -> Mapping[str, Any]:
@@ -66,7 +81,8 @@ WHOLE = Scope("whole", "the whole list")
 class Listing:
     """What is known of one list of an API.
 
-    ``path`` has a placeholder for each value of its scopes that it needs. ``per`` names the kind of
+    ``path`` has a placeholder for each value of its scopes that it needs; a parameter that is nothing
+    but a placeholder takes the value too. ``per`` names the kind of
     scope, as :meth:`Sync.scopes` understands it; ``params`` go into the query, or into the body
     where one is given.
     """
@@ -144,6 +160,10 @@ class Progress:
     stood_still: bool = False
     """Whether the walk has already looked once more at what it read."""
     gone: dict[Any, int] = field(default_factory=dict)
+    changed: Container[Any] = ()
+    """Keys that came, changed or went after the sync before, where the API tells an audit so."""
+    digest: int = 0
+    """Of the rows that were read, in any order, where the walk reads them all at every sync."""
     noted: dict[str, Any] = field(default_factory=dict)
     """What the walk keeps of the reading until its end."""
     error: IngestError | None = None
@@ -156,6 +176,8 @@ class Walk:
     """Paths of the columns without which it cannot be read so."""
     keeps_keys = False
     """Whether the walk needs to know which keys it has read."""
+    tells_deletes = False
+    """Whether a sync finds what is gone; else only an audit does."""
     cost = ""
     """What a load costs in calls, in a sentence for docs/tables."""
     deletes = ""
@@ -183,20 +205,24 @@ class Walk:
         """Whether a sync has read every key of the scope, so that others are gone; else the audit finds them."""
         return False
 
-    def known_until(self, cursor: Cursor) -> int | None:
-        """Up to which instant, of the first column of ``needs``, rows were loaded; None where that is not known."""
-        return None
+    def has_changed(self, cursor: Cursor, row: Any) -> bool:
+        """Whether a row came or changed after the sync that left this cursor, by the row's own times."""
+        return False
 
     def audited(self, reader: "Reader", scope: Scope) -> Mapping[str, Any]:
         """Which rows of the warehouse the whole list stands for: values of columns, or windows of instants."""
         return scope.values
 
 
-def seconds(value: int | str | datetime) -> int:
-    """An instant, as seconds or ISO 8601 of an API or as a warehouse gives it, in whole seconds since 1970."""
+def seconds(value: int | str | date) -> int:
+    """An instant, as an API sends it or a warehouse gives it, in whole seconds since 1970.
+
+    A number beyond the year 9987 is one of milliseconds; a day stands for its beginning in UTC.
+    """
     if isinstance(value, int):
-        return value
-    return int((datetime.fromisoformat(value) if isinstance(value, str) else value).timestamp())
+        return value if value < FOREVER else value // 1000
+    at = datetime.fromisoformat(str(value))
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
 
 
 def instants(rows: Iterable[Any], path: str) -> list[int]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ingest_shared.errors import SettingError
 from ingest_shared.loading import Load
 from ingest_shared.reading.listings import Scope, seconds
 from ingest_shared.reading.reader import Sync
@@ -17,10 +18,16 @@ class Row(Scope):
     """The row of the other table; no cursor is kept for it, and an audit reports all of them as one."""
 
     keeps_cursor = False
+    changed: bool | None = None
+    """Whether the row changed after the sync before; None where it has no time of change."""
 
     @property
     def part(self) -> str:
         return "the lists of all rows"
+
+    @property
+    def has_changed(self) -> bool | None:
+        return self.changed
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,9 @@ class PerRow:
     the last one once more if it changed less than ``lag`` before it was read; an audit reads all. A list
     that could not be read is tried again at the next sync. Where the API answers with a status in
     ``absent``, the row is gone, and its list with it; without that, such an answer is a gap.
+
+    With ``at_once``, one request reads the lists of so many rows: ``{ticket_id}`` in a parameter becomes
+    their keys, with commas between them, and in a body a list of them. ``values`` names the key alone then.
     """
 
     parent: Table
@@ -40,9 +50,10 @@ class PerRow:
     lag: int = 60
     """Seconds of parents' changes that are read again."""
     absent: Sequence[int] = ()
+    at_once: int = 1
 
     def scopes(self, sync: Sync, load: Load) -> Iterator[Row]:
-        """The rows of the parent whose lists are to be read."""
+        """The rows of the parent whose lists are to be read; raises where it was never loaded."""
         columns = [*self.values.values(), *([self.changed] if self.changed else [])]
         known = load.state.get("parents_until")
         window = {}
@@ -50,9 +61,14 @@ class PerRow:
             is_over = known + self.lag < load.state.get("parents_read", 0)
             window = {self.changed: Window(known + 1 if is_over else known - self.lag, FOREVER)}
         # What the parent loaded in runs without this list is in the warehouse; what it loads in this one is not yet.
-        rows = [{self.values[name]: value for name, value in left.items()} for left in load.state.get("left_out", [])]
-        rows += held_where(self.parent, columns, window)
-        rows += sync.loaded.get(self.parent.name, [])
+        held, is_read = held_where(self.parent, columns, window), self.parent.name in sync.read
+        if held is None and not is_read:
+            raise SettingError(
+                f"{load.resource} is read per row of {self.parent.name}, which was never loaded: select both"
+            )
+        left_out = [one for left in load.state.get("left_out", []) for one in self._one_by_one(left)]
+        rows = [{self.values[name]: value for name, value in left.items()} for left in left_out]
+        rows += [*(held or ()), *sync.loaded.get(self.parent.name, [])]
         gone = sync.gone_keys.get(self.parent.name, set())
         newest = known
         scopes: dict[str, Row] = {}
@@ -60,11 +76,14 @@ class PerRow:
             if self.changed and (changed := row.get(self.changed)):
                 newest = max(newest or 0, seconds(changed))
             if row[self.values[self._key]] not in gone:
-                scope = self._scope({name: row[column] for name, column in self.values.items()})
+                values = {name: row[column] for name, column in self.values.items()}
+                scope = self._scope(values, self._has_changed(row, known))
                 scopes[scope.id] = scope
         if newest is not None:
-            load.at_end.append(lambda: load.state.update(parents_until=newest, parents_read=sync.now))
-        yield from scopes.values()
+            # Nobody knows when a parent was read that another run loads: its last rows are looked at again.
+            read_at = sync.now if is_read else 0
+            load.at_end.append(lambda: load.state.update(parents_until=newest, parents_read=read_at))
+        yield from self._together([*scopes.values()]) if self.at_once > 1 else scopes.values()
 
     def gone(self, sync: Sync) -> Iterator[Row]:
         """The rows of the parent that are gone since this run; all of their lists is gone with them."""
@@ -76,5 +95,20 @@ class PerRow:
         """The value that is the parent's key."""
         return next(name for name, column in self.values.items() if column in self.parent.key)
 
-    def _scope(self, values: dict[str, Any]) -> Row:
-        return Row(str(values[self._key]), f"{self.parent.name} {values[self._key]}", values)
+    def _together(self, rows: list[Row]) -> Iterator[Row]:
+        for has_changed in (True, False, None):
+            alike = sorted(row.values[self._key] for row in rows if row.changed is has_changed)
+            for i in range(0, len(alike), self.at_once):
+                keys = tuple(alike[i : i + self.at_once])
+                yield Row(str(keys), f"{self.parent.name} {keys[0]} to {keys[-1]}", {self._key: keys}, has_changed)
+
+    def _one_by_one(self, left: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        keys = left[self._key]
+        yield from [{self._key: key} for key in keys] if self.at_once > 1 and not isinstance(keys, str) else [left]
+
+    def _has_changed(self, row: Mapping[str, Any], known: int | None) -> bool | None:
+        at = row.get(self.changed) if self.changed else None
+        return None if at is None else seconds(at) > (known or 0)
+
+    def _scope(self, values: dict[str, Any], has_changed: bool | None = None) -> Row:
+        return Row(str(values[self._key]), f"{self.parent.name} {values[self._key]}", values, has_changed)

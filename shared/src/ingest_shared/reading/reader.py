@@ -8,9 +8,10 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from itertools import repeat
+from hashlib import blake2b
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from ingest_shared.columnar import Decoder, Page, value_at
@@ -20,7 +21,7 @@ from ingest_shared.reading.api import Api, Response, server_time
 from ingest_shared.reading.audit import Audit
 from ingest_shared.reading.crawl import crawl
 from ingest_shared.reading.envelopes import Request
-from ingest_shared.reading.listings import WHOLE, Cursor, Listing, Piece, Progress, Scope, Step, instants
+from ingest_shared.reading.listings import WHOLE, Cursor, Listing, Piece, Progress, Scope, Step
 from ingest_shared.reading.tombstones import deleted, living, warehouse_opened_once
 from ingest_shared.reading.windows import Window
 
@@ -28,6 +29,11 @@ logger = logging.getLogger("ingest")
 
 ROUNDS = 6
 """Times that the pages of a list are read until they stand still."""
+
+
+def digest(row: Any) -> int:
+    """A number of 64 bits that stands for all that a row holds."""
+    return int.from_bytes(blake2b(msgspec.json.encode(row), digest_size=8).digest())
 
 
 class Sync:
@@ -46,6 +52,8 @@ class Sync:
         """What this run has read of the tables of which other lists are read per row."""
         self.gone_keys: dict[str, set[Any]] = {}
         """The keys of such tables that this run has found to be gone."""
+        self.read: set[str] = set()
+        """The tables that this run reads, as far as it has come."""
 
     def begin(self, load: Load) -> None:
         """Connects, once; raises SettingError for a missing or refused credential."""
@@ -87,11 +95,13 @@ class Reader:
         self.load = load
         self.calls.clear()
         self.sync.begin(load)
+        self.sync.read.add(self.listing.table.name)
         cursors: dict[str, Cursor] = load.state.setdefault("cursors", {})
         self.known = dict(cursors)
+        self.digests = load.state.get("digests", {})
         self.scopes = {scope.id: scope for scope in self.sync.scopes(self.listing, load)}
         self.progress = {id_: Progress({} if self.sync.audit else dict(cursors.get(id_, {}))) for id_ in self.scopes}
-        audit = Audit(self.decoder, load, self._is_new) if self.sync.audit else None
+        audit = Audit(self.decoder, load, self._has_changed) if self.sync.audit else None
         pages = self._pages(self._starts())
         yield from audit.differing(pages) if audit else pages
         yield from self._deletes(audit)
@@ -110,19 +120,36 @@ class Reader:
             self.walk.finish(self, scope, self.progress[scope.id])
             if scope.keeps_cursor:
                 self.load.state["cursors"][scope.id] = {**scope.noted, **self.progress[scope.id].cursor}
+        digests = self._digests(read)
         if audit:
             for part, ids in parts.items():
-                audit.close(part, ids, sum(self.calls[id_] for id_ in ids), self.sync.now)
+                calls, has_changed = sum(self.calls[id_] for id_ in ids), digests.get(part) != self.digests.get(part)
+                audit.close(part, ids, calls, self.sync.now, has_changed=has_changed)
+        self.load.state["digests"] = digests
         failed = [scope for id_, scope in self.scopes.items() if self.progress[id_].error and not scope.keeps_cursor]
         self.load.state["left_out"] = [dict(scope.values) for scope in failed]
         self.load.scopes_read = len(read)
 
-    def _is_new(self, page: Page) -> Iterable[bool]:
-        """Whether the rows came or changed after what was known of their scope before."""
-        until = self.walk.known_until(self.known.get(page.scope.id, {}))
-        if until is None:
-            return repeat(False)
-        return (at > until for at in instants(page.rows, self.walk.needs[0]))
+    def _has_changed(self, scope: Scope, row: Any) -> bool:
+        """Whether a row came or changed after what was known of its scope before."""
+        if scope.has_changed or self.decoder.key(row) in self.progress[scope.id].changed:
+            return True
+        return self.walk.has_changed(self.known.get(scope.id, {}), row)
+
+    def _digests(self, read: Iterable[Scope]) -> dict[str, int]:
+        """A digest of all rows of each part, where neither they nor their scope tell when they change.
+
+        It tells an audit whether the origin changed after the sync before. A list that was not read, since
+        its page is the same, keeps the one it had.
+        """
+        if not self.walk.tells_deletes:
+            return {}
+        parts: dict[str, int] = {}
+        for scope in read:
+            progress = self.progress[scope.id]
+            if scope.has_changed is None and self.walk.has_read_all(progress):
+                parts[scope.part] = (parts.get(scope.part, 0) + progress.digest) % 2**64
+        return {scope.part: self.digests[scope.part] for scope in read if scope.part in self.digests} | parts
 
     def _starts(self) -> list[Piece]:
         return self._wanted(self.scopes.values(), self._start)
@@ -190,6 +217,8 @@ class Reader:
                 page.scope = scope
                 if self.sync.audit or self.walk.keeps_keys:
                     page.rows = keep_new(page.rows, self.decoder, progress.there)
+                if self.walk.has_read_all(progress):
+                    progress.digest += sum(map(digest, page.rows))
                 self._note_for_others(page)
 
     def _note_for_others(self, page: Page) -> None:
@@ -230,9 +259,17 @@ class Reader:
                 if unknown := len(at) - rows.num_rows:
                     self.load.warn(f"{unknown} rows of {scope.name} were deleted before they could be loaded")
                 if audit:
-                    audit.surplus[scope.id] += rows.num_rows
+                    self._count_gone(audit, scope, rows)
                 self.sync.gone_keys.setdefault(self.listing.table.name, set()).update(at)
                 yield rows
+
+    def _count_gone(self, audit: Audit, scope: Scope, rows: pa.Table) -> None:
+        """Whether a sync should have found the rows, or only an audit can, or they went after the sync before."""
+        told = self.progress[scope.id].changed if scope.id in self.progress else set()
+        name = next(name for name in self.listing.table.key if name not in scope.values)
+        for key in rows[name].to_pylist():
+            lost = "surplus" if self.walk.tells_deletes else "deleted"
+            audit.found[scope.id, "changed" if scope.has_changed or key in told else lost] += 1
 
     def _gone(self, audit: Audit | None) -> list[tuple[Scope, dict[Any, int]]]:
         """When each row of a scope was found to be gone, by key; as far as its walk can tell."""
@@ -291,8 +328,12 @@ class Reader:
     def request(self, scope: Scope, **params: Any) -> Request:
         """The request for the list of a scope, from its beginning."""
         listing = self.listing
-        path = listing.path.format(**scope.values)
-        return listing.envelope.first(Request(path, listing.params, listing.body).having(**params))
+        filled = Request(
+            listing.path.format(**scope.values),
+            {name: scope.fill(value, in_query=True) for name, value in listing.params.items()},
+            listing.body and {name: scope.fill(value) for name, value in listing.body.items()},
+        )
+        return listing.envelope.first(filled.having(**params))
 
     def send(self, scope: Scope, request: Request) -> tuple[Page, Response]:
         """The rows of a page, and the response they came in."""

@@ -4,11 +4,11 @@ A deleted row stays in the warehouse with its last values and gets ``deleted_at`
 replaces whole rows, so those values are read back from the warehouse. All functions must be called
 while dlt reads a resource, in the thread in which it does. Their ``table`` has a column
 ``deleted_at``, and one key column besides those that ``scope`` names; a scope gives columns their
-value, null, or the :class:`~ingest_shared.reading.windows.Window` in which an instant lies.
+value, null, several of which it has one, or the :class:`~ingest_shared.reading.windows.Window` in which
+an instant lies.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -56,15 +56,6 @@ def warehouse_opened_once() -> Iterator[None]:
             _client.reset(token)
 
 
-def vanished(table: Table, scope: Mapping[str, Any], seen: AbstractSet[Any], at: int) -> pa.Table:
-    """The rows of ``scope`` that live in the warehouse and are not among the keys ``seen``.
-
-    They come with ``deleted_at`` set to ``at``, seconds since 1970. ``seen`` must hold every key
-    that the origin has in the scope.
-    """
-    return deleted(table, scope, dict.fromkeys(living(table, scope).difference(seen), at))
-
-
 def held_rows(table: AnyTable, like: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The rows, with all declared columns, that the warehouse holds under the keys of ``like``.
 
@@ -87,10 +78,15 @@ def held_rows(table: AnyTable, like: Iterable[Mapping[str, Any]]) -> list[dict[s
     return [row for row in found if tuple(row[name] for name in owner) in wanted]
 
 
-def held_where(table: Table, columns: Sequence[str], scope: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """These columns of the living rows of ``scope``, as the destination's driver gives them."""
+def held_where(table: Table, columns: Sequence[str], scope: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """These columns of the living rows of ``scope``, as the destination's driver gives them.
+
+    None before the first load.
+    """
     with _held(table, scope) as held:
-        rows = held.rows(list(columns), f"{held.name(DELETED_AT)} IS NULL") if held else []
+        if held is None:
+            return None
+        rows = held.rows(list(columns), f"{held.name(DELETED_AT)} IS NULL")
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
@@ -145,6 +141,9 @@ class _Held:
                 values += [datetime.fromtimestamp(second, UTC) for second in (value.start, value.end)]
             elif value is None:
                 conditions.append(f"{self.name(column)} IS NULL")
+            elif isinstance(value, tuple):
+                conditions.append(f"{self.name(column)} IN ({', '.join(['%s'] * len(value))})")
+                values += value
             else:
                 conditions.append(f"{self.name(column)} = %s")
                 values.append(value)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from ingest_shared.reading.audit import COUNTS
 from ingest_shared.reading.envelopes import LinkHeader
 from ingest_shared.reading.listings import Listing
 from ingest_shared.reading.reader import ROUNDS
@@ -162,7 +163,9 @@ def test_a_few_deletes_are_believed_at_once(duckdb_warehouse: Warehouse, origin:
 def test_a_list_that_takes_a_time_is_read_whole_once_and_then_what_changed(
     duckdb_warehouse: Warehouse, origin: Origin
 ) -> None:
-    listing = Listing(THINGS, "/things", walk=FullList(since=lambda at: {"since": at}), envelope=LinkHeader())
+    listing = Listing(
+        THINGS, "/things", walk=FullList(since=lambda at: {"since": at}, column="changed"), envelope=LinkHeader()
+    )
     assert origin.sync(duckdb_warehouse, listing) >= 7
     origin.change(7, name="renamed")
     assert origin.sync(duckdb_warehouse, listing) == 1
@@ -170,5 +173,7 @@ def test_a_list_that_takes_a_time_is_read_whole_once_and_then_what_changed(
     origin.delete(1)
     origin.sync(duckdb_warehouse, listing)
     assert gone(duckdb_warehouse) == set(), "such a list does not tell of deletes"
+    origin.change(8, name="renamed since")
     origin.sync(duckdb_warehouse, listing, audit=True)
     assert gone(duckdb_warehouse) == {1}
+    assert duckdb_warehouse.rows("audits", *COUNTS) == [(19, 0, 0, 0, 1, 1)]

@@ -8,6 +8,7 @@ from ingest_testing.suites.suite import Suite
 from ingest_testing.warehouse import Warehouse
 
 MISTAKES = 100
+CHANGES = 150
 
 
 class Losses(Suite):
@@ -24,4 +25,12 @@ class Losses(Suite):
         for table, compared, calls in synced.query(audits):
             print(f"audit of {table}: {compared} rows compared with {calls} calls")
         planted.take_out_added(synced, mistakes)
+        assert_mirrors(synced, audited=True)
+
+    def test_nothing_that_changed_after_the_last_load_is_called_lost(self, synced: Warehouse[Any]) -> None:
+        synced.origin.change_at_random(seed=1, count=CHANGES, without=self.location.untold)
+        synced.origin.advance()
+        synced.audit()
+        assert synced.lost() == []
+        assert synced.query("SELECT sum(changed) > 0 FROM {audits}") == [(True,)]
         assert_mirrors(synced, audited=True)

@@ -45,6 +45,9 @@ class Commits(Walk):
 
     def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
         assert isinstance(scope, Repository)
+        known = reader.known.get(scope.id, {})
+        if reader.sync.audit and known and known["pushed_at"] != scope.pushed_at:
+            reader.progress[scope.id].changed = _Branches(reader, scope, known).new()
         return [] if cursor.get("pushed_at", "") == scope.pushed_at else [Piece(scope)]
 
     def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
@@ -101,6 +104,19 @@ class _Branches:
                 step.pages += pages
                 step.pieces += pieces
         return step
+
+    def new(self) -> set[str]:
+        """The commits that the branches have since then."""
+        step = self.step()
+        pages = list(step.pages)
+        requests = [piece.request for piece in step.pieces]
+        while requests:
+            request = requests.pop()
+            assert request
+            page, response = self.reader.send(self.scope, request)
+            pages.append(page)
+            requests += self.reader.following(request, page, response)
+        return {row.sha for page in pages if isinstance(page, Page) for row in page.rows}
 
     def _new(self, bases: Iterable[str | None], head: str) -> tuple[list[Page], list[Piece]]:
         """What ``head`` has and the first of ``bases`` that can be compared has not; else all of it."""

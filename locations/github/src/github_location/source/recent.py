@@ -51,6 +51,10 @@ class Recent(Walk):
         "at first one for each page."
     )
 
+    def has_changed(self, cursor: Cursor, row: Any) -> bool:
+        is_new = created(row) > cursor.get("newest", 0)
+        return is_new or (self.changes and changed(row) >= cursor.get("changed", 0))
+
     def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
         return [Piece(scope, request=reader.request(scope))]
 
@@ -100,6 +104,9 @@ class Runs(ByCreated):
         "One call, which costs no quota while the newest 100 are unchanged, one for each further run that has not "
         "ended, and once a day one for each 100 runs of the last 30 days; at first one for each 100."
     )
+
+    def has_changed(self, cursor: Cursor, row: Any) -> bool:
+        return bool(created(row) > cursor.get("newest", 0) or changed(row) >= cursor.get("synced", 0))
 
     def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
         now, noted = reader.sync.now, reader.progress[scope.id].noted

@@ -15,7 +15,7 @@ from ingest_shared.reading.api import Response, server_time
 from ingest_shared.reading.audit import Audit
 from ingest_shared.reading.envelopes import LinkHeader, Request
 from ingest_shared.reading.listings import WHOLE, Cursor, Listing, Scope, seconds
-from ingest_shared.reading.reader import Reader, Sync
+from ingest_shared.reading.reader import Reader, Sync, digest
 from ingest_shared.reading.tombstones import deleted, living
 from ingest_shared.reading.walks import FullList
 
@@ -92,6 +92,8 @@ class GitHubSync(Sync):
         super().__init__(connect, audit)
         self.entries: list[str] = []
         self.repositories: dict[int, Repository] = {}
+        self.digests: dict[str, int] = {}
+        """Of what GitHub sent of each repository."""
         self.pages: list[Page] = []
         self.left_out: dict[str, ApiError] = {}
         """Why an entry, or a repository that left its entry, could not be read."""
@@ -201,6 +203,7 @@ class GitHubSync(Sync):
         page.scope = WHOLE
         self.pages.append(page)
         for row in page.rows:
+            self.digests[str(row.id)] = digest(row)
             self.repositories[row.id] = Repository(
                 str(row.id),
                 row.full_name,
@@ -223,21 +226,28 @@ class RepositoriesReader(Reader):
     def __call__(self, load: Load) -> Iterator[Page | pa.Table]:
         sync = self.sync
         assert isinstance(sync, GitHubSync)
+
+        def has_changed(row: Any) -> bool:
+            return bool(sync.digests[str(row.id)] != cursors.get(str(row.id), {}).get("digest"))
+
         sync.begin(load)
-        audit = Audit(self.decoder, load) if sync.audit else None
+        cursors = dict(load.state.get("cursors", {}))
+        audit = Audit(self.decoder, load, lambda _, row: has_changed(row)) if sync.audit else None
         held = living(self.listing.table, {}) if audit else set()
         for id_ in held:
             sync.look_for(id_, f"repository {id_}", load)
         yield from audit.differing(sync.pages) if audit else sync.pages
         load.at_end.append(lambda: self._leave_out_unreadable(load))
-        known = {int(id_) for id_ in load.state.get("cursors", {})} | held
-        if gone := known & sync.gone_ids:
+        known = set(map(int, cursors))
+        if gone := (known | held) & sync.gone_ids:
             yield deleted(self.listing.table, {}, dict.fromkeys(gone, sync.now))
         if audit and not load.is_first:
-            audit.surplus[WHOLE.id] += len(held & sync.gone_ids)
+            audit.found[WHOLE.id, "changed"] += len(held & sync.gone_ids & known)
+            audit.found[WHOLE.id, "surplus"] += len(held & sync.gone_ids - known)
             audit.close(WHOLE.name, [WHOLE.id], load.usage.api_calls, sync.now)
-        left_out = {id_: c for id_, c in load.state.get("cursors", {}).items() if int(id_) not in sync.gone_ids}
-        load.state["cursors"] = left_out | {r.id: r.noted for r in sync.repositories.values()}
+        left_out = {id_: c for id_, c in cursors.items() if int(id_) not in sync.gone_ids}
+        listed = {r.id: {**r.noted, "digest": sync.digests[r.id]} for r in sync.repositories.values()}
+        load.state["cursors"] = left_out | listed
         load.scopes_read = len(sync.entries) - len(sync.left_out)
 
     @staticmethod

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import dlt
 import msgspec
+import pyarrow as pa
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
 from ingest_shared.columnar import Page
@@ -42,6 +43,16 @@ class _Stub(msgspec.Struct):
     deleted: bool = False
 
 
+class _Everything:
+    """Whatever may have changed."""
+
+    def __contains__(self, id_: object) -> bool:
+        return True
+
+
+EVERYTHING = _Everything()
+
+
 @dataclass(frozen=True)
 class Named(Piece):
     """One object, by its id."""
@@ -67,6 +78,7 @@ class Objects(ByCreated):
     """
 
     keeps_keys = True
+    tells_deletes = True
     cost = (
         "One for each 100 objects that are new or listed again, and one for each other object that events name. "
         "The scan of the events, one for each 100 of them, serves all tables of a run."
@@ -90,6 +102,8 @@ class Objects(ByCreated):
         progress.noted["start"] = earlier.start
         progress.noted["changes"] = {}
         if known_until is None:
+            progress.changed = changed = self._changed(reader, reader.known.get(scope.id, {}))
+            progress.noted["changes"] = changed if isinstance(changed, dict) else {}
             return self._windows(scope, *sync.history(sync.start))
         since = max(known_until, sync.now - EVENTS_ARE_KEPT) - LAG
         anew = sync.now - known_until > LONGEST_GAP or is_older(cursor)
@@ -133,6 +147,23 @@ class Objects(ByCreated):
     def audited(self, reader: Reader, scope: Scope) -> Mapping[str, Any]:
         return {**scope.values, self.column: Window(_sync(reader).start, reader.sync.now)}
 
+    def has_changed(self, cursor: Cursor, row: Any) -> bool:
+        return super().has_changed({"until": cursor.get("until", 0) - self.listed}, row)
+
+    def _changed(self, reader: Reader, known: Cursor) -> "dict[str, Change] | _Everything":
+        """What events name since the sync that left this cursor, for an audit; everything where none can tell."""
+        sync, until = _sync(reader), known.get("until", 0)
+        if not until:
+            return {}
+        if until < sync.now - EVENTS_ARE_KEPT:
+            return EVERYTHING
+        try:
+            return sync.changes(self.type, until, reader.load)
+        except ApiError as error:
+            if error.status != 403:
+                raise
+            return EVERYTHING
+
     def _earlier(self, sync: StripeSync, cursor: Cursor) -> Window:
         """From the configured start to the one that was loaded: empty, unless it was moved back."""
         loaded: int = cursor.get("start", sync.start)
@@ -164,7 +195,8 @@ class Objects(ByCreated):
             page = reader.decoder.row(deletion.snapshot, {**piece.scope.values, "deleted_at": deletion.at})
             # Of nested lists that an event does not show whole, the rows that were loaded before stay.
             whole = are_whole(page.rows[0], self.nested)
-            return Step([page if whole else reader.decoder.arrow([page])[reader.listing.table.name]])
+            row: Page | pa.Table = page if whole else reader.decoder.arrow([page])[reader.listing.table.name]
+            return Step([row], also_there=[] if whole else [piece.id])
         return Step(gone={piece.id: deletion.at})
 
     def _fetched(self, reader: Reader, scope: Scope, id_: str) -> Page | None:
@@ -236,6 +268,9 @@ class BalanceTransactions(ByCreated):
         again = max(cursor["read_again_from"], loaded) if known else loaded
         windows = [Window(start, loaded), *sync.history(again)]
         return [Piece(scope, window) for window in windows if window.start < window.end]
+
+    def has_changed(self, cursor: Cursor, row: Any) -> bool:
+        return super().has_changed(cursor, row) or row.available_on >= cursor.get("until", 0)
 
     def note(self, progress: Progress, step: Step) -> None:
         pending = [row.created for page in step.pages for row in page.rows if row.status == "pending"]

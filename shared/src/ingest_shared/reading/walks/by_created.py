@@ -29,8 +29,8 @@ class ByCreated(Walk):
     def needs(self) -> tuple[str, ...]:  # type: ignore[override]
         return (self.column,)
 
-    def known_until(self, cursor: Cursor) -> int | None:
-        return cursor["until"] - 1 if "until" in cursor else None
+    def has_changed(self, cursor: Cursor, row: Any) -> bool:
+        return bool(instants([row], self.column)[0] >= cursor.get("until", 0))
 
     def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
         return [Piece(scope, self.window(reader, cursor))]

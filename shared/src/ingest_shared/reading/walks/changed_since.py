@@ -32,8 +32,8 @@ class ChangedSince(Walk):
     def needs(self) -> tuple[str, ...]:  # type: ignore[override]
         return (self.column,)
 
-    def known_until(self, cursor: Cursor) -> int | None:
-        return cursor.get("newest")
+    def has_changed(self, cursor: Cursor, row: Any) -> bool:
+        return bool(instants([row], self.column)[0] > cursor.get("newest", 0))
 
     def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
         return [Piece(scope, Window(max(0, cursor.get("newest", 0) - self.lag), reader.sync.now or FOREVER))]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ingest_shared.reading.listings import Cursor, NumberedPage, Piece, Progress, Scope, Step, Walk
+from ingest_shared.reading.listings import Cursor, NumberedPage, Piece, Progress, Scope, Step, Walk, instants
 from ingest_shared.reading.reader import Reader
 
 
@@ -17,15 +17,27 @@ class FullList(Walk):
     are no reason.
 
     With ``since``, the parameters for an instant, only the first sync reads all, and later ones what
-    changed since the sync before began. Such a list must tell of deletes itself, or the audit does.
+    changed since the sync before began, by the instant at the path ``column``; deletes the audit finds.
     """
 
     cost = "One for each page; a list of one page that did not change costs no quota if the API answers 304."
     since: Callable[[int], Mapping[str, Any]] | None = None
+    column: str = ""
     lag: int = 60
     """Seconds read again before the cursor: a list may show a change a little late."""
 
     keeps_keys = True
+
+    @property
+    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (self.column,) if self.since else ()
+
+    @property
+    def tells_deletes(self) -> bool:  # type: ignore[override]
+        return self.since is None
+
+    def has_changed(self, cursor: Cursor, row: Any) -> bool:
+        return self.since is not None and instants([row], self.column)[0] >= cursor.get("began", 0)
 
     def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
         changed = self.since(cursor["began"] - self.lag) if self.since and "began" in cursor else {}

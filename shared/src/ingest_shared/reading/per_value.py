@@ -1,0 +1,24 @@
+"""Lists per value of a parameter that make one table: active and archived objects, each status of a ticket."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ingest_shared.loading import Load
+from ingest_shared.reading.listings import Scope
+from ingest_shared.reading.reader import Sync
+
+
+@dataclass(frozen=True)
+class PerValue:
+    """One list for each of ``values``, which takes the place of ``{name}`` in the path, parameters or body.
+
+    The table needs a column ``name``, which tells whose rows are whose: of the payload, or given.
+    """
+
+    name: str
+    values: Sequence[Any]
+
+    def scopes(self, sync: Sync, load: Load) -> Iterator[Scope]:
+        for value in self.values:
+            yield Scope(str(value), f"{self.name} {value}", {self.name: value})
