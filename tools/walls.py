@@ -30,8 +30,8 @@ HOST = {
     "postgres": {"platform-secrets", "postgres-data"},
     "purge": {"dagster-secrets", "runs", "workspace"},
     "sandbox": {"sandbox-world"},
-    "secrets": {"access-secrets", "dagster-secrets", "platform-secrets"},
-    "setup": {"access", "dagster-secrets", "platform-secrets", "workspace"},
+    "secrets": {"access-secrets", "dagster-secrets", "platform-secrets", "setup-secrets"},
+    "setup": {"access", "dagster-secrets", "platform-secrets", "setup-secrets", "workspace"},
     "webserver": {"access", "access-secrets", "dagster-secrets", "runs", "webserver-socket", "workspace"},
 }
 """The platform's own services, and the volumes of each."""
@@ -95,7 +95,7 @@ def location_services(name: str, model: Model, root: Path) -> dict[str, dict[str
     by_host = common | {"image": is_(host.get("image")), "build": is_(host.get("build"))}
     secrets = (f"{name}-secrets", "/secrets/runs", False)
     server_secrets = f"{name}-server-secrets"
-    setup = {("platform-secrets", "/secrets/platform", True), secrets, (server_secrets, "/secrets/server", False)}
+    setup = {("setup-secrets", "/secrets/setup", True), secrets, (server_secrets, "/secrets/server", False)}
     variables = {"DAGSTER_CURRENT_IMAGE", "INGEST_DESTINATION", "INGEST_UI_URL", "PGSERVICEFILE"}
     return {
         name: common
@@ -175,6 +175,7 @@ def _host_mounts(name: str, root: Path) -> set[tuple[str, str, bool]]:
         "postgres-data": ["/var/lib/postgresql/data"],
         "runs": ["/var/lib/runs"],
         "sandbox-world": ["/var/lib/sandbox"],
+        "setup-secrets": ["/secrets/setup"],
         "webserver-socket": ["/run/webserver"],
         "workspace": ["/opt/dagster/workspace"],
     }

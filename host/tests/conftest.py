@@ -79,7 +79,7 @@ class Platform:
 
     def connect(self, user: str, database: str) -> connection:
         """Signs in as any of the logins, with its own password."""
-        stored = self.folder / "platform" / f"{user}-password"
+        stored = roles.password_file(user)
         if user.startswith("dagster-"):
             file = self.folder / user.removeprefix("dagster-") / "server" / setup.SERVICE
             password = dict(line.split("=") for line in file.read_text().splitlines()[1:])["password"]
@@ -118,12 +118,13 @@ def platform(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def set_up(postgres: str, folder: Path, patch: pytest.MonkeyPatch) -> Platform:
     """A platform whose volumes are in the folder."""
-    for name in ("platform", "dagster", "served", "access", "run-files"):
+    for name in ("platform", "setup", "dagster", "served", "access", "run-files"):
         (folder / name).mkdir()
     (folder / "workspace.yaml").write_text("load_from: []\n")
     (folder / "dagster.yaml").write_text(yaml.safe_dump(INSTANCE))
     patch.setattr(roles, "HOST", postgres)
     patch.setattr(roles, "PLATFORM", folder / "platform")
+    patch.setattr(roles, "SETUP", folder / "setup")
     patch.setattr(setup, "DAGSTER", folder / "dagster")
     patch.setattr(setup, "ACCESS", folder / "access")
     patch.setattr(setup, "activate", lambda: None)
