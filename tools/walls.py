@@ -32,6 +32,7 @@ HOST = {
     "sandbox": {"sandbox-world"},
     "secrets": {"access-secrets", "dagster-secrets", "platform-secrets", "setup-secrets"},
     "setup": {"access", "dagster-secrets", "platform-secrets", "setup-secrets", "workspace"},
+    "tls": {"access", "tls-data", "webserver-socket"},
     "webserver": {"access", "access-secrets", "dagster-secrets", "runs", "webserver-socket", "workspace"},
 }
 """The platform's own services, and the volumes of each."""
@@ -71,7 +72,8 @@ def problems(model: Model, locations: list[str], root: Path = ROOT) -> Iterator[
 
 def host_service(name: str, root: Path) -> dict[str, Check]:
     """What a service of the platform may have, by key."""
-    image = {"front": "ingest-front", "postgres": "postgres", "sandbox": "ingest-sandbox"}.get(name, "ingest-host")
+    images = {"front": "ingest-front", "tls": "ingest-front", "postgres": "postgres", "sandbox": "ingest-sandbox"}
+    image = images.get(name, "ingest-host")
     return {
         **dict.fromkeys([*HARMLESS, *LIMITS, "environment", "networks", "entrypoint"], _anything),
         **_contained(),
@@ -79,7 +81,7 @@ def host_service(name: str, root: Path) -> dict[str, Check]:
         "image": lambda found: str(found).partition(":")[0] == image,
         "cap_add": lambda found: set(found) <= CAPABILITIES.get(name, set()),
         "network_mode": is_("none"),
-        "ports": lambda found: name == "front" or not found,
+        "ports": lambda found: name in ("front", "tls") or not found,
         "tmpfs": lambda found: set(found) <= {"/tmp", "/run/postgresql"},  # noqa: S108, in the container
         "user": lambda found: name == "launch",
         "volumes": lambda found: all(_mounted(one) in _host_mounts(name, root) for one in found),
@@ -176,6 +178,7 @@ def _host_mounts(name: str, root: Path) -> set[tuple[str, str, bool]]:
         "runs": ["/var/lib/runs"],
         "sandbox-world": ["/var/lib/sandbox"],
         "setup-secrets": ["/secrets/setup"],
+        "tls-data": ["/data"],
         "webserver-socket": ["/run/webserver"],
         "workspace": ["/opt/dagster/workspace"],
     }

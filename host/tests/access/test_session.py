@@ -88,6 +88,13 @@ def test_a_login_leads_into_the_ui_and_nowhere_else(given: str, path: str) -> No
     assert inner_path(given) == path
 
 
+@pytest.mark.parametrize(("scheme", "secure"), [("https", True), ("http", False)])
+def test_the_cookie_of_a_login_under_way_is_secure_at_once(served: Served, scheme: str, secure: bool) -> None:
+    openid = {"issuer": "https://login.test", "client_id": "ingest"}
+    served.access(url=f"{scheme}://ingest.test", login={"openid": openid})
+    assert ("; secure" in served.client.get("/auth/login").headers["set-cookie"]) == secure
+
+
 def test_a_callback_that_nobody_began_is_refused(served: Served) -> None:
     answer = served.client.get("/auth/callback?code=stolen&state=guessed")
     assert answer.status_code in (400, 502)
