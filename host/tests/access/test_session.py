@@ -42,6 +42,12 @@ def test_a_cookie_that_was_logged_out_is_worth_nothing(served: Served) -> None:
     assert seen(served, sessions, other) == 200
 
 
+def test_of_two_cookies_neither_is_believed(served: Served) -> None:
+    """The other one may have been set by another host of the same domain."""
+    sessions = Sessions()
+    assert seen(served, sessions, sessions.cookie(ANNA), sessions.cookie(Session("eve", ("stripe",)))) == 401
+
+
 def test_a_cookie_ends(served: Served) -> None:
     sessions = Sessions(seconds=-1)
     assert seen(served, sessions, sessions.cookie(ANNA)) == 401
