@@ -1,4 +1,4 @@
-"""Dagster's webserver and daemon, on a storage that is asked seldom.
+"""Dagster's webserver and daemon, with fewer queries to the storage and to code servers.
 
     python -m ingest_host.serve webserver      `dagster-webserver` on a socket, which the front reaches
     python -m ingest_host.serve daemon         `dagster-daemon run`
