@@ -338,6 +338,15 @@ def test_the_routes_that_report_ask_too(served: Served, path: str, asset: str) -
     assert [row[-1] for row in served.trail()] == ["refused", "refused", "done"]
 
 
+def test_reporting_of_an_asset_that_two_locations_name_needs_both(served: Served) -> None:
+    path = "/report_asset_materialization/github/issues"
+    answers = {
+        who: served.client.post(path, json={}, headers={"Authorization": f"Bearer {token(who)}"}).status_code
+        for who in ("stripe", "github", "both")
+    }
+    assert answers == {"stripe": 401, "github": 401, "both": 200}
+
+
 def test_a_name_of_dynamic_partitions_that_two_locations_use_is_of_both(served: Served) -> None:
     given = {
         "repositorySelector": ("RepositorySelector!", served.selector("stripe")),
