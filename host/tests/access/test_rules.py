@@ -478,6 +478,16 @@ def test_what_is_done_is_recorded(served: Served) -> None:
     assert served.trail() == [("stripe", "token", "launchRun", ["stripe"], f"LaunchRunSuccess {run}")]
 
 
+def test_what_failed_is_recorded_so(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("the storage is gone")
+
+    monkeypatch.setattr(type(served.instance.event_log_storage), "set_concurrency_slots", broken)
+    call = mutation("setConcurrencyLimit", PLATFORM["setConcurrencyLimit"], "")
+    assert "the storage is gone" in answer_of(served, "admin", call)[1].text
+    assert served.trail()[-1] == ("admin", "token", "setConcurrencyLimit", [], "failed")
+
+
 def test_what_cannot_be_recorded_is_not_done(served: Served, trail_database: str) -> None:
     nowhere = PostgresTrail(host=trail_database, user="audit", password="wrong", dbname="audit")
     served.client = TestClient(build_app(served.context, served.settings, nowhere, 2000), base_url="http://ingest.test")
