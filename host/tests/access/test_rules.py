@@ -11,6 +11,7 @@ from dagster._core.utils import make_new_run_id
 from dagster_graphql.schema import create_schema
 from starlette.testclient import TestClient
 
+from ingest_host.access import webserver
 from ingest_host.access.audit import PostgresTrail
 from ingest_host.access.rules import RULES
 from ingest_host.access.webserver import build_app
@@ -478,14 +479,18 @@ def test_what_is_done_is_recorded(served: Served) -> None:
     assert served.trail() == [("stripe", "token", "launchRun", ["stripe"], f"LaunchRunSuccess {run}")]
 
 
-def test_what_failed_is_recorded_so(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_failed_is_recorded_so(served: Served, trail_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("the storage is gone")
 
-    monkeypatch.setattr(type(served.instance.event_log_storage), "set_concurrency_slots", broken)
-    call = mutation("setConcurrencyLimit", PLATFORM["setConcurrencyLimit"], "")
-    assert "the storage is gone" in answer_of(served, "admin", call)[1].text
-    assert served.trail()[-1] == ("admin", "token", "setConcurrencyLimit", [], "failed")
+    schema = create_schema()
+    assert schema.graphql_schema.mutation_type
+    schema.graphql_schema.mutation_type.fields["reloadWorkspace"].resolve = broken
+    monkeypatch.setattr(webserver, "create_schema", lambda: schema)
+    trail = PostgresTrail(host=trail_database, user="audit", password="audit", dbname="audit")
+    served.client = TestClient(build_app(served.context, served.settings, trail, 2000), base_url="http://ingest.test")
+    assert "the storage is gone" in served.ask("admin", "mutation { reloadWorkspace { __typename } }").text
+    assert served.trail() == [("admin", "token", "reloadWorkspace", [], "failed")]
 
 
 def test_what_cannot_be_recorded_is_not_done(served: Served, trail_database: str) -> None:
