@@ -54,13 +54,6 @@ def test_both_locations_are_listed(page: Page) -> None:
     picture(page, "ui-locations.png")
 
 
-def test_the_catalog_has_the_tables_of_both(page: Page) -> None:
-    page.goto("/assets")
-    for location in ("github", "stripe"):
-        expect(page.locator(f"a[href^='/assets/{location}/']").first).to_be_attached()
-    picture(page, "ui.png")
-
-
 def test_an_asset_tells_what_its_table_is(page: Page) -> None:
     page.goto("/assets/github/issues")
     for text in ("github-ingest", "primary key", "Immutable id."):
