@@ -56,7 +56,7 @@ up: ## Build the host and start the platform, with SANDBOX=1 on the sandbox APIs
 down: ## Stop the platform and its runs; data, history and secrets stay
 	@docker compose stop webserver daemon  # which would start the runs again
 	@docker ps --quiet --filter label=ingest.project=$$(docker compose config | sed -n 's/^name: //p') | xargs --no-run-if-empty docker stop --time 60
-	@docker compose --profile sandbox down
+	@docker compose --profile "*" down
 
 .PHONY: logs
 logs: ## Follow the logs of all services, or of those named by SERVICE="github daemon"

@@ -136,6 +136,10 @@ CHANGES = {
         swap('"stripe-secrets:/secrets/runs"', '"stripe-secrets:/secrets/runs", "platform-secrets:/p"'),
         "service stripe-sandbox: volumes may not be",
     ),
+    "the superuser's password in the one-shot": (
+        swap("setup-secrets:/secrets/setup", "platform-secrets:/secrets/setup"),
+        "service stripe-setup: volumes may not be",
+    ),
     "a service more": (
         swap("services:\n", "services:\n  more: {image: 'ingest-host:local'}\n"),
         "service more: neither",

@@ -32,11 +32,15 @@ class Copy:
                 shutil.copy(ROOT / name, root / name)
         (root / "sandbox" / ".venv").symlink_to(ROOT / "sandbox" / ".venv")
 
-    def run(self, *command: str | Path, folder: str = "tools", **settings: str) -> subprocess.CompletedProcess[str]:
-        """Runs a program in a folder of the copy."""
+    def run(
+        self, *command: str | Path, folder: str = "tools", text: str | None = None, **settings: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a program in a folder of the copy; ``text`` is its standard input."""
         environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", **settings}
         where = self.root / folder
-        return subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, cwd=where, env=environment, input=text, capture_output=True, text=True, check=False
+        )
 
     def git(self, *arguments: str) -> str:
         """What a git command prints that succeeds."""

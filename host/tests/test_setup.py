@@ -70,6 +70,18 @@ def test_the_one_password_of_an_older_platform_is_replaced(platform: Platform) -
     assert platform.sql("dagster", "SELECT current_user", "dagster") == [("dagster",)]
 
 
+def test_the_platforms_password_of_an_older_platform_is_replaced(platform: Platform) -> None:
+    """It lay beside the superuser's, where the set-up of every location read it."""
+    old = roles.PLATFORM / "platform-password"
+    roles.password_file("platform").rename(old)
+    before = old.read_text()
+    run("secrets")
+    run("platform")
+    assert not old.exists()
+    assert roles.password_file("platform").read_text() != before
+    assert platform.sql("platform", "SELECT current_user") == [("platform",)]
+
+
 def test_file_modes(platform: Platform) -> None:
     """What another container's user must read is in a volume of its own; nothing else is for others."""
     name = platform.location()

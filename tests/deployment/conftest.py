@@ -97,7 +97,7 @@ class Tested(Deployment):
     def remove(self) -> None:
         if left := self.run_containers():
             docker("rm", "--force", "--volumes", *left)
-        self.compose("--profile", "sandbox", "down", "--volumes", "--remove-orphans", "--timeout", "5")
+        self.compose("--profile=*", "down", "--volumes", "--remove-orphans", "--timeout", "5")
 
 
 @pytest.fixture(scope="session")

@@ -5,16 +5,21 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 from urllib.parse import quote
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -25,7 +30,7 @@ from engine import EngineError, docker, inspect
 from .conftest import Tested
 
 pytest.importorskip("playwright")
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from .test_ui import TIMEOUT, browser, picture
 
@@ -39,6 +44,7 @@ LAUNCH = (
     f' repositoryName: "__repository__", jobName: "{JOB}"}}}}) {{ __typename }} }}'
 )
 PEOPLE = {"anna": "admin", "gita": "editor of github", "stan": "editor of stripe", "vera": "viewer"}
+MAY_SWITCH = {"anna": ("github", "stripe"), "gita": ("github",), "stan": ("stripe",), "vera": ()}
 
 
 def make(platform: Tested, target: str, text: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
@@ -181,6 +187,17 @@ def test_without_a_login_the_log_and_status_say_so(platform: Tested) -> None:
 # With a login
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("", 0))
+        return int(free.getsockname()[1])
+
+
+HTTPS, HTTP = free_port(), free_port()
+"""Where the service `tls` is published."""
+OVER_TLS = f"https://localhost:{HTTPS}"
+
+
 @pytest.fixture(scope="module")
 def provider(platform: Tested) -> Iterator[str]:
     """A real provider on this machine, which browser and webserver reach by the same address; gives its issuer."""
@@ -188,14 +205,11 @@ def provider(platform: Tested) -> Iterator[str]:
         command = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"]
         subprocess.run(command, cwd=PROVIDER, check=True, timeout=120)
     gateway = inspect(platform.container("webserver"))["NetworkSettings"]["Networks"][f"{platform.project}_default"]
-    with socket.socket() as free:
-        free.bind(("", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     issuer = f"http://{gateway['Gateway']}:{port}"
-    callback = f"{platform.platform.url}/auth/callback"
-    process = subprocess.Popen(
-        ["node", "server.js", issuer, str(port), callback], cwd=PROVIDER, stdout=subprocess.PIPE, text=True
-    )
+    callbacks = [f"{url}/auth/callback" for url in (platform.platform.url, OVER_TLS)]
+    command = ["node", "server.js", issuer, str(port), *callbacks]
+    process = subprocess.Popen(command, cwd=PROVIDER, stdout=subprocess.PIPE, text=True)
     assert process.stdout
     assert process.stdout.readline() == "listening\n"
     yield issuer
@@ -237,9 +251,11 @@ def known(platform: Tested, tokens: dict[str, str]) -> Tested:
 
 
 @contextmanager
-def logged_in(browser: Browser, platform: Tested, name: str, path: str = "/") -> Iterator[Page]:
+def logged_in(browser: Browser, platform: Tested, name: str, path: str = "/", url: str = "") -> Iterator[Page]:
     """A browser of one's own in which somebody logged in at the provider, having asked for a page of the UI."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, base_url=platform.platform.url)
+    url = url or platform.platform.url
+    # Chromium has a list of authorities of its own: the certificate is checked without it.
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, base_url=url, ignore_https_errors=True)
     page = context.new_page()
     page.set_default_timeout(TIMEOUT)
     page.goto(path)
@@ -247,7 +263,7 @@ def logged_in(browser: Browser, platform: Tested, name: str, path: str = "/") ->
     page.fill("input[name=password]", "any")
     page.click("button[type=submit]")
     page.click("button[type=submit]")  # consent
-    page.wait_for_url(f"{platform.platform.url}/**")
+    page.wait_for_url(f"{url}/**")
     yield page
     context.close()
 
@@ -332,15 +348,45 @@ def test_a_team_launches_its_own_and_not_anothers(known: Tested, tokens: dict[st
         expect(page.locator("button", has_text="Materialize").first).to_be_disabled()
         page.goto("/locations/stripe/jobs/stripe_payments_ingest")
         expect(page.locator("button", has_text="Materialize").first).to_be_enabled()
-        page.goto("/automation")
-        expect(page.get_by_text("stripe_ingest_schedule").first).to_be_visible()
-        picture(page, "ui-access.png")
     with logged_in(browser, known, "gita", f"/locations/github/jobs/{JOB}") as page:
         page.locator("button", has_text="Materialize").first.click()
         run = known.wait_for_run("user", "gita@example.com", seconds=30)
         assert run.job == JOB
         page.goto(f"/runs/{run.id}")
         expect(page.get_by_text("Success", exact=True).first).to_be_visible()
+
+
+def test_each_person_may_switch_what_is_theirs(known: Tested, tokens: dict[str, str], browser: Browser) -> None:
+    """Two teams, a viewer and an admin look at the same page."""
+    seen = {}
+    for name in PEOPLE:
+        with logged_in(browser, known, name) as page:
+            page.set_viewport_size({"width": 960, "height": 800})
+            switches = {place: _switch(page, place) for place in ("github", "stripe")}
+            for _ in range(3):  # Chromium drops its requests when a container's network interface comes or goes
+                page.goto("/automation")
+                page.wait_for_timeout(3000)
+                if all(switch.count() for switch in switches.values()):
+                    break
+            for location, switch in switches.items():
+                expect(switch).to_be_checked()
+                expect(switch).to_be_enabled(enabled=location in MAY_SWITCH[name])
+            seen[name] = page.screenshot(clip={"x": 240, "y": 0, "width": 720, "height": 650})
+    page = browser.new_page(viewport={"width": 1440, "height": 1380})
+    page.set_content("".join(map(_captioned, PEOPLE.items(), seen.values())))
+    picture(page, "ui-access.png")
+    page.close()
+
+
+def _switch(page: Page, location: str) -> Locator:
+    schedule = f"/locations/{location}/schedules/{location}_audit_schedule"
+    return page.locator(f"a[href='{schedule}'] + div input[type=checkbox]")
+
+
+def _captioned(person: tuple[str, str], png: bytes) -> str:
+    """A quarter of a page."""
+    image = f"<img width=100% src='data:image/png;base64,{b64encode(png).decode()}'>"
+    return f"<div style='float:left;width:48%;margin:1%;font:20px sans-serif'>{person[0]}, {person[1]}{image}</div>"
 
 
 def test_a_page_of_another_origin_does_not_borrow_the_session(
@@ -407,3 +453,73 @@ def test_purge_leaves_the_trail(known: Tested, tokens: dict[str, str]) -> None:
     rows = audit.shown(known, last=1000)[before:]
     assert [row[3] for row in rows] == ["launchRun", "deleteRun"]
     assert all(run_id in f"{row[5]} {row[6]}" for row in rows)
+
+
+# Over TLS
+
+
+def test_without_an_https_address_nothing_is_served_over_tls(known: Tested) -> None:
+    with pytest.raises(EngineError) as error:
+        known.compose("--profile=tls", "run", "--rm", "-T", "--no-deps", "tls")
+    assert "access.yaml has no url that begins with https://: write it there and run `make access`" in str(error.value)
+
+
+@dataclass(frozen=True)
+class Secured:
+    """The platform over TLS, and who trusts its own authority."""
+
+    platform: Tested
+    trusting: ssl.SSLContext
+    token: str
+
+    def get(self, path: str, trusting: ssl.SSLContext) -> int:
+        request = Request(OVER_TLS + path, headers={"Authorization": f"Bearer {self.token}"})  # noqa: S310
+        with urlopen(request, context=trusting, timeout=10) as answer:  # noqa: S310
+            return int(answer.status)
+
+
+@pytest.fixture(scope="module")
+def secured(platform: Tested, tokens: dict[str, str]) -> Iterator[Secured]:
+    file = platform.tree / "access.yaml"
+    before = file.read_text()
+    file.write_text("tls: internal\n" + before.replace(f"url: {platform.platform.url}\n", f"url: {OVER_TLS}\n"))
+    assert make(platform, "access").returncode == 0
+    ports = {"INGEST_HTTPS_PORT": str(HTTPS), "INGEST_HTTP_PORT": str(HTTP)}
+    try:
+        platform.compose("--profile=tls", "up", "--detach", "--wait", "--no-deps", "tls", **ports)
+        root = ["exec", "-T", "tls", "cat", "/data/caddy/pki/authorities/local/root.crt"]
+        authority = platform.compose("--profile=tls", *root)
+        yield Secured(platform, ssl.create_default_context(cadata=authority), tokens["viewer"])
+    finally:
+        platform.compose("--profile=tls", "rm", "--force", "--stop", "tls")
+        file.write_text(before)
+        assert make(platform, "access").returncode == 0
+
+
+def test_the_certificate_is_the_platforms_own(secured: Secured) -> None:
+    assert secured.get("/server_info", secured.trusting) == 200
+    with pytest.raises(URLError, match="CERTIFICATE_VERIFY_FAILED"):
+        secured.get("/server_info", ssl.create_default_context())
+
+
+def test_plain_http_leads_to_the_same_page_over_tls(secured: Secured) -> None:
+    connection = HTTPConnection("localhost", HTTP, timeout=10)
+    connection.request("GET", "/runs?q=1")
+    answer = connection.getresponse()
+    assert (answer.status, answer.getheader("Location")) == (308, f"{OVER_TLS}/runs?q=1")
+
+
+OPEN_SOCKET = """url => new Promise(done => {
+  const socket = new WebSocket(url, "graphql-ws");
+  socket.onopen = () => done("open");
+  socket.onerror = () => done("refused");
+})"""
+
+
+def test_over_tls_a_person_logs_in_and_sees_what_goes_on(secured: Secured, browser: Browser) -> None:
+    with logged_in(browser, secured.platform, "vera", "/runs?q=a", OVER_TLS) as page:
+        assert page.url == f"{OVER_TLS}/runs?q=a"
+        own = [one for one in page.context.cookies() if one["domain"] == "localhost"]
+        assert [one["name"] for one in own if one["httpOnly"]] == ["__Host-ingest_session"]
+        assert all(one["secure"] for one in own)
+        assert page.evaluate(OPEN_SOCKET, f"{OVER_TLS}/graphql".replace("https", "wss")) == "open"

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,11 +12,13 @@ from typing import Any, Self
 
 import pytest
 
+import audit
 import deploy
 from dagster_api import PlatformError, wait_for
 from deploy import Deploy
 from engine import docker, inspect
 from local import Refused
+from tree import Copy
 
 from .conftest import BUILT, Tested, measured
 from .test_faults import at_work
@@ -298,6 +301,33 @@ def test_a_newer_base_image_makes_a_new_version(platform: Tested, stripe: Deploy
         assert "nothing to do" in other.deploy(tests=False)
     finally:
         docker("image", "rm", "--force", "ingest-base:newer")
+
+
+def test_an_image_says_what_it_was_built_from_by_whom_and_when(platform: Tested, stripe: Deploy, tree: Copy) -> None:
+    with changed(stripe, API, f"\n# Not committed, {time.time()}.\n"):
+        stripe.deploy(tests=False)
+    labels = inspect(stripe.image(stripe.tag))["Config"]["Labels"]
+    assert labels["org.opencontainers.image.revision"] == tree.git("rev-parse", "HEAD").strip()
+    assert labels["org.opencontainers.image.created"] > "2026"
+    assert (labels["ingest.dirty"], labels["ingest.built-by"]) == ("true", audit.whoami())
+
+
+def test_the_trail_tells_of_deploys_rollbacks_and_secrets(platform: Tested, stripe: Deploy, tree: Copy) -> None:
+    """Those that were refused, too."""
+    settings = platform.settings | {"COMPOSE_PROJECT_NAME": platform.project, "LOCATION": "stripe", "TESTS": "0"}
+    shutil.copy(platform.env_file, tree.root / ".env")
+    try:
+        again = tree.run(sys.executable, "deploy.py", **settings)
+        back = tree.run(sys.executable, "deploy.py", "--rollback", **settings, TO="never-active")
+        stored = tree.run(sys.executable, "secret.py", **settings, NAME="load.workers", text="5")
+    finally:
+        (tree.root / ".env").unlink()
+    assert [done.returncode for done in (again, back, stored)] == [0, 1, 0], again.stderr + back.stderr + stored.stderr
+    wanted = [("deploy", "stripe", "done"), ("rollback", "stripe", "failed"), ("secret", "stripe", "done")]
+    rows = audit.shown(platform, last=3)
+    assert [row[3:6] for row in rows] == wanted
+    assert {row[1:3] for row in rows} == {(audit.whoami(), "this machine")}
+    assert all(told in row[6] for told, row in zip((stripe.tag, stripe.tag, "load.workers"), rows, strict=True))
 
 
 def test_the_active_tag_survives_compose_up(platform: Tested, stripe: Deploy) -> None:

@@ -54,6 +54,13 @@ def test_both_locations_are_listed(page: Page) -> None:
     picture(page, "ui-locations.png")
 
 
+def test_an_asset_tells_what_its_table_is(page: Page) -> None:
+    page.goto("/assets/github/issues")
+    for text in ("github-ingest", "primary key", "Immutable id."):
+        expect(page.get_by_text(text).first).to_be_visible()
+    picture(page, "ui-asset.png")
+
+
 def test_the_asset_graph_shows_a_locations_tables(page: Page) -> None:
     page.goto("/locations/github/asset-groups/github_people/lineage")  # a large group shows no names at first
     for table in ("stargazers", "collaborators", "teams", "members"):

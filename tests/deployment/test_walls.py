@@ -140,6 +140,12 @@ def test_a_run_has_its_own_secrets_alone(probe: Probe) -> None:
     assert not [name for name in names if "stripe" in name]
 
 
+def test_the_set_up_of_a_location_has_no_password_of_the_superuser(platform: Tested) -> None:
+    passwords = ["run", "--rm", "-T", "--no-deps", "github-setup", "find", "/secrets", "-name", "*-password"]
+    found = set(platform.compose(*passwords).split())
+    assert found == {"/secrets/setup/platform-password", "/secrets/runs/destination--postgres--credentials--password"}
+
+
 def test_a_role_works_in_its_own_schema(probe: Probe, github_loaded: None) -> None:
     probe.python(SQL, "warehouse", "github", "SELECT count(*) FROM github_raw.repositories")
 

@@ -29,7 +29,9 @@ from ingest_host.storage import LOCATIONS, LOGIN, wall_off
 
 HOST = "postgres"
 PLATFORM = Path("/secrets/platform")
-"""Passwords that only Postgres and the set-up read."""
+"""Passwords that only Postgres and the platform's own set-up read."""
+SETUP = Path("/secrets/setup")
+"""The password of `platform`: all that the set-up of a location reads."""
 
 IN_WAREHOUSE = "locations-warehouse"
 """The group of the roles that load. No location has such a name."""
@@ -94,9 +96,14 @@ class Session:
         return self.cursor.fetchall() if self.cursor.description else []
 
 
+def password_file(user: str) -> Path:
+    """Where the password of one of the platform's own logins is kept."""
+    return (SETUP if user == "platform" else PLATFORM) / f"{user}-password"
+
+
 def connect(user: str, database: str) -> connection:
     """Signs in with the password that is kept for the user."""
-    password = (PLATFORM / f"{user}-password").read_text()
+    password = password_file(user).read_text()
     options = f"-csearch_path={NAMES_IN_CATALOG} -ccreaterole_self_grant=set,inherit"
     opened = psycopg2.connect(host=HOST, user=user, password=password, dbname=database, options=options)
     opened.autocommit = True
@@ -109,7 +116,7 @@ def set_up_server() -> None:
         run("ALTER ROLE postgres SET search_path = pg_catalog, pg_temp")
         run("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
         for name in ("platform", "dagster", "analyst", audit.ROLE):
-            _login(run, name, (PLATFORM / f"{name}-password").read_text())
+            _login(run, name, password_file(name).read_text())
         run("ALTER ROLE platform CREATEROLE")
         run("GRANT pg_use_reserved_connections TO dagster, platform, audit WITH INHERIT TRUE, SET FALSE")
         run("ALTER ROLE dagster SET lock_timeout = {}", LOCK_MILLISECONDS)

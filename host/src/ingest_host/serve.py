@@ -1,4 +1,4 @@
-"""Dagster's webserver and daemon, on a storage that is asked seldom.
+"""Dagster's webserver and daemon, with fewer queries to the storage and to code servers.
 
     python -m ingest_host.serve webserver      `dagster-webserver` on a socket, which the front reaches
     python -m ingest_host.serve daemon         `dagster-daemon run`
@@ -22,6 +22,7 @@ from dagster import DagsterInstance, __version__
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster._daemon.controller import daemon_controller_from_instance
+from dagster._grpc import server_watcher
 from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handlers
 from dagster._utils.log import configure_loggers
 from dagster_webserver.cli import _lifespan
@@ -46,6 +47,10 @@ POLL_MILLISECONDS = 2000
 
 STATEMENT_MILLISECONDS = {"webserver": 15_000, "daemon": 0}
 """The longest that a query may take; 0 is without limit. Dagster's own defaults."""
+WATCH_SECONDS = 3
+"""How often each code server is asked whether it is still the same one; a deploy does not wait for that."""
+WATCH_ATTEMPTS = 4
+"""How often it may not answer before its location is in error: with Dagster's own 1 s and 10, after as long."""
 CONNECTION_SECONDS = 3600
 OVERFLOW = 20
 """Connections beyond the one that each storage keeps, for threads that ask at the same time."""
@@ -64,6 +69,13 @@ def lasting_instance(statement_milliseconds: int) -> Iterator[DagsterInstance]:
             yield instance
     finally:
         event.remove(QueuePool, "checkout", _ping)
+
+
+def watch_seldom() -> None:
+    """Sets how Dagster's threads watch the code servers; raises ``AttributeError`` where it calls that otherwise."""
+    for name, value in (("WATCH_INTERVAL", WATCH_SECONDS), ("MAX_RECONNECT_ATTEMPTS", WATCH_ATTEMPTS)):
+        getattr(server_watcher, name)
+        setattr(server_watcher, name, value)
 
 
 def remember_schema(instance: DagsterInstance) -> None:
@@ -132,6 +144,7 @@ def daemon(instance: DagsterInstance) -> None:
 def main() -> None:
     (service,) = sys.argv[1:]
     setup_interrupt_handlers()
+    watch_seldom()
     with lasting_instance(STATEMENT_MILLISECONDS[service]) as instance:
         {"webserver": webserver, "daemon": daemon}[service](instance)
 

@@ -57,11 +57,13 @@ def make_secrets() -> None:
     if (DAGSTER / OLD_LOGIN).exists():  # once every location had this one
         for file in (DAGSTER / OLD_LOGIN, roles.PLATFORM / "dagster-password"):
             file.unlink(missing_ok=True)
-    for name in ("postgres", "platform", "dagster", "analyst", "audit"):
-        _password(roles.PLATFORM / f"{name}-password", BY_ALL)
+    (roles.PLATFORM / "platform-password").unlink(missing_ok=True)  # where the superuser's is
+    for name in ("postgres", "dagster", "analyst", "audit"):
+        _password(roles.password_file(name), BY_ALL)
+    _password(roles.password_file("platform"))
     _password(DAGSTER / "launch-token")
-    _write_service(DAGSTER, "dagster", (roles.PLATFORM / "dagster-password").read_text())
-    password = (roles.PLATFORM / "audit-password").read_text()
+    _write_service(DAGSTER, "dagster", roles.password_file("dagster").read_text())
+    password = roles.password_file("audit").read_text()
     _write(ACCESS / "pgpass", f"{roles.HOST}:5432:audit:audit:{password}\n", BY_OWNER)
 
 

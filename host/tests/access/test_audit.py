@@ -35,6 +35,15 @@ def test_a_row_is_added(trail: PostgresTrail, superuser: cursor) -> None:
     assert superuser.fetchone() == ("anna", "session", "launchRun", ["stripe"], {"job": "x"}, "done")
 
 
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800b"])
+def test_what_postgres_cannot_store_keeps_no_action_out_of_it(
+    trail: PostgresTrail, superuser: cursor, text: str
+) -> None:
+    trail.record(text, text, text, [text], {text: [text]}, text)
+    superuser.execute("SELECT who, how, action, locations, subject, outcome FROM public.trail ORDER BY id DESC LIMIT 1")
+    assert superuser.fetchone() == ("a?b", "a?b", "a?b", ["a?b"], {"a?b": ["a?b"]}, "a?b")
+
+
 @pytest.mark.parametrize(
     "statement",
     [

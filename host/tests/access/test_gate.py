@@ -52,6 +52,13 @@ def test_a_name_that_is_not_the_platforms_is_refused(open_ui: Served, host: str)
     assert open_ui.client.get("/", headers={"Host": host}).status_code == 421
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_two_names_are_refused(open_ui: Served, first: bool) -> None:
+    """Who passes the request on could go by the other one."""
+    hosts = [("Host", "127.0.0.1:3000"), ("Host", "evil.example")]
+    assert open_ui.client.get("/", headers=hosts if first else hosts[::-1]).status_code == 421
+
+
 @pytest.mark.parametrize(
     "headers",
     [

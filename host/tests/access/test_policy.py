@@ -61,6 +61,7 @@ def test_an_empty_file_gives_nobody_a_role() -> None:
         ("login: {proxy: {peers: [1.2.3.4], user_header: 'X U', groups_header: X-G}}", "not a header name"),
         ("url: ingest.example.com", "write it as https://ingest.example.com"),
         ("url: https://ingest.example.com/path", "write it as https://ingest.example.com"),
+        ("tls: self-signed", "there are acme (without the setting) and internal"),
         ("tokens: [{name: ci}]", "a token lacks sha256, role, ends"),
         (f"tokens: [{{name: ci, sha256: {DIGEST}, role: viewer, ends: soon}}]", "write a day as 2027-01-31"),
         ("tokens: [{name: ci, sha256: secret, role: viewer, ends: 2099-01-01}]", "make a token with `make token"),
@@ -152,6 +153,26 @@ def test_only_a_valid_file_is_activated(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="not YAML"):
         activate(given, active)
     assert active.read_text() == OPENID
+
+
+@pytest.mark.parametrize(("setting", "issuer"), [("", "acme"), ("tls: internal\n", "internal")])
+def test_the_name_and_the_issuer_of_the_certificate_are_activated(tmp_path: Path, setting: str, issuer: str) -> None:
+    given, active, tls = tmp_path / "given.yaml", tmp_path / "active.yaml", tmp_path / "tls.env"
+    given.write_text(OPENID + setting)
+    activate(given, active)
+    assert tls.read_text() == f"UI_URL=https://ingest.example.com\nUI_HOST=ingest.example.com\nUI_ISSUER={issuer}\n"
+    given.write_text(OPENID.replace("https://ingest", "http://ingest"))
+    activate(given, active)
+    assert not tls.exists()
+
+
+def test_an_https_address_needs_a_login(tmp_path: Path) -> None:
+    """It is what the service `tls` publishes."""
+    given, active = tmp_path / "given.yaml", tmp_path / "active.yaml"
+    given.write_text("url: https://localhost\n")
+    with pytest.raises(SystemExit, match=r"url is https://localhost, .* no `login`: [^\n]*$"):
+        activate(given, active)
+    assert not list(tmp_path.glob("*.env"))
 
 
 def test_a_client_secret_is_its_owners(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from dagster._core.utils import make_new_run_id
 from dagster_graphql.schema import create_schema
 from starlette.testclient import TestClient
 
+from ingest_host.access import webserver
 from ingest_host.access.audit import PostgresTrail
 from ingest_host.access.rules import RULES
 from ingest_host.access.webserver import build_app
@@ -338,6 +339,15 @@ def test_the_routes_that_report_ask_too(served: Served, path: str, asset: str) -
     assert [row[-1] for row in served.trail()] == ["refused", "refused", "done"]
 
 
+def test_reporting_of_an_asset_that_two_locations_name_needs_both(served: Served) -> None:
+    path = "/report_asset_materialization/github/issues"
+    answers = {
+        who: served.client.post(path, json={}, headers={"Authorization": f"Bearer {token(who)}"}).status_code
+        for who in ("stripe", "github", "both")
+    }
+    assert answers == {"stripe": 401, "github": 401, "both": 200}
+
+
 def test_a_name_of_dynamic_partitions_that_two_locations_use_is_of_both(served: Served) -> None:
     given = {
         "repositorySelector": ("RepositorySelector!", served.selector("stripe")),
@@ -467,6 +477,20 @@ def test_the_page_is_told_what_its_viewer_may_do(served: Served) -> None:
 def test_what_is_done_is_recorded(served: Served) -> None:
     run = served.ask("stripe", LAUNCH, p=params("stripe")).data["launchRun"]["run"]["runId"]
     assert served.trail() == [("stripe", "token", "launchRun", ["stripe"], f"LaunchRunSuccess {run}")]
+
+
+def test_what_failed_is_recorded_so(served: Served, trail_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("the storage is gone")
+
+    schema = create_schema()
+    assert schema.graphql_schema.mutation_type
+    schema.graphql_schema.mutation_type.fields["reloadWorkspace"].resolve = broken
+    monkeypatch.setattr(webserver, "create_schema", lambda: schema)
+    trail = PostgresTrail(host=trail_database, user="audit", password="audit", dbname="audit")
+    served.client = TestClient(build_app(served.context, served.settings, trail, 2000), base_url="http://ingest.test")
+    assert "the storage is gone" in served.ask("admin", "mutation { reloadWorkspace { __typename } }").text
+    assert served.trail() == [("admin", "token", "reloadWorkspace", [], "failed")]
 
 
 def test_what_cannot_be_recorded_is_not_done(served: Served, trail_database: str) -> None:

@@ -42,6 +42,12 @@ def test_a_cookie_that_was_logged_out_is_worth_nothing(served: Served) -> None:
     assert seen(served, sessions, other) == 200
 
 
+def test_of_two_cookies_neither_is_believed(served: Served) -> None:
+    """The other one may have been set by another host of the same domain."""
+    sessions = Sessions()
+    assert seen(served, sessions, sessions.cookie(ANNA), sessions.cookie(Session("eve", ("stripe",)))) == 401
+
+
 def test_a_cookie_ends(served: Served) -> None:
     sessions = Sessions(seconds=-1)
     assert seen(served, sessions, sessions.cookie(ANNA)) == 401
@@ -86,6 +92,13 @@ def test_the_groups_of_a_session_have_todays_roles(served: Served) -> None:
 )
 def test_a_login_leads_into_the_ui_and_nowhere_else(given: str, path: str) -> None:
     assert inner_path(given) == path
+
+
+@pytest.mark.parametrize(("scheme", "secure"), [("https", True), ("http", False)])
+def test_the_cookie_of_a_login_under_way_is_secure_at_once(served: Served, scheme: str, secure: bool) -> None:
+    openid = {"issuer": "https://login.test", "client_id": "ingest"}
+    served.access(url=f"{scheme}://ingest.test", login={"openid": openid})
+    assert ("; secure" in served.client.get("/auth/login").headers["set-cookie"]) == secure
 
 
 def test_a_callback_that_nobody_began_is_refused(served: Served) -> None:

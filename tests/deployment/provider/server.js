@@ -1,8 +1,8 @@
-// An OpenID Connect provider with a few people: node server.js ISSUER PORT REDIRECT_URI
+// An OpenID Connect provider with a few people: node server.js ISSUER PORT REDIRECT_URI...
 // https://github.com/panva/node-oidc-provider
 import { Provider } from "oidc-provider";
 
-const [issuer, port, redirectUri] = process.argv.slice(2);
+const [issuer, port, ...redirectUris] = process.argv.slice(2);
 const groups = {
   anna: ["data-platform"],
   gita: ["github-ingest"],
@@ -16,7 +16,7 @@ const provider = new Provider(issuer, {
     {
       client_id: "ingest",
       client_secret: "client-secret-of-the-tests",
-      redirect_uris: [redirectUri],
+      redirect_uris: redirectUris,
       grant_types: ["authorization_code"],
       response_types: ["code"],
     },

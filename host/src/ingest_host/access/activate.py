@@ -6,11 +6,14 @@ python -m ingest_host.access.activate client-secret   the standard input, as the
 
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from ingest_host.access.policy import AccessError
+from ingest_host.access.policy import Access, AccessError
 from ingest_host.access.settings import ACTIVE, CLIENT_SECRET, GIVEN, Settings
 
 SECRETS = Path("/secrets/access")
+TLS = "tls.env"
+"""Beside the active file: what host/front/tls reads."""
 
 
 def activate(given: Path = GIVEN, active: Path = ACTIVE) -> str:
@@ -20,11 +23,21 @@ def activate(given: Path = GIVEN, active: Path = ACTIVE) -> str:
     """
     try:
         settings = Settings(given)
-        login = settings.describe(settings.load())
+        access = settings.load()
     except AccessError as error:
         raise SystemExit(str(error)) from None
     _replace(active, given.read_text(), 0o444)
-    return login
+    _activate_tls(access, active.with_name(TLS))
+    return settings.describe(access)
+
+
+def _activate_tls(access: Access, file: Path) -> None:
+    """The name and the certificate of the service `tls`; without https there is nothing for it to serve."""
+    if access.is_https:
+        lines = f"UI_URL={access.url}\nUI_HOST={urlsplit(access.url).hostname}\nUI_ISSUER={access.tls}\n"
+        _replace(file, lines, 0o444)
+    else:
+        file.unlink(missing_ok=True)
 
 
 def store_client_secret(text: str, folder: Path = SECRETS) -> None:

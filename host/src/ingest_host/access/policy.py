@@ -14,6 +14,8 @@ import yaml
 from dagster._core.workspace.permissions import EDITOR_PERMISSIONS, LOCATION_SCOPED_PERMISSIONS, Permissions
 
 REMEDY = "see docs/security.md"
+ACME, INTERNAL = "acme", "internal"
+"""Who signs the certificate that the service `tls` shows: Let's Encrypt, or an authority of the platform's own."""
 _LOCATION = re.compile(r"[a-z][a-z0-9_]*")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
@@ -127,6 +129,7 @@ class Access:
     """All of `access.yaml`."""
 
     url: str = ""
+    tls: str = ACME
     login: OpenID | Proxy | None = None
     groups: Mapping[str, tuple[Grant, ...]] = field(default_factory=dict)
     tokens: tuple[Token, ...] = ()
@@ -150,15 +153,18 @@ def read(text: str) -> Access:
         given = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
         raise AccessError(f"access.yaml is not YAML: {' '.join(str(error).split())}") from None
-    entries = _entries(given, "the file", required=(), optional=("url", "login", "groups", "tokens"))
+    entries = _entries(given, "the file", required=(), optional=("url", "tls", "login", "groups", "tokens"))
     url, login = _url(entries.get("url")), _login(entries.get("login"))
+    tls = entries.get("tls", ACME)
+    if tls not in (ACME, INTERNAL):
+        raise AccessError(f"access.yaml: tls is {tls!r}: there are {ACME} (without the setting) and {INTERNAL}")
     if isinstance(login, OpenID) and not url:
         raise AccessError("access.yaml: `login.openid` needs `url`, the address of the UI that people type")
     groups = {str(name): _grants(role, f"groups.{name}") for name, role in _mapping(entries.get("groups"), "groups")}
     tokens = tuple(_token(token) for token in _list(entries.get("tokens"), "tokens"))
     if repeated := {one.name for one in tokens if [other.name for other in tokens].count(one.name) > 1}:
         raise AccessError(f"access.yaml: two tokens are called {', '.join(sorted(repeated))}: rename one")
-    return Access(url, login, groups, tokens)
+    return Access(url, tls, login, groups, tokens)
 
 
 def _url(given: Any) -> str:

@@ -56,6 +56,11 @@ class Settings:
                 f"INGEST_HOST={self.host} publishes the UI beyond this machine, and access.yaml has no `login`:"
                 " describe one there and run `make access`, or remove INGEST_HOST from .env"
             )
+        if access.login is None and access.is_https:  # what the service `tls` publishes
+            raise AccessError(
+                f"access.yaml: url is {access.url}, which others can reach, and there is no `login`:"
+                " describe one there, or remove url"
+            )
         return access
 
     @property

@@ -18,6 +18,7 @@ from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ingest_host.access.audit import Trail
 from ingest_host.access.gate import Gate, session_of
@@ -69,6 +70,18 @@ class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, ViewerContext])
         return answer
 
 
+class _Steps(SessionMiddleware):
+    """The cookie of a login that is under way, ``Secure`` as soon as `url` is https."""
+
+    def __init__(self, app: ASGIApp, /, settings: Settings, **options: Any) -> None:
+        super().__init__(app, **options)
+        self._settings, self._flags = settings, self.security_flags
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.security_flags = f"{self._flags}; secure" if self._settings.load().is_https else self._flags
+        await super().__call__(scope, receive, send)
+
+
 class Login:
     """The pages below /auth."""
 
@@ -77,8 +90,6 @@ class Login:
         self._provider: Provider | None = None
 
     def routes(self) -> list[BaseRoute]:
-        secure = self._settings.load().is_https
-        steps = SessionMiddleware
         return [
             Mount(
                 "/auth",
@@ -91,12 +102,12 @@ class Login:
                 ],
                 middleware=[
                     Middleware(
-                        steps,
+                        _Steps,
+                        settings=self._settings,
                         secret_key=secrets.token_urlsafe(32),
                         session_cookie="ingest_login",
                         max_age=LOGIN_SECONDS,
                         path="/auth",
-                        https_only=secure,
                     )
                 ],
             )
