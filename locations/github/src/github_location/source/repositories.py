@@ -1,5 +1,6 @@
 """Which repositories are mirrored: the configured ones, wherever they were renamed or moved to."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -95,7 +96,9 @@ class GitHubSync(Sync):
         self.pages: list[Page] = []
         self.left_out: dict[str, ApiError] = {}
         """Why an entry, or a repository that left its entry, could not be read."""
-        self.gone_ids: set[int] = set()
+        self.not_found: set[int] = set()
+        self.doubted: set[int] = set()
+        """Those not found of which too many are missing at once to count as deleted."""
         self.looked_for: set[int] = set()
         self.listed = Reader(LISTING, self)
 
@@ -118,10 +121,14 @@ class GitHubSync(Sync):
             down = [error for error in self.left_out.values() if (error.status or 0) >= 500]
             if len(down) == len(self.entries):
                 raise down[0]
-        for known, cursor in load.state.get("cursors", {}).items():
+        known: defaultdict[str, set[int]] = defaultdict(set)
+        for id_, cursor in load.state.get("cursors", {}).items():
             entry = cursor.get("entry")
             if entry in self.entries and entry not in self.left_out:
-                self.look_for(int(known), entry, load)
+                self.look_for(int(id_), entry, load)
+                known[entry].add(int(id_))
+        for entry, ids in known.items():
+            self._doubt(entry, ids, load)
         for scope, refusal in self.left_out.items():
             load.leave_out(scope, self.why(refusal), refusal.status)
 
@@ -146,9 +153,25 @@ class GitHubSync(Sync):
             self._keep(self._get(Request(f"/repositories/{id_}"), load), entry, single=True)
         except ApiError as error:
             if error.status == 404:
-                self.gone_ids.add(id_)
+                self.not_found.add(id_)
             else:
                 self._note(f"repository {id_} of {entry}", error)
+
+    @property
+    def gone_ids(self) -> set[int]:
+        return self.not_found - self.doubted
+
+    def _doubt(self, entry: str, known: set[int], load: Load) -> None:
+        """GitHub answers 404 for what was deleted and for what the credential may not see any more."""
+        missing = known & self.not_found
+        if self.audit or len(missing) <= max(1, len(known) * self.api.deletes_believed):
+            return
+        self.doubted |= missing
+        reason = (
+            f"{len(missing)} of {len(known)} repositories are not found any more: does the credential still see them? "
+            "If they were deleted, the next audit marks them"
+        )
+        load.leave_out(entry, reason, 404)
 
     def _note(self, scope: str, error: ApiError) -> None:
         if error.status is None:
@@ -182,6 +205,9 @@ class GitHubSync(Sync):
         while requests:
             request = requests.pop(0)
             response = self._get(request, load)
+            if (hidden := response.headers.get("X-GitHub-SSO", "")).startswith("partial-results"):
+                reason = f"authorize the credential for single sign-on: without it GitHub hides a part ({hidden})"
+                raise ApiError(f"{entry}: {reason}", status=response.status, reason=reason, retry=False)
             page = self._keep(response, entry, owner=owner)
             requests += LISTING.envelope.following(request, page, response)
 
@@ -226,17 +252,19 @@ class RepositoriesReader(Reader):
         sync.begin(load)
         audit = Audit(self.decoder, load) if sync.audit else None
         held = living(self.listing.table, {}) if audit else set()
+        cursors = load.state.get("cursors", {})
         for id_ in held:
-            sync.look_for(id_, f"repository {id_}", load)
+            if cursors.get(str(id_), {}).get("entry") not in sync.left_out:
+                sync.look_for(id_, f"repository {id_}", load)
         yield from audit.differing(sync.pages) if audit else sync.pages
         load.at_end.append(lambda: self._leave_out_unreadable(load))
-        known = {int(id_) for id_ in load.state.get("cursors", {})} | held
+        known = {int(id_) for id_ in cursors} | held
         if gone := known & sync.gone_ids:
             yield deleted(self.listing.table, {}, dict.fromkeys(gone, sync.now))
         if audit and not load.is_first:
             audit.surplus[WHOLE.id] += len(held & sync.gone_ids)
             audit.close(WHOLE.name, [WHOLE.id], load.usage.api_calls, sync.now)
-        left_out = {id_: c for id_, c in load.state.get("cursors", {}).items() if int(id_) not in sync.gone_ids}
+        left_out = {id_: c for id_, c in cursors.items() if int(id_) not in sync.gone_ids}
         load.state["cursors"] = left_out | {r.id: r.noted for r in sync.repositories.values()}
         load.scopes_read = len(sync.entries) - len(sync.left_out)
 
