@@ -12,7 +12,7 @@ from github_location.source.tables import TABLES
 from ingest_shared.reading.api import Response
 from ingest_testing import Json, assert_mirrors
 
-from .origin import ACTIVITY, CATALOG, Origin, Warehouse
+from .origin import ACTIVITY, CATALOG, TOKEN, Origin, Warehouse
 from .test_moving_target import before_page_2, listed
 
 
@@ -151,3 +151,24 @@ def test_what_is_beyond_the_end_of_a_list_that_github_cuts_is_not_gone(
     synced.sync("activity", audit=True)
     assert not synced.gaps()
     assert living(synced, "issue_events") == before
+
+
+def test_a_push_whose_head_shows_late_is_not_lost(synced: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list of repositories tells of the push already, and the list of branches does not yet."""
+    origin = synced.origin
+    api = next(item["repository_id"] for item in origin.objects("repositories") if item["object"]["name"] == "api")
+    branches = f"/repositories/{api}/branches?per_page=100"
+    before = origin.get(branches, TOKEN).content
+    origin.change("commit.push", repository=api, id="main")
+    origin.advance()
+    get = GitHub.get
+
+    def get_late(github: GitHub, path: str, *args: Any, **kwargs: Any) -> Response:
+        response = get(github, path, *args, **kwargs)
+        return replace(response, body=before) if path == branches else response
+
+    with monkeypatch.context() as late:
+        late.setattr(GitHub, "get", get_late)
+        synced.sync("activity")
+    synced.sync("activity")
+    assert_mirrors(synced, "commits")

@@ -22,7 +22,7 @@ from ingest_shared.reading.walks import FullList
 
 PER_PAGE = 100
 LATE = 60
-"""Seconds after which a list shows what was changed before its repository was archived."""
+"""Seconds after which a list shows what was changed before: pushed, or done before the repository was archived."""
 LEFT_OUT = {
     403: "the credential may not read it",
     404: "there is no such repository, or the credential may not see it",
