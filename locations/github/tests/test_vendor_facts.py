@@ -172,3 +172,21 @@ def test_a_push_whose_head_shows_late_is_not_lost(synced: Warehouse, monkeypatch
         synced.sync("activity")
     synced.sync("activity")
     assert_mirrors(synced, "commits")
+
+
+@pytest.mark.parametrize(
+    ("group", "table", "path"), [("catalog", "labels", "/labels"), ("actions", "workflow_runs", "/runs")]
+)
+def test_a_page_that_takes_github_too_long_is_read_in_parts(
+    group: str, table: str, path: str, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest_shared.reading.api.FIRST_BACKOFF", 0.0)
+    monkeypatch.setattr("github_location.source.api.PART", 5)
+    origin = warehouse.origin
+    for seed in range(100):
+        origin.change("label.create", repository="acme/api", seed=seed)
+    origin.fail({"kind": "status", "status": 504, "path": f"{path}.*per_page=100"})
+    origin.advance()
+    warehouse.sync(group)
+    assert not warehouse.gaps()
+    assert_mirrors(warehouse, table)
