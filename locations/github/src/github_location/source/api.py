@@ -2,7 +2,8 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -32,7 +33,10 @@ https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api#
 WAIT = 60.0
 """Seconds to wait when GitHub limits the rate and does not say for how long."""
 
-_NAME = re.compile(r"[\w.-]+/([\w.-]+|\*)")
+KINDS = {"archived", "forks"}
+"""Kinds of repositories that may be left out."""
+
+_NAME = re.compile(r"\w[\w.-]*/([\w.-]+|\*)|-\w[\w.-]*/[\w.-]+")
 _TOO_FAST = ("secondary rate limit", "abuse detection", "rate limit exceeded")
 """What a 403 says that is no missing right, in lower case."""
 
@@ -174,15 +178,39 @@ def tables_left_out() -> list[str]:
     return list_setting("sources.github.without")
 
 
-def configured_repositories() -> list[str]:
-    """``sources.github.repositories``, a list of ``owner/name`` or ``owner/*``, checked."""
+@dataclass(frozen=True)
+class Selection:
+    """Which repositories are mirrored: those of the entries, but for those that are excluded by name or kind."""
+
+    entries: Sequence[str]
+    excluded: AbstractSet[str]
+    """As ``owner/name``, in lower case."""
+    left_out: AbstractSet[str]
+    """Of ``archived`` and ``forks``, the kinds that ``owner/*`` does not stand for."""
+
+    def has(self, repository: Any, entry: str) -> bool:
+        """Whether a repository that is listed for an entry is mirrored."""
+        kinds = {"archived": repository.archived, "forks": repository.fork} if entry.endswith("/*") else {}
+        return repository.full_name.lower() not in self.excluded and not any(kinds.get(kind) for kind in self.left_out)
+
+
+def configured_repositories() -> Selection:
+    """``sources.github.repositories`` and ``sources.github.leave_out``, checked."""
     names = list_setting("sources.github.repositories")
-    if not names:
+    entries = [name for name in names if not name.startswith("-")]
+    if not entries:
         raise SettingError(
             "sources.github.repositories is not set: it lists what to mirror, as owner/name or owner/*; "
             f"set {setting_help('sources.github.repositories')}"
         )
     for name in names:
         if not _NAME.fullmatch(name):
-            raise SettingError(f"sources.github.repositories has {name!r}, which is neither owner/name nor owner/*")
-    return list(dict.fromkeys(names))
+            raise SettingError(
+                f"sources.github.repositories has {name!r}, which is neither owner/name nor owner/*, nor -owner/name "
+                "to leave one out"
+            )
+    kinds = list_setting("sources.github.leave_out")
+    if unknown := set(kinds) - KINDS:
+        raise SettingError(f"sources.github.leave_out has {min(unknown)!r}; it may have archived and forks")
+    excluded = {name[1:].lower() for name in names if name.startswith("-")}
+    return Selection(list(dict.fromkeys(entries)), excluded, set(kinds))

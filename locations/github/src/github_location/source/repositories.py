@@ -1,13 +1,13 @@
 """Which repositories are mirrored: the configured ones, wherever they were renamed or moved to."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 
-from github_location.source.api import GitHub, configured_repositories, connect
+from github_location.source.api import GitHub, Selection, configured_repositories, connect
 from github_location.source.tables import repository
 from ingest_shared.columnar import Page
 from ingest_shared.errors import ApiError, IngestError
@@ -91,7 +91,8 @@ class GitHubSync(Sync):
 
     def __init__(self, audit: bool = False) -> None:
         super().__init__(connect, audit)
-        self.entries: list[str] = []
+        self.selection: Selection
+        self.entries: Sequence[str] = ()
         self.repositories: dict[int, Repository] = {}
         self.pages: list[Page] = []
         self.left_out: dict[str, ApiError] = {}
@@ -110,9 +111,9 @@ class GitHubSync(Sync):
         out of every table.
         """
         if not self.entries:
-            entries = configured_repositories()
+            self.selection = configured_repositories()
             super().begin(load)
-            self.entries = entries
+            self.entries = self.selection.entries
             for entry in self.entries:
                 try:
                     self._list(entry, load)
@@ -219,9 +220,11 @@ class GitHubSync(Sync):
     def _keep(self, response: Response, entry: str, *, single: bool = False, owner: str = "") -> Page:
         decoder = self.listed.decoder
         page = decoder.row(response.body) if single else decoder.page(response.body)
+        mirrored = [row for row in page.rows if self.selection.has(row, entry)]
+        self.looked_for |= {row.id for row in page.rows} - {row.id for row in mirrored}
         page.rows = [
             row
-            for row in page.rows
+            for row in mirrored
             if row.id not in self.repositories and owner.lower() in ("", (row.owner.login or "").lower())
         ]
         page.scope = WHOLE
