@@ -16,6 +16,8 @@ from .origin import Origin
 
 PROJECT = "ingest-test"
 SIZE = "0.25"
+BUILT = "test"
+"""The tag of what Compose builds, before anything is deployed."""
 SUBNETS = "10.214"
 """Not the default, so that a platform may run beside the tests'."""
 
@@ -114,7 +116,7 @@ def platform(tree: Copy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     env_file = tmp_path_factory.mktemp("deployment") / ".env"
-    env_file.write_text("".join(f"{name}_TAG=test\n" for name in ("HOST", "GITHUB", "STRIPE")))
+    env_file.write_text("".join(f"{name}_TAG={BUILT}\n" for name in ("HOST", "GITHUB", "STRIPE")))
     settings = {"INGEST_PORT": str(port), "INGEST_SUBNETS": SUBNETS, "SANDBOX_SIZE": SIZE}
     tested = Tested(PROJECT, settings, env_file, tree.root)
     tested.remove()

@@ -12,7 +12,7 @@ from unittest import mock
 import duckdb
 import psycopg2
 
-from ingest_shared.pipelines import pipeline
+from ingest_shared.pipelines import pipeline, run
 from ingest_shared.tables import UNDECLARED, Child, Table
 from ingest_testing.location import Location, OriginT
 
@@ -58,7 +58,7 @@ class Warehouse(Generic[OriginT]):
         with self.configured(**settings):
             for group in groups or self.groups:
                 began = self.origin.now()
-                pipeline(self.location.name, group).drop().run(self.location.groups[group](audit))
+                run(pipeline(self.location.name, group).drop(), self.location.groups[group](audit))
                 self.loaded_since.setdefault(group, began)
 
     def audit(self, *groups: str) -> dict[str, tuple[int, int, int]]:

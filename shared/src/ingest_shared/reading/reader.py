@@ -21,7 +21,7 @@ from ingest_shared.reading.audit import Audit
 from ingest_shared.reading.crawl import crawl
 from ingest_shared.reading.envelopes import Request
 from ingest_shared.reading.listings import WHOLE, Cursor, Listing, Piece, Progress, Scope, Step, instants
-from ingest_shared.reading.tombstones import deleted, living
+from ingest_shared.reading.tombstones import deleted, living, warehouse_opened_once
 from ingest_shared.reading.windows import Window
 
 logger = logging.getLogger("ingest")
@@ -221,15 +221,7 @@ class Reader:
 
     def _deletes(self, audit: Audit | None) -> Iterator[pa.Table]:
         """The rows that are gone, marked; those of a scope that exists no more among them."""
-        gone: list[tuple[Scope, dict[Any, int]]] = []
-        for scope in self._read_to_the_end():
-            progress = self.progress[scope.id]
-            missing = self._missing(scope, progress) if audit or self.walk.has_read_all(progress) else set()
-            gone.append((scope, dict.fromkeys(missing, self.sync.now) | progress.gone))
-        for scope in self.sync.gone(self.listing, self.load):
-            gone.append((scope, dict.fromkeys(living(self.listing.table, scope.values), self.sync.now)))
-            self.load.state["cursors"].pop(scope.id, None)
-        for scope, keys in gone:
+        for scope, keys in self._gone(audit):
             # What moved to another scope is there.
             staged = self.load.staged(scope.values, self.decoder)
             at = {key: at for key, at in keys.items() if key not in staged}
@@ -241,6 +233,19 @@ class Reader:
                     audit.surplus[scope.id] += rows.num_rows
                 self.sync.gone_keys.setdefault(self.listing.table.name, set()).update(at)
                 yield rows
+
+    def _gone(self, audit: Audit | None) -> list[tuple[Scope, dict[Any, int]]]:
+        """When each row of a scope was found to be gone, by key; as far as its walk can tell."""
+        gone: list[tuple[Scope, dict[Any, int]]] = []
+        with warehouse_opened_once():
+            for scope in self._read_to_the_end():
+                progress = self.progress[scope.id]
+                missing = self._missing(scope, progress) if audit or self.walk.has_read_all(progress) else set()
+                gone.append((scope, dict.fromkeys(missing, self.sync.now) | progress.gone))
+            for scope in self.sync.gone(self.listing, self.load):
+                gone.append((scope, dict.fromkeys(living(self.listing.table, scope.values), self.sync.now)))
+                self.load.state["cursors"].pop(scope.id, None)
+        return gone
 
     def _missing(self, scope: Scope, progress: Progress) -> set[Any]:
         """The keys that the warehouse has and the origin has not; many of them are looked for once more."""

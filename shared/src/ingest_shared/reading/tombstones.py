@@ -7,11 +7,13 @@ while dlt reads a resource, in the thread in which it does. Their ``table`` has 
 value, or the :class:`~ingest_shared.reading.windows.Window` in which an instant lies.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import dlt
@@ -26,6 +28,32 @@ from ingest_shared.tables import JSON, AnyTable, Table, all_columns
 
 DELETED_AT = "deleted_at"
 KEYS_PER_QUERY = 500
+
+_client: ContextVar[Callable[[], SqlClientBase[Any]] | None] = ContextVar("client", default=None)
+
+
+@contextmanager
+def warehouse_opened_once() -> Iterator[None]:
+    """Opens the warehouse at the first question of this module in the block, for all that follow.
+
+    Opening it takes some 50 ms. While an API is read it must be closed: other groups of the location
+    could not load into a DuckDB file.
+    """
+    if _client.get():
+        yield
+        return
+    with ExitStack() as stack:
+
+        @cache
+        def opened() -> SqlClientBase[Any]:
+            client: SqlClientBase[Any] = dlt.current.pipeline().sql_client()
+            return stack.enter_context(client)  # type: ignore[arg-type]  # dlt types __exit__ too narrowly
+
+        token = _client.set(opened)
+        try:
+            yield
+        finally:
+            _client.reset(token)
 
 
 def vanished(table: Table, scope: Mapping[str, Any], seen: AbstractSet[Any], at: int) -> pa.Table:
@@ -129,7 +157,10 @@ def _held(table: AnyTable, scope: Mapping[str, Any]) -> Iterator[_Held | None]:
     (key,) = (name for name in table.key if name not in scope)
     if unknown := scope.keys() - {column.name for column in table.columns}:
         raise ValueError(f"table {table.name}: a column {min(unknown)!r} is needed to tell whose rows are whose")
-    with dlt.current.pipeline().sql_client() as client:
+    with warehouse_opened_once():
+        opened = _client.get()
+        assert opened
+        client = opened()
         name = client.make_qualified_table_name(table.name)
         try:
             with client.execute_query(f"SELECT * FROM {name} WHERE 1 = 0") as cursor:
