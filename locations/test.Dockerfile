@@ -7,6 +7,9 @@ FROM ${PYTHON} AS packages
 ARG LOCATION
 RUN python -m venv --without-pip /opt/venv
 COPY locations/${LOCATION}/requirements-dev.lock ./
+# A lock names versions with their hashes, and nothing else: what a URL names pip would build, and so execute.
+RUN ! LC_ALL=C grep -nvE '^ *(#[ -~]*)?$|^[A-Za-z0-9._-]+(\[[a-z0-9, -]+\])?==[A-Za-z0-9.+!_-]+( ; [] -[^-~]+)? \\$|^    --hash=sha256:[0-9a-f]{64}( \\)?$' requirements-dev.lock \
+    || { printf '%s: %s\n' LockError 'requirements-dev.lock says more than versions and their hashes: run `make lock`' >&2; exit 1; }
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip --python /opt/venv/bin/python install --quiet --disable-pip-version-check --root-user-action=ignore \
       --no-deps --only-binary=:all: --require-hashes -r requirements-dev.lock \

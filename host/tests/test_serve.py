@@ -7,12 +7,14 @@ from pathlib import Path
 import psycopg2.extensions
 import pytest
 from dagster import DagsterInstance
+from dagster._core.remote_representation import code_location
 from dagster._core.storage.dagster_run import RunsFilter
 from dagster_postgres.run_storage import PostgresRunStorage
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
+from ingest_host.answers import OwnCodeLocation
 from ingest_host.serve import lasting_instance
 
 STORAGE = """\
@@ -95,6 +97,13 @@ def test_a_restart_of_postgres_goes_unnoticed(storage: str, postgres: str) -> No
             cursor.execute(ended, [storage])
             assert cursor.rowcount > 0
         assert "connect" in asked_by(instance)
+
+
+@pytest.mark.usefixtures("storage")
+def test_what_code_servers_answer_is_checked() -> None:
+    with lasting_instance(0):
+        assert code_location.GrpcServerCodeLocation is OwnCodeLocation
+    assert code_location.GrpcServerCodeLocation is not OwnCodeLocation
 
 
 @pytest.mark.usefixtures("storage")

@@ -20,12 +20,11 @@ from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.test_utils import create_run_for_test, poll_for_finished_run
 from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
 from dagster._core.workspace.load_target import GrpcServerTarget
-from dagster._grpc.client import DagsterGrpcClient
 from dagster_graphql.test.utils import execute_dagster_graphql
 
 from ingest_host import setup, storage
 
-from .conftest import Platform, refused, set_up
+from .conftest import Platform, refused, set_up, wait_for_server
 
 CODE = Path(__file__).with_name("played_location.py")
 LAUNCH = """mutation($job: String!) { launchRun(executionParams: {selector: {repositoryLocationName: "one",
@@ -79,25 +78,13 @@ def played(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         server = subprocess.Popen([sys.executable, "-m", "dagster", *served], env=environment)
         try:
             target = GrpcServerTarget(host="127.0.0.1", port=port, socket=None, location_name="one")
-            _wait_for_server(port)
+            wait_for_server(port)
             with DagsterInstance.get() as instance, WorkspaceProcessContext(instance, target) as process:
                 yield Played(platform, instance, process.create_request_context())
                 instance.wipe()
         finally:
             server.terminate()
             server.wait(timeout=70)
-
-
-def _wait_for_server(port: int) -> None:
-    client = DagsterGrpcClient(host="127.0.0.1", port=port)
-    for _ in range(120):
-        try:
-            client.ping("")
-        except Exception:  # noqa: BLE001, it is not there yet
-            time.sleep(0.5)
-        else:
-            return
-    raise TimeoutError("the code server did not answer within 60 s")
 
 
 @pytest.fixture(scope="module")
@@ -318,6 +305,10 @@ def test_a_record_says_what_webserver_and_daemon_wrote(played: Played, queued: D
         "status = 'QUEUED'",
         "status = 'STARTING'",
         "status = 'NO_SUCH'",
+        "status = NULL",
+        "run_body = jsonb_set(run_body::jsonb, '{tags,colour}', '5')",
+        """run_body = jsonb_set(run_body::jsonb, '{tags,colour}', '["a"]')""",
+        "run_body = jsonb_set(run_body::jsonb, '{tags,colour}', to_jsonb(repeat('x', 100000)))",
         "start_time = 'NaN'",
         "end_time = 'Infinity'",
         "end_time = -1",
@@ -340,16 +331,56 @@ def test_a_run_adds_no_tag_that_steers(played: Played, good: DagsterRun, key: st
     played.sql("one", f"INSERT INTO run_tags (run_id, key, value) VALUES ('{good.run_id}', 'colour', 'x')")
 
 
+def insert(played: Played, table: str, **values: str) -> None:
+    played.sql("one", f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join(values.values())})")
+
+
 @pytest.mark.parametrize(
-    "values",
-    ["(DEFAULT, '{run}', 'no JSON', now())", "(DEFAULT, '{run}', '{{}}', 'infinity')", "(9, '{run}', '{{}}', now())"],
+    "wrong",
+    [
+        {"event": "'no JSON'"},
+        {"event": "'{}'"},
+        {"event": """'{"run_id": "another"}'"""},
+        {"event": "{event} || repeat(' ', 1000000)"},
+        {"timestamp": "'infinity'"},
+        {"id": "9"},
+        {"asset_key": """'["other", "items"]'"""},
+        {"asset_key": """'["one", {"a": 1}]'"""},
+        {"asset_key": """'["one"'"""},
+    ],
+    ids=lambda wrong: " ".join(wrong.values()),
 )
-def test_an_event_is_one_that_can_be_listed(played: Played, good: DagsterRun, values: str) -> None:
+def test_an_event_is_one_that_can_be_listed(played: Played, good: DagsterRun, wrong: dict[str, str]) -> None:
     """And takes its number in its turn: one from the future would hide others' events, or clash with them."""
+    event = f"""'{{"run_id": "{good.run_id}"}}'"""
+    right = {"run_id": f"'{good.run_id}'", "event": event, "timestamp": "now()"}
+    insert(played, "event_logs", **right)
     with refused("row-level security|permission denied"):
-        played.sql(
-            "one", f"INSERT INTO event_logs (id, run_id, event, timestamp) VALUES {values.format(run=good.run_id)}"
-        )
+        insert(played, "event_logs", **right | {key: value.replace("{event}", event) for key, value in wrong.items()})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"asset_key": """'["one", ["a"]]'"""},
+        {"asset_key": """'["one"]/other'"""},
+        {"last_materialization": "'no JSON'"},
+        {"last_materialization": "'{}' || repeat(' ', 1000000)"},
+        {"last_materialization_timestamp": "'infinity'"},
+    ],
+    ids=lambda wrong: " ".join(wrong.values()),
+)
+def test_an_asset_is_one_that_can_be_listed(played: Played, wrong: dict[str, str]) -> None:
+    right = {"asset_key": """'["one", "listed"]'"""}
+    with refused("row-level security"):
+        insert(played, "asset_keys", **right | wrong)
+
+
+def test_a_check_has_an_outcome_that_can_be_shown(played: Played, good: DagsterRun) -> None:
+    right = {"asset_key": """'["one", "items"]'""", "run_id": f"'{good.run_id}'", "check_name": "'shown'"}
+    insert(played, "asset_check_executions", execution_status="'PLANNED'", **right)
+    with refused("row-level security"):
+        insert(played, "asset_check_executions", execution_status="'NO_SUCH'", **right)
 
 
 # What it costs
@@ -391,7 +422,8 @@ def switch(played: Played, on: bool) -> None:
 
 def statements(played: Played, run: DagsterRun) -> float:
     """Seconds for what a run sends most: an event, the run's record read, its status written; 100 times."""
-    event = f"INSERT INTO event_logs (run_id, event, timestamp) VALUES ('{run.run_id}', '{{}}', now()) RETURNING id"
+    written = f"""('{run.run_id}', '{{"run_id": "{run.run_id}"}}', now())"""
+    event = f"INSERT INTO event_logs (run_id, event, timestamp) VALUES {written} RETURNING id"
     read = f"SELECT run_body FROM runs WHERE run_id = '{run.run_id}'"
     write = f"UPDATE runs SET run_body = run_body, update_timestamp = now() WHERE run_id = '{run.run_id}'"
     many = "; ".join((event, read, write) * 100)

@@ -43,13 +43,15 @@ LOCK_MILLISECONDS = 30_000
 REVOKED = r"""
 DO $$ DECLARE it regprocedure; BEGIN
   FOR it IN SELECT oid FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace
-      AND proname ~ '^(lo_|lo(read|write|creat)|pg_(try_)?advisory_|pg_notify$|setval$|pg_logical_emit_message$)'
+      AND (proname ~ '^(lo_|lo(read|write|creat)|pg_(try_)?advisory_|pg_notify$|setval$|pg_logical_emit_message$)'
+        OR proname ~ '^((query|table|schema|database|cursor)_to_xml|ts_(stat|rewrite)$|set_config$)')
   LOOP EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', it); END LOOP;
 END $$;
 REVOKE USAGE ON LANGUAGE sql, plpgsql FROM PUBLIC
 """
 """Functions by which a view tells its owner what the reader may read, or by which one blocks or fills what is
-everybody's; and languages, so that none can be made that runs with the rights of who reads, or restores, a table."""
+everybody's; those that execute a text, as a view would with its reader's rights, or change the reader's session; and
+languages, so that none can be made that runs with the rights of who reads, or restores, a table."""
 
 MAKE_SCHEMA = """
 CREATE OR REPLACE FUNCTION platform.make_schema(name text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER

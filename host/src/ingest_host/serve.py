@@ -35,6 +35,7 @@ from ingest_host.access.coordinator import mark_runs
 from ingest_host.access.policy import AccessError
 from ingest_host.access.settings import Settings
 from ingest_host.access.webserver import build_app
+from ingest_host.answers import checked_answers
 from ingest_host.logs import download_logs, use_run_logs
 
 WORKSPACE = WorkspaceFileTarget(["/opt/dagster/workspace/workspace.yaml"])
@@ -55,7 +56,7 @@ def lasting_instance(statement_milliseconds: int) -> Iterator[DagsterInstance]:
     """The instance of ``DAGSTER_HOME``, for a process that lives long."""
     event.listen(QueuePool, "checkout", _ping)
     try:
-        with DagsterInstance.get() as instance:
+        with checked_answers(), DagsterInstance.get() as instance:
             # It is what `dagster-webserver` calls, and nothing in it is of the webserver.
             instance.optimize_for_webserver(statement_milliseconds, CONNECTION_SECONDS, OVERFLOW)
             remember_schema(instance)

@@ -35,6 +35,11 @@ CREATE OR REPLACE FUNCTION platform.location() RETURNS text STABLE PARALLEL SAFE
 CREATE OR REPLACE FUNCTION platform.is_own_asset(asset_key text) RETURNS boolean STABLE PARALLEL SAFE
   RETURN starts_with(asset_key, '["' || platform.location() || '"');
 
+-- One that Dagster can read, so that a list of assets can always be shown.
+CREATE OR REPLACE FUNCTION platform.is_asset_key(asset_key text) RETURNS boolean IMMUTABLE PARALLEL SAFE
+  RETURN CASE WHEN asset_key IS JSON ARRAY
+    THEN NOT jsonb_path_exists(asset_key::jsonb, 'strict $[*] ? (@.type() != "string")') ELSE false END;
+
 -- What Dagster, the launcher and dagster-k8s steer by is not for a run to say, except why it failed.
 CREATE OR REPLACE FUNCTION platform.is_free_tag(key text) RETURNS boolean IMMUTABLE PARALLEL SAFE
   RETURN key IN ('dagster/failure_reason', 'dagster/will_retry') OR key !~ '^\\.?(dagster|docker|ingest)';
@@ -50,9 +55,11 @@ CREATE OR REPLACE FUNCTION platform.keep_record() RETURNS trigger LANGUAGE plpgs
 DECLARE
   old_body jsonb := OLD.run_body;
   new_tags jsonb := coalesce((NEW.run_body::jsonb) -> 'tags', '{}');
+  old_tags jsonb := coalesce(old_body -> 'tags', '{}');
   enum text := old_body #>> '{status,__enum__}';
 BEGIN
-  IF NEW.status <> OLD.status AND NEW.status NOT IN ('STARTED', 'SUCCESS', 'FAILURE', 'CANCELING', 'CANCELED') THEN
+  IF NEW.status IS DISTINCT FROM OLD.status
+      AND coalesce(NEW.status, '') NOT IN ('STARTED', 'SUCCESS', 'FAILURE', 'CANCELING', 'CANCELED') THEN
     RAISE EXCEPTION 'a run cannot say of itself that it is %', NEW.status;
   END IF;
   IF NOT (platform.is_possible(NEW.start_time) AND platform.is_possible(NEW.end_time)
@@ -60,13 +67,20 @@ BEGIN
     RAISE EXCEPTION 'a run cannot say of itself that it began or ended at such a time';
   END IF;
   SELECT jsonb_object_agg(key, value) INTO new_tags FROM jsonb_each(new_tags) WHERE platform.is_free_tag(key);
+  new_tags := old_tags || coalesce(new_tags, '{}');
+  IF jsonb_path_exists(new_tags, 'strict $.* ? (@.type() != "string")') THEN
+    RAISE EXCEPTION 'a run cannot say of itself a tag that is no text';
+  END IF;
+  IF length(new_tags::text) > greatest(length(old_tags::text), 100000) THEN
+    RAISE EXCEPTION 'a run cannot say of itself tags of more than 100,000 characters';
+  END IF;
   OLD.status := NEW.status;
   OLD.start_time := NEW.start_time;
   OLD.end_time := NEW.end_time;
   OLD.update_timestamp := NEW.update_timestamp;
   OLD.run_body := old_body || jsonb_build_object(
     'status', jsonb_build_object('__enum__', split_part(enum, '.', 1) || '.' || NEW.status),
-    'tags', coalesce(old_body -> 'tags', '{}') || coalesce(new_tags, '{}'));
+    'tags', new_tags);
   RETURN OLD;
 END $$;
 
@@ -83,6 +97,10 @@ CREATE OR REPLACE TRIGGER keep_record BEFORE UPDATE ON runs FOR EACH ROW
 OWN_RUN = "EXISTS (SELECT FROM runs WHERE runs.run_id = {0}.run_id)"
 """The policy on ``runs`` holds within: of the runs, only a location's own are found."""
 OWN_ASSET = "platform.is_own_asset(asset_key)"
+NEW_ASSET = f"{OWN_ASSET} AND platform.is_asset_key(asset_key)"
+LONGEST = 1_000_000
+"""Characters of an event: webserver and daemon hold hundreds of them at once in their memory."""
+EVENT = f"coalesce({{0}} IS JSON OBJECT AND length({{0}}) <= {LONGEST}, true)"
 
 
 @dataclass(frozen=True)
@@ -140,29 +158,32 @@ TABLES = (
         "event_logs",
         # Those without a run tell of an asset: that somebody materialized it by hand, or wiped it.
         read=f"{OWN_RUN.format('event_logs')} OR {OWN_ASSET}",
-        write=f'{OWN_RUN.format("event_logs")} AND event IS JSON OBJECT AND platform.is_possible("timestamp")',
+        write=f'{OWN_RUN.format("event_logs")} AND {EVENT.format("event")} AND platform.is_possible("timestamp")'
+        # Who reads it goes by what stands in it.
+        " AND event::json ->> 'run_id' = run_id",
         inserts=("run_id", "event", "dagster_event_type", "timestamp", "step_key", "asset_key", "partition"),
-        named=(("the asset key begins with the name of the location", f"asset_key IS NULL OR {OWN_ASSET}"),),
+        named=(("the asset key begins with the name of the location", f"asset_key IS NULL OR {NEW_ASSET}"),),
     ),
     Table(
         "asset_keys",
         read=OWN_ASSET,
-        write=f"{OWN_ASSET} AND platform.is_possible(last_materialization_timestamp)"
-        " AND coalesce(last_materialization IS JSON OBJECT, true)",
+        write=f"{NEW_ASSET} AND platform.is_possible(last_materialization_timestamp)"
+        f" AND {EVENT.format('last_materialization')}",
         inserts=("asset_key", "last_materialization", "last_run_id", "last_materialization_timestamp", "asset_details"),
         updates=("last_materialization", "last_run_id", "last_materialization_timestamp", "asset_details"),
     ),
     Table(
         "asset_event_tags",
         read=OWN_ASSET,
-        write=OWN_ASSET,
+        write=NEW_ASSET,
         inserts=("event_id", "asset_key", "key", "value", "event_timestamp"),
     ),
     Table(
         "asset_check_executions",
         read=OWN_ASSET,
-        write=f"{OWN_ASSET} AND {OWN_RUN.format('asset_check_executions')}"
-        " AND platform.is_possible(evaluation_event_timestamp) AND coalesce(evaluation_event IS JSON OBJECT, true)",
+        write=f"{NEW_ASSET} AND {OWN_RUN.format('asset_check_executions')}"
+        f" AND platform.is_possible(evaluation_event_timestamp) AND {EVENT.format('evaluation_event')}"
+        " AND execution_status IN ('PLANNED', 'SUCCEEDED', 'FAILED')",
         inserts=(
             "asset_key",
             "check_name",

@@ -1,0 +1,127 @@
+"""What a location's code server may answer webserver and daemon: what is the location's own, and no more.
+
+Both act on an answer with rights in the storage that no location has. A sensor's answer, for one, names assets
+to record as materialized, keys of partitions to add or delete, and assets of which a backfill is to be made: of
+any location, as Dagster takes it. Here an answer that names another's is refused, as a whole.
+
+https://docs.dagster.io/guides/automate/sensors
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from dagster import AssetCheckKey, AssetKey, DagsterInstance
+from dagster._core.definitions.assets.definition.asset_spec import AssetExecutionType
+from dagster._core.definitions.sensor_definition import SensorExecutionData
+from dagster._core.op_concurrency_limits_counter import _pool_key_for_step
+from dagster._core.remote_representation import code_location
+from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
+from dagster._core.remote_representation.external import RemoteExecutionPlan
+from dagster._core.remote_representation.external_data import RepositorySnap
+from dagster._core.snap import ExecutionPlanSnapshot
+from dagster._core.storage.dagster_run import RunsFilter
+
+
+class ForeignAnswerError(Exception):
+    """A code server's answer names what is not its location's."""
+
+
+@contextmanager
+def checked_answers() -> Iterator[None]:
+    """Has this process ask code servers by way of :class:`OwnCodeLocation`."""
+    # Dagster looks the class up there each time that it loads a location.
+    code_location.GrpcServerCodeLocation = OwnCodeLocation  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        code_location.GrpcServerCodeLocation = GrpcServerCodeLocation  # type: ignore[misc]
+
+
+class OwnCodeLocation(GrpcServerCodeLocation):
+    """Dagster's own, which raises ``ForeignAnswerError`` where an answer names what is another location's."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        try:
+            for repository in self.remote_repositories.values():
+                check_definitions(self.name, repository.repository_snap)
+        except ForeignAnswerError:
+            self.cleanup()
+            raise
+
+    def get_sensor_execution_data(self, instance: DagsterInstance, *arguments: Any, **options: Any) -> Any:
+        answer = super().get_sensor_execution_data(instance, *arguments, **options)
+        check_sensor(self.name, answer)
+        reacted = {
+            reaction.dagster_run.run_id for reaction in answer.dagster_run_reactions or () if reaction.dagster_run
+        }
+        check_runs(self.name, reacted, instance)
+        return answer
+
+    def get_execution_plan(self, *arguments: Any, **options: Any) -> RemoteExecutionPlan:
+        plan = super().get_execution_plan(*arguments, **options)
+        check_plan(self.name, plan.execution_plan_snapshot)
+        return plan
+
+    async def gen_execution_plan(self, *arguments: Any, **options: Any) -> RemoteExecutionPlan:
+        plan: RemoteExecutionPlan = await super().gen_execution_plan(*arguments, **options)
+        check_plan(self.name, plan.execution_plan_snapshot)
+        return plan
+
+
+def check_definitions(location: str, definitions: RepositorySnap) -> None:
+    """A location may name another's asset as what its own is made of, but not say that it makes or checks it."""
+    known = AssetExecutionType.UNEXECUTABLE
+    made = (node for node in definitions.asset_nodes if node.job_names or node.execution_type != known)
+    check_keys(location, (node.asset_key for node in made))
+    check_keys(location, (node.asset_key for node in definitions.asset_check_nodes or ()))
+
+
+def check_sensor(location: str, answer: SensorExecutionData) -> None:
+    """What the daemon does for a sensor: events of assets, partitions, runs, backfills, what it evaluated."""
+    check_keys(location, (event.asset_key for event in answer.asset_events))
+    for request in answer.dynamic_partitions_requests or ():
+        if request.partitions_def_name.split("/")[0] != location:
+            raise ForeignAnswerError(
+                f"the partitions {request.partitions_def_name!r} are not of the location {location}: "
+                f"begin their name with '{location}/'"
+            )
+    for run in answer.run_requests or ():
+        check_keys(location, run.asset_selection or ())
+        check_keys(location, run.asset_check_keys or ())
+        check_keys(location, run.asset_graph_subset.asset_keys if run.asset_graph_subset else ())
+    check_keys(location, (evaluation.key for evaluation in answer.automation_condition_evaluations))
+
+
+def check_runs(location: str, run_ids: Iterable[str], instance: DagsterInstance) -> None:
+    """The daemon writes a line into the log of each run that a sensor says it acted on."""
+    wanted = set(run_ids)
+    if not wanted:
+        return
+    found = instance.get_runs(RunsFilter(run_ids=list(wanted), tags={"dagster/code_location": location}))
+    if others := wanted - {run.run_id for run in found}:
+        raise ForeignAnswerError(f"the run {min(others)} is not of the location {location}")
+
+
+def check_plan(location: str, plan: ExecutionPlanSnapshot) -> None:
+    """Of a run's plan the webserver and the daemon take which assets it will make, and which pools it fills."""
+    for step in plan.steps:
+        pool = _pool_key_for_step(step)
+        if pool and pool != location and not pool.startswith(f"{location}_"):
+            raise ForeignAnswerError(
+                f"the pool {pool!r} is not of the location {location}: begin its name with '{location}_'"
+            )
+        for output in step.outputs:
+            if output.properties:
+                check_keys(location, (output.properties.asset_key, output.properties.asset_check_key))
+
+
+def check_keys(location: str, keys: Iterable[Any]) -> None:
+    """The first part of an asset's key is its location's name."""
+    for key in keys:
+        asset = key.asset_key if isinstance(key, AssetCheckKey) else key
+        if isinstance(asset, AssetKey) and list(asset.path[:1]) != [location]:
+            raise ForeignAnswerError(
+                f"the asset {asset.to_user_string()} is not of the location {location}: begin its key with '{location}'"
+            )

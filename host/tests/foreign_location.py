@@ -1,0 +1,39 @@
+"""The code of a location ``one`` whose assets are its own, and whose sensors and pool are not."""
+
+import dagster as dg
+from dagster._core.definitions.run_request import DagsterRunReaction
+from dagster._core.definitions.sensor_definition import SensorExecutionData
+
+
+@dg.asset(key=["one", "items"], deps=[dg.AssetKey(["other", "items"])])
+def items() -> None: ...
+
+
+@dg.asset_check(asset=items)
+def sound() -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=True)
+
+
+@dg.op(pool="other_items")
+def fill() -> None: ...
+
+
+@dg.job
+def filling() -> None:
+    fill()
+
+
+@dg.sensor(target=[items])
+def telling() -> dg.SensorResult:
+    return dg.SensorResult(asset_events=[dg.AssetMaterialization(["other", "items"])])
+
+
+class Reacting(dg.SensorDefinition):
+    def evaluate_tick(self, context: dg.SensorEvaluationContext) -> SensorExecutionData:
+        run = dg.DagsterRun("filling", run_id="anothers")
+        return SensorExecutionData(dagster_run_reactions=[DagsterRunReaction(run, error=None)])
+
+
+reacting = Reacting("reacting", evaluation_fn=lambda _: None, target=[items])
+
+defs = dg.Definitions(assets=[items], asset_checks=[sound], jobs=[filling], sensors=[telling, reacting])

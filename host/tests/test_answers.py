@@ -1,0 +1,180 @@
+"""What a location's code server may answer, and what webserver and daemon refuse to act on."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from dagster import (
+    AddDynamicPartitionsRequest,
+    AssetCheckEvaluation,
+    AssetCheckKey,
+    AssetKey,
+    AssetMaterialization,
+    AssetObservation,
+    AssetSpec,
+    AutomationCondition,
+    DagsterInstance,
+    Definitions,
+    DeleteDynamicPartitionsRequest,
+    RunRequest,
+    evaluate_automation_conditions,
+)
+from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
+from dagster._core.definitions.selector import JobSubsetSelector
+from dagster._core.definitions.sensor_definition import SensorExecutionData
+from dagster._core.execution.api import create_execution_plan
+from dagster._core.remote_representation.external_data import RepositorySnap
+from dagster._core.snap import snapshot_from_execution_plan
+from dagster._core.test_utils import create_run_for_test, instance_for_test
+from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
+from dagster._core.workspace.load_target import GrpcServerTarget
+
+from ingest_host.answers import (
+    ForeignAnswerError,
+    check_definitions,
+    check_plan,
+    check_runs,
+    check_sensor,
+    checked_answers,
+)
+
+from . import foreign_location
+from .conftest import wait_for_server
+
+CODE = Path(__file__).with_name("foreign_location.py")
+
+# What a sensor answers
+
+
+def key(location: str) -> AssetKey:
+    return AssetKey([location, "items"])
+
+
+def evaluated(location: str) -> SensorExecutionData:
+    """What a sensor of declarative automation says of an asset."""
+    asset = AssetSpec(key(location), automation_condition=AutomationCondition.missing())
+    with DagsterInstance.ephemeral() as instance:
+        (result,) = evaluate_automation_conditions(Definitions(assets=[asset]), instance).results
+    return SensorExecutionData(automation_condition_evaluations=[result.serializable_evaluation])
+
+
+def answers(location: str) -> list[SensorExecutionData]:
+    """Everything that a sensor may answer of a location, one by one."""
+    check = AssetCheckKey(key(location), "sound")
+    subset = AssetGraphSubset(non_partitioned_asset_keys={key(location)})  # type: ignore[call-arg]
+    return [
+        SensorExecutionData(asset_events=[AssetMaterialization(key(location))]),
+        SensorExecutionData(asset_events=[AssetObservation(key(location))]),
+        SensorExecutionData(asset_events=[AssetCheckEvaluation(asset_key=key(location), check_name="a", passed=True)]),
+        SensorExecutionData(dynamic_partitions_requests=[AddDynamicPartitionsRequest(f"{location}/days", ["a"])]),
+        SensorExecutionData(dynamic_partitions_requests=[DeleteDynamicPartitionsRequest(f"{location}/days", ["a"])]),
+        SensorExecutionData(run_requests=[RunRequest(asset_selection=[key(location)])]),
+        SensorExecutionData(run_requests=[RunRequest(asset_check_keys=[check])]),
+        SensorExecutionData(run_requests=[RunRequest.for_asset_graph_subset(subset, tags={})]),
+        evaluated(location),
+    ]
+
+
+@pytest.mark.parametrize("answer", answers("one"))
+def test_a_sensor_answers_of_its_own(answer: SensorExecutionData) -> None:
+    check_sensor("one", answer)
+
+
+@pytest.mark.parametrize("answer", answers("other"))
+def test_a_sensor_that_answers_of_anothers_is_refused(answer: SensorExecutionData) -> None:
+    with pytest.raises(ForeignAnswerError, match="not of the location one: begin "):
+        check_sensor("one", answer)
+
+
+def test_a_sensor_acts_on_runs_of_its_own() -> None:
+    with DagsterInstance.ephemeral() as instance:
+        run_of = {
+            name: create_run_for_test(instance, tags={"dagster/code_location": name}) for name in ("one", "other")
+        }
+        check_runs("one", [run_of["one"].run_id], instance)
+        with pytest.raises(ForeignAnswerError, match=f"the run {run_of['other'].run_id} is not of the location one"):
+            check_runs("one", [run.run_id for run in run_of.values()], instance)
+
+
+# What webserver and daemon do with it
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """Of a code server, which is Dagster's own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    command = ["api", "grpc", "--host", "127.0.0.1", "--port", str(port), "--python-file", str(CODE)]
+    server = subprocess.Popen([sys.executable, "-m", "dagster", *command])
+    try:
+        wait_for_server(port)
+        yield port
+    finally:
+        server.terminate()
+        server.wait(timeout=70)
+
+
+@contextmanager
+def workspace(port: int, location: str) -> Iterator[WorkspaceRequestContext]:
+    """What the webserver and the daemon see of the code server, under a location's name."""
+    target = GrpcServerTarget(host="127.0.0.1", port=port, socket=None, location_name=location)
+    with instance_for_test() as instance, WorkspaceProcessContext(instance, target) as process:
+        yield process.create_request_context()
+
+
+def load_error(port: int, location: str) -> str:
+    with workspace(port, location) as context:
+        entry = context.get_code_location_entries()[location]
+        return entry.load_error.message if entry.load_error else ""
+
+
+def test_a_location_that_makes_anothers_assets_is_not_loaded(port: int) -> None:
+    with checked_answers():
+        assert "the asset one/items is not of the location two: begin its key with 'two'" in load_error(port, "two")
+        assert load_error(port, "one") == ""
+    assert load_error(port, "two") == ""  # as Dagster takes it
+
+
+def test_a_location_that_checks_anothers_assets_is_not_loaded() -> None:
+    repository = Definitions(asset_checks=[foreign_location.sound]).get_repository_def()
+    with pytest.raises(ForeignAnswerError, match="the asset one/items is not of the location two"):
+        check_definitions("two", RepositorySnap.from_def(repository))
+
+
+@pytest.mark.parametrize(
+    ("sensor", "what"), [("telling", "the asset other/items is not"), ("reacting", "the run anothers is not")]
+)
+def test_the_daemon_does_nothing_of_what_a_sensor_answers_of_others(port: int, sensor: str, what: str) -> None:
+    with checked_answers(), workspace(port, "one") as context:
+        location = context.get_code_location("one")
+        repository = location.get_repository("__repository__").handle
+        with pytest.raises(ForeignAnswerError, match=what):
+            location.get_sensor_execution_data(context.instance, repository, sensor, None, None, None, None, None)
+
+
+def test_a_run_that_would_fill_anothers_pool_is_not_made(port: int) -> None:
+    with checked_answers(), workspace(port, "one") as context:
+        job = context.get_full_job(
+            JobSubsetSelector(
+                location_name="one", repository_name="__repository__", job_name="filling", op_selection=None
+            )
+        )
+        with pytest.raises(ForeignAnswerError, match="the pool 'other_items' is not of the location one"):
+            context.get_execution_plan(job, {}, None, None)
+        with pytest.raises(ForeignAnswerError, match="the pool 'other_items' is not of the location one"):
+            asyncio.run(context.gen_execution_plan(job, {}, None, None))
+
+
+@pytest.mark.parametrize("location", ["two", "one_more"])
+def test_a_run_that_would_make_anothers_asset_is_not_made(location: str) -> None:
+    plan = create_execution_plan(foreign_location.defs.resolve_implicit_global_asset_job_def())
+    snapshot = snapshot_from_execution_plan(plan, "")
+    check_plan("one", snapshot)
+    with pytest.raises(ForeignAnswerError, match=f"the asset one/items is not of the location {location}"):
+        check_plan(location, snapshot)
