@@ -23,7 +23,7 @@ def per_page(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Makes the pages of all lists so short, that a small world has many."""
 
     def shorten(rows: int) -> None:
-        for group in ("ACTIVITY", "CATALOG"):
+        for group in ("ACTIVITY", "ACTIONS", "PEOPLE", "CATALOG"):
             short = [replace(list_, params={**list_.params, "per_page": rows}) for list_ in getattr(source, group)]
             monkeypatch.setattr(source, group, short)
 

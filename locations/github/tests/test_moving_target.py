@@ -53,14 +53,14 @@ def test_what_changes_while_it_is_read_is_there_after_the_next_sync(group: str, 
 
 def before_page_2(monkeypatch: pytest.MonkeyPatch, name: str, change: Callable[[str], None]) -> None:
     """Makes a change before each request of the second page of a list, and tells it the page's address."""
-    get = GitHub.get
+    send = GitHub._send
 
-    def get_after_it(api: GitHub, path: str, *args: Any, **kwargs: Any) -> Any:
+    def send_after_it(api: GitHub, method: str, path: str, *args: Any, **kwargs: Any) -> Any:
         if re.search(rf"/{name}\?.*page=2", path):
             change(path)
-        return get(api, path, *args, **kwargs)
+        return send(api, method, path, *args, **kwargs)
 
-    monkeypatch.setattr(GitHub, "get", get_after_it)
+    monkeypatch.setattr(GitHub, "_send", send_after_it)
 
 
 def listed(origin: Origin, collection: str, path: str) -> list[Json]:

@@ -314,7 +314,9 @@ class GitHubApi:
         https://docs.github.com/en/rest/repos/repos#list-repositories-for-a-user
         """
         owner = self._owner(request)
-        return self._repositories(request, "full_name", lambda repo: repo.owner is owner and not repo.private)
+        return self._repositories(
+            request, "full_name", lambda repo: repo.owner is owner and not (repo.private or repo.hidden)
+        )
 
     def _of_organisation(self, request: Request) -> _Answer:
         owner = self._owner(request)
@@ -337,7 +339,8 @@ class GitHubApi:
 
         def fits(repo: Repository) -> bool:
             affiliation = "owner" if repo.owner is viewer else "organization_member"
-            return affiliation in affiliations and visibility in ("all", "private" if repo.private else "public")
+            kind = "private" if repo.private else "public"
+            return not repo.hidden and affiliation in affiliations and visibility in ("all", kind)
 
         return self._repositories(request, "full_name", fits)
 
@@ -528,7 +531,7 @@ def _nothing(_: Request) -> _Answer:
 
 def _visible(request: Request, repo: Repository) -> bool:
     """Every token is the viewer's; to whoever has none a private repository does not exist."""
-    return not repo.private or _token(request) is not None
+    return not repo.hidden and (not repo.private or _token(request) is not None)
 
 
 def _show_repository(repo: Repository) -> wire.Rendered:

@@ -14,7 +14,7 @@ from .. import prose
 from ..moment import ChangeRefused, Fields, Kind, Moment
 from . import build
 from .hand import Hand
-from .model import GHOST, Account, Branch, Forge, Issue, Repository
+from .model import GHOST, Account, Branch, Forge, Issue, Repository, Row
 from .plain import COLLECTIONS
 from .plain.collection import kinds_of
 from .plain.tracker import ISSUE_EVENTS
@@ -32,6 +32,7 @@ _SETTINGS: Fields = {
     "has_issues": bool,
     "private": bool,
     "forbidden": bool,
+    "hidden": bool,
 }
 
 
@@ -114,22 +115,22 @@ def _issue_delete(hand: Hand) -> None:
     for comment in [found for found in repo.comments.values() if found.issue is row]:
         del repo.comments[comment.id]
         hand.forge.remove(hand.moment.at, "issue_comments", repo, comment.id)
-    _forget_events(hand, repo, row)
+    for event in _events(repo, row):
+        ISSUE_EVENTS.remove(hand, repo, event)
     del repo.issues[row.number]
     repo.deleted_issues.add(row.number)
     hand.forge.remove(hand.moment.at, "issues", repo, row.id, number=row.number)
 
 
-def _forget_events(hand: Hand, repo: Repository, issue: Issue) -> None:
-    for event in [event for event in ISSUE_EVENTS.rows(repo).values() if event.parent is issue]:
-        ISSUE_EVENTS.remove(hand, repo, event)
+def _events(repo: Repository, issue: Issue) -> list[Row]:
+    return [event for event in ISSUE_EVENTS.rows(repo).values() if event.parent is issue]
 
 
 def _issue_transfer(hand: Hand) -> None:
     """Move an issue to another repository of its owner, under a new id and number.
 
-    Its comments go along under their ids and times. Labels and milestone stay where the target has
-    ones of the same name, see
+    Its comments go along under their ids and times, its events under new ids and their times. Labels
+    and milestone stay where the target has ones of the same name, see
     https://docs.github.com/en/issues/tracking-your-work-with-issues/using-issues/transferring-an-issue-to-another-repository.
     """
     source, row = hand.issue(lambda row: row.pull is None and row.closed_at is None)
@@ -148,7 +149,9 @@ def _issue_transfer(hand: Hand) -> None:
     source.moved_issues[row.number] = (target.id, moved.number)
     hand.forge.remove(hand.moment.at, "issues", source, row.id, number=row.number)
     hand.show_issue(target, moved, "created")
-    _forget_events(hand, source, row)
+    for event in _events(source, row):
+        ISSUE_EVENTS.remove(hand, source, event)
+        ISSUE_EVENTS.insert(hand, target, replace(event, parent=moved))
     for comment in [found for found in source.comments.values() if found.issue is row]:
         comment.issue = moved
         target.comments[comment.id] = source.comments.pop(comment.id)

@@ -23,7 +23,7 @@ class Hand:
         """Those that the change may be about: the one it names, or the organisations' that take changes."""
         wanted = self.change.repository
         if wanted is None:
-            yield from (repo for repo in self.forge.owned() if not (repo.archived or repo.forbidden))
+            yield from (repo for repo in self.forge.owned() if not (repo.archived or repo.forbidden or repo.hidden))
             return
         for repo in self.forge.repositories.values():
             if wanted == repo.id or str(wanted).lower() == repo.full_name.lower():

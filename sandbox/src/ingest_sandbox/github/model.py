@@ -190,6 +190,8 @@ class Repository:
     private: bool = False
     has_issues: bool = True
     forbidden: bool = False
+    hidden: bool = False
+    """Whether no token may see it any more: it is in no list, and not found."""
     """Listed, but the token may not read it: 403."""
     next_number: int = 1
     labels: dict[int, Label] = field(default_factory=dict)

@@ -2,13 +2,18 @@
 
 import re
 import time
-from urllib.parse import urlsplit
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import msgspec
 import requests
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
-from ingest_shared.errors import SettingError
-from ingest_shared.reading.api import Api, retry_after, setting_help
+from ingest_shared.errors import ApiError, SettingError
+from ingest_shared.reading.api import Api, Response, Usage, retry_after, setting_help
 from ingest_shared.settings import list_setting, number_setting, secret_setting, text_setting
 
 API_URL = "https://api.github.com"
@@ -22,10 +27,16 @@ IN_FLIGHT = 16
 """Requests at a time; GitHub allows 100, and slows clients that come near."""
 DELETES_BELIEVED = 0.1
 """Share of a list's rows that may vanish at once; for more it is read once more."""
+PART = 25
+"""Rows of a smaller page, where one of 100 takes GitHub too long:
+https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api#timeouts"""
 WAIT = 60.0
 """Seconds to wait when GitHub limits the rate and does not say for how long."""
 
-_NAME = re.compile(r"[\w.-]+/([\w.-]+|\*)")
+KINDS = {"archived", "forks"}
+"""Kinds of repositories that may be left out."""
+
+_NAME = re.compile(r"\w[\w.-]*/([\w.-]+|\*)|-\w[\w.-]*/[\w.-]+")
 _TOO_FAST = ("secondary rate limit", "abuse detection", "rate limit exceeded")
 """What a 403 says that is no missing right, in lower case."""
 
@@ -49,6 +60,45 @@ class GitHub(Api):
 
     name = "GitHub"
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._heavy: set[str] = set()
+        """Lists of which a whole page takes GitHub longer than the ten seconds it allows itself."""
+
+    def _send(self, method: str, path: str, usage: Usage, **what: Any) -> Response:
+        """As of any API; a page that GitHub cannot make in time is put together from smaller ones."""
+        list_ = path.partition("?")[0]
+        page = _Page.of(path, what.get("params"))
+        if list_ in self._heavy and page.rows > PART:
+            return self._in_parts(page, usage)
+        try:
+            return super()._send(method, path, usage, **what)
+        except ApiError as error:
+            if error.status not in (502, 504) or page.rows <= PART:
+                raise
+            try:
+                response = self._in_parts(page, usage)
+            except ApiError:
+                raise error from None
+            self._heavy.add(list_)
+            return response
+
+    def _in_parts(self, page: "_Page", usage: Usage) -> Response:
+        """The page, without an ETag: none stands for all of its parts."""
+        count = page.rows // PART
+        parts: list[Response] = []
+        following: str | None = page.having(PART, (page.number - 1) * count + 1)
+        while following and len(parts) < count:
+            parts.append(super()._send("GET", following, usage))
+            following = parts[-1].links.get("next")
+        links = {}
+        for name in ("next", "last") if following else ():
+            if link := parts[-1].links.get(name):
+                other = _Page.of(link, None)
+                links[name] = other.having(page.rows, (other.number - 1) // count + 1)
+        headers = {name: value for name, value in parts[0].headers.items() if name.lower() != "etag"}
+        return Response(_together([part.body for part in parts]), headers, links)
+
     def too_fast(self, response: requests.Response) -> float | None:
         if response.status_code not in (403, 429):
             return None
@@ -69,6 +119,42 @@ class GitHub(Api):
             return str(response.json()["message"])
         except (ValueError, KeyError, TypeError):
             return response.text[:200]
+
+
+@dataclass(frozen=True)
+class _Page:
+    """A page of a list, by its address."""
+
+    address: str
+    query: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, path: str, params: Mapping[str, Any] | None) -> "_Page":
+        address, _, query = path.partition("?")
+        return cls(address, dict(parse_qsl(query)) | dict(params or {}))
+
+    @property
+    def rows(self) -> int:
+        return int(self.query.get("per_page", 0))
+
+    @property
+    def number(self) -> int:
+        return int(self.query.get("page", 1))
+
+    def having(self, rows: int, number: int) -> str:
+        """The address of a page of so many rows; where a cursor leads, the number says nothing."""
+        numbered = {} if "after" in self.query else {"page": number}
+        return f"{self.address}?{urlencode({**self.query, 'per_page': rows, **numbered})}"
+
+
+def _together(bodies: list[bytes]) -> bytes:
+    """Pages of a list as one; of an object that holds the list, its other fields are those of the first page."""
+    pages = [msgspec.json.decode(body) for body in bodies]
+    whole = pages[0]
+    if isinstance(whole, list):
+        return msgspec.json.encode([row for page in pages for row in page])
+    name = next(name for name, value in whole.items() if isinstance(value, list))
+    return msgspec.json.encode(whole | {name: [row for page in pages for row in page[name]]})
 
 
 def connect() -> GitHub:
@@ -92,15 +178,39 @@ def tables_left_out() -> list[str]:
     return list_setting("sources.github.without")
 
 
-def configured_repositories() -> list[str]:
-    """``sources.github.repositories``, a list of ``owner/name`` or ``owner/*``, checked."""
+@dataclass(frozen=True)
+class Selection:
+    """Which repositories are mirrored: those of the entries, but for those that are excluded by name or kind."""
+
+    entries: Sequence[str]
+    excluded: AbstractSet[str]
+    """As ``owner/name``, in lower case."""
+    left_out: AbstractSet[str]
+    """Of ``archived`` and ``forks``, the kinds that ``owner/*`` does not stand for."""
+
+    def has(self, repository: Any, entry: str) -> bool:
+        """Whether a repository that is listed for an entry is mirrored."""
+        kinds = {"archived": repository.archived, "forks": repository.fork} if entry.endswith("/*") else {}
+        return repository.full_name.lower() not in self.excluded and not any(kinds.get(kind) for kind in self.left_out)
+
+
+def configured_repositories() -> Selection:
+    """``sources.github.repositories`` and ``sources.github.leave_out``, checked."""
     names = list_setting("sources.github.repositories")
-    if not names:
+    entries = [name for name in names if not name.startswith("-")]
+    if not entries:
         raise SettingError(
             "sources.github.repositories is not set: it lists what to mirror, as owner/name or owner/*; "
             f"set {setting_help('sources.github.repositories')}"
         )
     for name in names:
         if not _NAME.fullmatch(name):
-            raise SettingError(f"sources.github.repositories has {name!r}, which is neither owner/name nor owner/*")
-    return list(dict.fromkeys(names))
+            raise SettingError(
+                f"sources.github.repositories has {name!r}, which is neither owner/name nor owner/*, nor -owner/name "
+                "to leave one out"
+            )
+    kinds = list_setting("sources.github.leave_out")
+    if unknown := set(kinds) - KINDS:
+        raise SettingError(f"sources.github.leave_out has {min(unknown)!r}; it may have archived and forks")
+    excluded = {name[1:].lower() for name in names if name.startswith("-")}
+    return Selection(list(dict.fromkeys(entries)), excluded, set(kinds))

@@ -6,12 +6,12 @@ from functools import cached_property
 
 import msgspec
 
-from github_location.source.repositories import PER_PAGE, Repository
+from github_location.source.repositories import LATE, PER_PAGE, Repository
 from github_location.source.tables import code
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.errors import ApiError, PayloadError
 from ingest_shared.reading.envelopes import Request
-from ingest_shared.reading.listings import Cursor, Piece, Scope, Step, Walk, iso
+from ingest_shared.reading.listings import Cursor, Piece, Scope, Step, Walk, seconds
 from ingest_shared.reading.reader import Reader
 
 
@@ -87,8 +87,8 @@ class _Branches:
     def step(self) -> Step:
         repository, known = self.scope, self.cursor.get("heads", {})
         assert isinstance(repository, Repository)
-        # More may be pushed within the second of the last push: until it is over, look again.
-        is_over = (repository.pushed_at or "") < iso(self.reader.sync.now)
+        # More may be pushed within the second of the last push, and a head may show late: then look again.
+        is_over = not repository.pushed_at or seconds(repository.pushed_at) < self.reader.sync.now - LATE
         step = Step(cursor={"heads": self.heads, "pushed_at": repository.pushed_at if is_over else ""})
         if not self.heads:  # an empty repository
             return step

@@ -1,11 +1,13 @@
 """Lists that show new rows first and neither take a time nor sort by change."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ingest_shared.errors import ApiError
 from ingest_shared.reading.listings import (
     Cursor,
+    NumberedPage,
     Piece,
     Progress,
     Scope,
@@ -16,13 +18,15 @@ from ingest_shared.reading.listings import (
 )
 from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.walks import ByCreated
-from ingest_shared.reading.windows import Window, check_sorted
+from ingest_shared.reading.windows import FOREVER, Window, check_sorted
 
 DAY = 86_400
 RUN_AGAIN_WITHIN = 30 * DAY
 """https://docs.github.com/en/actions/how-tos/manage-workflow-runs/re-run-workflows-and-jobs"""
 LASTS = 35 * DAY
 """A run is ended then: https://docs.github.com/en/actions/reference/limits"""
+LONG = 100
+"""Pages from which on GitHub may end a list though more is there: 100, 300 and 400 are known."""
 OPEN_APART = 10
 """So many runs that have not ended are read a call each; more of them in one span of time."""
 
@@ -40,49 +44,90 @@ class Recent(Walk):
     """All pages at first; then from the newest row down to those that are known, and of these what changed.
 
     What changes further down, and what vanishes, the audit finds. ``changes`` is False where a row never does.
+    A row that comes or vanishes meanwhile moves others to pages that were read already, so several pages are
+    read until no further row appears. GitHub promises no order: a row is new by its time or by its id, since
+    what comes with a transferred issue has new ids and keeps its times.
     """
 
     needs = ("created_at",)
+    keeps_keys = True
     changes: bool = True
     lag: int = 60
     """Seconds read again before the newest row: a list may show a row a little late."""
     cost = (
         "One call, which costs no quota while the newest 100 are unchanged, and one for each further 100 new rows; "
-        "at first one for each page."
+        "at first one for each page, and one more for each that costs no quota while it is unchanged."
     )
 
     def has_changed(self, cursor: Cursor, row: Any) -> bool:
-        is_new = created(row) > cursor.get("newest", 0)
+        is_new = created(row) > cursor.get("newest", 0) or row.id > cursor.get("top", 0)
         return is_new or (self.changes and changed(row) >= cursor.get("changed", 0))
 
     def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
         return [Piece(scope, request=reader.request(scope))]
 
     def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
-        request = piece.request
+        request, already = piece.request, reader.progress[piece.scope.id].numbered
         assert request
         is_first = request == reader.request(piece.scope)
-        answer = reader.send_if_changed(piece.scope, request, cursor.get("etag") if is_first else None, was_last=False)
+        known = already.get(request)
+        etag = known.etag if known else cursor.get("etag") if is_first else None
+        try:
+            answer = reader.send_if_changed(piece.scope, request, etag, was_last=known is not None and known.was_last)
+        except ApiError as error:
+            if error.status != 422 or "pagination is limited" not in error.reason:
+                raise
+            return Step(cursor={"cut": True})
         if answer is None:
             return Step()
         page, response = answer
-        check_sorted([created(row) for row in page.rows], ascending=False)
-        step = Step([page])
-        if is_first:
+        check_newest_first(page.rows)
+        step = Step([page], newest=max(map(created, page.rows), default=None))
+        if is_first and not known:  # of a later reading, what changed meanwhile is left to the next sync
             lowest = min(map(created, page.rows), default=0)
             step.cursor = {"etag": response.headers.get("ETag"), "lowest": lowest, "changed": reader.sync.now}
-        step.newest = max(map(created, page.rows), default=None)
-        if "newest" not in cursor:
-            step.pieces = [replace(piece, request=later) for later in reader.following(request, page, response)]
-            return step
-        since = cursor["newest"] - self.lag
-        if not page.rows or created(page.rows[-1]) >= since:
-            step.pieces = [replace(piece, request=later) for later in reader.next(request, page, response)]
-        page.rows = [row for row in page.rows if created(row) >= since or self._is_changed(row, cursor)]
+        following = reader.following(request, page, response)
+        if "newest" in cursor:
+            new = {row.id for row in page.rows if self._is_new(row, cursor)}
+            following = [] if page.rows and not new else reader.next(request, page, response)
+            page.rows = [row for row in page.rows if row.id in new or self._is_changed(row, cursor)]
+        step.pieces = [replace(piece, request=later) for later in following if later not in already]
+        keys = [row.id for row in page.rows if created(row) < reader.sync.now]
+        step.numbered = request, NumberedPage(keys, response.headers.get("ETag"), "next" not in response.links)
         return step
+
+    def audited(self, reader: Reader, scope: Scope) -> Mapping[str, Any]:
+        """Of a list that GitHub may have cut, what is older than its last row is not gone."""
+        progress = reader.progress[scope.id]
+        if len(progress.numbered) < LONG and not progress.cursor.get("cut"):
+            return scope.values
+        _, since = progress.noted["oldest"]
+        return {**scope.values, "created_at": Window(since, FOREVER)}
+
+    def note(self, progress: Progress, step: Step) -> None:
+        if step.numbered:
+            progress.stood_still &= progress.there.issuperset(step.numbered[1].keys)
+        if rows := [(row.id, created(row)) for page in step.pages for row in page.rows]:
+            progress.noted["oldest"] = min([*rows, progress.noted.get("oldest", rows[0])])
+            progress.cursor["top"] = max(max(rows)[0], progress.cursor.get("top", 0))
+
+    def again(self, reader: Reader, scope: Scope, progress: Progress) -> list[Piece]:
+        if progress.stood_still or len(progress.numbered) < 2:
+            return []
+        progress.stood_still = True  # unless a page of this round brings a further row
+        return [Piece(scope, request=request) for request in progress.numbered]
+
+    def _is_new(self, row: Any, cursor: Cursor) -> bool:
+        return bool(created(row) >= cursor["newest"] - self.lag or row.id > cursor.get("top", row.id))
 
     def _is_changed(self, row: Any, cursor: Cursor) -> bool:
         return self.changes and changed(row) >= cursor.get("changed", 0) - self.lag
+
+
+def check_newest_first(rows: Sequence[Any]) -> None:
+    """Raises :class:`PayloadError` for a page that is sorted newest first neither by time nor by id."""
+    if (ids := [row.id for row in rows]) != sorted(ids, reverse=True):
+        check_sorted([created(row) for row in rows], ascending=False)
 
 
 def within(start: int, end: int) -> Mapping[str, str]:
@@ -99,6 +144,7 @@ class Runs(ByCreated):
     https://docs.github.com/en/rest/actions/workflow-runs#list-workflow-runs-for-a-repository
     """
 
+    keeps_keys = True
     recent: Recent = Recent()
     cost = (
         "One call, which costs no quota while the newest 100 are unchanged, one for each further run that has not "
@@ -134,7 +180,11 @@ class Runs(ByCreated):
             step.newest = max(map(created, page.rows), default=None)
         return step
 
+    def again(self, reader: Reader, scope: Scope, progress: Progress) -> list[Piece]:
+        return self.recent.again(reader, scope, progress)
+
     def note(self, progress: Progress, step: Step) -> None:
+        self.recent.note(progress, step)
         opened = progress.noted.setdefault("open", dict(progress.cursor.get("open", {})))
         for page in step.pages:
             for row in page.rows:

@@ -1,12 +1,13 @@
 """Which repositories are mirrored: the configured ones, wherever they were renamed or moved to."""
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 
-from github_location.source.api import GitHub, configured_repositories, connect
+from github_location.source.api import GitHub, Selection, configured_repositories, connect
 from github_location.source.tables import repository
 from ingest_shared.columnar import Page
 from ingest_shared.errors import ApiError, IngestError
@@ -21,7 +22,7 @@ from ingest_shared.reading.walks import FullList
 
 PER_PAGE = 100
 LATE = 60
-"""Seconds after which a list shows what was changed before its repository was archived."""
+"""Seconds after which a list shows what was changed before: pushed, or done before the repository was archived."""
 LEFT_OUT = {
     403: "the credential may not read it",
     404: "there is no such repository, or the credential may not see it",
@@ -90,14 +91,17 @@ class GitHubSync(Sync):
 
     def __init__(self, audit: bool = False) -> None:
         super().__init__(connect, audit)
-        self.entries: list[str] = []
+        self.selection: Selection
+        self.entries: Sequence[str] = ()
         self.repositories: dict[int, Repository] = {}
         self.digests: dict[str, int] = {}
         """Of what GitHub sent of each repository."""
         self.pages: list[Page] = []
         self.left_out: dict[str, ApiError] = {}
         """Why an entry, or a repository that left its entry, could not be read."""
-        self.gone_ids: set[int] = set()
+        self.not_found: set[int] = set()
+        self.doubted: set[int] = set()
+        """Those not found of which too many are missing at once to count as deleted."""
         self.looked_for: set[int] = set()
         self.listed = Reader(LISTING, self)
 
@@ -109,9 +113,9 @@ class GitHubSync(Sync):
         out of every table.
         """
         if not self.entries:
-            entries = configured_repositories()
+            self.selection = configured_repositories()
             super().begin(load)
-            self.entries = entries
+            self.entries = self.selection.entries
             for entry in self.entries:
                 try:
                     self._list(entry, load)
@@ -120,10 +124,14 @@ class GitHubSync(Sync):
             down = [error for error in self.left_out.values() if (error.status or 0) >= 500]
             if len(down) == len(self.entries):
                 raise down[0]
-        for known, cursor in load.state.get("cursors", {}).items():
+        known: defaultdict[str, set[int]] = defaultdict(set)
+        for id_, cursor in load.state.get("cursors", {}).items():
             entry = cursor.get("entry")
             if entry in self.entries and entry not in self.left_out:
-                self.look_for(int(known), entry, load)
+                self.look_for(int(id_), entry, load)
+                known[entry].add(int(id_))
+        for entry, ids in known.items():
+            self._doubt(entry, ids, load)
         for scope, refusal in self.left_out.items():
             load.leave_out(scope, self.why(refusal), refusal.status)
 
@@ -148,9 +156,25 @@ class GitHubSync(Sync):
             self._keep(self._get(Request(f"/repositories/{id_}"), load), entry, single=True)
         except ApiError as error:
             if error.status == 404:
-                self.gone_ids.add(id_)
+                self.not_found.add(id_)
             else:
                 self._note(f"repository {id_} of {entry}", error)
+
+    @property
+    def gone_ids(self) -> set[int]:
+        return self.not_found - self.doubted
+
+    def _doubt(self, entry: str, known: set[int], load: Load) -> None:
+        """GitHub answers 404 for what was deleted and for what the credential may not see any more."""
+        missing = known & self.not_found
+        if self.audit or len(missing) <= max(1, len(known) * self.api.deletes_believed):
+            return
+        self.doubted |= missing
+        reason = (
+            f"{len(missing)} of {len(known)} repositories are not found any more: does the credential still see them? "
+            "If they were deleted, the next audit marks them"
+        )
+        load.leave_out(entry, reason, 404)
 
     def _note(self, scope: str, error: ApiError) -> None:
         if error.status is None:
@@ -184,6 +208,9 @@ class GitHubSync(Sync):
         while requests:
             request = requests.pop(0)
             response = self._get(request, load)
+            if (hidden := response.headers.get("X-GitHub-SSO", "")).startswith("partial-results"):
+                reason = f"authorize the credential for single sign-on: without it GitHub hides a part ({hidden})"
+                raise ApiError(f"{entry}: {reason}", status=response.status, reason=reason, retry=False)
             page = self._keep(response, entry, owner=owner)
             requests += LISTING.envelope.following(request, page, response)
 
@@ -195,9 +222,11 @@ class GitHubSync(Sync):
     def _keep(self, response: Response, entry: str, *, single: bool = False, owner: str = "") -> Page:
         decoder = self.listed.decoder
         page = decoder.row(response.body) if single else decoder.page(response.body)
+        mirrored = [row for row in page.rows if self.selection.has(row, entry)]
+        self.looked_for |= {row.id for row in page.rows} - {row.id for row in mirrored}
         page.rows = [
             row
-            for row in page.rows
+            for row in mirrored
             if row.id not in self.repositories and owner.lower() in ("", (row.owner.login or "").lower())
         ]
         page.scope = WHOLE
@@ -235,7 +264,8 @@ class RepositoriesReader(Reader):
         audit = Audit(self.decoder, load, lambda _, row: has_changed(row)) if sync.audit else None
         held = living(self.listing.table, {}) if audit else set()
         for id_ in held:
-            sync.look_for(id_, f"repository {id_}", load)
+            if cursors.get(str(id_), {}).get("entry") not in sync.left_out:
+                sync.look_for(id_, f"repository {id_}", load)
         yield from audit.differing(sync.pages) if audit else sync.pages
         load.at_end.append(lambda: self._leave_out_unreadable(load))
         known = set(map(int, cursors))

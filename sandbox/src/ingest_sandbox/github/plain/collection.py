@@ -174,6 +174,13 @@ class Collection:
         del self.rows(home)[row.id]
         self.tell(hand, home, row, "deleted")
 
+    def insert(self, hand: Hand, home: Home, row: Row) -> None:
+        """Takes a row in that was elsewhere, under a new id, and says so."""
+        assert self.first_id
+        row.id = hand.forge.new_id(self.name, self.first_id)
+        self.rows(home)[row.id] = row
+        self.tell(hand, home, row, "created")
+
     def tell(self, hand: Hand, home: Home, row: Row, action: str) -> None:
         """Writes down what was done, and does what follows from it."""
         if action == "deleted":

@@ -63,7 +63,7 @@ class FullList(Walk):
             pages=[page],
             pieces=[Piece(piece.scope, request=next_) for next_ in following if next_ not in already],
             cursor=cursor_then,
-            numbered=(request, NumberedPage(keys, response.headers.get("ETag"), not following)),
+            numbered=(request, NumberedPage(keys, response.headers.get("ETag"), "next" not in response.links)),
         )
 
     def again(self, reader: Reader, scope: Scope, progress: Progress) -> list[Piece]:

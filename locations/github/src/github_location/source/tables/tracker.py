@@ -172,5 +172,6 @@ issue_events = Table(
         *"label.* milestone.* rename.* node_id url commit_url author_association performed_via_github_app".split(),
         "intent",
     ),
-    limits="Events of an issue that was deleted or transferred: they vanish with it, and the audit finds it.",
+    limits="Events of an issue that was deleted or transferred: they vanish with it, and the audit finds it. The "
+    "oldest of a repository with tens of thousands: GitHub ends the list before; those that were loaded stay.",
 )

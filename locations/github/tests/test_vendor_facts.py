@@ -1,0 +1,192 @@
+"""How GitHub really behaves, fact by fact: each is survived with no row lost and none resurrected."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from github_location.source.api import GitHub
+from github_location.source.tables import TABLES
+from ingest_shared.reading.api import Response
+from ingest_testing import Json, assert_mirrors
+
+from .origin import ACTIVITY, CATALOG, TOKEN, Origin, Warehouse
+from .test_moving_target import before_page_2, listed
+
+
+def living(warehouse: Warehouse, table: str) -> set[Any]:
+    return {row["id"] for row in warehouse.rows(TABLES[table]) if not row["deleted_at"]}
+
+
+def ids(origin: Origin, collection: str) -> set[Any]:
+    return {item["object"]["id"] for item in origin.objects(collection)}
+
+
+def test_events_that_vanish_with_their_issue_while_an_audit_reads_hide_no_other(
+    synced: Warehouse, monkeypatch: pytest.MonkeyPatch, per_page: Callable[[int], None]
+) -> None:
+    per_page(10)
+    origin = synced.origin
+    deleted: list[Json] = []
+
+    def delete_once(path: str) -> None:
+        if not deleted:
+            events = [e for e in listed(origin, "issue_events", path) if "pull_request" not in e["issue"]]
+            newest = max(events, key=lambda event: int(event["id"]))["issue"]
+            here = newest["repository_url"].partition("/repos/")[2]
+            deleted.append(origin.change("issue.delete", repository=here, number=newest["number"]))
+
+    before_page_2(monkeypatch, "events", delete_once)
+    synced.audit("activity")
+    assert deleted
+    origin.advance()
+    synced.sync("activity")
+    assert ids(origin, "issue_events") <= living(synced, "issue_events")
+
+
+def test_the_events_of_a_transferred_issue_are_there_at_once(synced: Warehouse) -> None:
+    """They come with new ids and their old times, so the list is not sorted by time any more."""
+    origin = synced.origin
+    issue = next(
+        event["issue"]
+        for event in (item["object"] for item in origin.objects("issue_events"))
+        if event["issue"]["state"] == "open"
+        and "pull_request" not in event["issue"]
+        and event["issue"]["repository_url"].endswith("acme/platform")
+    )
+    for _ in range(2):
+        origin.change("issue_event.create", repository="acme/api")
+        origin.advance(3600)
+    synced.sync("activity")
+    origin.change("issue.transfer", repository="acme/platform", number=issue["number"], set={"repository": "acme/api"})
+    origin.advance()
+    synced.sync("activity")
+    assert not synced.gaps()
+    assert ids(origin, "issue_events") <= living(synced, "issue_events")
+    origin.change("issue_event.create", repository="acme/api")
+    origin.advance()
+    synced.sync("activity")
+    assert not synced.gaps()
+    assert ids(origin, "issue_events") <= living(synced, "issue_events")
+    synced.audit("activity")
+    assert ids(origin, "issue_events") == living(synced, "issue_events")
+
+
+def hide(origin: Origin, *repositories: int, hidden: bool = True) -> None:
+    for id_ in repositories:
+        origin.change("repository.edit", repository=id_, set={"hidden": hidden})
+    origin.advance()
+
+
+def test_repositories_that_the_credential_may_not_see_any_more_are_a_gap(synced: Warehouse) -> None:
+    """GitHub answers 404 for them, as for deleted ones: of so many at once it is not believed."""
+    origin = synced.origin
+    before = {table: living(synced, table) for table in ("repositories", "issues", "labels")}
+    hide(origin, *before["repositories"])
+    synced.sync("activity", "catalog")
+    assert {table: living(synced, table) for table in before} == before
+    assert {(table, "acme/*", 404) for table in before} < {gap[:3] for gap in synced.gaps()}
+    hide(origin, *before["repositories"], hidden=False)
+    synced.sync("activity", "catalog")
+    assert not synced.gaps()
+    assert_mirrors(synced, *ACTIVITY, *CATALOG)
+
+
+def test_an_audit_that_finds_so_many_repositories_no_more_believes_it(synced: Warehouse) -> None:
+    hide(synced.origin, *living(synced, "repositories"))
+    synced.audit("catalog")
+    assert not living(synced, "repositories")
+    assert not living(synced, "labels")
+
+
+def test_a_list_of_which_single_sign_on_hides_a_part_is_a_gap(
+    synced: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes with 200 and fewer rows, and only a header tells."""
+    before = living(synced, "repositories")
+    hide(synced.origin, next(iter(before)))
+    get = GitHub.get
+
+    def get_partial(api: GitHub, path: str, *args: Any, **kwargs: Any) -> Response:
+        response = get(api, path, *args, **kwargs)
+        headers = {**response.headers, "X-GitHub-SSO": "partial-results; organizations=21955855"}
+        return replace(response, headers=headers) if path == "/orgs/acme/repos" else response
+
+    monkeypatch.setattr(GitHub, "get", get_partial)
+    for audit in (False, True):
+        synced.sync("catalog", audit=audit)
+        assert ("labels", "acme/*", 200) in [gap[:3] for gap in synced.gaps()]
+        assert living(synced, "repositories") == before
+
+
+def test_pages_that_did_not_change_cost_no_quota_when_a_list_is_read_again(
+    warehouse: Warehouse, per_page: Callable[[int], None]
+) -> None:
+    per_page(3)
+    origin = warehouse.origin
+    warehouse.sync("catalog", SOURCES__GITHUB__REPOSITORIES="acme/api")
+    names = {item["repository_id"]: item["object"]["full_name"] for item in origin.objects("repositories")}
+    labels = sum(names[item["repository_id"]] == "acme/api" for item in origin.objects("labels"))
+    pages = math.ceil(labels / 3)
+    assert pages > 2
+    assert origin.requests()["by_path"]["/github/repositories/{id}/labels"] == 2 * pages
+
+
+def test_what_is_beyond_the_end_of_a_list_that_github_cuts_is_not_gone(
+    synced: Warehouse, per_page: Callable[[int], None]
+) -> None:
+    per_page(5)
+    said = "In order to keep the API fast for everyone, pagination is limited for this resource."
+    synced.origin.fail(
+        {
+            "kind": "status",
+            "status": 422,
+            "body": f'{{"message": "{said}"}}',
+            "path": "/issues/events.*&page=([4-9]|\\d\\d)",
+        }
+    )
+    before = living(synced, "issue_events")
+    synced.sync("activity", audit=True)
+    assert not synced.gaps()
+    assert living(synced, "issue_events") == before
+
+
+def test_a_push_whose_head_shows_late_is_not_lost(synced: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list of repositories tells of the push already, and the list of branches does not yet."""
+    origin = synced.origin
+    api = next(item["repository_id"] for item in origin.objects("repositories") if item["object"]["name"] == "api")
+    branches = f"/repositories/{api}/branches?per_page=100"
+    before = origin.get(branches, TOKEN).content
+    origin.change("commit.push", repository=api, id="main")
+    origin.advance()
+    get = GitHub.get
+
+    def get_late(github: GitHub, path: str, *args: Any, **kwargs: Any) -> Response:
+        response = get(github, path, *args, **kwargs)
+        return replace(response, body=before) if path == branches else response
+
+    with monkeypatch.context() as late:
+        late.setattr(GitHub, "get", get_late)
+        synced.sync("activity")
+    synced.sync("activity")
+    assert_mirrors(synced, "commits")
+
+
+@pytest.mark.parametrize(
+    ("group", "table", "path"), [("catalog", "labels", "/labels"), ("actions", "workflow_runs", "/runs")]
+)
+def test_a_page_that_takes_github_too_long_is_read_in_parts(
+    group: str, table: str, path: str, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest_shared.reading.api.FIRST_BACKOFF", 0.0)
+    monkeypatch.setattr("github_location.source.api.PART", 5)
+    origin = warehouse.origin
+    for seed in range(100):
+        origin.change("label.create", repository="acme/api", seed=seed)
+    origin.fail({"kind": "status", "status": 504, "path": f"{path}.*per_page=100"})
+    origin.advance()
+    warehouse.sync(group)
+    assert not warehouse.gaps()
+    assert_mirrors(warehouse, table)
