@@ -60,7 +60,7 @@ class Recent(Walk):
     )
 
     def has_changed(self, cursor: Cursor, row: Any) -> bool:
-        is_new = created(row) > cursor.get("newest", 0) or row.id > cursor.get("top", 0)
+        is_new = created(row) > cursor.get("newest", 0) or row.id > cursor.get("top", row.id)
         return is_new or (self.changes and changed(row) >= cursor.get("changed", 0))
 
     def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
