@@ -50,13 +50,13 @@ def test_a_revoked_token_leaves_no_trace_and_the_others_stay(file: Path) -> None
         ({"name": ""}, "NAME="),
         ({"name": "a b"}, "NAME=a b"),
         ({"name": "ci, role: admin"}, "NAME=ci, role: admin"),
-        ({"role": ""}, "ROLE=: there are viewer"),
+        ({"role": ""}, "ROLE=: choose one of viewer"),
         ({"role": "viewer"}, "leave LOCATIONS out"),
         ({"days": "0"}, "DAYS=0"),
         ({"days": "3650"}, "1 to 366 days"),
         ({"days": "soon"}, "DAYS=soon"),
         ({"locations": "github], x: ["}, "LOCATIONS=github], x: ["),
-        ({"locations": "githup"}, "LOCATIONS=githup: there are github"),
+        ({"locations": "githup"}, "LOCATIONS=githup: choose from github"),
     ],
 )
 def test_what_is_wrong_is_told_and_nothing_written(file: Path, settings: dict[str, str], told: str) -> None:

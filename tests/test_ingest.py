@@ -163,7 +163,7 @@ def test_a_data_folder_that_cannot_be_written(deployment: Deployment) -> None:
 def test_a_location_that_is_none(deployment: Deployment) -> None:
     done = deployment.ingest("gitlab")
     assert done.returncode == 1
-    assert done.stderr == f"ONLY=gitlab: there are {', '.join(LOCATIONS)}\n"
+    assert done.stderr == f"ONLY=gitlab: choose from {', '.join(LOCATIONS)}\n"
 
 
 def test_a_sandbox_that_does_not_answer(deployment: Deployment) -> None:

@@ -94,7 +94,7 @@ def test_a_name_that_is_taken_is_refused_and_nothing_happens(made: Copy) -> None
         assert why in done.stderr
         assert done.stderr.count("\n") == 1
     done = made.run(sys.executable, "new_location.py", NAME="freshdesk", STYLE="cobol")
-    assert done.stderr == "STYLE=cobol: there are python and component\n"
+    assert done.stderr == "STYLE=cobol: choose python or component\n"
     done = made.run(sys.executable, "remove_location.py", NAME="freshdesk")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert made.files() == before
@@ -104,7 +104,7 @@ def test_where_a_step_fails_nothing_is_left(made: Copy) -> None:
     before = made.files()
     done = made.run(sys.executable, "-c", FAIL, NAME="freshdesk")
     assert done.returncode == 1
-    assert done.stderr == "its versions cannot be locked, see above: nothing is left of the location\n"
+    assert done.stderr == "its versions cannot be locked, see above: the new location was removed again\n"
     assert made.files() == before
 
 

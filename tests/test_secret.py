@@ -12,8 +12,8 @@ from secret import checked
 @pytest.mark.parametrize(
     ("location", "setting", "why"),
     [
-        ("", "sources.github.access_token", "LOCATION=: there are github"),
-        ("nope", "sources.nope.api_key", "LOCATION=nope: there are github"),
+        ("", "sources.github.access_token", "LOCATION=: choose one of github"),
+        ("nope", "sources.nope.api_key", "LOCATION=nope: choose one of github"),
         ("github", "", "NAME is not set: NAME=sources.github."),
         ("github", "sources.stripe.api_key", "begin with sources.github."),
         ("github", "sources.github", "begin with sources.github."),

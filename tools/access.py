@@ -35,11 +35,11 @@ def make_token(file: Path, name: str, role: str, locations: list[str], days: str
     if not NAME.fullmatch(name):
         raise Refused(f"NAME={name}: a token's name is made of a-z, 0-9, and _.- between them")
     if role not in ROLES:
-        raise Refused(f"ROLE={role}: there are {', '.join(ROLES)}")
+        raise Refused(f"ROLE={role}: choose one of {', '.join(ROLES)}")
     if role in ("viewer", "admin") and locations:
-        raise Refused(f"ROLE={role} is of no single location: leave LOCATIONS out")
+        raise Refused(f"ROLE={role} covers every location: leave LOCATIONS out")
     if unknown := [one for one in locations if one not in location_names()]:
-        raise Refused(f"LOCATIONS={' '.join(unknown)}: there are {', '.join(location_names())}")
+        raise Refused(f"LOCATIONS={' '.join(unknown)}: choose from {', '.join(location_names())}")
     if not days.isdecimal() or not 0 < int(days) <= 366:
         raise Refused(f"DAYS={days}: how long it is valid, 1 to 366 days")
     text = file.read_text()

@@ -170,7 +170,7 @@ def wait_for(what: Callable[[], T | None], name: str, seconds: float, every: flo
         except PlatformError as error:
             problem = f": {error}"
         if time.monotonic() > until:
-            raise PlatformError(f"waited {seconds:.0f} s in vain for {name}{problem}")
+            raise PlatformError(f"gave up waiting for {name} after {seconds:.0f} s{problem}")
         time.sleep(every)
 
 

@@ -337,7 +337,7 @@ def main() -> int:
     name = os.environ.get("LOCATION", "")
     try:
         if name not in location_names():
-            raise Refused(f"LOCATION={name}: there are {', '.join(location_names())}")
+            raise Refused(f"LOCATION={name}: choose one of {', '.join(location_names())}")
         deployment = Deployment.here()
         one = Deploy(name, deployment)
         action = "rollback" if options.rollback else "deploy"

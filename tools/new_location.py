@@ -45,7 +45,7 @@ def refusal(name: str, style: str) -> str | None:
     if problem := registrations.name_problem(name):
         return problem
     if style not in STYLES:
-        return f"STYLE={style}: there are {' and '.join(STYLES)}"
+        return f"STYLE={style}: choose {' or '.join(STYLES)}"
     if (LOCATIONS / name).exists():
         return f"there is a locations/{name} already"
     if files := registrations.registered(name):
@@ -87,14 +87,14 @@ def _step(otherwise: str, do: Callable[[], None]) -> None:
     try:
         do()
     except (SystemExit, subprocess.CalledProcessError, Refused):
-        raise Refused(f"{otherwise}, see above: nothing is left of the location") from None
+        raise Refused(f"{otherwise}, see above: the new location was removed again") from None
 
 
 def _run(command: list[str | Path], folder: Path) -> None:
     """Runs a program that writes to the screen; raises :class:`Refused` where it fails."""
     done = subprocess.run(command, cwd=folder, check=False)
     if done.returncode:
-        raise Refused(f"{Path(command[0]).name} failed, see above: nothing is left of the location")
+        raise Refused(f"{Path(command[0]).name} failed, see above: the new location was removed again")
 
 
 @contextmanager

@@ -84,5 +84,5 @@ def chosen(names: list[str]) -> list[str]:
     """The names in ``ONLY``, or else all; raises ``SystemExit`` for one that is not among them."""
     wanted = os.environ.get("ONLY", "").split()
     if unknown := [name for name in wanted if name not in names]:
-        raise SystemExit(f"ONLY={' '.join(unknown)}: there are {', '.join(names)}")
+        raise SystemExit(f"ONLY={' '.join(unknown)}: choose from {', '.join(names)}")
     return wanted or names

@@ -23,7 +23,7 @@ def remove(name: str) -> None:
     folder = LOCATIONS / name
     if not folder.is_dir() and not registrations.registered(name):
         names = sorted(path.parent.name for path in LOCATIONS.glob("*/pyproject.toml"))
-        raise Refused(f"there is no location {name!r}: there are {', '.join(names)}")
+        raise Refused(f"there is no location {name!r}, only {', '.join(names)}")
     if (secrets := folder / ".dlt" / "secrets.toml").exists():
         raise Refused(f"{secrets.relative_to(ROOT)} holds credentials that git cannot bring back: remove it first")
     registrations.unregister(name)

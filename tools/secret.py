@@ -21,7 +21,7 @@ SETTING = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 def checked(location: str, setting: str) -> None:
     """Raises :class:`Refused` for a location or a setting that there cannot be."""
     if location not in location_names():
-        raise Refused(f"LOCATION={location}: there are {', '.join(location_names())}")
+        raise Refused(f"LOCATION={location}: choose one of {', '.join(location_names())}")
     if not setting:
         raise Refused(f"NAME is not set: NAME=sources.{location}.access_token, or as its README names it")
     own = (f"sources.{location}.", *OTHER_SECTIONS)

@@ -398,6 +398,20 @@ def test_a_text_that_is_no_instant_is_named(value: str) -> None:
     assert message.endswith(f"the value is {value!r}")
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        (timestamp("at", "At."), "0000-01-01T00:00:00Z"),
+        (epoch("at", "At."), 300_000_000_000),
+        (epoch_millis("at", "At."), 300_000_000_000_000),
+    ],
+    ids=["year 0", "year 11476", "year 11476 in milliseconds"],
+)
+def test_an_instant_that_no_warehouse_can_hold_is_named(column: Column, value: Any) -> None:
+    message = error_of(decoder(column), {"id": 2, "at": value})
+    assert message.startswith(f"table issues, column at, row id=2: expected {column.type.name} (a year from 1 to 9999)")
+
+
 def test_an_epoch_beyond_the_calendar_is_named() -> None:
     message = error_of(decoder(epoch("at", "At.")), {"id": 2, "at": 99_999_999_999_999})
     assert message.startswith("table issues, column at, row id=2: expected epoch ")

@@ -152,7 +152,7 @@ class Launch:
         if before and before[0].status == "running":  # who asks again did not hear the answer
             return {"container": str(before[0].id), "image": run.image}
         if run.image not in (images := self._images(run.location)):
-            raise Refused(f"{run.image!r} is not an active image of {run.location}: there are {', '.join(images)}")
+            raise Refused(f"{run.image!r} is not an active image of {run.location}, as are {', '.join(images)}")
         module = f"{run.location}_location.definitions"
         command = ["python", "-c", RUN.read_text(), verb, module, run.id, self.instance]
         # Of two that start it at the same time, the engine refuses the second, since the name is taken.

@@ -69,12 +69,24 @@ def _from_text(values: list[Any], arrow: pa.DataType) -> pa.Array:
     return pc.cast(pa.array(values, pa.string()), arrow)
 
 
+def _from_iso(values: list[Any], arrow: pa.DataType) -> pa.Array:
+    return _storable(_from_text(values, arrow))
+
+
 def _from_epoch(values: list[Any], arrow: pa.DataType) -> pa.Array:
-    return pc.cast(pc.cast(pa.array(values, pa.int64()), pa.timestamp("s", "UTC")), arrow)
+    return _storable(pc.cast(pc.cast(pa.array(values, pa.int64()), pa.timestamp("s", "UTC")), arrow))
 
 
 def _from_epoch_millis(values: list[Any], arrow: pa.DataType) -> pa.Array:
-    return pc.cast(pc.cast(pa.array(values, pa.int64()), pa.timestamp("ms", "UTC")), arrow)
+    return _storable(pc.cast(pc.cast(pa.array(values, pa.int64()), pa.timestamp("ms", "UTC")), arrow))
+
+
+def _storable(instants: pa.Array) -> pa.Array:
+    """The instants; raises ArrowInvalid outside the years that warehouses and Python's datetime know."""
+    years = pc.min_max(pc.year(instants))
+    if years["min"].is_valid and not 1 <= years["min"].as_py() <= years["max"].as_py() <= 9999:
+        raise pa.ArrowInvalid("a year from 1 to 9999")
+    return instants
 
 
 def _from_raw(values: list[Any], arrow: pa.DataType) -> pa.Array:
@@ -91,7 +103,7 @@ TEXT = ColumnType("text", "text", pa.string(), str, _plain)
 BIGINT = ColumnType("bigint", "bigint", pa.int64(), int, _plain)
 DOUBLE = ColumnType("double", "double", pa.float64(), float, _plain)
 BOOLEAN = ColumnType("boolean", "bool", pa.bool_(), bool, _plain)
-TIMESTAMP = ColumnType("timestamp", "timestamp", _INSTANT, str, _from_text)
+TIMESTAMP = ColumnType("timestamp", "timestamp", _INSTANT, str, _from_iso)
 EPOCH = ColumnType("epoch", "timestamp", _INSTANT, int, _from_epoch)
 EPOCH_MILLIS = ColumnType("epoch_millis", "timestamp", _INSTANT, int, _from_epoch_millis)
 DATE = ColumnType("date", "date", pa.date32(), str, _from_text)

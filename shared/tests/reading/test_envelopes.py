@@ -84,7 +84,7 @@ def test_a_list_that_has_no_more_or_no_rows_ends(end: Page) -> None:
 
 
 def test_a_page_without_rows_that_has_more_is_an_error_and_not_the_end() -> None:
-    with pytest.raises(PayloadError, match="no row is there to continue after"):
+    with pytest.raises(PayloadError, match="has no row to continue after"):
         following(HasMore(), QUERY, page(0, has_more=True))
 
 
@@ -109,7 +109,7 @@ def test_an_empty_page_with_a_cursor_leads_on() -> None:
 
 def test_a_cursor_that_leads_to_itself_is_an_error_and_never_an_endless_list() -> None:
     asked = QUERY.having(after="xyz")
-    with pytest.raises(PayloadError, match="leads to itself"):
+    with pytest.raises(PayloadError, match="points to itself again"):
         following(CURSOR, asked, page(cursor="xyz"))
     assert following(CURSOR, asked, page(0, cursor="xyz")) == []
 

@@ -157,7 +157,7 @@ def read(text: str) -> Access:
     url, login = _url(entries.get("url")), _login(entries.get("login"))
     tls = entries.get("tls", ACME)
     if tls not in (ACME, INTERNAL):
-        raise AccessError(f"access.yaml: tls is {tls!r}: there are {ACME} (without the setting) and {INTERNAL}")
+        raise AccessError(f"access.yaml: tls is {tls!r}: write {INTERNAL}, or leave it out for {ACME}")
     if isinstance(login, OpenID) and not url:
         raise AccessError("access.yaml: `login.openid` needs `url`, the address of the UI that people type")
     groups = {str(name): _grants(role, f"groups.{name}") for name, role in _mapping(entries.get("groups"), "groups")}
@@ -229,7 +229,7 @@ def _grants(given: Any, where: str) -> tuple[Grant, ...]:
     for role, locations in given.items():
         grant = Grant(_role(role, where), frozenset(map(str, _list(locations, f"{where}.{role}"))))
         if grant.role in (Role.VIEWER, Role.ADMIN):
-            raise AccessError(f"access.yaml: {where}: {role} is of no single location: write `{where}: {role}`")
+            raise AccessError(f"access.yaml: {where}: {role} covers every location: write `{where}: {role}`")
         if not grant.locations or not all(map(_LOCATION.fullmatch, grant.locations)):
             raise AccessError(f"access.yaml: {where}.{role} must list locations, as in [github, stripe]")
         grants.append(grant)
@@ -240,7 +240,7 @@ def _role(given: Any, where: str) -> Role:
     try:
         return Role(given)
     except ValueError:
-        raise AccessError(f"access.yaml: {where} has the role {given!r}: there are {', '.join(Role)}") from None
+        raise AccessError(f"access.yaml: {where} has the role {given!r}: choose one of {', '.join(Role)}") from None
 
 
 def _token(given: Any) -> Token:

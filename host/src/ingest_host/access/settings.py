@@ -45,7 +45,7 @@ class Settings:
             if not self._read:
                 raise
             self._refused = changed
-            logger.error("%s; what was in force before stays so", error)
+            logger.error("%s; the previous settings stay in force", error)
             return self._read[1]
         self._read = (changed, access)
         return access

@@ -294,8 +294,8 @@ def _fingerprint(auth: AuthBase, credential_setting: str) -> str:
     secrets = [str(value) for name, value in sorted(vars(auth).items()) if isinstance(value, str)]
     if not all(value.isascii() and value.isprintable() for value in secrets):
         raise SettingError(
-            f"{credential_setting} holds a character that no credential has, like a line break or a typographic "
-            f"quotation mark; set it anew in {setting_help(credential_setting)}"
+            f"{credential_setting} contains a character that cannot be in a credential, such as a line break or a "
+            f"curly quotation mark; set it again in {setting_help(credential_setting)}"
         )
     return hashlib.sha256("\0".join(secrets).encode()).hexdigest()
 

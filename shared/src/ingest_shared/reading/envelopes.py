@@ -98,7 +98,7 @@ class HasMore(Envelope):
         if not page.told.get(self.more):
             return []
         if not page.rows:
-            raise PayloadError(f"a page without rows says {self.more}, and no row is there to continue after")
+            raise PayloadError(f"a page without rows says {self.more}, but has no row to continue after")
         return [request.having(**{self.after: getattr(page.rows[-1], self.key)})]
 
 
@@ -128,7 +128,7 @@ class CursorIn(Envelope):
         if cursor == asked.get(self.param):
             if not page.rows:
                 return []
-            raise PayloadError(f"the page after the cursor {cursor!r} leads to itself")
+            raise PayloadError(f"the page after the cursor {cursor!r} points to itself again")
         return [request.having(**{self.param: cursor})]
 
 
