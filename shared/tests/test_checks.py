@@ -117,10 +117,11 @@ def test_an_audit_that_is_the_first_load_passes_and_says_so(warehouse: Warehouse
 def test_what_an_audit_found_fails_the_check_of_its_own_asset_in_its_own_run(warehouse: Warehouse) -> None:
     def auditing(**found: int) -> Callable[[Load], Iterable[Page]]:
         def read(load: Load) -> Iterable[Page]:
+            older: dict[str, Any] = {"changed": None, "deleted": None}  # as an older version, which did not count these
             counts = {"compared": 9, "missing": 0, "surplus": 0, "stale": 0, "changed": 0, "deleted": 0, "calls": 1}
             load.audits = [
                 {"scope": "octo/spoon", "audited_at": 1_700_000_000, **counts, **found},
-                {"scope": "octo/whole", "audited_at": 1_700_000_060, **counts},
+                {"scope": "octo/whole", "audited_at": 1_700_000_060, **counts} | older,
             ]
             return ()
 

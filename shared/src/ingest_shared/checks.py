@@ -138,7 +138,8 @@ def _origin_check(client: SqlClientBase[object], table: AnyTable) -> AssetCheckR
     if not audits:
         return AssetCheckResult(passed=True, description="this was the first load: there was nothing to compare")
     scopes, times, *counts = zip(*audits, strict=True)
-    missing, surplus, stale, changed, deleted = map(sum, counts)
+    # Null where an older version audited the scope, which did not count all of them.
+    missing, surplus, stale, changed, deleted = (sum(filter(None, count)) for count in counts)
     wrong = missing + surplus + stale
     found = f"the audit found {missing} rows missing, {surplus} surplus and {stale} stale"
     since = f"; {changed} changed since the load before, {deleted} were deleted at the origin"
