@@ -205,6 +205,10 @@ class Walk:
         """Whether a sync has read every key of the scope, so that others are gone; else the audit finds them."""
         return False
 
+    def lists_all(self, progress: Progress) -> bool:
+        """Whether a sync has listed every row, so that an audit can tell whether the list as a whole has changed."""
+        return self.has_read_all(progress)
+
     def has_changed(self, cursor: Cursor, row: Any) -> bool:
         """Whether a row came or changed after the sync that left this cursor, by the row's own times."""
         return False

@@ -22,7 +22,7 @@ from ingest_shared.reading.audit import Audit
 from ingest_shared.reading.crawl import crawl
 from ingest_shared.reading.envelopes import Request
 from ingest_shared.reading.listings import WHOLE, Cursor, Listing, Piece, Progress, Scope, Step
-from ingest_shared.reading.tombstones import deleted, living, warehouse_opened_once
+from ingest_shared.reading.tombstones import DELETED_AT, deleted, living, warehouse_opened_once
 from ingest_shared.reading.windows import Window
 
 logger = logging.getLogger("ingest")
@@ -147,7 +147,7 @@ class Reader:
         parts: dict[str, int] = {}
         for scope in read:
             progress = self.progress[scope.id]
-            if scope.has_changed is None and self.walk.has_read_all(progress):
+            if scope.has_changed is None and self.walk.lists_all(progress):
                 parts[scope.part] = (parts.get(scope.part, 0) + progress.digest) % 2**64
         return {scope.part: self.digests[scope.part] for scope in read if scope.part in self.digests} | parts
 
@@ -217,7 +217,7 @@ class Reader:
                 page.scope = scope
                 if self.sync.audit or self.walk.keeps_keys:
                     page.rows = keep_new(page.rows, self.decoder, progress.there)
-                if self.walk.has_read_all(progress):
+                if self.walk.lists_all(progress) and DELETED_AT not in page.given:
                     progress.digest += sum(map(digest, page.rows))
                 self._note_for_others(page)
 

@@ -18,7 +18,7 @@ from ingest_shared.tables import Table
 from stripe_location.source.account import EVENT_LOG, StripeSync, between
 from stripe_location.source.api import tables_left_out
 from stripe_location.source.nested import Nested, WholeList
-from stripe_location.source.objects import BalanceTransactions, InvoiceItems, Objects
+from stripe_location.source.objects import ALWAYS, BalanceTransactions, Disputes, InvoiceItems, Objects
 from stripe_location.source.pages import PER_PAGE, Pages
 from stripe_location.source.permissions import PERMISSIONS
 from stripe_location.source.tables import (
@@ -47,8 +47,6 @@ INTENT_LASTS = DAY
 """Seconds in which most edits of an intent are made: of its amount, metadata and description no event tells."""
 DISPUTE_LASTS = 120 * DAY
 """Seconds in which a dispute is decided; of a deadline that passes no event tells."""
-ALWAYS = 100 * 365 * DAY
-"""Seconds in which all there is was made: of a redemption and of a date that passes no event tells."""
 
 
 def listing(table: Table, walk: Walk, path: str = "", expand: Sequence[str] = (), **params: str) -> Listing:
@@ -107,7 +105,7 @@ PAYMENTS = (
     objects(payment.charges),
     objects(payment.refunds),
     objects(intents.payment_intents, listed=INTENT_LASTS),
-    objects(risk.disputes, listed=DISPUTE_LASTS),
+    objects(risk.disputes, listed=DISPUTE_LASTS, walk=Disputes),
     objects(risk.early_fraud_warnings, "radar/early_fraud_warnings", type="radar.early_fraud_warning"),
     objects(risk.reviews),
     objects(transfers.payouts),
@@ -124,6 +122,7 @@ CHECKOUT = (
         listed=CHECKOUT_LASTS,
     ),
     objects(intents.setup_intents, listed=INTENT_LASTS),
+    # No event tells of a redemption, or of a date that passes.
     objects(discounts.coupons, listed=ALWAYS),
     objects(discounts.promotion_codes, listed=ALWAYS),
     objects(taxes.tax_rates),

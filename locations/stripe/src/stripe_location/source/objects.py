@@ -35,6 +35,8 @@ logger = logging.getLogger("ingest")
 
 LOOK_EVERY = 86_400
 """Seconds after which hidden objects are looked for again."""
+ALWAYS = 100 * 365 * 86_400
+"""Seconds in which all objects were created."""
 LONGEST_GAP = 25 * 86_400
 """Seconds after which a table is listed anew, since events are gone after 30 days."""
 
@@ -148,7 +150,11 @@ class Objects(ByCreated):
         return {**scope.values, self.column: Window(_sync(reader).start, reader.sync.now)}
 
     def has_changed(self, cursor: Cursor, row: Any) -> bool:
-        return super().has_changed({"until": cursor.get("until", 0) - self.listed}, row)
+        listed = 0 if self.lists_all(Progress({})) else self.listed
+        return super().has_changed({"until": cursor.get("until", 0) - listed}, row)
+
+    def lists_all(self, progress: Progress) -> bool:
+        return self.listed >= ALWAYS
 
     def _changed(self, reader: Reader, known: Cursor) -> "dict[str, Change] | _Everything":
         """What events name since the sync that left this cursor, for an audit; everything where none can tell."""
@@ -251,6 +257,16 @@ class InvoiceItems(Objects):
             pending = living(reader.listing.table, {**self.audited(reader, scope), "invoice": None})
             progress.noted["changes"] = dict.fromkeys(pending, Change()) | progress.noted["changes"]
         return super().again(reader, scope, progress)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disputes(Objects):
+    """Of a deadline that passes no event tells; everything else that changes in a dispute, events tell."""
+
+    def has_changed(self, cursor: Cursor, row: Any) -> bool:
+        until, evidence = cursor.get("until", 0), row.evidence_details
+        is_over = bool(evidence and evidence.past_due and (evidence.due_by or 0) >= until)
+        return is_over or ByCreated.has_changed(self, cursor, row)
 
 
 @dataclass(frozen=True)
