@@ -297,7 +297,7 @@ def test_a_runs_tags_stop_no_other_container(platform: Tested) -> None:
     """A location may write to the records of its own runs."""
     purge, before = platform.container("purge"), platform.inspect("purge")["State"]["StartedAt"]
     platform.origin.change(40, seed=3)
-    platform.origin.slow_down(5000)
+    platform.origin.slow_down(15_000)  # it reads for longer than the time in which it may end in order
     try:
         run = at_work(platform)
         run_id = run.id
