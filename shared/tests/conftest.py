@@ -42,7 +42,7 @@ ISSUES = Table(
     key=("id",),
     columns=(
         bigint("id", "Immutable id."),
-        bigint("repo_id", "Repository.", origin="given"),
+        bigint("repo_id", "Repository.", origin="reader"),
         text("title", "Title."),
     ),
     children=(
@@ -65,10 +65,10 @@ LABELS = Table(
     description="Labels of every repository.",
     docs="https://example.com/labels",
     key=("id",),
-    within=("repo_id",),
+    merge_key=("repo_id",),
     columns=(
         bigint("id", "Immutable id."),
-        bigint("repo_id", "Repository.", origin="given"),
+        bigint("repo_id", "Repository.", origin="reader"),
         text("name", "Name."),
     ),
 )

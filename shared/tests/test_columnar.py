@@ -173,7 +173,7 @@ def test_a_whole_number_is_accepted_as_a_floating_point_number() -> None:
 
 
 def test_a_given_column_holds_what_the_reader_gave_to_the_page() -> None:
-    issues = decoder(bigint("repo_id", "Repository.", origin="given"))
+    issues = decoder(bigint("repo_id", "Repository.", origin="reader"))
     pages = [
         issues.page(body({"id": 1}, {"id": 2}), {"repo_id": 7}),
         issues.page(body({"id": 3}), {"repo_id": 8}),
@@ -256,7 +256,7 @@ def test_a_child_gets_the_given_and_derived_columns_of_its_parent() -> None:
         ),
     )
     twice = derived("doubled", "Twice the id.", BIGINT, ("id",), lambda ids: pc.multiply(ids, 2))
-    issues = decoder(bigint("repo_id", "Repository.", origin="given"), twice, children=(child,))
+    issues = decoder(bigint("repo_id", "Repository.", origin="reader"), twice, children=(child,))
     page = issues.page(body({"id": 1, "parts": [{"id": 5}]}), {"repo_id": 9})
     assert issues.arrow([page])["parts"].drop_columns(UNDECLARED).to_pylist() == [{"repo_id": 9, "doubled": 2, "id": 5}]
 
@@ -529,8 +529,8 @@ def test_a_page_of_nothing_names_its_scope_only() -> None:
             description="",
             docs="",
             key=("id",),
-            within=("repo_id",),
-            columns=(bigint("id", "Id."), bigint("repo_id", "Repository.", origin="given")),
+            merge_key=("repo_id",),
+            columns=(bigint("id", "Id."), bigint("repo_id", "Repository.", origin="reader")),
         )
     )
     rows = labels.arrow([labels.nothing({"repo_id": 7})])["labels"].select(["id", "repo_id"])

@@ -64,7 +64,7 @@ class TestFields:
         ]
 
     def test_what_the_reader_gives_is_not_looked_for(self) -> None:
-        assert found(table(bigint("repo_id", "Repository.", origin="given")), published()) == []
+        assert found(table(bigint("repo_id", "Repository.", origin="reader")), published()) == []
 
 
 class TestTypes:

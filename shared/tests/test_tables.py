@@ -7,8 +7,8 @@ from ingest_shared.errors import PayloadError
 from ingest_shared.tables import UNDECLARED, Child, Column, Table, all_columns, bigint, json, text
 
 
-def table(*columns: Column, key: tuple[str, ...] = ("id",), within: tuple[str, ...] = ()) -> Table:
-    return Table(name="things", description="Things.", docs="", key=key, columns=columns, within=within)
+def table(*columns: Column, key: tuple[str, ...] = ("id",), merge_key: tuple[str, ...] = ()) -> Table:
+    return Table(name="things", description="Things.", docs="", key=key, columns=columns, merge_key=merge_key)
 
 
 def child(*columns: Column, key: tuple[str, ...]) -> Child:
@@ -27,7 +27,7 @@ def test_a_key_column_must_be_declared() -> None:
 
 def test_an_owner_column_must_be_declared() -> None:
     with pytest.raises(ValueError, match="key column 'repo_id' is not declared"):
-        table(bigint("id", "Id."), within=("repo_id",))
+        table(bigint("id", "Id."), merge_key=("repo_id",))
 
 
 def test_a_key_column_of_a_child_must_be_declared() -> None:
@@ -68,7 +68,7 @@ def test_a_child_is_replaced_within_its_parent() -> None:
         bigint("part_id", "Part.", path="id"),
         key=("thing_id", "part_id"),
     )
-    assert parts.within == ("thing_id",)
+    assert parts.merge_key == ("thing_id",)
 
 
 def test_a_key_that_stands_deeper_in_a_row_is_required_there() -> None:

@@ -88,9 +88,9 @@ class StripeMirror(Mirror):
         super().assert_equal()
         for child in self.table.children:
             here = self._actual(child)
-            owners = {_owner(child.within, row) for row in here.values()}
+            owners = {_owner(child.merge_key, row) for row in here.values()}
             for item in self.gone():
-                shown = [row for row in self.children(child, *item) if _owner(child.within, row) in owners]
+                shown = [row for row in self.children(child, *item) if _owner(child.merge_key, row) in owners]
                 assert {tuple(row[name] for name in child.key) for row in shown} <= here.keys()
 
 

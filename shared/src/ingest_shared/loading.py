@@ -39,9 +39,9 @@ LOAD_GAPS = Table(
     description="What a load could not read and had to leave out, until a later load reads it.",
     docs="https://dlthub.com/docs/general-usage/merge-loading",
     key=("resource", "scope"),
-    within=("resource",),
+    merge_key=("resource",),
     columns=(
-        text("resource", "The resource that was being loaded.", origin="given"),
+        text("resource", "The resource that was being loaded.", origin="reader"),
         text("scope", "What was left out, as a person would name it: a repository, an account."),
         bigint("status", "HTTP status that the API answered with; null when it was something else."),
         text("reason", "Why, in one line."),
@@ -54,9 +54,9 @@ AUDITS = Table(
     description="What the latest audit of each list found and mended, by scope.",
     docs="https://dlthub.com/docs/general-usage/merge-loading",
     key=("resource", "scope"),
-    within=("resource",),
+    merge_key=("resource",),
     columns=(
-        text("resource", "The resource that was audited.", origin="given"),
+        text("resource", "The resource that was audited.", origin="reader"),
         text("scope", "The part of its list: a repository, an account."),
         epoch("audited_at", "When it was audited."),
         bigint("compared", "Rows of the origin that were compared with the warehouse, in every value."),
@@ -215,7 +215,7 @@ def mirror(read: Reads) -> DltResource:
             file_format=FILE_FORMAT,
             create_table_variant=True,
         )
-    by_key = isinstance(table, Table) and not table.within
+    by_key = isinstance(table, Table) and not table.merge_key
     resource.apply_hints(
         write_disposition=write_disposition(table),
         columns=column_hints(table),
@@ -275,8 +275,8 @@ def write_disposition(table: AnyTable) -> TWriteDispositionConfig:
     of this owner": it takes part in the delete and is kept out of the insert.
     """
     merge: dict[str, Any] = {"disposition": "merge", "strategy": "delete-insert", "deduplicated": True}
-    if table.within:
-        owner = ", ".join(table.within)
+    if table.merge_key:
+        owner = ", ".join(table.merge_key)
         merge["destination_scope"] = f"({owner}) IN (SELECT {owner} FROM {{staging_table}})"
         merge["source_filter"] = f"{own_key(table)} IS NOT NULL"
     return merge  # type: ignore[return-value]
@@ -284,7 +284,7 @@ def write_disposition(table: AnyTable) -> TWriteDispositionConfig:
 
 def own_key(table: AnyTable) -> str:
     """The part of the key that tells the rows of one owner apart; null in a row that stands for none."""
-    return next(name for name in table.key if name not in table.within)
+    return next(name for name in table.key if name not in table.merge_key)
 
 
 def column_hints(table: AnyTable) -> dict[str, TColumnSchema]:
@@ -292,7 +292,7 @@ def column_hints(table: AnyTable) -> dict[str, TColumnSchema]:
     hints: dict[str, TColumnSchema] = {}
     for column in all_columns(table):
         hint: TColumnSchema = {"name": column.name, "data_type": column.type.dlt, "description": column.description}
-        if table.key == (column.name,) and not table.within:
+        if table.key == (column.name,) and not table.merge_key:
             hint |= {"unique": True, "nullable": False}
         hints[column.name] = hint
     return hints
@@ -300,7 +300,7 @@ def column_hints(table: AnyTable) -> dict[str, TColumnSchema]:
 
 def _batches(load: Load, decoder: Decoder, pages: Iterable[Page | pa.Table]) -> Iterator[list[Page] | pa.Table]:
     """Pages by the thousand rows; at least one batch, which may be empty."""
-    by_key = isinstance(decoder.table, Table) and not decoder.table.within
+    by_key = isinstance(decoder.table, Table) and not decoder.table.merge_key
     batch: list[Page] = []
     rows = batches = 0
     for page in pages:

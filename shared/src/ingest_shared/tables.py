@@ -12,7 +12,7 @@ Dagster's UI shows (:mod:`ingest_shared.translator`).
         key=("id",),
         columns=(
             bigint("id", "Immutable id."),
-            bigint("repo_id", "Repository.", origin="given"),
+            bigint("repo_id", "Repository.", origin="reader"),
             text("user_login", "Author's login.", path="user.login"),
         ),
         children=(
@@ -43,7 +43,7 @@ from dlt.common.data_types import TDataType
 UNDECLARED = "_undeclared"
 """The column that keeps, as JSON, what the API sent and no description names."""
 
-Origin = Literal["payload", "given", "parent", "derived"]
+Origin = Literal["payload", "reader", "parent", "derived"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ class ColumnType:
     arrow: pa.DataType
     payload: Any
     convert: Callable[[list[Any], pa.DataType], pa.Array]
+
+
+_INSTANT = pa.timestamp("us", "UTC")
+_YEARS_1_TO_9999 = range(-62_135_596_800_000_000, 253_402_300_800_000_000)
+"""In microseconds since 1970."""
 
 
 def _plain(values: list[Any], arrow: pa.DataType) -> pa.Array:
@@ -83,8 +88,8 @@ def _from_epoch_millis(values: list[Any], arrow: pa.DataType) -> pa.Array:
 
 def _storable(instants: pa.Array) -> pa.Array:
     """The instants; raises ArrowInvalid outside the years that warehouses and Python's datetime know."""
-    years = pc.min_max(pc.year(instants))
-    if years["min"].is_valid and not 1 <= years["min"].as_py() <= years["max"].as_py() <= 9999:
+    ends = pc.min_max(instants)
+    if ends["min"].is_valid and not (ends["min"].value in _YEARS_1_TO_9999 and ends["max"].value in _YEARS_1_TO_9999):
         raise pa.ArrowInvalid("a year from 1 to 9999")
     return instants
 
@@ -98,7 +103,6 @@ def _is_present(values: list[Any], arrow: pa.DataType) -> pa.Array:
     return pa.array([value is not None and bytes(value) != b"null" for value in values], arrow)
 
 
-_INSTANT = pa.timestamp("us", "UTC")
 TEXT = ColumnType("text", "text", pa.string(), str, _plain)
 BIGINT = ColumnType("bigint", "bigint", pa.int64(), int, _plain)
 DOUBLE = ColumnType("double", "double", pa.float64(), float, _plain)
@@ -117,7 +121,7 @@ class Column:
     """One column: where its value comes from and what it means.
 
     ``origin`` is *payload* (the value at ``path`` in the row's JSON), *parent* (the same, in the
-    row that a child list belongs to), *given* (the reader passes one value for a whole page), or
+    row that a child list belongs to), *reader* (it passes one value for a whole page), or
     *derived* (``compute`` makes it from the columns named in ``of``). ``to`` is the table of which it
     names a row, by the last column of that table's key.
     """
@@ -187,7 +191,7 @@ class Child:
     more: str | None = None
 
     @property
-    def within(self) -> tuple[str, ...]:
+    def merge_key(self) -> tuple[str, ...]:
         """The columns that name the parent: all rows that agree on them are replaced together."""
         return tuple(c.name for c in self.columns if c.origin == "parent" and c.name in self.key)
 
@@ -196,9 +200,9 @@ class Child:
 class Table:
     """A table that mirrors one list of an API.
 
-    Rows are merged by ``key``. Where ``within`` names columns instead, each load brings every row
-    of the scopes it touches (all labels of one repository), and rows that are gone from a scope
-    are deleted. ``unused`` names payload paths that are known and deliberately not kept
+    Rows are merged by ``key``. Where ``merge_key``, as dlt calls it, names columns instead, each load
+    brings every row of the scopes it touches (all labels of one repository), and rows that are gone
+    from a scope are deleted. ``unused`` names payload paths that are known and deliberately not kept
     (``user.*``: whatever else the object ``user`` has); any other path that no column names is
     kept in the column ``_undeclared`` and reported. ``limits`` says what the API cannot give of it.
     """
@@ -210,7 +214,7 @@ class Table:
     columns: tuple[Column, ...]
     children: tuple[Child, ...] = ()
     unused: tuple[str, ...] = ()
-    within: tuple[str, ...] = ()
+    merge_key: tuple[str, ...] = ()
     limits: str = ""
 
     @property
@@ -221,7 +225,7 @@ class Table:
     def __post_init__(self) -> None:
         for table in self.with_children:
             names = [column.name for column in table.columns]
-            for name in (*table.key, *table.within):
+            for name in (*table.key, *table.merge_key):
                 if name not in names:
                     raise ValueError(f"table {table.name}: key column {name!r} is not declared")
             for name in names:

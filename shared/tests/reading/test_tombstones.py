@@ -28,14 +28,14 @@ COMMENTS = Table(
     key=("id",),
     columns=(
         t.bigint("id", "Immutable id."),
-        t.bigint("repo_id", "Repository.", origin="given"),
+        t.bigint("repo_id", "Repository.", origin="reader"),
         t.text("body", "Text."),
         t.timestamp("created_at", "When."),
         t.decimal("score", "Score."),
         t.double("share", "Share."),
         t.boolean("edited", "Whether."),
         t.json("reactions", "Reactions."),
-        t.epoch("deleted_at", "When it was noticed to be gone.", origin="given"),
+        t.epoch("deleted_at", "When it was noticed to be gone.", origin="reader"),
     ),
 )
 decoder = Decoder(COMMENTS)

@@ -18,7 +18,7 @@ from ingest_shared.reading.walks import FullList
 from ingest_shared.settings import secret_setting, text_setting
 from ingest_shared.tables import Column, Table, bigint, boolean, epoch, text
 
-DELETED_AT = epoch("deleted_at", "When it was found to be deleted; null while it exists.", origin="given")
+DELETED_AT = epoch("deleted_at", "When it was found to be deleted; null while it exists.", origin="reader")
 
 
 def table(name: str, *columns: Column) -> Table:

@@ -17,7 +17,7 @@ from ingest_shared.reading.walks import ChangedSince, FullList
 from ingest_shared.settings import secret_setting, text_setting
 from ingest_shared.tables import Child, Table, bigint, epoch, text, timestamp
 
-DELETED_AT = epoch("deleted_at", "When it was found to be deleted; null while it exists.", origin="given")
+DELETED_AT = epoch("deleted_at", "When it was found to be deleted; null while it exists.", origin="reader")
 
 tickets = Table(
     name="tickets",
@@ -48,7 +48,7 @@ comments = Table(
     key=("id",),
     columns=(
         bigint("id", "Immutable id."),
-        bigint("ticket_id", "Ticket.", origin="given"),
+        bigint("ticket_id", "Ticket.", origin="reader"),
         text("body", "Text."),
         DELETED_AT,
     ),

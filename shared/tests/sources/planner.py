@@ -17,7 +17,7 @@ from ingest_shared.reading.walks import FullList
 from ingest_shared.settings import secret_setting, text_setting
 from ingest_shared.tables import Table, bigint, epoch, text
 
-DELETED_AT = epoch("deleted_at", "When it was found to be deleted; null while it exists.", origin="given")
+DELETED_AT = epoch("deleted_at", "When it was found to be deleted; null while it exists.", origin="reader")
 
 projects = Table(
     name="projects",
@@ -32,7 +32,7 @@ tasks = Table(
     docs="https://example.com/tasks",
     key=("project_id", "id"),
     columns=(
-        bigint("project_id", "Project.", origin="given"),
+        bigint("project_id", "Project.", origin="reader"),
         bigint("id", "Number within the project."),
         text("title", "Title."),
         DELETED_AT,

@@ -115,7 +115,7 @@ class Mirror:
     def _expected(
         self, table: Table | Child, payload: Any, given: Mapping[str, Any], owner: Mapping[str, Any] = {}
     ) -> Row:
-        own = [column for column in table.columns if column.origin in ("payload", "given")]
+        own = [column for column in table.columns if column.origin in ("payload", "reader")]
         row = {**owner, UNDECLARED: None} | {column.name: self._value(column, payload, given) for column in own}
         derived = [column for column in table.columns if column.origin == "derived"]
         return row | {column.name: self.derived(column, *(row[name] for name in column.of)) for column in derived}
@@ -124,7 +124,7 @@ class Mirror:
         return by_key(table, [parsed(table, row) for row in self.warehouse.rows(table)])
 
     def _value(self, column: Column, payload: Any, given: Mapping[str, Any]) -> Any:
-        value = given.get(column.path) if column.origin == "given" else value_at(payload, column.path)
+        value = given.get(column.path) if column.origin == "reader" else value_at(payload, column.path)
         return _converted(column, value)
 
     def _compare(self, table: Table | Child, expected: Rows, actual: Rows, remaining: set[Key]) -> None:
@@ -142,7 +142,7 @@ class Mirror:
 
 def _owner_columns(child: Child) -> dict[str, str]:
     """The columns that name the parent, and what they are called there."""
-    return {column.name: column.path for column in child.columns if column.name in child.within}
+    return {column.name: column.path for column in child.columns if column.name in child.merge_key}
 
 
 def _owner(child: Child, row: Row) -> Key:

@@ -93,7 +93,7 @@ class _Planter:
 
 
 def _owned(root: Table, table: Table | Child) -> str:
-    columns = root.key if isinstance(table, Table) else table.within
+    columns = root.key if isinstance(table, Table) else table.merge_key
     return " AND ".join(f"{column} = ?" for column in columns)
 
 

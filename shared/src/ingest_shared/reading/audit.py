@@ -96,12 +96,12 @@ class Audit:
 
     def _add_children(self, child: Child, origin: Mapping[str, list[Values]], verdicts: list[str | None]) -> None:
         """A row whose child rows differ is stale, since a row and its child rows are replaced together."""
-        own_key = next(name for name in child.key if name not in child.within)
-        owners = {column.name: column.path for column in child.columns if column.name in child.within}
-        sent = _grouped(child, child.within, (row for row in origin[child.name] if row[own_key] is not None))
-        held = _grouped(child, child.within, tombstones.held_rows(child, origin[child.name]))
+        own_key = next(name for name in child.key if name not in child.merge_key)
+        owners = {column.name: column.path for column in child.columns if column.name in child.merge_key}
+        sent = _grouped(child, child.merge_key, (row for row in origin[child.name] if row[own_key] is not None))
+        held = _grouped(child, child.merge_key, tombstones.held_rows(child, origin[child.name]))
         for index, row in enumerate(origin[self.table.name]):
-            owner = tuple(row[owners[name]] for name in child.within)
+            owner = tuple(row[owners[name]] for name in child.merge_key)
             if verdicts[index] is None and sent.get(owner) != held.get(owner):
                 verdicts[index] = "stale"
 

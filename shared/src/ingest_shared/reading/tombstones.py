@@ -62,7 +62,7 @@ def held_rows(table: AnyTable, like: Iterable[Mapping[str, Any]]) -> list[dict[s
     For a child table all rows of the same owners. Values are as the destination's driver gives them.
     """
     names = [column.name for column in all_columns(table)]
-    owner = table.within or table.key
+    owner = table.merge_key or table.key
     by = owner[-1]  # the others only tell the same key of several scopes apart
     wanted = {tuple(row[name] for name in owner) for row in like}
     keys = list({row[-1] for row in wanted})

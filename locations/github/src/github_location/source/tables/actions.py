@@ -51,7 +51,7 @@ workflow_jobs = Table(
     columns=(
         bigint("id", "Immutable id; a new attempt has new jobs."),
         REPO_ID,
-        bigint("run_id", "Run, an id of the table workflow_runs.", origin="given"),
+        bigint("run_id", "Run, an id of the table workflow_runs.", origin="reader"),
         bigint("run_attempt", "Attempt of the run that it belongs to."),
         text("name", "Name."),
         text("workflow_name", "Name of the workflow."),
@@ -124,7 +124,7 @@ deployment_statuses = Table(
     columns=(
         bigint("id", "Immutable id."),
         REPO_ID,
-        bigint("deployment_id", "Deployment, an id of the table deployments.", origin="given"),
+        bigint("deployment_id", "Deployment, an id of the table deployments.", origin="reader"),
         text("state", "queued, pending, in_progress, success, failure, error or inactive."),
         text("environment", "Where it was deployed to."),
         text("environment_url", "Address of what was deployed."),

@@ -3,8 +3,8 @@
 from ingest_shared.tables import Column, bigint, epoch, text
 
 REST = "https://docs.github.com/en/rest"
-DELETED_AT = epoch("deleted_at", "When it was found to be deleted; null while it exists.", origin="given")
-REPO_ID = bigint("repo_id", "Repository, by its immutable id; a rename does not change it.", origin="given")
+DELETED_AT = epoch("deleted_at", "When it was found to be deleted; null while it exists.", origin="reader")
+REPO_ID = bigint("repo_id", "Repository, by its immutable id; a rename does not change it.", origin="reader")
 
 
 def user(name: str, role: str, path: str | None = None) -> tuple[Column, Column]:

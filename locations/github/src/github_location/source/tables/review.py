@@ -74,8 +74,8 @@ reviews = Table(
     columns=(
         bigint("id", "Immutable id."),
         REPO_ID,
-        bigint("pull_request_id", "Pull request, an id of the table pull_requests.", origin="given"),
-        bigint("pull_request_number", "Its number within the repository.", origin="given"),
+        bigint("pull_request_id", "Pull request, an id of the table pull_requests.", origin="reader"),
+        bigint("pull_request_number", "Its number within the repository.", origin="reader"),
         *user("user", "Reviewer"),
         text("author_association", "The reviewer's relation to the repository."),
         text("state", "APPROVED, CHANGES_REQUESTED, COMMENTED, DISMISSED, or PENDING for one's own."),

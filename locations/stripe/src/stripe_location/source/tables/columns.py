@@ -6,11 +6,11 @@ from ingest_shared.tables import Column, bigint, boolean, epoch, json, text
 from stripe_location.source.money import decimal_of
 
 API = "https://docs.stripe.com/api"
-ACCOUNT_ID = text("account_id", "Stripe account that the row belongs to.", origin="given")
+ACCOUNT_ID = text("account_id", "Stripe account that the row belongs to.", origin="reader")
 ID = text("id", "Immutable id.")
-DELETED_AT = epoch("deleted_at", "When it was deleted at Stripe; null while it exists.", origin="given")
+DELETED_AT = epoch("deleted_at", "When it was deleted at Stripe; null while it exists.", origin="reader")
 LIVEMODE = boolean("livemode", "False for data of the test mode.")
-MODE = boolean("livemode", "False for data of the test mode; the object itself does not tell.", origin="given")
+MODE = boolean("livemode", "False for data of the test mode; the object itself does not tell.", origin="reader")
 METADATA = json("metadata", "Keys and values that the account's own systems have set.")
 CREATED = epoch("created", "When it was made.")
 
