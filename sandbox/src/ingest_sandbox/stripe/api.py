@@ -73,6 +73,7 @@ class StripeApi:
         handlers: dict[str, Callable[[Request], bytes]] = {
             "/v1/account": lambda _: wire.encode(objects.ACCOUNT),
             "/v1/subscription_items/{id}": self._item,
+            "/v1/customers/{id}/payment_methods": self._of_customer,
             **{f"/v1/{path}": self._beside for path in _BESIDE},
             "/v1/{path:path}": self._answer,
             "/{path:path}": _nothing,
@@ -201,6 +202,16 @@ class StripeApi:
         if row is None:
             raise _missing(resource, id, param)
         return _part(request, row.object[name]["data"], path.removesuffix("s").replace("_", " "), f"/v1/{path}")
+
+    def _of_customer(self, request: Request) -> bytes:
+        """The payment methods that are attached to a customer."""
+        _check_parameters(request, _PAGE)
+        id, books = request.path_params["id"], _books(request)
+        if id not in books.tables["customers"].rows:
+            raise _missing("customers", id, "customer")
+        table = books.tables["payment_methods"]
+        span = table.view(("customer", id), lambda row: row["customer"] == id).span(descending=True)
+        return self._page(request, table, span, AT["payment_methods"])
 
     # Single objects.
 

@@ -114,6 +114,19 @@ _RESOURCES = (
         sets=_METADATA | {"amount": int},
     ),
     _of(
+        "payment_methods",
+        by_created=False,
+        shows=lambda _: False,  # the list of the account's own: those of customers are listed by customer
+        make=payments.payment_method,
+        born="payment_method.attached",
+        steps={
+            "payment_method.updated": {},
+            "payment_method.automatically_updated": lambda _, row: {"card": row["card"] | {"exp_year": 2034}},
+            "payment_method.detached": {"customer": None},
+        },
+        seeded=60,
+    ),
+    _of(
         *("setup_intents", "customer", "payment_method"),
         make=payments.setup_intent,
         born="setup_intent.created",

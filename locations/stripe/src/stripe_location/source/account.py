@@ -123,6 +123,8 @@ class StripeSync(Sync):
 
     def __init__(self, audit: bool = False) -> None:
         super().__init__(connect, audit)
+        self.customers: set[str] = set()
+        """The ids of the customers that this run has read."""
         self._changes: dict[tuple[str, str], Change] = {}
         self._events_from = 0
 

@@ -17,11 +17,11 @@ import pyarrow as pa
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
 from ingest_shared.columnar import Page
-from ingest_shared.errors import ApiError
+from ingest_shared.errors import ApiError, SettingError
 from ingest_shared.reading.envelopes import Request
 from ingest_shared.reading.listings import Cursor, Piece, Progress, Scope, Step
 from ingest_shared.reading.reader import Reader
-from ingest_shared.reading.tombstones import living
+from ingest_shared.reading.tombstones import held_where, living
 from ingest_shared.reading.walks import ByCreated
 from ingest_shared.reading.windows import Window
 from ingest_shared.references import naming, to_nowhere
@@ -87,6 +87,8 @@ class Objects(ByCreated):
     )
     deletes = "told by events; after a pause of 25 days, and in the audit, what no list shows is asked for by its id."
     type: str
+    at: str = ""
+    """The path below which an object is found by its id, where it is not that of the list."""
     nested: Mapping[str, Nested] = field(default_factory=dict)
     expand: tuple[str, ...] = ()
     """Fields that Stripe sends only when asked."""
@@ -106,7 +108,7 @@ class Objects(ByCreated):
         if known_until is None:
             progress.changed = changed = self._changed(reader, reader.known.get(scope.id, {}))
             progress.noted["changes"] = changed if isinstance(changed, dict) else {}
-            return self._windows(scope, *sync.history(sync.start))
+            return self.whole(reader, scope)
         since = max(known_until, sync.now - EVENTS_ARE_KEPT) - LAG
         anew = sync.now - known_until > LONGEST_GAP or is_older(cursor)
         try:
@@ -121,9 +123,17 @@ class Objects(ByCreated):
             version = f", in API version {cursor.get('version', 'unknown')}" if is_older(cursor) else ""
             reader.load.warn(f"{ago}{version}: listing all")
             progress.noted["anew"] = True
-            return self._windows(scope, *sync.history(sync.start))
-        recent = Window(max(since - self.listed, earlier.end), sync.now)
-        return self._windows(scope, earlier, recent) or self._named(scope, progress)
+            return self.whole(reader, scope)
+        return self.recent(reader, scope, since, earlier) or self._named(scope, progress)
+
+    def whole(self, reader: Reader, scope: Scope) -> list[Piece]:
+        """The pieces in which all objects are listed."""
+        sync = _sync(reader)
+        return self._windows(scope, *sync.history(sync.start))
+
+    def recent(self, reader: Reader, scope: Scope, since: int, earlier: Window) -> list[Piece]:
+        """The pieces in which those are listed that came since then, and in ``earlier``."""
+        return self._windows(scope, earlier, Window(max(since - self.listed, earlier.end), reader.sync.now))
 
     def again(self, reader: Reader, scope: Scope, progress: Progress) -> list[Piece]:
         """Each object that events name and no window has shown, and what only the warehouse has.
@@ -217,7 +227,7 @@ class Objects(ByCreated):
     def _asked_for(self, reader: Reader, scope: Scope, id_: str) -> bytes | None:
         """The object as it is now; None when it is gone."""
         # Ids of coupons, products and prices are of the account's own choice: `50% OFF?`, `gold/monthly`.
-        path = f"{reader.listing.path}/{quote(id_, safe='')}"
+        path = f"{self.at or reader.listing.path}/{quote(id_, safe='')}"
         try:
             body = reader.respond(scope, Request(path, {"expand[]": self.expand} if self.expand else {})).body
         except ApiError as error:
@@ -257,6 +267,78 @@ class InvoiceItems(Objects):
             pending = living(reader.listing.table, {**self.audited(reader, scope), "invoice": None})
             progress.noted["changes"] = dict.fromkeys(pending, Change()) | progress.noted["changes"]
         return super().again(reader, scope, progress)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Customers(Objects):
+    """Remembers which customers it has read, for the lists of what they have."""
+
+    def finish_page(self, reader: Reader, scope: Scope, page: Page) -> None:
+        super().finish_page(reader, scope, page)
+        _sync(reader).customers.update(row.id for row in page.rows)
+
+
+@dataclass(frozen=True)
+class OfCustomer(Piece):
+    """A page of what a customer has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentMethods(Objects):
+    """At first the list of every customer; then those of customers that are new here, and what events name.
+
+    The list of all payment methods, ``/v1/payment_methods``, is one of the account's own in some versions of the
+    API (https://docs.stripe.com/api/payment_methods/list). A customer that is deleted loses theirs, and no event
+    need tell of it.
+    """
+
+    cost = "One for each customer, at first and in an audit; then one for each new customer or object that events name."
+
+    def whole(self, reader: Reader, scope: Scope) -> list[Piece]:
+        return self._lists(reader, scope, self._customers(reader, scope) | _sync(reader).customers)
+
+    def recent(self, reader: Reader, scope: Scope, since: int, earlier: Window) -> list[Piece]:
+        sync, table = _sync(reader), reader.listing.table
+        customers = sync.changes("customer", since, reader.load)
+        gone = tuple(id_ for id_, change in customers.items() if change.deletion)
+        if gone and (left := held_where(table, ["id"], {**scope.values, "customer": gone})):
+            changes: dict[str, Change] = reader.progress[scope.id].noted["changes"]
+            reader.progress[scope.id].noted["changes"] = {row["id"]: Change() for row in left} | changes
+        new = sync.customers - self._customers(reader, scope) if sync.customers else set()
+        return self._lists(reader, scope, new)
+
+    def audited(self, reader: Reader, scope: Scope) -> Mapping[str, Any]:
+        return scope.values
+
+    def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
+        if not isinstance(piece, OfCustomer):
+            return super().fetch(reader, piece, cursor)
+        assert piece.request
+        try:
+            page, response = reader.send(piece.scope, piece.request)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return Step()  # the customer was deleted meanwhile
+        following = reader.following(piece.request, page, response)
+        return Step([page], [OfCustomer(piece.scope, request=request) for request in following])
+
+    @staticmethod
+    def _customers(reader: Reader, scope: Scope) -> set[str]:
+        """The customers that the warehouse has."""
+        customers = TABLES["customers"]
+        held = held_where(customers, ["id"], scope.values)
+        if held is None and customers.name not in reader.sync.read:
+            raise SettingError(
+                "payment_methods is read per customer, and customers was never loaded: select both, or leave out both"
+            )
+        return {row["id"] for row in held or ()}
+
+    @staticmethod
+    def _lists(reader: Reader, scope: Scope, customers: set[str]) -> list[Piece]:
+        params = {"limit": reader.listing.params["limit"]}
+        paths = (reader.listing.path.format(customer=id_) for id_ in sorted(customers))
+        return [OfCustomer(scope, request=Request(path, params)) for path in paths]
 
 
 @dataclass(frozen=True, kw_only=True)
