@@ -156,7 +156,11 @@ class StripeApi:
         status = wanted.pop("status", "")
         wanted.pop("types[]", None)
 
+        hides_clocks = "test_clock" in resource.filters and not wanted.keys() & {"test_clock", "customer"}
+
         def fits(object: Json) -> bool:
+            if hides_clocks and object["test_clock"]:
+                return False
             if object["id"] in books.unlisted:
                 return False
             if not (resource.shows(object) if not status else status in ("all", object["status"])):

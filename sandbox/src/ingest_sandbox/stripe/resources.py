@@ -91,11 +91,20 @@ def _edit_line_items(c: Context, row: Json) -> Json:
 
 
 _RESOURCES = (
-    _of("customers", "email", expandable=("tax_ids",), stub="customer"),
+    _of(
+        "test_clocks",
+        path="test_helpers/test_clocks",
+        by_created=False,
+        make=platform.test_clock,
+        born="test_helpers.test_clock.created",
+        sets={"name": str},
+        seeded=1,
+    ),
+    _of("customers", "email", "test_clock", expandable=("tax_ids",), stub="customer"),
     _of("products", "active", stub="product"),
     _of("prices", "active", "currency", "product", "type", expandable=("currency_options", "tiers")),
     _of(
-        *("subscriptions", "customer", "status", "collection_method"),
+        *("subscriptions", "customer", "status", "collection_method", "test_clock"),
         shows=lambda row: row["status"] != "canceled",
     ),
     _of("invoices", "customer", "status", "subscription", "collection_method", expandable=("payments",)),
@@ -224,7 +233,7 @@ _RESOURCES = (
         seeded=8,
     ),
     _of(
-        *("quotes", "customer", "status"),
+        *("quotes", "customer", "status", "test_clock"),
         by_created=False,
         expandable=("line_items",),
         make=offers.quote,

@@ -79,6 +79,7 @@ def objects(
     created: str = "created",
     listed: int = 0,
     hides: bool = False,
+    hides_clocks: bool = False,
     walk: builtins.type[Objects] = Objects,
     **params: str,
 ) -> Listing:
@@ -92,6 +93,7 @@ def objects(
         expand=expand,
         listed=listed,
         hides=hides,
+        hides_clocks=hides_clocks,
     )
     return listing(table, how, path, expand, **params)
 
@@ -106,7 +108,9 @@ INVOICE = below("lines", "invoices") | {"payments": Nested("/v1/invoice_payments
 LINE_ITEMS = ("line_items",)
 
 BILLING = (
-    objects(customer.customers, nested=below("tax_ids", "customers"), expand=("tax_ids",), walk=Customers),
+    objects(
+        customer.customers, nested=below("tax_ids", "customers"), expand=("tax_ids",), walk=Customers, hides_clocks=True
+    ),
     objects(
         methods.payment_methods,
         "customers/{customer}/payment_methods",
@@ -115,7 +119,7 @@ BILLING = (
     ),
     objects(catalog.products, hides=True),
     objects(catalog.prices, expand=("currency_options", "tiers"), hides=True),
-    objects(subscription.subscriptions, nested=ITEMS, status="all"),
+    objects(subscription.subscriptions, nested=ITEMS, hides_clocks=True, status="all"),
     objects(subscription.subscription_schedules),
     objects(invoice.invoices, nested=INVOICE, expand=("payments",)),
     objects(adjustments.invoiceitems, created="date", walk=InvoiceItems),
@@ -148,7 +152,7 @@ CHECKOUT = (
     objects(taxes.tax_rates),
     listing(taxes.shipping_rates, FullList()),
     listing(checkout.payment_links, WholeList(nested=below("line_items", "payment_links")), expand=LINE_ITEMS),
-    listing(quotes.quotes, WholeList(nested=below("line_items", "quotes")), expand=LINE_ITEMS),
+    listing(quotes.quotes, WholeList(nested=below("line_items", "quotes"), hides_clocks=True), expand=LINE_ITEMS),
 )
 CONNECT = (
     listing(account.accounts, FullList()),

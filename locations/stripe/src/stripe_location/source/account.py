@@ -6,13 +6,14 @@ from typing import Any
 
 import msgspec
 
+from ingest_shared.columnar import Page
 from ingest_shared.loading import Load
 from ingest_shared.reading.api import server_time
 from ingest_shared.reading.listings import Listing, Scope
 from ingest_shared.reading.reader import Reader, Sync
 from ingest_shared.reading.walks import ByCreated
 from ingest_shared.reading.windows import Window
-from stripe_location.source.api import API_VERSION, Stripe, connect, start_of_history
+from stripe_location.source.api import API_VERSION, Stripe, connect, reads_test_clocks, start_of_history
 from stripe_location.source.pages import PER_PAGE, Pages
 from stripe_location.source.tables import log
 
@@ -86,6 +87,15 @@ class _Account(msgspec.Struct):
     created: int = 0
 
 
+class _TestClock(msgspec.Struct):
+    id: str
+
+
+class _TestClocks(msgspec.Struct):
+    data: list[_TestClock]
+    has_more: bool
+
+
 @dataclass(frozen=True)
 class Deletion:
     """When an object was deleted; ``snapshot`` is its JSON of then, if an event shows that.
@@ -118,6 +128,7 @@ class StripeSync(Sync):
     api: Stripe
     account: Scope
     start: int
+    reads_test_clocks: bool
     born: int
     """When the account was connected; some of its objects may be older."""
 
@@ -127,6 +138,7 @@ class StripeSync(Sync):
         """The ids of the customers that this run has read."""
         self._changes: dict[tuple[str, str], Change] = {}
         self._events_from = 0
+        self._test_clocks: list[str] | None = None
 
     def begin(self, load: Load) -> None:
         """Asks for the account, once; raises SettingError for a missing or refused key."""
@@ -138,6 +150,7 @@ class StripeSync(Sync):
         account, self.born = found.id, found.created
         self.now = self._events_from = server_time(response.headers)
         self.start = start_of_history(self.now)
+        self.reads_test_clocks = reads_test_clocks()
         live = self.api.mode == "live"
         self.account = Scope(
             f"{account} {'live' if live else 'test'}",
@@ -160,6 +173,23 @@ class StripeSync(Sync):
                 self._note(event)
             self._events_from = since
         return {id_: c for (type_, id_), c in self._changes.items() if type_ == object_type and c.at >= since}
+
+    def test_clocks(self, load: Load) -> list[str]:
+        """The ids of the test clocks whose objects are to be loaded: none where the setting says never.
+
+        https://docs.stripe.com/api/test_clocks
+        """
+        if self._test_clocks is None:
+            self._test_clocks = []
+            query: dict[str, Any] = {"limit": PER_PAGE}
+            more = self.reads_test_clocks and self.api.mode == "test"
+            while more:
+                body = self.api.get("/v1/test_helpers/test_clocks", query, usage=load.usage).body
+                page = msgspec.json.decode(body, type=_TestClocks)
+                self._test_clocks += [clock.id for clock in page.data]
+                more = page.has_more and bool(page.data)
+                query["starting_after"] = self._test_clocks[-1] if more else ""
+        return self._test_clocks
 
     def _events_between(self, start: int, end: int, load: Load) -> Iterator[Any]:
         for page in Reader(EVENT_LOG, self).read_window(self.account, Window(start, end), load):
@@ -192,6 +222,13 @@ class StripeSync(Sync):
         change = self._changes.setdefault((object_type, id_), Change())
         change.at = max(change.at, at)
         return change
+
+
+def without_clocks(reader: Reader, page: Page) -> None:
+    """Takes the objects of test clocks out of a page, unless they are to be loaded."""
+    assert isinstance(reader.sync, StripeSync)
+    if not reader.sync.reads_test_clocks:
+        page.rows = [row for row in page.rows if getattr(row, "test_clock", None) is None]
 
 
 def _values_at(value: Any, path: Sequence[str]) -> Iterator[Any]:

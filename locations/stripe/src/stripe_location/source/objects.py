@@ -26,7 +26,7 @@ from ingest_shared.reading.walks import ByCreated
 from ingest_shared.reading.windows import Window
 from ingest_shared.references import naming, to_nowhere
 from ingest_shared.tables import Table
-from stripe_location.source.account import EVENTS_ARE_KEPT, LAG, Change, Deletion, StripeSync
+from stripe_location.source.account import EVENTS_ARE_KEPT, LAG, Change, Deletion, StripeSync, without_clocks
 from stripe_location.source.api import API_VERSION
 from stripe_location.source.nested import Nested, are_whole, follow
 from stripe_location.source.tables import TABLES
@@ -70,6 +70,13 @@ class Hidden(Piece):
     id: str = ""
 
 
+@dataclass(frozen=True)
+class OfClock(Piece):
+    """The objects of a test clock."""
+
+    clock: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Objects(ByCreated):
     """At first all objects, in spans of time side by side, with the lists nested in them; then what is new or named.
@@ -97,6 +104,8 @@ class Objects(ByCreated):
     hides: bool = False
     """Whether lists show only a part, as of prices those that are not inline. What rows of other tables name and
     the warehouse has not is asked for by its id: once a day, and in an audit."""
+    hides_clocks: bool = False
+    """Whether the list shows objects of a test clock only where it is asked for those of that clock."""
 
     # What is read.
 
@@ -129,11 +138,21 @@ class Objects(ByCreated):
     def whole(self, reader: Reader, scope: Scope) -> list[Piece]:
         """The pieces in which all objects are listed."""
         sync = _sync(reader)
-        return self._windows(scope, *sync.history(sync.start))
+        return self._windows(scope, *sync.history(sync.start)) + self._of_clocks(reader, scope)
 
     def recent(self, reader: Reader, scope: Scope, since: int, earlier: Window) -> list[Piece]:
         """The pieces in which those are listed that came since then, and in ``earlier``."""
-        return self._windows(scope, earlier, Window(max(since - self.listed, earlier.end), reader.sync.now))
+        recent = Window(max(since - self.listed, earlier.end), reader.sync.now)
+        return self._windows(scope, earlier, recent) + self._of_clocks(reader, scope)
+
+    def _of_clocks(self, reader: Reader, scope: Scope) -> list[Piece]:
+        """All objects of each test clock that are to be loaded: they are made at the clock's time, whatever that is."""
+        sync = _sync(reader)
+        clocks = sync.test_clocks(reader.load) if self.hides_clocks else []
+        return [OfClock(scope, Window(sync.start, sync.now + ALWAYS), clock=clock) for clock in clocks]
+
+    def asked(self, piece: Piece, window: Window) -> Mapping[str, Any]:
+        return {**super().asked(piece, window), **({"test_clock": piece.clock} if isinstance(piece, OfClock) else {})}
 
     def again(self, reader: Reader, scope: Scope, progress: Progress) -> list[Piece]:
         """Each object that events name and no window has shown, and what only the warehouse has.
@@ -200,15 +219,18 @@ class Objects(ByCreated):
     def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
         if isinstance(piece, Hidden):
             found = self._fetched(reader, piece.scope, piece.id)
-            return Step([found] if found else [])
+            return Step([found] if found and found.rows else [])
         if not isinstance(piece, Named):
             return super().fetch(reader, piece, cursor)
         page = self._fetched(reader, piece.scope, piece.id) if piece.change.may_live else None
         if page:
-            return Step([page])
+            return Step([page] if page.rows else [])
         deletion = piece.change.deletion or Deletion(reader.sync.now)
         if deletion.snapshot:
             page = reader.decoder.row(deletion.snapshot, {**piece.scope.values, "deleted_at": deletion.at})
+            without_clocks(reader, page)
+            if not page.rows:
+                return Step()
             # Of nested lists that an event does not show whole, the rows that were loaded before stay.
             whole = are_whole(page.rows[0], self.nested)
             row: Page | pa.Table = page if whole else reader.decoder.arrow([page])[reader.listing.table.name]
@@ -216,11 +238,14 @@ class Objects(ByCreated):
         return Step(gone={piece.id: deletion.at})
 
     def _fetched(self, reader: Reader, scope: Scope, id_: str) -> Page | None:
-        """The object with its whole nested lists; None when it is gone."""
+        """The object with its whole nested lists; None when it is gone, no row when it is one to be left out."""
         body = self._asked_for(reader, scope, id_)
         if body is None:
             return None
         page = reader.decoder.row(body, scope.values)
+        without_clocks(reader, page)
+        if not page.rows:
+            return page
         self.finish_page(reader, scope, page)
         return page if page.rows else None
 
@@ -237,6 +262,7 @@ class Objects(ByCreated):
         return None if msgspec.json.decode(body, type=_Stub).deleted else body
 
     def finish_page(self, reader: Reader, scope: Scope, page: Page) -> None:
+        without_clocks(reader, page)
         # Old checkout sessions may have lost their line items, and are not gone for that.
         follow(reader, scope, page, self.nested, lambda row: self._asked_for(reader, scope, row.id) is None)
 
