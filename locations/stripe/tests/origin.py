@@ -31,6 +31,11 @@ class Origin(ingest_testing.Origin):
         found: list[Json] = self._ask("GET", f"objects/stripe_live/{collection}")
         return found
 
+    def connected_objects(self, collection: str) -> list[Json]:
+        """The objects of the account that is connected to it."""
+        found: list[Json] = self._ask("GET", f"objects/stripe_connected/{collection}")
+        return found
+
     def kinds(self) -> set[str]:
         """What can happen: ``stripe.coupon.create`` and others."""
         return set(self._ask("GET", "kinds"))

@@ -113,6 +113,19 @@ class StripeApi:
             raise _Refusal(401, f"Invalid API Key provided: {hidden}")
         request.state.live = self._modes[given]
         request.state.books = self._world.stripe_live if request.state.live else self._world.stripe
+        account = request.headers.get("stripe-account", objects.ACCOUNT["id"])
+        if account == objects.CONNECTED_ACCOUNT and not request.state.live:
+            request.state.books = self._world.stripe_connected
+        elif account in request.state.books.tables["accounts"].rows:
+            request.state.books = Books(events_since=self._world.now())  # it has nothing
+        elif account != objects.ACCOUNT["id"]:
+            hidden = f"{given[:8]}{'*' * 8}{given[-4:]}"
+            raise _Refusal(
+                403,
+                f"The provided key '{hidden}' does not have access to account '{account}' "
+                "(or that account does not exist).",
+                code="account_invalid",
+            )
 
     def _limit(self, request: Request) -> None:
         endpoint = f"{request.method} {template(request.url.path)}"

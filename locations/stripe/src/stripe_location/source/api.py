@@ -89,6 +89,11 @@ def tables_left_out() -> set[str]:
     return set(list_setting("sources.stripe.without"))
 
 
+def connected_accounts() -> list[str]:
+    """``sources.stripe.connected_accounts``: the ids of those that are loaded too, or ``all``."""
+    return list_setting("sources.stripe.connected_accounts")
+
+
 def reads_test_clocks() -> bool:
     """``sources.stripe.test_clocks``: whether objects of test clocks are loaded, ``always`` or ``never``."""
     value = text_setting("sources.stripe.test_clocks", "never")

@@ -89,7 +89,7 @@ class WholeList(FullList):
 
     def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
         assert isinstance(reader.sync, StripeSync)
-        clocks = reader.sync.test_clocks(reader.load) if self.hides_clocks else []
+        clocks = reader.sync.test_clocks(scope, reader.load) if self.hides_clocks else []
         others = [Piece(scope, request=reader.request(scope, test_clock=clock)) for clock in clocks]
         return super().start(reader, scope, cursor) + others
 

@@ -115,13 +115,13 @@ class Objects(ByCreated):
         progress.noted["start"] = earlier.start
         progress.noted["changes"] = {}
         if known_until is None:
-            progress.changed = changed = self._changed(reader, reader.known.get(scope.id, {}))
+            progress.changed = changed = self._changed(reader, scope)
             progress.noted["changes"] = changed if isinstance(changed, dict) else {}
             return self.whole(reader, scope)
         since = max(known_until, sync.now - EVENTS_ARE_KEPT) - LAG
         anew = sync.now - known_until > LONGEST_GAP or is_older(cursor)
         try:
-            progress.noted["changes"] = sync.changes(self.type, since, reader.load)
+            progress.noted["changes"] = sync.changes(scope, self.type, since, reader.load)
         except ApiError as error:
             if error.status != 403:
                 raise
@@ -138,7 +138,7 @@ class Objects(ByCreated):
     def whole(self, reader: Reader, scope: Scope) -> list[Piece]:
         """The pieces in which all objects are listed."""
         sync = _sync(reader)
-        return self._windows(scope, *sync.history(sync.start)) + self._of_clocks(reader, scope)
+        return self._windows(scope, *sync.history(scope, sync.start)) + self._of_clocks(reader, scope)
 
     def recent(self, reader: Reader, scope: Scope, since: int, earlier: Window) -> list[Piece]:
         """The pieces in which those are listed that came since then, and in ``earlier``."""
@@ -148,7 +148,7 @@ class Objects(ByCreated):
     def _of_clocks(self, reader: Reader, scope: Scope) -> list[Piece]:
         """All objects of each test clock that are to be loaded: they are made at the clock's time, whatever that is."""
         sync = _sync(reader)
-        clocks = sync.test_clocks(reader.load) if self.hides_clocks else []
+        clocks = sync.test_clocks(scope, reader.load) if self.hides_clocks else []
         return [OfClock(scope, Window(sync.start, sync.now + ALWAYS), clock=clock) for clock in clocks]
 
     def asked(self, piece: Piece, window: Window) -> Mapping[str, Any]:
@@ -185,15 +185,15 @@ class Objects(ByCreated):
     def lists_all(self, progress: Progress) -> bool:
         return self.listed >= ALWAYS
 
-    def _changed(self, reader: Reader, known: Cursor) -> "dict[str, Change] | _Everything":
+    def _changed(self, reader: Reader, scope: Scope) -> "dict[str, Change] | _Everything":
         """What events name since the sync that left this cursor, for an audit; everything where none can tell."""
-        sync, until = _sync(reader), known.get("until", 0)
+        sync, until = _sync(reader), reader.known.get(scope.id, {}).get("until", 0)
         if not until:
             return {}
         if until < sync.now - EVENTS_ARE_KEPT:
             return EVERYTHING
         try:
-            return sync.changes(self.type, until, reader.load)
+            return sync.changes(scope, self.type, until, reader.load)
         except ApiError as error:
             if error.status != 403:
                 raise
@@ -301,7 +301,7 @@ class Customers(Objects):
 
     def finish_page(self, reader: Reader, scope: Scope, page: Page) -> None:
         super().finish_page(reader, scope, page)
-        _sync(reader).customers.update(row.id for row in page.rows)
+        _sync(reader).customers[scope.id].update(row.id for row in page.rows)
 
 
 @dataclass(frozen=True)
@@ -321,16 +321,17 @@ class PaymentMethods(Objects):
     cost = "One for each customer, at first and in an audit; then one for each new customer or object that events name."
 
     def whole(self, reader: Reader, scope: Scope) -> list[Piece]:
-        return self._lists(reader, scope, self._customers(reader, scope) | _sync(reader).customers)
+        return self._lists(reader, scope, self._customers(reader, scope) | _sync(reader).customers[scope.id])
 
     def recent(self, reader: Reader, scope: Scope, since: int, earlier: Window) -> list[Piece]:
         sync, table = _sync(reader), reader.listing.table
-        customers = sync.changes("customer", since, reader.load)
+        customers = sync.changes(scope, "customer", since, reader.load)
         gone = tuple(id_ for id_, change in customers.items() if change.deletion)
         if gone and (left := held_where(table, ["id"], {**scope.values, "customer": gone})):
             changes: dict[str, Change] = reader.progress[scope.id].noted["changes"]
             reader.progress[scope.id].noted["changes"] = {row["id"]: Change() for row in left} | changes
-        new = sync.customers - self._customers(reader, scope) if sync.customers else set()
+        read = sync.customers[scope.id]
+        new = read - self._customers(reader, scope) if read else set()
         return self._lists(reader, scope, new)
 
     def audited(self, reader: Reader, scope: Scope) -> Mapping[str, Any]:
@@ -390,7 +391,7 @@ class BalanceTransactions(ByCreated):
         reader.progress[scope.id].noted.update(start=start, pending_from=sync.now - self.lag)
         known = "read_again_from" in cursor and not is_older(cursor)
         again = max(cursor["read_again_from"], loaded) if known else loaded
-        windows = [Window(start, loaded), *sync.history(again)]
+        windows = [Window(start, loaded), *sync.history(scope, again)]
         return [Piece(scope, window) for window in windows if window.start < window.end]
 
     def has_changed(self, cursor: Cursor, row: Any) -> bool:
