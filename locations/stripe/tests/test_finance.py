@@ -1,6 +1,7 @@
 """What a finance team asks for, in both warehouses: the history of subscriptions, and each view by cases that were
 worked out by hand."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -22,7 +23,7 @@ from stripe_location.source import history
 from stripe_location.source.tables import TABLES
 from stripe_location.source.tables.history import subscription_states
 
-from .origin import STRIPE, VIEWS, Origin, Warehouse
+from .origin import DECIMALS, STRIPE, VIEWS, Origin, Warehouse
 
 HELD = {name: TABLES[name] for name in "events subscriptions prices invoices balance_transactions payouts".split()}
 MADE = {subscription_states.name: subscription_states}
@@ -104,8 +105,14 @@ def finance(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def make_history(warehouse: Warehouse) -> None:
     with warehouse.configured():
+        run(pipeline("stripe", "history").drop(), history())
+    make_views(warehouse)
+
+
+def make_views(warehouse: Warehouse) -> None:
+    with warehouse.configured():
         making = pipeline("stripe", "history").drop()
-        run(making, history())
+        making.sync_destination()
         with making.sql_client() as client:
             assert create(client, VIEWS, CONSTANTS) == {}
 
@@ -165,6 +172,14 @@ def test_the_history_that_is_made_again_stays_as_it_is(finance: Warehouse) -> No
     before = states()
     make_history(finance)
     assert states() == before
+
+
+def test_without_the_events_no_history_is_made_and_the_run_says_so(
+    finance: Warehouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    with finance.configured(SOURCES__STRIPE__WITHOUT="events"):
+        run(pipeline("stripe", "history").drop(), history())
+    assert "subscription_states: nothing is made, since sources.stripe.without leaves out events" in caplog.messages
 
 
 @holds(
@@ -425,3 +440,19 @@ def test_each_payout_is_held_against_what_was_earned_before_it(held: Held) -> No
         ("po_2", True, 7_000, 7_000, 7_000, 7_500, 500),
         ("po_3", False, 300, None, 0, 0, 7_500),
     ]
+
+
+def test_in_any_history_all_that_moved_the_balance_is_volume_fees_or_other(synced: Warehouse) -> None:
+    origin = synced.origin
+    origin.change_at_random(seed=3, count=60)
+    origin.advance()
+    synced.sync("billing", "payments")
+    make_history(synced)
+    moved: defaultdict[str, Decimal] = defaultdict(Decimal)
+    for row in origin.objects("balance_transactions"):
+        moved[row["currency"]] += Decimal(row["net"]).scaleb(-DECIMALS[row["currency"]])
+    shown = "SELECT currency, sum(net_volume + other) FROM {net_volume} GROUP BY currency"
+    assert dict(synced.query(shown)) == moved
+    earning = "SELECT count(*) FROM {active_subscriptions} WHERE mrr > 0 AND items_not_counted = 0"
+    active = [row for row in origin.objects("subscriptions") if row["status"] == "active"]
+    assert synced.query(earning) == [(len(active),)]
