@@ -40,6 +40,8 @@ def _arguments() -> argparse.Namespace:
     add("--github-token", action="append", help=f"may be repeated (or else {GITHUB_TOKEN})")
     add("--github-quota", type=int, default=5_000, help="requests an hour for each token")
     add("--github-border", type=int, default=10_000, help="rows after which page= is refused")
+    add("--github-app-key", type=Path, help="file with the public key of an App, to try one")
+    add("--github-enterprise", action="store_true", help="serve GitHub under /github/api/v3, without a quota")
     add("--stripe-key", default=STRIPE_KEY, help="the secret key of test mode")
     add("--stripe-live-key", default=STRIPE_LIVE_KEY, help="the secret key of live mode")
     add("--stripe-limits", action="store_true", help="enforce Stripe's requests a second")
@@ -129,6 +131,8 @@ def main() -> int:
         github_tokens=options.github_token or (GITHUB_TOKEN,),
         github_quota=options.github_quota,
         github_border=options.github_border,
+        github_app_key=options.github_app_key and options.github_app_key.read_bytes(),
+        github_enterprise=options.github_enterprise,
         stripe_key=options.stripe_key,
         stripe_live_key=options.stripe_live_key,
         stripe_limits=options.stripe_limits,

@@ -12,6 +12,7 @@ from dagster import (
     AssetMaterialization,
     Backoff,
     Config,
+    DagsterExecutionInterruptedError,
     Failure,
     Jitter,
     MaterializeResult,
@@ -31,13 +32,16 @@ from pydantic import Field
 from ingest_shared.destinations import check_destination
 from ingest_shared.errors import ApiError, IngestError
 from ingest_shared.pipelines import run
-from ingest_shared.reading.api import SERVER_ERROR
+from ingest_shared.reading.api import SERVER_ERROR, TOO_MANY
 from ingest_shared.tables import AnyTable, Table
 from ingest_shared.translator import IngestTranslator
 
 RETRY_POLICY = RetryPolicy(max_retries=2, delay=10, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
 """For trouble that passes: 10 s, then 20 s. A setting that is wrong is never tried again."""
 
+
+_terminated: set[str] = set()
+"""The runs of this process that were told to end."""
 
 AUDITED = "audited"
 """Metadata of a materialization: whether its run compared the table with the origin."""
@@ -78,7 +82,7 @@ class IngestDltResource(DagsterDltResource):
         key, selected = dagster_dlt_translator.key, context.selected_asset_keys
         tables = [dagster_dlt_translator.tables[name] for name in dlt_source.selected_resources]
         tables = [table for table in tables if not selected.isdisjoint(map(key, table.with_children))]
-        with plain_errors(dlt_pipeline):
+        with _ended_by_termination(context.run_id), plain_errors(dlt_pipeline):
             dlt_pipeline.drop()  # what is left of a run that failed; the state comes from the warehouse
             load_info = run(dlt_pipeline, dlt_source.with_resources(*(table.name for table in tables)), **kwargs)
             load_info.raise_on_failed_jobs()
@@ -144,13 +148,18 @@ def _schema_changes(table: AnyTable, load_info: LoadInfo) -> list[str]:
 
 
 def _raise_when_nothing_was_read(pipeline: Pipeline) -> None:
-    """One list that cannot be read is a gap; when none can be, the address or the API itself is wrong."""
+    """One list that cannot be read is a gap; when none can be, the address or the API itself is wrong.
+
+    A quota that is spent is neither: the next run goes on.
+    """
     metrics = _metrics(pipeline)
     read = [found["scopes_read"] for found in metrics.values() if found.get("scopes_read") is not None]
     gaps = [(name, found["first_gap"]) for name, found in metrics.items() if found.get("first_gap")]
     if gaps and read and not any(read):
         name, gap = gaps[0]
         status = gap["status"]
+        if status == TOO_MANY:
+            return
         raise ApiError(
             f"nothing could be read; {name} of {gap['scope']}: {gap['reason']}",
             status=status,
@@ -177,6 +186,22 @@ def plain_errors(pipeline: Pipeline) -> Iterator[None]:
         if (known := _ingest_error(error)) is None:
             raise
         raise Failure(description=str(known), allow_retries=known.retry) from None
+
+
+@contextmanager
+def _ended_by_termination(run_id: str) -> Iterator[None]:
+    """Ends the step of a run that is terminated, and those after it: Dagster would try them all again instead.
+
+    https://github.com/dagster-io/dagster/blob/1.13.27/python_modules/dagster/dagster/_core/execution/plan/utils.py
+    """
+    terminated = Failure("the run was terminated; what was loaded before stays", allow_retries=False)
+    if run_id in _terminated:
+        raise terminated
+    try:
+        yield
+    except (DagsterExecutionInterruptedError, KeyboardInterrupt):
+        _terminated.add(run_id)
+        raise terminated from None
 
 
 def _ingest_error(error: BaseException | None) -> IngestError | None:

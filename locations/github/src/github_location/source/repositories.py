@@ -7,10 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from github_location.source.api import GitHub, Selection, configured_repositories, connect
+from github_location.source.api import INSTALLED, GitHub, Selection, configured_repositories, connect
 from github_location.source.tables import repository
-from ingest_shared.columnar import Page
-from ingest_shared.errors import ApiError, IngestError
+from ingest_shared.columnar import Decoder, Page
+from ingest_shared.errors import ApiError, IngestError, SettingError
 from ingest_shared.loading import Load
 from ingest_shared.reading.api import Response, server_time
 from ingest_shared.reading.audit import Audit
@@ -21,6 +21,8 @@ from ingest_shared.reading.tombstones import deleted, living
 from ingest_shared.reading.walks import FullList
 
 PER_PAGE = 100
+INSTALLATION = "/installation/repositories"
+"""https://docs.github.com/en/rest/apps/installations#list-repositories-accessible-to-the-app-installation"""
 LATE = 60
 """Seconds after which a list shows what was changed before: pushed, or done before the repository was archived."""
 LEFT_OUT = {
@@ -183,6 +185,14 @@ class GitHubSync(Sync):
 
     def _list(self, entry: str, load: Load) -> None:
         owner, _, name = entry.partition("/")
+        if entry == INSTALLED:
+            if not self.api.is_app:
+                raise SettingError(
+                    "sources.github.repositories has '*', which stands for all that an App is installed on: set "
+                    "sources.github.app_id, or write owner/*"
+                )
+            self._list_all(INSTALLATION, entry, load)
+            return
         if name != "*":
             self._keep(self._get(Request(f"/repos/{entry}"), load), entry, single=True)
             return
@@ -196,6 +206,9 @@ class GitHubSync(Sync):
 
     def _list_private(self, owner: str, entry: str, load: Load) -> None:
         """A user's list holds the public ones alone; those that the credential may see besides have another."""
+        if self.api.is_app:
+            self._list_all(INSTALLATION, entry, load, owner)
+            return
         try:
             self._list_all("/user/repos", entry, load, owner, affiliation="owner,collaborator")
         except ApiError as error:
@@ -220,7 +233,7 @@ class GitHubSync(Sync):
         return response
 
     def _keep(self, response: Response, entry: str, *, single: bool = False, owner: str = "") -> Page:
-        decoder = self.listed.decoder
+        decoder = self.listed.decoder if response.body.lstrip()[:1] == b"[" or single else _INSTALLED
         page = decoder.row(response.body) if single else decoder.page(response.body)
         mirrored = [row for row in page.rows if self.selection.has(row, entry)]
         self.looked_for |= {row.id for row in page.rows} - {row.id for row in mirrored}
@@ -287,3 +300,4 @@ class RepositoriesReader(Reader):
 
 
 LISTING = Listing(repository.repositories, "/orgs/{owner}/repos", walk=FullList(), envelope=LinkHeader())
+_INSTALLED = Decoder(repository.repositories, rows_at="repositories")
