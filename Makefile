@@ -138,6 +138,10 @@ affected: $(ROOT_READY) ## Tell which locations a change touches since BASE=orig
 bench-load: $(call ready,benchmarks) ## Measure the load path against its floor
 	@benchmarks/.venv/bin/python -m ingest_benchmarks
 
+.PHONY: bench-github
+bench-github: $(call ready,benchmarks) ## Count what GitHub costs: calls, quota, time and memory for REPOSITORIES="1 100 1000"
+	@benchmarks/.venv/bin/python -m ingest_benchmarks.quota $(REPOSITORIES)
+
 .PHONY: bench-platform
 bench-platform: $(ROOT_READY) ## Measure the platform against Dagster's own example of a deployment
 	@$(RUN) tools/bench_platform.py

@@ -42,9 +42,11 @@ class Sync:
     A location subclasses it where its lists have parts, or its API must be asked before.
     """
 
-    def __init__(self, connect: Any, audit: bool = False) -> None:
+    def __init__(self, connect: Any, audit: bool = False, *, anew: bool = False) -> None:
         self._connect = connect
         self.audit = audit
+        self.anew = anew
+        """Whether only some scopes are loaded, each from its beginning; what is known of the others stays."""
         self.api: Api
         self.now = 0
         """The API's time when the sync began; what changes from then on belongs to the next one."""
@@ -54,6 +56,11 @@ class Sync:
         """The keys of such tables that this run has found to be gone."""
         self.read: set[str] = set()
         """The tables that this run reads, as far as it has come."""
+
+    @property
+    def reads_all(self) -> bool:
+        """Whether every list is read from its beginning, so that rows that are not in it are gone."""
+        return self.audit or self.anew
 
     def begin(self, load: Load) -> None:
         """Connects, once; raises SettingError for a missing or refused credential."""
@@ -100,7 +107,8 @@ class Reader:
         self.known = dict(cursors)
         self.digests = load.state.get("digests", {})
         self.scopes = {scope.id: scope for scope in self.sync.scopes(self.listing, load)}
-        self.progress = {id_: Progress({} if self.sync.audit else dict(cursors.get(id_, {}))) for id_ in self.scopes}
+        start = {} if self.sync.reads_all else cursors
+        self.progress = {id_: Progress(dict(start.get(id_, {}))) for id_ in self.scopes}
         audit = Audit(self.decoder, load, self._has_changed) if self.sync.audit else None
         pages = self._pages(self._starts())
         yield from audit.differing(pages) if audit else pages
@@ -125,10 +133,19 @@ class Reader:
             for part, ids in parts.items():
                 calls, has_changed = sum(self.calls[id_] for id_ in ids), digests.get(part) != self.digests.get(part)
                 audit.close(part, ids, calls, self.sync.now, has_changed=has_changed)
-        self.load.state["digests"] = digests
+        self.load.state["digests"] = self.digests | digests if self.sync.anew else digests
         failed = [scope for id_, scope in self.scopes.items() if self.progress[id_].error and not scope.keeps_cursor]
+        self._keep_gaps()
         self.load.state["left_out"] = [dict(scope.values) for scope in failed]
         self.load.scopes_read = len(read)
+
+    def _keep_gaps(self) -> None:
+        """Those of scopes that are not read now stay: what is noted of a load replaces what was noted before."""
+        if self.sync.anew:
+            read = {scope.name for scope in self.scopes.values()}
+            noted = self.load.state.get("noted_gaps", {})
+            self.load.gaps = {name: gap for name, gap in noted.items() if name not in read} | self.load.gaps
+        self.load.state["noted_gaps"] = self.load.gaps
 
     def _has_changed(self, scope: Scope, row: Any) -> bool:
         """Whether a row came or changed after what was known of its scope before."""
@@ -215,7 +232,7 @@ class Reader:
         for page in step.pages:
             if not isinstance(page, pa.Table):
                 page.scope = scope
-                if self.sync.audit or self.walk.keeps_keys:
+                if self.sync.reads_all or self.walk.keeps_keys:
                     page.rows = keep_new(page.rows, self.decoder, progress.there)
                 if self.walk.lists_all(progress) and DELETED_AT not in page.given:
                     progress.digest += sum(map(digest, page.rows))
@@ -277,7 +294,8 @@ class Reader:
         with warehouse_opened_once():
             for scope in self._read_to_the_end():
                 progress = self.progress[scope.id]
-                missing = self._missing(scope, progress) if audit or self.walk.has_read_all(progress) else set()
+                has_read_all = self.sync.reads_all or self.walk.has_read_all(progress)
+                missing = self._missing(scope, progress) if has_read_all else set()
                 gone.append((scope, dict.fromkeys(missing, self.sync.now) | progress.gone))
             for scope in self.sync.gone(self.listing, self.load):
                 gone.append((scope, dict.fromkeys(living(self.listing.table, scope.values), self.sync.now)))

@@ -192,6 +192,20 @@ class Selection:
         kinds = {"archived": repository.archived, "forks": repository.fork} if entry.endswith("*") else {}
         return repository.full_name.lower() not in self.excluded and not any(kinds.get(kind) for kind in self.left_out)
 
+    def entry_of(self, name: str) -> str:
+        """The entry for which a repository is mirrored, by its name; none is empty."""
+        owner = name.partition("/")[0].lower()
+        fitting = {name.lower(), f"{owner}/*", INSTALLED}
+        return next((entry for entry in self.entries if entry.lower() in fitting), "")
+
+    def check(self, name: str) -> None:
+        """Raises :class:`SettingError` for a repository of a run that the setting does not select."""
+        if not _NAME.fullmatch(name) or not self.entry_of(name) or name.lower() in self.excluded:
+            raise SettingError(
+                f"the run names the repository {name!r}, which sources.github.repositories does not select; write it "
+                "there first, or name one of these as owner/name"
+            )
+
 
 def configured_repositories() -> Selection:
     """``sources.github.repositories`` and ``sources.github.leave_out``, checked."""

@@ -1,7 +1,7 @@
 """Which repositories are mirrored: the configured ones, wherever they were renamed or moved to."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from github_location.source.tables import repository
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.errors import ApiError, IngestError, SettingError
 from ingest_shared.loading import Load
-from ingest_shared.reading.api import Response, server_time
+from ingest_shared.reading.api import NOT_MODIFIED, Response, server_time
 from ingest_shared.reading.audit import Audit
 from ingest_shared.reading.envelopes import LinkHeader, Request
 from ingest_shared.reading.listings import WHOLE, Cursor, Listing, Scope, seconds
@@ -32,6 +32,9 @@ LEFT_OUT = {
     451: "it is blocked for legal reasons",
 }
 """What GitHub's refusals mean: https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api"""
+
+_LISTED: dict[str, Response] = {}
+"""The pages of repositories that this process has read last: its groups, one after the other, list the same."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,10 @@ class GitHubSync(Sync):
 
     api: GitHub
 
-    def __init__(self, audit: bool = False) -> None:
-        super().__init__(connect, audit)
+    def __init__(self, audit: bool = False, only: Sequence[str] = ()) -> None:
+        """``only`` names the repositories to load anew, as ``owner/name``; all others stay as they are."""
+        super().__init__(connect, audit, anew=bool(only))
+        self.only = only
         self.selection: Selection
         self.entries: Sequence[str] = ()
         self.repositories: dict[int, Repository] = {}
@@ -117,7 +122,11 @@ class GitHubSync(Sync):
         if not self.entries:
             self.selection = configured_repositories()
             super().begin(load)
-            self.entries = self.selection.entries
+            self.entries = self.only or self.selection.entries
+            for name in self.only:
+                self.selection.check(name)
+            if self.only and self.audit:
+                raise SettingError("an audit compares all repositories: launch it without `repositories`")
             for entry in self.entries:
                 try:
                     self._list(entry, load)
@@ -127,7 +136,7 @@ class GitHubSync(Sync):
             if len(down) == len(self.entries):
                 raise down[0]
         known: defaultdict[str, set[int]] = defaultdict(set)
-        for id_, cursor in load.state.get("cursors", {}).items():
+        for id_, cursor in () if self.anew else load.state.get("cursors", {}).items():
             entry = cursor.get("entry")
             if entry in self.entries and entry not in self.left_out:
                 self.look_for(int(id_), entry, load)
@@ -185,6 +194,9 @@ class GitHubSync(Sync):
 
     def _list(self, entry: str, load: Load) -> None:
         owner, _, name = entry.partition("/")
+        if self.only:
+            self._keep(self._get(Request(f"/repos/{entry}"), load), self.selection.entry_of(entry), single=True)
+            return
         if entry == INSTALLED:
             if not self.api.is_app:
                 raise SettingError(
@@ -220,15 +232,29 @@ class GitHubSync(Sync):
         requests = [Request(path, {"per_page": PER_PAGE, "sort": "created", **params})]
         while requests:
             request = requests.pop(0)
-            response = self._get(request, load)
+            response = self._get_listed(request, load)
             if (hidden := response.headers.get("X-GitHub-SSO", "")).startswith("partial-results"):
                 reason = f"authorize the credential for single sign-on: without it GitHub hides a part ({hidden})"
                 raise ApiError(f"{entry}: {reason}", status=response.status, reason=reason, retry=False)
             page = self._keep(response, entry, owner=owner)
             requests += LISTING.envelope.following(request, page, response)
 
-    def _get(self, request: Request, load: Load) -> Response:
-        response = self.api.get(request.path, request.params or None, usage=load.usage)
+    def _get_listed(self, request: Request, load: Load) -> Response:
+        """A page of repositories; one that another group of this process has read costs no quota while it is the same.
+
+        An audit takes nothing for granted.
+        """
+        key = f"{self.api.identity} {request.path} {sorted(request.params.items())}"
+        known = None if self.audit else _LISTED.get(key)
+        etag = known.headers.get("ETag") if known else None
+        response = self._get(request, load, {"If-None-Match": etag} if etag else None)
+        if known and response.status == NOT_MODIFIED:
+            response = replace(known, links=response.links)  # of which an ETag says nothing
+        _LISTED[key] = response
+        return response
+
+    def _get(self, request: Request, load: Load, headers: Mapping[str, str] | None = None) -> Response:
+        response = self.api.get(request.path, request.params or None, usage=load.usage, headers=headers)
         self.now = self.now or server_time(response.headers)
         return response
 

@@ -69,7 +69,7 @@ class ChangedSince(Walk):
 
     def again(self, reader: Reader, scope: Scope, progress: Progress) -> list[Piece]:
         """An audit must know of what changed while it read: it moved to the end of the list, and is not gone."""
-        if not reader.sync.audit or progress.stood_still:
+        if not reader.sync.reads_all or progress.stood_still:
             return []
         progress.stood_still = True
         return [Piece(scope, Window(reader.sync.now, FOREVER))]
