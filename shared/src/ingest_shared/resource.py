@@ -13,7 +13,6 @@ from dagster import (
     AssetMaterialization,
     Backoff,
     Config,
-    DagsterExecutionInterruptedError,
     Failure,
     Jitter,
     MaterializeResult,
@@ -57,9 +56,6 @@ RETRY_POLICY = RetryUnlessTerminated(max_retries=2, delay=10, backoff=Backoff.EX
 """For trouble that passes: 10 s, then 20 s. A setting that is wrong is never tried again."""
 
 
-_terminated: set[str] = set()
-"""The runs of this process that were told to end."""
-
 AUDITED = "audited"
 """Metadata of a materialization: whether its run compared the table with the origin."""
 
@@ -99,7 +95,7 @@ class IngestDltResource(DagsterDltResource):
         key, selected = dagster_dlt_translator.key, context.selected_asset_keys
         tables = [dagster_dlt_translator.tables[name] for name in dlt_source.selected_resources]
         tables = [table for table in tables if not selected.isdisjoint(map(key, table.with_children))]
-        with _ended_by_termination(context.run_id), plain_errors(dlt_pipeline):
+        with plain_errors(dlt_pipeline):
             dlt_pipeline.drop()  # what is left of a run that failed; the state comes from the warehouse
             loaded = run(dlt_pipeline, dlt_source.with_resources(*(table.name for table in tables)), **kwargs)
             _raise_when_nothing_was_read(loaded.metrics)
@@ -197,22 +193,6 @@ def plain_errors(pipeline: Pipeline) -> Iterator[None]:
         if (known := _ingest_error(error)) is None:
             raise
         raise Failure(description=str(known), allow_retries=known.retry) from None
-
-
-@contextmanager
-def _ended_by_termination(run_id: str) -> Iterator[None]:
-    """Ends the step of a run that is terminated, and those after it: Dagster would try them all again instead.
-
-    https://github.com/dagster-io/dagster/blob/1.13.27/python_modules/dagster/dagster/_core/execution/plan/utils.py
-    """
-    terminated = Failure("the run was terminated; what was loaded before stays", allow_retries=False)
-    if run_id in _terminated:
-        raise terminated
-    try:
-        yield
-    except (DagsterExecutionInterruptedError, KeyboardInterrupt):
-        _terminated.add(run_id)
-        raise terminated from None
 
 
 def _ingest_error(error: BaseException | None) -> IngestError | None:
