@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from requests.auth import AuthBase
 
@@ -31,6 +31,7 @@ class Credential:
     limit: Limit
     _until: float = 0.0
     _told_until: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def pause(self, seconds: float) -> None:
         """Sends nothing for so many seconds, in this run and in others on this machine."""
@@ -44,7 +45,9 @@ class Credential:
 
     def is_news(self, until: float) -> bool:
         """Whether nobody was told yet that it waits until then."""
-        was_told, self._told_until = until < self._told_until + 1, max(until, self._told_until)
+        with self._lock:
+            was_told = until < self._told_until + 1
+            self._told_until = max(until, self._told_until)
         return not was_told
 
 
