@@ -14,7 +14,7 @@ LOCATIONS := $(patsubst %/pyproject.toml,%,$(wildcard locations/*/pyproject.toml
 PROJECTS := $(patsubst %/pyproject.toml,%,$(wildcard */pyproject.toml)) $(LOCATIONS)
 ready = $(addsuffix /.venv/.synced,$(1))
 # What the named suites need: their own environments, and those of what they start.
-started_by = $(if $(filter tests locations/%,$(1)),sandbox) $(if $(filter tests,$(1)),host $(LOCATIONS))
+started_by = $(if $(filter tests% locations/%,$(1)),sandbox) $(if $(filter tests%,$(1)),host $(LOCATIONS))
 ready_to_test = $(ROOT_READY) $(call ready,$(sort $(filter $(PROJECTS),$(1) $(call started_by,$(1)))))
 
 # What is given on the command line, as in `make ingest SANDBOX=0`, make puts into the environment,

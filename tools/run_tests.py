@@ -24,28 +24,34 @@ AT_ONCE = 2
 """Suites change nothing that another one reads, and wait for engines, servers and clocks half of the time."""
 LIMIT_SECONDS = 60 * 60
 """Time that a suite has; then it is interrupted, and its report says where it was."""
+PLATFORM = "tests/deployment"
+"""A suite of its own: it takes longer than all others of the repository."""
 TIED = ROOT / "tools" / "tied.py"
 _COUNT = re.compile(rf"(\d+) ({'|'.join(OUTCOMES)})")
 
 
 @dataclass
 class Suite:
-    """The tests of one project, and how they went."""
+    """The tests of one project, or those in one of its folders, and how they went."""
 
     project: Project
+    folder: str = "tests"
+    without: str = ""
+    """A folder in it that is a suite of its own."""
     verdict: str = ""
     counts: dict[str, int] = field(default_factory=dict)
     passed: bool = False
 
     @property
     def name(self) -> str:
-        """The project's folder; the repository's own tests are called ``tests``."""
-        return "tests" if self.project.is_root else self.project.name
+        """The project's folder; the repository's own tests are called as their folders are."""
+        return self.folder if self.project.is_root else self.project.name
 
     def run(self) -> Iterator[str]:
         """Runs pytest and gives what it writes, line by line."""
         yield f"\n=== {self.name}\n"
-        command: list[str | Path] = [self.project.python, TIED, "pytest", "tests"]
+        command: list[str | Path] = [self.project.python, TIED, "pytest", self.folder]
+        command += ["--ignore", self.without] if self.without else []
         pipe, last = subprocess.PIPE, ""
         with subprocess.Popen(
             command, cwd=self.project.folder, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True
@@ -67,10 +73,14 @@ class Suite:
 
 def suites() -> list[Suite]:
     """Those asked for by ``ONLY``, or all."""
-    found = {suite.name: suite for suite in map(Suite, projects()) if _is_tested(suite.project)}
-    # The longest first: the repository's own, then the locations'.
-    order = sorted(found, key=lambda name: (name != "tests", not found[name].project.is_location, name))
-    return [found[name] for name in chosen(order)]
+    root, *others = projects()
+    tested = [Suite(project) for project in others if _is_tested(project)]
+    # The longest first: the platform's, then the locations'.
+    locations = [suite for suite in tested if suite.project.is_location]
+    libraries = [suite for suite in tested if not suite.project.is_location]
+    order = [Suite(root, PLATFORM), *locations, Suite(root, without=PLATFORM), *libraries]
+    found = {suite.name: suite for suite in order}
+    return [found[name] for name in chosen([*found])]
 
 
 def _is_tested(project: Project) -> bool:

@@ -23,6 +23,8 @@ from dagster import (
     DeleteDynamicPartitionsRequest,
     RunRequest,
     evaluate_automation_conditions,
+    job,
+    op,
 )
 from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
 from dagster._core.definitions.selector import JobSubsetSelector
@@ -135,7 +137,7 @@ def load_error(port: int, location: str) -> str:
 
 
 def test_a_location_that_makes_anothers_assets_is_not_loaded(port: int) -> None:
-    with checked_answers():
+    with checked_answers(list):
         assert "the asset one/items is not of the location two: begin its key with 'two'" in load_error(port, "two")
         assert load_error(port, "one") == ""
     assert load_error(port, "two") == ""  # as Dagster takes it
@@ -151,7 +153,7 @@ def test_a_location_that_checks_anothers_assets_is_not_loaded() -> None:
     ("sensor", "what"), [("telling", "the asset other/items is not"), ("reacting", "the run anothers is not")]
 )
 def test_the_daemon_does_nothing_of_what_a_sensor_answers_of_others(port: int, sensor: str, what: str) -> None:
-    with checked_answers(), workspace(port, "one") as context:
+    with checked_answers(list), workspace(port, "one") as context:
         location = context.get_code_location("one")
         repository = location.get_repository("__repository__").handle
         with pytest.raises(ForeignAnswerError, match=what):
@@ -159,7 +161,7 @@ def test_the_daemon_does_nothing_of_what_a_sensor_answers_of_others(port: int, s
 
 
 def test_a_run_that_would_fill_anothers_pool_is_not_made(port: int) -> None:
-    with checked_answers(), workspace(port, "one") as context:
+    with checked_answers(list), workspace(port, "one") as context:
         job = context.get_full_job(
             JobSubsetSelector(
                 location_name="one", repository_name="__repository__", job_name="filling", op_selection=None
@@ -175,6 +177,23 @@ def test_a_run_that_would_fill_anothers_pool_is_not_made(port: int) -> None:
 def test_a_run_that_would_make_anothers_asset_is_not_made(location: str) -> None:
     plan = create_execution_plan(foreign_location.defs.resolve_implicit_global_asset_job_def())
     snapshot = snapshot_from_execution_plan(plan, "")
-    check_plan("one", snapshot)
+    check_plan("one", snapshot, ())
     with pytest.raises(ForeignAnswerError, match=f"the asset one/items is not of the location {location}"):
-        check_plan(location, snapshot)
+        check_plan(location, snapshot, ())
+
+
+def test_a_pool_is_of_the_location_with_the_longest_name() -> None:
+    """Where there is `one_more`, its pools are not those of `one`."""
+
+    @op(pool="one_more_items")
+    def fill() -> None: ...
+
+    @job
+    def filling() -> None:
+        fill()
+
+    snapshot = snapshot_from_execution_plan(create_execution_plan(filling), "")
+    check_plan("one", snapshot, ["two"])
+    check_plan("one_more", snapshot, ["one"])
+    with pytest.raises(ForeignAnswerError, match="the pool 'one_more_items' is not of the location one"):
+        check_plan("one", snapshot, ["one_more"])

@@ -7,9 +7,9 @@ any location, as Dagster takes it. Here an answer that names another's is refuse
 https://docs.dagster.io/guides/automate/sensors
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from dagster import AssetCheckKey, AssetKey, DagsterInstance
 from dagster._core.definitions.assets.definition.asset_spec import AssetExecutionType
@@ -27,9 +27,16 @@ class ForeignAnswerError(Exception):
     """A code server's answer names what is not its location's."""
 
 
+Names = Callable[[], Iterable[str]]
+
+
 @contextmanager
-def checked_answers() -> Iterator[None]:
-    """Has this process ask code servers by way of :class:`OwnCodeLocation`."""
+def checked_answers(locations: Names) -> Iterator[None]:
+    """Has this process ask code servers by way of :class:`OwnCodeLocation`.
+
+    ``locations`` gives the names of all locations, as the workspace has them by then.
+    """
+    OwnCodeLocation.locations = staticmethod(locations)
     # Dagster looks the class up there each time that it loads a location.
     code_location.GrpcServerCodeLocation = OwnCodeLocation  # type: ignore[misc]
     try:
@@ -40,6 +47,9 @@ def checked_answers() -> Iterator[None]:
 
 class OwnCodeLocation(GrpcServerCodeLocation):
     """Dagster's own, which raises ``ForeignAnswerError`` where an answer names what is another location's."""
+
+    locations: ClassVar[Any]
+    """The :data:`Names`."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -61,12 +71,12 @@ class OwnCodeLocation(GrpcServerCodeLocation):
 
     def get_execution_plan(self, *arguments: Any, **options: Any) -> RemoteExecutionPlan:
         plan = super().get_execution_plan(*arguments, **options)
-        check_plan(self.name, plan.execution_plan_snapshot)
+        check_plan(self.name, plan.execution_plan_snapshot, self.locations())
         return plan
 
     async def gen_execution_plan(self, *arguments: Any, **options: Any) -> RemoteExecutionPlan:
         plan: RemoteExecutionPlan = await super().gen_execution_plan(*arguments, **options)
-        check_plan(self.name, plan.execution_plan_snapshot)
+        check_plan(self.name, plan.execution_plan_snapshot, self.locations())
         return plan
 
 
@@ -104,11 +114,16 @@ def check_runs(location: str, run_ids: Iterable[str], instance: DagsterInstance)
         raise ForeignAnswerError(f"the run {min(others)} is not of the location {location}")
 
 
-def check_plan(location: str, plan: ExecutionPlanSnapshot) -> None:
-    """Of a run's plan the webserver and the daemon take which assets it will make, and which pools it fills."""
+def check_plan(location: str, plan: ExecutionPlanSnapshot, locations: Iterable[str]) -> None:
+    """Of a run's plan the webserver and the daemon take which assets it will make, and which pools it fills.
+
+    A pool is of the location whose name it begins with, and the longest such name counts: `stripe_eu_billing`
+    is of `stripe_eu`, where there is one, and not of `stripe`.
+    """
+    names = {location, *locations}
     for step in plan.steps:
         pool = _pool_key_for_step(step)
-        if pool and pool != location and not pool.startswith(f"{location}_"):
+        if pool and location != max((name for name in names if f"{pool}_".startswith(f"{name}_")), key=len, default=""):
             raise ForeignAnswerError(
                 f"the pool {pool!r} is not of the location {location}: begin its name with '{location}_'"
             )

@@ -57,12 +57,17 @@ OVERFLOW = 20
 """Connections beyond the one that each storage keeps, for threads that ask at the same time."""
 
 
+def location_names() -> list[str]:
+    """The locations that are served now; a new one restarts nothing."""
+    return [origin.location_name for origin in WORKSPACE.create_origins()]
+
+
 @contextmanager
 def lasting_instance(statement_milliseconds: int) -> Iterator[DagsterInstance]:
     """The instance of ``DAGSTER_HOME``, for a process that lives long."""
     event.listen(QueuePool, "checkout", _ping)
     try:
-        with checked_answers(), DagsterInstance.get() as instance:
+        with checked_answers(location_names), DagsterInstance.get() as instance:
             # It is what `dagster-webserver` calls, and nothing in it is of the webserver.
             instance.optimize_for_webserver(statement_milliseconds, CONNECTION_SECONDS, OVERFLOW)
             remember_schema(instance)

@@ -11,6 +11,8 @@ from dlt.destinations.impl.postgres.postgres import PostgresClient
 from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
 from dlt.destinations.job_impl import FinalizedLoadJobWithFollowupJobs
 
+from ingest_shared.destinations import ResolvedOnce
+
 
 class _SqlClient(Psycopg2SqlClient):
     """Has the platform make a schema to stage in, where there is one: a location itself may make none."""
@@ -40,7 +42,7 @@ class _Client(PostgresClient):
         return super().create_load_job(table, file_path, load_id, restore)
 
 
-class postgres(dlt.destinations.postgres):  # noqa: N801, dlt takes the destination's name from it
+class postgres(ResolvedOnce, dlt.destinations.postgres):  # noqa: N801, dlt takes the destination's name from it
     """https://dlthub.com/docs/dlt-ecosystem/destinations/postgres"""
 
     @property

@@ -3,6 +3,7 @@
 https://docs.dagster.io/integrations/libraries/dlt
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,7 @@ from dagster import (
     OpExecutionContext,
     RetryPolicy,
 )
+from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster_dlt import DagsterDltResource, DagsterDltTranslator
 from dagster_dlt.dlt_event_iterator import DltEventType
 from dlt.common.pipeline import LoadInfo
@@ -35,7 +37,22 @@ from ingest_shared.reading.api import SERVER_ERROR
 from ingest_shared.tables import AnyTable, Table
 from ingest_shared.translator import IngestTranslator
 
-RETRY_POLICY = RetryPolicy(max_retries=2, delay=10, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
+
+class RetryUnlessTerminated(RetryPolicy):
+    """A retry policy that lets a run be terminated.
+
+    Dagster takes an interrupt for one more failure: where an op has a policy it asks for the delay, retries
+    the op later and begins the next one meanwhile (``op_execution_error_boundary``).
+    """
+
+    def calculate_delay(self, attempt_num: int) -> float:
+        """Seconds before a try; raises the interrupt, if that is what ended the one before."""
+        if isinstance(interrupt := sys.exception(), DagsterExecutionInterruptedError):
+            raise interrupt
+        return super().calculate_delay(attempt_num)
+
+
+RETRY_POLICY = RetryUnlessTerminated(max_retries=2, delay=10, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
 """For trouble that passes: 10 s, then 20 s. A setting that is wrong is never tried again."""
 
 

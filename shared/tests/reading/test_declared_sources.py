@@ -179,6 +179,17 @@ def test_a_row_that_is_gone_takes_its_list_with_it(world: World) -> None:
     assert rows(helpdesk, "SELECT count(*) FROM comments WHERE ticket_id = 7") != [(0,)]
 
 
+def test_one_answer_that_a_row_is_gone_is_not_believed(world: World) -> None:
+    sync(helpdesk)
+    world.now += 5
+    world.touch(7)
+    world.now += 5
+    world.missing_once.add("/tickets/7/comments")
+    sync(helpdesk)
+    assert not world.missing_once
+    assert_mirrors(world, helpdesk)
+
+
 @pytest.mark.parametrize(("source", "table"), [(helpdesk, "comments"), (helpdesk, "tickets"), (planner, "tasks")])
 def test_the_audit_finds_and_mends_what_was_lost(source: ModuleType, table: str, world: World) -> None:
     sync(source)

@@ -25,12 +25,17 @@ class World:
         }
         self.refused: str | None = None
         """Requests whose path matches are answered 403."""
+        self.missing_once: set[str] = set()
+        """Paths that are answered 404 for once."""
         self.calls = 0
 
     def answer(self, method: str, path: str, query: Json, body: Json) -> tuple[int, Json]:
         self.calls += 1
         if self.refused and re.search(self.refused, path):
             return 403, {"error": "not yours"}
+        if path in self.missing_once:
+            self.missing_once.remove(path)
+            return 404, {"error": f"no {path}"}
         match path.strip("/").split("/"):
             case ["tickets", "search"] if method == "POST":
                 since = body.get("updated_since", "")

@@ -83,10 +83,11 @@ class Audit:
     def _wrong(self, origin: Mapping[str, list[Values]]) -> list[str | None]:
         """For each row of the origin whether the warehouse misses it or holds it otherwise."""
         rows = origin[self.table.name]
-        held = _grouped(self.table, self.table.key, tombstones.held_rows(self.table, rows))
-        verdicts = [self._verdict(row, held.get(_key(self.table.key, row), [])) for row in rows]
-        for child in self.table.children:
-            self._add_children(child, origin, verdicts)
+        with tombstones.warehouse_opened_once():
+            held = _grouped(self.table, self.table.key, tombstones.held_rows(self.table, rows))
+            verdicts = [self._verdict(row, held.get(_key(self.table.key, row), [])) for row in rows]
+            for child in self.table.children:
+                self._add_children(child, origin, verdicts)
         return verdicts
 
     def _verdict(self, row: Values, held: list[Values]) -> str | None:

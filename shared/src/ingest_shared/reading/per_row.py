@@ -34,10 +34,10 @@ class Row(Scope):
 class PerRow:
     """One list for each row of ``parent``, which is read before it in the same source.
 
-    ``values`` names the parent's column for each placeholder of the path and given column. With
+    ``values`` names the parent's column for each placeholder of the path and reader column. With
     ``changed``, the parent's instant of change, only the lists of rows that changed are read, and those of
     the last one once more if it changed less than ``lag`` before it was read; an audit reads all. A list
-    that could not be read is tried again at the next sync. Where the API answers with a status in
+    that could not be read is tried again at the next sync. Where the API answers twice with a status in
     ``absent``, the row is gone, and its list with it; without that, such an answer is a gap.
 
     With ``at_once``, one request reads the lists of so many rows: ``{ticket_id}`` in a parameter becomes

@@ -194,10 +194,19 @@ class Reader:
         if self.progress[piece.scope.id].error:
             return (piece.scope, Step()), []
         try:
-            step = self.walk.fetch(self, piece, cursor)
+            step = self._fetch_believed(piece, cursor)
         except (ApiError, PayloadError) as error:
             return (piece.scope, error), []
         return (piece.scope, step), step.pieces
+
+    def _fetch_believed(self, piece: Piece, cursor: Cursor) -> Step:
+        """An answer that stands for a row that is gone is asked for twice: the first one may be wrong."""
+        try:
+            return self.walk.fetch(self, piece, cursor)
+        except ApiError as error:
+            if not self._is_absent(error):
+                raise
+            return self.walk.fetch(self, piece, cursor)
 
     def _fold(self, scope: Scope, step: Step) -> None:
         progress = self.progress[scope.id]
@@ -234,11 +243,15 @@ class Reader:
     def _leave_out_or_raise(self, scope: Scope, error: IngestError) -> None:
         if isinstance(error, ApiError) and error.status is None and error.retry:
             raise error  # nothing answers: the next scope would fail as this one did
-        if isinstance(error, ApiError) and error.status in getattr(self.listing.per, "absent", ()):
+        if isinstance(error, ApiError) and self._is_absent(error):
             keys = living(self.listing.table, scope.values)
             self.progress[scope.id].gone.update(dict.fromkeys(keys, self.sync.now))
             return
         self._leave_out(scope, error)
+
+    def _is_absent(self, error: ApiError) -> bool:
+        """Whether it says that the row is gone, per which the list is read."""
+        return error.status in getattr(self.listing.per, "absent", ())
 
     def _leave_out(self, scope: Scope, error: IngestError) -> None:
         if self.progress[scope.id].error is None:

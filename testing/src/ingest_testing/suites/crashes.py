@@ -1,4 +1,4 @@
-"""A run that is killed at any point loses and doubles nothing: the next one makes it whole."""
+"""A run that is killed or terminated at any point loses and doubles nothing: the next one makes it whole."""
 
 import signal
 import subprocess
@@ -14,6 +14,7 @@ from ingest_testing.runs import whole_job
 from ingest_testing.suites.suite import Suite
 from ingest_testing.warehouse import Warehouse
 
+SECONDS_TO_END = 20
 Moment = Callable[[Warehouse[Any], int], bool]
 
 
@@ -48,6 +49,24 @@ class Crashes(Suite):
         kill_a_run(synced, while_it_loads, tmp_path, later=0.1)
         synced.sync()
         assert_mirrors(synced)
+
+    def test_a_run_that_is_terminated_ends_at_once(self, warehouse: Warehouse[Any], tmp_path: Path) -> None:
+        """It waits for no answer, tries no step again and begins no other one."""
+        warehouse.origin.fail(latency_ms=3_000)
+        command, environment = whole_job(warehouse, tmp_path)
+        with subprocess.Popen(
+            command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                while process.poll() is None and not warehouse.origin.requests()["total"]:
+                    time.sleep(0.05)
+                process.terminate()
+                _, log = process.communicate(timeout=SECONDS_TO_END)
+            finally:
+                process.kill()
+        assert log.count("STEP_START") == 1
+        assert "STEP_UP_FOR_RETRY" not in log
+        assert "Execution was interrupted unexpectedly" in log  # and Dagster cancels it, where a person asked for it
 
 
 def kill_a_run(warehouse: Warehouse[Any], moment: Moment, folder: Path, later: float = 0, requests: int = 0) -> None:
