@@ -1,4 +1,4 @@
-"""The platform in two tables, its services and its locations, and what is ill."""
+"""The platform in two tables, its locations and its services, and what is ill."""
 
 import json
 import sys
@@ -74,12 +74,12 @@ def main() -> int:
     deployment = Deployment.here()
     told = watched(deployment)
     problems = list(told["problems"])
-    print("\n".join(aligned([SERVICES, *services(told)], names=2)))
-    print()
     try:
         problems += show_locations(deployment.platform)
     except PlatformError as error:
         problems.append(str(error))
+    print()
+    print("\n".join(aligned([SERVICES, *services(told)], names=2)))
     for line in problems:
         print(line, file=sys.stderr)
     return 1 if problems else 0

@@ -103,11 +103,12 @@ def test_an_address_that_was_away_gets_its_alert_later_and_the_others_get_it_onc
 def test_the_log_names_an_address_that_takes_nothing_without_its_secret(
     channels: list[Channel], caplog: pytest.LogCaptureFixture
 ) -> None:
-    alerts.ADDRESSES.write_text("nonsense json://team:hunter2@127.0.0.1:9/")
+    alerts.ADDRESSES.write_text("hunter2 json://team:hunter2@127.0.0.1:9/")
     watch = Watch()
     for at in (0, 30):
         watch.turn(ill(NOW + at))
     assert "json:// takes no alert of the platform: it is sent again" in caplog.text
+    assert "an address without :// takes no alert" in caplog.text
     assert "hunter2" not in caplog.text
     assert len(watch.alerts.waiting) == 2
 

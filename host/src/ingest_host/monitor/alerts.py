@@ -41,7 +41,9 @@ class Alerts:
                 refused.add(address)
                 left.append((made, address, text))
         for address in refused:
-            logger.error("%s:// takes no alert of the platform: it is sent again", address.partition("://")[0])
+            kind, separator, _ = address.partition("://")
+            which = f"{kind}://" if separator else "an address without ://"
+            logger.error("%s takes no alert of the platform: it is sent again", which)
         self.waiting = [one for one in left if now - one[0] < KEEP_SECONDS]
 
 
