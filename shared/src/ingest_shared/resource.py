@@ -4,7 +4,7 @@ https://docs.dagster.io/integrations/libraries/dlt
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -99,12 +99,13 @@ class IngestDltResource(DagsterDltResource):
             dlt_pipeline.drop()  # what is left of a run that failed; the state comes from the warehouse
             loaded = run(dlt_pipeline, dlt_source.with_resources(*(table.name for table in tables)), **kwargs)
             _raise_when_nothing_was_read(loaded.metrics)
+            counts = _row_counts([table for parent in tables for table in parent.with_children], dlt_pipeline)
             for parent in tables:
                 resource = dlt_source.resources[parent.name]
                 read = dict(self.extract_resource_metadata(context, resource, loaded.info, dlt_pipeline))
                 read |= _read(loaded.metrics.get(parent.name, {}))
                 for table in parent.with_children:
-                    rows = _rows(table, parent, dlt_pipeline, loaded)
+                    rows = _rows(table, parent, counts[table.name], loaded)
                     metadata = {**read, **rows} if table is parent else {AUDITED: read[AUDITED], **rows}
                     if key(table) in selected:
                         yield MaterializeResult(asset_key=key(table), metadata=metadata)
@@ -141,21 +142,23 @@ def _read(read: Mapping[str, Any]) -> dict[str, MetadataValue]:
     }
 
 
-def _rows(table: AnyTable, parent: Table, pipeline: Pipeline, done: Loaded) -> dict[str, MetadataValue]:
+def _rows(table: AnyTable, parent: Table, count: int, done: Loaded) -> dict[str, MetadataValue]:
     """What was loaded into the table, and what is there now."""
     read = done.metrics.get(parent.name, {})
     loaded = {parent.name: read.get("rows", 0), **read.get("child_rows", {})}
     return {
         "rows_loaded": MetadataValue.int(loaded.get(table.name, 0)),
-        "dagster/row_count": MetadataValue.int(_row_count(table, pipeline)),
+        "dagster/row_count": MetadataValue.int(count),
         "schema_changes": MetadataValue.json(_schema_changes(table, done)),
     }
 
 
-def _row_count(table: AnyTable, pipeline: Pipeline) -> int:
+def _row_counts(tables: Sequence[AnyTable], pipeline: Pipeline) -> dict[str, int]:
+    """The rows of each table in the warehouse, asked for at once."""
     with pipeline.sql_client() as client:
-        rows = client.execute_sql(f"SELECT count(*) FROM {client.make_qualified_table_name(table.name)}")
-        return int(rows[0][0]) if rows else 0
+        counts = ", ".join(f"(SELECT count(*) FROM {client.make_qualified_table_name(one.name)})" for one in tables)
+        (row,) = client.execute_sql(f"SELECT {counts}") or ()
+    return dict(zip((table.name for table in tables), map(int, row), strict=True))
 
 
 def _schema_changes(table: AnyTable, done: Loaded) -> list[str]:
