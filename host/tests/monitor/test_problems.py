@@ -63,6 +63,8 @@ def test_where_all_is_well_nothing_is_told() -> None:
             well(instigators=[schedule(failing=True, failures=4)]),
             "github_ingest: its last tick failed, 4 in the last hour",
         ),
+        (well(instigators=[schedule("0 0 30 2 *")]), "github_ingest: no one can tell when ('0 0 30 2 *',) is due"),
+        (well(instigators=[schedule("at noon")]), "github_ingest: no one can tell when ('at noon',) is due"),
         (well(queued=[NOW - 2 * HOUR, NOW]), "queue: 2 runs wait, the oldest for 2.0 h"),
         (well(disk_free=5 * 2**30, disk_size=100 * 2**30), "disk: 5.0 of 100 GB free; `docker system df` says what"),
         (well(faults={"storage": "refused"}, heartbeats={}), "storage: cannot be asked: refused"),

@@ -63,7 +63,11 @@ def _instigators(seen: Seen) -> Iterator[tuple[str, str]]:
             continue
         if one.failing:
             yield f"{one.name}: tick", f"{one.name}: its last tick failed, {one.failures} in the last hour"
-        late = overdue(one, seen.at)
+        try:
+            late = overdue(one, seen.at)
+        except (ValueError, TypeError, OverflowError, AttributeError) as error:  # a location's code may say anything
+            yield f"{one.name}: cron", f"{one.name}: no one can tell when {one.cron!r} is due ({error})"
+            continue
         if late > 0:
             yield f"{one.name}: overdue", f"{one.name}: overdue for {late / 60:.0f} min"
 
