@@ -63,12 +63,16 @@ logs: ## Follow the logs of all services, or of those named by SERVICE="github d
 	@docker compose logs --follow --tail 100 $(SERVICE)
 
 .PHONY: status
-status: $(ROOT_READY) ## Locations, images, schedules, last runs and rows
+status: $(ROOT_READY) ## Services, locations, schedules, last runs, rows; exit code 1 and a line for each thing that is ill
 	@$(RUN) tools/status.py
 
 .PHONY: secret
 secret: $(ROOT_READY) ## Store a secret: echo "$$TOKEN" | make secret LOCATION=github NAME=sources.github.access_token
 	@$(RUN) tools/secret.py
+
+.PHONY: analyst
+analyst: $(ROOT_READY) ## Let a person or a BI tool read the warehouse: NAME=ana, and its password; or REVOKE=ana
+	@$(RUN) tools/analyst.py
 
 .PHONY: access
 access: $(ROOT_READY) ## Put access.yaml into force: who may do what in the UI
@@ -137,6 +141,10 @@ affected: $(ROOT_READY) ## Tell which locations a change touches since BASE=orig
 .PHONY: bench-load
 bench-load: $(call ready,benchmarks) ## Measure the load path against its floor
 	@benchmarks/.venv/bin/python -m ingest_benchmarks
+
+.PHONY: bench-github
+bench-github: $(call ready,benchmarks) ## Count what GitHub costs: calls, quota, time and memory for REPOSITORIES="1 100 1000"
+	@benchmarks/.venv/bin/python -m ingest_benchmarks.quota $(REPOSITORIES)
 
 .PHONY: bench-platform
 bench-platform: $(ROOT_READY) ## Measure the platform against Dagster's own example of a deployment

@@ -86,16 +86,13 @@ def test_the_sandbox_beside_it_is_its_origin(made: Copy) -> None:
         assert f"'SOURCES__{name}__API_URL': 'http://127.0.0.1:1/example'" in told
 
 
-def test_its_api_has_one_address(made: Copy) -> None:
-    """A second one, in a file of settings, would win and get the credential."""
-    for name in MADE:
-        folder = made.root / "locations" / name
-        holding = [
-            file for file in folder.rglob("*") if file.is_file() and "https://api.example.com" in file.read_text()
-        ]
-        assert [file.name for file in holding if "https://api.example.com/v1/items" not in file.read_text()] == [
-            "api.py"
-        ]
+@each
+def test_its_api_has_one_address(name: str, made: Copy) -> None:
+    """A second one, in a file of settings, would win over a corrected one, and get the credential."""
+    folder = made.root / "locations" / name
+    files = [file for file in folder.rglob("*") if file.suffix in (".py", ".toml", ".yaml", ".md")]
+    assert [file.name for file in files if '"https://api.example.com"' in file.read_text()] == ["api.py"]
+    assert "https://" not in (folder / "README.md").read_text()
 
 
 def test_its_page_of_tables_tells_how_its_list_is_read(made: Copy, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from secret import checked
         ("github", "runtime.log_level", "begin with sources.github."),
         ("github", "pgpass", "begin with sources.github."),
         ("github", "sources.gihub.access_token", "begin with sources.github."),
+        ("platform", "sources.github.access_token", "the platform itself has one setting, alerts.to"),
     ],
 )
 def test_what_cannot_be_a_secret_of_the_location(location: str, setting: str, why: str) -> None:
@@ -35,6 +36,10 @@ def test_what_cannot_be_a_secret_of_the_location(location: str, setting: str, wh
 @pytest.mark.parametrize("setting", ["sources.github.access_token", "alerts.to", "load.workers"])
 def test_what_can(setting: str) -> None:
     checked("github", setting)
+
+
+def test_the_platform_has_addresses_of_its_own() -> None:
+    checked("platform", "alerts.to")
 
 
 def test_the_tools_read_what_compose_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Stores a secret of a location's runs on the platform, from the standard input; nothing is restarted.
 
 echo "$TOKEN" | LOCATION=github NAME=sources.github.access_token secret.py
+echo "$ADDRESS" | LOCATION=platform NAME=alerts.to secret.py     whom the monitor alerts
 """
 
 import os
@@ -15,13 +16,19 @@ from local import Refused
 
 OTHER_SECTIONS = ("alerts.", "extract.", "normalize.", "load.")
 """What a team sets beside its source. Where rows go, and as whom, is the platform's."""
+PLATFORM = "platform"
+ALERTS = "alerts.to"
 SETTING = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 
 
 def checked(location: str, setting: str) -> None:
     """Raises :class:`Refused` for a location or a setting that there cannot be."""
+    if location == PLATFORM:
+        if setting != ALERTS:
+            raise Refused(f"NAME={setting!r}: the platform itself has one setting, {ALERTS}")
+        return
     if location not in location_names():
-        raise Refused(f"LOCATION={location}: choose one of {', '.join(location_names())}")
+        raise Refused(f"LOCATION={location}: choose one of {', '.join([*location_names(), PLATFORM])}")
     if not setting:
         raise Refused(f"NAME is not set: NAME=sources.{location}.access_token, or as its README names it")
     own = (f"sources.{location}.", *OTHER_SECTIONS)
@@ -37,8 +44,11 @@ def main() -> int:
     except Refused as error:
         print(error, file=sys.stderr)
         return 1
-    run = ["docker", "compose", "run", "--rm", "--no-TTY", "--no-deps", f"{location}-setup"]
-    store = ["python", "-m", "ingest_host.setup", "secret", location, setting]
+    service, command = (
+        ("secrets", ["alerts"]) if location == PLATFORM else (f"{location}-setup", ["secret", location, setting])
+    )
+    run = ["docker", "compose", "run", "--rm", "--no-TTY", "--no-deps", service]
+    store = ["python", "-m", "ingest_host.setup", *command]
     deployment = Deployment.here()
     environment = os.environ | {"COMPOSE_PROJECT_NAME": deployment.project}
     stored = subprocess.run([*run, *store], env=environment, check=False).returncode == 0

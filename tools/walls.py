@@ -27,12 +27,21 @@ HOST = {
     "daemon": {"dagster-secrets", "runs", "workspace"},
     "front": {"webserver-socket"},
     "launch": {"dagster-secrets"},
+    "monitor": {"monitor-secrets", "workspace"},
     "postgres": {"platform-secrets", "postgres-data"},
     "purge": {"dagster-secrets", "runs", "workspace"},
     "sandbox": {"sandbox-world"},
-    "secrets": {"access-secrets", "dagster-secrets", "platform-secrets", "setup-secrets"},
+    "secrets": {
+        "access-secrets",
+        "dagster-secrets",
+        "door-secrets",
+        "monitor-secrets",
+        "platform-secrets",
+        "setup-secrets",
+    },
     "setup": {"access", "dagster-secrets", "platform-secrets", "setup-secrets", "workspace"},
     "tls": {"access", "tls-data", "webserver-socket"},
+    "warehouse": {"door-data", "door-secrets"},
     "webserver": {"access", "access-secrets", "dagster-secrets", "runs", "webserver-socket", "workspace"},
 }
 """The platform's own services, and the volumes of each."""
@@ -72,7 +81,8 @@ def problems(model: Model, locations: list[str], root: Path = ROOT) -> Iterator[
 
 def host_service(name: str, root: Path) -> dict[str, Check]:
     """What a service of the platform may have, by key."""
-    images = {"front": "ingest-front", "tls": "ingest-front", "postgres": "postgres", "sandbox": "ingest-sandbox"}
+    images = dict.fromkeys(("front", "tls", "warehouse"), "ingest-front")
+    images |= {"postgres": "postgres", "sandbox": "ingest-sandbox"}
     image = images.get(name, "ingest-host")
     return {
         **dict.fromkeys([*HARMLESS, *LIMITS, "environment", "networks", "entrypoint"], _anything),
@@ -81,7 +91,7 @@ def host_service(name: str, root: Path) -> dict[str, Check]:
         "image": lambda found: str(found).partition(":")[0] == image,
         "cap_add": lambda found: set(found) <= CAPABILITIES.get(name, set()),
         "network_mode": is_("none"),
-        "ports": lambda found: name in ("front", "tls") or not found,
+        "ports": lambda found: name in ("front", "monitor", "tls", "warehouse") or not found,
         "tmpfs": lambda found: set(found) <= {"/tmp", "/run/postgresql"},  # noqa: S108, in the container
         "user": lambda found: name == "launch",
         "volumes": lambda found: all(_mounted(one) in _host_mounts(name, root) for one in found),
@@ -173,6 +183,9 @@ def _host_mounts(name: str, root: Path) -> set[tuple[str, str, bool]]:
         "access": ["/opt/dagster/access"],
         "access-secrets": ["/run/access", "/secrets/access"],
         "dagster-secrets": ["/run/secrets", "/secrets/dagster"],
+        "door-data": ["/data"],
+        "door-secrets": ["/run/secrets", "/secrets/door"],
+        "monitor-secrets": ["/run/secrets", "/secrets/monitor"],
         "platform-secrets": ["/run/secrets", "/secrets/platform"],
         "postgres-data": ["/var/lib/postgresql/data"],
         "runs": ["/var/lib/runs"],

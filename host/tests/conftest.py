@@ -127,7 +127,7 @@ def platform(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def set_up(postgres: str, folder: Path, patch: pytest.MonkeyPatch) -> Platform:
     """A platform whose volumes are in the folder."""
-    for name in ("platform", "setup", "dagster", "served", "access", "run-files"):
+    for name in ("platform", "setup", "dagster", "door", "monitor", "served", "access", "run-files"):
         (folder / name).mkdir(exist_ok=True)
     (folder / "workspace.yaml").write_text("load_from: []\n")
     (folder / "dagster.yaml").write_text(yaml.safe_dump(INSTANCE))
@@ -135,6 +135,8 @@ def set_up(postgres: str, folder: Path, patch: pytest.MonkeyPatch) -> Platform:
     patch.setattr(roles, "PLATFORM", folder / "platform")
     patch.setattr(roles, "SETUP", folder / "setup")
     patch.setattr(setup, "DAGSTER", folder / "dagster")
+    patch.setattr(setup, "MONITOR", folder / "monitor")
+    patch.setattr(setup, "DOOR", folder / "door")
     patch.setattr(setup, "ACCESS", folder / "access")
     patch.setattr(setup, "activate", lambda: None)
     patch.setattr(setup, "RUN_FILES", folder / "run-files")

@@ -47,6 +47,7 @@ def port() -> Iterator[str]:
 
 def test_a_page_answers(port: str) -> None:
     assert is_healthy("http", port, "/well")
+    assert is_healthy("port", port)
     assert not is_healthy("http", port, "/ill")
 
 
@@ -55,6 +56,7 @@ def test_nobody_answers() -> None:
         port = str(server.server_port)
     assert not is_healthy("http", port, "/well")
     assert not is_healthy("grpc", port)
+    assert not is_healthy("port", port)
 
 
 def test_a_file_was_touched_lately(tmp_path: Path) -> None:
@@ -79,12 +81,14 @@ def test_every_daemon_lives(
     postgres: str, monkeypatch: pytest.MonkeyPatch, heartbeats: dict[str, int], healthy: bool
 ) -> None:
     """What an earlier daemon left, with another id, says nothing of this one."""
-    storage = PostgresRunStorage.create_clean_storage(f"postgresql+psycopg2://postgres@/postgres?host={postgres}")
+    options = "-csearch_path=public"  # other tests have set up this server: there the superuser looks up none
+    address = f"postgresql+psycopg2://postgres@/postgres?host={postgres}&options={options}"
+    storage = PostgresRunStorage.create_clean_storage(address)
     earlier = {"BACKFILL": 9000} if heartbeats else {}
     for daemon, ago in (earlier | heartbeats).items():
         storage.add_daemon_heartbeat(DaemonHeartbeat(time.time() - ago, daemon, str(daemon in earlier), []))
     real = psycopg2.connect
-    monkeypatch.setattr(psycopg2, "connect", lambda *_, **__: real(host=postgres, user="postgres"))
+    monkeypatch.setattr(psycopg2, "connect", lambda *_, **__: real(host=postgres, user="postgres", options=options))
     monkeypatch.setattr(Path, "read_text", lambda _: "storage: {postgres: {postgres_url: ''}}")
     loader = SourceFileLoader("health", str(HEALTH))
     spec = spec_from_loader("health", loader)

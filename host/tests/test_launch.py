@@ -46,8 +46,19 @@ class PlayedContainer:
         finished = "0001-01-01T00:00:00Z" if status == "created" else at
         self.attrs: dict[str, Any] = {
             "Created": at if status == "created" else f"{NOW - 365 * DAY:%Y-%m-%dT%H:%M:%S}Z",
-            "State": {"Status": status, "ExitCode": exit_code, "FinishedAt": finished},
+            "State": {
+                "Status": status,
+                "ExitCode": exit_code,
+                "FinishedAt": finished,
+                "StartedAt": f"{NOW:%Y-%m-%dT%H:%M:%S}Z",
+                "OOMKilled": False,
+                "Error": "",
+            },
+            "HostConfig": {"Memory": 2 * 2**30, "RestartPolicy": {"Name": "no"}},
+            "RestartCount": 0,
         }
+        self.labels: dict[str, str] = {}
+        self.printed = b""
         self.problem: Exception | None = None
         self.calls: list[str] = []
 
@@ -58,6 +69,9 @@ class PlayedContainer:
     def stop(self, *, timeout: int) -> None:
         assert timeout == launch.STOP_SECONDS
         self._do("stop")
+
+    def logs(self, *, tail: int) -> bytes:
+        return b"\n".join(self.printed.splitlines()[-tail:])
 
     def remove(self, *, v: bool, force: bool = False) -> None:
         assert v
@@ -92,6 +106,8 @@ class PlayedEngine:
     def list(self, *, all: bool, filters: dict[str, Any], ignore_removed: bool) -> list[PlayedContainer]:  # noqa: A002
         assert all
         assert ignore_removed
+        if filters["label"] == "com.docker.compose.project=ingest":
+            return [one for one in self.there if one.labels]
         assert "ingest.project=ingest" in filters["label"]
         runs = [label for label in filters["label"] if label.startswith("dagster/run_id=")]
         found = [one for one in self.there if not runs or one.label in runs]
@@ -315,7 +331,50 @@ def test_the_newest_container_is_looked_at(service: Launch, engine: PlayedEngine
     older, newer = PlayedContainer("exited", 137), PlayedContainer("running")
     newer.attrs["Created"] = f"{NOW:%Y-%m-%dT%H:%M:%S}Z"
     engine.there = [older, newer]
-    assert service.look(ID)["status"] == "running"
+    assert service.look(ID) == {"container": newer.id, "status": "running"}
+
+
+def reason(service: Launch, engine: PlayedEngine, container: PlayedContainer) -> str:
+    engine.there = [container]
+    return str(service.look(ID)["reason"])
+
+
+def test_a_run_that_ended_for_lack_of_memory_says_so_and_names_its_limit(service: Launch, engine: PlayedEngine) -> None:
+    died = PlayedContainer("exited", 137)
+    died.attrs["State"]["OOMKilled"] = True
+    assert reason(service, engine, died) == "out of memory: 2 GB"
+
+
+def test_one_that_ended_otherwise_says_what_it_printed_last(service: Launch, engine: PlayedEngine) -> None:
+    died = PlayedContainer("exited", 1)
+    died.printed = b"first\n" * 100 + b"\nImportError: no module\n" + b"x" * 10_000 + b"\xff\n"
+    first, *lines = reason(service, engine, died).splitlines()
+    assert first == "its container ended with exit code 1"
+    assert lines[-2:] == ["ImportError: no module", "x" * launch.LONGEST_LINE]
+    assert len(lines) < launch.LAST_LINES
+    assert reason(service, engine, PlayedContainer("exited", 137)).endswith("exit code 137 (killed by SIGKILL)")
+
+
+def test_the_services_are_told_with_what_tells_ill_from_well(service: Launch, engine: PlayedEngine) -> None:
+    server, setup, once = PlayedContainer("restarting", 1), PlayedContainer("exited"), PlayedContainer("running")
+    for container, name in ((server, "github"), (setup, "setup"), (once, "setup")):
+        container.labels = {"com.docker.compose.service": name, "com.docker.compose.oneoff": "False"}
+    once.labels["com.docker.compose.oneoff"] = "True"
+    server.attrs |= {"RestartCount": 7, "HostConfig": {"RestartPolicy": {"Name": "unless-stopped"}}}
+    server.attrs["State"]["Health"] = {"Status": "unhealthy"}
+    engine.there = [server, setup, once, PlayedContainer("running")]
+    told = service.services()["services"]
+    assert [one["service"] for one in told] == ["github", "setup"]
+    assert told[0] == {
+        "service": "github",
+        "keeps": True,
+        "status": "restarting",
+        "health": "unhealthy",
+        "restarts": 7,
+        "exit_code": 1,
+        "started": int(NOW.timestamp()),
+    }
+    assert not told[1]["keeps"]
 
 
 # Purge
@@ -355,6 +414,7 @@ def test_a_container_that_cannot_be_removed_keeps_no_other(service: Launch, engi
 def port(service: Launch, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(Handler, "launch", service, raising=False)
     monkeypatch.setattr(Handler, "token", "the-token", raising=False)
+    monkeypatch.setattr(Handler, "watch_token", "the-monitors", raising=False)
     monkeypatch.setattr(launch, "stored_run", lambda run_id: Run(run_id, "STARTING", "github", "ingest-github:new"))
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
@@ -371,10 +431,7 @@ def ask(port: int, method: str, path: str, token: str = "the-token", body: str =
 
 def test_the_three_verbs(port: int, engine: PlayedEngine) -> None:
     assert ask(port, "POST", f"/runs/{ID}/execute_run")[0] == 200
-    assert ask(port, "GET", f"/runs/{ID}") == (
-        200,
-        {"container": PlayedContainer().id, "status": "running", "exit_code": 0},
-    )
+    assert ask(port, "GET", f"/runs/{ID}") == (200, {"container": PlayedContainer().id, "status": "running"})
     assert ask(port, "POST", f"/runs/{ID}/stop") == (200, {"stopped": True})
     assert ask(port, "POST", "/purge") == (200, {"removed": 0})
 
@@ -419,6 +476,24 @@ def test_a_refusal_says_why(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     status, told = ask(port, "POST", f"/runs/{ID}/execute_run")
     assert status == 409
     assert told["error"].startswith("it is SUCCESS")
+
+
+def test_the_monitor_may_look_at_services_and_do_nothing_else(port: int, engine: PlayedEngine) -> None:
+    assert ask(port, "GET", "/services", "the-monitors") == (200, {"services": []})
+    for method, path in (("POST", f"/runs/{ID}/execute_run"), ("GET", f"/runs/{ID}"), ("POST", "/purge")):
+        assert ask(port, method, path, "the-monitors")[0] == 401
+    assert ask(port, "GET", "/services")[0] == 401
+    assert engine.made == {}
+
+
+@pytest.mark.parametrize(
+    ("problem", "status"), [(ConnectionError("refused"), 503), (docker.errors.APIError("no such image"), 502)]
+)
+def test_an_engine_that_is_away_is_told_from_one_that_refuses(
+    port: int, engine: PlayedEngine, problem: Exception, status: int
+) -> None:
+    engine.created.problem = problem
+    assert ask(port, "POST", f"/runs/{ID}/execute_run") == (status, {"error": str(problem)})
 
 
 def test_the_health_check_needs_no_token_and_tells_nothing(port: int) -> None:

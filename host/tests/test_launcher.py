@@ -8,10 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+import yaml
+from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.launcher import WorkerStatus
 from dagster._core.launcher.base import LaunchRunContext, ResumeRunContext
-from dagster._core.test_utils import create_run_for_test
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.test_utils import (
+    create_run_for_test,
+    create_test_daemon_workspace_context,
+    instance_for_test,
+)
+from dagster._core.workspace.load_target import EmptyWorkspaceTarget
+from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
 from ingest_host import launcher
 from ingest_host.launcher import LaunchError, LocationRunLauncher
@@ -89,6 +97,42 @@ def test_a_refusal_is_the_launchs_error(
     service.answers = [(409, {"error": "'x' is not an active image of github"})]
     with pytest.raises(LaunchError, match="is not an active image of github"):
         asked_of.launch_run(LaunchRunContext(run, workspace=None))
+    (failure,) = asked_of._instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_FAILURE)
+    assert failure.dagster_event is not None
+    assert failure.dagster_event.message == "it was not started: 'x' is not an active image of github"
+
+
+def test_while_the_engine_is_away_the_run_goes_back_into_the_queue(
+    asked_of: LocationRunLauncher,
+    service: type[PlayedService],
+    run: DagsterRun,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """By Dagster's own daemon, as dagster.yaml has it."""
+    monkeypatch.setattr(launcher, "RESTART_SECONDS", 0.1)
+    ours = yaml.safe_load((Path(__file__).parents[2] / "dagster.yaml").read_text())
+    config = {"run_coordinator": ours["run_coordinator"], "concurrency": {"pools": ours["concurrency"]["pools"]}}
+    config["run_launcher"] = ours["run_launcher"]
+    with (
+        instance_for_test(temp_dir=str(tmp_path), overrides=config) as instance,
+        create_test_daemon_workspace_context(EmptyWorkspaceTarget(), instance) as workspace,
+    ):
+        server = RemoteRepositoryOrigin(GrpcServerCodeLocationOrigin("github", 4000), "__repository__")
+        queued = create_run_for_test(
+            instance,
+            "github_ingest",
+            status=DagsterRunStatus.QUEUED,
+            remote_job_origin=RemoteJobOrigin(server, "github_ingest"),
+        )
+        instance.report_dagster_event(DagsterEvent.job_enqueue(queued), run_id=queued.run_id)
+        away = (503, {"error": "the engine is gone"})
+        for answers, status in (([away], DagsterRunStatus.QUEUED), ([(200, STARTED)], DagsterRunStatus.STARTING)):
+            service.answers = answers
+            list(QueuedRunCoordinatorDaemon(interval_seconds=1).run_iteration(workspace))
+            now = instance.get_run_by_id(queued.run_id)
+            assert now is not None
+            assert now.status == status
 
 
 def test_where_the_run_cannot_be_told_of_it_its_container_is_stopped(
@@ -129,8 +173,9 @@ def test_a_run_that_ended_is_not_terminated(asked_of: LocationRunLauncher, servi
     ("told", "status"),
     [
         ({}, WorkerStatus.NOT_FOUND),
-        ({"container": CONTAINER, "status": "running", "exit_code": 0}, WorkerStatus.RUNNING),
-        ({"container": CONTAINER, "status": "exited", "exit_code": 137}, WorkerStatus.FAILED),
+        ({"container": CONTAINER, "status": "created"}, WorkerStatus.RUNNING),
+        ({"container": CONTAINER, "status": "running"}, WorkerStatus.RUNNING),
+        ({"container": CONTAINER, "status": "exited", "reason": "out of memory: 2 GB"}, WorkerStatus.FAILED),
     ],
 )
 def test_the_health_of_a_run_is_that_of_its_container(

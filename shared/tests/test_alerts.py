@@ -298,7 +298,7 @@ def test_many_failed_checks_are_counted(location: Location, channel: Channel) ->
 def test_without_a_channel_there_is_no_alert_and_no_error(location: Location) -> None:
     location.fail()
     assert location.ticks() == []
-    assert not alerts.send("subject", "text")
+    assert not alerts.send("subject", "text", "run", set())
 
 
 def test_the_address_is_read_from_a_mounted_file(
@@ -367,7 +367,33 @@ def test_every_address_gets_the_alert_also_when_another_does_not(
 ) -> None:
     os.environ["ALERTS__TO"] = f"{channel.address} json://127.0.0.1:{closed_port()}\n{channel.address}"
     assert "address 2 of `alerts.to`" in failing_tick(location, caplog)
-    assert len(channel.texts) == 2
+    assert len(channel.texts) == 1
+
+
+def test_an_alert_that_could_not_be_sent_is_sent_again_to_whom_it_could_not(location: Location) -> None:
+    """And what comes after it waits for nobody."""
+    with Channel() as away, Channel() as there:
+        os.environ["ALERTS__TO"] = f"{away.address} {there.address}"
+        away.status = 503
+        for error in ("first", "second"):
+            location.error = dg.Failure(error, allow_retries=False)
+            location.run("labels")
+            assert location.ticks() != []
+        assert [text.splitlines()[1] for text in there.texts] == ["first", "second"]
+        away.status, away.texts = 200, []
+        assert location.ticks() == []
+        assert [text.splitlines()[1] for text in away.texts] == ["first", "second"]
+        assert location.ticks() == []
+        assert [len(one.texts) for one in (away, there)] == [2, 2]
+
+
+def test_it_is_given_up_after_an_hour(location: Location, channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    channel.status = 503
+    location.fail()
+    assert location.ticks() != []
+    monkeypatch.setattr(alerts, "RESEND_SECONDS", 0)
+    assert location.ticks() != []
+    assert location.ticks() == []
 
 
 TEAM = """

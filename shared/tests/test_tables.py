@@ -47,6 +47,11 @@ def test_a_column_is_declared_once() -> None:
         table(bigint("id", "Id."), text("id", "Id again."))
 
 
+def test_a_value_has_a_known_origin() -> None:
+    with pytest.raises(ValueError, match="column id: origin 'scope' is none of payload, reader, parent, derived"):
+        bigint("id", "Id.", origin="scope")
+
+
 def test_a_path_has_one_type() -> None:
     with pytest.raises(ValueError, match="path 'id' is declared as"):
         Decoder(table(bigint("id", "Id."), text("id_text", "Id as text.", path="id")))

@@ -110,14 +110,23 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     return copy
 
 
-@pytest.fixture(scope="session")
-def platform(tree: Copy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tested]:
+def free_port() -> str:
+    """A port of this machine that nobody listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return str(free.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def platform(tree: Copy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tested]:
     env_file = tmp_path_factory.mktemp("deployment") / ".env"
     env_file.write_text("".join(f"{name}_TAG={BUILT}\n" for name in ("HOST", "GITHUB", "STRIPE")))
-    settings = {"INGEST_PORT": str(port), "INGEST_SUBNETS": SUBNETS, "SANDBOX_SIZE": SIZE}
+    settings = {
+        "INGEST_PORT": free_port(),
+        "INGEST_METRICS_PORT": free_port(),
+        "INGEST_SUBNETS": SUBNETS,
+        "SANDBOX_SIZE": SIZE,
+    }
     tested = Tested(PROJECT, settings, env_file, tree.root)
     tested.remove()
     tested.compose("--profile", "sandbox", "build", "--quiet")

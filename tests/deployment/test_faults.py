@@ -20,7 +20,6 @@ JOB = "github_activity_ingest"
 @pytest.fixture
 def slow(platform: Tested, request: pytest.FixtureRequest) -> Iterator[Tested]:
     """New things to load, from an API so slow that a run can be caught at it."""
-    platform.succeed("github", "github_ingest")
     platform.origin.change(40, seed=len(request.node.name))
     platform.origin.slow_down(700)
     yield platform
@@ -93,7 +92,7 @@ def test_a_code_server_that_dies_is_started_again(platform: Tested) -> None:
         "the code server to come back",
         60,
     )
-    platform.succeed("github", "github_ingest")
+    platform.succeed("github", JOB)
     assert_mirrors(platform, "github")
 
 
@@ -109,7 +108,7 @@ def test_a_location_that_cannot_start_harms_no_other(platform: Tested) -> None:
         wait_for(lambda: bool(platform.platform.locations()["stripe"].error), "stripe to be in error", 60)
         restarts = wait_for(lambda: platform.inspect("stripe")["RestartCount"] > 1, "stripe to crash again", 60)
         assert restarts
-        platform.succeed("github", "github_ingest")
+        platform.succeed("github", JOB)
         assert platform.inspect("webserver")["State"]["Health"]["Status"] == "healthy"
     finally:
         platform.compose(*up, "--wait")

@@ -15,7 +15,7 @@ from .origin import assert_equal
 
 pytestmark = pytest.mark.docker
 
-SERVICES = ("postgres", "webserver", "front", "daemon", "purge", "launch", "sandbox", "github", "stripe")
+SERVICES = ("postgres", "webserver", "front", "daemon", "purge", "launch", "monitor", "sandbox", "github", "stripe")
 JOBS = {"github": "github_ingest", "stripe": "stripe_ingest"}
 
 

@@ -124,13 +124,13 @@ def test_a_run_reaches_neither_another_location_nor_the_launch_service(
             probe.python(REACH, name, str(port))
 
 
-def test_only_the_ui_is_published(platform: Tested) -> None:
+def test_only_the_ui_and_the_monitor_are_published(platform: Tested) -> None:
     published = {
         service: platform.inspect(service)["HostConfig"]["PortBindings"]
         for service in platform.compose("ps", "--services").splitlines()
     }
-    assert {service for service, ports in published.items() if ports} == {"front"}
-    assert [one["HostIp"] for ports in published["front"].values() for one in ports] == ["127.0.0.1"]
+    assert {service for service, ports in published.items() if ports} == {"front", "monitor"}
+    assert {one["HostIp"] for found in published.values() for ports in found.values() for one in ports} == {"127.0.0.1"}
 
 
 # Secrets and roles

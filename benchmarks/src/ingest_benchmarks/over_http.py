@@ -37,10 +37,10 @@ Page = tuple[Mapping[str, Any], list[floor.Json]]
 
 
 @contextmanager
-def sandbox(size: float, latency_ms: float = 0) -> Iterator[str]:
+def sandbox(size: float, latency_ms: float = 0, *options: str) -> Iterator[str]:
     """The address of a sandbox of its own on a free port, which ends with the block."""
     command = [sys.executable, "-m", "ingest_sandbox", "--port", "0", "--github-quota", "1000000000"]
-    command += ["--size", str(size), "--latency-ms", str(latency_ms)]
+    command += ["--size", str(size), "--latency-ms", str(latency_ms), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             ready = next(line for line in process.stdout or () if line.startswith(READY))

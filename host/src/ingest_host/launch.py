@@ -2,8 +2,9 @@
 
     POST /runs/ID/execute_run   starts the run's container, or one that resumes it: /runs/ID/resume_run
     POST /runs/ID/stop          ends its containers in order
-    GET  /runs/ID               tells the state of its newest container
+    GET  /runs/ID               tells the state of its newest container, and why that ended
     POST /purge                 removes the containers of runs that ended a while ago
+    GET  /services              tells the state of the platform's own containers: the monitor may ask this alone
 
 It takes the run's id and nothing else. The storage tells the run's location, and everything about the
 container follows from the location's name: image, code, network, volumes, limits. A location has no say
@@ -18,10 +19,11 @@ import json
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -40,6 +42,8 @@ logger = logging.getLogger("launch")
 PORT = 2300
 TOKEN = Path("/run/secrets/launch-token")
 """What webserver, daemon and purge show; no location has it."""
+WATCH_TOKEN = Path("/run/secrets/watch-token")
+"""What the monitor shows."""
 ENGINE_API = "1.45"
 """The first that mounts a folder of a volume. An older engine would mount all of it: it is refused."""
 STORAGE = "service=dagster"
@@ -49,7 +53,13 @@ STOP_SECONDS = 60
 """Time that a run has to end in order when somebody terminates it."""
 KEEP_CONTAINERS = {True: timedelta(hours=1), False: timedelta(days=7)}
 """How long the container of a run that ended well, or badly, can be looked at."""
+LAST_LINES = 20
+LONGEST_LINE = 300
+"""Of what a container printed last, for the reason of its end."""
 
+ENDED = ("exited", "dead")
+COMPOSE = "com.docker.compose"
+"""Begins the labels of a container that Compose made."""
 PROJECT_LABEL = "ingest.project"
 LOCATION_LABEL = "ingest.location"
 RUN_LABEL = "dagster/run_id"
@@ -170,11 +180,18 @@ class Launch:
         return {"stopped": bool(running)}
 
     def look(self, run_id: str) -> dict[str, Any]:
-        """The state of its newest container, empty where there is none."""
+        """The state of its newest container, with the ``reason`` of its end; empty where there is none."""
         for container in self._containers(run_id):
-            state = container.attrs["State"]
-            return {"container": container.id, "status": container.status, "exit_code": state["ExitCode"]}
+            told = {"container": container.id, "status": container.status}
+            return told | ({"reason": _reason(container)} if container.status in ENDED else {})
         return {}
+
+    def services(self) -> dict[str, Any]:
+        """The state of each container that Compose made; ``keeps`` of one that is to run always."""
+        made = self.engine.containers.list(
+            all=True, filters={"label": f"{COMPOSE}.project={self.project}"}, ignore_removed=True
+        )
+        return {"services": [_service(one) for one in made if one.labels.get(f"{COMPOSE}.oneoff") != "True"]}
 
     def purge(self, now: datetime) -> dict[str, int]:
         """Removes ended run containers, with the volume in which dlt worked; those that failed stay longer."""
@@ -198,7 +215,7 @@ class Launch:
 
     def _images(self, location: str) -> list[str]:
         """The images of a location that were activated, as its code server's containers say."""
-        compose = [f"com.docker.compose.project={self.project}", f"com.docker.compose.service={location}"]
+        compose = [f"{COMPOSE}.project={self.project}", f"{COMPOSE}.service={location}"]
         servers = self.engine.api.containers(all=True, filters={"label": compose})
         tags = [tag for server in servers for tag in server["Labels"].get(TAGS_LABEL, "").split(",") if tag]
         return [f"ingest-{location}:{tag}" for tag in dict.fromkeys(tags)]
@@ -217,6 +234,31 @@ def _or_nothing_stays(container: Container) -> Iterator[None]:
         with suppress(docker.errors.APIError):
             container.remove(v=True, force=True)
         raise
+
+
+def _reason(container: Container) -> str:
+    """Why a container ended: out of memory, or its exit code and what it printed last."""
+    state = container.attrs["State"]
+    if state["OOMKilled"]:
+        return f"out of memory: {container.attrs['HostConfig']['Memory'] / 2**30:.3g} GB"
+    code = state["ExitCode"]
+    killed = f" (killed by {signal.Signals(code - 128).name})" if code - 128 in set(signal.Signals) else ""
+    printed = container.logs(tail=LAST_LINES).decode(errors="replace").splitlines()
+    said = [line[:LONGEST_LINE] for line in [state["Error"], *printed] if line.strip()]
+    return "\n".join([f"its container ended with exit code {code}{killed}", *said])
+
+
+def _service(container: Container) -> dict[str, Any]:
+    state = container.attrs["State"]
+    return {
+        "service": container.labels[f"{COMPOSE}.service"],
+        "keeps": container.attrs["HostConfig"]["RestartPolicy"]["Name"] not in ("", "no"),
+        "status": state["Status"],
+        "health": state.get("Health", {}).get("Status", ""),
+        "restarts": container.attrs["RestartCount"],
+        "exit_code": state["ExitCode"],
+        "started": _instant(state["StartedAt"]).timestamp(),
+    }
 
 
 def _instant(text: str) -> datetime:
@@ -238,21 +280,29 @@ def stored_run(run_id: str) -> Run:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers in JSON: 200, or a refusal's reason with 409. Bodies of requests are not read."""
+    """Answers in JSON: 200, or a reason: 409 where it refuses, 502 where the engine does, 503 where one is away.
+
+    Bodies of requests are not read.
+    """
 
     timeout = 10
     launch: Launch
     token: str
+    watch_token: str
 
     def do_GET(self) -> None:
         if self.path == "/":
-            self._answer(200, {"engine": self.launch.engine.ping()})  # the health check
+            self._tell(lambda: {"engine": self.launch.engine.ping()})  # the health check
+        elif self.path == "/services":
+            if self._may(self.watch_token):
+                self._tell(self.launch.services)
         else:
             self._act({"": self.launch.look})
 
     def do_POST(self) -> None:
-        if self.path == "/purge" and self._may():
-            self._answer(200, self.launch.purge(datetime.now(UTC)))
+        if self.path == "/purge":
+            if self._may(self.token):
+                self._tell(lambda: self.launch.purge(datetime.now(UTC)))
             return
         self._act(
             {
@@ -263,25 +313,28 @@ class Handler(BaseHTTPRequestHandler):
         )
 
     def _act(self, verbs: dict[str, Any]) -> None:
-        if not self._may():
+        if not self._may(self.token):
             return
         found = PATH.fullmatch(self.path)
         do = verbs.get(found[2] or "") if found else None
         if found is None or do is None:
             self._answer(404, {"error": "there is no such verb"})
             return
+        self._tell(lambda: do(found[1]))
+
+    def _tell(self, do: Callable[[], dict[str, Any]]) -> None:
         try:
-            self._answer(200, do(found[1]))
+            self._answer(200, do())
         except Refused as refused:
             self._answer(409, {"error": str(refused)})
         except docker.errors.APIError as error:
             self._answer(502, {"error": str(error.explanation or error)})
         except (OSError, psycopg2.Error) as error:
-            self._answer(502, {"error": str(error).strip()})
+            self._answer(503, {"error": str(error).strip()})
 
-    def _may(self) -> bool:
+    def _may(self, token: str) -> bool:
         shown = self.headers.get("Authorization", "")
-        may = hmac.compare_digest(shown.encode(), f"Bearer {self.token}".encode())
+        may = hmac.compare_digest(shown.encode(), f"Bearer {token}".encode())
         if not may:
             self._answer(401, {"error": "the token is missing or wrong"})
         return may
@@ -302,7 +355,8 @@ class Handler(BaseHTTPRequestHandler):
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     engine = docker.DockerClient(base_url="unix:///var/run/docker.sock", version=ENGINE_API, timeout=STOP_SECONDS + 30)
-    Handler.launch, Handler.token = Launch(engine, os.environ["INGEST_PROJECT"]), TOKEN.read_text()
+    Handler.launch = Launch(engine, os.environ["INGEST_PROJECT"])
+    Handler.token, Handler.watch_token = TOKEN.read_text(), WATCH_TOKEN.read_text()
     logger.info("settings of a run: %d characters", len(Handler.launch.instance))
     ThreadingHTTPServer(("0.0.0.0", PORT), Handler).serve_forever()  # noqa: S104, its network is its own
 

@@ -5,9 +5,11 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
 from dagster import DagsterRun
+from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, ResumeRunContext, WorkerStatus
 from dagster._core.storage.tags import DOCKER_IMAGE_TAG
 from dagster_docker import DockerRunLauncher
@@ -17,6 +19,7 @@ from ingest_host.launch import PORT, TOKEN
 
 URL = f"http://launch:{PORT}"
 RESTART_SECONDS = 30
+"""How long a service or an engine that is away is asked again, each time after twice as long."""
 TIMEOUT = 60
 _HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -25,19 +28,27 @@ class LaunchError(Exception):
     """The launch service refuses, or cannot; the text is its reason."""
 
 
+class LaunchAway(LaunchError, DagsterUserCodeUnreachableError):
+    """The launch service or the engine does not answer.
+
+    A run whose code cannot be reached goes back into the queue: `max_user_code_failure_retries` in dagster.yaml.
+    """
+
+
 def ask(method: str, path: str) -> dict[str, Any]:
     """The launch service's answer; raises :class:`LaunchError`.
 
-    While it is being restarted it is asked again: each verb may be said twice.
+    While it or the engine is being restarted it is asked again: each verb may be said twice.
     """
-    until = time.monotonic() + RESTART_SECONDS
+    until, wait = time.monotonic() + RESTART_SECONDS, 0.5
     while True:
         try:
             return _asked(method, path)
-        except OSError as error:
-            if time.monotonic() > until:
-                raise LaunchError(f"the launch service does not answer ({error})") from None
-            time.sleep(0.5)
+        except (OSError, LaunchAway) as error:
+            if time.monotonic() + wait > until:
+                raise LaunchAway(f"the launch service does not answer ({error})") from None
+            time.sleep(wait)
+            wait *= 2
 
 
 def _asked(method: str, path: str) -> dict[str, Any]:
@@ -47,9 +58,10 @@ def _asked(method: str, path: str) -> dict[str, Any]:
         with _HTTP.open(request, timeout=TIMEOUT) as answer:
             told: dict[str, Any] = json.load(answer)
     except urllib.error.HTTPError as error:
+        kind = LaunchAway if error.code == HTTPStatus.SERVICE_UNAVAILABLE else LaunchError
         with suppress(ValueError):
-            raise LaunchError(json.load(error)["error"]) from None
-        raise LaunchError(f"the launch service answered {error.code}") from None
+            raise kind(json.load(error)["error"]) from None
+        raise kind(f"the launch service answered {error.code}") from None
     return told
 
 
@@ -67,7 +79,13 @@ class LocationRunLauncher(DockerRunLauncher):
         self._launch(context.dagster_run, "resume_run")
 
     def _launch(self, run: DagsterRun, verb: str) -> None:
-        started = ask("POST", f"/runs/{run.run_id}/{verb}")
+        try:
+            started = ask("POST", f"/runs/{run.run_id}/{verb}")
+        except LaunchAway:
+            raise
+        except LaunchError as error:
+            self._instance.report_run_failed(run, f"it was not started: {error}")  # Dagster would give no reason
+            raise
         container, image = started["container"], started["image"]
         try:
             self._instance.report_engine_event(
@@ -93,7 +111,6 @@ class LocationRunLauncher(DockerRunLauncher):
         told = ask("GET", f"/runs/{run.run_id}")
         if not told:
             return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "there is no container of the run")
-        if told["status"] == "running":
-            return CheckRunHealthResult(WorkerStatus.RUNNING)
-        said = f"its container {told['container'][:12]} is {told['status']}, exit code {told['exit_code']}"
-        return CheckRunHealthResult(WorkerStatus.FAILED, said)
+        if "reason" in told:
+            return CheckRunHealthResult(WorkerStatus.FAILED, told["reason"])
+        return CheckRunHealthResult(WorkerStatus.RUNNING)

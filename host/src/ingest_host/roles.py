@@ -8,12 +8,16 @@
 | `dagster-<location>` | code server and runs of a location | its own rows in `dagster`: :mod:`ingest_host.storage` |
 | `<location>` | runs of a location | its own schemas in `warehouse` |
 | `analyst` | people | read what locations load |
+| `analyst-<name>` | a person or a BI tool | the same as `analyst`, whose member it is |
+| `door` | PgBouncer, by which analysts come in | ask for an analyst's verifier: :mod:`ingest_host.analysts` |
+| `monitor` | monitor | read how runs, ticks and loads go, in `dagster`: :data:`MONITORED` |
 | `audit` | webserver | add rows to the audit trail: :mod:`ingest_host.access.audit` |
 
 A location may write to its schemas, so a name that one of the first three looks up there could be the
 location's: they look up names in ``pg_catalog`` alone, and name the schema of everything else.
 """
 
+import secrets
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -24,6 +28,7 @@ import psycopg2
 from psycopg2.extensions import connection, cursor, encrypt_password
 from psycopg2.sql import SQL, Identifier, Literal
 
+from ingest_host import analysts
 from ingest_host.access import audit
 from ingest_host.storage import LOCATIONS, LOGIN, wall_off
 
@@ -41,6 +46,15 @@ CONNECTIONS = 24
 """Of a login of a location: three of its runs load at a time, each over a few."""
 LOCK_MILLISECONDS = 30_000
 """The longest that webserver and daemon wait for a row that a location holds."""
+
+MONITORED = {
+    "runs": "ingest_location, pipeline_name, status, create_timestamp, end_time",
+    "daemon_heartbeats": "daemon_id, daemon_type, timestamp",
+    "instigators": "selector_id, status, instigator_type, instigator_body",
+    "job_ticks": "selector_id, status, timestamp",
+    "asset_keys": "asset_key, last_materialization, last_materialization_timestamp",
+}
+"""What the monitor reads of Dagster's storage: tables and columns."""
 
 REVOKED = r"""
 DO $$ DECLARE it regprocedure; BEGIN
@@ -115,10 +129,12 @@ def set_up_server() -> None:
     with _session("postgres", "postgres") as run:
         run("ALTER ROLE postgres SET search_path = pg_catalog, pg_temp")
         run("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
-        for name in ("platform", "dagster", "analyst", audit.ROLE):
+        for name in ("platform", "dagster", "analyst", "monitor", analysts.DOOR, audit.ROLE):
             _login(run, name, password_file(name).read_text())
         run("ALTER ROLE platform CREATEROLE")
-        run("GRANT pg_use_reserved_connections TO dagster, platform, audit WITH INHERIT TRUE, SET FALSE")
+        run("ALTER ROLE monitor BYPASSRLS CONNECTION LIMIT 4")
+        run("ALTER ROLE monitor SET default_transaction_read_only = on")
+        run("GRANT pg_use_reserved_connections TO dagster, platform, audit, monitor WITH INHERIT TRUE, SET FALSE")
         run("ALTER ROLE dagster SET lock_timeout = {}", LOCK_MILLISECONDS)
         run("ALTER ROLE analyst SET default_transaction_read_only = on")
         for database, owner, group in (("warehouse", "platform", IN_WAREHOUSE), ("dagster", "dagster", LOCATIONS)):
@@ -128,7 +144,8 @@ def set_up_server() -> None:
             run("GRANT CONNECT ON DATABASE {} TO {}", Identifier(database), Identifier(group))
         # dlt merges by way of temporary tables.
         run("GRANT TEMPORARY ON DATABASE warehouse TO {}", Identifier(IN_WAREHOUSE))
-        run("GRANT CONNECT ON DATABASE warehouse TO analyst")
+        run("GRANT CONNECT ON DATABASE warehouse TO analyst, door")
+        run("GRANT CONNECT ON DATABASE dagster TO monitor")
         _database(run, audit.DATABASE, "postgres")
     with closing(connect("postgres", audit.DATABASE)) as trail:
         audit.set_up(trail)
@@ -151,12 +168,16 @@ def set_up_server() -> None:
         run("GRANT EXECUTE ON FUNCTION platform.make_schema TO {}", Identifier(IN_WAREHOUSE))
     with _session("postgres", "warehouse") as run:
         run(REFUSE_CHECKS)
+        run(analysts.LOGIN)
 
 
 def set_up_storage() -> None:
-    """A location's rights in Dagster's storage, once Dagster has made its tables."""
+    """The rights of locations and the monitor in Dagster's storage, once Dagster has made its tables."""
     with closing(connect("dagster", "dagster")) as storage:
         wall_off(storage)
+        with storage.cursor() as cursor:
+            for table, columns in MONITORED.items():
+                cursor.execute(f"GRANT SELECT ({columns}) ON public.{table} TO monitor")
 
 
 def set_up_location(name: str, password: str, storage_password: str) -> None:
@@ -172,6 +193,21 @@ def set_up_location(name: str, password: str, storage_password: str) -> None:
         run("GRANT USAGE ON SCHEMA {} TO analyst", schema)
         run("GRANT SELECT ON ALL TABLES IN SCHEMA {} TO analyst", schema)
         run("ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} GRANT SELECT ON TABLES TO analyst", role, schema)
+
+
+def let_analyst_in(name: str) -> tuple[str, str]:
+    """The role and the new password of an analyst; raises ``SystemExit`` with one line for a name that is none."""
+    role, password = analysts.role(name), secrets.token_urlsafe(24)
+    with _session("postgres", "warehouse") as run:
+        _login(run, role, password)
+        analysts.let_read(run, role)
+    return role, password
+
+
+def put_analyst_out(name: str) -> bool:
+    """Removes an analyst's login and ends its sessions; says whether there was one."""
+    with _session("postgres", "warehouse") as run:
+        return analysts.put_out(run, analysts.role(name))
 
 
 def _login(run: Session, name: str, password: str) -> None:

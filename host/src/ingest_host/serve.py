@@ -37,6 +37,7 @@ from ingest_host.access.policy import AccessError
 from ingest_host.access.settings import Settings
 from ingest_host.access.webserver import build_app
 from ingest_host.answers import checked_answers
+from ingest_host.dead_runs import fail_dead_runs
 from ingest_host.logs import download_logs, use_run_logs
 
 WORKSPACE = WorkspaceFileTarget(["/opt/dagster/workspace/workspace.yaml"])
@@ -138,6 +139,7 @@ def webserver(instance: DagsterInstance) -> None:
 
 
 def daemon(instance: DagsterInstance) -> None:
+    fail_dead_runs()
     with (
         suppress(KeyboardInterrupt),  # `docker stop`
         capture_interrupts(),

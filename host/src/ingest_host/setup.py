@@ -7,6 +7,8 @@ Every command may run again at any time: what is there stays, what is missing is
     python -m ingest_host.setup location NAME       a location's logins, schema and secrets
     python -m ingest_host.setup sandbox NAME        points a location at the sandbox
     python -m ingest_host.setup secret NAME SETTING stores what stands in the standard input
+    python -m ingest_host.setup analyst NAME        a login for a person or a BI tool; analyst-out removes it
+    python -m ingest_host.setup alerts              stores it as the addresses of the platform's own alerts
 """
 
 import configparser
@@ -19,13 +21,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ingest_host import roles, storage
+from ingest_host import analysts, roles, storage
 from ingest_host.access.activate import activate
 
 ACCESS = Path("/secrets/access")
 """What the webserver alone has, at /run/access."""
 DAGSTER = Path("/secrets/dagster")
 """What webserver and daemon have at /run/secrets."""
+MONITOR = Path("/secrets/monitor")
+"""What the monitor has at /run/secrets."""
+DOOR = Path("/secrets/door")
+"""What PgBouncer has at /run/secrets."""
 SERVER = Path("/secrets/server")
 """What a location's code server has at /run/secrets."""
 RUNS = Path("/secrets/runs")
@@ -42,12 +48,13 @@ BY_ALL = 0o444
 BY_OWNER = 0o400
 NAME = re.compile(r"(?!pg_)(?!.*_raw)[a-z][a-z0-9_]{0,29}")
 """Without `_raw`, so that no schema of a location has a name that another's may have."""
-PLATFORM_ROLES = ("analyst", "audit", "dagster", "platform", "postgres")
+PLATFORM_ROLES = ("analyst", "audit", "dagster", "door", "monitor", "platform", "postgres")
 """Roles and schemas that a location of that name would take over."""
 SERVICE = "pg_service.conf"
 OLD_LOGIN = "pgpass"
 """Where a platform of an older version kept the one password of Dagster's storage."""
 SETTING = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
+ALERTS = "alerts.to"
 SANDBOX = ".sandbox"
 """Lists the settings that point a location at the sandbox."""
 
@@ -58,11 +65,15 @@ def make_secrets() -> None:
         for file in (DAGSTER / OLD_LOGIN, roles.PLATFORM / "dagster-password"):
             file.unlink(missing_ok=True)
     (roles.PLATFORM / "platform-password").unlink(missing_ok=True)  # where the superuser's is
-    for name in ("postgres", "dagster", "analyst", "audit"):
+    for name in ("postgres", "dagster", "analyst", "audit", "monitor", analysts.DOOR):
         _password(roles.password_file(name), BY_ALL)
     _password(roles.password_file("platform"))
     _password(DAGSTER / "launch-token")
     _write_service(DAGSTER, "dagster", roles.password_file("dagster").read_text())
+    _write_service(MONITOR, "monitor", roles.password_file("monitor").read_text())
+    door = roles.password_file(analysts.DOOR).read_text()
+    _write(DOOR / "userlist.txt", f'"{analysts.DOOR}" "{door}"\n', BY_OWNER)
+    _write(MONITOR / "watch-token", _password(DAGSTER / "watch-token"), BY_OWNER)
     password = roles.password_file("audit").read_text()
     _write(ACCESS / "pgpass", f"{roles.HOST}:5432:audit:audit:{password}\n", BY_OWNER)
 
@@ -104,6 +115,35 @@ def enter_sandbox(name: str) -> None:
         _write(RUNS / file, value, BY_OWNER)
 
 
+def store_alerts() -> None:
+    """Stores the standard input as the addresses that the monitor alerts."""
+    _write(MONITOR / _file(ALERTS), _given(ALERTS), BY_OWNER)
+    print(f"platform: {ALERTS} is stored; the next alert reads it")
+
+
+def let_analyst_in(name: str) -> None:
+    """Prints the login and its password, which is kept nowhere: `make analyst` reads the line."""
+    print("LOGIN", *roles.let_analyst_in(name))
+
+
+def put_analyst_out(name: str) -> None:
+    """Removes the login."""
+    if not roles.put_analyst_out(name):
+        raise SystemExit(f"there is no analyst {name}")
+    print(f"{name} has no login any more")
+
+
+def _given(setting: str) -> str:
+    """What came on the standard input."""
+    try:
+        value = sys.stdin.buffer.read().decode().strip()
+    except UnicodeDecodeError:
+        raise SystemExit(f"what came on the standard input is no text: {setting} stays as it was") from None
+    if not value:
+        raise SystemExit(f"nothing came on the standard input: {setting} stays as it was")
+    return value
+
+
 def leave_sandbox() -> None:
     """Takes back what :func:`enter_sandbox` set."""
     marker = RUNS / SANDBOX
@@ -117,12 +157,7 @@ def store_secret(name: str, setting: str) -> None:
     """Stores the standard input as a setting of the location's runs, ``alerts.*`` of its code server's."""
     if not SETTING.fullmatch(setting):
         raise SystemExit(f"{setting!r} is not a setting: write it as sources.{name}.access_token")
-    try:
-        value = sys.stdin.buffer.read().decode().strip()
-    except UnicodeDecodeError:
-        raise SystemExit(f"what came on the standard input is no text: {setting} stays as it was") from None
-    if not value:
-        raise SystemExit(f"nothing came on the standard input: {setting} stays as it was")
+    value = _given(setting)
     if setting.startswith("sources."):
         leave_sandbox()
     folder, reader = (SERVER, "alert") if setting.startswith("alerts.") else (RUNS, "run")
@@ -168,12 +203,16 @@ def main() -> int:
         "location": (set_up_location, 1),
         "sandbox": (enter_sandbox, 1),
         "secret": (store_secret, 2),
+        "alerts": (store_alerts, 0),
+        "analyst": (let_analyst_in, 1),
+        "analyst-out": (put_analyst_out, 1),
     }
     command, *arguments = sys.argv[1:] or [""]
     do, takes = commands.get(command, (None, 0))
     if do is None or len(arguments) != takes:
-        raise SystemExit("say one of: secrets, platform, location NAME, sandbox NAME, secret NAME SETTING")
-    if arguments and (not NAME.fullmatch(arguments[0]) or arguments[0] in PLATFORM_ROLES):
+        raise SystemExit(f"say one of: {', '.join(commands)}, each with its arguments")
+    of_location = arguments and not command.startswith("analyst")
+    if of_location and (not NAME.fullmatch(arguments[0]) or arguments[0] in PLATFORM_ROLES):
         raise SystemExit(f"{arguments[0]!r} is not a valid location name")
     do(*arguments)
     return 0

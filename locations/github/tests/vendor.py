@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from github_location.source.api import API_VERSION
+from github_location.source.auth import API_VERSION
 from github_location.source.tables import TABLES
 from ingest_shared.contract import Contract, Schema
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import uvicorn
 
 from .app import GITHUB_TOKEN, STRIPE_KEY, STRIPE_LIVE_KEY, create_app
+from .github.seed import add_many
 from .world import World
 
 
@@ -40,11 +41,17 @@ def _arguments() -> argparse.Namespace:
     add("--github-token", action="append", help=f"may be repeated (or else {GITHUB_TOKEN})")
     add("--github-quota", type=int, default=5_000, help="requests an hour for each token")
     add("--github-border", type=int, default=10_000, help="rows after which page= is refused")
+    add("--github-repositories", type=int, default=0, help="so many more, of the organisation `many`")
+    add("--github-issues", type=int, default=100, help="issues of each of these")
+    add("--github-app-key", type=Path, help="file with the public key of an App, to try one")
+    add("--github-enterprise", action="store_true", help="serve GitHub under /github/api/v3, without a quota")
     add("--stripe-key", default=STRIPE_KEY, help="the secret key of test mode")
     add("--stripe-live-key", default=STRIPE_LIVE_KEY, help="the secret key of live mode")
     add("--stripe-limits", action="store_true", help="enforce Stripe's requests a second")
     add("--copies", action="store_true", help="serve a copy of the world for each line of standard input, see README")
     options = parser.parse_args()
+    if options.github_repositories and options.state:
+        parser.error("--github-repositories are not kept in a --state")
     if options.copies and (options.state or options.port):
         parser.error("--copies needs --port 0, and no --state")
     return options
@@ -114,6 +121,8 @@ def main() -> int:
     except (OSError, ValueError) as error:
         print(f"--state: {error}", file=sys.stderr)
         return 2
+    if options.github_repositories:
+        add_many(world.github, world.seed, world.anchor, options.github_repositories, options.github_issues)
     # Ready means that the first request finds everything made. What was made stays, so the
     # collector of cycles need not look through it again and again.
     gc.disable()
@@ -129,6 +138,8 @@ def main() -> int:
         github_tokens=options.github_token or (GITHUB_TOKEN,),
         github_quota=options.github_quota,
         github_border=options.github_border,
+        github_app_key=options.github_app_key and options.github_app_key.read_bytes(),
+        github_enterprise=options.github_enterprise,
         stripe_key=options.stripe_key,
         stripe_live_key=options.stripe_live_key,
         stripe_limits=options.stripe_limits,

@@ -28,6 +28,8 @@ def create_app(
     github_tokens: Sequence[str] = (GITHUB_TOKEN,),
     github_quota: int = 5_000,
     github_border: int = 10_000,
+    github_app_key: bytes | None = None,
+    github_enterprise: bool = False,
     stripe_key: str = STRIPE_KEY,
     stripe_live_key: str = STRIPE_LIVE_KEY,
     stripe_limits: bool = False,
@@ -36,12 +38,20 @@ def create_app(
     """An ASGI application that serves `world`.
 
     `github_quota` is in requests an hour for each token, `github_border` in rows of a list after
-    which page numbers end; see `ingest_sandbox.github.api`. `stripe_limits` enforces those of
+    which page numbers end, `github_app_key` the public key of an App, and `github_enterprise` says
+    whether it is a server of its own; see `ingest_sandbox.github.api`. `stripe_limits` enforces those of
     `ingest_sandbox.stripe.limits`.
 
     The application sets `Date` itself: uvicorn needs ``date_header=False``.
     """
-    github = GitHubApi(world, tokens=github_tokens, quota=github_quota, border=github_border)
+    github = GitHubApi(
+        world,
+        tokens=github_tokens,
+        quota=github_quota,
+        border=github_border,
+        app_key=github_app_key,
+        enterprise=github_enterprise,
+    )
     limits = Limits() if stripe_limits else None
     stripe = StripeApi(world, key=stripe_key, live_key=stripe_live_key, limits=limits)
     control = Control(world, lambda: gate)

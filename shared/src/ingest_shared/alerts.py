@@ -8,12 +8,16 @@ Where alerts go is the location's own setting ``alerts.to``: one or more address
 spaces or line breaks. The code server reads it at each alert; where it is not set, no alert is sent.
 Slack, Teams, e-mail, PagerDuty, ntfy and a hundred others: https://appriseit.com/services/
 
+An alert that an address does not take is sent to that address again, at each tick for an hour. The sensor's tick
+fails meanwhile, and keeps its place in the runs.
+
 The link in an alert begins with the environment's ``INGEST_UI_URL``.
 """
 
 import logging
 import os
 import textwrap
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -26,10 +30,13 @@ from dagster import (
     DefaultSensorStatus,
     Definitions,
     RunFailureSensorContext,
+    RunsFilter,
     RunStatusSensorContext,
-    run_failure_sensor,
-    run_status_sensor,
+    RunStatusSensorDefinition,
+    SensorEvaluationContext,
 )
+from dagster._core.definitions.sensor_definition import SensorExecutionData
+from dagster_shared.record import copy
 
 from ingest_shared.errors import IngestError
 from ingest_shared.reading.api import setting_help
@@ -37,6 +44,8 @@ from ingest_shared.settings import text_setting
 
 EVERY_SECONDS = 60
 """How often the daemon asks for runs to tell of; each time costs the code server a call."""
+RESEND_SECONDS = 3600
+"""How long after a run's end its alert is sent again."""
 UI_URL = "http://127.0.0.1:3000"
 RETRIES = 1
 WAIT_SECONDS = 2.0
@@ -54,6 +63,28 @@ class ChannelError(IngestError):
     retry = True
 
 
+class AlertSensor(RunStatusSensorDefinition):
+    """Dagster's own sensor, which stays at the runs whose alert could not be sent.
+
+    Dagster's goes on to the next run when its function fails. Here the next tick sees the same runs again;
+    ``taken`` keeps the addresses that have an alert from getting it twice.
+    """
+
+    taken: set[tuple[str, str]]
+    """Run and address."""
+
+    def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
+        cursor = context.cursor
+        told = super().evaluate_tick(context)
+        failed = [one.dagster_run for one in told.dagster_run_reactions or () if one.error and one.dagster_run]
+        if failed:
+            records = context.instance.get_run_records(RunsFilter(run_ids=[run.run_id for run in failed]))
+            if any(time.time() - (record.end_time or 0) < RESEND_SECONDS for record in records):
+                return copy(told, cursor=cursor)
+        self.taken.clear()
+        return told
+
+
 def alerts_for(location: str, owners: Sequence[str]) -> Definitions:
     """The sensors ``<location>_run_failures`` and ``<location>_failed_checks``, which run from the start.
 
@@ -63,36 +94,41 @@ def alerts_for(location: str, owners: Sequence[str]) -> Definitions:
 
     https://docs.dagster.io/guides/automate/sensors/run-status-sensors
     """
+    failures: set[tuple[str, str]] = set()
+    checks: set[tuple[str, str]] = set()
 
-    @run_failure_sensor(
-        name=f"{location}_run_failures",
-        description=f"Tells {', '.join(owners)} of a run that failed.",
-        minimum_interval_seconds=EVERY_SECONDS,
-        default_status=DefaultSensorStatus.RUNNING,
-    )
-    def run_failures(context: RunFailureSensorContext) -> None:
+    def run_failures(context: RunStatusSensorContext) -> None:
+        failure = context.for_run_failure()
         run = context.dagster_run
-        found = [*_errors(context), *map(_described, _failed_checks(context))]
+        found = [*_errors(failure), *map(_described, _failed_checks(context))]
         if run.tags.get("dagster/will_retry") == "true":
             found.append("Dagster runs it again by itself.")
         whose = _owners(context, run.asset_selection or ()) or owners
-        _alert(context, f"{location}: {run.job_name} failed", found, whose)
+        _alert(context, f"{location}: {run.job_name} failed", found, whose, failures)
 
-    @run_status_sensor(
-        run_status=DagsterRunStatus.SUCCESS,
-        name=f"{location}_failed_checks",
-        description=f"Tells {', '.join(owners)} of checks that failed in a run that succeeded.",
-        minimum_interval_seconds=EVERY_SECONDS,
-        default_status=DefaultSensorStatus.RUNNING,
-    )
     def failed_checks(context: RunStatusSensorContext) -> None:
         if failed := _failed_checks(context):
             what = "1 check" if len(failed) == 1 else f"{len(failed)} checks"
             whose = _owners(context, {check.asset_key for check in failed}) or owners
             subject = f"{location}: {what} of {context.dagster_run.job_name} failed"
-            _alert(context, subject, list(map(_described, failed)), whose)
+            _alert(context, subject, list(map(_described, failed)), whose, checks)
 
-    return Definitions(sensors=[run_failures, failed_checks])
+    sensors = []
+    for function, status, what, taken in (
+        (run_failures, DagsterRunStatus.FAILURE, "a run that failed", failures),
+        (failed_checks, DagsterRunStatus.SUCCESS, "checks that failed in a run that succeeded", checks),
+    ):
+        sensor = AlertSensor(
+            name=f"{location}_{function.__name__}",
+            run_status=status,
+            run_status_sensor_fn=function,
+            description=f"Tells {', '.join(owners)} of {what}.",
+            minimum_interval_seconds=EVERY_SECONDS,
+            default_status=DefaultSensorStatus.RUNNING,
+        )
+        sensor.taken = taken
+        sensors.append(sensor)
+    return Definitions(sensors=sensors)
 
 
 def _errors(context: RunFailureSensorContext) -> list[str]:
@@ -147,26 +183,35 @@ def _one_line(text: str) -> str:
     return textwrap.shorten(text, LONGEST_LINE, placeholder=" …")
 
 
-def _alert(context: RunStatusSensorContext, subject: str, found: list[str], owners: Sequence[str]) -> None:
+def _alert(
+    context: RunStatusSensorContext,
+    subject: str,
+    found: list[str],
+    owners: Sequence[str],
+    taken: set[tuple[str, str]],
+) -> None:
     run_id = context.dagster_run.run_id
     url = (os.environ.get("INGEST_UI_URL", "").strip() or UI_URL).rstrip("/")
     more = [f"and {len(found) - MOST_LINES} more"] if len(found) > MOST_LINES else []
     about = [f"run {run_id}: {url}/runs/{run_id}", f"owner: {', '.join(owners)}"]
-    if not send(subject, "\n".join([*found[:MOST_LINES], *more, *about])):
+    if not send(subject, "\n".join([*found[:MOST_LINES], *more, *about]), run_id, taken):
         context.log.info("no alert was sent: %s is not set", _TO)
 
 
-def send(subject: str, text: str) -> bool:
-    """Sends to every address that is set, and says whether there is one.
+def send(subject: str, text: str, run_id: str, taken: set[tuple[str, str]]) -> bool:
+    """Sends to every address that is set and has not taken the run's alert, and says whether one is set.
 
     Raises :class:`ChannelError` after all were tried, with a line for each that failed.
     """
     addresses = text_setting(_TO, "").split()
-    problems = [
-        f"address {number} of {setting_help(_TO)}: {problem}"
-        for number, address in enumerate(addresses, 1)
-        if (problem := _problem(address, subject, text))
-    ]
+    problems = []
+    for number, address in enumerate(addresses, 1):
+        if (run_id, address) in taken:
+            continue
+        if problem := _problem(address, subject, text):
+            problems.append(f"address {number} of {setting_help(_TO)}: {problem}")
+        else:
+            taken.add((run_id, address))
     if problems:
         raise ChannelError("; ".join(problems))
     return bool(addresses)

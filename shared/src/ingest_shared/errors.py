@@ -37,6 +37,10 @@ class ApiError(IngestError):
         self.retry = retry
 
 
+class QuotaSpent(ApiError):
+    """The API takes no more calls for longer than a run may wait; what was read by then is kept."""
+
+
 class WarehouseError(IngestError):
     """The warehouse cannot be reached or written; the text names the setting."""
 

@@ -97,6 +97,8 @@ class Load:
     """What the reader does when all its pages were taken: it moves its cursors."""
     scopes_read: int | None = None
     """Scopes that were read to their end, where the reader knows of scopes."""
+    postponed: int = 0
+    """Scopes that are read as soon as this load is in the warehouse."""
     pages: int = 0
     rows: int = 0
     child_rows: Counter[str] = field(default_factory=Counter)
@@ -212,6 +214,7 @@ def mirror(read: Reads) -> DltResource:
             gaps=len(load.gaps),
             audited=load.audits is not None,
             scopes_read=load.scopes_read,
+            postponed=load.postponed,
             first_gap=next(iter(load.gaps.values()), None),
         )
 

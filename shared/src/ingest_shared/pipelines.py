@@ -10,6 +10,9 @@ import logging
 import os
 import shutil
 import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,7 @@ ROWS_PER_FILE = 50_000
 """Rows in one staged file: bounds the memory that a destination's bulk loader needs."""
 ROWS_PER_GROUP = 5_000
 """Rows that a bulk loader takes out of such a file at once: PostgreSQL's makes one message of them."""
+COUNTED = ("rows", "pages", "api_calls", "api_bytes", "seconds")
 LOAD_WORKERS = 2
 """Files loaded side by side; more only multiply the memory."""
 
@@ -42,17 +46,63 @@ def pipeline(location: str, group: str) -> Pipeline:
     )
 
 
-def run(pipeline: Pipeline, source: DltSource | DltResource, **options: Any) -> LoadInfo:
+@dataclass
+class Loaded:
+    """What a run of a pipeline loaded, in one part or in several."""
+
+    info: LoadInfo
+    """Of the last part."""
+    schema_updates: list[Mapping[str, Any]]
+    """What each part changed in the tables of the warehouse."""
+    metrics: dict[str, dict[str, Any]]
+    """What :func:`ingest_shared.loading.mirror` counted for each resource, in all parts together."""
+
+
+def run(pipeline: Pipeline, source: DltSource | DltResource, **options: Any) -> Loaded:
     """The steps of dlt's own ``run``, with the warehouse held open in the last one.
 
     dlt opens and closes it for every table, and DuckDB rewrites its file whenever it is closed. While
-    an API is read it stays closed, so that other groups of the location can load.
+    an API is read it stays closed, so that other groups of the location can load. Where reading takes
+    long, what is there is loaded, and the run goes on with the rest: if it is stopped, that is kept.
     """
     pipeline.sync_destination()
-    pipeline.extract(source, **options)
-    pipeline.normalize()
-    with pipeline.sql_client():
-        return pipeline.load()
+    updates: list[Mapping[str, Any]] = []
+    metrics: dict[str, dict[str, Any]] = {}
+    while True:
+        pipeline.extract(source, **options)
+        pipeline.normalize()
+        with pipeline.sql_client():
+            info = pipeline.load()
+        info.raise_on_failed_jobs()
+        updates += [package.schema_update for package in info.load_packages]
+        latest = _metrics(pipeline)
+        for name, found in latest.items():
+            metrics[name] = _added(metrics.get(name, {}), found)
+        unread = [name for name, found in latest.items() if found.get("postponed")]
+        if not unread:
+            return Loaded(info, updates, metrics)
+        assert isinstance(source, DltSource)
+        source = source.with_resources(*unread)
+
+
+def _metrics(pipeline: Pipeline) -> Mapping[str, Mapping[str, Any]]:
+    """What :func:`ingest_shared.loading.mirror` left in dlt's metrics of the extract step, by resource."""
+    trace = pipeline.last_trace
+    assert trace is not None
+    assert trace.last_extract_info is not None
+    steps = [step for steps in trace.last_extract_info.metrics.values() for step in steps]
+    return {name: found.custom_metrics for step in steps for name, found in step["resource_metrics"].items()}
+
+
+def _added(before: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics of two parts: what is counted is added up, of all else the latest holds."""
+    counts = {name: before.get(name, 0) + found[name] for name in COUNTED if name in found}
+    if "child_rows" in found:
+        counts["child_rows"] = dict(Counter(before.get("child_rows", {})) + Counter(found["child_rows"]))
+        counts["new_fields"] = sorted({*before.get("new_fields", ()), *found["new_fields"]})
+        if found["scopes_read"] is not None:
+            counts["scopes_read"] = before.get("scopes_read", 0) + found["scopes_read"]
+    return {**found, **counts}
 
 
 @cache

@@ -4,7 +4,7 @@ https://docs.dagster.io/integrations/libraries/dlt
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,8 +32,8 @@ from pydantic import Field
 
 from ingest_shared.destinations import check_destination
 from ingest_shared.errors import ApiError, IngestError
-from ingest_shared.pipelines import run
-from ingest_shared.reading.api import SERVER_ERROR
+from ingest_shared.pipelines import Loaded, run
+from ingest_shared.reading.api import SERVER_ERROR, TOO_MANY
 from ingest_shared.tables import AnyTable, Table
 from ingest_shared.translator import IngestTranslator
 
@@ -97,14 +97,15 @@ class IngestDltResource(DagsterDltResource):
         tables = [table for table in tables if not selected.isdisjoint(map(key, table.with_children))]
         with plain_errors(dlt_pipeline):
             dlt_pipeline.drop()  # what is left of a run that failed; the state comes from the warehouse
-            load_info = run(dlt_pipeline, dlt_source.with_resources(*(table.name for table in tables)), **kwargs)
-            load_info.raise_on_failed_jobs()
-            _raise_when_nothing_was_read(dlt_pipeline)
+            loaded = run(dlt_pipeline, dlt_source.with_resources(*(table.name for table in tables)), **kwargs)
+            _raise_when_nothing_was_read(loaded.metrics)
+            counts = _row_counts([table for parent in tables for table in parent.with_children], dlt_pipeline)
             for parent in tables:
                 resource = dlt_source.resources[parent.name]
-                read = self.extract_resource_metadata(context, resource, load_info, dlt_pipeline)
+                read = dict(self.extract_resource_metadata(context, resource, loaded.info, dlt_pipeline))
+                read |= _read(loaded.metrics.get(parent.name, {}))
                 for table in parent.with_children:
-                    rows = _rows(table, parent, dlt_pipeline, load_info)
+                    rows = _rows(table, parent, counts[table.name], loaded)
                     metadata = {**read, **rows} if table is parent else {AUDITED: read[AUDITED], **rows}
                     if key(table) in selected:
                         yield MaterializeResult(asset_key=key(table), metadata=metadata)
@@ -118,70 +119,71 @@ class IngestDltResource(DagsterDltResource):
         load_info: LoadInfo,
         dlt_pipeline: Pipeline,
     ) -> Mapping[str, Any]:
-        """dagster-dlt's metadata, with what was read; table name and columns are the translator's."""
-        read = _metrics(dlt_pipeline).get(resource.name, {})
+        """dagster-dlt's metadata; table name and columns are the translator's."""
         metadata = dict(super().extract_resource_metadata(context, resource, load_info, dlt_pipeline))
         for name in ("dagster/column_schema", "dagster/table_name"):
             metadata.pop(name, None)
-        return metadata | {
-            "api_calls": MetadataValue.int(read.get("api_calls", 0)),
-            "api_bytes": MetadataValue.int(read.get("api_bytes", 0)),
-            "pages": MetadataValue.int(read.get("pages", 0)),
-            "seconds": MetadataValue.float(float(read.get("seconds", 0))),
-            "quota_left": MetadataValue.int(quota)
-            if (quota := read.get("quota_left")) is not None
-            else MetadataValue.null(),
-            "new_fields": MetadataValue.json(read.get("new_fields", [])),
-            "open_gaps": MetadataValue.int(read.get("gaps", 0)),
-            AUDITED: MetadataValue.bool(read.get("audited", False)),
-        }
+        return metadata
 
 
-def _rows(table: AnyTable, parent: Table, pipeline: Pipeline, load_info: LoadInfo) -> dict[str, MetadataValue]:
-    """What was loaded into the table, and what is there now."""
-    read = _metrics(pipeline).get(parent.name, {})
-    loaded = {parent.name: read.get("rows", 0), **read.get("child_rows", {})}
+def _read(read: Mapping[str, Any]) -> dict[str, MetadataValue]:
+    """What was asked of the API for a table and its child tables."""
     return {
-        "rows_loaded": MetadataValue.int(loaded.get(table.name, 0)),
-        "dagster/row_count": MetadataValue.int(_row_count(table, pipeline)),
-        "schema_changes": MetadataValue.json(_schema_changes(table, load_info)),
+        "api_calls": MetadataValue.int(read.get("api_calls", 0)),
+        "api_bytes": MetadataValue.int(read.get("api_bytes", 0)),
+        "pages": MetadataValue.int(read.get("pages", 0)),
+        "seconds": MetadataValue.float(float(read.get("seconds", 0))),
+        "quota_left": MetadataValue.int(quota)
+        if (quota := read.get("quota_left")) is not None
+        else MetadataValue.null(),
+        "new_fields": MetadataValue.json(read.get("new_fields", [])),
+        "open_gaps": MetadataValue.int(read.get("gaps", 0)),
+        AUDITED: MetadataValue.bool(read.get("audited", False)),
     }
 
 
-def _row_count(table: AnyTable, pipeline: Pipeline) -> int:
+def _rows(table: AnyTable, parent: Table, count: int, done: Loaded) -> dict[str, MetadataValue]:
+    """What was loaded into the table, and what is there now."""
+    read = done.metrics.get(parent.name, {})
+    loaded = {parent.name: read.get("rows", 0), **read.get("child_rows", {})}
+    return {
+        "rows_loaded": MetadataValue.int(loaded.get(table.name, 0)),
+        "dagster/row_count": MetadataValue.int(count),
+        "schema_changes": MetadataValue.json(_schema_changes(table, done)),
+    }
+
+
+def _row_counts(tables: Sequence[AnyTable], pipeline: Pipeline) -> dict[str, int]:
+    """The rows of each table in the warehouse, asked for at once."""
     with pipeline.sql_client() as client:
-        rows = client.execute_sql(f"SELECT count(*) FROM {client.make_qualified_table_name(table.name)}")
-        return int(rows[0][0]) if rows else 0
+        counts = ", ".join(f"(SELECT count(*) FROM {client.make_qualified_table_name(one.name)})" for one in tables)
+        (row,) = client.execute_sql(f"SELECT {counts}") or ()
+    return dict(zip((table.name for table in tables), map(int, row), strict=True))
 
 
-def _schema_changes(table: AnyTable, load_info: LoadInfo) -> list[str]:
+def _schema_changes(table: AnyTable, done: Loaded) -> list[str]:
     """Columns that this load added to the table in the warehouse."""
-    updates = [package.schema_update for package in load_info.load_packages]
-    return sorted(name for update in updates if table.name in update for name in update[table.name]["columns"])
+    found = [update[table.name] for update in done.schema_updates if table.name in update]
+    return sorted(name for changed in found for name in changed["columns"])
 
 
-def _raise_when_nothing_was_read(pipeline: Pipeline) -> None:
-    """One list that cannot be read is a gap; when none can be, the address or the API itself is wrong."""
-    metrics = _metrics(pipeline)
+def _raise_when_nothing_was_read(metrics: Mapping[str, Mapping[str, Any]]) -> None:
+    """One list that cannot be read is a gap; when none can be, the address or the API itself is wrong.
+
+    A quota that is spent is neither: the next run goes on.
+    """
     read = [found["scopes_read"] for found in metrics.values() if found.get("scopes_read") is not None]
     gaps = [(name, found["first_gap"]) for name, found in metrics.items() if found.get("first_gap")]
     if gaps and read and not any(read):
         name, gap = gaps[0]
         status = gap["status"]
+        if status == TOO_MANY:
+            return
         raise ApiError(
             f"nothing could be read; {name} of {gap['scope']}: {gap['reason']}",
             status=status,
             retry=status is None or status >= SERVER_ERROR,
         )
-
-
-def _metrics(pipeline: Pipeline) -> Mapping[str, Mapping[str, Any]]:
-    """What :func:`ingest_shared.loading.mirror` left in dlt's metrics of the extract step, by resource."""
-    trace = pipeline.last_trace
-    assert trace is not None
-    assert trace.last_extract_info is not None
-    steps = [step for steps in trace.last_extract_info.metrics.values() for step in steps]
-    return {name: found.custom_metrics for step in steps for name, found in step["resource_metrics"].items()}
 
 
 @contextmanager

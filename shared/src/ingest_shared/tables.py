@@ -33,7 +33,7 @@ Dagster's UI shows (:mod:`ingest_shared.translator`).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 import pyarrow as pa
@@ -134,6 +134,10 @@ class Column:
     of: tuple[str, ...] = ()
     compute: Callable[..., pa.Array] | None = None
     to: str = ""
+
+    def __post_init__(self) -> None:
+        if self.origin not in get_args(Origin):
+            raise ValueError(f"column {self.name}: origin {self.origin!r} is none of {', '.join(get_args(Origin))}")
 
 
 def _column_function(type_: ColumnType, doc: str) -> Callable[..., Column]:

@@ -14,7 +14,7 @@ import pytest
 from dlt.sources.helpers.rest_client.auth import APIKeyAuth, BearerTokenAuth
 from requests.auth import AuthBase
 
-from ingest_shared.errors import ApiError, IngestError, NotJson, SettingError
+from ingest_shared.errors import ApiError, IngestError, NotJson, QuotaSpent, SettingError
 from ingest_shared.reading import api as http
 from ingest_shared.reading.api import Api, Response, Usage, server_time, setting_help
 from tests.conftest import Reply, Server, closed_port
@@ -318,7 +318,8 @@ def test_a_wait_longer_than_a_run_should_last_is_refused_at_once(
     assert time.monotonic() - started < 2
     assert len(server.requests) == 1
     assert "asks to wait 3 s" in str(error)
-    assert error.retry
+    assert isinstance(error, QuotaSpent)
+    assert "the next run reads it" in error.reason
 
 
 def test_the_longest_wait_is_longer_than_githubs_hourly_quota() -> None:

@@ -55,6 +55,15 @@ def test_a_task_brings_further_tasks() -> None:
     assert sorted(crawl(fetch, numbered(1), 4)) == list(range(100))
 
 
+def test_what_was_begun_comes_to_its_end_before_another_one_begins() -> None:
+    """So that of many lists few are under way when a run has to stop."""
+
+    def fetch(task: Numbered) -> tuple[int, Iterable[Numbered]]:
+        return task.number, [Numbered(task.number + 10)] if task.number < 20 else []
+
+    assert list(crawl(fetch, numbered(3), 1)) == [0, 10, 20, 1, 11, 21, 2, 12, 22]
+
+
 def test_so_many_calls_run_at_a_time_as_allowed_and_no_more() -> None:
     running, most = 0, 0
     lock = threading.Lock()

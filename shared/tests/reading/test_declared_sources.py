@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterator
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -177,6 +178,12 @@ def test_a_row_that_is_gone_takes_its_list_with_it(world: World) -> None:
     assert rows(helpdesk, "SELECT * FROM load_gaps") == []
     assert rows(helpdesk, "SELECT count(*) FROM comments WHERE ticket_id = 7 AND deleted_at IS NULL") == [(0,)]
     assert rows(helpdesk, "SELECT count(*) FROM comments WHERE ticket_id = 7") != [(0,)]
+
+
+def test_the_column_that_a_list_is_read_per_is_not_looked_for_in_its_rows() -> None:
+    table = replace(helpdesk.comments, columns=tuple(replace(c, origin="payload") for c in helpdesk.comments.columns))
+    with pytest.raises(ValueError, match="`per` fills the column 'ticket_id'; declare it with origin=\"reader\""):
+        replace(helpdesk.LISTINGS[1], table=table)
 
 
 def test_one_answer_that_a_row_is_gone_is_not_believed(world: World) -> None:

@@ -8,7 +8,16 @@ import pytest
 from ingest_shared.columnar import Page
 from ingest_shared.errors import PayloadError
 from ingest_shared.reading.api import Response
-from ingest_shared.reading.envelopes import CursorIn, Envelope, HasMore, LinkHeader, Offset, PageNumber, Request
+from ingest_shared.reading.envelopes import (
+    CursorIn,
+    Envelope,
+    HasMore,
+    LinkHeader,
+    NextLink,
+    Offset,
+    PageNumber,
+    Request,
+)
 
 ADDRESS = "https://api.test/things?per_page=2&page="
 SEARCH = Request("/search", body={"query": "all"})
@@ -33,6 +42,28 @@ def test_a_parameter_goes_into_the_body_of_a_request_that_has_one_and_else_into_
     assert QUERY.having(since=5).params == {"state": "all", "since": 5}
     searched = SEARCH.having(since=5)
     assert (searched.params, searched.body) == ({}, {"query": "all", "since": 5})
+
+
+def test_a_parameter_of_a_body_may_stand_deeper_in_it() -> None:
+    asked = Request("/search", body={"query": "all", "page": {"size": 50}}).having(**{"page.after": "x"})
+    assert asked.body == {"query": "all", "page": {"size": 50, "after": "x"}}
+    assert (asked.asked("page.after"), SEARCH.asked("page.after"), SEARCH.asked("query.after")) == ("x", None, None)
+    cursor = CursorIn(at="next", rows="data", param="page.after")
+    (next_,) = following(cursor, asked, page(next="y"))
+    assert next_.asked("page.after") == "y"
+    with pytest.raises(PayloadError, match="points to itself again"):
+        following(cursor, asked, page(next="x"))
+
+
+# The next page's address
+
+
+def test_the_address_of_the_next_page_may_stand_in_the_body() -> None:
+    links = NextLink(at="links.next", rows="data")
+    assert following(links, QUERY, Page([], told={"links.next": f"{ADDRESS}2"})) == [Request(f"{ADDRESS}2")]
+    assert following(links, Request(f"{ADDRESS}2"), Page([], told={"links.next": None})) == []
+    with pytest.raises(PayloadError, match="names itself as the next one"):
+        following(links, Request(f"{ADDRESS}2"), Page([], told={"links.next": f"{ADDRESS}2"}))
 
 
 # Link header

@@ -17,17 +17,18 @@ from urllib.parse import urlencode
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from .. import wire
 from ..ordered import Key, Span, View
 from ..world import World
 from . import render
 from .compare import compare, comparison
+from .installation import INSTALLATION_ID, Installation
 from .model import Account, Repository, Row
 from .plain import COLLECTIONS
 from .plain.collection import Collection
-from .quota import Quotas
+from .quota import Quota, Quotas
 
 R = TypeVar("R")
 
@@ -40,6 +41,7 @@ _PER_PAGE_AT_MOST = 100
 _COMPARED_AT_MOST = 250
 """Commits of a comparison that is asked for without a page."""
 
+_FOR_TOKENS = {"collaborators", "teams"}
 _AFFILIATIONS = {"owner", "collaborator", "organization_member"}
 
 # https://docs.github.com/en/rest/licenses: key, name, SPDX id.
@@ -90,11 +92,23 @@ class GitHubApi:
     """The routes over a world.
 
     `quota` is the number of requests an hour for each of `tokens`; `border` is the number of
-    issues (or comments) beyond which ``page=`` is refused and ``after=`` leads on.
+    issues (or comments) beyond which ``page=`` is refused and ``after=`` leads on. `app_key` is the
+    public key of an App. An `enterprise` server has the routes under ``/github/api/v3``, and no quota.
     """
 
-    def __init__(self, world: World, *, tokens: Sequence[str], quota: int, border: int) -> None:
+    def __init__(
+        self,
+        world: World,
+        *,
+        tokens: Sequence[str],
+        quota: int,
+        border: int,
+        app_key: bytes | None = None,
+        enterprise: bool = False,
+    ) -> None:
         self._world = world
+        self._installation = Installation(app_key)
+        self._enterprise = enterprise
         self._quotas = Quotas(tokens, quota)
         self._border = border
 
@@ -105,6 +119,7 @@ class GitHubApi:
             "/user/repos": self._of_viewer,
             "/users/{owner}/repos": self._of_user,
             "/orgs/{owner}/repos": self._of_organisation,
+            "/installation/repositories": self._of_installation,
         }
         of_repository: dict[str, Callable[[Request, Repository], _Answer]] = {
             "": self._repository,
@@ -128,31 +143,35 @@ class GitHubApi:
                 fixed["/organizations/{owner_id:int}" + collection.path] = self._of_owner(collection)
             else:
                 of_repository[collection.path] = self._listed(collection)
-        routes: list[BaseRoute] = [Route("/rate_limit", self._rate_limit)]
+        routes: list[BaseRoute] = [
+            Route("/rate_limit", self._rate_limit),
+            Route("/app/installations/{id:int}/access_tokens", self._issue_token, methods=["POST"]),
+        ]
         routes += [Route(path, self._endpoint(handler)) for path, handler in fixed.items()]
         for path, handler in of_repository.items():
             endpoint = self._endpoint(self._in_repository(handler))
             routes.append(Route("/repos/{owner}/{name}" + path, endpoint))
             routes.append(Route("/repositories/{repository_id:int}" + path, endpoint))
         routes.append(Route("/{path:path}", self._endpoint(_nothing)))
-        return routes
+        return [Mount("/api/v3", routes=routes)] if self._enterprise else routes
 
     # The way of every request.
 
     def _endpoint(self, handler: Callable[[Request], _Answer]) -> Callable[..., Any]:
         async def endpoint(request: Request) -> Response:
-            token = _token(request)
-            if token is not None and token not in self._quotas.tokens:
+            token, now = _token(request), self._world.now()
+            if not self._is_known(token):
                 return _error(401, "Bad credentials", {})
-            quota = self._quotas.of(token, self._world.now())
-            if quota.used >= quota.limit:
+            # The tokens of an installation share its quota.
+            quota = self._quotas.of("installation" if self._installation.has_issued(token, now) else token, now)
+            if quota.used >= quota.limit and not self._enterprise:
                 message = "API rate limit exceeded. (Authenticated requests get a higher limit.)"
                 return _error(403, message, quota.headers())
             try:
                 answer = handler(request)
             except _Refusal as refusal:
                 quota.used += 1
-                headers = quota.headers() | refusal.headers
+                headers = self._told(quota) | refusal.headers
                 return _error(refusal.status, str(refusal), headers)
             # Of the rows alone: a page that is full stays the same while pages are added after it, so
             # its links change under one ETag (https://github.com/app-sre/github-mirror/pull/113).
@@ -161,12 +180,25 @@ class GitHubApi:
             if answer.links:
                 headers["Link"] = ", ".join(f'<{url}>; rel="{name}"' for name, url in answer.links.items())
             if etag in request.headers.get("if-none-match", ""):
-                return Response(status_code=304, headers=headers | quota.headers())
+                return Response(status_code=304, headers=headers | self._told(quota))
             quota.used += 1
-            headers |= quota.headers() | {"X-GitHub-Media-Type": "github.v3"}
+            headers |= self._told(quota) | {"X-GitHub-Media-Type": "github.v3"}
             return Response(answer.body, media_type="application/json; charset=utf-8", headers=headers)
 
         return endpoint
+
+    def _is_known(self, token: str | None) -> bool:
+        return token is None or token in self._quotas.tokens or self._installation.has_issued(token, self._world.now())
+
+    def _told(self, quota: Quota) -> dict[str, str]:
+        return {} if self._enterprise else quota.headers()
+
+    async def _issue_token(self, request: Request) -> Response:
+        if not self._installation.proves(_token(request)):
+            return _error(401, "A JSON web token could not be decoded", {})
+        if request.path_params["id"] != INSTALLATION_ID:
+            return _error(404, "Not Found", {})
+        return Response(wire.encode(self._installation.issue(self._world.now())), 201, media_type="application/json")
 
     def _in_repository(self, handler: Callable[[Request, Repository], _Answer]) -> Callable[[Request], _Answer]:
         def find(request: Request) -> _Answer:
@@ -178,7 +210,7 @@ class GitHubApi:
                 repo = forge.named(full_name)
                 moved = None if repo else forge.former_names.get(full_name.lower())
                 if moved is not None:
-                    rest = request.url.path.removeprefix(f"{PREFIX}/repos/{full_name}")
+                    rest = request.url.path.partition(f"/repos/{full_name}")[2]
                     target = f"{_base(request)}/repositories/{moved}{rest}"
                     if request.url.query:
                         target += f"?{request.url.query}"
@@ -245,6 +277,8 @@ class GitHubApi:
 
     def _listed(self, collection: Collection) -> Callable[[Request, Any], _Answer]:
         def answer(request: Request, home: Any) -> _Answer:
+            if collection.name in _FOR_TOKENS and _token(request) is None:
+                raise _Refusal(401, "Requires authentication")
             parent = None
             if collection.parents and "parent" in request.path_params:
                 parent = collection.parents(home).get(request.path_params["parent"])
@@ -271,7 +305,7 @@ class GitHubApi:
     def _of_owner(self, collection: Collection) -> Callable[[Request], _Answer]:
         def answer(request: Request) -> _Answer:
             owner = self._owner(request)
-            if owner.type != "Organization" or _token(request) is None:
+            if owner.type != "Organization":
                 raise _Refusal(404, "Not Found")
             return self._listed(collection)(request, owner)
 
@@ -281,7 +315,7 @@ class GitHubApi:
 
     async def _rate_limit(self, request: Request) -> Response:
         token = _token(request)
-        if token is not None and token not in self._quotas.tokens:
+        if not self._is_known(token):
             return _error(401, "Bad credentials", {})
         quota = self._quotas.of(token, self._world.now())
         body = wire.encode({"resources": {"core": quota.state()}, "rate": quota.state()})
@@ -323,6 +357,15 @@ class GitHubApi:
         if owner.type != "Organization":
             raise _Refusal(404, "Not Found")
         return self._repositories(request, "created", lambda repo: repo.owner is owner and _visible(request, repo))
+
+    def _of_installation(self, request: Request) -> _Answer:
+        """https://docs.github.com/en/rest/apps/installations#list-repositories-accessible-to-the-app-installation"""
+        if not self._installation.has_issued(_token(request), self._world.now()):
+            raise _Refusal(403, "You must authenticate with an installation access token")
+        organisation = next(iter(self._world.github.organisations.values()))
+        found = self._repositories(request, "created", lambda repo: repo.owner is organisation and not repo.hidden)
+        head = b'{"repositories":'
+        return replace(found, body=head + found.body + b"}", digest=head + found.digest)
 
     def _of_viewer(self, request: Request) -> _Answer:
         """All that the token's user may see; nobody is a collaborator here.
@@ -571,12 +614,12 @@ def _error(status: int, message: str, headers: dict[str, str]) -> Response:
 
 
 def _base(request: Request) -> str:
-    return f"{request.url.scheme}://{request.url.netloc}{PREFIX}"
+    return f"{request.url.scheme}://{request.url.netloc}{request.scope['root_path']}"
 
 
 def _link(request: Request, repo: Repository | None, **place: int | str) -> str:
     """The address of another page of this list, by the repository's id as GitHub writes it."""
-    path = request.url.path.removeprefix(PREFIX)
+    path = request.url.path.removeprefix(request.scope["root_path"])
     if repo is not None:
         path = re.sub(r"^/repos/[^/]+/[^/]+", f"/repositories/{repo.id}", path)
     query = [

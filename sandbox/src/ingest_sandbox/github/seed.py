@@ -53,6 +53,24 @@ def forge(seed: int, size: float, anchor: int) -> Forge:
     return made
 
 
+def add_many(made: Forge, seed: int, anchor: int, repositories: int, issues: int) -> None:
+    """So many repositories of one more organisation, `many`, with so many issues and a few commits each."""
+    rng = Random(f"github/{seed}/many")
+    many = made.organisations["many"] = Account(9_100_003, "many", "Organization", rows={})
+    for collection in COLLECTIONS:
+        if collection.of_organisation:
+            collection.seed(made, rng, many, anchor, round(collection.seeded))
+    for number in range(repositories):
+        repo = build.repository(made, rng, anchor - _AGE, many, f"repo-{number}")
+        _commits(made, rng, repo, anchor, 3)
+        _issues(made, rng, repo, anchor, issues)
+        _comments(made, rng, repo, anchor, issues)
+        for collection in COLLECTIONS:
+            if not collection.of_organisation:
+                collection.seed(made, rng, repo, anchor, 0)
+        _touch(repo, anchor)
+
+
 def _plain(made: Forge, seed: int, size: float, anchor: int) -> None:
     """The rows of the plain lists, by chances of their own: a new list leaves the others as they are."""
     for collection in COLLECTIONS:

@@ -1,10 +1,9 @@
-"""The HTTP client of a source: one credential, its limits, bounded retries, nothing swallowed.
+"""The HTTP client of a source: its credentials, their limits, bounded retries, nothing swallowed.
 
 A location subclasses :class:`Api` with what its API does differently: how it says "too fast" and
 how much quota is left.
 """
 
-import hashlib
 import logging
 import os
 import random
@@ -22,7 +21,8 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
-from ingest_shared.errors import ApiError, NotJson, SettingError
+from ingest_shared.errors import ApiError, NotJson, QuotaSpent, SettingError
+from ingest_shared.reading.credentials import Credential, Credentials
 from ingest_shared.reading.limits import Limit
 
 logger = logging.getLogger("ingest")
@@ -36,12 +36,13 @@ LONGEST_BACKOFF = 60.0
 TIMEOUT = (10.0, 60.0)
 """Seconds to connect and seconds between two bytes of an answer."""
 LONGEST_WAIT = 3700.0
-"""Seconds that an API may ask to wait; GitHub's hourly quota is the longest that is known."""
+"""Seconds that an API may ask to wait, where no setting says so; GitHub's hourly quota is the longest that is known."""
 WAITS = 30
 """Times in a row that one request may be told to wait."""
 
 NOT_MODIFIED = 304
 UNAUTHORIZED = 401
+TOO_MANY = 429
 SERVER_ERROR = 500
 
 _BROKEN = (
@@ -82,10 +83,12 @@ class Response:
 
 
 class Api:
-    """An API under one credential.
+    """An API under one credential, or under several that are used in turn.
 
     ``auth`` is how the credential is sent, one of requests' or of dlt's, which also renew a token
     before it ends: https://dlthub.com/docs/general-usage/http/rest-client#authentication
+    Of several, one that the API refuses is left out, and one whose quota is spent is used again later.
+    ``longest_wait`` is how many seconds to wait for the rate at once, at most.
     ``url_setting`` and ``credential_setting`` are the names that error messages give to a person.
     ``deletes_believed`` is the share of a list's rows that may be missing from one reading of it; for
     more it is read once more before they count as deleted.
@@ -94,27 +97,35 @@ class Api:
     name = "the API"
     not_for_long: tuple[int, ...] = ()
     """Statuses below 500 that are tried again as a 5xx is."""
+    unseen: tuple[int, ...] = ()
+    """Statuses that may mean that this credential may not see what another one may."""
 
     def __init__(
         self,
         url: str,
         *,
-        auth: AuthBase,
+        auth: AuthBase | Sequence[AuthBase],
         headers: Mapping[str, str] | None = None,
         calls_per_second: float,
         in_flight: int,
         url_setting: str,
         credential_setting: str,
         deletes_believed: float = 0.1,
+        longest_wait: float | None = None,
     ) -> None:
         _check_address(url, url_setting)
         self.url = url.rstrip("/")
         self.in_flight = in_flight
         self.deletes_believed = deletes_believed
-        self.identity = f"{self.url} {_fingerprint(auth, credential_setting)}"
-        self.limit = Limit(self.identity, calls_per_second)
+        auths = [auth] if isinstance(auth, AuthBase) else auth
+        fault = (
+            f"{credential_setting} contains a character that cannot be in a credential, such as a line break or a "
+            f"curly quotation mark; set it again in {setting_help(credential_setting)}"
+        )
+        self.credentials = Credentials(auths, self.url, calls_per_second, credential_setting, fault)
+        self.identity = self.credentials.first.identity
+        self._longest_wait = LONGEST_WAIT if longest_wait is None else longest_wait
         self._origin = _origin(url)
-        self._auth = auth
         self._headers = dict(headers or {})
         self._url_setting = url_setting
         self._credential_setting = credential_setting
@@ -122,8 +133,12 @@ class Api:
         self._session = _session(self.url, in_flight)
 
     def limits(self, method: str, url: str) -> Sequence[Limit]:
-        """The rates that a request counts against; here only that of the credential."""
-        return (self.limit,)
+        """The rates that a request counts against, besides that of its credential."""
+        return ()
+
+    def renew(self, auth: AuthBase, response: requests.Response) -> bool:
+        """Whether a credential that was refused before its time has been replaced by a new one."""
+        return False
 
     def too_fast(self, response: requests.Response) -> float | None:
         """Seconds to wait when calls come too fast, 0 where the response does not say how long; else None."""
@@ -148,7 +163,8 @@ class Api:
         """Gets ``path``, or a full address of the API's own.
 
         Retries a broken connection, a 5xx and a body that is not JSON; waits as long as the API
-        asks. Raises :class:`SettingError` for a refused credential, :class:`ApiError` otherwise.
+        asks. Raises :class:`SettingError` for a refused credential, :class:`QuotaSpent` where it would
+        have to wait too long, :class:`ApiError` otherwise.
         """
         return self._send("GET", path, usage, params=params, headers=headers)
 
@@ -185,22 +201,31 @@ class Api:
         problem = ""
         status: int | None = None
         tries = waits = 0
+        unseen_by: list[Credential] = []
         while tries < ATTEMPTS:
-            for limit in self.limits(method, url):
+            credential = self._pick(url, unseen_by)
+            for limit in (*self.limits(method, url), credential.limit):
                 limit.wait()
             try:
                 response = self._session.request(
-                    method, url, auth=self._auth, hooks=self._hooks, timeout=TIMEOUT, stream=True, **what
+                    method, url, auth=credential.auth, hooks=self._hooks, timeout=TIMEOUT, stream=True, **what
                 )
                 # In one piece: requests itself reads 10 kB at a time, and waits for the other threads each time.
                 body: bytes = response.raw.read(decode_content=True) if response.ok else response.content
                 usage.count(body, self.quota_left(response))
                 if (seconds := self.too_fast(response)) is not None:
                     waits += 1
-                    self._wait(seconds or min(2.0 ** (waits - 1), LONGEST_BACKOFF), waits, url, response)
+                    self._check_waits(waits, url, response)
+                    credential.pause(seconds or min(2.0 ** (waits - 1), LONGEST_BACKOFF))
                     continue
                 status = response.status_code
+                if status in self.unseen and self.credentials.has_other((*unseen_by, credential)):
+                    unseen_by.append(credential)
+                    continue
                 if status < SERVER_ERROR and status not in self.not_for_long:
+                    if status == UNAUTHORIZED and self._has_replaced(credential, response, tries):
+                        tries += 1
+                        continue
                     self._check(response)
                     if status == NOT_MODIFIED or _is_json(body):
                         links = {name: link["url"] for name, link in response.links.items()}
@@ -261,18 +286,35 @@ class Api:
     def _reason_line(self, response: requests.Response) -> str:
         return " ".join(self.reason(response).split())
 
-    def _wait(self, seconds: float, waits: int, url: str, response: requests.Response) -> None:
-        if seconds > LONGEST_WAIT:
-            raise ApiError(f"{self.name} asks to wait {seconds:.0f} s before {url}: longer than a run should last")
+    def _pick(self, url: str, without: Sequence[Credential]) -> Credential:
+        """The credential for a request; says what it must wait for, and raises :class:`QuotaSpent` for too long."""
+        credential = self.credentials.pick(url.partition("?")[0], without)
+        if (seconds := credential.paused_for) > 2:
+            until = time.time() + seconds
+            at = time.strftime("%H:%M:%S", time.gmtime(until))
+            if seconds > self._longest_wait:
+                raise QuotaSpent(
+                    f"{self.name} asks to wait {seconds:.0f} s before {url}, until {at} UTC: longer than a run should",
+                    status=TOO_MANY,
+                    reason=f"the rate limit is reached until {at} UTC; the next run reads it",
+                    retry=False,
+                )
+            if credential.is_news(until):
+                logger.warning("%s: rate limit reached, waiting %.0f s, until %s UTC", self.name, seconds, at)
+        return credential
+
+    def _has_replaced(self, credential: Credential, response: requests.Response, tries: int) -> bool:
+        """Whether a request that was refused can be sent again, under a renewed credential or another one."""
+        if not tries and self.renew(credential.auth, response):
+            return True
+        return self.credentials.leave_out(credential, f"{self.name}: {self._reason_line(response)}")
+
+    def _check_waits(self, waits: int, url: str, response: requests.Response) -> None:
         if waits > WAITS:
             raise ApiError(
                 f"{self.name} refused {url} as too fast {WAITS} times in a row ({self._reason_line(response)}); "
                 "is another user on the quota, or is it spent for the day?"
             )
-        if seconds > 2:
-            until = time.strftime("%H:%M:%S", time.gmtime(time.time() + seconds))
-            logger.warning("%s: rate limit reached, waiting %.0f s, until %s UTC", self.name, seconds, until)
-        self.limit.pause(seconds)
 
 
 def _check_address(url: str, url_setting: str) -> None:
@@ -284,20 +326,6 @@ def _check_address(url: str, url_setting: str) -> None:
         complete = False
     if not complete or any(character.isspace() for character in url):
         raise SettingError(f"{url_setting} is {url!r}; write it as https://host/path, in {setting_help(url_setting)}")
-
-
-def _fingerprint(auth: AuthBase, credential_setting: str) -> str:
-    """Tells credentials apart without holding one.
-
-    Raises :class:`SettingError` for one of which no header can be made; never with the credential in it.
-    """
-    secrets = [str(value) for name, value in sorted(vars(auth).items()) if isinstance(value, str)]
-    if not all(value.isascii() and value.isprintable() for value in secrets):
-        raise SettingError(
-            f"{credential_setting} contains a character that cannot be in a credential, such as a line break or a "
-            f"curly quotation mark; set it again in {setting_help(credential_setting)}"
-        )
-    return hashlib.sha256("\0".join(secrets).encode()).hexdigest()
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

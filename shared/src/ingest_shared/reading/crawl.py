@@ -61,7 +61,7 @@ def crawl(
             if isinstance(result, BaseException):
                 raise result
             item, more = result
-            waiting.extend(more)
+            waiting.extendleft(reversed([*more]))  # what was begun comes to its end before another list begins
             yield item
     finally:
         for _ in range(workers):

@@ -26,10 +26,29 @@ class Request:
     body: Mapping[str, Any] | None = field(default=None, hash=False)
 
     def having(self, **params: Any) -> "Request":
-        """The same request with further parameters: in its body if it has one, else in the query."""
+        """The same request with further parameters: in its body if it has one, else in the query.
+
+        In a body the name may be a path, ``pagination.starting_after``.
+        """
         if self.body is None:
             return replace(self, params={**self.params, **params})
-        return replace(self, body={**self.body, **params})
+        body = dict(self.body)
+        for path, value in params.items():
+            *parents, name = path.split(".")
+            place = body
+            for parent in parents:
+                place[parent] = place = dict(place.get(parent) or {})
+            place[name] = value
+        return replace(self, body=body)
+
+    def asked(self, param: str) -> Any:
+        """What it has of a parameter, named as :meth:`having` takes it; None where it has none."""
+        if self.body is None:
+            return self.params.get(param)
+        value: Any = self.body
+        for name in param.split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,12 +143,33 @@ class CursorIn(Envelope):
         cursor = page.told.get(self.at)
         if not (page.told.get(self.more) if self.more else cursor):
             return []
-        asked = request.body if request.body is not None else request.params
-        if cursor == asked.get(self.param):
+        if cursor == request.asked(self.param):
             if not page.rows:
                 return []
             raise PayloadError(f"the page after the cursor {cursor!r} points to itself again")
         return [request.having(**{self.param: cursor})]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextLink(Envelope):
+    """A list whose response holds the address of the next page at the path ``at``; null or missing at its end.
+
+    Set ``shifts`` to false where that address continues after a row, and not at a number.
+    """
+
+    at: str
+    rows: str | None
+    shifts: bool = True
+
+    @property
+    def told(self) -> Sequence[str]:  # type: ignore[override]
+        return (self.at,)
+
+    def following(self, request: Request, page: Page, response: Response) -> list[Request]:
+        address = page.told.get(self.at)
+        if address and address == request.path:
+            raise PayloadError(f"the page {address} names itself as the next one")
+        return [Request(address)] if address else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,8 +189,7 @@ class PageNumber(Envelope):
         return request.having(**{self.param: 1})
 
     def following(self, request: Request, page: Page, response: Response) -> list[Request]:
-        asked = request.body if request.body is not None else request.params
-        return [request.having(**{self.param: asked[self.param] + 1})] if page.told.get(self.more) else []
+        return [request.having(**{self.param: request.asked(self.param) + 1})] if page.told.get(self.more) else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,15 +211,13 @@ class Offset(Envelope):
         return request.having(**{self.param: 0, self.limit_param: self.limit})
 
     def following(self, request: Request, page: Page, response: Response) -> list[Request]:
-        asked = request.body if request.body is not None else request.params
-        if asked[self.param] > 0 or not page.rows:  # the first page named them all
+        if request.asked(self.param) > 0 or not page.rows:  # the first page named them all
             return []
         step = len(page.rows)  # the API may send less than it was asked for
         offsets = range(step, int(page.told.get(self.total) or 0), step)
         return [request.having(**{self.param: offset}) for offset in offsets]
 
     def next(self, request: Request, page: Page, response: Response) -> list[Request]:
-        asked = request.body if request.body is not None else request.params
-        following = asked[self.param] + len(page.rows)
+        following = request.asked(self.param) + len(page.rows)
         more = page.rows and following < int(page.told.get(self.total) or 0)
         return [request.having(**{self.param: following})] if more else []

@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_INSTANT = struct.Struct("d")
+_NOTE = struct.Struct("dd")
+"""Up to when the time is taken, and until when no call may be sent at all."""
 SPAN = 0.02
 """Seconds that a run takes for itself at once, at least one call: so the file is not asked for every call."""
 LONGEST_PAUSE = 3700.0
@@ -40,34 +41,44 @@ class Limit:
             now = time.time()
             at = max(now, self._next)
             if at + self._interval > self._until:
-                with self._following() as (now, following):
-                    at = max(now, following)
+                with self._noted() as (now, following, paused):
+                    at = max(now, following, paused)
                     self._until = at + self._span
-                    self._note(self._until)
+                    self._note(self._until, paused)
             self._next = at + self._interval
         if at > now:
             time.sleep(at - now)
 
     def pause(self, seconds: float) -> None:
         """No call is sent for so many seconds."""
-        with self._lock, self._following() as (now, following):
+        with self._lock, self._noted() as (now, following, paused):
             self._until = 0.0
-            self._note(max(following, now + seconds))
+            self._note(following, max(paused, now + seconds))
+
+    @property
+    def paused_for(self) -> float:
+        """Seconds for which no call is sent, by this run or another; 0 where only the pace is kept."""
+        now, _, paused = self._read()
+        return max(0.0, paused - now)
 
     @contextmanager
-    def _following(self) -> Iterator[tuple[float, float]]:
-        """Now, and up to when other runs have taken the time; held against them meanwhile."""
+    def _noted(self) -> Iterator[tuple[float, float, float]]:
+        """Now, up to when other runs have taken the time, and the end of a pause; held against them meanwhile."""
         fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
-            now = time.time()  # the same for all processes and containers, also after a restart of the machine
-            noted = os.pread(self._file, _INSTANT.size, 0)
-            following = _INSTANT.unpack(noted)[0] if len(noted) == _INSTANT.size else 0.0
-            yield now, following if following < now + LONGEST_PAUSE else 0.0
+            yield self._read()
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
-    def _note(self, following: float) -> None:
-        os.pwrite(self._file, _INSTANT.pack(following), 0)
+    def _read(self) -> tuple[float, float, float]:
+        now = time.time()  # the same for all processes and containers, also after a restart of the machine
+        noted = os.pread(self._file, _NOTE.size, 0)
+        following, paused = _NOTE.unpack(noted) if len(noted) == _NOTE.size else (0.0, 0.0)
+        latest = now + LONGEST_PAUSE
+        return now, following if following < latest else 0.0, paused if paused < latest else 0.0
+
+    def _note(self, following: float, paused: float) -> None:
+        os.pwrite(self._file, _NOTE.pack(following, paused), 0)
 
     def __del__(self) -> None:
         os.close(self._file)

@@ -97,9 +97,16 @@ class Listing:
 
     def __post_init__(self) -> None:
         names = {column.path for column in self.table.columns}
-        for column in self.walk.needs:
-            if column not in names:
-                raise ValueError(f"table {self.table.name}: {type(self.walk).__name__} needs the column {column!r}")
+        for path in self.walk.needs:
+            if path not in names:
+                raise ValueError(f"table {self.table.name}: {type(self.walk).__name__} needs the column {path!r}")
+        values = getattr(self.per, "values", None)
+        own = values.keys() if isinstance(values, Mapping) and self.per.at_once == 1 else ()
+        for column in self.table.columns:
+            if column.name in own and column.origin == "payload":
+                raise ValueError(
+                    f'table {self.table.name}: `per` fills the column {column.name!r}; declare it with origin="reader"'
+                )
         if DELETED_AT not in {column.name for column in self.table.columns}:
             raise ValueError(f"table {self.table.name}: a column 'deleted_at' is needed to mark what is gone")
 

@@ -13,7 +13,7 @@ from ingest_shared.reading.reader import Sync
 class PerValue:
     """One list for each of ``values``, which takes the place of ``{name}`` in the path, parameters or body.
 
-    The table needs a column ``name``, which tells whose rows are whose: of the payload, or given.
+    The table needs a column ``name``, which tells whose rows are whose: of the payload, or of the reader.
     """
 
     name: str

@@ -6,7 +6,8 @@ does not stop the others, deletes that are believed only after a second look, an
 
 import logging
 import threading
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from typing import Any
@@ -27,8 +28,14 @@ from ingest_shared.reading.windows import Window
 
 logger = logging.getLogger("ingest")
 
+BEGINS_FOR = 180.0
+"""Seconds for which a list begins further scopes; then what was read is loaded, and the run goes on with the rest."""
 ROUNDS = 6
 """Times that the pages of a list are read until they stand still."""
+
+
+class Postponed(IngestError):
+    """A scope was not begun, so that what others brought is loaded first."""
 
 
 def digest(row: Any) -> int:
@@ -42,18 +49,29 @@ class Sync:
     A location subclasses it where its lists have parts, or its API must be asked before.
     """
 
-    def __init__(self, connect: Any, audit: bool = False) -> None:
+    def __init__(self, connect: Any, audit: bool = False, *, anew: bool = False) -> None:
         self._connect = connect
         self.audit = audit
+        self.anew = anew
+        """Whether only some scopes are loaded, each from its beginning; what is known of the others stays."""
         self.api: Api
         self.now = 0
         """The API's time when the sync began; what changes from then on belongs to the next one."""
         self.loaded: dict[str, list[dict[str, Any]]] = {}
-        """What this run has read of the tables of which other lists are read per row."""
+        """What this run has read of the tables of which other lists are read per row: the columns that these need."""
+        self.needed: defaultdict[str, set[str]] = defaultdict(set)
+        """These columns, by table."""
+        self.done: defaultdict[str, set[str]] = defaultdict(set)
+        """The scopes of each table that this run has read to their end, where it loads in several parts."""
         self.gone_keys: dict[str, set[Any]] = {}
         """The keys of such tables that this run has found to be gone."""
         self.read: set[str] = set()
         """The tables that this run reads, as far as it has come."""
+
+    @property
+    def reads_all(self) -> bool:
+        """Whether every list is read from its beginning, so that rows that are not in it are gone."""
+        return self.audit or self.anew
 
     def begin(self, load: Load) -> None:
         """Connects, once; raises SettingError for a missing or refused credential."""
@@ -86,6 +104,7 @@ class Reader:
         self.sync = sync
         if parent := getattr(listing.per, "parent", None):
             sync.loaded.setdefault(parent.name, [])
+            sync.needed[parent.name].update([*listing.per.values.values(), listing.per.changed or ""])
         self.decoder = Decoder(listing.table, listing.envelope.rows, listing.envelope.told)
         self.calls: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -99,8 +118,12 @@ class Reader:
         cursors: dict[str, Cursor] = load.state.setdefault("cursors", {})
         self.known = dict(cursors)
         self.digests = load.state.get("digests", {})
-        self.scopes = {scope.id: scope for scope in self.sync.scopes(self.listing, load)}
-        self.progress = {id_: Progress({} if self.sync.audit else dict(cursors.get(id_, {}))) for id_ in self.scopes}
+        done = self.sync.done[self.listing.table.name]
+        self.scopes = {scope.id: scope for scope in self.sync.scopes(self.listing, load) if scope.id not in done}
+        self.begun: set[str] = set()
+        self.until = float("inf") if self.sync.reads_all else time.monotonic() + BEGINS_FOR
+        start = {} if self.sync.reads_all else cursors
+        self.progress = {id_: Progress(dict(start.get(id_, {}))) for id_ in self.scopes}
         audit = Audit(self.decoder, load, self._has_changed) if self.sync.audit else None
         pages = self._pages(self._starts())
         yield from audit.differing(pages) if audit else pages
@@ -125,10 +148,26 @@ class Reader:
             for part, ids in parts.items():
                 calls, has_changed = sum(self.calls[id_] for id_ in ids), digests.get(part) != self.digests.get(part)
                 audit.close(part, ids, calls, self.sync.now, has_changed=has_changed)
-        self.load.state["digests"] = digests
+        self.load.state["digests"] = self.digests | digests if self._is_part else digests
         failed = [scope for id_, scope in self.scopes.items() if self.progress[id_].error and not scope.keeps_cursor]
+        self._keep_gaps()
+        self.load.postponed = sum(isinstance(progress.error, Postponed) for progress in self.progress.values())
+        self.sync.done[self.listing.table.name].update(scope.id for scope in read if self.load.postponed)
         self.load.state["left_out"] = [dict(scope.values) for scope in failed]
         self.load.scopes_read = len(read)
+
+    @property
+    def _is_part(self) -> bool:
+        """Whether scopes are left out of this reading that are no less known than before."""
+        return self.sync.anew or bool(self.sync.done[self.listing.table.name])
+
+    def _keep_gaps(self) -> None:
+        """Those of scopes that are not read now stay: what is noted of a load replaces what was noted before."""
+        if self._is_part:
+            read = {scope.name for scope in self.scopes.values()}
+            noted = self.load.state.get("noted_gaps", {})
+            self.load.gaps = {name: gap for name, gap in noted.items() if name not in read} | self.load.gaps
+        self.load.state["noted_gaps"] = self.load.gaps
 
     def _has_changed(self, scope: Scope, row: Any) -> bool:
         """Whether a row came or changed after what was known of its scope before."""
@@ -176,6 +215,9 @@ class Reader:
 
         for _ in range(ROUNDS):
             for scope, step in crawl(fetch, pieces, self.sync.api.in_flight):
+                if isinstance(step, Postponed):
+                    self.progress[scope.id].error = step
+                    continue
                 if isinstance(step, IngestError):
                     self._leave_out_or_raise(scope, step)
                     continue
@@ -193,6 +235,10 @@ class Reader:
     def _fetch(self, piece: Piece, cursor: Cursor) -> tuple[tuple[Scope, Step | IngestError], list[Piece]]:
         if self.progress[piece.scope.id].error:
             return (piece.scope, Step()), []
+        if piece.scope.id not in self.begun:
+            if self.begun and time.monotonic() > self.until:
+                return (piece.scope, Postponed()), []
+            self.begun.add(piece.scope.id)
         try:
             step = self._fetch_believed(piece, cursor)
         except (ApiError, PayloadError) as error:
@@ -224,7 +270,7 @@ class Reader:
         for page in step.pages:
             if not isinstance(page, pa.Table):
                 page.scope = scope
-                if self.sync.audit or self.walk.keeps_keys:
+                if self.sync.reads_all or self.walk.keeps_keys:
                     page.rows = keep_new(page.rows, self.decoder, progress.there)
                 if self.walk.lists_all(progress) and DELETED_AT not in page.given:
                     progress.digest += sum(map(digest, page.rows))
@@ -233,7 +279,8 @@ class Reader:
     def _note_for_others(self, page: Page) -> None:
         """Keeps what other lists need, that are read per row of this table."""
         if (noted := self.sync.loaded.get(self.listing.table.name)) is not None:
-            columns = [c for c in self.listing.table.columns if c.origin == "payload" and c.type.name != "json"]
+            needed = self.sync.needed[self.listing.table.name]
+            columns = [c for c in self.listing.table.columns if c.origin == "payload" and c.name in needed]
             for row in page.rows:
                 noted.append({c.name: value_at(row, c.path) for c in columns} | dict(page.given))
 
@@ -290,7 +337,8 @@ class Reader:
         with warehouse_opened_once():
             for scope in self._read_to_the_end():
                 progress = self.progress[scope.id]
-                missing = self._missing(scope, progress) if audit or self.walk.has_read_all(progress) else set()
+                has_read_all = self.sync.reads_all or self.walk.has_read_all(progress)
+                missing = self._missing(scope, progress) if has_read_all else set()
                 gone.append((scope, dict.fromkeys(missing, self.sync.now) | progress.gone))
             for scope in self.sync.gone(self.listing, self.load):
                 gone.append((scope, dict.fromkeys(living(self.listing.table, scope.values), self.sync.now)))

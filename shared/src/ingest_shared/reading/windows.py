@@ -20,12 +20,16 @@ class Window:
     start: int
     end: int
     pages: float = 1.0
+    begins_with_row: bool = False
+    """Whether a row of its first second was seen."""
 
     def split(self, parts: int) -> Sequence[Self]:
         """Windows of at least two pages each: every edge costs about half a page read in vain."""
         parts = max(1, min(parts, math.floor(self.pages / 2), self.end - self.start))
         edges = [self.start + (self.end - self.start) * i // parts for i in range(parts + 1)]
-        return [type(self)(a, b, self.pages / parts) for a, b in pairwise(edges)]
+        return [
+            type(self)(a, b, self.pages / parts, self.begins_with_row and a == self.start) for a, b in pairwise(edges)
+        ]
 
 
 def cut(
@@ -43,7 +47,7 @@ def cut(
     inside = [(row, at) for row, at in zip(rows, instants, strict=True) if window.start <= at < window.end]
     if more and rows and not one_second(instants) and window.start <= (last := instants[-1]) < window.end:
         left = (last, window.end) if ascending else (window.start, last + 1)
-        rest = Window(*left, pages=max(1.0, (left[1] - left[0]) / abs(last - instants[0])))
+        rest = Window(*left, max(1.0, (left[1] - left[0]) / abs(last - instants[0])), begins_with_row=ascending)
         return [row for row, at in inside if at != last], [rest]
     return [row for row, _ in inside], []
 

@@ -1,5 +1,8 @@
 """A list that takes a time: what changed since the last sync, whatever moves while it is read."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
 import pytest
 
 from ingest_shared.reading.envelopes import LinkHeader
@@ -15,6 +18,7 @@ LISTING = Listing(
     envelope=LinkHeader(),
     params={"sort": "changed", "direction": "asc"},
 )
+UNSORTED = "a page is not sorted oldest first, as the API was asked to: rows could be lost"
 
 
 @pytest.fixture
@@ -82,7 +86,7 @@ def test_what_changes_in_the_very_second_of_a_sync_is_there_after_the_next(
 def test_a_page_out_of_order_is_a_gap_and_not_a_loss(duckdb_warehouse: Warehouse, origin: Origin) -> None:
     listing = Listing(THINGS, "/things", walk=LISTING.walk, envelope=LinkHeader(), params={"sort": "id"})
     origin.sync(duckdb_warehouse, listing)
-    assert gaps(duckdb_warehouse) == ["a page is not sorted oldest first, as the API was asked to: rows could be lost"]
+    assert gaps(duckdb_warehouse) == [UNSORTED]
     origin.sync(duckdb_warehouse, LISTING)
     assert mirrors(duckdb_warehouse, origin)
 
@@ -120,3 +124,64 @@ def test_more_rows_of_one_second_than_a_page_that_change_while_the_audit_reads_a
     origin.meanwhile = change_all_together
     origin.sync(duckdb_warehouse, LISTING, audit=True)
     assert gone(duckdb_warehouse) == set()
+
+
+# An API that does not do what it is asked
+
+
+def since_of(since: Callable[[int], Mapping[str, int]]) -> Listing:
+    return replace(LISTING, walk=ChangedSince("changed", since=since))
+
+
+@pytest.mark.parametrize("at", [None, NOW - 5], ids=["one a minute", "all in one second"])
+def test_a_list_that_leaves_out_the_second_it_is_asked_for_is_a_gap(
+    at: int | None, duckdb_warehouse: Warehouse, origin: Origin
+) -> None:
+    origin.things = [thing(id, at) for id in range(1, 11)]
+    exclusive = since_of(lambda at: {"since": at + 1})
+    for audit in (False, True):
+        origin.sync(duckdb_warehouse, exclusive, audit=audit)
+        (gap,) = gaps(duckdb_warehouse)
+        assert "let `since` name the second before, `at - 1`" in gap
+    origin.sync(duckdb_warehouse, LISTING)
+    assert mirrors(duckdb_warehouse, origin)
+
+
+def test_a_row_that_moves_away_from_where_the_next_page_begins_is_no_gap(
+    duckdb_warehouse: Warehouse, origin: Origin
+) -> None:
+    origin.meanwhile = lambda number: origin.change(18) if number == 2 else None
+    origin.sync(duckdb_warehouse, LISTING)
+    assert gaps(duckdb_warehouse) == []
+    origin.sync(duckdb_warehouse, LISTING)
+    assert mirrors(duckdb_warehouse, origin)
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["from the day on", "from the second before"])
+def test_a_list_that_knows_only_days_is_read_to_its_end(
+    first: int, duckdb_warehouse: Warehouse, origin: Origin
+) -> None:
+    origin.things, origin.per_page = [thing(id, NOW - 2_000 * id) for id in range(1, 121)], 10
+    by_day = since_of(lambda at: {"since": at // 86_400 * 86_400 - first})
+    assert origin.sync(duckdb_warehouse, by_day) < 80
+    assert mirrors(duckdb_warehouse, origin)
+    origin.change(7, name="renamed")
+    origin.sync(duckdb_warehouse, by_day)
+    assert mirrors(duckdb_warehouse, origin)
+    assert origin.sync(duckdb_warehouse, by_day, audit=True) < 80
+    assert gaps(duckdb_warehouse) == []
+
+
+def test_an_order_that_only_the_first_page_has_is_a_gap(duckdb_warehouse: Warehouse, origin: Origin) -> None:
+    origin.things = [thing(id, NOW - 9_000 + id) for id in range(1, 21)]
+    origin[3]["changed"] = NOW - 5
+    by_id = replace(LISTING, params={"sort": "id"})
+    for audit in (False, True):
+        origin.sync(duckdb_warehouse, by_id, audit=audit)
+        assert gaps(duckdb_warehouse) == [UNSORTED]
+
+
+def test_newest_first_is_a_gap_also_where_a_page_holds_one_second(duckdb_warehouse: Warehouse, origin: Origin) -> None:
+    origin.things += [thing(id, NOW - 5) for id in range(100, 104)]
+    origin.sync(duckdb_warehouse, replace(LISTING, params={"sort": "changed", "direction": "desc"}))
+    assert gaps(duckdb_warehouse) == [UNSORTED]

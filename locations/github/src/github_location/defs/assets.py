@@ -9,10 +9,11 @@ from dagster import AssetExecutionContext, AssetMaterialization, MaterializeResu
 from dagster_dlt import dlt_assets
 
 from github_location import OWNERS, source
+from github_location.defs.config import GitHubConfig
 from github_location.defs.groups import ACTIONS, ACTIVITY, CATALOG, PEOPLE
 from github_location.source.tables import TABLES
 from ingest_shared.pipelines import pipeline
-from ingest_shared.resource import IngestConfig, IngestDltResource
+from ingest_shared.resource import IngestDltResource
 from ingest_shared.translator import IngestTranslator, with_child_tables
 
 activity_pipeline = pipeline("github", "activity")
@@ -29,9 +30,9 @@ catalog_pipeline = pipeline("github", "catalog")
     dagster_dlt_translator=IngestTranslator("github", ACTIVITY, TABLES, OWNERS),
 )
 def activity_assets(
-    context: AssetExecutionContext, dlt: IngestDltResource, config: IngestConfig
+    context: AssetExecutionContext, dlt: IngestDltResource, config: GitHubConfig
 ) -> Iterator[AssetMaterialization | MaterializeResult[object]]:
-    yield from dlt.run(context, dlt_source=source.activity(config.audit))
+    yield from dlt.run(context, dlt_source=source.activity(config.audit, config.repositories))
 
 
 @dlt_assets(
@@ -42,9 +43,9 @@ def activity_assets(
     dagster_dlt_translator=IngestTranslator("github", ACTIONS, TABLES, OWNERS),
 )
 def actions_assets(
-    context: AssetExecutionContext, dlt: IngestDltResource, config: IngestConfig
+    context: AssetExecutionContext, dlt: IngestDltResource, config: GitHubConfig
 ) -> Iterator[AssetMaterialization | MaterializeResult[object]]:
-    yield from dlt.run(context, dlt_source=source.actions_and_deployments(config.audit))
+    yield from dlt.run(context, dlt_source=source.actions_and_deployments(config.audit, config.repositories))
 
 
 @dlt_assets(
@@ -55,9 +56,9 @@ def actions_assets(
     dagster_dlt_translator=IngestTranslator("github", PEOPLE, TABLES, OWNERS),
 )
 def people_assets(
-    context: AssetExecutionContext, dlt: IngestDltResource, config: IngestConfig
+    context: AssetExecutionContext, dlt: IngestDltResource, config: GitHubConfig
 ) -> Iterator[AssetMaterialization | MaterializeResult[object]]:
-    yield from dlt.run(context, dlt_source=source.people_of_repositories(config.audit))
+    yield from dlt.run(context, dlt_source=source.people_of_repositories(config.audit, config.repositories))
 
 
 @dlt_assets(
@@ -68,6 +69,6 @@ def people_assets(
     dagster_dlt_translator=IngestTranslator("github", CATALOG, TABLES, OWNERS),
 )
 def catalog_assets(
-    context: AssetExecutionContext, dlt: IngestDltResource, config: IngestConfig
+    context: AssetExecutionContext, dlt: IngestDltResource, config: GitHubConfig
 ) -> Iterator[AssetMaterialization | MaterializeResult[object]]:
-    yield from dlt.run(context, dlt_source=source.catalog(config.audit))
+    yield from dlt.run(context, dlt_source=source.catalog(config.audit, config.repositories))

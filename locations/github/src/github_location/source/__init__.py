@@ -3,7 +3,7 @@
 https://dlthub.com/docs/general-usage/source
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dlt
@@ -134,28 +134,28 @@ def _mirrors(listings: Iterable[Listing], sync: GitHubSync) -> Iterator[DltResou
 
 
 @dlt.source(name="github_activity", section="github")
-def activity(audit: bool = False) -> Iterable[DltResource]:
+def activity(audit: bool = False, only: Sequence[str] = ()) -> Iterable[DltResource]:
     """What people do, all day long: issues, pull requests, reviews, comments, events and commits."""
-    sync = GitHubSync(audit=audit)
+    sync = GitHubSync(audit, only)
     yield from _mirrors(ACTIVITY, sync)
 
 
 @dlt.source(name="github_actions", section="github")
-def actions_and_deployments(audit: bool = False) -> Iterable[DltResource]:
+def actions_and_deployments(audit: bool = False, only: Sequence[str] = ()) -> Iterable[DltResource]:
     """What is run and deployed: workflow runs with their jobs, deployments with their statuses."""
-    sync = GitHubSync(audit=audit)
+    sync = GitHubSync(audit, only)
     yield from _mirrors(ACTIONS, sync)
 
 
 @dlt.source(name="github_people", section="github")
-def people_of_repositories(audit: bool = False) -> Iterable[DltResource]:
+def people_of_repositories(audit: bool = False, only: Sequence[str] = ()) -> Iterable[DltResource]:
     """Who has to do with the repositories: stargazers, collaborators, teams and members."""
-    sync = GitHubSync(audit=audit)
+    sync = GitHubSync(audit, only)
     yield from _mirrors(PEOPLE, sync)
 
 
 @dlt.source(name="github_catalog", section="github")
-def catalog(audit: bool = False) -> Iterable[DltResource]:
+def catalog(audit: bool = False, only: Sequence[str] = ()) -> Iterable[DltResource]:
     """What the activity refers to, and changes seldom: repositories, releases, labels, milestones, branches, tags."""
-    sync = GitHubSync(audit=audit)
+    sync = GitHubSync(audit, only)
     yield from _mirrors((LISTING, *CATALOG), sync)

@@ -6,23 +6,20 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 import requests
-from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
+from requests.auth import AuthBase
 
+from github_location.source.auth import HEADERS, Anonymous, InstallationAuth, configured_auths, message
 from ingest_shared.errors import ApiError, SettingError
-from ingest_shared.reading.api import Api, Response, Usage, retry_after, setting_help
-from ingest_shared.settings import list_setting, number_setting, secret_setting, text_setting
+from ingest_shared.reading.api import LONGEST_WAIT, UNAUTHORIZED, Api, Response, Usage, retry_after, setting_help
+from ingest_shared.settings import list_setting, number_setting, text_setting
 
 API_URL = "https://api.github.com"
-API_VERSION = "2022-11-28"
-"""Pinned: the table descriptions are written for it. Upgrade both together."""
 CALLS_PER_SECOND = 15.0
 """GitHub's secondary limit is 900 points a minute, and a GET costs one."""
-MEDIA_TYPES = {"/stargazers": "application/vnd.github.star+json"}
-"""Lists that show more in another media type, by the end of their path."""
 IN_FLIGHT = 16
 """Requests at a time; GitHub allows 100, and slows clients that come near."""
 DELETES_BELIEVED = 0.1
@@ -36,32 +33,27 @@ WAIT = 60.0
 KINDS = {"archived", "forks"}
 """Kinds of repositories that may be left out."""
 
-_NAME = re.compile(r"\w[\w.-]*/([\w.-]+|\*)|-\w[\w.-]*/[\w.-]+")
+INSTALLED = "*"
+"""The entry that stands for all repositories of the App's installation."""
+
+_NAME = re.compile(r"\*|\w[\w.-]*/([\w.-]+|\*)|-\w[\w.-]*/[\w.-]+")
 _TOO_FAST = ("secondary rate limit", "abuse detection", "rate limit exceeded")
 """What a 403 says that is no missing right, in lower case."""
 
 
-class TokenAuth(BearerTokenAuth):
-    """The token; and the media type, where a list shows more in one of its own."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request = super().__call__(request)
-        for end, media_type in MEDIA_TYPES.items():
-            if urlsplit(request.url or "").path.endswith(end):
-                request.headers["Accept"] = media_type
-        return request
-
-
 class GitHub(Api):
-    """The API under one token; it waits for the primary and the secondary rate limit.
+    """The API under its credentials; it waits for the primary and the secondary rate limit of each.
 
     https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
     """
 
     name = "GitHub"
+    unseen = (403, 404)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, *args: Any, auth: Sequence[AuthBase], **kwargs: Any) -> None:
+        super().__init__(*args, auth=auth, **kwargs)
+        self.is_app = isinstance(auth[0], InstallationAuth)
+        self._is_anonymous = isinstance(auth[0], Anonymous)
         self._heavy: set[str] = set()
         """Lists of which a whole page takes GitHub longer than the ten seconds it allows itself."""
 
@@ -110,15 +102,21 @@ class GitHub(Api):
         said = self.reason(response).lower()
         return WAIT if response.status_code == 429 or any(words in said for words in _TOO_FAST) else None
 
+    def renew(self, auth: AuthBase, response: requests.Response) -> bool:
+        return isinstance(auth, InstallationAuth) and auth.renew(response)
+
+    def _check(self, response: requests.Response) -> None:
+        if self._is_anonymous and response.status_code == UNAUTHORIZED:
+            reason = "only a token may read it: set one, or leave the table out by `sources.github.without`"
+            raise ApiError(f"GitHub: {reason}", status=UNAUTHORIZED, reason=reason, retry=False)
+        super()._check(response)
+
     def quota_left(self, response: requests.Response) -> int | None:
         left = response.headers.get("X-RateLimit-Remaining", "")
         return int(left) if left.isdigit() else None
 
     def reason(self, response: requests.Response) -> str:
-        try:
-            return str(response.json()["message"])
-        except (ValueError, KeyError, TypeError):
-            return response.text[:200]
+        return message(response)
 
 
 @dataclass(frozen=True)
@@ -158,18 +156,19 @@ def _together(bodies: list[bytes]) -> bytes:
 
 
 def connect() -> GitHub:
-    """The API under the configured address and token; raises :class:`SettingError`."""
+    """The API under the configured address and credential; raises :class:`SettingError`."""
     url = text_setting("sources.github.api_url", API_URL)
-    token = secret_setting("sources.github.access_token", f"{url} is read with a token")
+    auths, credential_setting = configured_auths(url)
     return GitHub(
         url,
-        auth=TokenAuth(token),
-        headers={"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": API_VERSION},
+        auth=auths,
+        headers=HEADERS,
         calls_per_second=number_setting("sources.github.calls_per_second", CALLS_PER_SECOND),
         in_flight=IN_FLIGHT,
         url_setting="sources.github.api_url",
-        credential_setting="sources.github.access_token",
+        credential_setting=credential_setting,
         deletes_believed=number_setting("sources.github.deletes_believed", DELETES_BELIEVED),
+        longest_wait=number_setting("sources.github.longest_wait", LONGEST_WAIT),
     )
 
 
@@ -190,8 +189,22 @@ class Selection:
 
     def has(self, repository: Any, entry: str) -> bool:
         """Whether a repository that is listed for an entry is mirrored."""
-        kinds = {"archived": repository.archived, "forks": repository.fork} if entry.endswith("/*") else {}
+        kinds = {"archived": repository.archived, "forks": repository.fork} if entry.endswith("*") else {}
         return repository.full_name.lower() not in self.excluded and not any(kinds.get(kind) for kind in self.left_out)
+
+    def entry_of(self, name: str) -> str:
+        """The entry for which a repository is mirrored, by its name; none is empty."""
+        owner = name.partition("/")[0].lower()
+        fitting = {name.lower(), f"{owner}/*", INSTALLED}
+        return next((entry for entry in self.entries if entry.lower() in fitting), "")
+
+    def check(self, name: str) -> None:
+        """Raises :class:`SettingError` for a repository of a run that the setting does not select."""
+        if not _NAME.fullmatch(name) or not self.entry_of(name) or name.lower() in self.excluded:
+            raise SettingError(
+                f"the run names the repository {name!r}, which sources.github.repositories does not select; write it "
+                "there first, or name one of these as owner/name"
+            )
 
 
 def configured_repositories() -> Selection:
@@ -200,7 +213,8 @@ def configured_repositories() -> Selection:
     entries = [name for name in names if not name.startswith("-")]
     if not entries:
         raise SettingError(
-            "sources.github.repositories is not set: it lists what to mirror, as owner/name or owner/*; "
+            "sources.github.repositories is not set: it lists what to mirror, as owner/name or owner/*, or * for all "
+            "that an App is installed on; "
             f"set {setting_help('sources.github.repositories')}"
         )
     for name in names:

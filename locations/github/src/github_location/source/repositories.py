@@ -1,18 +1,18 @@
 """Which repositories are mirrored: the configured ones, wherever they were renamed or moved to."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 
-from github_location.source.api import GitHub, Selection, configured_repositories, connect
+from github_location.source.api import INSTALLED, GitHub, Selection, configured_repositories, connect
 from github_location.source.tables import repository
-from ingest_shared.columnar import Page
-from ingest_shared.errors import ApiError, IngestError
+from ingest_shared.columnar import Decoder, Page
+from ingest_shared.errors import ApiError, IngestError, SettingError
 from ingest_shared.loading import Load
-from ingest_shared.reading.api import Response, server_time
+from ingest_shared.reading.api import NOT_MODIFIED, Response, server_time
 from ingest_shared.reading.audit import Audit
 from ingest_shared.reading.envelopes import LinkHeader, Request
 from ingest_shared.reading.listings import WHOLE, Cursor, Listing, Scope, seconds
@@ -21,6 +21,8 @@ from ingest_shared.reading.tombstones import deleted, living
 from ingest_shared.reading.walks import FullList
 
 PER_PAGE = 100
+INSTALLATION = "/installation/repositories"
+"""https://docs.github.com/en/rest/apps/installations#list-repositories-accessible-to-the-app-installation"""
 LATE = 60
 """Seconds after which a list shows what was changed before: pushed, or done before the repository was archived."""
 LEFT_OUT = {
@@ -30,6 +32,9 @@ LEFT_OUT = {
     451: "it is blocked for legal reasons",
 }
 """What GitHub's refusals mean: https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api"""
+
+_LISTED: dict[str, Response] = {}
+"""The pages of repositories that this process has read last: its groups, one after the other, list the same."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +94,10 @@ class GitHubSync(Sync):
 
     api: GitHub
 
-    def __init__(self, audit: bool = False) -> None:
-        super().__init__(connect, audit)
+    def __init__(self, audit: bool = False, only: Sequence[str] = ()) -> None:
+        """``only`` names the repositories to load anew, as ``owner/name``; all others stay as they are."""
+        super().__init__(connect, audit, anew=bool(only))
+        self.only = only
         self.selection: Selection
         self.entries: Sequence[str] = ()
         self.repositories: dict[int, Repository] = {}
@@ -115,7 +122,11 @@ class GitHubSync(Sync):
         if not self.entries:
             self.selection = configured_repositories()
             super().begin(load)
-            self.entries = self.selection.entries
+            self.entries = self.only or self.selection.entries
+            for name in self.only:
+                self.selection.check(name)
+            if self.only and self.audit:
+                raise SettingError("an audit compares all repositories: launch it without `repositories`")
             for entry in self.entries:
                 try:
                     self._list(entry, load)
@@ -125,7 +136,7 @@ class GitHubSync(Sync):
             if len(down) == len(self.entries):
                 raise down[0]
         known: defaultdict[str, set[int]] = defaultdict(set)
-        for id_, cursor in load.state.get("cursors", {}).items():
+        for id_, cursor in () if self.anew else load.state.get("cursors", {}).items():
             entry = cursor.get("entry")
             if entry in self.entries and entry not in self.left_out:
                 self.look_for(int(id_), entry, load)
@@ -183,6 +194,17 @@ class GitHubSync(Sync):
 
     def _list(self, entry: str, load: Load) -> None:
         owner, _, name = entry.partition("/")
+        if self.only:
+            self._keep(self._get(Request(f"/repos/{entry}"), load), self.selection.entry_of(entry), single=True)
+            return
+        if entry == INSTALLED:
+            if not self.api.is_app:
+                raise SettingError(
+                    "sources.github.repositories has '*', which stands for all that an App is installed on: set "
+                    "sources.github.app_id, or write owner/*"
+                )
+            self._list_all(INSTALLATION, entry, load)
+            return
         if name != "*":
             self._keep(self._get(Request(f"/repos/{entry}"), load), entry, single=True)
             return
@@ -196,6 +218,9 @@ class GitHubSync(Sync):
 
     def _list_private(self, owner: str, entry: str, load: Load) -> None:
         """A user's list holds the public ones alone; those that the credential may see besides have another."""
+        if self.api.is_app:
+            self._list_all(INSTALLATION, entry, load, owner)
+            return
         try:
             self._list_all("/user/repos", entry, load, owner, affiliation="owner,collaborator")
         except ApiError as error:
@@ -207,20 +232,34 @@ class GitHubSync(Sync):
         requests = [Request(path, {"per_page": PER_PAGE, "sort": "created", **params})]
         while requests:
             request = requests.pop(0)
-            response = self._get(request, load)
+            response = self._get_listed(request, load)
             if (hidden := response.headers.get("X-GitHub-SSO", "")).startswith("partial-results"):
                 reason = f"authorize the credential for single sign-on: without it GitHub hides a part ({hidden})"
                 raise ApiError(f"{entry}: {reason}", status=response.status, reason=reason, retry=False)
             page = self._keep(response, entry, owner=owner)
             requests += LISTING.envelope.following(request, page, response)
 
-    def _get(self, request: Request, load: Load) -> Response:
-        response = self.api.get(request.path, request.params or None, usage=load.usage)
+    def _get_listed(self, request: Request, load: Load) -> Response:
+        """A page of repositories; one that another group of this process has read costs no quota while it is the same.
+
+        An audit takes nothing for granted.
+        """
+        key = f"{self.api.identity} {request.path} {sorted(request.params.items())}"
+        known = None if self.audit else _LISTED.get(key)
+        etag = known.headers.get("ETag") if known else None
+        response = self._get(request, load, {"If-None-Match": etag} if etag else None)
+        if known and response.status == NOT_MODIFIED:
+            response = replace(known, links=response.links)  # of which an ETag says nothing
+        _LISTED[key] = response
+        return response
+
+    def _get(self, request: Request, load: Load, headers: Mapping[str, str] | None = None) -> Response:
+        response = self.api.get(request.path, request.params or None, usage=load.usage, headers=headers)
         self.now = self.now or server_time(response.headers)
         return response
 
     def _keep(self, response: Response, entry: str, *, single: bool = False, owner: str = "") -> Page:
-        decoder = self.listed.decoder
+        decoder = self.listed.decoder if response.body.lstrip()[:1] == b"[" or single else _INSTALLED
         page = decoder.row(response.body) if single else decoder.page(response.body)
         mirrored = [row for row in page.rows if self.selection.has(row, entry)]
         self.looked_for |= {row.id for row in page.rows} - {row.id for row in mirrored}
@@ -287,3 +326,4 @@ class RepositoriesReader(Reader):
 
 
 LISTING = Listing(repository.repositories, "/orgs/{owner}/repos", walk=FullList(), envelope=LinkHeader())
+_INSTALLED = Decoder(repository.repositories, rows_at="repositories")

@@ -54,7 +54,7 @@ class Stripe(Api):
             if endpoint not in self._endpoints:
                 pace = min(self._per_endpoint, FILES_PER_SECOND) if "/v1/files" in endpoint else self._per_endpoint
                 self._endpoints[endpoint] = Limit(f"{self.identity} {endpoint}", pace)
-        return self._endpoints[endpoint], self.limit
+        return (self._endpoints[endpoint],)
 
     def reason(self, response: requests.Response) -> str:
         try:

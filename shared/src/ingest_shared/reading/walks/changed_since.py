@@ -5,18 +5,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ingest_shared.columnar import Page
+from ingest_shared.errors import PayloadError
+from ingest_shared.reading.api import Response
+from ingest_shared.reading.envelopes import Request
 from ingest_shared.reading.listings import Cursor, Piece, Progress, Scope, Step, Walk, instants
 from ingest_shared.reading.reader import Reader
-from ingest_shared.reading.windows import FOREVER, Window, cut, one_second
+from ingest_shared.reading.windows import FOREVER, Window, check_sorted, cut
 
 
 @dataclass(frozen=True)
 class ChangedSince(Walk):
     """What changed since the newest row of the sync before; at first everything, in windows side by side.
 
-    ``column`` is the path of the instant of change, ``since`` makes the parameters for one. Each
-    request starts at a time, never at a page number, so rows that move to the end or vanish while the
-    list is read shift nothing. Such a list tells of no deletes: the audit finds them.
+    ``column`` is the path of the instant of change, ``since`` makes the parameters for one, with which the API
+    sends what changed at that second too. Each request starts at a time, never at a page number, so rows that
+    move to the end or vanish while the list is read shift nothing. Where ``since`` knows only days, the API's own
+    links lead through each. Such a list tells of no deletes: the audit finds them.
     """
 
     cost = (
@@ -50,13 +55,18 @@ class ChangedSince(Walk):
         page, response = answer
         window = replace(window, end=min(window.end, reader.sync.now))
         more = bool(reader.next(request, page, response))
+        at = instants(page.rows, self.column)
+        if window.begins_with_row and not (at and at[0] <= window.start):
+            self._check_inclusive(reader, piece.scope, window.start)
         if window.start >= reader.sync.now:  # what changed meanwhile: it is there, and belongs to the next sync
             return self._also_there(reader, piece.scope, page.rows, more)
-        at = instants(page.rows, self.column)
         rows, rest = cut(page.rows, at, window, ascending=True, more=more)
-        if more and rows and one_second(at):
-            rows = self._rows_of_second(reader, piece.scope, at[0])
-            rest = [Window(at[0] + 1, window.end)]
+        if more and not window.start:
+            self._check_order(reader, piece.scope, request, page, response)
+        if more and at and self._asks_the_same(at[0], at[-1]):
+            of_time, beyond = self._rows_asked_for_alike(reader, piece.scope, at[0])
+            rows = [row for row in of_time if window.start <= instants([row], self.column)[0] < window.end]
+            rest = [Window(beyond, window.end, begins_with_row=True)] if beyond and beyond < window.end else []
         step = Step([replace(page, rows=rows)], [replace(piece, window=left) for left in rest])
         later = bisect_left(at, window.end)
         step.newest = max(at[:later], default=None)
@@ -69,7 +79,7 @@ class ChangedSince(Walk):
 
     def again(self, reader: Reader, scope: Scope, progress: Progress) -> list[Piece]:
         """An audit must know of what changed while it read: it moved to the end of the list, and is not gone."""
-        if not reader.sync.audit or progress.stood_still:
+        if not reader.sync.reads_all or progress.stood_still:
             return []
         progress.stood_still = True
         return [Piece(scope, Window(reader.sync.now, FOREVER))]
@@ -78,33 +88,61 @@ class ChangedSince(Walk):
         step = Step()
         if more and rows:
             at = instants(rows, self.column)
-            last = at[-1]
-            if one_second(at):
-                rows = self._rows_of_second(reader, scope, last)
-                last += 1
-            step.pieces = [Piece(scope, Window(last, FOREVER))]
+            follows: int | None = at[-1]
+            if self._asks_the_same(at[0], at[-1]):
+                rows, follows = self._rows_asked_for_alike(reader, scope, at[-1])
+            step.pieces = [Piece(scope, Window(follows, FOREVER, begins_with_row=True))] if follows else []
         step.also_there = {reader.decoder.key(row) for row in rows}
         return step
 
-    def _rows_of_second(self, reader: Reader, scope: Scope, second: int) -> list[Any]:
-        """The rows that changed in one second, when they are more than a page.
+    def _asks_the_same(self, one: int, other: int) -> bool:
+        """Whether a request from one instant on is that from the other, so that none can begin between them."""
+        return self.since(one) == self.since(other)
 
-        Only the API's own links lead through them, and a row that moves away shifts the others: so
-        they are read again until nothing new appears.
+    def _rows_asked_for_alike(self, reader: Reader, scope: Scope, at: int) -> tuple[list[Any], int | None]:
+        """The rows for which the API is asked alike, when they are more than a page; and when what follows changed.
+
+        Those of one second, or of one day where ``since`` knows only days. Only the API's own links lead
+        through them, and a row that moves away shifts the others: so they are read again until nothing new
+        appears.
         """
         found: dict[Any, Any] = {}
+        beyond: int | None = None
         known = -1
         while len(found) > known:
-            known = len(found)
-            requests = [reader.request(scope, **self.since(second))]
+            known, beyond = len(found), None
+            requests = [reader.request(scope, **self.since(at))]
             while requests:
                 request = requests.pop(0)
                 page, response = reader.send(scope, request)
-                at = instants(page.rows, self.column)
-                of_second = {
-                    reader.decoder.key(row): row for row, when in zip(page.rows, at, strict=True) if when == second
-                }
-                found = of_second | found
-                if at and at[-1] == second:
+                times = instants(page.rows, self.column)
+                check_sorted(times, ascending=True)
+                alike = [self._asks_the_same(when, at) for when in times]
+                found = {
+                    reader.decoder.key(row): row for row, is_one in zip(page.rows, alike, strict=True) if is_one
+                } | found
+                if all(alike):
                     requests += [later for later in reader.following(request, page, response) if later not in requests]
-        return list(found.values())
+                else:
+                    beyond = min([times[alike.index(False)], *([beyond] if beyond else [])])
+        if not found:
+            self._check_inclusive(reader, scope, at)
+        return list(found.values()), beyond
+
+    def _check_inclusive(self, reader: Reader, scope: Scope, second: int) -> None:
+        """Raises where the API leaves out the very second that it is asked for; a row of it may also have moved."""
+        page, _ = reader.send(scope, reader.request(scope, **self.since(second - 1)))
+        if second in instants(page.rows, self.column):
+            raise PayloadError(
+                "the list leaves out what changed in the very second that `since` names, so rows would be lost: "
+                "let `since` name the second before, `at - 1`"
+            )
+
+    def _check_order(self, reader: Reader, scope: Scope, request: Request, page: Page, response: Response) -> None:
+        """Raises where the second page, by the API's own link, is older than the first: it is sorted by something else.
+
+        One page alone may be sorted by chance, and the next request leaves out all that is older than it.
+        """
+        (second,) = reader.next(request, page, response)[:1]
+        rows = reader.send(scope, second)[0].rows
+        check_sorted([*instants(page.rows[-1:], self.column), *instants(rows, self.column)], ascending=True)

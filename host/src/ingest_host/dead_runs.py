@@ -1,0 +1,47 @@
+"""Fails a run as soon as its container has ended, with the reason of that end.
+
+Dagster's monitoring looks at the container of a run that has started, and gives it a generic reason. Of one that
+is starting it waits for the timeout, though its container may have died at once: out of memory, at its imports.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from dagster import DagsterInstance
+from dagster._core.launcher import WorkerStatus
+from dagster._core.storage.dagster_run import DagsterRunStatus, RunRecord
+from dagster._daemon.monitoring import run_monitoring
+
+MONITORS = ("monitor_starting_run", "monitor_started_run")
+"""What Dagster's monitoring calls for each run, every ``poll_interval_seconds``."""
+
+
+def fail_dead_runs() -> None:
+    """Puts it before Dagster's own; raises ``AttributeError`` where Dagster calls them otherwise."""
+    for name in MONITORS:
+        setattr(run_monitoring, name, _unless_dead(getattr(run_monitoring, name)))
+
+
+def _unless_dead(monitor: Callable[..., None]) -> Callable[..., None]:
+    def monitored(instance: DagsterInstance, *arguments: Any) -> None:
+        *_, record, logger = arguments
+        if not fail_if_dead(instance, record, logger):
+            monitor(instance, *arguments)
+
+    return monitored
+
+
+def fail_if_dead(instance: DagsterInstance, record: RunRecord, logger: logging.Logger) -> bool:
+    """Whether the container of a run has ended; if the run does not know it yet, it is failed."""
+    run = record.dagster_run
+    if run.status not in (DagsterRunStatus.STARTING, DagsterRunStatus.STARTED):
+        return False
+    health = instance.run_launcher.check_run_worker_health(run)
+    if health.status != WorkerStatus.FAILED:
+        return False
+    now = instance.get_run_by_id(run.run_id)
+    if now is not None and now.status == run.status:  # else it ended by itself meanwhile
+        logger.info("run %s: %s", run.run_id, health.msg)
+        instance.report_run_failed(now, health.msg)
+    return True

@@ -1,0 +1,109 @@
+"""The service: looks every few seconds, alerts, and answers.
+
+GET /metrics    for Prometheus
+GET /status     what is ill, as JSON: for `make status`
+GET /healthz    503 where it has not looked lately
+"""
+
+import json
+import logging
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from ingest_host.monitor.alerts import Alerts
+from ingest_host.monitor.metrics import Metrics
+from ingest_host.monitor.problems import problems
+from ingest_host.monitor.seen import Seen, look
+
+PORT = 9465
+EVERY_SECONDS = 10
+HOLD_SECONDS = 30
+"""A problem is told when it has lasted so long: a deploy swaps a code server in less."""
+LATE_SECONDS = 60
+
+
+class Watch:
+    """What was seen last, since when each problem is there, and which were told."""
+
+    def __init__(self) -> None:
+        self.last: Seen | None = None
+        self.since: dict[str, float] = {}
+        self.told: dict[str, str] = {}
+        self.alerts = Alerts()
+
+    def turn(self, seen: Seen) -> None:
+        """Tells what is new and what is over."""
+        self.last = seen
+        found = problems(seen)
+        self.since = {key: self.since.get(key, seen.at) for key in found}
+        new = {key: line for key, line in found.items() if key not in self.told}
+        new = {key: line for key, line in new.items() if seen.at - self.since[key] >= HOLD_SECONDS}
+        over = [key for key in self.told if key not in found]
+        if new or over:
+            self.alerts.add(seen.at, [*new.values(), *(f"over: {self.told[key]}" for key in over)])
+        self.told = {key: line for key, line in (self.told | new).items() if key in found}
+        self.alerts.send(seen.at)
+
+    def status(self) -> dict[str, Any]:
+        """``problems`` is empty where all is well."""
+        if self.last is None or time.time() - self.last.at > LATE_SECONDS:
+            return {"problems": ["monitor: it has not looked yet, or not lately"]}
+        return {
+            "problems": list(problems(self.last).values()),
+            "untold": len(self.alerts.waiting),
+            "services": self.last.services,
+        }
+
+
+class Handler(BaseHTTPRequestHandler):
+    timeout = 10
+    watch: Watch
+    registry: CollectorRegistry
+
+    def do_GET(self) -> None:
+        if self.path == "/metrics":
+            self._answer(200, CONTENT_TYPE_LATEST, generate_latest(self.registry))
+        elif self.path in ("/status", "/healthz"):
+            status = self.watch.status()
+            late = self.path == "/healthz" and "services" not in status
+            self._answer(503 if late else 200, "application/json", json.dumps(status).encode())
+        else:
+            self._answer(404, "text/plain", b"/metrics, /status or /healthz\n")
+
+    def _answer(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def serve(watch: Watch, address: str, port: int) -> ThreadingHTTPServer:
+    """The three pages, in threads of their own."""
+    registry = CollectorRegistry()
+    registry.register(Metrics(lambda: watch.last))
+    handler = type("Handler", (Handler,), {"watch": watch, "registry": registry})
+    server = ThreadingHTTPServer((address, port), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    watch = Watch()
+    serve(watch, "0.0.0.0", PORT)  # noqa: S104, published by Compose
+    while True:
+        watch.turn(look())
+        time.sleep(EVERY_SECONDS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""What is ill, of what the monitor sees: a line each, with where to look. docs/operations.md says what to do."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import pairwise
+
+from croniter import croniter
+
+from ingest_host.monitor.seen import Instigator, Seen
+
+HEARTBEAT_SECONDS = 120
+"""Dagster's daemons write theirs every 30 s."""
+FLAPPING_SECONDS = 120
+"""A container that was started again stays a problem so long."""
+GRACE_SECONDS = 600
+"""After which a schedule that is due is overdue; ticks may wait for a code server."""
+QUEUE_SECONDS = 3600
+DISK_FREE = 0.1
+"""The share of the disk that must be free: Postgres stops when none is."""
+
+HOST = ("daemon", "front", "launch", "postgres", "purge", "webserver")
+"""Services that are always there; the code server of each location besides."""
+
+
+def problems(seen: Seen) -> dict[str, str]:
+    """By a key that names the cause: alerts go out once for each."""
+    found = {f"{what}: fault": f"{what}: cannot be asked: {why}" for what, why in seen.faults.items()}
+    if "storage" not in seen.faults:
+        found |= dict(_daemons(seen)) | dict(_instigators(seen)) | dict(_queue(seen))
+    if "launch" not in seen.faults:
+        found |= dict(_services(seen))
+    return found | dict(_disk(seen))
+
+
+def _daemons(seen: Seen) -> Iterator[tuple[str, str]]:
+    if not seen.heartbeats:
+        yield "daemon: heartbeat", "daemon: no heartbeat at all; runs are neither scheduled nor started"
+    silent = {name: seen.at - at for name, at in seen.heartbeats.items() if seen.at - at > HEARTBEAT_SECONDS}
+    if silent:
+        # By one key: they are threads of one process.
+        longest = max(silent.values())
+        yield "daemon: heartbeat", f"daemon: no heartbeat of {', '.join(sorted(silent))} for {longest:.0f} s"
+
+
+def _services(seen: Seen) -> Iterator[tuple[str, str]]:
+    """Of those that are to run always; what runs once and ends is not one of them."""
+    found = {one["service"]: one for one in seen.services if one["keeps"]}
+    for name in sorted({*HOST, *seen.locations, *found}):
+        service = found.get(name)
+        if service is None:
+            yield f"{name}: gone", f"{name}: there is no container of it; `make up` starts it"
+        elif service["status"] != "running":
+            yield f"{name}: state", f"{name}: {service['status']}, exit code {service['exit_code']}"
+        elif service["health"] == "unhealthy":
+            yield f"{name}: health", f"{name}: running, but unhealthy"
+        elif service["restarts"] and seen.at - service["started"] < FLAPPING_SECONDS:
+            yield f"{name}: state", f"{name}: died and was started again, {service['restarts']} times so far"
+
+
+def _instigators(seen: Seen) -> Iterator[tuple[str, str]]:
+    for one in seen.instigators:
+        if one.location not in seen.locations:  # removed
+            continue
+        if one.failing:
+            yield f"{one.name}: tick", f"{one.name}: its last tick failed, {one.failures} in the last hour"
+        late = overdue(one, seen.at)
+        if late > 0:
+            yield f"{one.name}: overdue", f"{one.name}: overdue for {late / 60:.0f} min"
+
+
+def overdue(one: Instigator, now: float) -> float:
+    """Seconds by which a schedule is late; 0 where it is not, or is none.
+
+    Its time zone is not stored. So what counts is not when it was due, but that no tick came for longer than the
+    longest time between two.
+    """
+    if not one.cron or not one.since:
+        return 0
+    start = datetime.fromtimestamp(one.since, UTC)
+    longest = min(_longest_gap(cron, start) for cron in one.cron)
+    return max(0.0, now - one.since - longest - GRACE_SECONDS)
+
+
+def _longest_gap(cron: str, start: datetime) -> float:
+    """Seconds between two times of a cron line: the longest of the next few."""
+    times = croniter(cron, start)
+    due: list[float] = [times.get_next(float) for _ in range(50)]
+    return max(later - earlier for earlier, later in pairwise(due))
+
+
+def _queue(seen: Seen) -> Iterator[tuple[str, str]]:
+    if seen.queued and seen.at - seen.queued[0] > QUEUE_SECONDS:
+        hours = (seen.at - seen.queued[0]) / 3600
+        yield "queue: stuck", f"queue: {len(seen.queued)} runs wait, the oldest for {hours:.1f} h"
+
+
+def _disk(seen: Seen) -> Iterator[tuple[str, str]]:
+    if seen.disk_free < seen.disk_size * DISK_FREE:
+        free, size = seen.disk_free / 2**30, seen.disk_size / 2**30
+        yield "disk: full", f"disk: {free:.1f} of {size:.0f} GB free; `docker system df` says what fills it"

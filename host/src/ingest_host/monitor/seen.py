@@ -1,0 +1,177 @@
+"""What the monitor sees: facts of Dagster's storage, the containers and the disk, each with its time.
+
+Times are seconds since 1970. What a location may have written (the metadata of its assets) is taken apart with
+care: a value that is no number is left out.
+"""
+
+import json
+import os
+import time
+import urllib.request
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import yaml
+
+STORAGE = "service=dagster"
+"""Of PGSERVICEFILE: the login `monitor`."""
+LAUNCH = "http://launch:2300/services"
+TOKEN = Path("/run/secrets/watch-token")
+DISK = "/"
+"""A container's own file system is on the disk where the engine keeps its volumes, too."""
+WORKSPACE = Path("/opt/dagster/workspace/workspace.yaml")
+TIMEOUT = 5
+PATH = ("event_log_entry", "dagster_event", "event_specific_data", "materialization", "metadata_entries")
+"""Where Dagster has an asset's metadata in the record of its latest materialization."""
+MOST = 1e15
+"""More than any count: a number beyond it is nonsense."""
+_HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+RUNS = """SELECT coalesce(ingest_location, ''), status, count(*) FROM runs GROUP BY 1, 2"""
+SUCCESSES = """SELECT ingest_location, pipeline_name, max(end_time) FROM runs
+  WHERE status = 'SUCCESS' AND ingest_location IS NOT NULL AND end_time IS NOT NULL GROUP BY 1, 2"""
+QUEUE = """SELECT extract(epoch FROM create_timestamp AT TIME ZONE 'utc') FROM runs WHERE status = 'QUEUED'"""
+HEARTBEATS = """SELECT daemon_type, extract(epoch FROM timestamp AT TIME ZONE 'utc') FROM daemon_heartbeats
+  WHERE daemon_id = (SELECT daemon_id FROM daemon_heartbeats ORDER BY timestamp DESC LIMIT 1)"""
+_ORIGIN = "instigator_body::json #> '{origin}'"
+INSTIGATORS = f"""SELECT
+    {_ORIGIN} #>> '{{external_repository_origin,repository_location_origin,location_name}}',
+    coalesce({_ORIGIN} ->> 'job_name', {_ORIGIN} ->> 'instigator_name'),
+    instigator_type,
+    instigator_body::json #> '{{job_specific_data,cron_schedule}}',
+    instigator_body::json #>> '{{job_specific_data,start_timestamp}}',
+    (SELECT json_build_array(status, extract(epoch FROM timestamp AT TIME ZONE 'utc')) FROM job_ticks
+      WHERE job_ticks.selector_id = instigators.selector_id ORDER BY timestamp DESC LIMIT 1),
+    (SELECT count(*) FROM job_ticks WHERE job_ticks.selector_id = instigators.selector_id
+      AND job_ticks.status = 'FAILURE' AND timestamp > now() AT TIME ZONE 'utc' - interval '1 hour')
+  FROM instigators WHERE status IN ('RUNNING', 'DECLARED_IN_CODE')"""
+LOADS = """SELECT asset_key, last_materialization FROM asset_keys
+  WHERE length(last_materialization) < 100000 ORDER BY last_materialization_timestamp"""
+
+
+@dataclass(frozen=True)
+class Instigator:
+    """A schedule or sensor that is switched on, and its ticks."""
+
+    location: str
+    name: str
+    kind: str
+    cron: tuple[str, ...]
+    since: float
+    """When it was last evaluated, or switched on."""
+    failing: bool
+    """Its last tick failed."""
+    failures: int
+    """Ticks that failed in the last hour."""
+
+
+@dataclass
+class Load:
+    """What the latest loads of a location's tables told."""
+
+    rows: float = 0
+    rows_loaded: float = 0
+    quota_left: float | None = None
+
+
+@dataclass
+class Seen:
+    """All of it at one time; ``faults`` says what could not be looked at."""
+
+    at: float
+    locations: list[str] = field(default_factory=list)
+    runs: list[tuple[str, str, int]] = field(default_factory=list)
+    """Location, status, how many."""
+    successes: list[tuple[str, str, float]] = field(default_factory=list)
+    """Location, job, when it last succeeded."""
+    queued: list[float] = field(default_factory=list)
+    """Since when."""
+    heartbeats: dict[str, float] = field(default_factory=dict)
+    instigators: list[Instigator] = field(default_factory=list)
+    loads: dict[str, Load] = field(default_factory=dict)
+    services: list[dict[str, Any]] = field(default_factory=list)
+    """As the launch service tells them: :func:`ingest_host.launch.Launch.services`."""
+    disk_free: int = 0
+    disk_size: int = 0
+    faults: dict[str, str] = field(default_factory=dict)
+
+
+def look() -> Seen:
+    """What is to be seen now; what cannot be seen is a fault, and keeps nothing else from being seen."""
+    seen = Seen(time.time())
+    workspace = yaml.safe_load(WORKSPACE.read_text()) or {}
+    seen.locations = [one["grpc_server"]["location_name"] for one in workspace.get("load_from") or []]
+    try:
+        _look_at_storage(seen)
+    except psycopg2.Error as error:
+        seen.faults["storage"] = str(error).strip().partition("\n")[0] or type(error).__name__
+    try:
+        request = urllib.request.Request(LAUNCH, headers={"Authorization": f"Bearer {TOKEN.read_text()}"})
+        with _HTTP.open(request, timeout=TIMEOUT) as answer:
+            seen.services = json.load(answer)["services"]
+    except OSError as error:
+        seen.faults["launch"] = str(error)
+    disk = os.statvfs(DISK)
+    seen.disk_free, seen.disk_size = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+    return seen
+
+
+def _look_at_storage(seen: Seen) -> None:
+    with closing(psycopg2.connect(STORAGE, connect_timeout=TIMEOUT)) as storage, storage.cursor() as cursor:
+
+        def rows(statement: str) -> list[tuple[Any, ...]]:
+            cursor.execute(statement)
+            return cursor.fetchall()
+
+        cursor.execute(f"SET statement_timeout = '{TIMEOUT}s'")
+        seen.runs = [(location, status, count) for location, status, count in rows(RUNS)]
+        seen.successes = [(location, job, float(at)) for location, job, at in rows(SUCCESSES)]
+        seen.queued = sorted(float(at) for (at,) in rows(QUEUE))
+        seen.heartbeats = {daemon: float(at) for daemon, at in rows(HEARTBEATS)}
+        seen.instigators = [_instigator(*row) for row in rows(INSTIGATORS)]
+        seen.loads = _loads(rows(LOADS))
+
+
+def _instigator(
+    location: str, name: str, kind: str, cron: str | list[str] | None, start: str | None, last: Any, failures: int
+) -> Instigator:
+    status, at = last or ("", 0)
+    crons = (cron,) if isinstance(cron, str) else tuple(cron or ())
+    return Instigator(
+        location, name, kind, crons, max(float(at), float(start or 0)), failing=status == "FAILURE", failures=failures
+    )
+
+
+def _loads(rows: list[tuple[str, str]]) -> dict[str, Load]:
+    loads: dict[str, Load] = {}
+    for asset, materialization in rows:
+        key, numbers = _read(asset), _numbers(_read(materialization))
+        load = loads.setdefault(str(key[0]) if isinstance(key, list) and key else "", Load())
+        load.rows += numbers.get("dagster/row_count", 0)
+        load.rows_loaded += numbers.get("rows_loaded", 0)
+        load.quota_left = numbers.get("quota_left", load.quota_left)
+    return loads
+
+
+def _read(text: str) -> Any:
+    """What a location wrote, None where it cannot be read. Not by Postgres, where one such row ends the query."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _numbers(event: Any) -> dict[str, float]:
+    """Label and value of an event's metadata, of those that are numbers."""
+    for name in PATH:
+        event = event.get(name) if isinstance(event, dict) else None
+    found = {}
+    for entry in event if isinstance(event, list) else []:
+        label, data = (entry.get("label"), entry.get("entry_data")) if isinstance(entry, dict) else (None, None)
+        value = data.get("value") if isinstance(data, dict) else None
+        if isinstance(label, str) and isinstance(value, int | float) and abs(value) < MOST:
+            found[label] = float(value)
+    return found

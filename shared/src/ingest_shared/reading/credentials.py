@@ -1,0 +1,100 @@
+"""The credentials of one API: which of them asks for what, and when it may.
+
+Each has a rate of its own. An ETag belongs to the credential that it was given to, so the same one
+asks for the same list, as long as its quota lasts; then another one does.
+"""
+
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from requests.auth import AuthBase
+
+from ingest_shared.errors import SettingError
+from ingest_shared.reading.limits import Limit
+
+logger = logging.getLogger("ingest")
+
+
+@dataclass(eq=False)
+class Credential:
+    """One way to be known to the API, and the rate that it is allowed."""
+
+    auth: AuthBase
+    name: str
+    """What a person calls it: its place in the setting, never what it is."""
+    identity: str
+    """Tells it apart from others, without holding it."""
+    limit: Limit
+    _until: float = 0.0
+    _told_until: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def pause(self, seconds: float) -> None:
+        """Sends nothing for so many seconds, in this run and in others on this machine."""
+        self._until = max(self._until, time.time() + seconds)
+        self.limit.pause(seconds)
+
+    @property
+    def paused_for(self) -> float:
+        """Seconds for which the API wants no call, without those that only keep the pace."""
+        return max(0.0, self._until - time.time(), self.limit.paused_for)
+
+    def is_news(self, until: float) -> bool:
+        """Whether nobody was told yet that it waits until then."""
+        with self._lock:
+            was_told = until < self._told_until + 1
+            self._told_until = max(until, self._told_until)
+        return not was_told
+
+
+class Credentials:
+    """Those of one API, by the order of the setting that holds them."""
+
+    def __init__(self, auths: Sequence[AuthBase], url: str, calls_per_second: float, setting: str, fault: str) -> None:
+        """``fault`` is what to tell of one of which no header can be made."""
+        identities = [f"{url} {_fingerprint(auth, fault)}" for auth in auths]
+        self._credentials = [
+            Credential(
+                auth, f"credential {place} of {len(auths)} in `{setting}`", identity, Limit(identity, calls_per_second)
+            )
+            for place, (auth, identity) in enumerate(zip(auths, identities, strict=True), 1)
+        ]
+        self._lock = threading.Lock()
+
+    @property
+    def first(self) -> Credential:
+        return self._credentials[0]
+
+    def pick(self, list_: str, without: Collection[Credential] = ()) -> Credential:
+        """The one that asks for a list: always the same while it may, else the one that may soonest."""
+        with self._lock:
+            able = [one for one in self._credentials if one not in without] or list(self._credentials)
+        able.sort(key=lambda one: hashlib.sha256(f"{one.identity} {list_}".encode()).digest())
+        return min(able, key=lambda one: one.paused_for)  # the first of those that need not wait
+
+    def has_other(self, than: Collection[Credential]) -> bool:
+        """Whether there is a credential besides these."""
+        with self._lock:
+            return any(one not in than for one in self._credentials)
+
+    def leave_out(self, refused: Credential, why: str) -> bool:
+        """Uses a credential no more that the API refuses; False where it is the last one."""
+        with self._lock:
+            if refused in self._credentials:
+                if len(self._credentials) == 1:
+                    return False
+                self._credentials.remove(refused)
+                logger.warning("%s is refused (%s); going on with the others", refused.name, why)
+        return True
+
+
+def _fingerprint(auth: AuthBase, fault: str) -> str:
+    """Tells credentials apart without holding one; raises :class:`SettingError`, never with the credential in it."""
+    secrets = [str(value) for name, value in sorted(vars(auth).items()) if isinstance(value, str)]
+    if not all(value.isascii() and value.isprintable() for value in secrets):
+        raise SettingError(fault)
+    return hashlib.sha256("\0".join(secrets).encode()).hexdigest()
