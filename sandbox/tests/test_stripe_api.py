@@ -33,7 +33,10 @@ def whole(stripe: Stripe, row: Json) -> Json:
     return row
 
 
-@pytest.mark.parametrize("resource", RESOURCES.values(), ids=RESOURCES)
+LISTED = {name: resource for name, resource in RESOURCES.items() if name != "payment_methods"}
+
+
+@pytest.mark.parametrize("resource", LISTED.values(), ids=LISTED)
 def test_a_walk_equals_the_oracle(world: World, stripe: Stripe, resource: Resource) -> None:
     params = {"status": "all"} if resource.name == "subscriptions" else {}
     expanded = [f"data.{name}" for name in resource.expandable]
@@ -52,6 +55,25 @@ def test_an_object_is_found_by_its_id_with_what_is_asked_for(world: World, strip
     asked = stripe.get(path, **{"expand[]": list(resource.expandable)}).json()
     assert whole(stripe, asked) == held
     assert stripe.get(path).json().keys() == held.keys() - {*resource.expandable}
+
+
+def test_payment_methods_are_listed_by_customer(world: World, stripe: Stripe) -> None:
+    held = oracle(world, "payment_methods")
+    customers = {row["customer"] for row in held.values()} - {None}
+    rows = [row for id in customers for row in stripe.walk(f"/v1/customers/{id}/payment_methods", limit=1)]
+    assert {row["id"]: row for row in rows} == {id: row for id, row in held.items() if row["customer"]}
+    assert stripe.walk("/v1/payment_methods") == []
+    assert stripe.get("/v1/customers/cus_none/payment_methods").status_code == 404
+
+
+def test_customers_of_a_test_clock_are_listed_only_where_it_is_named() -> None:
+    world = make_world(size=0.1)
+    clock = oracle(world, "test_clocks").popitem()[0]
+    id = world.change(Change("stripe.customer.create", set={"test_clock": clock}))["changed"][0]["id"]
+    with serving(world) as client:
+        stripe = Stripe(client)
+        assert id not in {row["id"] for row in stripe.walk("/v1/customers", limit=100)}
+        assert [row["id"] for row in stripe.walk("/v1/customers", test_clock=clock)] == [id]
 
 
 def test_a_list_without_spans_of_time_refuses_them(stripe: Stripe) -> None:

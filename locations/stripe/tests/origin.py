@@ -2,16 +2,20 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import ingest_testing
+import stripe_location
 from ingest_shared.tables import Column
+from ingest_shared.views import views_in
 from ingest_testing import Held, Json, Location, Mirror, Sample
 from stripe_location import source
 from stripe_location.source.tables import TABLES
 
 KEY = "sk_test_sandbox"
 ACCOUNT = "acct_1SandboxAcme0000"
+VIEWS = views_in(Path(stripe_location.__file__).parent / "views")
 EVENTS_KEPT = 30 * 86_400
 DECIMALS = {"usd": 2, "eur": 2, "gbp": 2, "jpy": 0, "kwd": 3}
 """Of the currencies that the sandbox knows."""
@@ -27,6 +31,11 @@ class Origin(ingest_testing.Origin):
         found: list[Json] = self._ask("GET", f"objects/stripe_live/{collection}")
         return found
 
+    def connected_objects(self, collection: str) -> list[Json]:
+        """The objects of the account that is connected to it."""
+        found: list[Json] = self._ask("GET", f"objects/stripe_connected/{collection}")
+        return found
+
     def kinds(self) -> set[str]:
         """What can happen: ``stripe.coupon.create`` and others."""
         return set(self._ask("GET", "kinds"))
@@ -40,8 +49,8 @@ class StripeMirror(Mirror):
     """A deleted object is there as the event of its deletion shows it, with ``deleted_at``.
 
     What may be missing is only what Stripe did not tell of any more when the first load began: what
-    was deleted before, reviews that were closed, and events that were over 30 days old. A deletion
-    without an event is marked too, but nobody knows when it was.
+    was deleted before, reviews that were closed, payment methods that were detached, and events that were over
+    30 days old. A deletion without an event is marked too, but nobody knows when it was.
     """
 
     origin: Origin
@@ -66,18 +75,21 @@ class StripeMirror(Mirror):
         if row["deleted_at"]:
             return bool(row["deleted_at"].timestamp() <= since)
         if self.table.name == "reviews":
-            return not row["open"] and row["id"] not in self._closed(since)
+            return not row["open"] and row["id"] not in self._told("review.closed", since)
+        if self.table.name == "payment_methods":
+            told_since = max(since, self.origin.now() - EVENTS_KEPT)
+            return row["customer"] is None and row["id"] not in self._told("payment_method.", told_since)
         return self.table.name == "events" and row["created"].timestamp() <= since - EVENTS_KEPT + 5
 
     def may_remain(self, row: dict[str, Any]) -> bool:
         return row["deleted_at"] is not None and row["id"] in self.origin.deleted(self.table.name)
 
-    def _closed(self, since: int) -> set[str]:
-        """The reviews that were closed since then; no list shows them."""
+    def _told(self, types: str, since: int) -> set[str]:
+        """The objects of which such events tell that were written after that."""
         return {
             event["data"]["object"]["id"]
             for event in self.origin.objects("events")
-            if event["type"] == "review.closed" and event["created"] > since
+            if event["type"].startswith(types) and event["created"] > since
         }
 
     def derived(self, column: Column, amount: Any, currency: Any) -> Decimal | None:
@@ -109,6 +121,7 @@ STRIPE = Location(
         "connect": source.connect,
     },
     tables=TABLES,
+    other_assets=("subscription_states", "subscription_state_items", *(view.name for view in VIEWS)),
     address="sources.stripe.api_base",
     credential="sources.stripe.api_key",
     key=KEY,
@@ -129,6 +142,7 @@ STRIPE = Location(
     asked_first="/v1/account",
     lists=(
         *("/events", "/customers", "/invoices", "/lines", "/subscription_items", "/charges", "/refunds", "/account"),
+        "/payment_methods",
         *("/quotes", "/line_items", "/checkout/sessions", "/coupons", "/invoiceitems", "/payment_intents"),
     ),
     faults=({"kind": "status", "status": 429, "retry_after": 1, "times": 1},),

@@ -38,7 +38,7 @@ NO_TABLE = set(
     """
     application apps balance balance_settings billing billing_portal capability cash_balance climate entitlements
     financial_connections identity issuing_authorization issuing_card issuing_cardholder issuing_dispute
-    issuing_personalization_design issuing_token issuing_transaction mandate payment_method person plan
+    issuing_personalization_design issuing_token issuing_transaction mandate person plan
     reporting reserve sigma source_transaction tax terminal test_helpers three_d_secure treasury
     """.split()
 )

@@ -18,6 +18,7 @@ from stripe_location.source.tables import TABLES
 
 PUBLISHED: dict[str, Any] = {
     "customers": stripe.Customer,
+    "payment_methods": stripe.PaymentMethod,
     "products": stripe.Product,
     "prices": stripe.Price,
     "subscriptions": stripe.Subscription,

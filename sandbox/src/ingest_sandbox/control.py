@@ -19,8 +19,8 @@ DELETE  /_sandbox/requests                  count from zero
 ======  ==================================  ====================================================
 
 A change is ``{"kind": ..., "repository": "acme/api", "number": 3, "id": ..., "set": {...},
-"live": false, "late": 0, "untold": [], "seed": 0}``; only ``kind`` is needed, and what is not named is picked
-by the seed. A change that fits nothing is answered 409 and does nothing; a malformed request 400.
+"live": false, "connected": false, "late": 0, "untold": [], "seed": 0}``; only ``kind`` is needed, and what is not
+named is picked by the seed. A change that fits nothing is answered 409 and does nothing; a malformed request 400.
 
 Objects are in the shape of the API, with nested lists whole. GitHub's come as
 ``{"repository_id": ..., "object": {...}}``, pull requests in the detailed shape, from the
@@ -102,10 +102,11 @@ _GITHUB: dict[str, Callable[[Repository], Iterable[Any]]] = {
 }
 
 
-# The two modes of one account.
+# The two modes of one account, and an account that is connected to it.
 _STRIPE: dict[str, Callable[[World], Books]] = {
     "stripe": lambda world: world.stripe,
     "stripe_live": lambda world: world.stripe_live,
+    "stripe_connected": lambda world: world.stripe_connected,
 }
 
 

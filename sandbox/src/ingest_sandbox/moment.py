@@ -37,6 +37,8 @@ class Change(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, fro
     Stripe writes only for a webhook that names them."""
     live: bool = False
     """Stripe: of the objects of live mode."""
+    connected: bool = False
+    """Stripe: of the objects of the connected account, `acct_1SandboxConnected`."""
     seed: int = 0
     """Another seed makes another pick."""
 

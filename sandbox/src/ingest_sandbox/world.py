@@ -21,6 +21,7 @@ from .moment import Change, ChangeRefused, Moment
 from .stripe import changes as stripe_changes
 from .stripe import seed as stripe_seed
 from .stripe.books import Books
+from .stripe.objects import CONNECTED_ACCOUNT
 
 _log = logging.getLogger(__name__)
 
@@ -85,6 +86,11 @@ class World:
         return stripe_seed.books(self.seed, _LIVE_SIZE, self.anchor, live=True)
 
     @cached_property
+    def stripe_connected(self) -> Books:
+        """Test mode of a connected account, of which the platform's key can read with a header."""
+        return stripe_seed.books(self.seed, _LIVE_SIZE, self.anchor, of=CONNECTED_ACCOUNT)
+
+    @cached_property
     def example(self) -> example_items.Items:
         return example_items.seeded(self.seed, self.size, self.anchor)
 
@@ -93,7 +99,7 @@ class World:
         for repo in self.github.repositories.values():
             for issue in repo.issues.values():
                 repo.rendered(render.issue, issue)
-        for books in (self.stripe, self.stripe_live):
+        for books in (self.stripe, self.stripe_live, self.stripe_connected):
             for table in books.tables.values():
                 for row in table.rows.values():
                     row.rendered()
@@ -143,7 +149,7 @@ class World:
             github_changes.apply(self.github, moment)
             touched = list(self.github.touched)
         elif change.kind in stripe_changes.KINDS:
-            books = self.stripe_live if change.live else self.stripe
+            books = self.stripe_connected if change.connected else self.stripe_live if change.live else self.stripe
             books.touched.clear()
             stripe_changes.apply(books, moment)
             touched = list(books.touched)

@@ -73,6 +73,7 @@ class StripeApi:
         handlers: dict[str, Callable[[Request], bytes]] = {
             "/v1/account": lambda _: wire.encode(objects.ACCOUNT),
             "/v1/subscription_items/{id}": self._item,
+            "/v1/customers/{id}/payment_methods": self._of_customer,
             **{f"/v1/{path}": self._beside for path in _BESIDE},
             "/v1/{path:path}": self._answer,
             "/{path:path}": _nothing,
@@ -112,6 +113,19 @@ class StripeApi:
             raise _Refusal(401, f"Invalid API Key provided: {hidden}")
         request.state.live = self._modes[given]
         request.state.books = self._world.stripe_live if request.state.live else self._world.stripe
+        account = request.headers.get("stripe-account", objects.ACCOUNT["id"])
+        if account == objects.CONNECTED_ACCOUNT and not request.state.live:
+            request.state.books = self._world.stripe_connected
+        elif account in request.state.books.tables["accounts"].rows:
+            request.state.books = Books(events_since=self._world.now())  # it has nothing
+        elif account != objects.ACCOUNT["id"]:
+            hidden = f"{given[:8]}{'*' * 8}{given[-4:]}"
+            raise _Refusal(
+                403,
+                f"The provided key '{hidden}' does not have access to account '{account}' "
+                "(or that account does not exist).",
+                code="account_invalid",
+            )
 
     def _limit(self, request: Request) -> None:
         endpoint = f"{request.method} {template(request.url.path)}"
@@ -155,7 +169,11 @@ class StripeApi:
         status = wanted.pop("status", "")
         wanted.pop("types[]", None)
 
+        hides_clocks = "test_clock" in resource.filters and not wanted.keys() & {"test_clock", "customer"}
+
         def fits(object: Json) -> bool:
+            if hides_clocks and object["test_clock"]:
+                return False
             if object["id"] in books.unlisted:
                 return False
             if not (resource.shows(object) if not status else status in ("all", object["status"])):
@@ -201,6 +219,16 @@ class StripeApi:
         if row is None:
             raise _missing(resource, id, param)
         return _part(request, row.object[name]["data"], path.removesuffix("s").replace("_", " "), f"/v1/{path}")
+
+    def _of_customer(self, request: Request) -> bytes:
+        """The payment methods that are attached to a customer."""
+        _check_parameters(request, _PAGE)
+        id, books = request.path_params["id"], _books(request)
+        if id not in books.tables["customers"].rows:
+            raise _missing("customers", id, "customer")
+        table = books.tables["payment_methods"]
+        span = table.view(("customer", id), lambda row: row["customer"] == id).span(descending=True)
+        return self._page(request, table, span, AT["payment_methods"])
 
     # Single objects.
 

@@ -241,10 +241,16 @@ class Books:
         return self.insert("customers", made, "customer.created")
 
     def delete_customer(self, id: str) -> None:
-        """The customer leaves a stub, and its subscriptions are canceled."""
+        """The customer leaves a stub; its subscriptions are canceled, and its payment methods detached.
+
+        Of these, Stripe does not promise an event.
+        """
         for found in self.objects("subscriptions"):
             if found["customer"] == id and found["status"] != "canceled":
                 self.cancel(found["id"])
+        for held in self.objects("payment_methods"):
+            if held["customer"] == id:
+                self.update("payment_methods", held["id"], {"customer": None})
         self.delete("customers", id, "customer.deleted")
 
     def subscribe(self, customer: Json, prices: list[Json], period: int, **fields: Any) -> Json:

@@ -17,6 +17,7 @@ _CUSTOMER: Fields = _METADATA | {
     "email": str | None,
     "description": str | None,
     "delinquent": bool,
+    "test_clock": str | None,
 }
 _PRODUCT: Fields = _METADATA | {"name": str, "description": str | None, "active": bool}
 _PRICE: Fields = _METADATA | {"nickname": str | None, "active": bool}
@@ -123,7 +124,9 @@ def _price_update(hand: _Hand) -> None:
 
 
 def _subscription_create(hand: _Hand) -> None:
-    customer = hand.any("customers", lambda row: bool(hand.prices(row["currency"])))
+    """A subscription of a customer: `id` names the customer."""
+    id = hand.moment.change.id
+    customer = hand.any("customers", lambda row: id in (None, row["id"]) and bool(hand.prices(row["currency"])))
     choice = hand.prices(customer["currency"])
     chosen = hand.moment.rng.sample(choice, k=min(len(choice), hand.moment.rng.randint(1, 12)))
     made = hand.books.subscribe(customer, chosen, _MONTH, **hand.moment.change.set)

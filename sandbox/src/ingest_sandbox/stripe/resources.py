@@ -91,11 +91,20 @@ def _edit_line_items(c: Context, row: Json) -> Json:
 
 
 _RESOURCES = (
-    _of("customers", "email", expandable=("tax_ids",), stub="customer"),
+    _of(
+        "test_clocks",
+        path="test_helpers/test_clocks",
+        by_created=False,
+        make=platform.test_clock,
+        born="test_helpers.test_clock.created",
+        sets={"name": str},
+        seeded=1,
+    ),
+    _of("customers", "email", "test_clock", expandable=("tax_ids",), stub="customer"),
     _of("products", "active", stub="product"),
     _of("prices", "active", "currency", "product", "type", expandable=("currency_options", "tiers")),
     _of(
-        *("subscriptions", "customer", "status", "collection_method"),
+        *("subscriptions", "customer", "status", "collection_method", "test_clock"),
         shows=lambda row: row["status"] != "canceled",
     ),
     _of("invoices", "customer", "status", "subscription", "collection_method", expandable=("payments",)),
@@ -112,6 +121,19 @@ _RESOURCES = (
             "payment_intent.canceled": lambda c, row: {"status": "canceled", "canceled_at": c.at},
         },
         sets=_METADATA | {"amount": int},
+    ),
+    _of(
+        "payment_methods",
+        by_created=False,
+        shows=lambda _: False,  # the list of the account's own: those of customers are listed by customer
+        make=payments.payment_method,
+        born="payment_method.attached",
+        steps={
+            "payment_method.updated": {},
+            "payment_method.automatically_updated": lambda _, row: {"card": row["card"] | {"exp_year": 2034}},
+            "payment_method.detached": {"customer": None},
+        },
+        seeded=60,
     ),
     _of(
         *("setup_intents", "customer", "payment_method"),
@@ -211,7 +233,7 @@ _RESOURCES = (
         seeded=8,
     ),
     _of(
-        *("quotes", "customer", "status"),
+        *("quotes", "customer", "status", "test_clock"),
         by_created=False,
         expandable=("line_items",),
         make=offers.quote,

@@ -21,14 +21,14 @@ _PRICES = {
 }
 
 
-def books(seed: int, size: float, anchor: int, *, live: bool = False) -> Books:
-    """All of one mode of Stripe as it was at `anchor`, in epoch seconds.
+def books(seed: int, size: float, anchor: int, *, live: bool = False, of: str = "") -> Books:
+    """All of one mode of Stripe as it was at `anchor`, in epoch seconds; `of` a connected account, or of the own one.
 
     At size 1: 300 customers, 8 products, 20 prices, 250 subscriptions, about 1,500 invoices and
     1,400 charges, 90 refunds, and the events of the last 30 days. All but products and prices
     grow with `size`.
     """
-    rng = Random(f"stripe live/{seed}" if live else f"stripe/{seed}")
+    rng = Random(f"stripe{' live' if live else ''}{f' {of}' if of else ''}/{seed}")
     made = Books(events_since=anchor - EVENTS_KEPT, live=live)
     prices = _catalogue(made, rng, anchor - _AGE)
     customers = []

@@ -54,6 +54,11 @@ class Scope:
         return str(own).lower() if in_query and isinstance(own, bool) else own
 
     @property
+    def headers(self) -> Mapping[str, str]:
+        """Sent with each request for it, where a header says whose list is meant."""
+        return {}
+
+    @property
     def part(self) -> str:
         """What an audit reports it as."""
         return self.name

@@ -427,7 +427,8 @@ class Reader:
         if request.body is not None:
             response = api.post(request.path, request.body, usage=self.load.usage)
         else:
-            response = api.get(request.path, request.params or None, usage=self.load.usage)
+            usage, headers = self.load.usage, scope.headers or None
+            response = api.get(request.path, request.params or None, usage=usage, headers=headers)
         return self._timed(response)
 
     def _timed(self, response: Response) -> Response:

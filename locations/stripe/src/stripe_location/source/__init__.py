@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import dlt
 from dlt.extract.resource import DltResource
 
+from ingest_shared.columnar import Decoder
 from ingest_shared.errors import SettingError
 from ingest_shared.loading import mirror
 from ingest_shared.reading.listings import Listing, Walk
@@ -17,8 +18,17 @@ from ingest_shared.reading.walks import FullList
 from ingest_shared.tables import Table
 from stripe_location.source.account import EVENT_LOG, StripeSync, between
 from stripe_location.source.api import tables_left_out
+from stripe_location.source.history import States
 from stripe_location.source.nested import Nested, WholeList
-from stripe_location.source.objects import ALWAYS, BalanceTransactions, Disputes, InvoiceItems, Objects
+from stripe_location.source.objects import (
+    ALWAYS,
+    BalanceTransactions,
+    Customers,
+    Disputes,
+    InvoiceItems,
+    Objects,
+    PaymentMethods,
+)
 from stripe_location.source.pages import PER_PAGE, Pages
 from stripe_location.source.permissions import PERMISSIONS
 from stripe_location.source.tables import (
@@ -30,6 +40,7 @@ from stripe_location.source.tables import (
     discounts,
     intents,
     invoice,
+    methods,
     payment,
     quotes,
     risk,
@@ -37,8 +48,9 @@ from stripe_location.source.tables import (
     taxes,
     transfers,
 )
+from stripe_location.source.tables import history as history_tables
 
-__all__ = ["LISTINGS", "PERMISSIONS", "billing", "checkouts", "connect", "payments"]
+__all__ = ["LISTINGS", "PERMISSIONS", "billing", "checkouts", "connect", "history", "payments"]
 
 DAY = 86_400
 CHECKOUT_LASTS = DAY
@@ -61,11 +73,13 @@ def objects(
     path: str = "",
     *,
     type: str = "",
+    at: str = "",
     nested: Mapping[str, Nested] | None = None,
     expand: tuple[str, ...] = (),
     created: str = "created",
     listed: int = 0,
     hides: bool = False,
+    hides_clocks: bool = False,
     walk: builtins.type[Objects] = Objects,
     **params: str,
 ) -> Listing:
@@ -74,10 +88,12 @@ def objects(
         created,
         between,
         type=type or table.name.removesuffix("s"),
+        at=at,
         nested=nested or {},
         expand=expand,
         listed=listed,
         hides=hides,
+        hides_clocks=hides_clocks,
     )
     return listing(table, how, path, expand, **params)
 
@@ -92,10 +108,18 @@ INVOICE = below("lines", "invoices") | {"payments": Nested("/v1/invoice_payments
 LINE_ITEMS = ("line_items",)
 
 BILLING = (
-    objects(customer.customers, nested=below("tax_ids", "customers"), expand=("tax_ids",)),
+    objects(
+        customer.customers, nested=below("tax_ids", "customers"), expand=("tax_ids",), walk=Customers, hides_clocks=True
+    ),
+    objects(
+        methods.payment_methods,
+        "customers/{customer}/payment_methods",
+        at="/v1/payment_methods",
+        walk=PaymentMethods,
+    ),
     objects(catalog.products, hides=True),
     objects(catalog.prices, expand=("currency_options", "tiers"), hides=True),
-    objects(subscription.subscriptions, nested=ITEMS, status="all"),
+    objects(subscription.subscriptions, nested=ITEMS, hides_clocks=True, status="all"),
     objects(subscription.subscription_schedules),
     objects(invoice.invoices, nested=INVOICE, expand=("payments",)),
     objects(adjustments.invoiceitems, created="date", walk=InvoiceItems),
@@ -128,7 +152,7 @@ CHECKOUT = (
     objects(taxes.tax_rates),
     listing(taxes.shipping_rates, FullList()),
     listing(checkout.payment_links, WholeList(nested=below("line_items", "payment_links")), expand=LINE_ITEMS),
-    listing(quotes.quotes, WholeList(nested=below("line_items", "quotes")), expand=LINE_ITEMS),
+    listing(quotes.quotes, WholeList(nested=below("line_items", "quotes"), hides_clocks=True), expand=LINE_ITEMS),
 )
 CONNECT = (
     listing(account.accounts, FullList()),
@@ -176,3 +200,9 @@ def checkouts(audit: bool = False) -> Iterable[DltResource]:
 def connect(audit: bool = False) -> Iterable[DltResource]:
     """Connected accounts and the money that moves between them; top-ups and files."""
     yield from resources(CONNECT, audit)
+
+
+@dlt.source(name="stripe_history", section="stripe")
+def history() -> Iterable[DltResource]:
+    """What subscriptions were, from what the warehouse has of them."""
+    yield mirror(States(Decoder(history_tables.subscription_states)))

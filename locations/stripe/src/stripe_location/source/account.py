@@ -1,18 +1,28 @@
 """Whose objects are read, and what the account's events say of them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from ingest_shared.columnar import Page
+from ingest_shared.errors import SettingError
 from ingest_shared.loading import Load
 from ingest_shared.reading.api import server_time
 from ingest_shared.reading.listings import Listing, Scope
 from ingest_shared.reading.reader import Reader, Sync
 from ingest_shared.reading.walks import ByCreated
 from ingest_shared.reading.windows import Window
-from stripe_location.source.api import API_VERSION, Stripe, connect, start_of_history
+from stripe_location.source.api import (
+    API_VERSION,
+    Stripe,
+    connect,
+    connected_accounts,
+    reads_test_clocks,
+    start_of_history,
+)
 from stripe_location.source.pages import PER_PAGE, Pages
 from stripe_location.source.tables import log
 
@@ -86,6 +96,16 @@ class _Account(msgspec.Struct):
     created: int = 0
 
 
+class _Listed(msgspec.Struct):
+    id: str
+    created: int = 0
+
+
+class _List(msgspec.Struct):
+    data: list[_Listed]
+    has_more: bool
+
+
 @dataclass(frozen=True)
 class Deletion:
     """When an object was deleted; ``snapshot`` is its JSON of then, if an event shows that.
@@ -112,19 +132,35 @@ class Change:
         return self.deletion is None or self.object_created >= self.deletion.at
 
 
+@dataclass(frozen=True)
+class Account(Scope):
+    """An account in one mode, live or test; ``born`` is when it was connected: some of its objects may be older."""
+
+    born: int = 0
+    is_own: bool = True
+    """Whether the key is this account's own, and not that of the platform it is connected to."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """https://docs.stripe.com/connect/authentication"""
+        return {} if self.is_own else {"Stripe-Account": self.values["account_id"]}
+
+
 class StripeSync(Sync):
-    """One account in one mode, live or test; a run of another key of it is another origin."""
+    """The account of a key in one mode, and accounts connected to it; a key of the other mode is another origin."""
 
     api: Stripe
-    account: Scope
+    accounts: list[Account]
     start: int
-    born: int
-    """When the account was connected; some of its objects may be older."""
+    reads_test_clocks: bool
 
     def __init__(self, audit: bool = False) -> None:
         super().__init__(connect, audit)
-        self._changes: dict[tuple[str, str], Change] = {}
-        self._events_from = 0
+        self.customers: defaultdict[str, set[str]] = defaultdict(set)
+        """The ids of the customers that this run has read, by scope."""
+        self._changes: dict[tuple[str, str, str], Change] = {}
+        self._events_from: dict[str, int] = {}
+        self._test_clocks: dict[str, list[str]] = {}
 
     def begin(self, load: Load) -> None:
         """Asks for the account, once; raises SettingError for a missing or refused key."""
@@ -133,45 +169,90 @@ class StripeSync(Sync):
             return
         response = self.api.get("/v1/account", usage=load.usage)
         found = msgspec.json.decode(response.body, type=_Account)
-        account, self.born = found.id, found.created
-        self.now = self._events_from = server_time(response.headers)
+        self.now = server_time(response.headers)
         self.start = start_of_history(self.now)
+        self.reads_test_clocks = reads_test_clocks()
+        own = self._account(found.id, found.created)
+        self.accounts = [own, *self._connected(own, load)]
+
+    def _connected(self, own: Account, load: Load) -> Iterator[Account]:
+        """The connected accounts that the setting names, or all that there are."""
+        wanted = connected_accounts()
+        if wanted == ["all"]:
+            for account in self._listed("/v1/accounts", own, load):
+                yield self._account(account.id, account.created, is_own=False)
+            return
+        for id_ in wanted:
+            if not id_.startswith("acct_"):
+                name = "sources.stripe.connected_accounts"
+                raise SettingError(f"{name} has {id_!r}; set it to ids like 'acct_1A2b3C', or to 'all'")
+            yield self._account(id_, 0, is_own=False)
+
+    def _account(self, id_: str, created: int, *, is_own: bool = True) -> Account:
         live = self.api.mode == "live"
-        self.account = Scope(
-            f"{account} {'live' if live else 'test'}",
-            account if live else f"{account} (test mode)",
-            {"account_id": account, "livemode": live},
+        return Account(
+            f"{id_} {'live' if live else 'test'}",
+            id_ if live else f"{id_} (test mode)",
+            {"account_id": id_, "livemode": live},
+            created,
+            is_own,
         )
 
-    def scopes(self, listing: Listing, load: Load) -> Iterable[Scope]:
-        return (self.account,)
+    def _listed(self, path: str, scope: Scope, load: Load) -> Iterator[_Listed]:
+        """All objects of a list that is needed beside the tables."""
+        query: dict[str, Any] = {"limit": PER_PAGE}
+        more = True
+        while more:
+            response = self.api.get(path, query, usage=load.usage, headers=scope.headers)
+            page = msgspec.json.decode(response.body, type=_List)
+            yield from page.data
+            more = page.has_more and bool(page.data)
+            query["starting_after"] = page.data[-1].id if more else ""
 
-    def history(self, start: int) -> list[Window]:
+    def scopes(self, listing: Listing, load: Load) -> Iterable[Scope]:
+        return [account for account in self.accounts if account.is_own or listing.table.name != "accounts"]
+
+    def history(self, scope: Scope, start: int) -> list[Window]:
         """From ``start`` until now, apart from what is older than the account, which is little or nothing."""
-        born = min(max(start, self.born), self.now)
+        assert isinstance(scope, Account)
+        born = min(max(start, scope.born), self.now)
         return [Window(start, born), Window(born, self.now)]
 
-    def changes(self, object_type: str, since: int, load: Load) -> dict[str, Change]:
-        """The objects of a type that events name or change since then, by id."""
-        if since < self._events_from:
-            for event in self._events_between(since, self._events_from, load):
-                self._note(event)
-            self._events_from = since
-        return {id_: c for (type_, id_), c in self._changes.items() if type_ == object_type and c.at >= since}
+    def changes(self, scope: Scope, object_type: str, since: int, load: Load) -> dict[str, Change]:
+        """The objects of an account and a type that events name or change since then, by id."""
+        known_from = self._events_from.get(scope.id, self.now)
+        if since < known_from:
+            for event in self._events_between(scope, since, known_from, load):
+                self._note(scope, event)
+            self._events_from[scope.id] = since
+        wanted = (scope.id, object_type)
+        return {id_: c for (*of, id_), c in self._changes.items() if tuple(of) == wanted and c.at >= since}
 
-    def _events_between(self, start: int, end: int, load: Load) -> Iterator[Any]:
-        for page in Reader(EVENT_LOG, self).read_window(self.account, Window(start, end), load):
+    def test_clocks(self, scope: Scope, load: Load) -> list[str]:
+        """The ids of the test clocks whose objects are to be loaded: none where the setting says never.
+
+        https://docs.stripe.com/api/test_clocks
+        """
+        if not self.reads_test_clocks or self.api.mode == "live":
+            return []
+        if scope.id not in self._test_clocks:
+            clocks = self._listed("/v1/test_helpers/test_clocks", scope, load)
+            self._test_clocks[scope.id] = [clock.id for clock in clocks]
+        return self._test_clocks[scope.id]
+
+    def _events_between(self, scope: Scope, start: int, end: int, load: Load) -> Iterator[Any]:
+        for page in Reader(EVENT_LOG, self).read_window(scope, Window(start, end), load):
             yield from page.rows
 
-    def _note(self, event: Any) -> None:
-        if event.account and event.account != self.account.values["account_id"]:
-            return  # of a connected account
+    def _note(self, scope: Scope, event: Any) -> None:
+        if event.account and event.account != scope.values["account_id"]:
+            return  # of another account
         if event.type == "invoice.upcoming":
             return  # a forecast: what it shows has no id, or one that answers to nothing
         snapshot = msgspec.json.decode(event.data, type=_Data).object
         what = msgspec.json.decode(snapshot, type=_Object)
         if what.object and what.id:
-            change = self._change(what.object, what.id, event.created)
+            change = self._change(scope, what.object, what.id, event.created)
             change.object_created = max(change.object_created, what.created or what.date or 0)
             last_deleted = change.deletion.at if change.deletion else 0
             # customer.subscription.deleted is a cancellation
@@ -184,12 +265,19 @@ class StripeSync(Sync):
             for path, object_type in (*PARENTS[type_].items(), *OLDER_PARENTS.get(type_, {}).items()):
                 for value in _values_at(fields, path.split(".")):
                     if id_ := value["id"] if isinstance(value, dict) else value:
-                        self._change(object_type, id_, event.created)
+                        self._change(scope, object_type, id_, event.created)
 
-    def _change(self, object_type: str, id_: str, at: int) -> Change:
-        change = self._changes.setdefault((object_type, id_), Change())
+    def _change(self, scope: Scope, object_type: str, id_: str, at: int) -> Change:
+        change = self._changes.setdefault((scope.id, object_type, id_), Change())
         change.at = max(change.at, at)
         return change
+
+
+def without_clocks(reader: Reader, page: Page) -> None:
+    """Takes the objects of test clocks out of a page, unless they are to be loaded."""
+    assert isinstance(reader.sync, StripeSync)
+    if not reader.sync.reads_test_clocks:
+        page.rows = [row for row in page.rows if getattr(row, "test_clock", None) is None]
 
 
 def _values_at(value: Any, path: Sequence[str]) -> Iterator[Any]:

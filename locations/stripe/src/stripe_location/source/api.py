@@ -89,6 +89,19 @@ def tables_left_out() -> set[str]:
     return set(list_setting("sources.stripe.without"))
 
 
+def connected_accounts() -> list[str]:
+    """``sources.stripe.connected_accounts``: the ids of those that are loaded too, or ``all``."""
+    return list_setting("sources.stripe.connected_accounts")
+
+
+def reads_test_clocks() -> bool:
+    """``sources.stripe.test_clocks``: whether objects of test clocks are loaded, ``always`` or ``never``."""
+    value = text_setting("sources.stripe.test_clocks", "never")
+    if value not in ("always", "never"):
+        raise SettingError(f"sources.stripe.test_clocks is {value!r}; set it to 'always' or 'never'")
+    return value == "always"
+
+
 def mode_of(key: str) -> str:
     """Whether a key is one of the live mode or of the test mode, which share nothing but the account."""
     return "live" if "_live_" in key else "test"

@@ -12,6 +12,7 @@ from ingest_shared.reading.listings import Cursor, Piece, Scope, Step
 from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.walks import FullList
 from ingest_shared.tables import Child
+from stripe_location.source.account import StripeSync, without_clocks
 from stripe_location.source.pages import PER_PAGE, Pages
 
 
@@ -83,9 +84,19 @@ class WholeList(FullList):
 
     nested: Mapping[str, Nested] = field(default_factory=dict)
 
+    hides_clocks: bool = False
+    """Whether the list shows objects of a test clock only where it is asked for those of that clock."""
+
+    def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
+        assert isinstance(reader.sync, StripeSync)
+        clocks = reader.sync.test_clocks(scope, reader.load) if self.hides_clocks else []
+        others = [Piece(scope, request=reader.request(scope, test_clock=clock)) for clock in clocks]
+        return super().start(reader, scope, cursor) + others
+
     def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
         step = super().fetch(reader, piece, cursor)
         for page in step.pages:
             assert isinstance(page, Page)
+            without_clocks(reader, page)
             follow(reader, piece.scope, page, self.nested)
         return step

@@ -17,16 +17,16 @@ import pyarrow as pa
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
 from ingest_shared.columnar import Page
-from ingest_shared.errors import ApiError
+from ingest_shared.errors import ApiError, SettingError
 from ingest_shared.reading.envelopes import Request
 from ingest_shared.reading.listings import Cursor, Piece, Progress, Scope, Step
 from ingest_shared.reading.reader import Reader
-from ingest_shared.reading.tombstones import living
+from ingest_shared.reading.tombstones import held_where, living
 from ingest_shared.reading.walks import ByCreated
 from ingest_shared.reading.windows import Window
 from ingest_shared.references import naming, to_nowhere
 from ingest_shared.tables import Table
-from stripe_location.source.account import EVENTS_ARE_KEPT, LAG, Change, Deletion, StripeSync
+from stripe_location.source.account import EVENTS_ARE_KEPT, LAG, Change, Deletion, StripeSync, without_clocks
 from stripe_location.source.api import API_VERSION
 from stripe_location.source.nested import Nested, are_whole, follow
 from stripe_location.source.tables import TABLES
@@ -70,6 +70,13 @@ class Hidden(Piece):
     id: str = ""
 
 
+@dataclass(frozen=True)
+class OfClock(Piece):
+    """The objects of a test clock."""
+
+    clock: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Objects(ByCreated):
     """At first all objects, in spans of time side by side, with the lists nested in them; then what is new or named.
@@ -87,6 +94,8 @@ class Objects(ByCreated):
     )
     deletes = "told by events; after a pause of 25 days, and in the audit, what no list shows is asked for by its id."
     type: str
+    at: str = ""
+    """The path below which an object is found by its id, where it is not that of the list."""
     nested: Mapping[str, Nested] = field(default_factory=dict)
     expand: tuple[str, ...] = ()
     """Fields that Stripe sends only when asked."""
@@ -95,6 +104,8 @@ class Objects(ByCreated):
     hides: bool = False
     """Whether lists show only a part, as of prices those that are not inline. What rows of other tables name and
     the warehouse has not is asked for by its id: once a day, and in an audit."""
+    hides_clocks: bool = False
+    """Whether the list shows objects of a test clock only where it is asked for those of that clock."""
 
     # What is read.
 
@@ -104,13 +115,13 @@ class Objects(ByCreated):
         progress.noted["start"] = earlier.start
         progress.noted["changes"] = {}
         if known_until is None:
-            progress.changed = changed = self._changed(reader, reader.known.get(scope.id, {}))
+            progress.changed = changed = self._changed(reader, scope)
             progress.noted["changes"] = changed if isinstance(changed, dict) else {}
-            return self._windows(scope, *sync.history(sync.start))
+            return self.whole(reader, scope)
         since = max(known_until, sync.now - EVENTS_ARE_KEPT) - LAG
         anew = sync.now - known_until > LONGEST_GAP or is_older(cursor)
         try:
-            progress.noted["changes"] = sync.changes(self.type, since, reader.load)
+            progress.noted["changes"] = sync.changes(scope, self.type, since, reader.load)
         except ApiError as error:
             if error.status != 403:
                 raise
@@ -121,9 +132,27 @@ class Objects(ByCreated):
             version = f", in API version {cursor.get('version', 'unknown')}" if is_older(cursor) else ""
             reader.load.warn(f"{ago}{version}: listing all")
             progress.noted["anew"] = True
-            return self._windows(scope, *sync.history(sync.start))
-        recent = Window(max(since - self.listed, earlier.end), sync.now)
-        return self._windows(scope, earlier, recent) or self._named(scope, progress)
+            return self.whole(reader, scope)
+        return self.recent(reader, scope, since, earlier) or self._named(scope, progress)
+
+    def whole(self, reader: Reader, scope: Scope) -> list[Piece]:
+        """The pieces in which all objects are listed."""
+        sync = _sync(reader)
+        return self._windows(scope, *sync.history(scope, sync.start)) + self._of_clocks(reader, scope)
+
+    def recent(self, reader: Reader, scope: Scope, since: int, earlier: Window) -> list[Piece]:
+        """The pieces in which those are listed that came since then, and in ``earlier``."""
+        recent = Window(max(since - self.listed, earlier.end), reader.sync.now)
+        return self._windows(scope, earlier, recent) + self._of_clocks(reader, scope)
+
+    def _of_clocks(self, reader: Reader, scope: Scope) -> list[Piece]:
+        """All objects of each test clock that are to be loaded: they are made at the clock's time, whatever that is."""
+        sync = _sync(reader)
+        clocks = sync.test_clocks(scope, reader.load) if self.hides_clocks else []
+        return [OfClock(scope, Window(sync.start, sync.now + ALWAYS), clock=clock) for clock in clocks]
+
+    def asked(self, piece: Piece, window: Window) -> Mapping[str, Any]:
+        return {**super().asked(piece, window), **({"test_clock": piece.clock} if isinstance(piece, OfClock) else {})}
 
     def again(self, reader: Reader, scope: Scope, progress: Progress) -> list[Piece]:
         """Each object that events name and no window has shown, and what only the warehouse has.
@@ -156,15 +185,15 @@ class Objects(ByCreated):
     def lists_all(self, progress: Progress) -> bool:
         return self.listed >= ALWAYS
 
-    def _changed(self, reader: Reader, known: Cursor) -> "dict[str, Change] | _Everything":
+    def _changed(self, reader: Reader, scope: Scope) -> "dict[str, Change] | _Everything":
         """What events name since the sync that left this cursor, for an audit; everything where none can tell."""
-        sync, until = _sync(reader), known.get("until", 0)
+        sync, until = _sync(reader), reader.known.get(scope.id, {}).get("until", 0)
         if not until:
             return {}
         if until < sync.now - EVENTS_ARE_KEPT:
             return EVERYTHING
         try:
-            return sync.changes(self.type, until, reader.load)
+            return sync.changes(scope, self.type, until, reader.load)
         except ApiError as error:
             if error.status != 403:
                 raise
@@ -190,15 +219,18 @@ class Objects(ByCreated):
     def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
         if isinstance(piece, Hidden):
             found = self._fetched(reader, piece.scope, piece.id)
-            return Step([found] if found else [])
+            return Step([found] if found and found.rows else [])
         if not isinstance(piece, Named):
             return super().fetch(reader, piece, cursor)
         page = self._fetched(reader, piece.scope, piece.id) if piece.change.may_live else None
         if page:
-            return Step([page])
+            return Step([page] if page.rows else [])
         deletion = piece.change.deletion or Deletion(reader.sync.now)
         if deletion.snapshot:
             page = reader.decoder.row(deletion.snapshot, {**piece.scope.values, "deleted_at": deletion.at})
+            without_clocks(reader, page)
+            if not page.rows:
+                return Step()
             # Of nested lists that an event does not show whole, the rows that were loaded before stay.
             whole = are_whole(page.rows[0], self.nested)
             row: Page | pa.Table = page if whole else reader.decoder.arrow([page])[reader.listing.table.name]
@@ -206,18 +238,21 @@ class Objects(ByCreated):
         return Step(gone={piece.id: deletion.at})
 
     def _fetched(self, reader: Reader, scope: Scope, id_: str) -> Page | None:
-        """The object with its whole nested lists; None when it is gone."""
+        """The object with its whole nested lists; None when it is gone, no row when it is one to be left out."""
         body = self._asked_for(reader, scope, id_)
         if body is None:
             return None
         page = reader.decoder.row(body, scope.values)
+        without_clocks(reader, page)
+        if not page.rows:
+            return page
         self.finish_page(reader, scope, page)
         return page if page.rows else None
 
     def _asked_for(self, reader: Reader, scope: Scope, id_: str) -> bytes | None:
         """The object as it is now; None when it is gone."""
         # Ids of coupons, products and prices are of the account's own choice: `50% OFF?`, `gold/monthly`.
-        path = f"{reader.listing.path}/{quote(id_, safe='')}"
+        path = f"{self.at or reader.listing.path}/{quote(id_, safe='')}"
         try:
             body = reader.respond(scope, Request(path, {"expand[]": self.expand} if self.expand else {})).body
         except ApiError as error:
@@ -227,6 +262,7 @@ class Objects(ByCreated):
         return None if msgspec.json.decode(body, type=_Stub).deleted else body
 
     def finish_page(self, reader: Reader, scope: Scope, page: Page) -> None:
+        without_clocks(reader, page)
         # Old checkout sessions may have lost their line items, and are not gone for that.
         follow(reader, scope, page, self.nested, lambda row: self._asked_for(reader, scope, row.id) is None)
 
@@ -260,6 +296,79 @@ class InvoiceItems(Objects):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Customers(Objects):
+    """Remembers which customers it has read, for the lists of what they have."""
+
+    def finish_page(self, reader: Reader, scope: Scope, page: Page) -> None:
+        super().finish_page(reader, scope, page)
+        _sync(reader).customers[scope.id].update(row.id for row in page.rows)
+
+
+@dataclass(frozen=True)
+class OfCustomer(Piece):
+    """A page of what a customer has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentMethods(Objects):
+    """At first the list of every customer; then those of customers that are new here, and what events name.
+
+    The list of all payment methods, ``/v1/payment_methods``, is one of the account's own in some versions of the
+    API (https://docs.stripe.com/api/payment_methods/list). A customer that is deleted loses theirs, and no event
+    need tell of it.
+    """
+
+    cost = "One for each customer, at first and in an audit; then one for each new customer or object that events name."
+
+    def whole(self, reader: Reader, scope: Scope) -> list[Piece]:
+        return self._lists(reader, scope, self._customers(reader, scope) | _sync(reader).customers[scope.id])
+
+    def recent(self, reader: Reader, scope: Scope, since: int, earlier: Window) -> list[Piece]:
+        sync, table = _sync(reader), reader.listing.table
+        customers = sync.changes(scope, "customer", since, reader.load)
+        gone = tuple(id_ for id_, change in customers.items() if change.deletion)
+        if gone and (left := held_where(table, ["id"], {**scope.values, "customer": gone})):
+            changes: dict[str, Change] = reader.progress[scope.id].noted["changes"]
+            reader.progress[scope.id].noted["changes"] = {row["id"]: Change() for row in left} | changes
+        read = sync.customers[scope.id]
+        new = read - self._customers(reader, scope) if read else set()
+        return self._lists(reader, scope, new)
+
+    def audited(self, reader: Reader, scope: Scope) -> Mapping[str, Any]:
+        return scope.values
+
+    def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
+        if not isinstance(piece, OfCustomer):
+            return super().fetch(reader, piece, cursor)
+        assert piece.request
+        try:
+            page, response = reader.send(piece.scope, piece.request)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return Step()  # the customer was deleted meanwhile
+        following = reader.following(piece.request, page, response)
+        return Step([page], [OfCustomer(piece.scope, request=request) for request in following])
+
+    @staticmethod
+    def _customers(reader: Reader, scope: Scope) -> set[str]:
+        """The customers that the warehouse has."""
+        customers = TABLES["customers"]
+        held = held_where(customers, ["id"], scope.values)
+        if held is None and customers.name not in reader.sync.read:
+            raise SettingError(
+                "payment_methods is read per customer, and customers was never loaded: select both, or leave out both"
+            )
+        return {row["id"] for row in held or ()}
+
+    @staticmethod
+    def _lists(reader: Reader, scope: Scope, customers: set[str]) -> list[Piece]:
+        params = {"limit": reader.listing.params["limit"]}
+        paths = (reader.listing.path.format(customer=id_) for id_ in sorted(customers))
+        return [OfCustomer(scope, request=Request(path, params)) for path in paths]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Disputes(Objects):
     """Of a deadline that passes no event tells; everything else that changes in a dispute, events tell."""
 
@@ -282,7 +391,7 @@ class BalanceTransactions(ByCreated):
         reader.progress[scope.id].noted.update(start=start, pending_from=sync.now - self.lag)
         known = "read_again_from" in cursor and not is_older(cursor)
         again = max(cursor["read_again_from"], loaded) if known else loaded
-        windows = [Window(start, loaded), *sync.history(again)]
+        windows = [Window(start, loaded), *sync.history(scope, again)]
         return [Piece(scope, window) for window in windows if window.start < window.end]
 
     def has_changed(self, cursor: Cursor, row: Any) -> bool:

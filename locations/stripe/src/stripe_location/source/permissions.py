@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 PERMISSIONS: Mapping[str, str] = {
     "customers": "customer_read",
+    "payment_methods": "payment_method_read",
     "products": "product_read",
     "prices": "plan_read",
     "subscriptions": "subscription_read",

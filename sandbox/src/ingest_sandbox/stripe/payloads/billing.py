@@ -38,7 +38,7 @@ def invoiceitem(c: Context, of_customer: Json | None = None, of_price: Json | No
         "quantity": quantity,
         "quantity_decimal": str(quantity),
         "tax_rates": [],
-        "test_clock": None,
+        "test_clock": of["test_clock"],
     }
 
 
@@ -153,7 +153,7 @@ def subscription_schedule(c: Context) -> Json:
         "released_subscription": None,
         "status": "active",
         "subscription": of["id"],
-        "test_clock": None,
+        "test_clock": of["test_clock"],
     }
 
 

@@ -269,7 +269,7 @@ def quote(c: Context) -> Json:
             "trial_period_days": None,
         },
         "subscription_schedule": None,
-        "test_clock": None,
+        "test_clock": of["test_clock"],
         "total_details": details,
         "transfer_data": None,
     }

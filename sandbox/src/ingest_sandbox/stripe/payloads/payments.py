@@ -71,6 +71,45 @@ def payment_intent(c: Context, of_customer: Json | None = None) -> Json:
     }
 
 
+def payment_method(c: Context) -> Json:
+    """https://docs.stripe.com/api/payment_methods/object: a card that is attached to a customer."""
+    of = c.any("customers")
+    return {
+        "id": new_id(c.rng, "pm"),
+        "object": "payment_method",
+        "allow_redisplay": "unspecified",
+        "billing_details": {
+            "address": dict.fromkeys("city country line1 line2 postal_code state".split()),
+            "email": of["email"],
+            "name": of["name"],
+            "phone": None,
+            "tax_id": None,
+        },
+        "card": {
+            "brand": "visa",
+            "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},
+            "country": "US",
+            "display_brand": "visa",
+            "exp_month": c.rng.randint(1, 12),
+            "exp_year": 2030,
+            "fingerprint": prose.token(c.rng, 16),
+            "funding": "credit",
+            "generated_from": None,
+            "last4": f"{c.rng.randrange(10_000):04}",
+            "networks": {"available": ["visa"], "preferred": None},
+            "regulated_status": "unregulated",
+            "three_d_secure_usage": {"supported": True},
+            "wallet": None,
+        },
+        "created": c.at,
+        "customer": of["id"],
+        "customer_account": None,
+        "livemode": False,
+        "metadata": {},
+        "type": "card",
+    }
+
+
 def setup_intent(c: Context) -> Json:
     """https://docs.stripe.com/api/setup_intents/object: a payment method to be kept for later."""
     of = c.any("customers")

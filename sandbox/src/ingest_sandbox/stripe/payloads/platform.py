@@ -124,6 +124,21 @@ def fee_refund(c: Context, fee: Json, amount: int) -> Json:
     }
 
 
+def test_clock(c: Context) -> Json:
+    """https://docs.stripe.com/api/test_clocks/object: customers may live by it, and be hidden in lists."""
+    return {
+        "id": new_id(c.rng, "clock"),
+        "object": "test_helpers.test_clock",
+        "created": c.at,
+        "deletes_after": c.at + 30 * DAY,
+        "frozen_time": c.at,
+        "livemode": False,
+        "name": None,
+        "status": "ready",
+        "status_details": {},
+    }
+
+
 def topup(c: Context) -> Json:
     """https://docs.stripe.com/api/topups/object: money from the bank account into the balance."""
     return {

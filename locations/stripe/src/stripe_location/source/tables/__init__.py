@@ -14,6 +14,7 @@ from stripe_location.source.tables import (
     intents,
     invoice,
     log,
+    methods,
     payment,
     quotes,
     risk,
@@ -26,6 +27,7 @@ TABLES = {
     table.name: table
     for table in (
         customer.customers,
+        methods.payment_methods,
         catalog.products,
         catalog.prices,
         subscription.subscriptions,
