@@ -1,5 +1,6 @@
 """``make ingest`` as a person meets it: two runs, a kill, Ctrl-C, and what bad input gets."""
 
+import json
 import os
 import re
 import shutil
@@ -8,15 +9,16 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import closing
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from projects import ROOT, locations
+from projects import ROOT, Project, locations
 
 LOCATIONS = [location.folder.name for location in locations()]
 SETTINGS = ("SOURCES__", "SANDBOX", "INGEST_", "DAGSTER_", "DLT_", "ONLY")
@@ -78,6 +80,29 @@ class Deployment:
 @pytest.fixture
 def deployment(tmp_path: Path) -> Deployment:
     return Deployment(tmp_path)
+
+
+@contextmanager
+def sandbox_with(**fault: Any) -> Iterator[str]:
+    """The address of a small sandbox in which a fault strikes."""
+    command: list[str | Path] = [
+        Project(ROOT / "sandbox").python,
+        "-m",
+        "ingest_sandbox",
+        "--port",
+        "0",
+        "--size",
+        "0.1",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sandbox:
+        assert sandbox.stdout
+        url = sandbox.stdout.readline().removeprefix("sandbox ready: ").strip()
+        body = json.dumps({"faults": [fault]}).encode()
+        urllib.request.urlopen(f"{url}/_sandbox/faults", body, timeout=30).close()  # noqa: S310
+        try:
+            yield url
+        finally:
+            sandbox.terminate()
 
 
 def until(holds: Callable[[], object]) -> None:
@@ -151,6 +176,14 @@ def test_a_missing_setting_is_the_first_thing_that_is_said(deployment: Deploymen
     assert done.returncode == 1
     assert re.match(r"stripe failed: .*sources\.stripe\.", done.stdout)
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_gaps_are_the_last_thing_that_is_said(deployment: Deployment) -> None:
+    with sandbox_with(kind="status", status=403, path="/v1/(coupons|payouts)") as url:
+        done = deployment.ingest("stripe", SANDBOX_URL=url)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert re.search(r"^stripe: open gap in coupons: .*: The provided key .* does not have", done.stdout, re.MULTILINE)
+    assert done.stdout.endswith("\nstripe: finished with 2 open gaps: coupons, payouts\n")
 
 
 def test_a_data_folder_that_cannot_be_written(deployment: Deployment) -> None:

@@ -86,6 +86,24 @@ def test_the_sandbox_beside_it_is_its_origin(made: Copy) -> None:
         assert f"'SOURCES__{name}__API_URL': 'http://127.0.0.1:1/example'" in told
 
 
+@each
+def test_its_api_has_one_address(name: str, made: Copy) -> None:
+    """A second one, in a file of settings, would win over a corrected one, and get the credential."""
+    folder = made.root / "locations" / name
+    files = [file for file in folder.rglob("*") if file.suffix in (".py", ".toml", ".yaml", ".md")]
+    assert [file.name for file in files if '"https://api.example.com"' in file.read_text()] == ["api.py"]
+    assert "https://" not in (folder / "README.md").read_text()
+
+
+def test_its_page_of_tables_tells_how_its_list_is_read(made: Copy, tmp_path: Path) -> None:
+    settings = {"PYTHONPATH": str(made.root / "locations" / "zendesk" / "src")}
+    done = made.run(MODEL.python, "tools/table_docs.py", "zendesk", "--into", tmp_path, folder=".", **settings)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "zendesk.md").read_text()
+    assert "- **Read**: What changed since the sync before, by `updated_at`; at first every page." in page
+    assert "- **Deletes**: found by the audit." in page
+
+
 def test_a_name_that_is_taken_is_refused_and_nothing_happens(made: Copy) -> None:
     before = made.files()
     for name, why in {"zendesk": "already", "purge": "taken", "Zen": "not a valid", "": "which location"}.items():

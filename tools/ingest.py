@@ -16,6 +16,10 @@ from table import aligned
 
 SECONDS_TO_END = 15
 """Time that a run which is told to stop has for it."""
+GAPS_SHOWN = 10
+"""Open gaps of a table that are named."""
+WITH_GAPS = 3
+"""The exit code of a run that did not fail and left gaps."""
 MUCH_LESS = 0.5
 """Below this share of the calls of an earlier run, a run is called incremental."""
 HEAD = ("location", "table", "rows in the warehouse", "rows of this run", "API calls", "seconds")
@@ -37,6 +41,12 @@ class Result:
         """In one line; None when the run did all it should."""
         error = self.summary["error"]
         return None if error is None else str(error)
+
+    @property
+    def gaps(self) -> dict[str, int]:
+        """How many open gaps each table has that has any."""
+        found = {check["table"]: len(check["metadata"].get("left out", ())) for check in self.summary["failed_checks"]}
+        return {table: count for table, count in found.items() if count}
 
     @property
     def tables(self) -> list[dict[str, Any]]:
@@ -80,16 +90,20 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 def _killed(location: str, job: str, code: int) -> dict[str, Any]:
     error = f"the process of {job} ended without a word (exit code {code}); run it again"
-    return {"location": location, "error": error, "tables": []}
+    return {"location": location, "error": error, "tables": [], "failed_checks": []}
 
 
 def report(results: list[Result]) -> str:
-    """The errors first, then a table of all that was done, then where it is and what is open."""
+    """The errors first, then a table of all that was done, then where it is and what is open; last, how many gaps."""
     lines = [f"{one.location} failed: {one.error}" for one in results if one.error]
     if rows := [row for one in results for row in _rows(one)]:
         lines += ["", *aligned([HEAD, *rows[:-1]], names=2), ""]
     for one in results:
         lines += _remarks(one)
+    for one in results:
+        if one.gaps:
+            count, tables = sum(one.gaps.values()), ", ".join(one.gaps)
+            lines.append(f"{one.location}: finished with {count:,} open gap{'s' * (count > 1)}: {tables}")
     return "\n".join(lines)
 
 
@@ -134,7 +148,7 @@ def _remarks(result: Result) -> list[str]:
         if table["new_fields"]:
             fields = ", ".join(table["new_fields"])
             lines.append(f"{result.location}: new fields in {table['name']}, kept as JSON: {fields}")
-    for check in summary.get("failed_checks", []):
+    for check in summary["failed_checks"]:
         lines += [f"{result.location}: {finding}" for finding in _findings(check)]
     if result.error and summary.get("log"):
         lines.append(f"{result.location}: Dagster's log is {_short(summary['log'])}")
@@ -145,7 +159,9 @@ def _findings(check: dict[str, Any]) -> list[str]:
     """What an asset check found, in words: each open gap by name, or what the check says."""
     table, said = check["table"], check["metadata"]
     if gaps := said.get("left out"):
-        return [f"open gap in {table}: {scope}: {reason}" for scope, reason in gaps.items()]
+        lines = [f"open gap in {table}: {scope}: {reason}" for scope, reason in gaps.items()]
+        more = len(lines) - GAPS_SHOWN
+        return lines if more <= 0 else [*lines[:GAPS_SHOWN], f"{more:,} more open gaps in {table}: see load_gaps"]
     return [f"check {check['check']} of {table} failed: {json.dumps(said)}"]
 
 
@@ -156,7 +172,7 @@ def _short(path: str) -> str:
 
 
 def run() -> int:
-    """0 when every location did all it should, else 1."""
+    """0 when every location did all it should, 1 when one failed, 3 when all is done but for gaps."""
     found = {location.folder.name: location for location in locations()}
     names = chosen(list(found))
     prepare()
@@ -166,7 +182,9 @@ def run() -> int:
     ):
         results = [ingest(found[name], settings) for name in names]
     print(report(results), flush=True)
-    return 1 if any(one.error for one in results) else 0
+    if any(one.error for one in results):
+        return 1
+    return WITH_GAPS if any(one.gaps for one in results) else 0
 
 
 def main() -> int:

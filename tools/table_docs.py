@@ -90,8 +90,9 @@ def section(table: Table, listing: Listing, permission: str) -> Iterator[str]:
     yield f"{table.description} [The API's documentation]({table.docs})."
     yield ""
     yield f"- **Request**: `{request(listing)}`{_scope(listing)}"
-    yield f"- **Read**: {_first_paragraph(listing.walk)}"
-    yield f"- **Cost**: {listing.walk.cost}"
+    read, cost = _read(listing)
+    yield f"- **Read**: {read}"
+    yield f"- **Cost**: {cost}"
     yield f"- **Deletes**: {listing.walk.deletes or f'found {_found(listing)}.'}"
     if permission:
         yield f"- **Permission**: `{permission}`"
@@ -131,6 +132,17 @@ def _scope(listing: Listing) -> str:
         return ""
     changed = f" whose `{listing.per.changed}` moved" if listing.per.changed else ""
     return f", for each row of `{listing.per.parent.name}`{changed}"
+
+
+def _read(listing: Listing) -> tuple[str, str]:
+    """What a sync reads, and what that costs."""
+    walk = listing.walk
+    if isinstance(walk, FullList) and walk.since:
+        return (
+            f"What changed since the sync before, by `{walk.column}`; at first every page.",
+            "One for each page of changes, and at least one; at first one for each page.",
+        )
+    return _first_paragraph(walk), walk.cost
 
 
 def _found(listing: Listing) -> str:

@@ -19,7 +19,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from ingest_shared import loading
 from ingest_shared.columnar import Decoder, Page, arrow_schema
 from ingest_shared.errors import ApiError
-from ingest_shared.loading import Load
+from ingest_shared.loading import GAPS_LOGGED, Load
 from tests import killed
 from tests.conftest import ISSUES, LABELS, Warehouse, metrics, read_by, reading
 
@@ -165,6 +165,19 @@ def test_a_gap_is_open_until_a_load_reads_what_was_left_out(warehouse: Warehouse
     assert warehouse.rows("issues", "id") == [(1,)]
     warehouse.load(reading(issues, page(issue(2, "two"))))
     assert warehouse.rows("load_gaps", *columns) == [of_labels]
+
+
+def test_many_gaps_are_logged_as_one(warehouse: Warehouse, caplog: pytest.LogCaptureFixture) -> None:
+    def read(load: Load) -> Iterator[Page]:
+        for number in range(200):
+            load.leave_out(f"octo/{number}", "the credential may not read it", 403)
+        yield page(issue(1, "one"))
+
+    warehouse.load(read_by(issues, read))
+    told = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert len(told) == GAPS_LOGGED + 1
+    assert told[-1] == "issues: 200 lists were left out, the first that of octo/0: the credential may not read it"
+    assert len(warehouse.rows("load_gaps", "scope")) == 200
 
 
 # All or nothing

@@ -31,6 +31,8 @@ ROWS_PER_BATCH = 5_000
 BYTES_AT_ONCE = 32_000_000
 """Arrow that is handed to dlt at once."""
 SECONDS_BETWEEN_PROGRESS = 2.0
+GAPS_LOGGED = 3
+"""Gaps of a table that are logged one by one; all of them are in ``load_gaps``."""
 FILE_FORMAT: TFileFormat = "parquet"
 """How rows are staged. For Postgres dlt would take CSV, in which an empty text becomes NULL."""
 
@@ -112,8 +114,15 @@ class Load:
 
     def leave_out(self, scope: str, reason: str, status: int | None = None) -> None:
         """Notes that ``scope`` could not be read; it stays in ``load_gaps`` until it can be."""
-        logger.warning("%s: left out %s: %s", self.resource, scope, reason)
+        if len(self.gaps) < GAPS_LOGGED:
+            logger.warning("%s: left out %s: %s", self.resource, scope, reason)
         self.gaps[scope] = {"scope": scope, "status": status, "reason": reason, "noticed_at": int(time.time())}
+
+    def tell_left_out(self) -> None:
+        """Writes a line that sums up the gaps, where they are more than were logged one by one."""
+        if len(self.gaps) > GAPS_LOGGED:
+            first = next(iter(self.gaps.values()))
+            self.warn(f"{len(self.gaps)} lists were left out, the first that of {first['scope']}: {first['reason']}")
 
     def warn(self, message: str) -> None:
         """Writes a line to the log of the run."""
@@ -191,6 +200,7 @@ def mirror(read: Reads) -> DltResource:
         if load.audits is not None:
             yield dlt.mark.with_table_name(_rows_of(load, _AUDITS, load.audits), AUDITS.name)
         load.state["gaps"] = len(load.gaps)
+        load.tell_left_out()
         load.tell()
         dlt.current.resource_metrics().update(
             rows=load.rows,

@@ -24,7 +24,10 @@ class Sample:
     number: str
     """A whole number in each of its rows: the same name in the API and in the table."""
     changes: Sequence[str]
-    """The kinds of change that make a row of it, and of other tables of the group."""
+    """The kinds of change that make a row of it, and of other tables of the group; none in a list per row of it."""
+    etags: bool = True
+    """Whether no row is sent again while nothing changes, as with ETags. Without them, each sync reads again what its
+    walk says: the rows of the last ``lag`` seconds before the newest one, or the whole list."""
 
 
 @dataclass(frozen=True, kw_only=True)

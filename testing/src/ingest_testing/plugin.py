@@ -46,13 +46,12 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def run_origin(location: AnyLocation) -> Iterator[Callable[..., Any]]:
-    """Runs a sandbox for a block: a fresh world of the location's size, or of another."""
+    """Runs an origin for a block: a fresh world of the location's size, or of another."""
     sandboxes = Sandboxes()
 
     @contextmanager
     def run(size: float = location.size, *options: str) -> Iterator[Origin]:
-        with sandboxes.running(size, *location.options, *options) as url:
-            origin = location.origin(url)
+        with location.origin.running(sandboxes, size, *location.options, *options) as origin:
             origin.advance()  # no seeded row lies in the second of the first sync
             yield origin
 
@@ -62,7 +61,7 @@ def run_origin(location: AnyLocation) -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture
 def start_origin(run_origin: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
-    """Starts sandboxes that end with the test."""
+    """Starts origins that end with the test."""
     with ExitStack() as stack:
         yield lambda *size_and_options: stack.enter_context(run_origin(*size_and_options))
 

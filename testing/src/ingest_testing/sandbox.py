@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from requests import Response, Session
 
@@ -30,6 +30,13 @@ class Origin:
         self.url = url
         self._session = Session()
         self._session.trust_env = False
+
+    @classmethod
+    @contextmanager
+    def running(cls, sandboxes: "Sandboxes", size: float, *options: str) -> Iterator[Self]:
+        """A fresh world of this size, the same each time; it ends with the block."""
+        with sandboxes.running(size, *options) as url:
+            yield cls(url)
 
     def objects(self, collection: str) -> list[Json]:
         """All objects of a collection, with their nested lists whole."""
