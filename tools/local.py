@@ -60,12 +60,8 @@ def prepare() -> None:
 
 
 def environment() -> dict[str, str]:
-    """This process's environment, with the folders of the local deployment.
-
-    Without make's own variables: dlt would take them for arguments of the same name of a source.
-    """
-    kept = {name: value for name, value in os.environ.items() if name not in ("ONLY", "AUDIT")}
-    return kept | {
+    """This process's environment, with the folders of the local deployment."""
+    return os.environ | {
         "DAGSTER_HOME": str(dagster_home()),
         "INGEST_DATA_DIR": str(data_dir()),
         "PYTHONUNBUFFERED": "1",

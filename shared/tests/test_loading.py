@@ -266,6 +266,7 @@ def test_a_run_counts_what_it_read(duckdb_warehouse: Warehouse) -> None:
         "audited": False,
         "first_gap": mock.ANY,
         "scopes_read": None,
+        "postponed": 0,
     }
 
 

@@ -59,6 +59,12 @@ class Reports(Suite):
                 ((rows,),) = warehouse.query(f"SELECT count(*) FROM {{{child.name}}}")
                 assert run.metadata[child.name]["dagster/row_count"] == rows
 
+    def test_no_variable_of_the_environment_stands_for_what_a_run_is_told(self, warehouse: Warehouse[Any]) -> None:
+        """As make sets them, and anybody may: dlt would take them for the arguments of a source."""
+        run = self.run_sample(warehouse, AUDIT="true", ONLY="nothing")
+        assert run.success
+        assert not run.metadata[self.location.sample.table]["audited"]
+
     def test_a_run_that_finds_nothing_new_says_zero(self, synced: Warehouse[Any]) -> None:
         """But for the rows that an API without ETags sends again."""
         sample = self.location.sample

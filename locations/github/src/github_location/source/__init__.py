@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dlt
+from dlt.common.configuration.specs import BaseConfiguration
 from dlt.extract.resource import DltResource
 
 from github_location.source.api import tables_left_out
@@ -133,28 +134,29 @@ def _mirrors(listings: Iterable[Listing], sync: GitHubSync) -> Iterator[DltResou
         yield mirror((RepositoriesReader if list_ is LISTING else Reader)(list_, sync))
 
 
-@dlt.source(name="github_activity", section="github")
+# Its arguments come from the run alone: without a spec of its own, dlt would take them from variables like AUDIT, too.
+@dlt.source(name="github_activity", section="github", spec=BaseConfiguration)
 def activity(audit: bool = False, only: Sequence[str] = ()) -> Iterable[DltResource]:
     """What people do, all day long: issues, pull requests, reviews, comments, events and commits."""
     sync = GitHubSync(audit, only)
     yield from _mirrors(ACTIVITY, sync)
 
 
-@dlt.source(name="github_actions", section="github")
+@dlt.source(name="github_actions", section="github", spec=BaseConfiguration)
 def actions_and_deployments(audit: bool = False, only: Sequence[str] = ()) -> Iterable[DltResource]:
     """What is run and deployed: workflow runs with their jobs, deployments with their statuses."""
     sync = GitHubSync(audit, only)
     yield from _mirrors(ACTIONS, sync)
 
 
-@dlt.source(name="github_people", section="github")
+@dlt.source(name="github_people", section="github", spec=BaseConfiguration)
 def people_of_repositories(audit: bool = False, only: Sequence[str] = ()) -> Iterable[DltResource]:
     """Who has to do with the repositories: stargazers, collaborators, teams and members."""
     sync = GitHubSync(audit, only)
     yield from _mirrors(PEOPLE, sync)
 
 
-@dlt.source(name="github_catalog", section="github")
+@dlt.source(name="github_catalog", section="github", spec=BaseConfiguration)
 def catalog(audit: bool = False, only: Sequence[str] = ()) -> Iterable[DltResource]:
     """What the activity refers to, and changes seldom: repositories, releases, labels, milestones, branches, tags."""
     sync = GitHubSync(audit, only)

@@ -7,6 +7,7 @@ import builtins
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import dlt
+from dlt.common.configuration.specs import BaseConfiguration
 from dlt.extract.resource import DltResource
 
 from ingest_shared.columnar import Decoder
@@ -178,31 +179,32 @@ def resources(lists: Sequence[Listing], audit: bool) -> Iterator[DltResource]:
             yield mirror(Reader(list_, sync))
 
 
-@dlt.source(name="stripe_billing", section="stripe")
+# Its arguments come from the run alone: without a spec of its own, dlt would take them from variables like AUDIT, too.
+@dlt.source(name="stripe_billing", section="stripe", spec=BaseConfiguration)
 def billing(audit: bool = False) -> Iterable[DltResource]:
     """Whom and what is billed: customers, products, prices, subscriptions, invoices, credit notes."""
     yield from resources(BILLING, audit)
 
 
-@dlt.source(name="stripe_payments", section="stripe")
+@dlt.source(name="stripe_payments", section="stripe", spec=BaseConfiguration)
 def payments(audit: bool = False) -> Iterable[DltResource]:
     """The money that moves: payments, refunds, disputes, payouts, the balance; and the log of all events."""
     yield from resources(PAYMENTS, audit)
 
 
-@dlt.source(name="stripe_checkout", section="stripe")
+@dlt.source(name="stripe_checkout", section="stripe", spec=BaseConfiguration)
 def checkouts(audit: bool = False) -> Iterable[DltResource]:
     """What customers are offered, and how they take it: sessions, links, quotes, coupons, taxes."""
     yield from resources(CHECKOUT, audit)
 
 
-@dlt.source(name="stripe_connect", section="stripe")
+@dlt.source(name="stripe_connect", section="stripe", spec=BaseConfiguration)
 def connect(audit: bool = False) -> Iterable[DltResource]:
     """Connected accounts and the money that moves between them; top-ups and files."""
     yield from resources(CONNECT, audit)
 
 
-@dlt.source(name="stripe_history", section="stripe")
+@dlt.source(name="stripe_history", section="stripe", spec=BaseConfiguration)
 def history() -> Iterable[DltResource]:
     """What subscriptions were, from what the warehouse has of them."""
     yield mirror(States(Decoder(history_tables.subscription_states)))
