@@ -217,6 +217,10 @@ class Walk:
         """Whether a sync has read every key of the scope, so that others are gone; else the audit finds them."""
         return False
 
+    def is_cut(self, progress: Progress) -> bool:
+        """Whether the API shows only the newest rows of the list, so that those it does not show are not gone."""
+        return False
+
     def lists_all(self, progress: Progress) -> bool:
         """Whether a sync has listed every row, so that an audit can tell whether the list as a whole has changed."""
         return self.has_read_all(progress)

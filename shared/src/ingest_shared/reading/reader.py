@@ -338,7 +338,8 @@ class Reader:
             for scope in self._read_to_the_end():
                 progress = self.progress[scope.id]
                 has_read_all = self.sync.reads_all or self.walk.has_read_all(progress)
-                missing = self._missing(scope, progress) if has_read_all else set()
+                all_shown = has_read_all and not self.walk.is_cut(progress)
+                missing = self._missing(scope, progress) if all_shown else set()
                 gone.append((scope, dict.fromkeys(missing, self.sync.now) | progress.gone))
             for scope in self.sync.gone(self.listing, self.load):
                 gone.append((scope, dict.fromkeys(living(self.listing.table, scope.values), self.sync.now)))

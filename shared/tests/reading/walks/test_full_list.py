@@ -157,6 +157,21 @@ def test_a_few_deletes_are_believed_at_once(duckdb_warehouse: Warehouse, origin:
     assert gone(duckdb_warehouse) == {1, 2}
 
 
+@pytest.mark.parametrize("audit", [False, True])
+def test_what_leaves_a_list_that_shows_no_more_rows_is_not_gone(
+    audit: bool, duckdb_warehouse: Warehouse, origin: Origin
+) -> None:
+    listing = Listing(THINGS, "/things", walk=FullList(at_most=20), envelope=LinkHeader())
+    origin.sync(duckdb_warehouse, listing)
+    origin.delete(1, 2)
+    origin.things += [thing(21), thing(22)]
+    origin.sync(duckdb_warehouse, listing, audit=audit)
+    assert {id for id, _ in living(duckdb_warehouse)} == set(range(1, 23))
+    origin.delete(3)  # now it shows them all
+    origin.sync(duckdb_warehouse, listing, audit=audit)
+    assert gone(duckdb_warehouse) == {1, 2, 3}
+
+
 # Where the list tells what changed since a time
 
 

@@ -18,6 +18,9 @@ class FullList(Walk):
 
     With ``since``, the parameters for an instant, only the first sync reads all, and later ones what
     changed since the sync before began, by the instant at the path ``column``; deletes the audit finds.
+
+    ``at_most`` is how many rows the API shows of a list, where it shows no more: of one that is so long, rows
+    that are not there any more may live, and none is marked as deleted.
     """
 
     cost = "One for each page; a list of one page that did not change costs no quota if the API answers 304."
@@ -25,6 +28,7 @@ class FullList(Walk):
     column: str = ""
     lag: int = 60
     """Seconds read again before the cursor: a list may show a change a little late."""
+    at_most: int | None = None
 
     keeps_keys = True
 
@@ -81,3 +85,7 @@ class FullList(Walk):
 
     def has_read_all(self, progress: Progress) -> bool:
         return self.since is None and bool(progress.numbered)
+
+    def is_cut(self, progress: Progress) -> bool:
+        shown = sum(len(page.keys) for page in progress.numbered.values())
+        return self.at_most is not None and shown >= self.at_most
