@@ -56,7 +56,7 @@ def test_a_list_stays_with_one_token_so_that_an_idle_sync_of_two_tokens_costs_no
         warehouse.origin.forget_requests()
         warehouse.sync("catalog")
     requests = warehouse.origin.requests()
-    assert requests["by_status"]["200"] == requests["by_path"]["/github/orgs/{owner}/repos"]
+    assert "200" not in requests["by_status"]
     used = [warehouse.origin.get("/rate_limit", token).json()["rate"]["used"] for token in (TOKEN, SECOND)]
     assert min(used) > 5, "both tokens were used"
     assert_mirrors(warehouse, *CATALOG)
