@@ -54,8 +54,8 @@ def test_a_code_server_killed_at_tick_time_delays_the_run(platform: Tested, tick
     time.sleep(tick - time.time() - 0.2)
     docker("exec", platform.container("github"), "python", "-c", "import os; os.kill(-1, 9)")
     (run,) = wait_for(lambda: runs_of_ticks(platform).get(tick), "the run that was due", 100)
-    assert run.image == IMAGE
-    assert platform.platform.ended(run.id).status == "SUCCESS"
+    run = platform.platform.ended(run.id)
+    assert (run.status, run.image) == ("SUCCESS", IMAGE)
     assert platform.inspect("github")["RestartCount"] > 0
     platform.succeed("github", "github_ingest")
     assert_mirrors(platform, "github")
