@@ -145,4 +145,7 @@ def test_a_run_that_runs_again_has_new_jobs_and_keeps_the_old_ones() -> None:
 
 
 def test_a_list_of_an_organisation_is_not_for_everybody(world: World, client: Any) -> None:
-    assert GitHub(client, None).get("/orgs/acme/members").status_code == 404
+    """Members may be public: https://docs.github.com/en/rest/orgs/members#list-organization-members."""
+    anybody = GitHub(client, None)
+    assert anybody.get("/orgs/acme/teams").status_code == 401
+    assert anybody.get("/orgs/acme/members").status_code == 200
