@@ -125,7 +125,7 @@ def _rows(result: Result) -> list[tuple[str, ...]]:
             )
         )
         in_warehouse += table["rows_total"] or 0
-        loaded += table["rows_loaded"]
+        loaded += table["rows_loaded"] or 0
         calls += table["api_calls"] or 0
     total = (_number(in_warehouse), _number(loaded), _number(calls), f"{result.seconds:.1f}")
     return [*rows, (result.location, "total", *total), ("",) * len(HEAD)]

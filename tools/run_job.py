@@ -44,7 +44,7 @@ class TableSummary:
 
     name: str
     rows_total: int | None
-    rows_loaded: int
+    rows_loaded: int | None
     api_calls: int | None
     seconds: float | None
     new_fields: list[str]
@@ -170,7 +170,7 @@ def _table(event: DagsterEvent) -> TableSummary:
     return TableSummary(
         name=materialization.asset_key.path[-1],
         rows_total=metadata.get("dagster/row_count"),
-        rows_loaded=metadata.get("rows_loaded", 0),
+        rows_loaded=metadata.get("rows_loaded"),
         api_calls=metadata.get("api_calls"),
         seconds=metadata.get("seconds"),
         new_fields=metadata.get("new_fields", []),
