@@ -75,7 +75,7 @@ def test_who_is_put_out_cannot_come_back(platform: Platform, capsys: pytest.Capt
 
 @pytest.mark.parametrize("name", ["Ana", "a-b", "", "1", 'a"b', "a" * 41])
 def test_what_is_no_name_is_refused(platform: Platform, name: str) -> None:
-    with pytest.raises(SystemExit, match="small letters, digits and _"):
+    with pytest.raises(SystemExit, match="lowercase letters, digits and _"):
         run("analyst", name)
 
 

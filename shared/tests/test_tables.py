@@ -48,7 +48,7 @@ def test_a_column_is_declared_once() -> None:
 
 
 def test_a_value_has_a_known_origin() -> None:
-    with pytest.raises(ValueError, match="column id: origin 'scope' is none of payload, reader, parent, derived"):
+    with pytest.raises(ValueError, match="column id: origin 'scope' must be one of payload, reader, parent, derived"):
         bigint("id", "Id.", origin="scope")
 
 

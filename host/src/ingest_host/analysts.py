@@ -36,7 +36,7 @@ GRANT USAGE ON SCHEMA platform TO door
 def role(name: str) -> str:
     """The role of an analyst; raises ``SystemExit`` where it cannot be one's name."""
     if not NAME.fullmatch(name):
-        raise SystemExit(f"NAME={name}: small letters, digits and _, at most 40, as in NAME=ana or NAME=metabase")
+        raise SystemExit(f"NAME={name}: use lowercase letters, digits and _, at most 40 characters, as in NAME=ana")
     return ROLE.format(name)
 
 

@@ -137,7 +137,7 @@ class Column:
 
     def __post_init__(self) -> None:
         if self.origin not in get_args(Origin):
-            raise ValueError(f"column {self.name}: origin {self.origin!r} is none of {', '.join(get_args(Origin))}")
+            raise ValueError(f"column {self.name}: origin {self.origin!r} must be one of {', '.join(get_args(Origin))}")
 
 
 def _column_function(type_: ColumnType, doc: str) -> Callable[..., Column]:
