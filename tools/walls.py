@@ -228,6 +228,9 @@ def _has_compose() -> bool:
 def main() -> int:
     """0 when nothing crosses a wall, or when nothing could be looked at, which is said loudly."""
     locations = sorted(file.parent.name for file in ROOT.glob("locations/*/pyproject.toml"))
+    if found := [line for name in locations for line in unrendered(name)]:  # not resolved: it would be quoted
+        print("\n".join(found), file=sys.stderr)
+        return 1
     command = ["docker", "compose", *CONFIG]
     if not _has_compose():
         print("!!! Docker Compose is not installed: what it makes of the Compose files was NOT checked !!!")
@@ -236,8 +239,7 @@ def main() -> int:
     if told.returncode:
         print(told.stderr.strip(), file=sys.stderr)
         return 1
-    found = [line for name in locations for line in unrendered(name)]
-    found += problems(json.loads(told.stdout), locations)
+    found = list(problems(json.loads(told.stdout), locations))
     print("\n".join(found), end="\n" if found else "", file=sys.stderr)
     return 1 if found else 0
 

@@ -189,9 +189,9 @@ def test_the_status_says_what_is_ill(port: int, watch: Watch, monkeypatch: pytes
     assert json.loads(get(port, "/status")[1]) == {"problems": ["monitor: it has not looked yet, or not lately"]}
     assert get(port, "/healthz")[0] == 503
     monkeypatch.setattr(time, "time", lambda: NOW + 70)
-    watch.last = ill(NOW)
+    watch.turn(ill(NOW))
     assert get(port, "/healthz")[0] == 503
-    watch.last = ill(NOW + 60)
+    watch.turn(ill(NOW + 60))
     assert get(port, "/healthz")[0] == 200
     assert json.loads(get(port, "/status")[1])["problems"] == ["daemon: no heartbeat of SENSOR for 360 s"]
     assert get(port, "/")[0] == 404
