@@ -1,6 +1,7 @@
 """What a location's code server may answer, and what webserver and daemon refuse to act on."""
 
 import asyncio
+import re
 import socket
 import subprocess
 import sys
@@ -114,6 +115,27 @@ def test_text_that_no_page_shows_and_no_database_holds_is_refused(text: str) -> 
 @pytest.mark.parametrize("text", ["naïve 😀", r"written \u0000", r"\ud800", "a\nb", "\\"])
 def test_any_other_text_is_taken(text: str) -> None:
     check_text("one", SensorExecutionData(skip_message=text))
+
+
+REFUSED = (
+    "user",
+    "dagster/image",
+    "dagster/backfill",
+    "dagster/root_run_id",
+    ".dagster/repository",
+    "docker/container_id",
+)
+
+
+@pytest.mark.parametrize("tag", REFUSED)
+def test_a_run_that_says_whose_it_is_is_refused(tag: str) -> None:
+    with pytest.raises(ForeignAnswerError, match=f"the tag '{re.escape(tag)}' is not for a location to give"):
+        check_sensor("one", SensorExecutionData(run_requests=[RunRequest(tags={"a": "b", tag: "x"})]))
+
+
+@pytest.mark.parametrize("tag", ["team", "users", "dagster/max_runtime", "dagster/partition", "dagster/priority"])
+def test_any_other_tag_is_taken(tag: str) -> None:
+    check_sensor("one", SensorExecutionData(run_requests=[RunRequest(tags={tag: "x"})]))
 
 
 def schedule(cron: str | list[str], zone: str | None = None) -> ScheduleSnap:

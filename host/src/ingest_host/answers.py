@@ -27,6 +27,10 @@ from dagster._core.storage.dagster_run import RunsFilter
 from dagster._serdes import serialize_value
 from dagster._utils.schedules import is_valid_cron_schedule
 
+GIVEN_TAGS = re.compile(
+    r"user|dagster/(reporting_user|code_location|image|((parent|root)_)?(run_id|backfill(_id)?))|(\.dagster|docker/|ingest).*"
+)
+"""Tags that say who launched a run, whose it is, and what it belongs to: webserver and daemon give them."""
 CRON_LINES = 100
 """Of one schedule, at most: webserver and daemon work out the next times of each."""
 
@@ -65,7 +69,9 @@ class OwnCodeLocation(GrpcServerCodeLocation):
         super().__init__(*arguments, **options)
         try:
             for name, repository in self.remote_repositories.items():
-                check_text(self.name, repository.repository_snap, *self._job_snaps_by_name[name].values())
+                jobs = self._job_snaps_by_name[name].values()
+                check_text(self.name, repository.repository_snap, *jobs)
+                check_tags(tag for job in jobs for tag in (*job.tags, *(job.run_tags or ())))
                 check_definitions(self.name, repository.repository_snap)
         except ForeignAnswerError:
             self.cleanup()
@@ -84,6 +90,7 @@ class OwnCodeLocation(GrpcServerCodeLocation):
     def get_schedule_execution_data(self, *arguments: Any, **options: Any) -> Any:
         answer = super().get_schedule_execution_data(*arguments, **options)
         check_text(self.name, answer)
+        check_tags(tag for run in answer.run_requests or () for tag in run.tags)
         return answer
 
     def get_execution_plan(self, *arguments: Any, **options: Any) -> RemoteExecutionPlan:
@@ -124,6 +131,12 @@ def check_definitions(location: str, definitions: RepositorySnap) -> None:
     check_keys(location, (node.asset_key for node in definitions.asset_check_nodes or ()))
 
 
+def check_tags(tags: Iterable[str]) -> None:
+    """A location gives its runs any tag but those by which the platform tells runs apart."""
+    if refused := min(filter(GIVEN_TAGS.fullmatch, tags), default=None):
+        raise ForeignAnswerError(f"the tag {refused!r} is not for a location to give: leave it out")
+
+
 def check_schedule(schedule: ScheduleSnap) -> None:
     """Its cron lines and its time zone are such as Dagster takes."""
     lines = schedule.cron_schedule
@@ -149,6 +162,7 @@ def check_sensor(location: str, answer: SensorExecutionData) -> None:
                 f"the partitions {request.partitions_def_name!r} are not of the location {location}: "
                 f"begin their name with '{location}/'"
             )
+    check_tags(tag for run in answer.run_requests or () for tag in run.tags)
     for run in answer.run_requests or ():
         check_keys(location, run.asset_selection or ())
         check_keys(location, run.asset_check_keys or ())

@@ -369,7 +369,8 @@ def test_a_run_does_not_join_the_group_of_anothers(served: Served, key: str) -> 
 
 def test_a_tag_does_not_join_it_either(served: Served) -> None:
     run, fill = launched(served, "github"), launched_backfill(served, "github")
-    for key, value in (("dagster/parent_run_id", run), ("dagster/root_run_id", run), ("dagster/backfill", fill)):
+    joined = {"dagster/parent_run_id": run, "dagster/root_run_id": run, "dagster/backfill": fill}
+    for key, value in (joined | {".dagster/repository": "__repository__@github"}).items():
         given = params("stripe", executionMetadata={"tags": [{"key": key, "value": value}]})
         refused(served, "stripe", mutation("launchRun", {"executionParams": ("ExecutionParams!", given)}))
 

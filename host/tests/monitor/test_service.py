@@ -151,7 +151,10 @@ def test_prometheus_gets_the_numbers(port: int, watch: Watch) -> None:
         runs=[("github", "SUCCESS", 3)],
         successes=[("github", "github_ingest", NOW - 60)],
         queued=[NOW - 30],
-        instigators=[Instigator("github", "hourly", "SCHEDULE", ("0 * * * *",), NOW - 9000, failing=True, failures=2)],
+        instigators=[
+            Instigator("github", "hourly", "SCHEDULE", ("0 * * * *",), NOW - 9000, failing=True, failures=2),
+            Instigator("github", "odd", "SCHEDULE", ("not a cron",), NOW, failing=False, failures=0),
+        ],
         loads={"github": Load(10, 2, 4000), "stripe": Load(5, 1)},
         services=[container("github", restarts=4), container("setup", keeps=False)],
     )
