@@ -9,7 +9,7 @@ value that is wrong. ``docs/columnar-path.md`` tells what else was measured.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, repeat
 from keyword import iskeyword
 from operator import attrgetter
@@ -47,6 +47,8 @@ class Page:
     """The part of the list that they belong to, as their reader knows it."""
     empty: bool = False
     new_fields: frozenset[str] = frozenset()
+    unreadable: tuple[PayloadError, ...] = ()
+    """One for each row that :meth:`Decoder.readable` left out."""
 
 
 def without_nul(body: bytes) -> bytes:
@@ -113,6 +115,26 @@ class Decoder:
         """
         return self._decode(without_nul(body), given or {}, single=False)
 
+    def readable(self, body: bytes, given: Mapping[str, Any] | None = None) -> Page:
+        """As :meth:`page`, without the rows that have a value of the wrong type; raises where no row is left."""
+        try:
+            return self.page(body, given)
+        except NotJson:
+            raise
+        except PayloadError:
+            raws = self._raws(without_nul(body), given or {})
+            pages, errors = [], []
+            for raw in raws.rows:
+                try:
+                    pages.append(self.row(bytes(raw), given))
+                except PayloadError as error:
+                    errors.append(error)
+            if not pages:
+                raise
+        rows = [row for page in pages for row in page.rows]
+        new_fields = frozenset[str]().union(*(page.new_fields for page in pages))
+        return replace(raws, rows=rows, new_fields=new_fields, unreadable=tuple(errors))
+
     def row(self, body: bytes, given: Mapping[str, Any] | None = None) -> Page:
         """A page of one row, from a response that is the row itself; errors as for :meth:`page`."""
         return self._decode(without_nul(body), given or {}, single=True)
@@ -129,6 +151,20 @@ class Decoder:
                 return self._decode_tolerantly(body, given, single)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise self._not_json(error) from None
+
+    def _raws(self, body: bytes, given: Mapping[str, Any]) -> Page:
+        """The page with its rows as JSON, each by itself, but those that are null."""
+        rows: Any = list[msgspec.Raw]
+        try:
+            page = self._page(
+                msgspec.json.decode(body, type=_response(self._rows_at, rows, self._told) if self._rows_at else rows),
+                given,
+                single=False,
+            )
+        except msgspec.ValidationError:  # what is wrong is not a row
+            return Page([], given)
+        page.rows = [raw for raw in page.rows if bytes(raw) != b"null"]
+        return page
 
     def _not_json(self, error: Exception) -> NotJson:
         return NotJson(f"table {self.table.name}: the API sent a body that is not JSON ({error})")
