@@ -339,6 +339,18 @@ def test_the_routes_that_report_ask_too(served: Served, path: str, asset: str) -
     assert [row[-1] for row in served.trail()] == ["refused", "refused", "done"]
 
 
+def test_the_trail_says_which_asset_was_reported(served: Served) -> None:
+    """Dagster takes the key from the query or the body, too."""
+    url, admin = "/report_asset_materialization/", {"Authorization": f"Bearer {token('admin')}"}
+    for answer in (
+        served.client.post(url, json={"asset_key": "github/issues"}, headers=admin),
+        served.client.post(f"{url}?asset_key=github/issues", json={}, headers=admin),
+    ):
+        assert answer.status_code == 400
+        assert "name the asset in the path" in answer.json()["error"]
+    assert served.trail() == []
+
+
 def test_reporting_of_an_asset_that_two_locations_name_needs_both(served: Served) -> None:
     path = "/report_asset_materialization/github/issues"
     answers = {
