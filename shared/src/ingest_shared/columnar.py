@@ -19,12 +19,13 @@ import msgspec
 import pyarrow as pa
 
 from ingest_shared.errors import NotJson, PayloadError
-from ingest_shared.tables import UNDECLARED, AnyTable, Child, Column, Table, all_columns
+from ingest_shared.tables import BIGINT, TEXT, UNDECLARED, AnyTable, Child, Column, Table, all_columns
 
 Row = Any
 """A row of a page: an instance of the table's compiled struct."""
 
 _NULL = msgspec.Raw(b"null")
+_DOES_NOT_FIT = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError)
 _NUL = b"\\u0000"
 _REPLACEMENT = b"\\ufffd"
 _STEP = re.compile(r"\.([^.\[\]`]+)|\[(\d*)\]")
@@ -92,9 +93,9 @@ class Decoder:
         self._blank = _blank(self._strict.row)
         children = table.children if isinstance(table, Table) else ()
         self._children = [(child, _blank(_element(self._strict.row, child.path))) for child in children]
-        keys = [c.path for c in table.columns if c.name in table.key and c.origin == "payload" and c.path != "."]
+        keys = [c for c in table.columns if c.name in table.key and c.origin == "payload" and c.path != "."]
         if keys:
-            self.key = attrgetter(*map(_attribute_path, keys))
+            self.key = _key(keys)
         self._key_given = [c.path for c in table.columns if c.name in table.key and c.origin == "reader"]
 
     def _compile(self, strict: bool) -> "_Decoders":
@@ -390,6 +391,23 @@ def _response(rows_at: str, rows: Any, told: Sequence[str]) -> type[msgspec.Stru
     return struct(tree, rows_at)
 
 
+def _key(columns: Sequence[Column]) -> Callable[[Row], Any]:
+    """Gives the key of a row, as the warehouse gives it: an instant, say, and not its text."""
+    sent = attrgetter(*(_attribute_path(column.path) for column in columns))
+    if all(column.type in (TEXT, BIGINT) for column in columns):
+        return sent
+
+    def held(column: Column, value: Any) -> Any:
+        try:
+            return column.type.convert([value], column.type.arrow)[0].as_py()
+        except _DOES_NOT_FIT:  # nor does it become a row
+            return value
+
+    if len(columns) == 1:
+        return lambda row: held(columns[0], sent(row))
+    return lambda row: tuple(map(held, columns, sent(row)))
+
+
 def _attribute_path(path: str) -> str:
     return ".".join(map(_attribute, path.split(".")))
 
@@ -471,11 +489,11 @@ def _convert(table: AnyTable, column: Column, values: list[Any], rows: _Rows) ->
     """The values as Arrow; on failure one by one, to name the first that does not fit."""
     try:
         return column.type.convert(values, column.type.arrow)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+    except _DOES_NOT_FIT:
         for index, value in enumerate(values):
             try:
                 column.type.convert([value], column.type.arrow)
-            except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+            except _DOES_NOT_FIT as error:
                 keys = [c for c in table.columns if c.name in table.key and c.origin == "payload"]
                 row = ", ".join(f"{c.name}={rows.values(c.path)[index]!r}" for c in keys)
                 raise PayloadError(
