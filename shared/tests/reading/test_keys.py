@@ -13,7 +13,6 @@ from ingest_shared.tables import Column, Table, bigint, boolean, date, epoch, te
 from tests.conftest import Reply, Server, Warehouse
 from tests.reading.played import NOW, Origin
 
-
 DATE = {"Date": formatdate(NOW)}
 
 
