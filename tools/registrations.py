@@ -267,7 +267,8 @@ def services(name: str, root: Path = ROOT) -> str:
         "<name>": name,
         "<NAME>": name.upper(),
         "<subnet>": f"${{INGEST_SUBNETS:-{SUBNETS}}}.{_network(name, root)}",
-        "<settings>": "\n      ".join(f"{key}: {json.dumps(value)}".replace("$", "$$") for key, value in settings),
+        "<settings>": "\n      ".join(f"{key}: {json.dumps(value)}".replace("$", "$$") for key, value in settings)
+        or "{}",
     }
     return re.sub("<[a-zA-Z]+>", lambda found: values[found[0]], (root / SERVICES).read_text())
 
