@@ -225,7 +225,7 @@ class Reader:
                     continue
                 self._fold(scope, step)
                 yield from step.pages
-            self._leave_out_unreadable()
+            self._leave_out_incomplete()
             pieces = self._wanted(
                 {piece.scope.id: piece.scope for piece in pieces if not self.progress[piece.scope.id].error}.values(),
                 lambda scope, progress: self.walk.again(self, scope, progress),
@@ -309,7 +309,7 @@ class Reader:
             status = error.status if isinstance(error, ApiError) else None
             self.load.leave_out(scope.name, self.sync.why(error), status)
 
-    def _leave_out_unreadable(self) -> None:
+    def _leave_out_incomplete(self) -> None:
         """The scopes of rows that could not be read, when the others are: their cursors stay, and nothing is gone."""
         while self.unreadable:
             self._leave_out(*self.unreadable.pop(0))
