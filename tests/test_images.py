@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import images
-from local import Refused
-from projects import ROOT
+from ingest_tools import images
+from ingest_tools.local import Refused
+from ingest_tools.projects import ROOT
 
 DOCKERFILE = "locations/Dockerfile"
 NOT_COPIED = {".dockerignore", DOCKERFILE}

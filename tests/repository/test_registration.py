@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-import registrations
-from local import Refused
-from projects import ROOT, locations
+from ingest_tools import registrations
+from ingest_tools.local import Refused
+from ingest_tools.projects import ROOT, locations
 
 OTHER = "github"
 """The location that the broken copies are broken for."""

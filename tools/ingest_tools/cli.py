@@ -1,0 +1,106 @@
+"""`ingest`: one command for all that is done in this repository. `ingest --help` lists it.
+
+A command's exit code is 0 when it did what it was asked to do, 1 when it did not, 2 when its command line is wrong,
+130 after Ctrl-C. An error is one line on standard error.
+"""
+
+import sys
+
+import click
+
+from ingest_tools import (
+    access,
+    affected,
+    analyst,
+    audit,
+    bench_platform,
+    check,
+    contract,
+    deploy,
+    dev,
+    documents,
+    lock,
+    new_location,
+    remove_location,
+    run,
+    run_tests,
+    sandbox,
+    secret,
+    status,
+    sync,
+    up,
+    walls,
+)
+from ingest_tools.local import Refused, end_in_order
+
+SECTIONS: dict[str, list[click.Command]] = {
+    "Run": [run.run_command, dev.dev_command, sandbox.sandbox_command, sandbox.change_sandbox_command],
+    "The platform, on a Docker engine": [
+        up.up_command,
+        up.down_command,
+        up.logs_command,
+        status.status_command,
+        deploy.deploy_command,
+        deploy.rollback_command,
+        secret.secret_command,
+        access.access_command,
+        access.token_command,
+        access.client_secret_command,
+        analyst.analyst_command,
+        audit.audit_command,
+    ],
+    "Work on it": [
+        new_location.new_location_command,
+        remove_location.remove_location_command,
+        run_tests.test_command,
+        check.check_command,
+        check.format_command,
+        lock.lock_command,
+        contract.contract_command,
+        documents.table_docs_command,
+        affected.affected_command,
+        walls.walls_command,
+        bench_platform.bench_platform_command,
+    ],
+}
+
+
+class Sections(click.Group):
+    """Lists its commands by what they are for."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, self.commands))
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                rows = [(f"{one.name:<{width}}", one.get_short_help_str(formatter.width)) for one in commands]
+                formatter.write_dl(rows)
+
+
+@click.group(
+    cls=Sections,
+    commands=[sync.sync_command, *(command for commands in SECTIONS.values() for command in commands)],
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 120},
+    epilog="Each has an example in its own help: ingest deploy --help",
+)
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Many dlt sources, many teams, one Dagster."""
+    if not context.invoked_subcommand:
+        print(context.get_help())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command line, by default the process's own, and gives the exit code."""
+    end_in_order()
+    try:
+        return cli.main(arguments, "ingest", standalone_mode=False) or 0
+    except Refused as error:
+        said, code = str(error), error.code
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "ingest"
+        said, code = f"{' '.join(error.format_message().split())} See `{where} --help`.", error.exit_code
+    except click.Abort:
+        said, code = "stopped", 130
+    print(said, file=sys.stderr)
+    return code
