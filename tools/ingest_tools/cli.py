@@ -5,6 +5,7 @@ A command's exit code is 0 when it did what it was asked to do, 1 when it did no
 """
 
 import sys
+from types import ModuleType
 
 import click
 
@@ -33,36 +34,17 @@ from ingest_tools import (
 )
 from ingest_tools.local import Refused, end_in_order
 
-SECTIONS: dict[str, list[click.Command]] = {
-    "Run": [run.run_command, dev.dev_command, sandbox.sandbox_command, sandbox.change_sandbox_command],
-    "The platform, on a Docker engine": [
-        up.up_command,
-        up.down_command,
-        up.logs_command,
-        status.status_command,
-        deploy.deploy_command,
-        deploy.rollback_command,
-        secret.secret_command,
-        access.access_command,
-        access.token_command,
-        access.client_secret_command,
-        analyst.analyst_command,
-        audit.audit_command,
-    ],
-    "Work on it": [
-        new_location.new_location_command,
-        remove_location.remove_location_command,
-        run_tests.test_command,
-        check.check_command,
-        check.format_command,
-        lock.lock_command,
-        contract.contract_command,
-        documents.table_docs_command,
-        affected.affected_command,
-        walls.walls_command,
-        bench_platform.bench_platform_command,
-    ],
+SECTIONS = {
+    "Run": (run, dev, sandbox),
+    "The platform, on a Docker engine": (up, status, deploy, secret, access, analyst, audit),
+    "Work on it": (new_location, remove_location, run_tests, check, lock, contract, documents, affected, walls, sync),
+    "Measure it": (bench_platform,),
 }
+
+
+def commands(*modules: ModuleType) -> list[click.Command]:
+    """Those of the modules, as they stand there."""
+    return [one for module in modules for one in vars(module).values() if isinstance(one, click.Command)]
 
 
 class Sections(click.Group):
@@ -70,15 +52,15 @@ class Sections(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(map(len, self.commands))
-        for title, commands in SECTIONS.items():
+        for title, modules in SECTIONS.items():
+            shown = [one for one in commands(*modules) if not one.hidden]
             with formatter.section(title):
-                rows = [(f"{one.name:<{width}}", one.get_short_help_str(formatter.width)) for one in commands]
-                formatter.write_dl(rows)
+                formatter.write_dl([(f"{one.name:<{width}}", one.get_short_help_str(formatter.width)) for one in shown])
 
 
 @click.group(
     cls=Sections,
-    commands=[sync.sync_command, *(command for commands in SECTIONS.values() for command in commands)],
+    commands=[one for modules in SECTIONS.values() for one in commands(*modules)],
     invoke_without_command=True,
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 120},
     epilog="Each has an example in its own help: ingest deploy --help",

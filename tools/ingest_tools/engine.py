@@ -37,18 +37,10 @@ def docker(
 
     Raises :class:`EngineError`.
     """
-    command, variables, pipe = ["docker", *arguments], os.environ | environment, None if shown else subprocess.PIPE
+    command, env = ["docker", *arguments], os.environ | environment
     try:
         done = subprocess.run(
-            command,
-            cwd=folder,
-            env=variables,
-            input=text,
-            stdout=pipe,
-            stderr=pipe,
-            text=True,
-            timeout=seconds,
-            check=False,
+            command, cwd=folder, env=env, input=text, capture_output=not shown, text=True, timeout=seconds, check=False
         )
     except subprocess.TimeoutExpired:
         raise EngineError(f"docker {' '.join(arguments[:4])}: no answer in {seconds:.0f} s") from None
