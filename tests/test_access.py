@@ -47,10 +47,10 @@ def test_a_revoked_token_leaves_no_trace_and_the_others_stay(file: Path) -> None
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"name": ""}, "'' is not a valid name"),
-        ({"name": "a b"}, "'a b' is not a valid name"),
-        ({"name": "ci, role: admin"}, "'ci, role: admin' is not a valid name"),
-        ({"role": "viewer"}, "leave --location out"),
+        ({"name": ""}, "'' is not a valid token name"),
+        ({"name": "a b"}, "'a b' is not a valid token name"),
+        ({"name": "ci, role: admin"}, "'ci, role: admin' is not a valid token name"),
+        ({"role": "viewer"}, "leave out --location"),
     ],
 )
 def test_what_is_wrong_is_told_and_nothing_written(file: Path, settings: dict[str, str], told: str) -> None:
@@ -71,7 +71,7 @@ def test_no_name_is_taken_twice_and_none_revoked_that_is_not_there(file: Path) -
 
 def test_a_file_without_a_list_is_told(tmp_path: Path) -> None:
     (tmp_path / "access.yaml").write_text("groups: {}\n")
-    with pytest.raises(Refused, match="no line `tokens:`"):
+    with pytest.raises(Refused, match="has no line `tokens:`"):
         made(tmp_path / "access.yaml")
 
 

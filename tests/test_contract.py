@@ -16,7 +16,7 @@ def test_a_location_is_compared_with_its_vendor(capfd: pytest.CaptureFixture[str
 
 def test_one_without_a_vendor_is_passed_over(capsys: pytest.CaptureFixture[str]) -> None:
     assert contract.keeps(Project(LOCATIONS / "zendesk"))
-    assert capsys.readouterr().out == "locations/zendesk: no schema of a vendor\n"
+    assert capsys.readouterr().out == "locations/zendesk: the vendor publishes no schema\n"
 
 
 def test_all_are_asked_even_where_one_differs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,7 +145,7 @@ def test_a_killed_run_is_marked_and_the_next_one_goes_on(deployment: Deployment)
     os.kill(int(pid), signal.SIGKILL)
     out, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
-    assert out.startswith("github failed: the process of github_ingest ended without a word")
+    assert out.startswith("github failed: the process of github_ingest ended without a message")
     again = deployment.ingest("github")
     assert again.returncode == 0, again.stdout
     assert deployment.runs() == [("FAILURE",), ("SUCCESS",)]

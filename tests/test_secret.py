@@ -1,9 +1,12 @@
 """What `make secret` refuses before it asks the engine, and where the tools find the platform."""
 
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
 
+from ingest_tools import audit
+from ingest_tools.cli import main
 from ingest_tools.engine import Deployment
 from ingest_tools.local import Refused
 from ingest_tools.secret import checked
@@ -38,6 +41,14 @@ def test_what_can(setting: str) -> None:
 
 def test_the_platform_has_addresses_of_its_own() -> None:
     checked("platform", "alerts.to")
+
+
+def test_a_secret_is_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is not is refused before the engine is asked."""
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"\xff\xfe"), "utf-8"))
+    monkeypatch.setattr(audit, "record", lambda *_, **__: None)
+    assert main(["secret", "github", "sources.github.access_token"]) == 1
+    assert capsys.readouterr().err == "standard input was not text: nothing was stored\n"
 
 
 def test_the_tools_read_what_compose_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,7 +154,7 @@ def test_a_page_that_renames_itself_to_the_ui_reads_nothing(platform: Tested) ->
     command = [chromium or "chromium", "--headless", "--no-sandbox", "--disable-gpu"]
     command += ["--host-resolver-rules=MAP evil.test 127.0.0.1", "--dump-dom", f"http://evil.test:{port}/"]
     dumped = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-    assert "not a name of the platform" in dumped
+    assert "This host name is not the platform" in dumped
 
 
 # Where it is published

@@ -13,7 +13,7 @@ import click
 from ingest_tools import audit
 from ingest_tools.engine import Deployment
 from ingest_tools.local import Refused
-from ingest_tools.options import LOCATIONS
+from ingest_tools.options import LOCATIONS, standard_input
 
 FILE = "access.yaml"
 ROLES = ("viewer", "launcher", "editor", "admin")
@@ -29,13 +29,13 @@ def activate(deployment: Deployment) -> str:
 def make_token(file: Path, name: str, role: str, locations: Sequence[str], ends: date) -> str:
     """Adds the token's digest to the file and gives the token, which stands nowhere; raises :class:`Refused`."""
     if not NAME.fullmatch(name):
-        raise Refused(f"{name!r} is not a valid name of a token: a-z, 0-9, and _.- between them")
+        raise Refused(f"{name!r} is not a valid token name: use a-z and 0-9, with _ . - between them")
     if role in ("viewer", "admin") and locations:
-        raise Refused(f"--role={role} covers every location: leave --location out")
+        raise Refused(f"--role={role} covers every location: leave out --location")
     text = file.read_text()
     if _entry(name).search(text):
         raise Refused(
-            f"there is a token {name} already: revoke it with `ingest token {name} --revoke`, or choose another"
+            f"there is already a token {name}: revoke it with `ingest token {name} --revoke`, or choose another name"
         )
     token = f"ingest_{secrets.token_urlsafe(32)}"
     allowed = f"{{{role}: [{', '.join(locations)}]}}" if locations else role
@@ -43,7 +43,7 @@ def make_token(file: Path, name: str, role: str, locations: Sequence[str], ends:
     entry = f"  - {{name: {name}, role: {allowed}, ends: {ends}, sha256: {digest}}}\n"
     lines = re.compile(r"^tokens:[ ]*(\[\])?[ ]*\n", re.MULTILINE)
     if not lines.search(text):
-        raise Refused(f"{file.name} has no line `tokens:` of its own: add one at its end")
+        raise Refused(f"{file.name} has no line `tokens:`: add one at the end")
     _replace(file, lines.sub(lambda _: f"tokens:\n{entry}", text, count=1))
     return token
 
@@ -90,7 +90,7 @@ def token_command(name: str, role: str, locations: tuple[str, ...], days: int, *
     else:
         token = make_token(file, name, role, locations, datetime.now(UTC).date() + timedelta(days=days))
         print(f"INGEST_TOKEN={token}")
-        print(f"it is shown this once; {FILE} has its digest: commit that", file=sys.stderr)
+        print(f"it is shown only once; {FILE} now has its digest: commit that", file=sys.stderr)
     activate(deployment)
     audit.record(deployment, "revoke token" if revoke else "make token", "", "done", name=name)
 
@@ -99,5 +99,5 @@ def token_command(name: str, role: str, locations: tuple[str, ...], days: int, *
 def client_secret_command() -> None:
     """Store the client secret of the login, from standard input."""
     deployment = Deployment.here()
-    print(deployment.one_shot("secrets", MODULE, "client-secret", text=sys.stdin.read()))
+    print(deployment.one_shot("secrets", MODULE, "client-secret", text=standard_input()))
     audit.record(deployment, "client secret", "", "done")

@@ -33,4 +33,6 @@ def analyst_command(name: str, *, revoke: bool) -> None:
     address = deployment.setting("INGEST_WAREHOUSE") or f"{LOOPBACK}:5432"
     print(f"postgresql://{found[1]}:{found[2]}@{address}/warehouse?sslmode=require")
     if "warehouse" not in deployment.setting("COMPOSE_PROFILES").split(","):
-        print("the port is closed: COMPOSE_PROFILES=warehouse in .env and `make up` open it", file=sys.stderr)
+        print(
+            "the port is closed: to open it, add COMPOSE_PROFILES=warehouse to .env and run `make up`", file=sys.stderr
+        )

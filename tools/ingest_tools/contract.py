@@ -16,7 +16,7 @@ def keeps(location: Project) -> bool:
     """Prints where the tables and the vendor differ; whether they do not."""
     print(f"{location.name}: ", end="", flush=True)
     if not (location.folder / "tests" / "vendor.py").exists():
-        print("no schema of a vendor")
+        print("the vendor publishes no schema")
         return True
     done = subprocess.run([location.python, "-m", "tests.vendor"], cwd=location.folder, check=False)
     return done.returncode == 0

@@ -106,10 +106,12 @@ class Deploy:
         self._must_be_up()
         before = self.tags_before
         if not to and not before:
-            raise Refused(f"{self.location} has no earlier version to go back to: no image of it is there")
+            raise Refused(f"{self.location} has no earlier version to go back to: no image of one is left")
         to = to or before[0]
         if to not in self.activated and to not in before:
-            raise Refused(f"--to={to} is not a version of {self.location} that was active: {', '.join(self.activated)}")
+            raise Refused(
+                f"--to={to} is not a version of {self.location} that was active: choose from {', '.join(self.activated)}"
+            )
         # What is rolled back is nothing to go back to, unless one asks for it by name.
         return self._switch(to, before[before.index(to) + 1 :] if to in before else [self.tag, *before])
 
@@ -207,7 +209,7 @@ class Deploy:
         try:
             docker("pull", "--quiet", base, seconds=PULL_SECONDS)
         except EngineError as error:
-            print(f"{base} is not renewed: {error}", file=sys.stderr)
+            print(f"could not look for a newer {base}: {error}", file=sys.stderr)
         return str(inspect(base)["Id"]).partition(":")[2][:BASE_DIGITS]
 
     def _test(self, tag: str) -> None:
@@ -234,7 +236,7 @@ class Deploy:
         except EngineError as error:
             errors = _ERROR.findall(error.output)
             reason = errors[-1] if errors else str(error)
-            raise Refused(f"{self.location}: no image was made, nothing was deployed ({reason})") from None
+            raise Refused(f"{self.location}: the image could not be built, nothing was deployed ({reason})") from None
 
     def _is_there(self) -> bool:
         return bool(self.deployment.compose("ps", "--all", "--quiet", self.location))

@@ -44,7 +44,7 @@ def inputs(location: str, root: Path = ROOT) -> list[Path]:
     What git ignores is none of them, so that no cache changes a tag. Raises :class:`Refused`.
     """
     if location not in (names := location_names(root)):
-        raise Refused(f"there is no location {location!r}, only {', '.join(names) or 'none'}")
+        raise Refused(f"there is no location {location!r}: choose from {', '.join(names)}")
     names = sorted(git_paths(root, "ls-files", "--cached", "--others", "--exclude-standard"))
     files = [root / name for name in names if is_input(name, location)]
     return [file for file in files if file.is_symlink() or file.is_file()]

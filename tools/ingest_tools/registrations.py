@@ -91,7 +91,7 @@ class Place:
     def _start(self, text: str) -> int:
         found = re.search(self.head, text, re.MULTILINE)
         if not found:
-            raise Refused(f"{self.file}: {self.what} is not where it was: nothing matches {self.head!r}")
+            raise Refused(f"{self.file}: cannot find {self.what}: nothing matches {self.head!r}")
         return found.end()
 
     def _entries(self, text: str) -> Iterator[re.Match[str]]:
@@ -217,7 +217,7 @@ def _unlisted(names: list[str], root: Path) -> Iterator[str]:
                 if listed.count(name) != 1:
                     yield f"{file}: {place.what} names {name} {listed.count(name)} times instead of once"
             for name in sorted(set(listed) - set(names)):
-                yield f"{file}: {place.what} names {name}, and there is no locations/{name}"
+                yield f"{file}: {place.what} names {name}, but there is no locations/{name}"
 
 
 def _claimed_twice(names: list[str], root: Path) -> Iterator[str]:
@@ -242,7 +242,7 @@ def _misnamed(name: str, root: Path) -> Iterator[str]:
     expected = {"project.name": f"{name}-location", "tool.dg.project.root_module": f"{name}_location"}
     for path, value in expected.items():
         if (found := _at(settings, path)) != value:
-            yield f"{folder}/pyproject.toml: {path} is {found!r}, and must be {value!r}"
+            yield f"{folder}/pyproject.toml: {path} is {found!r} but must be {value!r}"
     if not (root / folder / "src" / f"{name}_location" / "definitions.py").is_file():
         yield f"{folder}/src/{name}_location/definitions.py is missing"
     yield from unrendered(name, root)
@@ -256,7 +256,7 @@ def unrendered(name: str, root: Path = ROOT) -> Iterator[str]:
     compose = _compose_file(name, root)
     try:
         if not compose.is_file() or compose.read_text() != services(name, root):
-            yield f"{folder}/compose.yaml is not what {SERVICES} makes of it: `make format` renders it"
+            yield f"{folder}/compose.yaml differs from what {SERVICES} renders: run `make format`"
     except Refused as error:
         yield str(error)
 

@@ -21,7 +21,7 @@ def remove(name: str) -> None:
     folder = LOCATIONS / name
     if not folder.is_dir() and not registrations.registered(name):
         names = sorted(path.parent.name for path in LOCATIONS.glob("*/pyproject.toml"))
-        raise Refused(f"there is no location {name!r}, only {', '.join(names)}")
+        raise Refused(f"there is no location {name!r}: choose from {', '.join(names)}")
     if (secrets := folder / ".dlt" / "secrets.toml").exists():
         raise Refused(f"{secrets.relative_to(ROOT)} holds credentials that git cannot bring back: remove it first")
     registrations.unregister(name)
@@ -57,6 +57,6 @@ def _compose_project() -> str:
 def remove_location_command(name: str) -> None:
     """Remove a location, and say what stays of it."""
     remove(name)
-    print(f"locations/{name} is gone, and named nowhere any more. What stays, and what removes it:")
+    print(f"locations/{name} is gone, and nothing names it any more. What is left, and how to remove it:")
     for what, command in left(name):
         print(f"  {what}:\n    {command}")

@@ -89,7 +89,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def _killed(location: str, job: str, code: int) -> dict[str, Any]:
-    error = f"the process of {job} ended without a word (exit code {code}); run it again"
+    error = f"the process of {job} ended without a message (exit code {code}); run it again"
     return {"location": location, "error": error, "tables": [], "failed_checks": []}
 
 
@@ -189,7 +189,7 @@ def run_command(locations: tuple[str, ...], *, audit: bool, live: bool, url: str
             names = locations or location_names()
             results = [ingest(Project(LOCATIONS / name), f"{name}_{kind}", environment | settings) for name in names]
     except KeyboardInterrupt:
-        raise Stopped("\nstopped; the next run goes on from what was loaded") from None
+        raise Stopped("\nstopped; the next run continues from what was loaded") from None
     print(report(results), flush=True)
     if any(one.error for one in results):
         return 1

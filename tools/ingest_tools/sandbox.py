@@ -152,10 +152,10 @@ def origin(command: Callable[..., Any]) -> Callable[..., Any]:
 def sandbox_command(port: int, size: str) -> None:
     """Serve the sandbox APIs until Ctrl-C, with the world of `ingest run`."""
     if url := _found():
-        raise Refused(f"a sandbox answers already, at {url}")
+        raise Refused(f"a sandbox is already running at {url}")
     with suppress(KeyboardInterrupt), _started(size, port) as (url, process):
         print("\n".join(f"{name}='{value}'" for name, value in settings(url).items()))
-        print("Ctrl-C ends it", flush=True)
+        print("press Ctrl-C to stop it", flush=True)
         process.wait()
 
 

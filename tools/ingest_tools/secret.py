@@ -1,14 +1,13 @@
 """Stores a secret of a location's runs on the platform, from the standard input; nothing is restarted."""
 
 import re
-import sys
 
 import click
 
 from ingest_tools import audit
 from ingest_tools.engine import Deployment
 from ingest_tools.local import Refused
-from ingest_tools.options import LOCATIONS
+from ingest_tools.options import LOCATIONS, standard_input
 
 OTHER_SECTIONS = ("alerts.", "extract.", "normalize.", "load.")
 """What a team sets beside its source. Where rows go, and as whom, is the platform's."""
@@ -42,4 +41,4 @@ def secret_command(location: str, setting: str) -> None:
     )
     deployment = Deployment.here()
     with audit.recorded(deployment, "secret", location, lambda: {"name": setting}):
-        print(deployment.one_shot(service, "ingest_host.setup", *command, text=sys.stdin.read()))
+        print(deployment.one_shot(service, "ingest_host.setup", *command, text=standard_input()))
