@@ -420,6 +420,8 @@ def test_the_trail_tells_who_did_what(known: Tested, tokens: dict[str, str]) -> 
     ):
         assert wanted in {tuple(row[:4]) for row in rows}
     assert ("vera@example.com", "session", "launchRun", "github", "refused") in rows
+    told = json.loads(known.ingest("audit", "--who=ci", "--json").stdout)
+    assert {row["who"] for row in told} == {"ci"}
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ingest_tools.images import location_names
 from ingest_tools.local import Refused
 from ingest_tools.projects import ROOT
 
@@ -168,7 +169,7 @@ def name_problem(name: str, root: Path = ROOT) -> str | None:
 
 def problems(root: Path = ROOT) -> list[str]:
     """What is half registered, misnamed or claimed twice, a line each; none in a sound tree."""
-    names = sorted(file.parent.name for file in root.glob("locations/*/pyproject.toml"))
+    names = location_names(root)
     found = [*_unlisted(names, root), *_claimed_twice(names, root)]
     for name in names:
         found += filter(None, [name_problem(name, root)])

@@ -1,17 +1,15 @@
 """Removes a code location from the tree, and says what stays of it elsewhere."""
 
-import os
-import re
 import shutil
 from collections.abc import Iterator
 
 import click
 
 from ingest_tools import registrations
+from ingest_tools.engine import Deployment
+from ingest_tools.images import location_names
 from ingest_tools.local import Refused, data_dir
 from ingest_tools.projects import LOCATIONS, ROOT
-
-_PROJECT = re.compile(r"^name: (\S+)$", re.MULTILINE)
 
 
 def remove(name: str) -> None:
@@ -20,8 +18,7 @@ def remove(name: str) -> None:
         raise Refused(f"{name!r} is not a valid location name, such as zendesk")
     folder = LOCATIONS / name
     if not folder.is_dir() and not registrations.registered(name):
-        names = sorted(path.parent.name for path in LOCATIONS.glob("*/pyproject.toml"))
-        raise Refused(f"there is no location {name!r}: choose from {', '.join(names)}")
+        raise Refused(f"there is no location {name!r}: choose from {', '.join(location_names())}")
     if (secrets := folder / ".dlt" / "secrets.toml").exists():
         raise Refused(f"{secrets.relative_to(ROOT)} holds credentials that git cannot bring back: remove it first")
     registrations.unregister(name)
@@ -34,7 +31,7 @@ def left(name: str) -> Iterator[tuple[str, str]]:
     for file in (data_dir() / f"{name}.duckdb", data_dir() / "live" / f"{name}.duckdb"):
         if file.exists():
             yield "its rows in DuckDB", f"rm {file}"
-    project = _compose_project()
+    project = Deployment.here().project
     yield "its service, if it runs", "docker compose up --detach --remove-orphans"
     sql = f'DROP OWNED BY "{name}" CASCADE; DROP ROLE "{name}", "dagster-{name}"'
     psql = "docker compose exec -T postgres psql --username=platform --dbname=warehouse"
@@ -45,11 +42,6 @@ def left(name: str) -> Iterator[tuple[str, str]]:
     yield "its network", f"docker network rm {project}_{name}"
     yield "its images", f"docker image ls --quiet ingest-{name} | sort -u | xargs -r docker image rm --force"
     yield "its runs in Dagster", "none needed: they are purged after 30 days, failed ones after 90"
-
-
-def _compose_project() -> str:
-    found = _PROJECT.search((ROOT / registrations.COMPOSE).read_text())
-    return os.environ.get("COMPOSE_PROJECT_NAME", "") or (found[1] if found else ROOT.name)
 
 
 @click.command(epilog="Example: ingest remove-location zendesk")
