@@ -77,7 +77,7 @@ def access_command() -> None:
 @click.command(epilog="Example: ingest token ci --role editor --location github --days 30")
 @click.argument("name")
 @click.option("--role", type=click.Choice(ROLES), default="viewer", show_default=True)
-@click.option("--location", "locations", type=LOCATIONS, multiple=True, help="One of several that the role is for.")
+@click.option("--location", "locations", type=LOCATIONS, multiple=True, help="What the role is for; may be repeated.")
 @click.option("--days", type=click.IntRange(1, 366), default=90, show_default=True, help="How long it is valid.")
 @click.option("--revoke", is_flag=True, help="End the token of that name.")
 def token_command(name: str, role: str, locations: tuple[str, ...], days: int, *, revoke: bool) -> None:

@@ -97,5 +97,6 @@ def format_command(context: click.Context) -> None:
         registrations.render(name)
     text = documents.README.read_text()
     documents.README.write_text(documents.with_help(text, context.find_root().command))
-    subprocess.run([BIN / "ruff", "check", "--fix-only", "--quiet", ROOT], check=True)
-    subprocess.run([BIN / "ruff", "format", ROOT], check=True)
+    for arguments in (("check", "--fix-only", "--quiet"), ("format",)):
+        if subprocess.run([BIN / "ruff", *arguments, ROOT], check=False).returncode:
+            raise Refused(f"ruff {arguments[0]} failed: see above")
