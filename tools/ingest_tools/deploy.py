@@ -109,9 +109,8 @@ class Deploy:
             raise Refused(f"{self.location} has no earlier version to go back to: no image of one is left")
         to = to or before[0]
         if to not in self.activated and to not in before:
-            raise Refused(
-                f"--to={to} is not a version of {self.location} that was active: choose from {', '.join(self.activated)}"
-            )
+            known = ", ".join(self.activated)
+            raise Refused(f"--to={to} is not a version of {self.location} that was active: choose from {known}")
         # What is rolled back is nothing to go back to, unless one asks for it by name.
         return self._switch(to, before[before.index(to) + 1 :] if to in before else [self.tag, *before])
 
