@@ -195,7 +195,8 @@ class Deploy:
         """Raises :class:`Refused` where the Compose files give a service more than it may have."""
         tree = self.deployment.tree
         found = list(unrendered(self.location, tree))
-        found += walls.problems(json.loads(self.deployment.compose(*walls.CONFIG)), location_names(tree), tree)
+        if not found:  # or it would be resolved, and a refusal quote variables and files of this machine
+            found += walls.problems(json.loads(self.deployment.compose(*walls.CONFIG)), location_names(tree), tree)
         if found:
             raise Refused(f"{self.location}: nothing was deployed: {'; '.join(found)}")
 

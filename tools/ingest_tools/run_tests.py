@@ -1,4 +1,4 @@
-"""Runs every test suite in its own environment, two at a time, all of them even where one fails.
+"""Runs every test suite in its own environment, three at a time, all of them even where one fails.
 
 What a suite writes is shown whole when it ends, or line by line where it is the only one.
 """
@@ -18,8 +18,9 @@ from ingest_tools.projects import Project, projects
 OUTCOMES = ("passed", "failed", "error", "skipped")
 NO_TESTS = 5
 """pytest's exit code when it found no test."""
-AT_ONCE = 2
-"""Suites change nothing that another one reads, and wait for engines, servers and clocks half of the time."""
+AT_ONCE = 3
+"""Suites change nothing that another one reads, and wait for engines, servers and clocks more than half of the time:
+three fill two cores."""
 LIMIT_SECONDS = 60 * 60
 """Time that a suite has; then it is interrupted, and its report says where it was."""
 PLATFORM = "tests/deployment"

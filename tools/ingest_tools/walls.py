@@ -230,12 +230,13 @@ def _has_compose() -> bool:
 
 def breaches() -> list[str]:
     """What crosses a wall in this folder, a line each; none, said loudly, where nothing could be looked at."""
+    names = location_names()
+    if found := [line for name in names for line in unrendered(name)]:
+        return found  # not resolved: a variable, or a file, of this machine would be quoted
     if not _has_compose():
         print("!!! Docker Compose is not installed: what it makes of the Compose files was NOT checked !!!")
         return []
-    names = location_names()
-    found = [line for name in names for line in unrendered(name)]
-    return [*found, *problems(json.loads(docker("compose", *CONFIG)), names)]
+    return list(problems(json.loads(docker("compose", *CONFIG)), names))
 
 
 @click.command(epilog="Example: ingest walls")

@@ -39,7 +39,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 from dlt.common.data_types import TDataType
+from dlt.common.normalizers.naming.snake_case import NamingConvention
 
+_NAMES = NamingConvention()
 UNDECLARED = "_undeclared"
 """The column that keeps, as JSON, what the API sent and no description names."""
 
@@ -138,6 +140,8 @@ class Column:
     def __post_init__(self) -> None:
         if self.origin not in get_args(Origin):
             raise ValueError(f"column {self.name}: origin {self.origin!r} must be one of {', '.join(get_args(Origin))}")
+        if self.to and not self.to.isidentifier():
+            raise ValueError(f"column {self.name}: to={self.to!r} must be the name of a table, and nothing more")
 
 
 def _column_function(type_: ColumnType, doc: str) -> Callable[..., Column]:
@@ -235,6 +239,19 @@ class Table:
             for name in names:
                 if names.count(name) > 1:
                     raise ValueError(f"table {table.name}: column {name!r} is declared twice")
+                if (called := _NAMES.normalize_identifier(name)) != name:
+                    raise ValueError(
+                        f"table {table.name}: dlt would call the column {name!r} {called!r} in the warehouse: "
+                        f"declare it as {called!r}, with path={name!r}"
+                    )
+        for child in self.children:
+            named = {column.path for column in child.columns if column.name in child.merge_key}
+            for name in self.key:
+                if name not in named:
+                    raise ValueError(
+                        f'table {child.name}: its key needs a column with path={name!r} and origin="parent", '
+                        f"by which its rows are replaced with their row of {self.name}"
+                    )
 
 
 AnyTable = Table | Child
