@@ -32,7 +32,7 @@ Dagster's UI shows (:mod:`ingest_shared.translator`).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -73,7 +73,8 @@ def _plain(values: list[Any], arrow: pa.DataType) -> pa.Array:
 
 
 def _from_text(values: list[Any], arrow: pa.DataType) -> pa.Array:
-    return pc.cast(pa.array(values, pa.string()), arrow)
+    """An empty text is null: so say APIs that know of no other."""
+    return pc.cast(pa.array([value or None for value in values], pa.string()), arrow)
 
 
 def _from_iso(values: list[Any], arrow: pa.DataType) -> pa.Array:
@@ -146,13 +147,22 @@ class Column:
 
 def _column_function(type_: ColumnType, doc: str) -> Callable[..., Column]:
     def column(
-        name: str, description: str, *, path: str | None = None, origin: Origin = "payload", to: str = ""
+        name: str,
+        description: str,
+        *,
+        path: str | None = None,
+        origin: Origin = "payload",
+        to: str = "",
+        sent_as_text: bool = False,
     ) -> Column:
         told = f"{description.removesuffix('.')}, an id of the table {to}." if to else description
-        return Column(name, type_, told, path or name, origin, to=to)
+        sent = replace(type_, payload=str, convert=_from_text) if sent_as_text else type_
+        return Column(name, sent, told, path or name, origin, to=to)
 
     column.__name__ = type_.name
-    column.__doc__ = f"{doc} ``path`` defaults to the column's name."
+    column.__doc__ = (
+        f"{doc} ``path`` defaults to the column's name. ``sent_as_text`` is of a number or boolean in quotes."
+    )
     return column
 
 
