@@ -106,9 +106,9 @@ def test_its_api_has_one_address(name: str, made: Copy) -> None:
 
 
 def test_its_page_of_tables_tells_how_its_list_is_read(made: Copy, tmp_path: Path) -> None:
-    settings = {"PYTHONPATH": str(made.root / "locations" / "zendesk" / "src")}
+    settings = {"PYTHONPATH": f"{made.root}/locations/zendesk/src:{made.root}/tools"}
     command: list[str | Path] = [MODEL.python, "-m", "ingest_tools.table_docs", "zendesk", "--into", tmp_path]
-    done = made.run(*command, folder="tools", **settings)
+    done = made.run(*command, **settings)
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "zendesk.md").read_text()
     assert "- **Read**: What changed since the sync before, by `updated_at`; at first every page." in page

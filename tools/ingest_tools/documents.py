@@ -1,5 +1,6 @@
 """What is generated into the documents: a page for each location's tables, and the command's help in the README."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -36,5 +37,5 @@ def table_docs_command(locations: tuple[str, ...], *, check: bool) -> None:
     for name in locations or pages():
         options = ["--check"] if check else []
         command: list[str | Path] = [Project(LOCATIONS / name).python, "-m", "ingest_tools.table_docs", name, *options]
-        if subprocess.run(command, cwd=TOOLS, check=False).returncode:
+        if subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(TOOLS)}, check=False).returncode:
             raise Refused(f"docs/tables/{name}.md: see above")
