@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from projects import ROOT
+from ingest_tools.projects import ROOT
 
 DOCKERFILES = {"requirements.lock": "locations/Dockerfile", "requirements-dev.lock": "locations/test.Dockerfile"}
 SHA = "0" * 64

@@ -241,7 +241,7 @@ def _schema(run: Session, name: str, owner: str) -> None:
     run("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}", Identifier(name), Identifier(owner))
     ((actual,),) = run("SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = {}", name)
     if actual != owner:
-        raise SystemExit(f"the schema {name} belongs to {actual}, not to {owner}: look at it, drop or rename it")
+        raise SystemExit(f"the schema {name} belongs to {actual}, not to {owner}: inspect it, then drop or rename it")
 
 
 @contextmanager

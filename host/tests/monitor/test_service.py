@@ -107,8 +107,8 @@ def test_the_log_names_an_address_that_takes_nothing_without_its_secret(
     watch = Watch()
     for at in (0, 30):
         watch.turn(ill(NOW + at))
-    assert "json:// did not take an alert of the platform; it will be sent again" in caplog.text
-    assert "an address without :// did not take an alert" in caplog.text
+    assert "an alert of the platform could not be sent to json://; it will be sent again" in caplog.text
+    assert "could not be sent to an address without ://" in caplog.text
     assert "hunter2" not in caplog.text
     assert len(watch.alerts.waiting) == 2
 

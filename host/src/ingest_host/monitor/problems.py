@@ -69,7 +69,7 @@ def _instigators(seen: Seen) -> Iterator[tuple[str, str]]:
         try:
             late = overdue(one, seen.at)
         except UNTELLABLE as error:
-            yield f"{one.name}: cron", f"{one.name}: no one can tell when {one.cron!r} is due ({error})"
+            yield f"{one.name}: cron", f"{one.name}: cannot tell when {one.cron!r} is due ({error})"
             continue
         if late > 0:
             yield f"{one.name}: overdue", f"{one.name}: overdue for {late / 60:.0f} min"
