@@ -20,8 +20,8 @@ SECONDS_TO_END = 15
 """Time that a run which is told to stop has for it."""
 GAPS_SHOWN = 10
 """Open gaps of a table that are named."""
-WITH_GAPS = 3
-"""The exit code of a run that did not fail and left gaps."""
+CHECKS_FAILED = 3
+"""The exit code of a run that did not fail, of which a check did: most often since it left gaps."""
 MUCH_LESS = 0.5
 """Below this share of the calls of an earlier run, a run is called incremental."""
 HEAD = ("location", "table", "rows in the warehouse", "rows of this run", "API calls", "seconds")
@@ -49,6 +49,11 @@ class Result:
         """How many open gaps each table has that has any."""
         found = {check["table"]: len(check["metadata"].get("left out", ())) for check in self.summary["failed_checks"]}
         return {table: count for table, count in found.items() if count}
+
+    @property
+    def fails_a_check(self) -> bool:
+        """Whether an asset check failed, and not only warned."""
+        return any(check["is_error"] for check in self.summary["failed_checks"])
 
     @property
     def tables(self) -> list[dict[str, Any]]:
@@ -178,7 +183,8 @@ def _short(path: str) -> str:
 def run_command(locations: tuple[str, ...], *, audit: bool, live: bool, url: str, size: str) -> int:
     """Run the job of every location, or of those that are named.
 
-    Exit code 0 when every location did all it should, 1 when one failed, 3 when all is done but for gaps.
+    Exit code 0 when every location did all it should, 1 when one failed, 3 when all is done and a check failed, as
+    one does where there are gaps.
     """
     environment, kind = prepare(live=live), "audit" if audit else "ingest"
     try:
@@ -193,4 +199,4 @@ def run_command(locations: tuple[str, ...], *, audit: bool, live: bool, url: str
     print(report(results), flush=True)
     if any(one.error for one in results):
         return 1
-    return WITH_GAPS if any(one.gaps for one in results) else 0
+    return CHECKS_FAILED if any(one.fails_a_check for one in results) else 0

@@ -16,7 +16,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun, RunsFilter
+from dagster import (
+    AssetCheckSeverity,
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    RunsFilter,
+)
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
 from dagster._core.execution.api import execute_run_iterator
@@ -55,6 +62,8 @@ class FailedCheck:
     table: str
     check: str
     metadata: dict[str, Any]
+    is_error: bool
+    """Or a warning."""
 
 
 @dataclass
@@ -180,7 +189,8 @@ def _failed_check(event: DagsterEvent) -> FailedCheck | None:
     if evaluation.passed:
         return None
     metadata = {name: value.value for name, value in evaluation.metadata.items()}
-    return FailedCheck(evaluation.asset_key.path[-1], evaluation.check_name, metadata)
+    is_error = evaluation.severity is AssetCheckSeverity.ERROR
+    return FailedCheck(evaluation.asset_key.path[-1], evaluation.check_name, metadata, is_error)
 
 
 def _failure(event: DagsterEvent) -> str:
