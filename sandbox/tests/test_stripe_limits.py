@@ -33,7 +33,7 @@ def test_a_second_later_there_is_room_again() -> None:
 
 
 def test_a_request_beyond_the_limit_is_answered_429() -> None:
-    with serving(make_world(size=0.1), stripe_limits=True) as client:
+    with serving(make_world(size=0.1), stripe_limits=25) as client:
         stripe = Stripe(client)
         answers = (stripe.get(f"/v1/charges/ch_{number}") for number in range(1_000))
         refused = next(answer for answer in answers if answer.status_code == 429)
