@@ -9,6 +9,12 @@ def test_a_sandbox_takes_25_a_second_in_all() -> None:
     assert reasons == [None] * 25 + ["global-rate"]
 
 
+def test_a_sandbox_takes_as_many_as_it_is_told() -> None:
+    limits = Limits(100, clock=lambda: 0)
+    reasons = [limits.exceeded(f"GET /v1/{number}", live=False) for number in range(101)]
+    assert reasons == [None] * 100 + ["global-rate"]
+
+
 def test_live_mode_takes_100_a_second_and_25_for_each_endpoint() -> None:
     limits = Limits(clock=lambda: 0)
     reasons = [limits.exceeded(endpoint, live=True) for endpoint in "abcd" for _ in range(26)]
