@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Self, TypeVar, overload
 
 MOMENT = 0.1
-"""Seconds."""
+"""Seconds for which a crawl waits at most before others have their turn again."""
 
 
 class Task:
