@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
 
 import dlt
 import pytest
@@ -87,7 +88,7 @@ def loaded(server: Server, duckdb_warehouse: Warehouse) -> Loaded:
 def test_lists_are_read_side_by_side(loaded: Loaded) -> None:
     paths = loaded.paths(*PLAIN)
     assert sorted(paths) == sorted(PAGES * ["/trees", "/rocks", "/birds"])
-    assert set(paths[: PAGES - 1]) >= {"/trees", "/rocks"}, "the second began before the first was at its end"
+    assert len([*groupby(paths)]) > len(PLAIN), "one began before another was at its end"
 
 
 def test_no_more_lists_at_once_than_fit_into_memory(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
