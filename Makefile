@@ -141,6 +141,10 @@ bench-load: $(call ready,benchmarks) ## Measure the load path against its floor
 bench-github: $(call ready,benchmarks) ## Count what GitHub costs: calls, quota, time and memory for REPOSITORIES="1 100 1000"
 	@benchmarks/.venv/bin/python -m ingest_benchmarks.quota $(REPOSITORIES)
 
+.PHONY: bench-stripe
+bench-stripe: $(call ready,benchmarks) ## Count what Stripe costs: calls, pace, time and memory for OBJECTS="20000 200000"
+	@benchmarks/.venv/bin/python -m ingest_benchmarks.pace $(OBJECTS)
+
 .PHONY: bench-platform
 bench-platform: $(ROOT_READY) ## Measure the platform against Dagster's own example of a deployment
 	@$(INGEST) bench-platform

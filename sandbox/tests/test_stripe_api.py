@@ -1,4 +1,5 @@
 import operator
+from collections import Counter
 from urllib.parse import quote
 
 import httpx
@@ -74,6 +75,21 @@ def test_customers_of_a_test_clock_are_listed_only_where_it_is_named() -> None:
         stripe = Stripe(client)
         assert id not in {row["id"] for row in stripe.walk("/v1/customers", limit=100)}
         assert [row["id"] for row in stripe.walk("/v1/customers", test_clock=clock)] == [id]
+
+
+def test_the_balance_is_what_all_movements_leave_and_payouts_are_among_them(world: World, stripe: Stripe) -> None:
+    balance = stripe.get("/v1/balance").json()
+    movements = oracle(world, "balance_transactions")
+    moved, pending = Counter[str](), Counter[str]()
+    for row in movements.values():
+        moved[row["currency"]] += row["net"]
+        pending[row["currency"]] += row["net"] if row["status"] == "pending" else 0
+    shown = {part: {of["currency"]: of["amount"] for of in balance[part]} for part in ("available", "pending")}
+    assert shown["pending"] == pending
+    assert shown["available"] == {currency: amount - pending[currency] for currency, amount in moved.items()}
+    assert {
+        movements[row["balance_transaction"]]["net"] + row["amount"] for row in oracle(world, "payouts").values()
+    } == {0}
 
 
 def test_a_list_without_spans_of_time_refuses_them(stripe: Stripe) -> None:

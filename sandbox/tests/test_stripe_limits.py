@@ -9,6 +9,12 @@ def test_a_sandbox_takes_25_a_second_in_all() -> None:
     assert reasons == [None] * 25 + ["global-rate"]
 
 
+def test_a_sandbox_takes_as_many_as_it_is_told() -> None:
+    limits = Limits(100, clock=lambda: 0)
+    reasons = [limits.exceeded(f"GET /v1/{number}", live=False) for number in range(101)]
+    assert reasons == [None] * 100 + ["global-rate"]
+
+
 def test_live_mode_takes_100_a_second_and_25_for_each_endpoint() -> None:
     limits = Limits(clock=lambda: 0)
     reasons = [limits.exceeded(endpoint, live=True) for endpoint in "abcd" for _ in range(26)]
@@ -33,7 +39,7 @@ def test_a_second_later_there_is_room_again() -> None:
 
 
 def test_a_request_beyond_the_limit_is_answered_429() -> None:
-    with serving(make_world(size=0.1), stripe_limits=True) as client:
+    with serving(make_world(size=0.1), stripe_limits=25) as client:
         stripe = Stripe(client)
         answers = (stripe.get(f"/v1/charges/ch_{number}") for number in range(1_000))
         refused = next(answer for answer in answers if answer.status_code == 429)

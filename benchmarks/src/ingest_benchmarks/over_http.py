@@ -49,6 +49,13 @@ def sandbox(size: float, latency_ms: float = 0, *options: str) -> Iterator[str]:
             process.terminate()
 
 
+def control(url: str, method: str, path: str, body: Any = None) -> Any:
+    """The answer of a route of the sandbox's own: see ``sandbox/README.md``."""
+    answer = requests.request(method, f"{url}/_sandbox/{path}", json=body, timeout=60)
+    answer.raise_for_status()
+    return answer.json()
+
+
 @dataclass(frozen=True)
 class Reading:
     """Which lists of which API are read, from the sandbox at ``url``."""

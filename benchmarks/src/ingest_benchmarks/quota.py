@@ -32,7 +32,7 @@ from github_location.source.api import IN_FLIGHT
 from github_location.source.tables import TABLES
 from ingest_benchmarks import floor
 from ingest_benchmarks.measure import MAXRSS_UNIT, PROCESSES
-from ingest_benchmarks.over_http import GITHUB_TOKEN, RATE, sandbox
+from ingest_benchmarks.over_http import GITHUB_TOKEN, RATE, control, sandbox
 from ingest_shared import pipelines
 from ingest_shared.reading.envelopes import Request
 from ingest_shared.reading.listings import Scope
@@ -69,12 +69,12 @@ class Cost:
 
 def sync(url: str) -> Cost:
     """Loads all groups one after the other in this process, as the daily job does."""
-    _control(url, "DELETE", "requests")
+    control(url, "DELETE", "requests")
     started = time.perf_counter()
     for group, make in GROUPS.items():
         pipelines.run(pipelines.pipeline("github", group).drop(), make())
     seconds = time.perf_counter() - started
-    counts = _control(url, "GET", "requests")
+    counts = control(url, "GET", "requests")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT / 1e6
     not_counted = counts["by_status"]["github"].get("304", 0)
     return Cost(counts["total"]["github"], counts["total"]["github"] - not_counted, seconds, peak)
@@ -133,8 +133,8 @@ def measure(url: str, folder: Path, repositories: int) -> None:
     _tell(repositories, "nothing changed", alone(partial(sync, url)))
     for seed in range(CHANGES):
         name = f"many/repo-{seed * repositories // CHANGES}"
-        _control(url, "POST", "changes", {"kind": "github.issue.edit", "repository": name, "seed": seed})
-    _control(url, "POST", "clock", {"advance_seconds": 120})
+        control(url, "POST", "changes", {"kind": "github.issue.edit", "repository": name, "seed": seed})
+    control(url, "POST", "clock", {"advance_seconds": 120})
     _tell(repositories, f"{CHANGES} issues edited", alone(partial(sync, url)))
 
 
@@ -142,12 +142,6 @@ def _tell(repositories: int, what: str, cost: Cost) -> None:
     print(
         f"{repositories:>6}  {what:<18}  {cost.calls:>7}  {cost.quota:>7}  {cost.seconds:>7.1f}  {cost.peak_mb:>7.0f}"
     )
-
-
-def _control(url: str, method: str, path: str, body: Any = None) -> Any:
-    answer = requests.request(method, f"{url}/_sandbox/{path}", json=body, timeout=60)
-    answer.raise_for_status()
-    return answer.json()
 
 
 def _prepare(settings: Mapping[str, str]) -> None:

@@ -1,5 +1,6 @@
 """Stripe as the sandbox plays it, and how the rows of the mirror follow from what it holds."""
 
+from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -98,12 +99,25 @@ class StripeMirror(Mirror):
     def assert_equal(self) -> None:
         """Of a nested list, the event of a deletion shows the first ten: they are there, and there may be more."""
         super().assert_equal()
+        if self.table.name == "balance_transactions":
+            self._assert_balanced()
         for child in self.table.children:
             here = self._actual(child)
             owners = {_owner(child.merge_key, row) for row in here.values()}
             for item in self.gone():
                 shown = [row for row in self.children(child, *item) if _owner(child.merge_key, row) in owners]
                 assert {tuple(row[name] for name in child.key) for row in shown} <= here.keys()
+
+    def _assert_balanced(self) -> None:
+        """What was earned was paid out, or is in the balance that Stripe shows."""
+        own = "account_id = %s AND NOT livemode GROUP BY currency"
+        earned = f"SELECT currency, sum(net) FROM {{balance_transactions}} WHERE type <> 'payout' AND {own}"
+        paid = f"SELECT currency, sum(amount) FROM {{payouts}} WHERE balance_transaction IS NOT NULL AND {own}"
+        balance = self.origin.get("/v1/balance", KEY).json()
+        held = Counter({of["currency"]: of["amount"] for of in balance["available"]})
+        held.update({of["currency"]: of["amount"] for of in balance["pending"]})
+        held.update(dict(self.warehouse.query(paid, ACCOUNT)))
+        assert held == Counter(dict(self.warehouse.query(earned, ACCOUNT)))
 
 
 def _owner(within: tuple[str, ...], row: dict[str, Any]) -> tuple[Any, ...]:
@@ -121,7 +135,12 @@ STRIPE = Location(
         "connect": source.connect,
     },
     tables=TABLES,
-    other_assets=("subscription_states", "subscription_state_items", *(view.name for view in VIEWS)),
+    other_assets=(
+        "subscription_states",
+        "subscription_state_items",
+        "subscription_discounts",
+        *(view.name for view in VIEWS),
+    ),
     address="sources.stripe.api_base",
     credential="sources.stripe.api_key",
     key=KEY,

@@ -27,7 +27,7 @@ def paths(group: str) -> set[str]:
 def test_a_second_sync_with_nothing_new_makes_a_fifth_of_the_calls_even_in_a_small_account(
     start_origin: Callable[..., Origin], tmp_path: Path
 ) -> None:
-    origin = start_origin(1)
+    origin = start_origin(0.5)
     warehouse = Warehouse(STRIPE, origin, tmp_path)
     warehouse.sync()
     first = origin.requests()["total"]

@@ -20,12 +20,13 @@ from ingest_shared.views import create
 from stripe_location.defs.finance import CONSTANTS
 from stripe_location.source import history
 from stripe_location.source.tables import TABLES
-from stripe_location.source.tables.history import subscription_states
+from stripe_location.source.tables.history import subscription_discounts, subscription_states
 
 from .origin import DECIMALS, STRIPE, VIEWS, Origin, Warehouse
 
-HELD = {name: TABLES[name] for name in "events subscriptions prices invoices balance_transactions payouts".split()}
-MADE = {subscription_states.name: subscription_states}
+NAMES = "events subscriptions prices coupons invoices balance_transactions payouts"
+HELD = {name: TABLES[name] for name in NAMES.split()}
+MADE = {table.name: table for table in (subscription_states, subscription_discounts)}
 Objects = list[dict[str, Any]]
 CASES: dict[str, tuple[str | None, dict[str, Objects]]] = {}
 """What each test says that its account has: all are loaded at once."""
@@ -288,6 +289,76 @@ def test_revenue_counts_while_a_subscription_is_active_or_past_due(held: Held) -
 )
 def test_an_item_that_cannot_be_counted_is_shown_as_such(held: Held) -> None:
     assert held.rows("mrr, items_not_counted", "subscription_mrr") == [(10, 3)]
+
+
+def coupon(id_: str, duration: str = "forever", **off: Any) -> dict[str, Any]:
+    return {"id": id_, "duration": duration, "currency": "usd" if "amount_off" in off else None, **off}
+
+
+def discount(subscription: str, of: str) -> dict[str, Any]:
+    return {"id": f"di_{subscription}_{of}", "subscription_id": subscription, "coupon": of}
+
+
+COUPONS = [
+    coupon("half", percent_off=50.0),
+    coupon("tenth", percent_off=10.0),
+    coupon("all", percent_off=100.0),
+    coupon("two", amount_off=200),
+    coupon("euros", amount_off=200) | {"currency": "eur"},
+    coupon("once", "once", percent_off=50.0),
+    coupon("a while", "repeating", amount_off=200),
+]
+TAKEN_OFF = (
+    (("half",), "month", "5", 0),
+    (("half", "tenth"), "month", "4.5", 0),
+    (("all",), "month", "0", 0),
+    (("two",), "month", "8", 0),
+    (("two",), "year", "9.8333", 0),  # 2 dollars once a year
+    (("half", "two"), "month", "3", 0),
+    (("two",), "one", "0", 0),
+    (("once", "a while"), "month", "10", 0),
+    (("euros",), "month", "10", 1),
+    (("half", "unknown"), "month", "5", 1),
+)
+"""Coupons of a subscription, what it bills (10 dollars a month, or 1), its revenue, and discounts not counted."""
+
+
+@holds(
+    prices=[price("month", "1000"), price("year", "12000", "year"), price("one", "100")],
+    coupons=COUPONS,
+    subscription_discounts=[
+        discount(f"sub_{place}", of) for place, (coupons, *_) in enumerate(TAKEN_OFF) for of in coupons
+    ],
+    subscription_states=[
+        state(f"sub_{place}", "2025-01-10", "active", (of, 1))
+        | {"discounts": [discount(f"sub_{place}", coupon)["id"] for coupon in coupons]}
+        for place, (coupons, of, *_) in enumerate(TAKEN_OFF)
+    ],
+)
+def test_discounts_that_last_for_ever_lower_the_revenue(held: Held) -> None:
+    counted = held.rows("subscription_id, mrr, discounts_not_counted", "subscription_mrr")
+    assert counted == [(f"sub_{place}", Decimal(mrr), left) for place, (_, _, mrr, left) in enumerate(TAKEN_OFF)]
+
+
+def shown(id_: str, of: str | None = "sub_1", **more: Any) -> dict[str, Any]:
+    """A discount as Stripe shows it, of a subscription or of a customer alone."""
+    source = {"source": {"coupon": "half", "type": "coupon"}}
+    return {"id": id_, "object": "discount", "subscription": of, **(more or source)}
+
+
+@holds(
+    subscriptions=[subscription(discounts=[shown("di_now")]), subscription(id="sub_2", discounts=["di_id_alone"])],
+    events=[
+        {"id": f"evt_{of['id']}", "type": "customer.discount.created", "created": 1, "data": {"object": of}}
+        for of in (shown("di_over"), shown("di_of_the_customer", None), shown("di_older", coupon={"id": "tenth"}))
+    ],
+)
+def test_the_coupon_of_a_discount_is_known_from_its_event_or_its_subscription(held: Held) -> None:
+    assert held.rows("id, coupon, subscription_id", "subscription_discounts") == [
+        ("di_now", "half", "sub_1"),
+        ("di_older", "tenth", "sub_1"),
+        ("di_over", "half", "sub_1"),
+    ]
 
 
 @holds(

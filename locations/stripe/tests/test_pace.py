@@ -21,7 +21,7 @@ for group in ("billing", "payments"):
 
 
 def test_two_runs_side_by_side_keep_the_limits(start_origin: Callable[..., Origin], tmp_path: Path) -> None:
-    origin = start_origin(0.25, "--stripe-limits")
+    origin = start_origin(0.1, "--stripe-limits")
     origin.forget_requests()
     folders = [tmp_path / "one", tmp_path / "two"]
     limits = {

@@ -47,7 +47,7 @@ def _arguments() -> argparse.Namespace:
     add("--github-enterprise", action="store_true", help="serve GitHub under /github/api/v3, without a quota")
     add("--stripe-key", default=STRIPE_KEY, help="the secret key of test mode")
     add("--stripe-live-key", default=STRIPE_LIVE_KEY, help="the secret key of live mode")
-    add("--stripe-limits", action="store_true", help="enforce Stripe's requests a second")
+    add("--stripe-limits", type=int, nargs="?", const=25, help="enforce Stripe's requests a second, 25 in test mode")
     add("--copies", action="store_true", help="serve a copy of the world for each line of standard input, see README")
     options = parser.parse_args()
     if options.github_repositories and options.state:

@@ -32,7 +32,7 @@ def create_app(
     github_enterprise: bool = False,
     stripe_key: str = STRIPE_KEY,
     stripe_live_key: str = STRIPE_LIVE_KEY,
-    stripe_limits: bool = False,
+    stripe_limits: int | None = None,
     latency_ms: float = 0,
 ) -> Gate:
     """An ASGI application that serves `world`.
@@ -40,7 +40,7 @@ def create_app(
     `github_quota` is in requests an hour for each token, `github_border` in rows of a list after
     which page numbers end, `github_app_key` the public key of an App, and `github_enterprise` says
     whether it is a server of its own; see `ingest_sandbox.github.api`. `stripe_limits` enforces those of
-    `ingest_sandbox.stripe.limits`.
+    `ingest_sandbox.stripe.limits`, with so many requests a second in test mode.
 
     The application sets `Date` itself: uvicorn needs ``date_header=False``.
     """
@@ -52,7 +52,7 @@ def create_app(
         app_key=github_app_key,
         enterprise=github_enterprise,
     )
-    limits = Limits() if stripe_limits else None
+    limits = Limits(stripe_limits) if stripe_limits else None
     stripe = StripeApi(world, key=stripe_key, live_key=stripe_live_key, limits=limits)
     control = Control(world, lambda: gate)
     app = Starlette(

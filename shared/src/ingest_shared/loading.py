@@ -99,6 +99,7 @@ class Load:
     """Scopes that were read to their end, where the reader knows of scopes."""
     postponed: int = 0
     """Scopes that are read as soon as this load is in the warehouse."""
+    started: float = field(default_factory=time.monotonic)
     pages: int = 0
     rows: int = 0
     child_rows: Counter[str] = field(default_factory=Counter)
@@ -162,11 +163,14 @@ def keep_new(rows: list[Any], decoder: Decoder, known: set[Any]) -> list[Any]:
 
 
 class Reads(Protocol):
-    """Reads a table: gets the :class:`Load` and yields pages, or rows that are Arrow already."""
+    """Reads a table: gets the :class:`Load` and yields pages, or rows that are Arrow already.
+
+    None says that nothing has come yet: dlt asks the other resources, and this one again later.
+    """
 
     decoder: Decoder
 
-    def __call__(self, load: Load) -> Iterable[Page | pa.Table]: ...
+    def __call__(self, load: Load) -> Iterable[Page | pa.Table | None]: ...
 
 
 def mirror(read: Reads) -> DltResource:
@@ -180,14 +184,12 @@ def mirror(read: Reads) -> DltResource:
 
     def generate() -> Iterator[Any]:
         load = Load(table.name, dlt.current.resource_state())
-        started = time.monotonic()
         there = _tables_there()
-        batches = _batches(load, decoder, read(load))
-        arrow = (
-            {table.name: batch} if isinstance(batch, pa.Table) else to_arrow(load, decoder, batch)[1]
-            for batch in batches
-        )
-        for name, rows in _together(arrow):
+        for found in _together(_arrow(load, decoder, read(load))):
+            if found is None:
+                yield None
+                continue
+            name, rows = found
             if name in children:
                 load.child_rows[name] += len(rows) - rows[own_key(children[name])].null_count
             if rows.num_rows or name not in there:  # rows are what creates a table, even none
@@ -209,7 +211,7 @@ def mirror(read: Reads) -> DltResource:
             api_calls=load.usage.api_calls,
             api_bytes=load.usage.api_bytes,
             quota_left=load.usage.quota_left,
-            seconds=round(time.monotonic() - started, 3),
+            seconds=round(time.monotonic() - load.started, 3),
             new_fields=sorted(load.new_fields),
             gaps=len(load.gaps),
             audited=load.audits is not None,
@@ -238,11 +240,25 @@ def mirror(read: Reads) -> DltResource:
     return resource
 
 
-def _together(batches: Iterable[Mapping[str, pa.Table]]) -> Iterator[tuple[str, pa.Table]]:
+def _arrow(
+    load: Load, decoder: Decoder, pages: Iterable[Page | pa.Table | None]
+) -> Iterator[Mapping[str, pa.Table] | None]:
+    """The rows of the pages by table, in batches; None as it comes."""
+    for batch in _batches(load, decoder, pages):
+        if isinstance(batch, list):
+            yield to_arrow(load, decoder, batch)[1]
+        else:
+            yield batch if batch is None else {decoder.table.name: batch}
+
+
+def _together(batches: Iterable[Mapping[str, pa.Table] | None]) -> Iterator[tuple[str, pa.Table] | None]:
     """The rows of many batches by table: dlt looks at the schema of whatever it is given, for some 10 ms."""
     held: defaultdict[str, list[pa.Table]] = defaultdict(list)
     size = 0
     for batch in batches:
+        if batch is None:
+            yield None
+            continue
         for name, rows in batch.items():
             held[name].append(rows)
             size += rows.nbytes
@@ -316,14 +332,16 @@ def column_hints(table: AnyTable) -> dict[str, TColumnSchema]:
     return hints
 
 
-def _batches(load: Load, decoder: Decoder, pages: Iterable[Page | pa.Table]) -> Iterator[list[Page] | pa.Table]:
+def _batches(
+    load: Load, decoder: Decoder, pages: Iterable[Page | pa.Table | None]
+) -> Iterator[list[Page] | pa.Table | None]:
     """Pages by the thousand rows; at least one batch, which may be empty."""
     by_key = isinstance(decoder.table, Table) and not decoder.table.merge_key
     batch: list[Page] = []
     rows = batches = 0
     for page in pages:
-        if isinstance(page, pa.Table):
-            load.rows += page.num_rows
+        if not isinstance(page, Page):
+            load.rows += 0 if page is None else page.num_rows
             yield page
             continue
         if by_key and not page.empty:

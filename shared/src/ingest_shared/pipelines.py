@@ -144,7 +144,8 @@ def _set_defaults() -> None:
         "RUNTIME__DLTHUB_TELEMETRY": "false",
         "DATA_WRITER__FILE_MAX_ITEMS": str(ROWS_PER_FILE),
         "DATA_WRITER__ROW_GROUP_SIZE": str(ROWS_PER_GROUP),
-        "EXTRACT__NEXT_ITEM_MODE": "fifo",  # a list per row of another one begins when that one was read
+        "EXTRACT__NEXT_ITEM_MODE": "fifo",  # a list that was begun is taken before others, as long as it has something
+        "EXTRACT__FUTURES_POLL_INTERVAL": "0.001",  # lists wait for their pages themselves, and not in between
         "LOAD__WORKERS": str(LOAD_WORKERS),
     }
     for name, value in defaults.items():

@@ -40,11 +40,11 @@ def crawl_threads() -> set[threading.Thread]:
 
 
 def test_each_task_is_yielded_once() -> None:
-    assert sorted(crawl(lambda task: (task.number, ()), numbered(50), 4)) == list(range(50))
+    assert sorted(crawl(lambda task: (task.number, ()), numbered(50), lambda: 4)) == list(range(50))
 
 
 def test_no_tasks_yield_nothing() -> None:
-    assert list(crawl(lambda task: (task, ()), [], 4)) == []
+    assert list(crawl(lambda task: (task, ()), [], lambda: 4)) == []
 
 
 def test_a_task_brings_further_tasks() -> None:
@@ -52,7 +52,7 @@ def test_a_task_brings_further_tasks() -> None:
         children = (2 * task.number + 1, 2 * task.number + 2)
         return task.number, [Numbered(child) for child in children if child < 100]
 
-    assert sorted(crawl(fetch, numbered(1), 4)) == list(range(100))
+    assert sorted(crawl(fetch, numbered(1), lambda: 4)) == list(range(100))
 
 
 def test_what_was_begun_comes_to_its_end_before_another_one_begins() -> None:
@@ -61,7 +61,7 @@ def test_what_was_begun_comes_to_its_end_before_another_one_begins() -> None:
     def fetch(task: Numbered) -> tuple[int, Iterable[Numbered]]:
         return task.number, [Numbered(task.number + 10)] if task.number < 20 else []
 
-    assert list(crawl(fetch, numbered(3), 1)) == [0, 10, 20, 1, 11, 21, 2, 12, 22]
+    assert list(crawl(fetch, numbered(3), lambda: 1)) == [0, 10, 20, 1, 11, 21, 2, 12, 22]
 
 
 def test_so_many_calls_run_at_a_time_as_allowed_and_no_more() -> None:
@@ -78,7 +78,7 @@ def test_so_many_calls_run_at_a_time_as_allowed_and_no_more() -> None:
             running -= 1
         return task.number, ()
 
-    list(crawl(fetch, numbered(40), 4))
+    list(crawl(fetch, numbered(40), lambda: 4))
     assert most == 4
 
 
@@ -89,7 +89,7 @@ def test_results_that_nobody_takes_stop_the_reading() -> None:
         started.append(task.number)
         return task.number, ()
 
-    results = crawl(fetch, numbered(1000), 4)
+    results = crawl(fetch, numbered(1000), lambda: 4)
     next(results)
     time.sleep(0.2)
     assert len(started) <= 2 * 4
@@ -97,7 +97,7 @@ def test_results_that_nobody_takes_stop_the_reading() -> None:
 
 
 def test_one_call_at_a_time_keeps_the_order_of_the_tasks() -> None:
-    assert list(crawl(lambda task: (task.number, ()), numbered(20), 1)) == list(range(20))
+    assert list(crawl(lambda task: (task.number, ()), numbered(20), lambda: 1)) == list(range(20))
 
 
 def test_the_first_error_is_raised_and_stops_the_reading() -> None:
@@ -111,7 +111,7 @@ def test_the_first_error_is_raised_and_stops_the_reading() -> None:
 
     before = crawl_threads()
     with pytest.raises(LookupError, match="page 5 is broken"):
-        list(crawl(fetch, numbered(1000), 4))
+        list(crawl(fetch, numbered(1000), lambda: 4))
     wait_until(lambda: crawl_threads() <= before)
     assert len(started) < 20
 
@@ -124,7 +124,7 @@ def test_closing_the_reader_early_stops_the_reading() -> None:
         return task.number, ()
 
     before = crawl_threads()
-    results = crawl(fetch, numbered(1000), 4)
+    results = crawl(fetch, numbered(1000), lambda: 4)
     assert isinstance(results, Iterator)
     next(results)
     results.close()  # type: ignore[attr-defined]
@@ -136,7 +136,7 @@ def test_an_error_of_the_one_who_takes_the_results_stops_the_reading() -> None:
     before = crawl_threads()
 
     def take() -> None:
-        for number in crawl(lambda task: (task.number, ()), numbered(1000), 4):
+        for number in crawl(lambda task: (task.number, ()), numbered(1000), lambda: 4):
             raise LookupError(number)
 
     with pytest.raises(LookupError):
@@ -145,7 +145,7 @@ def test_an_error_of_the_one_who_takes_the_results_stops_the_reading() -> None:
 
 
 def test_a_task_is_split_while_workers_are_idle() -> None:
-    windows = list(crawl(lambda task: (task.window, ()), [Span(Window(0, 100, pages=10))], 4))
+    windows = list(crawl(lambda task: (task.window, ()), [Span(Window(0, 100, pages=10))], lambda: 4))
     assert sorted((window.start, window.end) for window in windows) == [(0, 25), (25, 50), (50, 75), (75, 100)]
 
 
@@ -171,7 +171,7 @@ def test_200_pages_that_take_50_ms_each_take_at_most_a_fifth_of_one_by_one() -> 
         return task.number, ()
 
     def read() -> None:
-        assert len(list(crawl(fetch, numbered(200), 8))) == 200
+        assert len(list(crawl(fetch, numbered(200), lambda: 8))) == 200
 
     assert seconds(read) <= ONE_BY_ONE / 5
 
@@ -187,7 +187,7 @@ def test_200_pages_read_by_windows_take_at_most_a_fifth_of_one_by_one() -> None:
         return rows, map(Span, left)
 
     def read() -> None:
-        found = [second for page in crawl(fetch, [Span(Window(0, 20_000))], 8) for second in page]
+        found = [second for page in crawl(fetch, [Span(Window(0, 20_000))], lambda: 8) for second in page]
         assert sorted(found) == list(seconds_of_rows)
 
     assert seconds(read) <= ONE_BY_ONE / 5

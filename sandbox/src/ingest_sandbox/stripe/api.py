@@ -72,6 +72,7 @@ class StripeApi:
     def routes(self) -> list[BaseRoute]:
         handlers: dict[str, Callable[[Request], bytes]] = {
             "/v1/account": lambda _: wire.encode(objects.ACCOUNT),
+            "/v1/balance": lambda request: wire.encode(_books(request).balance()),
             "/v1/subscription_items/{id}": self._item,
             "/v1/customers/{id}/payment_methods": self._of_customer,
             **{f"/v1/{path}": self._beside for path in _BESIDE},

@@ -3,6 +3,7 @@
 Objects are replaced, never altered in place, so whoever holds an old one holds it as it was.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -133,6 +134,8 @@ class Books:
         """Types of events that are not written; `*` for all."""
         self.unlisted: set[str] = set()
         """The ids of objects that no list shows: inline prices."""
+        self.held: Counter[str] = Counter()
+        """The balance of the account, by currency, in smallest units: what is pending too."""
         self._events_since = events_since
         self._made = 0
 
@@ -222,7 +225,10 @@ class Books:
         """A new object, with what it changes of others; ``of`` is the id of one that it belongs to."""
         assert resource.make
         context = Context(self.rng, self.at, partial(self.any, of=of))
-        made = self.insert(resource.name, resource.make(context) | fields, *told(resource.born))
+        new = resource.make(context) | fields
+        if resource.name == "payouts":
+            new["balance_transaction"] = self._book(new)
+        made = self.insert(resource.name, new, *told(resource.born))
         for parents, field_, mark in resource.marks:
             if row := self.tables[parents].rows.get(made[field_]):
                 self.update(parents, row.object["id"], mark(made, row.object))
@@ -473,11 +479,30 @@ class Books:
         self.record("customer.discount.deleted", gone)
 
     def _book(self, source: Json) -> str:
-        """The balance transaction of a charge or refund, about which Stripe writes no event."""
+        """The balance transaction of a charge, refund or payout, about which Stripe writes no event."""
         available_on = self.at + 2 * objects.DAY
         made = objects.balance_transaction(self.rng, self.at, source, available_on=available_on)
+        self.held[made["currency"]] += made["net"]
         id: str = self.insert("balance_transactions", made)["id"]
         return id
+
+    def balance(self) -> Json:
+        """https://docs.stripe.com/api/balance/balance_object"""
+        pending: Counter[str] = Counter()
+        for row in self.objects("balance_transactions"):
+            if row["status"] == "pending":
+                pending[row["currency"]] += row["net"]
+        amounts = {
+            "available": {currency: amount - pending[currency] for currency, amount in self.held.items()},
+            "pending": {currency: pending[currency] for currency in self.held},
+        }
+        return self._of_mode(
+            {"object": "balance", "livemode": False}
+            | {
+                name: [{"amount": amount, "currency": currency} for currency, amount in sorted(found.items())]
+                for name, found in amounts.items()
+            }
+        )
 
     def settle(self, id: str) -> None:
         """Make the money of a pending balance transaction available; again without an event."""

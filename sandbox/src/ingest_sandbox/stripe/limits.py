@@ -11,13 +11,14 @@ from collections.abc import Callable
 from ..traffic import Window
 
 RATE_LIMITED = "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits."
-_LIVE, _SANDBOX, _ENDPOINT, _FILES = 100, 25, 25, 20
+_LIVE, _ENDPOINT, _FILES = 100, 25, 20
 
 
 class Limits:
-    """What the modes of one account have used of their last second."""
+    """What the modes of one account have used of their last second; `test` is the limit of test mode."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, test: int = 25, clock: Callable[[], float] = time.monotonic) -> None:
+        self._test = test
         self._clock = clock
         self._windows: dict[tuple[bool, str], Window] = {}
 
@@ -25,7 +26,7 @@ class Limits:
         """The limit that refuses a request to this endpoint, or None: then it is counted."""
         now = self._clock()
         limits = {
-            "global-rate": ("", _LIVE if live else _SANDBOX),
+            "global-rate": ("", _LIVE if live else self._test),
             "endpoint-rate": (endpoint, _FILES if "/v1/files" in endpoint else _ENDPOINT),
         }
         windows = [self._windows.setdefault((live, name), Window(1)) for name, _ in limits.values()]

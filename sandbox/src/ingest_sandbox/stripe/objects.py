@@ -620,7 +620,7 @@ def discount(rng: Random, at: int, customer_id: str, coupon_id: str) -> Json:
 
 
 def balance_transaction(rng: Random, at: int, source: Json, *, available_on: int) -> Json:
-    """https://docs.stripe.com/api/balance_transactions/object, of a charge or a refund."""
+    """https://docs.stripe.com/api/balance_transactions/object, of a charge, a refund or a payout."""
     incoming = source["object"] == "charge"
     amount = source["amount"] if incoming else -source["amount"]
     fee = amount * 29 // 1_000 + 30 if incoming else 0

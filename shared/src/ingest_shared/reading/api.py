@@ -204,8 +204,7 @@ class Api:
         unseen_by: list[Credential] = []
         while tries < ATTEMPTS:
             credential = self._pick(url, unseen_by)
-            for limit in (*self.limits(method, url), credential.limit):
-                limit.wait()
+            self._wait(credential, self.limits(method, url))
             try:
                 response = self._session.request(
                     method, url, auth=credential.auth, hooks=self._hooks, timeout=TIMEOUT, stream=True, **what
@@ -247,6 +246,20 @@ class Api:
             f"check `{self._url_setting}` and whether the API is up",
             status=status,
         )
+
+    @staticmethod
+    def _wait(credential: Credential, limits: Sequence[Limit]) -> None:
+        """Blocks until a request may be sent.
+
+        What a pause has held up takes its turn at the other limits after it, or all of it would be sent at once.
+        """
+        while True:
+            time.sleep(credential.paused_for)
+            for limit in limits:
+                limit.wait()
+            if not limits or not credential.paused_for:
+                break
+        credential.limit.wait()
 
     def _address(self, path: str) -> str:
         """The address of a path. The credential goes to the API's own host, whatever a link names."""

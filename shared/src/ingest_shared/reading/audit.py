@@ -40,12 +40,12 @@ class Audit:
         self.found: Counter[tuple[str, str]] = Counter()
         """By scope and by what was found."""
 
-    def differing(self, pages: Iterable[Page | pa.Table]) -> Iterator[Page | pa.Table]:
-        """The pages with only those rows that the warehouse has not, or has otherwise."""
+    def differing(self, pages: Iterable[Page | pa.Table | None]) -> Iterator[Page | pa.Table | None]:
+        """The pages with only those rows that the warehouse has not, or has otherwise; None as it comes."""
         batch: list[Page] = []
         rows = 0
         for page in pages:
-            if isinstance(page, pa.Table):
+            if not isinstance(page, Page):
                 yield page
                 continue
             batch.append(page)

@@ -7,7 +7,10 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Self, TypeVar
+from typing import Self, TypeVar, overload
+
+MOMENT = 0.1
+"""Seconds for which a crawl waits at most before others have their turn again."""
 
 
 class Task:
@@ -18,18 +21,53 @@ class Task:
         return [self]
 
 
+class Arrived:
+    """How many results wait to be taken, of all crawls that share it."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._count = 0
+
+    def add(self, count: int) -> None:
+        with self._condition:
+            self._count += count
+            self._condition.notify_all()
+
+    def wait(self) -> None:
+        """Blocks until there is one, or for a moment: dlt looks at its own signals in between."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._count > 0, MOMENT)
+
+
 TTask = TypeVar("TTask", bound=Task)
 Item = TypeVar("Item")
 
 
+@overload
 def crawl(
-    fetch: Callable[[TTask], tuple[Item, Iterable[TTask]]], tasks: Iterable[TTask], in_flight: int
-) -> Iterator[Item]:
+    fetch: Callable[[TTask], tuple[Item, Iterable[TTask]]], tasks: Iterable[TTask], in_flight: Callable[[], int]
+) -> Iterator[Item]: ...
+@overload
+def crawl(
+    fetch: Callable[[TTask], tuple[Item, Iterable[TTask]]],
+    tasks: Iterable[TTask],
+    in_flight: Callable[[], int],
+    arrived: Arrived | None,
+) -> Iterator[Item | None]: ...
+def crawl(
+    fetch: Callable[[TTask], tuple[Item, Iterable[TTask]]],
+    tasks: Iterable[TTask],
+    in_flight: Callable[[], int],
+    arrived: Arrived | None = None,
+) -> Iterator[Item | None]:
     """Yields what ``fetch`` brings for each task and for the tasks that it brings, as it arrives.
 
     At most ``in_flight`` calls of ``fetch`` run at a time, in threads, and at most that many
-    results wait to be taken, so memory does not grow with the list. The first error stops all and
-    is raised here.
+    results wait to be taken, so memory does not grow with the list. That number may change meanwhile.
+    The first error stops all and is raised here.
+
+    Where one thread takes turns at several crawls that share ``arrived``, each yields None while nothing is
+    there for it, and waits only after the others have had their turn.
     """
     todo: queue.SimpleQueue[TTask | None] = queue.SimpleQueue()
     done: queue.SimpleQueue[tuple[Item, Iterable[TTask]] | BaseException] = queue.SimpleQueue()
@@ -40,15 +78,18 @@ def crawl(
                 done.put(fetch(task))
             except BaseException as error:  # noqa: BLE001, it is raised in the reader's thread
                 done.put(error)
+            if arrived:
+                arrived.add(1)
 
     waiting = deque(tasks)
     running = 0
     workers = 0
+    gave_way = False
     try:
         while waiting or running:
-            while waiting and running < in_flight:
+            while waiting and running < (most := in_flight()):
                 task = waiting.popleft()
-                free = in_flight - running - len(waiting)
+                free = most - running - len(waiting)
                 first, *others = task.split(free) if free > 1 else [task]
                 waiting.extendleft(reversed(others))
                 todo.put(first)
@@ -56,6 +97,14 @@ def crawl(
                 if workers < running:
                     threading.Thread(target=work, daemon=True, name="crawl").start()
                     workers += 1
+            if arrived:
+                if done.empty() and gave_way:
+                    arrived.wait()
+                gave_way = done.empty()
+                if gave_way:
+                    yield None
+                    continue
+                arrived.add(-1)
             result = done.get()
             running -= 1
             if isinstance(result, BaseException):

@@ -100,6 +100,12 @@ class Listing:
     params: Mapping[str, Any] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
 
+    @property
+    def after(self) -> set[str]:
+        """The tables of the same source that are read before it."""
+        parent = getattr(self.per, "parent", None)
+        return {*self.walk.after, *([parent.name] if parent else [])}
+
     def __post_init__(self) -> None:
         names = {column.path for column in self.table.columns}
         for path in self.walk.needs:
@@ -193,6 +199,8 @@ class Walk:
 
     needs: Sequence[str] = ()
     """Paths of the columns without which it cannot be read so."""
+    after: Sequence[str] = ()
+    """Tables of the same source that are read before it, beside the one whose rows it is read per."""
     keeps_keys = False
     """Whether the walk needs to know which keys it has read."""
     tells_deletes = False

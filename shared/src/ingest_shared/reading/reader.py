@@ -1,7 +1,8 @@
 """The one way in which all lists are read.
 
-Many requests in flight, cursors that move only when a scope was read to its end, one bad scope that
-does not stop the others, deletes that are believed only after a second look, and the audit.
+Several lists side by side, many requests in flight, cursors that move only when a scope was read to its
+end, one bad scope that does not stop the others, deletes that are believed only after a second look, and
+the audit.
 """
 
 import logging
@@ -20,7 +21,7 @@ from ingest_shared.errors import ApiError, IngestError, PayloadError
 from ingest_shared.loading import Load, keep_new
 from ingest_shared.reading.api import Api, Response, server_time
 from ingest_shared.reading.audit import Audit
-from ingest_shared.reading.crawl import crawl
+from ingest_shared.reading.crawl import Arrived, crawl
 from ingest_shared.reading.envelopes import Request
 from ingest_shared.reading.listings import WHOLE, Cursor, Listing, Piece, Progress, Scope, Step
 from ingest_shared.reading.tombstones import DELETED_AT, deleted, living, warehouse_opened_once
@@ -30,6 +31,9 @@ logger = logging.getLogger("ingest")
 
 BEGINS_FOR = 180.0
 """Seconds for which a list begins further scopes; then what was read is loaded, and the run goes on with the rest."""
+LISTS_AT_ONCE = 6
+"""Lists that are read side by side, since an API may allow each endpoint but a part of its rate; rows of each are held
+in memory."""
 ROUNDS = 6
 """Times that the pages of a list are read until they stand still."""
 
@@ -66,7 +70,21 @@ class Sync:
         self.gone_keys: dict[str, set[Any]] = {}
         """The keys of such tables that this run has found to be gone."""
         self.read: set[str] = set()
-        """The tables that this run reads, as far as it has come."""
+        """The tables that this run reads, or has read."""
+        self.unread: set[str] = set()
+        """Those that it has not read to their end yet."""
+        self.reading: set[str] = set()
+        """Those that it reads just now."""
+        self.arrived = Arrived()
+        """The pages of any of these that wait to be taken."""
+
+    def may_begin(self, listing: Listing) -> bool:
+        """Whether a list is to be read now: few others are, and none that must be read before it is left."""
+        return len(self.reading) < LISTS_AT_ONCE and self.unread.isdisjoint(listing.after)
+
+    def in_flight(self) -> int:
+        """How many requests may be in flight for each list that is read just now."""
+        return max(1, self.api.in_flight // max(1, len(self.reading)))
 
     @property
     def reads_all(self) -> bool:
@@ -111,12 +129,29 @@ class Reader:
         """Rows of the answers that were left out, until their scopes are."""
         self._lock = threading.Lock()
 
-    def __call__(self, load: Load) -> Iterator[Page | pa.Table]:
-        """Yields the pages of all scopes, then moves the cursors of those that were read to their end."""
+    def __call__(self, load: Load) -> Iterator[Page | pa.Table | None]:
+        """Yields the pages of all scopes, then moves the cursors of those that were read to their end.
+
+        It yields None while it has nothing: dlt then asks the other lists of the run.
+        """
+        sync, table = self.sync, self.listing.table.name
+        for tables in (sync.read, sync.unread):
+            tables.add(table)
+        try:
+            yield None  # until all lists of the run are known
+            while not sync.may_begin(self.listing):
+                yield None
+            sync.reading.add(table)
+            load.started = time.monotonic()
+            yield from self._read(load)
+        finally:
+            for tables in (sync.reading, sync.unread):
+                tables.discard(table)
+
+    def _read(self, load: Load) -> Iterator[Page | pa.Table | None]:
         self.load = load
         self.calls.clear()
         self.sync.begin(load)
-        self.sync.read.add(self.listing.table.name)
         cursors: dict[str, Cursor] = load.state.setdefault("cursors", {})
         self.known = dict(cursors)
         self.digests = load.state.get("digests", {})
@@ -208,7 +243,7 @@ class Reader:
                 self._leave_out_or_raise(scope, error)
         return pieces
 
-    def _pages(self, pieces: list[Piece]) -> Iterator[Page | pa.Table]:
+    def _pages(self, pieces: list[Piece], *, alone: bool = False) -> Iterator[Page | pa.Table | None]:
         """The pages of the pieces, and of those that the walk wants once more until it is content."""
         before = {id_: dict(progress.cursor) for id_, progress in self.progress.items()}
 
@@ -216,7 +251,11 @@ class Reader:
             return self._fetch(piece, before[piece.scope.id])
 
         for _ in range(ROUNDS):
-            for scope, step in crawl(fetch, pieces, self.sync.api.in_flight):
+            for found in crawl(fetch, pieces, self.sync.in_flight, None if alone else self.sync.arrived):
+                if found is None:
+                    yield None
+                    continue
+                scope, step = found
                 if isinstance(step, Postponed):
                     self.progress[scope.id].error = step
                     continue
@@ -377,7 +416,7 @@ class Reader:
         """Reads a scope for its keys alone; the rows were loaded already."""
         first = self.progress[scope.id]
         self.progress[scope.id] = again = Progress({})
-        for _ in self._pages(self.walk.start(self, scope, {})):
+        for _ in self._pages(self.walk.start(self, scope, {}), alone=True):
             pass
         self.progress[scope.id] = first
         return again
@@ -392,7 +431,7 @@ class Reader:
             step = self.walk.fetch(self, piece, {})
             return step, step.pieces
 
-        for step in crawl(fetch, [Piece(scope, window)], self.sync.api.in_flight):
+        for step in crawl(fetch, [Piece(scope, window)], lambda: self.sync.api.in_flight):
             yield from step.pages
         for _, error in self.unreadable:
             raise error

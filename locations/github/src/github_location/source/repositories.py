@@ -291,7 +291,7 @@ class GitHubSync(Sync):
 class RepositoriesReader(Reader):
     """The repositories themselves, as the sync has found them."""
 
-    def __call__(self, load: Load) -> Iterator[Page | pa.Table]:
+    def __call__(self, load: Load) -> Iterator[Page | pa.Table | None]:
         sync = self.sync
         assert isinstance(sync, GitHubSync)
 

@@ -18,9 +18,9 @@ from ingest_shared.views import view_assets, views_in
 from stripe_location import OWNERS, source
 from stripe_location.defs.groups import FINANCE
 from stripe_location.source.money import THREE_DECIMALS, ZERO_DECIMALS
-from stripe_location.source.tables.history import subscription_states
+from stripe_location.source.tables.history import subscription_discounts, subscription_states
 
-MADE_HERE = {subscription_states.name: subscription_states}
+MADE_HERE = {table.name: table for table in (subscription_states, subscription_discounts)}
 CONSTANTS = {
     name: ", ".join(f"'{currency}'" for currency in currencies)
     for name, currencies in (("zero_decimals", ZERO_DECIMALS), ("three_decimals", THREE_DECIMALS))
@@ -36,7 +36,7 @@ class _BelowTables(IngestTranslator):
 
     def get_asset_spec(self, data: DltResourceTranslatorData) -> AssetSpec:
         spec = super().get_asset_spec(data)
-        if data.resource.name != subscription_states.name:
+        if data.resource.name not in MADE_HERE:
             return spec
         return spec.replace_attributes(deps=[[self.location, name] for name in ("events", "subscriptions")])
 

@@ -19,7 +19,7 @@ from ingest_shared.reading.walks import FullList
 from ingest_shared.tables import Table
 from stripe_location.source.account import EVENT_LOG, StripeSync, between
 from stripe_location.source.api import tables_left_out
-from stripe_location.source.history import States
+from stripe_location.source.history import Discounts, States
 from stripe_location.source.nested import Nested, WholeList
 from stripe_location.source.objects import (
     ALWAYS,
@@ -120,7 +120,7 @@ BILLING = (
     ),
     objects(catalog.products, hides=True),
     objects(catalog.prices, expand=("currency_options", "tiers"), hides=True),
-    objects(subscription.subscriptions, nested=ITEMS, hides_clocks=True, status="all"),
+    objects(subscription.subscriptions, nested=ITEMS, expand=("discounts",), hides_clocks=True, status="all"),
     objects(subscription.subscription_schedules),
     objects(invoice.invoices, nested=INVOICE, expand=("payments",)),
     objects(adjustments.invoiceitems, created="date", walk=InvoiceItems),
@@ -206,5 +206,6 @@ def connect(audit: bool = False) -> Iterable[DltResource]:
 
 @dlt.source(name="stripe_history", section="stripe", spec=BaseConfiguration)
 def history() -> Iterable[DltResource]:
-    """What subscriptions were, from what the warehouse has of them."""
+    """What subscriptions were and what was taken off, from what the warehouse has of them."""
     yield mirror(States(Decoder(history_tables.subscription_states)))
+    yield mirror(Discounts(Decoder(history_tables.subscription_discounts)))

@@ -9,6 +9,7 @@ No API is asked. Events stay in the warehouse for ever, so all of it can be made
 import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -48,28 +49,19 @@ class States:
     decoder: Decoder
 
     def __call__(self, load: Load) -> Iterator[Page]:
-        if missing := sorted(MADE_OF & tables_left_out()):
-            load.warn(f"nothing is made, since sources.stripe.without leaves out {missing[0]}")
+        if _is_left_out(load):
             return
         until = _billing_read_until()
-        with dlt.current.pipeline().sql_client() as client:
-            warehouse = _Warehouse(client)
-            try:
-                told = warehouse.told()
-                for current in warehouse.current():
-                    latest = warehouse.latest(current)
-                    states = (
-                        state
-                        for id_, row in current.items()
-                        for state in _states(row, told.pop(id_, []), latest.get(id_), until.get(_scope(row), 0))
-                    )
-                    yield self._page(states)
-            except DatabaseUndefinedRelation as error:
-                line = str(error).splitlines()[0]
-                raise SettingError(
-                    f"{load.resource} is made from events, subscriptions and their items, "
-                    f"and one of them was never loaded: run the job stripe_ingest ({line})"
-                ) from None
+        with _opened(load) as warehouse:
+            told = warehouse.told()
+            for current in warehouse.current():
+                latest = warehouse.latest(current)
+                states = (
+                    state
+                    for id_, row in current.items()
+                    for state in _states(row, told.pop(id_, []), latest.get(id_), until.get(_scope(row), 0))
+                )
+                yield self._page(states)
             yield self._page(state for states in told.values() for state in states)
 
     def _page(self, states: Iterable[State]) -> Page:
@@ -82,6 +74,28 @@ class States:
             for state in states
         ]
         return self.decoder.page(msgspec.json.encode(rows))
+
+
+@dataclass
+class Discounts:
+    """Reads the coupon of each discount that an event or a subscription shows; raises as :class:`States` does."""
+
+    decoder: Decoder
+
+    def __call__(self, load: Load) -> Iterator[Page]:
+        if _is_left_out(load):
+            return
+        with _opened(load) as warehouse:
+            found = {(row["account_id"], row["id"]): row for row in warehouse.discounts()}
+        yield self.decoder.page(msgspec.json.encode([*found.values()]))
+
+
+def _is_left_out(load: Load) -> bool:
+    """Whether a table that all is made of is not loaded, by the setting; the log says so."""
+    missing = sorted(MADE_OF & tables_left_out())
+    if missing:
+        load.warn(f"nothing is made, since sources.stripe.without leaves out {missing[0]}")
+    return bool(missing)
 
 
 def _states(row: State, told: list[State], latest: State | None, until: int) -> Iterator[State]:
@@ -144,6 +158,19 @@ class _Warehouse:
 
     client: SqlClientBase[Any]
 
+    def discounts(self) -> Iterator[State]:
+        """The discounts of subscriptions, as events and then the subscriptions themselves show them."""
+        told = "SELECT account_id, livemode, data FROM {events} WHERE type LIKE %s AND connected_account IS NULL"
+        for account, livemode, data in self._rows(told, "customer.discount.%"):
+            shown = _parsed(data)["object"]
+            if shown.get("subscription"):
+                yield _discount(account, livemode, shown["subscription"], shown)
+        held = "SELECT account_id, livemode, id, discounts FROM {subscriptions} WHERE discounts IS NOT NULL"
+        for account, livemode, subscription, discounts in self._rows(held):
+            for shown in _parsed(discounts):
+                if isinstance(shown, dict):
+                    yield _discount(account, livemode, subscription, shown)
+
     def told(self) -> dict[Id, list[State]]:
         """By subscription, the states that new events show, each with the one before where the event tells it."""
         sql = (
@@ -155,7 +182,7 @@ class _Warehouse:
             sql += f" AND NOT EXISTS (SELECT 1 FROM {{subscription_states}} AS s WHERE {made})"
         found: dict[Id, list[State]] = defaultdict(list)
         for account, event, type_, created, data, livemode in self._rows(sql, "customer.subscription.%"):
-            shown = msgspec.json.decode(data) if isinstance(data, str) else data
+            shown = _parsed(data)
             snapshot = shown["object"]
             if snapshot.get("object") != "subscription":
                 continue
@@ -194,8 +221,7 @@ class _Warehouse:
                 given = {"account_id": account, "subscription_id": id_, "event": "", "customer": customer}
                 given |= {"status": status, "currency": currency, "cancel_at_period_end": ends, "livemode": livemode}
                 given |= {"created": created, "trial_end": trial, "ended_at": ended}
-                held = msgspec.json.decode(discounts) if isinstance(discounts, str) else discounts
-                found[account, id_] = {**given, "discounts": _ids(held)}
+                found[account, id_] = {**given, "discounts": _ids(_parsed(discounts))}
             items = self._items(found)
             yield {id_: _stamped({**row, "items": items[id_]}) for id_, row in found.items()}
             after = rows[-1][0], rows[-1][1]
@@ -236,6 +262,32 @@ class _Warehouse:
             if may_be_missing:
                 return []
             raise
+
+
+@contextmanager
+def _opened(load: Load) -> Iterator[_Warehouse]:
+    """The warehouse; raises SettingError where a table that is asked for was never loaded."""
+    with dlt.current.pipeline().sql_client() as client:
+        try:
+            yield _Warehouse(client)
+        except DatabaseUndefinedRelation as error:
+            line = str(error).splitlines()[0]
+            raise SettingError(
+                f"{load.resource} is made from events, subscriptions and their items, "
+                f"and one of them was never loaded: run the job stripe_ingest ({line})"
+            ) from None
+
+
+def _discount(account: str, livemode: bool, subscription: str, shown: State) -> State:
+    """A discount; before 2025-09-30 it held the coupon itself."""
+    coupon = shown["source"]["coupon"] if "source" in shown else shown.get("coupon")
+    own = {"account_id": account, "livemode": livemode, "subscription_id": subscription}
+    return {**own, "id": shown["id"], "coupon": _id(coupon)}
+
+
+def _parsed(value: Any) -> Any:
+    """JSON as the destination's driver gives it: some parse it."""
+    return msgspec.json.decode(value) if isinstance(value, str) else value
 
 
 def _of_snapshot(shown: State, given: State) -> State:

@@ -318,6 +318,7 @@ class PaymentMethods(Objects):
     need tell of it.
     """
 
+    after = ("customers",)
     cost = "One for each customer, at first and in an audit; then one for each new customer or object that events name."
 
     def whole(self, reader: Reader, scope: Scope) -> list[Piece]:

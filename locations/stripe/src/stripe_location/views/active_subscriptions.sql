@@ -10,6 +10,7 @@ SELECT
     s.currency,
     m.mrr,
     m.items_not_counted,
+    m.discounts_not_counted,
     s.start_date,
     m.valid_from AS in_this_state_since,
     s.trial_end,

@@ -1,4 +1,4 @@
-"""What subscriptions were: made here from events and subscriptions, and no list of Stripe's."""
+"""What subscriptions were and had: made here from events and subscriptions, and no list of Stripe's."""
 
 from ingest_shared.tables import Child, Table, bigint, boolean, epoch, json, text
 from stripe_location.source.tables.columns import API
@@ -8,6 +8,19 @@ _OWNER = (
     text("subscription_id", "Subscription.", origin="parent"),
     epoch("valid_from", "Since when it was so.", origin="parent"),
     text("event", "Event that shows it; empty where none does.", origin="parent"),
+)
+subscription_discounts = Table(
+    name="subscription_discounts",
+    description="Which coupon each discount of a subscription takes off, also of discounts that are over.",
+    docs=f"{API}/discounts/object",
+    key=("account_id", "id"),
+    columns=(
+        text("account_id", "Stripe account."),
+        text("id", "Id of the discount, as subscription_states names it."),
+        text("subscription_id", "Subscription."),
+        text("coupon", "Coupon."),
+        boolean("livemode", "False for data of the test mode."),
+    ),
 )
 subscription_states = Table(
     name="subscription_states",

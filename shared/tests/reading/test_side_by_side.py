@@ -1,0 +1,120 @@
+"""Lists of one run are read side by side: few at once, and each after those that it needs."""
+
+import json
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+
+import dlt
+import pytest
+from dlt.extract.resource import DltResource
+from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
+
+from ingest_shared.loading import mirror
+from ingest_shared.reading import reader
+from ingest_shared.reading.api import Api
+from ingest_shared.reading.crawl import Arrived, Task, crawl
+from ingest_shared.reading.envelopes import HasMore
+from ingest_shared.reading.listings import Listing
+from ingest_shared.reading.per_row import PerRow
+from ingest_shared.reading.reader import Reader, Sync
+from ingest_shared.reading.walks import FullList
+from ingest_shared.tables import Table, bigint, epoch
+from tests.conftest import Reply, Request, Server, Warehouse
+
+PAGES = 5
+ID = bigint("id", "Immutable id.")
+DELETED_AT = epoch("deleted_at", "When it was found to be deleted.", origin="reader")
+
+
+def table(name: str) -> Table:
+    return Table(
+        name=name, description=f"All {name}.", docs="https://example.com", key=("id",), columns=(ID, DELETED_AT)
+    )
+
+
+TREES, ROCKS, BIRDS = table("trees"), table("rocks"), table("birds")
+NESTS = Table(
+    name="nests",
+    description="Nests in each tree.",
+    docs="https://example.com",
+    key=("tree_id", "id"),
+    columns=(bigint("tree_id", "Tree.", origin="reader"), ID, DELETED_AT),
+)
+PLAIN = [Listing(one, f"/{one.name}", walk=FullList(), envelope=HasMore()) for one in (TREES, ROCKS, BIRDS)]
+PER_TREE = Listing(
+    NESTS, "/trees/{tree_id}/nests", walk=FullList(), envelope=HasMore(), per=PerRow(TREES, {"tree_id": "id"})
+)
+
+
+@dataclass
+class Loaded:
+    """The paths that were asked for, in order."""
+
+    server: Server
+    warehouse: Warehouse
+
+    def paths(self, *listings: Listing) -> list[str]:
+        def connect() -> Api:
+            return Api(
+                self.server.url,
+                auth=BearerTokenAuth("key"),
+                calls_per_second=1000,
+                in_flight=4,
+                url_setting="url",
+                credential_setting="key",
+            )
+
+        @dlt.source(name="forest")
+        def forest() -> Iterable[DltResource]:
+            sync = Sync(connect)
+            yield from [mirror(Reader(listing, sync)) for listing in listings]
+
+        self.warehouse.load(forest())
+        return [request.path.partition("?")[0] for request in self.server.requests]
+
+
+@pytest.fixture
+def loaded(server: Server, duckdb_warehouse: Warehouse) -> Loaded:
+    def answer(request: Request) -> Reply:
+        id_ = int(request.query.get("starting_after", 0)) + 1
+        return Reply(body=json.dumps({"data": [{"id": id_}], "has_more": id_ < PAGES}).encode())
+
+    server.answers(answer)
+    return Loaded(server, duckdb_warehouse)
+
+
+def test_lists_are_read_side_by_side(loaded: Loaded) -> None:
+    paths = loaded.paths(*PLAIN)
+    assert sorted(paths) == sorted(PAGES * ["/trees", "/rocks", "/birds"])
+    assert len([*groupby(paths)]) > len(PLAIN), "one began before another was at its end"
+
+
+def test_no_more_lists_at_once_than_fit_into_memory(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "LISTS_AT_ONCE", 1)
+    assert loaded.paths(*PLAIN) == [*PAGES * ["/trees"], *PAGES * ["/rocks"], *PAGES * ["/birds"]]
+
+
+def test_a_list_per_row_begins_when_its_rows_are_known_and_holds_up_no_other(loaded: Loaded) -> None:
+    paths = loaded.paths(PER_TREE, *PLAIN[:2])  # whatever the order in which they are declared
+    nests = [index for index, path in enumerate(paths) if "nests" in path]
+    assert len(nests) == PAGES * PAGES
+    trees = [index for index, path in enumerate(paths) if path == "/trees"]
+    assert max(trees) < min(nests)
+    assert paths.index("/rocks") < max(trees)
+    assert len(loaded.warehouse.rows("nests", "tree_id", "id")) == PAGES * PAGES
+
+
+def test_a_crawl_waits_for_the_results_of_others_too() -> None:
+    def fetch(task: Task) -> tuple[str, Iterable[Task]]:
+        is_open.wait(5)
+        return "page", ()
+
+    is_open, arrived = threading.Event(), Arrived()
+    slow = crawl(fetch, [Task()], lambda: 1, arrived)
+    quick = crawl(lambda task: ("page", ()), [Task()], lambda: 1, arrived)
+    assert next(slow) is None, "it gave way, since nothing had come"
+    assert list(filter(None, quick)) == ["page"]
+    is_open.set()
+    assert list(filter(None, slow)) == ["page"]
