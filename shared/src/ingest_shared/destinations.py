@@ -21,8 +21,8 @@ from ingest_shared.errors import SettingError, WarehouseError
 
 PROVEN = ("duckdb", "postgres")
 """Destinations on which the tests compare every value with the origin."""
-DUCKDB_MEMORY = "512MB"
-"""DuckDB's own cache; without a limit it takes what a load brings, up to 80 % of the machine."""
+DUCKDB_MEMORY = "256MB"
+"""DuckDB's own cache; it takes all of it in a large load, and without a limit up to 80 % of the machine."""
 
 
 class ResolvedOnce(Destination[Any, Any]):
