@@ -1,7 +1,8 @@
 """Writes docs/tables/<location>.md: every table with its keys and columns, how it is read, and what that costs.
 
 Run with the Python of the location's environment, as `make table-docs` does. All of it follows from the
-declarations: the tables, ``LISTINGS`` in ``source/__init__.py``, the groups, and what a walk says of itself.
+declarations: the tables, ``LISTINGS`` in ``source/__init__.py``, the groups, and what a walk says of itself; but for
+what all of it costs together, which people measure and write into ``cost.md`` in the location's folder.
 """
 
 import argparse
@@ -21,7 +22,8 @@ from ingest_shared.reading.per_row import PerRow
 from ingest_shared.reading.walks import FullList
 from ingest_shared.tables import AnyTable, Table, all_columns
 
-FOLDER = Path(__file__).resolve().parent.parent / "docs" / "tables"
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "docs" / "tables"
 
 
 def page(location: str) -> str:
@@ -58,6 +60,9 @@ def page(location: str) -> str:
             for group in dict.fromkeys(groups[name] for name in tables)
         ),
     ]
+    cost = ROOT / "locations" / location / "cost.md"
+    if cost.exists():
+        lines += ["", *cost.read_text().splitlines()]
     for table in tables.values():
         lines += ["", *section(table, by_table[table.name], permissions.get(table.name, ""))]
     return "\n".join(lines) + "\n"

@@ -18,6 +18,7 @@ from ingest_testing import Held, Json, Location, Mirror, Sample
 
 TOKEN = "sandbox-github-token"
 BY_DAY = {list_.table.name for list_ in source.LISTINGS if isinstance(list_.walk, LastDays | Today)}
+WITH_ISSUES = {list_.table.name for list_ in source.LISTINGS if list_.per == source.WITH_ISSUES}
 TOLD_BY_AUDIT = {
     list_.table.name
     for list_ in source.LISTINGS
@@ -67,7 +68,7 @@ class GitHubMirror(Mirror):
     - a label that was deleted in the repository may remain on an issue;
     - addresses may still lead through a former name of the repository, and issues have the former name of their type.
 
-    Rows for days that GitHub shows no more remain as they are.
+    Rows for days that GitHub shows no more remain as they are, and so do issues where they are switched off.
     """
 
     origin: Origin
@@ -79,15 +80,17 @@ class GitHubMirror(Mirror):
             for item in self.origin.objects("repositories"):
                 yield Held({**item["object"], "day": day.isoformat()}, {"repo_id": item["repository_id"]})
             return
-        owners = self._owners()
+        owners, without_issues = self._owners(), self._without_issues()
         for item in self.origin.objects(self.table.name):
+            if item.get("repository_id") in without_issues:
+                continue
             if "organisation_id" not in item:
                 yield Held(item["object"], {"repo_id": item["repository_id"], **item.get("given", {})})
             elif item["organisation_id"] in owners:
                 yield Held(item["object"], {"organization_id": item["organisation_id"]})
 
     def may_remain(self, row: dict[str, Any]) -> bool:
-        if row["deleted_at"]:
+        if row["deleted_at"] or row.get("repo_id") in self._without_issues():
             return True
         if self.table.name in BY_DAY:
             return bool(row["day"] < self._shown_since())
@@ -113,6 +116,12 @@ class GitHubMirror(Mirror):
     def _owners(self) -> set[int]:
         """The organisations that own a mirrored repository."""
         return {found["object"]["owner"]["id"] for found in self.origin.objects("repositories")}
+
+    def _without_issues(self) -> set[int]:
+        """The repositories in which GitHub shows none of the rows of the table, for issues are switched off."""
+        if self.table.name not in WITH_ISSUES:
+            return set()
+        return {i["repository_id"] for i in self.origin.objects("repositories") if not i["object"]["has_issues"]}
 
     def _shown_since(self) -> datetime:
         """The first of the days that GitHub shows."""
@@ -168,6 +177,11 @@ GITHUB = Location(
         {"kind": "status", "status": 403, "retry_after": 0},
     ),
     untold=("label.rename", "label.delete", "repository.rename", "repository.transfer", "issue_type.edit"),
+    rare=(
+        *"issue.transfer issue.convert account.delete pull.delete_head pull.test_merge branch.rename".split(),
+        *"review.edit workflow_run.edit repository.rename repository.hide repository.show".split(),
+        *"repository.issues_off repository.issues_on".split(),
+    ),
     kept=tuple(BY_DAY),
     seen_first=True,  # a repository that leaves its owner before it was ever seen belongs to no entry
 )

@@ -594,6 +594,35 @@ def _repository_edit(hand: Hand) -> None:
     _settings(hand, repo)
 
 
+def _repository_hide(hand: Hand) -> None:
+    """No token may see it any more, since it became private or a right was taken away."""
+    repo = hand.repository()
+    repo.hidden = True
+    hand.forge.touch("updated", "repositories", repo, repo.id, full_name=repo.full_name)
+
+
+def _repository_show(hand: Hand) -> None:
+    repo = hand.moment.choose(repo for repo in hand.forge.owned() if repo.hidden)
+    repo.hidden = False
+    hand.forge.touch("updated", "repositories", repo, repo.id, full_name=repo.full_name)
+
+
+def _issues_off(hand: Hand) -> None:
+    """The issues are kept, and nobody sees them.
+
+    https://docs.github.com/en/repositories/managing-your-repositorys-settings-and-features/enabling-features-for-your-repository/disabling-issues
+    """
+    repo = hand.repository(lambda repo: repo.has_issues)
+    repo.has_issues = False
+    _settings(hand, repo)
+
+
+def _issues_on(hand: Hand) -> None:
+    repo = hand.repository(lambda repo: not repo.has_issues)
+    repo.has_issues = True
+    _settings(hand, repo)
+
+
 def _repository_archive(hand: Hand) -> None:
     repo = hand.repository(lambda repo: not repo.archived)
     repo.archived = True
@@ -640,6 +669,8 @@ KINDS: dict[str, Kind[Hand]] = (
         "github.issue.assign": Kind(_issue_assign, 4),
         "github.issue.unassign": Kind(_issue_unassign, 3),
         "github.issue.delete": Kind(_issue_delete, 2),
+        # One that becomes a discussion leaves as a deleted one does.
+        "github.issue.convert": Kind(_issue_delete, 0),
         "github.issue.type": Kind(_issue_type, 2),
         "github.sub_issue.add": Kind(_sub_issue_add, 2, _PART),
         "github.sub_issue.remove": Kind(_sub_issue_remove, 1),
@@ -662,6 +693,10 @@ KINDS: dict[str, Kind[Hand]] = (
         "github.repository.rename": Kind(_repository_rename, 0.5, _NAME),
         "github.repository.transfer": Kind(_repository_transfer, 0.2),
         "github.repository.edit": Kind(_repository_edit, 0.5, _SETTINGS),
+        "github.repository.hide": Kind(_repository_hide, 0),
+        "github.repository.show": Kind(_repository_show, 0),
+        "github.repository.issues_off": Kind(_issues_off, 0),
+        "github.repository.issues_on": Kind(_issues_on, 0),
         "github.repository.archive": Kind(_repository_archive, 0.2),
         "github.repository.delete": Kind(_repository_delete, 0.2),
         "github.pull.open": Kind(_pull_open, 4, _ISSUE),
