@@ -10,8 +10,10 @@ COPY locations/${LOCATION}/requirements-dev.lock ./
 # A lock names versions with their hashes, and nothing else: what a URL names pip would build, and so execute.
 RUN ! LC_ALL=C grep -nvE '^ *(#[ -~]*)?$|^[A-Za-z0-9._-]+(\[[a-z0-9, -]+\])?==[A-Za-z0-9.+!_-]+( ; [] -[^-~]+)? \\$|^    --hash=sha256:[0-9a-f]{64}( \\)?$' requirements-dev.lock \
     || { printf '%s: %s\n' LockError 'requirements-dev.lock says more than versions and their hashes: run `make lock`' >&2; exit 1; }
+# Without its comments: one may name an encoding, and pip would read other lines than were looked at.
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip --python /opt/venv/bin/python install --quiet --disable-pip-version-check --root-user-action=ignore \
+    sed -i '/^ *#/d' requirements-dev.lock \
+    && pip --python /opt/venv/bin/python install --quiet --disable-pip-version-check --root-user-action=ignore \
       --no-deps --only-binary=:all: --require-hashes -r requirements-dev.lock \
     # Also for tests that start Python without the image's environment.
     && printf '/opt/location/src\n/opt/shared/src\n/opt/tree/testing/src\n' >/opt/venv/lib/python3.13/site-packages/location.pth

@@ -1,4 +1,4 @@
-"""What the repository's own tests share: the tools as modules, and the marker ``docker``."""
+"""What the repository's own tests share: the tools of this tree, and the marker ``docker``."""
 
 import os
 import shutil
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+# In a copy of the tree, its own come before those that are installed.
 sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
 
 ANSWER_SECONDS = 20

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from projects import Project, locations
+from ingest_tools.projects import Project, locations
 
 each_location = pytest.mark.parametrize("location", locations(), ids=lambda location: location.folder.name)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy import _provenance
+from ingest_tools.deploy import _provenance
 from tree import Copy
 
 

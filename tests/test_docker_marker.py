@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from projects import ROOT
+from ingest_tools.projects import ROOT
 
 TESTS = """
 import pytest

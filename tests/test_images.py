@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import images
-from local import Refused
-from projects import ROOT
+from ingest_tools import images
+from ingest_tools.local import Refused
+from ingest_tools.projects import ROOT
 
 DOCKERFILE = "locations/Dockerfile"
 NOT_COPIED = {".dockerignore", DOCKERFILE}
@@ -78,7 +78,7 @@ def test_inputs_are_those_of_the_location_alone(root: Path) -> None:
 
 
 def test_what_is_not_there_is_refused(root: Path) -> None:
-    with pytest.raises(Refused, match=r"there is no location 'three', only one, two"):
+    with pytest.raises(Refused, match=r"there is no location 'three': choose from one, two"):
         images.inputs("three", root)
     shutil.rmtree(root / ".git")
     with pytest.raises(Refused, match=r"git ls-files failed: .*not a git repository"):

@@ -11,16 +11,26 @@ from pathlib import Path
 
 import pytest
 
-import new_location
-from projects import ROOT, Project
+from ingest_tools import new_location
+from ingest_tools.projects import ROOT, Project
 from tree import MODEL, Copy
 
 MADE = {"zendesk": "python", "a_name_of_thirty_letters_1_2_3": "component"}
 """Before and after what else is imported, and as long as a name may be."""
 PASSED = {"python": 53, "component": 22}
 """Tests: the standard ones, and four of its own."""
-TOOLS = Path(sys.executable).parent
-FAIL = "import sys, new_location as n; n.write_locks = lambda project: sys.exit('no such version'); sys.exit(n.main())"
+BIN = Path(sys.executable).parent
+FAIL = """
+from ingest_tools import new_location
+from ingest_tools.cli import main
+from ingest_tools.local import Refused
+
+def fails(project):
+    raise Refused("no such version")
+
+new_location.write_locks = fails
+assert main(["new-location", "freshdesk"]) == 1
+"""
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +42,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
         copy.make(name, style)
     yield copy
     for name in MADE:
-        told = copy.python("remove_location.py", NAME=name)
+        told = copy.ingest("remove-location", name).stdout
         assert f"docker volume rm ingest_{name}-secrets" in told
         assert f"schema {name}_raw" in told
     assert copy.files() == before
@@ -44,13 +54,13 @@ each = pytest.mark.parametrize("name", MADE)
 def test_lint_and_format_find_nothing(made: Copy) -> None:
     folders = [f"locations/{name}" for name in MADE]
     for command in (["check"], ["format", "--check"]):
-        done = made.run(TOOLS / "ruff", *command, "--no-cache", *folders, folder=".")
+        done = made.run(BIN / "ruff", *command, "--no-cache", *folders)
         assert done.returncode == 0, done.stdout
 
 
 @each
 def test_types_are_strict(name: str, made: Copy) -> None:
-    command: list[str | Path] = [TOOLS / "mypy", "--config-file", made.root / "pyproject.toml"]
+    command: list[str | Path] = [BIN / "mypy", "--config-file", made.root / "pyproject.toml"]
     command += ["--cache-dir", ROOT / ".mypy_cache" / "template", "--python-executable", MODEL.python, "src", "tests"]
     done = made.run(*command, folder=f"locations/{name}", MYPYPATH="src")
     assert done.returncode == 0, done.stdout
@@ -68,7 +78,7 @@ def test_its_own_tests_pass(name: str, made: Copy) -> None:
 def test_the_repository_finds_it_whole(made: Copy) -> None:
     """Registration, names, locks and layers, as ``make check`` looks at them."""
     tests = [f"tests/repository/test_{name}.py" for name in ("registration", "locks", "layers", "projects")]
-    done = made.run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *tests, folder=".")
+    done = made.run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *tests)
     assert done.returncode == 0, done.stdout
 
 
@@ -81,7 +91,7 @@ def test_it_is_owned_by_a_team(made: Copy) -> None:
 
 
 def test_the_sandbox_beside_it_is_its_origin(made: Copy) -> None:
-    told = made.python("-c", "import sandbox; print(sandbox.settings('http://127.0.0.1:1'))")
+    told = made.python("from ingest_tools import sandbox; print(sandbox.settings('http://127.0.0.1:1'))")
     for name in map(str.upper, MADE):
         assert f"'SOURCES__{name}__API_URL': 'http://127.0.0.1:1/example'" in told
 
@@ -96,8 +106,9 @@ def test_its_api_has_one_address(name: str, made: Copy) -> None:
 
 
 def test_its_page_of_tables_tells_how_its_list_is_read(made: Copy, tmp_path: Path) -> None:
-    settings = {"PYTHONPATH": str(made.root / "locations" / "zendesk" / "src")}
-    done = made.run(MODEL.python, "tools/table_docs.py", "zendesk", "--into", tmp_path, folder=".", **settings)
+    settings = {"PYTHONPATH": f"{made.root}/locations/zendesk/src:{made.root}/tools"}
+    command: list[str | Path] = [MODEL.python, "-m", "ingest_tools.table_docs", "zendesk", "--into", tmp_path]
+    done = made.run(*command, **settings)
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "zendesk.md").read_text()
     assert "- **Read**: What changed since the sync before, by `updated_at`; at first every page." in page
@@ -106,23 +117,21 @@ def test_its_page_of_tables_tells_how_its_list_is_read(made: Copy, tmp_path: Pat
 
 def test_a_name_that_is_taken_is_refused_and_nothing_happens(made: Copy) -> None:
     before = made.files()
-    for name, why in {"zendesk": "already", "purge": "taken", "Zen": "not a valid", "": "which location"}.items():
-        done = made.run(sys.executable, "new_location.py", NAME=name)
+    for name, why in {"zendesk": "already", "purge": "taken", "Zen": "not a valid", "": "not a valid"}.items():
+        done = made.ingest("new-location", name)
         assert done.returncode == 1
         assert why in done.stderr
         assert done.stderr.count("\n") == 1
-    done = made.run(sys.executable, "new_location.py", NAME="freshdesk", STYLE="cobol")
-    assert done.stderr == "STYLE=cobol: choose python or component\n"
-    done = made.run(sys.executable, "remove_location.py", NAME="freshdesk")
+    done = made.ingest("remove-location", "freshdesk")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert made.files() == before
 
 
 def test_where_a_step_fails_nothing_is_left(made: Copy) -> None:
     before = made.files()
-    done = made.run(sys.executable, "-c", FAIL, NAME="freshdesk")
-    assert done.returncode == 1
-    assert done.stderr == "its versions cannot be locked, see above: the new location was removed again\n"
+    done = made.run(sys.executable, "-c", FAIL, folder="tools")
+    assert done.returncode == 0
+    assert done.stderr == "its versions cannot be locked (no such version): the new location was removed again\n"
     assert made.files() == before
 
 
@@ -130,7 +139,7 @@ def test_credentials_are_not_removed(made: Copy) -> None:
     secrets = made.root / "locations" / "zendesk" / ".dlt" / "secrets.toml"
     secrets.write_text("[sources.zendesk]\n")
     before = made.files()
-    done = made.run(sys.executable, "remove_location.py", NAME="zendesk")
+    done = made.ingest("remove-location", "zendesk")
     secrets.unlink()
     assert done.stderr.startswith("locations/zendesk/.dlt/secrets.toml holds credentials")
     assert before.keys() - made.files().keys() == {str(secrets.relative_to(made.root))}
@@ -141,9 +150,8 @@ def test_what_is_left_half_registered_can_be_removed(made: Copy) -> None:
     before = made.files()
     made.make("freshdesk", "python")
     shutil.rmtree(made.root / "locations" / "freshdesk")
-    done = made.run(sys.executable, "new_location.py", NAME="freshdesk")
-    assert "make remove-location NAME=freshdesk" in done.stderr
-    made.python("remove_location.py", NAME="freshdesk")
+    assert "ingest remove-location freshdesk" in made.ingest("new-location", "freshdesk").stderr
+    assert made.ingest("remove-location", "freshdesk").returncode == 0
     assert made.files() == before
 
 

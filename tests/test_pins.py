@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from projects import ROOT
+from ingest_tools.projects import ROOT
 
 DOCKERFILES = {"requirements.lock": "locations/Dockerfile", "requirements-dev.lock": "locations/test.Dockerfile"}
 SHA = "0" * 64
@@ -55,6 +55,11 @@ def test_a_lock_that_says_more_is_not_built(lock: str, text: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("lock", DOCKERFILES)
-def test_pip_reads_the_lock_after_the_guard(lock: str) -> None:
+def test_pip_reads_the_lock_after_the_guard_and_without_comments(lock: str, tmp_path: Path) -> None:
+    """In UTF-7, of which a comment may tell pip, `+AAo-` is the end of a line."""
     said = (ROOT / DOCKERFILES[lock]).read_text()
-    assert said.index(guard(lock)) < said.index(f"-r {lock}")
+    (without_comments,) = re.findall(rf"sed -i .* {lock}", said)
+    assert said.index(guard(lock)) < said.index(without_comments) < said.index(f"-r {lock}")
+    (tmp_path / lock).write_text(f"# -*- coding: utf-7 -*-\n# +AAo---no-binary=six\n{PIN}    # via tests\n")
+    subprocess.run(["sh", "-c", without_comments], check=True, cwd=tmp_path)
+    assert (tmp_path / lock).read_text() == PIN

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import run_tests
-from projects import Project
+from ingest_tools import run_tests
+from ingest_tools.cli import main
+from ingest_tools.projects import Project
 
 MEETS = """
 import atexit
@@ -62,7 +63,7 @@ def test_two_suites_run_at_once_and_their_logs_do_not_mix(
         one=MEETS.format(own="one", other="two", end="pass"), two=MEETS.format(own="two", other="one", end="assert 0")
     )
     monkeypatch.setattr(run_tests, "suites", lambda: made)
-    assert run_tests.main() == 1
+    assert main(["test"]) == 1
     told = capsys.readouterr().out
     assert told.count("first line\nsecond line\n") == 2
     assert [line for line in told.splitlines() if line.startswith("=== ")][-1] == "=== all suites"
@@ -81,7 +82,7 @@ def test_a_suite_that_does_not_end_is_interrupted(make: Make, monkeypatch: pytes
 def test_a_suite_ends_with_who_started_it(make: Make) -> None:
     (suite,) = make(one=SLEEPS)
     folder = suite.project.folder
-    command: list[str | Path] = [sys.executable, run_tests.TIED, "pytest", "--capture=fd", "tests"]
+    command = suite.project.tied("pytest", "--capture=fd", "tests")
     with subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         while not (folder / "sleeps").exists():
             assert process.poll() is None

@@ -1,20 +1,21 @@
 """What `make secret` refuses before it asks the engine, and where the tools find the platform."""
 
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
 
-from engine import Deployment
-from local import Refused
-from secret import checked
+from ingest_tools import audit
+from ingest_tools.cli import main
+from ingest_tools.engine import Deployment
+from ingest_tools.local import Refused
+from ingest_tools.secret import checked
 
 
 @pytest.mark.parametrize(
     ("location", "setting", "why"),
     [
-        ("", "sources.github.access_token", "LOCATION=: choose one of github"),
-        ("nope", "sources.nope.api_key", "LOCATION=nope: choose one of github"),
-        ("github", "", "NAME is not set: NAME=sources.github."),
+        ("github", "", "begin with sources.github."),
         ("github", "sources.stripe.api_key", "begin with sources.github."),
         ("github", "sources.github", "begin with sources.github."),
         ("github", "sources.github.a/../../pgpass", "begin with sources.github."),
@@ -24,7 +25,7 @@ from secret import checked
         ("github", "runtime.log_level", "begin with sources.github."),
         ("github", "pgpass", "begin with sources.github."),
         ("github", "sources.gihub.access_token", "begin with sources.github."),
-        ("platform", "sources.github.access_token", "the platform itself has one setting, alerts.to"),
+        ("platform", "sources.github.access_token", "platform itself, which has one: alerts.to"),
     ],
 )
 def test_what_cannot_be_a_secret_of_the_location(location: str, setting: str, why: str) -> None:
@@ -40,6 +41,14 @@ def test_what_can(setting: str) -> None:
 
 def test_the_platform_has_addresses_of_its_own() -> None:
     checked("platform", "alerts.to")
+
+
+def test_a_secret_is_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is not is refused before the engine is asked."""
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"\xff\xfe"), "utf-8"))
+    monkeypatch.setattr(audit, "record", lambda *_, **__: None)
+    assert main(["secret", "github", "sources.github.access_token"]) == 1
+    assert capsys.readouterr().err == "standard input was not text: nothing was stored\n"
 
 
 def test_the_tools_read_what_compose_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

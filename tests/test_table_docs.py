@@ -1,14 +1,16 @@
 """The pages of the tables are those that the declarations make."""
 
+import os
 import subprocess
 from pathlib import Path
 
-from projects import LOCATIONS, ROOT, Project
+from ingest_tools.projects import LOCATIONS, ROOT, TOOLS, Project
 
 
 def table_docs(location: str, *options: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [Project(LOCATIONS / location).python, "tools/table_docs.py", location, *options]
-    return subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False)
+    command = [Project(LOCATIONS / location).python, "-m", "ingest_tools.table_docs", location, *options]
+    environment = os.environ | {"PYTHONPATH": str(TOOLS)}
+    return subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
 
 
 def test_a_page_is_written_and_names_every_column(tmp_path: Path) -> None:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import registrations
-import walls
-from local import Refused
-from projects import ROOT, locations
+from ingest_tools import registrations, walls
+from ingest_tools.local import Refused
+from ingest_tools.projects import ROOT, locations
 
 NAMES = [location.folder.name for location in locations()]
 FILES = ["docker-compose.yml", "locations/service.yaml", *(f"locations/{name}/compose.yaml" for name in NAMES)]

@@ -6,12 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from projects import ROOT, Project
+from ingest_tools.projects import ROOT, Project
 
 MODEL = Project(ROOT / "locations" / "github")
 MAKE = """
 import sys
-import new_location, registrations
+from ingest_tools import new_location, registrations
 
 name, style = sys.argv[1:]
 new_location.render(name, style, new_location.LOCATIONS / name)
@@ -33,7 +33,7 @@ class Copy:
         (root / "sandbox" / ".venv").symlink_to(ROOT / "sandbox" / ".venv")
 
     def run(
-        self, *command: str | Path, folder: str = "tools", text: str | None = None, **settings: str
+        self, *command: str | Path, folder: str = ".", text: str | None = None, **settings: str
     ) -> subprocess.CompletedProcess[str]:
         """Runs a program in a folder of the copy; ``text`` is its standard input."""
         environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", **settings}
@@ -42,21 +42,25 @@ class Copy:
             command, cwd=where, env=environment, input=text, capture_output=True, text=True, check=False
         )
 
+    def ingest(self, *arguments: str, text: str | None = None, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Runs the copy's own command `ingest`."""
+        return self.run(sys.executable, "-m", "ingest_tools", *arguments, folder="tools", text=text, **settings)
+
     def git(self, *arguments: str) -> str:
         """What a git command prints that succeeds."""
-        done = self.run("git", "-c", "user.name=test", "-c", "user.email=test@example.com", *arguments, folder=".")
+        done = self.run("git", "-c", "user.name=test", "-c", "user.email=test@example.com", *arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def python(self, *arguments: str, **settings: str) -> str:
-        """What a program prints that succeeds."""
-        done = self.run(sys.executable, *arguments, **settings)
+    def python(self, program: str, *arguments: str) -> str:
+        """What a program prints that succeeds and may import the copy's tools."""
+        done = self.run(sys.executable, "-c", program, *arguments, folder="tools")
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def make(self, name: str, style: str) -> None:
         """A new location, with the versions of another one."""
-        self.python("-c", MAKE, name, style)
+        self.python(MAKE, name, style)
         for lock in MODEL.locks:
             text = lock.read_text().replace("via github-location", f"via {name.replace('_', '-')}-location")
             (self.root / "locations" / name / lock.name).write_text(text)

@@ -1,6 +1,7 @@
 """What a location's code server may answer, and what webserver and daemon refuse to act on."""
 
 import asyncio
+import re
 import socket
 import subprocess
 import sys
@@ -30,7 +31,7 @@ from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraph
 from dagster._core.definitions.selector import JobSubsetSelector
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.execution.api import create_execution_plan
-from dagster._core.remote_representation.external_data import RepositorySnap
+from dagster._core.remote_representation.external_data import RepositorySnap, ScheduleSnap
 from dagster._core.snap import snapshot_from_execution_plan
 from dagster._core.test_utils import create_run_for_test, instance_for_test
 from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
@@ -41,7 +42,9 @@ from ingest_host.answers import (
     check_definitions,
     check_plan,
     check_runs,
+    check_schedule,
     check_sensor,
+    check_text,
     checked_answers,
 )
 
@@ -101,6 +104,56 @@ def test_a_sensor_acts_on_runs_of_its_own() -> None:
         check_runs("one", [run_of["one"].run_id], instance)
         with pytest.raises(ForeignAnswerError, match=f"the run {run_of['other'].run_id} is not of the location one"):
             check_runs("one", [run.run_id for run in run_of.values()], instance)
+
+
+@pytest.mark.parametrize("text", ["half \ud800", "\udfff", "NUL \0", "\\\0"])
+def test_text_that_no_page_shows_and_no_database_holds_is_refused(text: str) -> None:
+    with pytest.raises(ForeignAnswerError, match="the location one answers text with"):
+        check_text("one", SensorExecutionData(skip_message=text))
+
+
+@pytest.mark.parametrize("text", ["naïve 😀", r"written \u0000", r"\ud800", "a\nb", "\\"])
+def test_any_other_text_is_taken(text: str) -> None:
+    check_text("one", SensorExecutionData(skip_message=text))
+
+
+REFUSED = (
+    "user",
+    "dagster/image",
+    "dagster/backfill",
+    "dagster/root_run_id",
+    ".dagster/repository",
+    "docker/container_id",
+)
+
+
+@pytest.mark.parametrize("tag", REFUSED)
+def test_a_run_that_says_whose_it_is_is_refused(tag: str) -> None:
+    with pytest.raises(ForeignAnswerError, match=f"the tag '{re.escape(tag)}' is not for a location to give"):
+        check_sensor("one", SensorExecutionData(run_requests=[RunRequest(tags={"a": "b", tag: "x"})]))
+
+
+@pytest.mark.parametrize("tag", ["team", "users", "dagster/max_runtime", "dagster/partition", "dagster/priority"])
+def test_any_other_tag_is_taken(tag: str) -> None:
+    check_sensor("one", SensorExecutionData(run_requests=[RunRequest(tags={tag: "x"})]))
+
+
+def schedule(cron: str | list[str], zone: str | None = None) -> ScheduleSnap:
+    """One that no Dagster would define, but whoever answers for it may send."""
+    return ScheduleSnap("daily", cron, "all", None, None, {}, None, execution_timezone=zone)
+
+
+@pytest.mark.parametrize("cron", ["not a cron", "0 0 31 2 *", [], ["@daily"] * 101])
+def test_a_schedule_that_no_page_can_show_is_refused(cron: str | list[str]) -> None:
+    with pytest.raises(ForeignAnswerError, match=r"the schedule daily is due at .*: not a cron line"):
+        check_schedule(schedule(cron))
+    with pytest.raises(ForeignAnswerError, match="the schedule daily has the time zone 'Moon/Crater'"):
+        check_schedule(schedule("@daily", "Moon/Crater"))
+
+
+@pytest.mark.parametrize("cron", ["@daily", "0 9-17 * * MON", ["0 0 * * *", "30 12 * * *"]])
+def test_any_other_schedule_is_taken(cron: str | list[str]) -> None:
+    check_schedule(schedule(cron, "Europe/Paris"))
 
 
 # What webserver and daemon do with it

@@ -270,7 +270,7 @@ def test_a_run_keeps_the_image_that_was_active_when_it_was_queued(service: Launc
     ["ingest-stripe:new", "ingest-github:never-active", "ingest-github-evil:new", "ingest-host:new", "postgres", ""],
 )
 def test_no_other_image_gets_the_secrets_of_a_location(service: Launch, engine: PlayedEngine, image: str) -> None:
-    with pytest.raises(Refused, match="not an active image of github, as are ingest-github:new, ingest-github:old"):
+    with pytest.raises(Refused, match="not an active image of github: those are ingest-github:new, ingest-github:old"):
         service.start(Run(ID, "STARTING", "github", image), "execute_run")
     assert engine.made == {}
 

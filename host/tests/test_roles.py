@@ -259,6 +259,17 @@ def test_a_view_executes_nothing_else_with_the_rights_of_who_reads_it(platform: 
         platform.sql("analyst", f"SELECT seen::text FROM {one}_raw.trap")
 
 
+@pytest.mark.parametrize("statistics", ["pg_stats", "pg_stats_ext", "pg_stats_ext_exprs"])
+def test_a_view_sees_nothing_of_other_tables_in_the_statistics(platform: Platform, statistics: str) -> None:
+    """They show the values of each table that whoever asks may read: an analyst may read all."""
+    with refused(f"permission denied for view {statistics}"):
+        platform.sql("analyst", f"SELECT tablename FROM {statistics}")
+    one = platform.location()
+    platform.sql(one, f"CREATE VIEW {one}_raw.trap AS SELECT tablename FROM {statistics}")
+    with refused(f"permission denied for view {statistics}"):
+        platform.sql("analyst", f"SELECT * FROM {one}_raw.trap")
+
+
 KNOWS_WHO = "current_user <> 'postgres'"
 CHECKED = (
     "CREATE TABLE {0}.items (id int, CHECK ({1}))",
@@ -274,6 +285,21 @@ CHECKED = (
 def test_a_table_checks_nothing_with_the_rights_of_who_restores_it(platform: Platform, statement: str) -> None:
     name = platform.location()
     with refused("a table of the warehouse has no CHECK"):
+        platform.sql(name, statement.format(f"{name}_raw", KNOWS_WHO))
+
+
+READ = (
+    ("policy", "CREATE POLICY ours ON {0}.items USING ({1})"),
+    ("rule", "CREATE RULE ours AS ON UPDATE TO {0}.items WHERE {1} DO INSTEAD NOTHING"),
+    ("trigger", "CREATE TRIGGER ours BEFORE UPDATE ON {0}.items EXECUTE FUNCTION suppress_redundant_updates_trigger()"),
+)
+
+
+@pytest.mark.parametrize(("what", "statement"), READ)
+def test_a_table_calls_nothing_with_the_rights_of_who_reads_it(platform: Platform, what: str, statement: str) -> None:
+    name = platform.location()
+    platform.sql(name, f"CREATE TABLE {name}_raw.items (id int)")
+    with refused(f"a table of the warehouse has no {what}"):
         platform.sql(name, statement.format(f"{name}_raw", KNOWS_WHO))
 
 

@@ -129,12 +129,12 @@ def test_a_setting_with_a_bad_name_is_refused(platform: Platform, setting: str) 
     assert files(platform.folder) == before
 
 
-@pytest.mark.parametrize(("given", "why"), [(b"", "nothing came"), (b" \n", "nothing came"), (b"\xff\xfe", "no text")])
+@pytest.mark.parametrize(("given", "why"), [(b"", "was empty"), (b" \n", "was empty"), (b"\xff\xfe", "was not text")])
 def test_what_is_no_secret_changes_nothing(platform: Platform, given: bytes, why: str) -> None:
     name = platform.location()
     run("secret", name, "sources.x.token", given=b"good")
     before = files(platform.folder)
-    with pytest.raises(SystemExit, match=rf"{why}.*: sources.x.token stays as it was") as error:
+    with pytest.raises(SystemExit, match=rf"{why}.*: sources.x.token was not changed") as error:
         run("secret", name, "sources.x.token", given=given)
     assert "\n" not in str(error.value)
     assert files(platform.folder) == before
@@ -170,7 +170,7 @@ def test_a_location_with_a_bad_name_is_refused(platform: Platform, name: str) ->
 
 @pytest.mark.parametrize("command", [[], ["all"], ["location"], ["secret", "github"], ["secrets", "github"]])
 def test_a_command_that_makes_no_sense_is_refused_in_one_line(command: list[str]) -> None:
-    with pytest.raises(SystemExit, match=r"^say one of: secrets, platform, location, [^\n]*$"):
+    with pytest.raises(SystemExit, match=r"^choose one of secrets, platform, location, [^\n]*$"):
         run(*command)
 
 

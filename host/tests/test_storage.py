@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster._core.events import RunFailureReason
 from dagster._core.test_utils import create_run_for_test, poll_for_finished_run
 from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
 from dagster._core.workspace.load_target import GrpcServerTarget
@@ -288,10 +289,15 @@ def test_a_record_says_what_webserver_and_daemon_wrote(played: Played, queued: D
         "external_pipeline_origin": None,
         "run_config": {"a": 1},
         "status": {"__enum__": "PipelineRunStatus.QUEUED"},
-        "tags": {"docker/image": "evil", "dagster/priority": "9", "colour": "blue", "dagster/failure_reason": "x"},
+        "tags": {
+            "docker/image": "evil",
+            "dagster/priority": "9",
+            "colour": "blue",
+            "dagster/will_retry": "true",
+        },
     }
     change(played, queued, f"status = 'STARTED', run_body = $body${json.dumps(forged)}$body$, partition = 'x'")
-    tags = before["tags"] | {"colour": "blue", "dagster/failure_reason": "x"}
+    tags = before["tags"] | {"colour": "blue", "dagster/will_retry": "true"}
     status = {"__enum__": "PipelineRunStatus.STARTED"}
     assert played.record(queued) == before | {"status": status, "tags": tags}
     run = played.instance.get_run_by_id(queued.run_id)
@@ -323,12 +329,29 @@ def test_a_run_cannot_say_of_itself_what_nobody_could_show(played: Played, bad: 
 
 
 @pytest.mark.parametrize(
-    "key", ["docker/container_id", ".dagster/repository", "dagster/priority", "dagster-k8s/config"]
+    "key",
+    [
+        "docker/container_id",
+        ".dagster/repository",
+        "dagster/priority",
+        "dagster-k8s/config",
+        "user",
+        "dagster/failure_reason",
+        "dagster/will_retry",
+    ],
 )
 def test_a_run_adds_no_tag_that_steers(played: Played, good: DagsterRun, key: str) -> None:
     with refused("row-level security"):
         played.sql("one", f"INSERT INTO run_tags (run_id, key, value) VALUES ('{good.run_id}', '{key}', 'x')")
     played.sql("one", f"INSERT INTO run_tags (run_id, key, value) VALUES ('{good.run_id}', 'colour', 'x')")
+
+
+@pytest.mark.parametrize("reason", RunFailureReason)
+def test_a_run_says_why_it_failed_in_dagsters_words(played: Played, bad: DagsterRun, reason: RunFailureReason) -> None:
+    change(
+        played, bad, f"run_body = jsonb_set(run_body::jsonb, '{{tags,dagster/failure_reason}}', '\"{reason.value}\"')"
+    )
+    assert played.record(bad)["tags"]["dagster/failure_reason"] == reason.value
 
 
 def insert(played: Played, table: str, **values: str) -> None:

@@ -1,6 +1,7 @@
 """JSON pages become typed Arrow tables: nothing lost, nothing guessed, nothing let through."""
 
 import json as stdlib_json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from datetime import date as day
 from decimal import Decimal
@@ -101,6 +102,33 @@ def converted(column_: Column, value: Any) -> Any:
 
 
 # Values
+
+
+IN_QUOTES = [
+    (bigint, "12", 12),
+    (bigint, "-9223372036854775808", -(2**63)),
+    (double, "1.5", 1.5),
+    (boolean, "true", True),
+    (boolean, "false", False),
+    (bigint, "", None),
+    (boolean, None, None),
+]
+
+
+@pytest.mark.parametrize(("kind", "sent", "held"), IN_QUOTES)
+def test_a_number_or_boolean_may_stand_in_quotes(kind: Callable[..., Column], sent: Any, held: Any) -> None:
+    assert converted(kind("value", "Value.", sent_as_text=True), sent) == held
+
+
+@pytest.mark.parametrize("sent", ["1.5", "many", "9223372036854775808"])
+def test_a_text_that_is_no_whole_number_is_named(sent: str) -> None:
+    with pytest.raises(PayloadError, match=f"column value, row id=1: expected bigint .*; the value is '{sent}'"):
+        converted(bigint("value", "Value.", sent_as_text=True), sent)
+
+
+@pytest.mark.parametrize("kind", [timestamp, date, decimal])
+def test_an_empty_text_is_null_where_a_value_is_wanted(kind: Callable[..., Column]) -> None:
+    assert converted(kind("value", "Value."), "") is None
 
 
 def test_a_value_is_found_at_its_nested_path() -> None:
@@ -248,8 +276,9 @@ def test_a_child_gets_the_given_and_derived_columns_of_its_parent() -> None:
         name="parts",
         description="Parts.",
         path="parts",
-        key=("repo_id", "doubled", "id"),
+        key=("issue_id", "repo_id", "doubled", "id"),
         columns=(
+            bigint("issue_id", "Issue.", path="id", origin="parent"),
             bigint("repo_id", "Repository.", origin="parent"),
             bigint("doubled", "Twice the id.", origin="parent"),
             bigint("id", "Part."),
@@ -258,7 +287,8 @@ def test_a_child_gets_the_given_and_derived_columns_of_its_parent() -> None:
     twice = derived("doubled", "Twice the id.", BIGINT, ("id",), lambda ids: pc.multiply(ids, 2))
     issues = decoder(bigint("repo_id", "Repository.", origin="reader"), twice, children=(child,))
     page = issues.page(body({"id": 1, "parts": [{"id": 5}]}), {"repo_id": 9})
-    assert issues.arrow([page])["parts"].drop_columns(UNDECLARED).to_pylist() == [{"repo_id": 9, "doubled": 2, "id": 5}]
+    (part,) = issues.arrow([page])["parts"].drop_columns(UNDECLARED).to_pylist()
+    assert part == {"issue_id": 1, "repo_id": 9, "doubled": 2, "id": 5}
 
 
 # What the API sends and no description names

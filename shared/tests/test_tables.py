@@ -47,6 +47,24 @@ def test_a_column_is_declared_once() -> None:
         table(bigint("id", "Id."), text("id", "Id again."))
 
 
+def test_a_column_is_declared_by_the_name_that_it_has_in_the_warehouse() -> None:
+    """dlt would rename it, and a question for it would find nothing."""
+    with pytest.raises(ValueError, match=r"call the column 'companyId' 'company_id' .* with path='companyId'"):
+        table(bigint("companyId", "Id."), key=("companyId",))
+
+
+def test_a_child_table_names_its_parent_in_its_key() -> None:
+    """By it the rows of a parent are replaced; without it each load would add them again."""
+    part = child(bigint("thing_id", "Thing.", path="id", origin="parent"), bigint("part_id", "Part."), key=("part_id",))
+    with pytest.raises(ValueError, match="table parts: its key needs a column with path='id' and origin=\"parent\""):
+        Table(name="things", description="", docs="", key=("id",), columns=(bigint("id", "Id."),), children=(part,))
+
+
+def test_a_reference_names_a_table() -> None:
+    with pytest.raises(ValueError, match=r"column owner_id: to='owners\.id' must be the name of a table"):
+        bigint("owner_id", "Owner.", to="owners.id")
+
+
 def test_a_value_has_a_known_origin() -> None:
     with pytest.raises(ValueError, match="column id: origin 'scope' must be one of payload, reader, parent, derived"):
         bigint("id", "Id.", origin="scope")

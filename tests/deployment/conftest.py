@@ -1,15 +1,18 @@
 """A platform of the tests' own: built from a copy of the tree, on a free port, with the sandbox, gone afterwards."""
 
+import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import pytest
 
-from dagster_api import Run, wait_for
-from deploy import Deploy
-from engine import Deployment, docker
+from ingest_tools.dagster_api import Run, wait_for
+from ingest_tools.deploy import Deploy
+from ingest_tools.engine import Deployment, docker
 from tree import Copy
 
 from .origin import Origin
@@ -53,6 +56,15 @@ class Tested(Deployment):
         """The active image."""
         one = Deploy(location, self)
         return one.image(one.tag)
+
+    def ingest(self, *arguments: str, text: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
+        """The command `ingest`, as whoever runs the platform would call it in its folder."""
+        environment = os.environ | self.remembered() | self.settings | settings
+        environment["COMPOSE_PROJECT_NAME"] = self.project
+        command, folder = [sys.executable, "-m", "ingest_tools", *arguments], self.tree / "tools"
+        return subprocess.run(
+            command, cwd=folder, env=environment, input=text, capture_output=True, text=True, check=False
+        )
 
     def load_all(self) -> None:
         """The first load of everything, and when it began at the origin's time."""

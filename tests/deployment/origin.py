@@ -6,7 +6,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from projects import LOCATIONS
+from ingest_tools.projects import LOCATIONS
 
 COMPARE = """
 import sys

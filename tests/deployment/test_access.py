@@ -1,13 +1,11 @@
 """Who reaches the UI, and what they may do there: by a real browser, a real provider, and from a location."""
 
 import json
-import os
 import re
 import shutil
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 from base64 import b64encode
 from collections.abc import Iterator
@@ -23,9 +21,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-import audit
-from dagster_api import Platform, PlatformError, wait_for
-from engine import EngineError, docker, inspect
+from ingest_tools import audit
+from ingest_tools.dagster_api import Platform, PlatformError, wait_for
+from ingest_tools.engine import EngineError, docker, inspect
 
 from .conftest import Tested
 
@@ -45,16 +43,6 @@ LAUNCH = (
 )
 PEOPLE = {"anna": "admin", "gita": "editor of github", "stan": "editor of stripe", "vera": "viewer"}
 MAY_SWITCH = {"anna": ("github", "stripe"), "gita": ("github",), "stan": ("stripe",), "vera": ()}
-
-
-def make(platform: Tested, target: str, text: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
-    """A target of the Makefile, as somebody in the platform's folder would call it."""
-    environment = os.environ | platform.settings | variables
-    environment |= {"COMPOSE_PROJECT_NAME": platform.project, "HOST_TAG": "test", "GITHUB_TAG": "test"}
-    command = [sys.executable, "tools/access.py", *([] if target == "access" else [target])]
-    return subprocess.run(
-        command, cwd=platform.tree, env=environment, input=text, capture_output=True, text=True, check=False
-    )
 
 
 def runs(platform: Tested) -> int:
@@ -166,7 +154,7 @@ def test_a_page_that_renames_itself_to_the_ui_reads_nothing(platform: Tested) ->
     command = [chromium or "chromium", "--headless", "--no-sandbox", "--disable-gpu"]
     command += ["--host-resolver-rules=MAP evil.test 127.0.0.1", "--dump-dom", f"http://evil.test:{port}/"]
     dumped = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-    assert "not a name of the platform" in dumped
+    assert "This host name is not the platform" in dumped
 
 
 # Where it is published
@@ -224,20 +212,20 @@ def tokens(platform: Tested, provider: str) -> Iterator[dict[str, str]]:
     before = file.read_text()
     openid = f"{{openid: {{issuer: '{provider}', client_id: ingest}}}}"
     file.write_text(f"url: {platform.platform.url}\nlogin: {openid}\n{before}")
-    done = make(platform, "client-secret", text="client-secret-of-the-tests\n")
+    done = platform.ingest("client-secret", text="client-secret-of-the-tests\n")
     assert done.returncode == 0, done.stderr
     made = {}
-    for name, settings in {
-        "ci": {"ROLE": "admin"},
-        "viewer": {"ROLE": "viewer"},
-        "stripe": {"ROLE": "editor", "LOCATIONS": "stripe"},
+    for name, options in {
+        "ci": ["--role=admin"],
+        "viewer": [],
+        "stripe": ["--role=editor", "--location=stripe"],
     }.items():
-        done = make(platform, "token", NAME=name, **settings)
+        done = platform.ingest("token", name, *options)
         assert done.returncode == 0, done.stderr
         made[name] = done.stdout.strip().removeprefix("INGEST_TOKEN=")
     yield made
     file.write_text(before)
-    assert make(platform, "access").returncode == 0
+    assert platform.ingest("access").returncode == 0
 
 
 def by(platform: Tested, token: str) -> Platform:
@@ -283,9 +271,9 @@ def test_a_run_says_who_launched_it(known: Tested, tokens: dict[str, str]) -> No
 
 
 def test_a_token_is_revoked_at_once(known: Tested) -> None:
-    token = make(known, "token", NAME="brief", ROLE="viewer").stdout.strip().removeprefix("INGEST_TOKEN=")
+    token = known.ingest("token", "brief").stdout.strip().removeprefix("INGEST_TOKEN=")
     assert by(known, token).locations()
-    assert make(known, "token", REVOKE="brief").returncode == 0
+    assert known.ingest("token", "brief", "--revoke").returncode == 0
     with pytest.raises(PlatformError, match="not valid"):
         by(known, token).locations()
 
@@ -303,7 +291,7 @@ def test_a_file_that_is_not_valid_changes_nothing(known: Tested) -> None:
     before = file.read_text()
     file.write_text(before + "groups: {a: owner}\n")
     try:
-        done = make(known, "access")
+        done = known.ingest("access")
     finally:
         file.write_text(before)
     assert done.returncode == 1
@@ -432,6 +420,8 @@ def test_the_trail_tells_who_did_what(known: Tested, tokens: dict[str, str]) -> 
     ):
         assert wanted in {tuple(row[:4]) for row in rows}
     assert ("vera@example.com", "session", "launchRun", "github", "refused") in rows
+    told = json.loads(known.ingest("audit", "--who=ci", "--json").stdout)
+    assert {row["who"] for row in told} == {"ci"}
 
 
 @pytest.mark.parametrize(
@@ -483,7 +473,7 @@ def secured(platform: Tested, tokens: dict[str, str]) -> Iterator[Secured]:
     file = platform.tree / "access.yaml"
     before = file.read_text()
     file.write_text("tls: internal\n" + before.replace(f"url: {platform.platform.url}\n", f"url: {OVER_TLS}\n"))
-    assert make(platform, "access").returncode == 0
+    assert platform.ingest("access").returncode == 0
     ports = {"INGEST_HTTPS_PORT": str(HTTPS), "INGEST_HTTP_PORT": str(HTTP)}
     try:
         platform.compose("--profile=tls", "up", "--detach", "--wait", "--no-deps", "tls", **ports)
@@ -493,7 +483,7 @@ def secured(platform: Tested, tokens: dict[str, str]) -> Iterator[Secured]:
     finally:
         platform.compose("--profile=tls", "rm", "--force", "--stop", "tls")
         file.write_text(before)
-        assert make(platform, "access").returncode == 0
+        assert platform.ingest("access").returncode == 0
 
 
 def test_the_certificate_is_the_platforms_own(secured: Secured) -> None:

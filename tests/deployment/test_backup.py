@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import docker, inspect
-from projects import ROOT
+from ingest_tools.engine import docker, inspect
+from ingest_tools.projects import ROOT
 from tree import Copy
 
 from .conftest import PROJECT, Tested

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from dagster_api import ENDED, Run, wait_for
-from engine import docker
-from status import rows_of
+from ingest_tools.dagster_api import ENDED, Run, wait_for
+from ingest_tools.engine import docker
+from ingest_tools.status import rows_of
 
 from .conftest import Tested
 from .test_up import assert_mirrors

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy import Deploy
-from engine import docker, inspect
+from ingest_tools.deploy import Deploy
+from ingest_tools.engine import docker, inspect
 from tree import Copy
 
 from .conftest import Tested, measured
@@ -36,7 +36,7 @@ def deployed(platform: Tested, tree: Copy) -> Iterator[Deployed]:
     yield deploy
     for name in names:
         remove(platform, name)
-        tree.python("remove_location.py", NAME=name)
+        assert tree.ingest("remove-location", name).returncode == 0
     platform.compose("up", "--no-deps", "--exit-code-from", "setup", "setup")
     platform.platform.reload_workspace()
 

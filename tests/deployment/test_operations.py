@@ -1,11 +1,9 @@
 """What whoever runs the platform is told, and how soon; and how an analyst gets in."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -16,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from dagster_api import wait_for
-from engine import EngineError, docker
-from projects import ROOT
+from ingest_tools.dagster_api import wait_for
+from ingest_tools.engine import EngineError, docker
+from ingest_tools.projects import ROOT
 
 from .conftest import Tested, free_port, measured
 
@@ -58,19 +56,12 @@ class Channel:
         return next((at for at, text in self.texts if line in text), None)
 
 
-def tool(platform: Tested, name: str, given: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | platform.remembered() | platform.settings | variables
-    environment["COMPOSE_PROJECT_NAME"] = platform.project
-    command = [sys.executable, str(ROOT / "tools" / f"{name}.py")]
-    return subprocess.run(command, env=environment, input=given, capture_output=True, text=True, check=False)
-
-
 @pytest.fixture(scope="module")
 def channel(platform: Tested) -> Iterator[Channel]:
     """Whom the platform alerts: on this machine, as its containers see it."""
     gateway = platform.inspect("monitor")["NetworkSettings"]["Networks"][f"{platform.project}_default"]["Gateway"]
     channel = Channel(gateway)
-    stored = tool(platform, "secret", channel.address, LOCATION="platform", NAME="alerts.to")
+    stored = platform.ingest("secret", "platform", "alerts.to", text=channel.address)
     assert stored.returncode == 0, stored.stderr
     yield channel
     channel.http.shutdown()
@@ -131,7 +122,7 @@ def test_a_run_whose_container_dies_fails_at_once_and_says_why(platform: Tested,
 
 def test_status_says_what_is_ill_and_whoever_runs_it_is_told(platform: Tested, channel: Channel, gone: float) -> None:
     line = "purge: exited, exit code"
-    status = tool(platform, "status")
+    status = platform.ingest("status")
     assert status.returncode == 1
     assert line in status.stderr
     at = wait_for(lambda: channel.with_line(line), "the alert", TOLD_SECONDS)
@@ -139,7 +130,7 @@ def test_status_says_what_is_ill_and_whoever_runs_it_is_told(platform: Tested, c
     assert at - gone < TOLD_SECONDS
     docker("start", platform.container("purge"))
     wait_for(lambda: channel.with_line(f"over: {line}"), "the end of it", TOLD_SECONDS)
-    wait_for(lambda: tool(platform, "status").returncode == 0, "all to be well", TOLD_SECONDS)
+    wait_for(lambda: platform.ingest("status").returncode == 0, "all to be well", TOLD_SECONDS)
 
 
 def test_prometheus_scrapes_the_platform(platform: Tested) -> None:
@@ -166,7 +157,7 @@ def analyst(platform: Tested) -> Iterator[str]:
     """The address that `make analyst` prints, in the platform's own network."""
     settings = {"INGEST_WAREHOUSE": f"127.0.0.1:{free_port()}"}
     platform.compose("--profile=warehouse", "up", "--detach", "--wait", "--no-deps", "warehouse", **settings)
-    made = tool(platform, "analyst", NAME="ana", **settings)
+    made = platform.ingest("analyst", "ana", **settings)
     assert made.returncode == 0, made.stderr
     yield made.stdout.strip().replace(settings["INGEST_WAREHOUSE"], "warehouse:5432")
     platform.compose("--profile=warehouse", "rm", "--stop", "--force", "warehouse", **settings)
@@ -197,6 +188,6 @@ def test_the_warehouses_port_lets_in_analysts_alone(platform: Tested, analyst: s
     ):
         with pytest.raises(EngineError, match=r"FATAL"):
             psql(platform, f"postgresql://{user}:{secret}@warehouse:5432/{database}?sslmode=require", "SELECT 1")
-    assert tool(platform, "analyst", REVOKE="ana").returncode == 0
+    assert platform.ingest("analyst", "ana", "--revoke").returncode == 0
     with pytest.raises(EngineError, match="FATAL"):
         psql(platform, analyst, "SELECT 1")

@@ -1,13 +1,10 @@
 """Down and up again: history, cursors and warehouse are still there."""
 
-import os
-import subprocess
-
 import pytest
 
-from dagster_api import wait_for
-from deploy import UNFINISHED
-from engine import RUN_LABEL, docker
+from ingest_tools.dagster_api import wait_for
+from ingest_tools.deploy import UNFINISHED
+from ingest_tools.engine import RUN_LABEL, docker
 
 from .conftest import Tested
 from .test_up import assert_mirrors
@@ -27,20 +24,13 @@ def told(platform: Tested, run_id: str, *asset: str) -> dict[str, int]:
     }
 
 
-def make_down(platform: Tested) -> None:
-    environment = os.environ | platform.remembered() | platform.settings | {"COMPOSE_PROJECT_NAME": platform.project}
-    done = subprocess.run(
-        ["make", "down"], cwd=platform.tree, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def test_down_and_up_again(platform: Tested) -> None:
     """With one run under way and one queued: neither outlives `make down`, both come to their end after it."""
     first = platform.succeed("stripe", "stripe_payments_ingest")
     interrupted = [platform.platform.launch("stripe", "stripe_ingest") for _ in range(2)]
     wait_for(lambda: platform.platform.run(interrupted[0]).status == "STARTED", "the run to begin", 60)
-    make_down(platform)
+    done = platform.ingest("down")
+    assert done.returncode == 0, done.stdout + done.stderr
     assert not docker("ps", "--quiet", f"--filter=label={RUN_LABEL}={platform.project}")
     assert not docker("network", "ls", "--quiet", f"--filter=name=^{platform.project}_stripe$")
 

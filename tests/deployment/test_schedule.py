@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dagster_api import Run, wait_for
-from engine import docker
+from ingest_tools.dagster_api import Run, wait_for
+from ingest_tools.engine import docker
 
 from .conftest import Tested
 from .test_up import assert_mirrors

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from engine import EngineError
+from ingest_tools.engine import EngineError
 
 from .conftest import Tested
 

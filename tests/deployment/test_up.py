@@ -1,14 +1,10 @@
 """From nothing: everything comes up, and both locations' jobs run in containers of their own."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+import json
 
 import pytest
 
-from engine import docker, inspect
-from projects import ROOT
+from ingest_tools.engine import docker, inspect
 
 from .conftest import Tested, measured
 from .origin import assert_equal
@@ -53,12 +49,18 @@ def test_a_run_has_a_container_of_its_own_and_mirrors_the_api(platform: Tested, 
 
 
 def test_status_tells_it_in_a_table(platform: Tested) -> None:
-    environment = os.environ | platform.settings
-    command: list[str | Path] = [sys.executable, ROOT / "tools" / "status.py"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = platform.ingest("status")
     assert done.returncode == 0, done.stderr
     github = next(line for line in done.stdout.splitlines() if line.startswith("github"))
     assert {platform.image("github").rpartition(":")[2], "loaded", "github_ingest", "SUCCESS"} <= set(github.split())
+
+
+def test_status_tells_it_to_machines(platform: Tested) -> None:
+    told = json.loads(platform.ingest("status", "--json").stdout)
+    assert told["problems"] == []
+    github = next(one for one in told["locations"] if one["location"] == "github")
+    assert (github["image"], github["last_run"]["status"]) == (platform.image("github"), "SUCCESS")
+    assert github["rows"] > 0
 
 
 def test_a_run_that_fails_exits_with_one(platform: Tested) -> None:

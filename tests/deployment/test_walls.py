@@ -1,6 +1,5 @@
 """What one location can do to another: nothing. Tried from inside a container made as its runs' are."""
 
-import os
 import re
 import subprocess
 import urllib.error
@@ -13,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from dagster_api import wait_for
-from engine import EngineError, docker, inspect
-from projects import ROOT
+from ingest_tools.dagster_api import wait_for
+from ingest_tools.engine import EngineError, docker, inspect
+from ingest_tools.projects import ROOT
 
 from .conftest import SUBNETS, Tested
 from .test_faults import at_work
@@ -95,9 +94,7 @@ def stripes(platform: Tested) -> Iterator[Probe]:
 @pytest.fixture(scope="module")
 def stripe_loaded(platform: Tested) -> None:
     """Stripe's tables are there, and it was given a secret that must stay with it."""
-    environment = os.environ | platform.settings | {"COMPOSE_PROJECT_NAME": platform.project, "HOST_TAG": "test"}
-    command = ["make", "--silent", "secret", "LOCATION=stripe", "NAME=sources.stripe.canary"]
-    subprocess.run(command, cwd=ROOT, env=environment, input=CANARY, text=True, check=True)
+    assert platform.ingest("secret", "stripe", "sources.stripe.canary", text=CANARY).returncode == 0
     platform.compose("--profile", "sandbox", "run", "--rm", "-T", "--no-deps", "stripe-sandbox")
     platform.succeed("stripe", "stripe_payments_ingest")
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from projects import ROOT, Project, locations
+from ingest_tools import documents
+from ingest_tools.cli import cli
+from ingest_tools.projects import ROOT, Project, locations
 
 _LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 _CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
@@ -88,6 +90,13 @@ def test_every_wall_is_shown_by_a_test_that_is_there() -> None:
     tests = "".join(file.read_text() for file in tracked() if file.name.startswith("test_"))
     assert named
     assert named - set(re.findall(r"^def (test_\w+)", tests, re.MULTILINE)) == set()
+
+
+def test_the_readme_has_the_help_of_the_command() -> None:
+    """`make format` puts it there."""
+    text = documents.README.read_text()
+    assert "\nUsage: ingest " in text
+    assert documents.with_help(text, cli) == text
 
 
 def test_help_lists_every_target() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from projects import ROOT, locations
+from ingest_tools.projects import ROOT, locations
 
 LOCATIONS = {f"{location.folder.name}_location": location.folder / "src" for location in locations()}
 SHARED = ROOT / "shared" / "src"

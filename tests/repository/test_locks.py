@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from projects import ROOT, Project, locations, projects
+from ingest_tools.projects import ROOT, Project, locations, projects
 
 LOCKS = [lock for project in projects() for lock in project.locks]
 HOST = Project(ROOT / "host")

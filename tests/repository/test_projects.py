@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-import dev
-from projects import ROOT, Project, locations, projects
+from ingest_tools import dev
+from ingest_tools.projects import ROOT, Project, locations, projects
 
 LOCATIONS = locations()
 SOURCES = ("github", "stripe")
@@ -66,7 +66,7 @@ def set_up_by(*arguments: str) -> set[str]:
     command = ["make", "--dry-run", "--always-make", *arguments]
     variables = {name: value for name, value in os.environ.items() if name not in ("ONLY", "MAKEFLAGS")}
     told = subprocess.run(command, cwd=ROOT, env=variables, text=True, capture_output=True, check=True).stdout
-    return set(re.findall(r"tools/sync\.py (\S+)", told))
+    return set(re.findall(r"ingest sync (\S+)", told))
 
 
 NAMES = {project.name for project in projects() if not project.is_root}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-import registrations
-from local import Refused
-from projects import ROOT, locations
+from ingest_tools import registrations
+from ingest_tools.local import Refused
+from ingest_tools.projects import ROOT, locations
 
 OTHER = "github"
 """The location that the broken copies are broken for."""
@@ -59,22 +59,28 @@ OWN = f"locations/{OTHER}"
         (replace(COMPOSE, ", github", ""), "`x-networks` names github 0 times"),
         (replace(COMPOSE, "      github:\n", ""), "`host-networks` names github 0 times"),
         (replace(COMPOSE, ", github", ", github, github"), "`x-networks` names github 2 times"),
-        (replace(COMPOSE, ", github", ", github, gitlab"), "names gitlab, and there is no"),
-        (replace(COMPOSE, "include:", "includes:"), "`include` is not where it was"),
+        (replace(COMPOSE, ", github", ", github, gitlab"), "names gitlab, but there is no"),
+        (replace(COMPOSE, "include:", "includes:"), "cannot find the list `include`"),
         (replace(WORKSPACE, "location_name: github", "location_name: gitlab"), "`load_from` names github 0 times"),
         (replace(WORKSPACE, "host: github", "host: stripe"), "`load_from` names github 0 times"),
         (replace(WORKSPACE, "host: github, port: 4000", "host: github, port: 4001"), "names github 0 times"),
         (replace(CODEOWNERS, "/locations/github/", "/locations/gitlab/"), "names github 0 times"),
-        (unlink(f"{OWN}/pyproject.toml"), "names github, and there is no locations/github"),
-        (unlink(f"{OWN}/compose.yaml"), "compose.yaml is not what"),
+        (unlink(f"{OWN}/pyproject.toml"), "names github, but there is no locations/github"),
+        (unlink(f"{OWN}/compose.yaml"), "compose.yaml differs from what"),
         (unlink(f"{OWN}/src/github_location/definitions.py"), "definitions.py is missing"),
         (unlink(f"{OWN}/tests/definitions.txt"), "definitions.txt is missing"),
         (replace(f"{OWN}/pyproject.toml", '"github-location"', '"github"'), "project.name is 'github'"),
         (replace(f"{OWN}/pyproject.toml", '"github_location"', '"github"'), "root_module is 'github'"),
-        (replace(f"{OWN}/compose.yaml", "    networks: [github]", "    privileged: true"), "compose.yaml is not what"),
-        (replace(f"{OWN}/compose.yaml", "setup location github", "setup location stripe"), "compose.yaml is not what"),
-        (replace(f"{OWN}/compose.yaml", ".0.0/27", ".0.32/27"), "compose.yaml is not what"),
-        (replace(f"{OWN}/pyproject.toml", "{sandbox}/github", "http://elsewhere"), "compose.yaml is not what"),
+        (
+            replace(f"{OWN}/compose.yaml", "    networks: [github]", "    privileged: true"),
+            "compose.yaml differs from what",
+        ),
+        (
+            replace(f"{OWN}/compose.yaml", "setup location github", "setup location stripe"),
+            "compose.yaml differs from what",
+        ),
+        (replace(f"{OWN}/compose.yaml", ".0.0/27", ".0.32/27"), "compose.yaml differs from what"),
+        (replace(f"{OWN}/pyproject.toml", "{sandbox}/github", "http://elsewhere"), "compose.yaml differs from what"),
         (replace(f"{OWN}/pyproject.toml", "\napi_url =", '\n"x y" ='), "tool.ingest.sandbox.x y is not a setting"),
         (lambda root: (root / OWN / ".env").touch(), "locations/github/.env must not be there"),
         (
@@ -137,7 +143,7 @@ def test_a_registration_is_taken_back_to_the_byte(name: str, copy: Path) -> None
 def test_where_a_list_is_missing_nothing_is_registered(copy: Path) -> None:
     replace(WORKSPACE, "load_from:", "load:")(copy)
     before = (copy / COMPOSE).read_bytes()
-    with pytest.raises(Refused, match=r"workspace.yaml: the list `load_from` is not where it was"):
+    with pytest.raises(Refused, match=r"workspace.yaml: cannot find the list `load_from`"):
         registrations.register("zendesk", copy)
     assert (copy / COMPOSE).read_bytes() == before
 

@@ -36,7 +36,9 @@ GRANT USAGE ON SCHEMA platform TO door
 def role(name: str) -> str:
     """The role of an analyst; raises ``SystemExit`` where it cannot be one's name."""
     if not NAME.fullmatch(name):
-        raise SystemExit(f"NAME={name}: use lowercase letters, digits and _, at most 40 characters, as in NAME=ana")
+        raise SystemExit(
+            f"{name!r} is not a valid login name: use lowercase letters, digits and _, at most 40 characters, as in ana"
+        )
     return ROLE.format(name)
 
 

@@ -7,9 +7,12 @@ any location, as Dagster takes it. Here an answer that names another's is refuse
 https://docs.dagster.io/guides/automate/sensors
 """
 
+import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
 
 from dagster import AssetCheckKey, AssetKey, DagsterInstance
 from dagster._core.definitions.assets.definition.asset_spec import AssetExecutionType
@@ -18,9 +21,18 @@ from dagster._core.op_concurrency_limits_counter import _pool_key_for_step
 from dagster._core.remote_representation import code_location
 from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
 from dagster._core.remote_representation.external import RemoteExecutionPlan
-from dagster._core.remote_representation.external_data import RepositorySnap
+from dagster._core.remote_representation.external_data import RepositorySnap, ScheduleSnap
 from dagster._core.snap import ExecutionPlanSnapshot
 from dagster._core.storage.dagster_run import RunsFilter
+from dagster._serdes import serialize_value
+from dagster._utils.schedules import is_valid_cron_schedule
+
+GIVEN_TAGS = re.compile(
+    r"user|dagster/(reporting_user|code_location|image|((parent|root)_)?(run_id|backfill(_id)?))|(\.dagster|docker/|ingest).*"
+)
+"""Tags that say who launched a run, whose it is, and what it belongs to: webserver and daemon give them."""
+CRON_LINES = 100
+"""Of one schedule, at most: webserver and daemon work out the next times of each."""
 
 
 class ForeignAnswerError(Exception):
@@ -28,6 +40,8 @@ class ForeignAnswerError(Exception):
 
 
 Names = Callable[[], Iterable[str]]
+_NUL = re.compile(r"(?<!\\)(\\\\)*\\u0000")
+"""As JSON writes it; behind an even number of backslashes, or it is text about NUL."""
 
 
 @contextmanager
@@ -54,7 +68,10 @@ class OwnCodeLocation(GrpcServerCodeLocation):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         try:
-            for repository in self.remote_repositories.values():
+            for name, repository in self.remote_repositories.items():
+                jobs = self._job_snaps_by_name[name].values()
+                check_text(self.name, repository.repository_snap, *jobs)
+                check_tags(tag for job in jobs for tag in (*job.tags, *(job.run_tags or ())))
                 check_definitions(self.name, repository.repository_snap)
         except ForeignAnswerError:
             self.cleanup()
@@ -62,11 +79,18 @@ class OwnCodeLocation(GrpcServerCodeLocation):
 
     def get_sensor_execution_data(self, instance: DagsterInstance, *arguments: Any, **options: Any) -> Any:
         answer = super().get_sensor_execution_data(instance, *arguments, **options)
+        check_text(self.name, answer)
         check_sensor(self.name, answer)
         reacted = {
             reaction.dagster_run.run_id for reaction in answer.dagster_run_reactions or () if reaction.dagster_run
         }
         check_runs(self.name, reacted, instance)
+        return answer
+
+    def get_schedule_execution_data(self, *arguments: Any, **options: Any) -> Any:
+        answer = super().get_schedule_execution_data(*arguments, **options)
+        check_text(self.name, answer)
+        check_tags(tag for run in answer.run_requests or () for tag in run.tags)
         return answer
 
     def get_execution_plan(self, *arguments: Any, **options: Any) -> RemoteExecutionPlan:
@@ -80,12 +104,53 @@ class OwnCodeLocation(GrpcServerCodeLocation):
         return plan
 
 
+def check_text(location: str, *answers: Any) -> None:
+    """Half a surrogate pair, or NUL, is text that no page can show and no database can hold.
+
+    One such name, and the pages that list everybody's things fail for everybody.
+    """
+    for answer in answers:
+        text = json.dumps(json.loads(serialize_value(answer)), ensure_ascii=False)
+        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise ForeignAnswerError(f"the location {location} answers text with half a surrogate pair in it")
+        if _NUL.search(text):
+            raise ForeignAnswerError(f"the location {location} answers text with NUL in it")
+
+
 def check_definitions(location: str, definitions: RepositorySnap) -> None:
-    """A location may name another's asset as what its own is made of, but not say that it makes or checks it."""
+    """A location may name another's asset as what its own is made of, but not say that it makes or checks it.
+
+    Dagster checks a schedule where it is written, not where it is read: one that it cannot read fails the page
+    of all schedules.
+    """
+    for schedule in definitions.schedules:
+        check_schedule(schedule)
     known = AssetExecutionType.UNEXECUTABLE
     made = (node for node in definitions.asset_nodes if node.job_names or node.execution_type != known)
     check_keys(location, (node.asset_key for node in made))
     check_keys(location, (node.asset_key for node in definitions.asset_check_nodes or ()))
+
+
+def check_tags(tags: Iterable[str]) -> None:
+    """A location gives its runs any tag but those by which the platform tells runs apart."""
+    if refused := min(filter(GIVEN_TAGS.fullmatch, tags), default=None):
+        raise ForeignAnswerError(f"the tag {refused!r} is not for a location to give: leave it out")
+
+
+def check_schedule(schedule: ScheduleSnap) -> None:
+    """Its cron lines and its time zone are such as Dagster takes."""
+    lines = schedule.cron_schedule
+    if not is_valid_cron_schedule(lines) or (not isinstance(lines, str) and len(lines) > CRON_LINES):
+        raise ForeignAnswerError(
+            f"the schedule {schedule.name} is due at {str(lines)[:50]!r}: not a cron line, or more than {CRON_LINES}"
+        )
+    zone = schedule.execution_timezone or "UTC"
+    try:
+        ZoneInfo(zone)
+    except (KeyError, OSError, ValueError):
+        raise ForeignAnswerError(
+            f"the schedule {schedule.name} has the time zone {zone[:50]!r}: there is no such one"
+        ) from None
 
 
 def check_sensor(location: str, answer: SensorExecutionData) -> None:
@@ -97,6 +162,7 @@ def check_sensor(location: str, answer: SensorExecutionData) -> None:
                 f"the partitions {request.partitions_def_name!r} are not of the location {location}: "
                 f"begin their name with '{location}/'"
             )
+    check_tags(tag for run in answer.run_requests or () for tag in run.tags)
     for run in answer.run_requests or ():
         check_keys(location, run.asset_selection or ())
         check_keys(location, run.asset_check_keys or ())

@@ -162,7 +162,7 @@ class Launch:
         if before and before[0].status == "running":  # who asks again did not hear the answer
             return {"container": str(before[0].id), "image": run.image}
         if run.image not in (images := self._images(run.location)):
-            raise Refused(f"{run.image!r} is not an active image of {run.location}, as are {', '.join(images)}")
+            raise Refused(f"{run.image!r} is not an active image of {run.location}: those are {', '.join(images)}")
         module = f"{run.location}_location.definitions"
         command = ["python", "-c", RUN.read_text(), verb, module, run.id, self.instance]
         # Of two that start it at the same time, the engine refuses the second, since the name is taken.
@@ -203,7 +203,7 @@ class Launch:
                 try:
                     container.remove(v=True)
                 except docker.errors.APIError as error:  # somebody removes or starts it at this moment
-                    logger.warning("%s stays for now: %s", container.name, error.explanation)
+                    logger.warning("%s could not be removed yet: %s", container.name, error.explanation)
                     continue
                 removed += 1
         return {"removed": removed}

@@ -101,7 +101,7 @@ class RunLogs(LocalComputeLogManager):
         except FileNotFoundError:
             pass  # it printed nothing
         except (OSError, RecursionError) as error:  # its location put something else there, such as a link
-            logger.warning("what run %s printed stays: %s", run_id, error)
+            logger.warning("the output of run %s could not be removed: %s", run_id, error)
         self._locations.pop(run_id, None)
 
     @contextmanager

@@ -14,6 +14,7 @@ from dagster._core.storage.tags import CODE_LOCATION_TAG
 
 from ingest_host.launcher import ask
 from ingest_host.logs import use_run_logs
+from ingest_host.unreadable import pass_over_unreadable
 
 logger = logging.getLogger("purge")
 
@@ -65,6 +66,7 @@ def main() -> None:
         now = datetime.now(UTC)
         with DagsterInstance.get() as instance:
             use_run_logs(instance)
+            pass_over_unreadable(instance)
             runs = purge_runs(instance, now)
         containers = ask("POST", "/purge")["removed"]
         logger.info("purged %d runs and %d run containers", runs, containers)

@@ -63,11 +63,13 @@ DO $$ DECLARE it regprocedure; BEGIN
         OR proname ~ '^((query|table|schema|database|cursor)_to_xml|ts_(stat|rewrite)$|set_config$)')
   LOOP EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', it); END LOOP;
 END $$;
-REVOKE USAGE ON LANGUAGE sql, plpgsql FROM PUBLIC
+REVOKE USAGE ON LANGUAGE sql, plpgsql FROM PUBLIC;
+REVOKE SELECT ON pg_stats, pg_stats_ext, pg_stats_ext_exprs FROM PUBLIC
 """
 """Functions by which a view tells its owner what the reader may read, or by which one blocks or fills what is
-everybody's; those that execute a text, as a view would with its reader's rights, or change the reader's session; and
-languages, so that none can be made that runs with the rights of who reads, or restores, a table."""
+everybody's; those that execute a text, as a view would with its reader's rights, or change the reader's session;
+languages, so that none can be made that runs with the rights of who reads, or restores, a table; and statistics, in
+which a view sees values of all tables that its reader may read."""
 
 MAKE_SCHEMA = """
 CREATE OR REPLACE FUNCTION platform.make_schema(name text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
@@ -82,10 +84,14 @@ REVOKE ALL ON FUNCTION platform.make_schema FROM PUBLIC
 """
 """A pipeline stages its rows in a schema of its own, whose name only the location's code knows."""
 
-REFUSE_CHECKS = """
+REFUSED_COMMANDS = r"""
 CREATE OR REPLACE FUNCTION platform.refuse_checks() RETURNS event_trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  IF tg_tag ~ ' (POLICY|RULE|TRIGGER)$' AND tg_tag !~ '^DROP ' THEN
+    RAISE EXCEPTION 'a table of the warehouse has no %', lower(substring(tg_tag from '\w+$'))
+      USING ERRCODE = 'insufficient_privilege';
+  END IF;
   IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() d, pg_constraint c
       WHERE c.contype = 'c' AND d.objid IN (c.conrelid, c.contypid)) THEN
     RAISE EXCEPTION 'a table of the warehouse has no CHECK' USING ERRCODE = 'insufficient_privilege';
@@ -94,7 +100,8 @@ END $$;
 DROP EVENT TRIGGER IF EXISTS refuse_checks;
 CREATE EVENT TRIGGER refuse_checks ON ddl_command_end EXECUTE FUNCTION platform.refuse_checks()
 """
-"""A check calls its functions with the rights of who inserts: when a backup is restored, the superuser's."""
+"""A check calls its functions with the rights of who inserts: when a backup is restored, the superuser's. A policy or
+a rule calls them with the rights of who reads."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +174,7 @@ def set_up_server() -> None:
         run("GRANT USAGE ON SCHEMA platform TO {}", Identifier(IN_WAREHOUSE))
         run("GRANT EXECUTE ON FUNCTION platform.make_schema TO {}", Identifier(IN_WAREHOUSE))
     with _session("postgres", "warehouse") as run:
-        run(REFUSE_CHECKS)
+        run(REFUSED_COMMANDS)
         run(analysts.LOGIN)
 
 
@@ -234,7 +241,7 @@ def _schema(run: Session, name: str, owner: str) -> None:
     run("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}", Identifier(name), Identifier(owner))
     ((actual,),) = run("SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = {}", name)
     if actual != owner:
-        raise SystemExit(f"the schema {name} belongs to {actual}, not to {owner}: look at it, drop or rename it")
+        raise SystemExit(f"the schema {name} belongs to {actual}, not to {owner}: inspect it, then drop or rename it")
 
 
 @contextmanager

@@ -39,6 +39,7 @@ from ingest_host.access.webserver import build_app
 from ingest_host.answers import checked_answers
 from ingest_host.dead_runs import fail_dead_runs
 from ingest_host.logs import download_logs, use_run_logs
+from ingest_host.unreadable import pass_over_unreadable
 
 WORKSPACE = WorkspaceFileTarget(["/opt/dagster/workspace/workspace.yaml"])
 SOCKET = "/run/webserver/ui.sock"
@@ -72,6 +73,7 @@ def lasting_instance(statement_milliseconds: int) -> Iterator[DagsterInstance]:
             instance.optimize_for_webserver(statement_milliseconds, CONNECTION_SECONDS, OVERFLOW)
             remember_schema(instance)
             use_run_logs(instance)
+            pass_over_unreadable(instance)
             yield instance
     finally:
         event.remove(QueuePool, "checkout", _ping)

@@ -138,9 +138,9 @@ def _given(setting: str) -> str:
     try:
         value = sys.stdin.buffer.read().decode().strip()
     except UnicodeDecodeError:
-        raise SystemExit(f"what came on the standard input is no text: {setting} stays as it was") from None
+        raise SystemExit(f"standard input was not text: {setting} was not changed") from None
     if not value:
-        raise SystemExit(f"nothing came on the standard input: {setting} stays as it was")
+        raise SystemExit(f"standard input was empty: {setting} was not changed")
     return value
 
 
@@ -210,7 +210,7 @@ def main() -> int:
     command, *arguments = sys.argv[1:] or [""]
     do, takes = commands.get(command, (None, 0))
     if do is None or len(arguments) != takes:
-        raise SystemExit(f"say one of: {', '.join(commands)}, each with its arguments")
+        raise SystemExit(f"choose one of {', '.join(commands)}, with its arguments")
     of_location = arguments and not command.startswith("analyst")
     if of_location and (not NAME.fullmatch(arguments[0]) or arguments[0] in PLATFORM_ROLES):
         raise SystemExit(f"{arguments[0]!r} is not a valid location name")

@@ -40,9 +40,14 @@ CREATE OR REPLACE FUNCTION platform.is_asset_key(asset_key text) RETURNS boolean
   RETURN CASE WHEN asset_key IS JSON ARRAY
     THEN NOT jsonb_path_exists(asset_key::jsonb, 'strict $[*] ? (@.type() != "string")') ELSE false END;
 
--- What Dagster, the launcher and dagster-k8s steer by is not for a run to say, except why it failed.
-CREATE OR REPLACE FUNCTION platform.is_free_tag(key text) RETURNS boolean IMMUTABLE PARALLEL SAFE
-  RETURN key IN ('dagster/failure_reason', 'dagster/will_retry') OR key !~ '^\\.?(dagster|docker|ingest)';
+-- What Dagster, the launcher and dagster-k8s steer by is not for a run to say, nor who launched it; except why it
+-- failed, in a word that Dagster knows: the daemon asks that of the failed runs of all locations together.
+CREATE OR REPLACE FUNCTION platform.is_free_tag(key text, value text) RETURNS boolean IMMUTABLE PARALLEL SAFE
+  RETURN CASE key
+    WHEN 'dagster/failure_reason' THEN value IN ('JOB_INITIALIZATION_FAILURE', 'RUN_EXCEPTION', 'RUN_WORKER_RESTART',
+      'START_TIMEOUT', 'STEP_FAILURE', 'UNEXPECTED_TERMINATION', 'UNKNOWN')
+    WHEN 'dagster/will_retry' THEN value IN ('true', 'false')
+    ELSE key !~ '^(\\.?(dagster|docker|ingest)|user$)' END;
 
 -- A time that Python can hold, so that a list of runs or events can always be shown.
 CREATE OR REPLACE FUNCTION platform.is_possible(epoch double precision) RETURNS boolean IMMUTABLE PARALLEL SAFE
@@ -66,7 +71,8 @@ BEGIN
       AND platform.is_possible(NEW.update_timestamp)) THEN
     RAISE EXCEPTION 'a run cannot say of itself that it began or ended at such a time';
   END IF;
-  SELECT jsonb_object_agg(key, value) INTO new_tags FROM jsonb_each(new_tags) WHERE platform.is_free_tag(key);
+  SELECT jsonb_object_agg(key, value) INTO new_tags FROM jsonb_each(new_tags)
+    WHERE platform.is_free_tag(key, value #>> '{}');
   new_tags := old_tags || coalesce(new_tags, '{}');
   IF jsonb_path_exists(new_tags, 'strict $.* ? (@.type() != "string")') THEN
     RAISE EXCEPTION 'a run cannot say of itself a tag that is no text';
@@ -150,7 +156,7 @@ TABLES = (
     Table(
         "run_tags",
         read=OWN_RUN.format("run_tags"),
-        write=f"{OWN_RUN.format('run_tags')} AND platform.is_free_tag(key)",
+        write=f"{OWN_RUN.format('run_tags')} AND platform.is_free_tag(key, value)",
         inserts=("run_id", "key", "value"),
         updates=("value",),
     ),

@@ -179,5 +179,5 @@ def test_a_client_secret_is_its_owners(tmp_path: Path) -> None:
     store_client_secret("s3cret\n", tmp_path)
     assert (tmp_path / "client-secret").stat().st_mode & 0o777 == 0o400
     assert Settings(tmp_path / "access.yaml", secrets=tmp_path).client_secret == "s3cret"
-    with pytest.raises(SystemExit, match="stays as it was"):
+    with pytest.raises(SystemExit, match="was not changed"):
         store_client_secret(" ", tmp_path)

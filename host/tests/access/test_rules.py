@@ -339,6 +339,18 @@ def test_the_routes_that_report_ask_too(served: Served, path: str, asset: str) -
     assert [row[-1] for row in served.trail()] == ["refused", "refused", "done"]
 
 
+def test_the_trail_says_which_asset_was_reported(served: Served) -> None:
+    """Dagster takes the key from the query or the body, too."""
+    url, admin = "/report_asset_materialization/", {"Authorization": f"Bearer {token('admin')}"}
+    for answer in (
+        served.client.post(url, json={"asset_key": "github/issues"}, headers=admin),
+        served.client.post(f"{url}?asset_key=github/issues", json={}, headers=admin),
+    ):
+        assert answer.status_code == 400
+        assert "name the asset in the path" in answer.json()["error"]
+    assert served.trail() == []
+
+
 def test_reporting_of_an_asset_that_two_locations_name_needs_both(served: Served) -> None:
     path = "/report_asset_materialization/github/issues"
     answers = {
@@ -369,7 +381,8 @@ def test_a_run_does_not_join_the_group_of_anothers(served: Served, key: str) -> 
 
 def test_a_tag_does_not_join_it_either(served: Served) -> None:
     run, fill = launched(served, "github"), launched_backfill(served, "github")
-    for key, value in (("dagster/parent_run_id", run), ("dagster/root_run_id", run), ("dagster/backfill", fill)):
+    joined = {"dagster/parent_run_id": run, "dagster/root_run_id": run, "dagster/backfill": fill}
+    for key, value in (joined | {".dagster/repository": "__repository__@github"}).items():
         given = params("stripe", executionMetadata={"tags": [{"key": key, "value": value}]})
         refused(served, "stripe", mutation("launchRun", {"executionParams": ("ExecutionParams!", given)}))
 

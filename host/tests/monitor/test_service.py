@@ -107,8 +107,8 @@ def test_the_log_names_an_address_that_takes_nothing_without_its_secret(
     watch = Watch()
     for at in (0, 30):
         watch.turn(ill(NOW + at))
-    assert "json:// did not take an alert of the platform; it will be sent again" in caplog.text
-    assert "an address without :// did not take an alert" in caplog.text
+    assert "an alert of the platform could not be sent to json://; it will be sent again" in caplog.text
+    assert "could not be sent to an address without ://" in caplog.text
     assert "hunter2" not in caplog.text
     assert len(watch.alerts.waiting) == 2
 
@@ -151,7 +151,10 @@ def test_prometheus_gets_the_numbers(port: int, watch: Watch) -> None:
         runs=[("github", "SUCCESS", 3)],
         successes=[("github", "github_ingest", NOW - 60)],
         queued=[NOW - 30],
-        instigators=[Instigator("github", "hourly", "SCHEDULE", ("0 * * * *",), NOW - 9000, failing=True, failures=2)],
+        instigators=[
+            Instigator("github", "hourly", "SCHEDULE", ("0 * * * *",), NOW - 9000, failing=True, failures=2),
+            Instigator("github", "odd", "SCHEDULE", ("not a cron",), NOW, failing=False, failures=0),
+        ],
         loads={"github": Load(10, 2, 4000), "stripe": Load(5, 1)},
         services=[container("github", restarts=4), container("setup", keeps=False)],
     )
@@ -189,9 +192,9 @@ def test_the_status_says_what_is_ill(port: int, watch: Watch, monkeypatch: pytes
     assert json.loads(get(port, "/status")[1]) == {"problems": ["monitor: it has not looked yet, or not lately"]}
     assert get(port, "/healthz")[0] == 503
     monkeypatch.setattr(time, "time", lambda: NOW + 70)
-    watch.last = ill(NOW)
+    watch.turn(ill(NOW))
     assert get(port, "/healthz")[0] == 503
-    watch.last = ill(NOW + 60)
+    watch.turn(ill(NOW + 60))
     assert get(port, "/healthz")[0] == 200
     assert json.loads(get(port, "/status")[1])["problems"] == ["daemon: no heartbeat of SENSOR for 360 s"]
     assert get(port, "/")[0] == 404

@@ -9,7 +9,7 @@ value that is wrong. ``docs/columnar-path.md`` tells what else was measured.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, repeat
 from keyword import iskeyword
 from operator import attrgetter
@@ -19,12 +19,13 @@ import msgspec
 import pyarrow as pa
 
 from ingest_shared.errors import NotJson, PayloadError
-from ingest_shared.tables import UNDECLARED, AnyTable, Child, Column, Table, all_columns
+from ingest_shared.tables import BIGINT, TEXT, UNDECLARED, AnyTable, Child, Column, Table, all_columns
 
 Row = Any
 """A row of a page: an instance of the table's compiled struct."""
 
 _NULL = msgspec.Raw(b"null")
+_DOES_NOT_FIT = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError)
 _NUL = b"\\u0000"
 _REPLACEMENT = b"\\ufffd"
 _STEP = re.compile(r"\.([^.\[\]`]+)|\[(\d*)\]")
@@ -47,6 +48,8 @@ class Page:
     """The part of the list that they belong to, as their reader knows it."""
     empty: bool = False
     new_fields: frozenset[str] = frozenset()
+    unreadable: tuple[PayloadError, ...] = ()
+    """One for each row that :meth:`Decoder.readable` left out."""
 
 
 def without_nul(body: bytes) -> bytes:
@@ -90,9 +93,9 @@ class Decoder:
         self._blank = _blank(self._strict.row)
         children = table.children if isinstance(table, Table) else ()
         self._children = [(child, _blank(_element(self._strict.row, child.path))) for child in children]
-        keys = [c.path for c in table.columns if c.name in table.key and c.origin == "payload" and c.path != "."]
+        keys = [c for c in table.columns if c.name in table.key and c.origin == "payload" and c.path != "."]
         if keys:
-            self.key = attrgetter(*map(_attribute_path, keys))
+            self.key = _key(keys)
         self._key_given = [c.path for c in table.columns if c.name in table.key and c.origin == "reader"]
 
     def _compile(self, strict: bool) -> "_Decoders":
@@ -113,6 +116,26 @@ class Decoder:
         """
         return self._decode(without_nul(body), given or {}, single=False)
 
+    def readable(self, body: bytes, given: Mapping[str, Any] | None = None) -> Page:
+        """As :meth:`page`, without the rows that have a value of the wrong type; raises where no row is left."""
+        try:
+            return self.page(body, given)
+        except NotJson:
+            raise
+        except PayloadError:
+            raws = self._raws(without_nul(body), given or {})
+            pages, errors = [], []
+            for raw in raws.rows:
+                try:
+                    pages.append(self.row(bytes(raw), given))
+                except PayloadError as error:
+                    errors.append(error)
+            if not pages:
+                raise
+        rows = [row for page in pages for row in page.rows]
+        new_fields = frozenset[str]().union(*(page.new_fields for page in pages))
+        return replace(raws, rows=rows, new_fields=new_fields, unreadable=tuple(errors))
+
     def row(self, body: bytes, given: Mapping[str, Any] | None = None) -> Page:
         """A page of one row, from a response that is the row itself; errors as for :meth:`page`."""
         return self._decode(without_nul(body), given or {}, single=True)
@@ -129,6 +152,20 @@ class Decoder:
                 return self._decode_tolerantly(body, given, single)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise self._not_json(error) from None
+
+    def _raws(self, body: bytes, given: Mapping[str, Any]) -> Page:
+        """The page with its rows as JSON, each by itself, but those that are null."""
+        rows: Any = list[msgspec.Raw]
+        try:
+            page = self._page(
+                msgspec.json.decode(body, type=_response(self._rows_at, rows, self._told) if self._rows_at else rows),
+                given,
+                single=False,
+            )
+        except msgspec.ValidationError:  # what is wrong is not a row
+            return Page([], given)
+        page.rows = [raw for raw in page.rows if bytes(raw) != b"null"]
+        return page
 
     def _not_json(self, error: Exception) -> NotJson:
         return NotJson(f"table {self.table.name}: the API sent a body that is not JSON ({error})")
@@ -354,6 +391,23 @@ def _response(rows_at: str, rows: Any, told: Sequence[str]) -> type[msgspec.Stru
     return struct(tree, rows_at)
 
 
+def _key(columns: Sequence[Column]) -> Callable[[Row], Any]:
+    """Gives the key of a row, as the warehouse gives it: an instant, say, and not its text."""
+    sent = attrgetter(*(_attribute_path(column.path) for column in columns))
+    if all(column.type in (TEXT, BIGINT) for column in columns):
+        return sent
+
+    def held(column: Column, value: Any) -> Any:
+        try:
+            return column.type.convert([value], column.type.arrow)[0].as_py()
+        except _DOES_NOT_FIT:  # nor does it become a row
+            return value
+
+    if len(columns) == 1:
+        return lambda row: held(columns[0], sent(row))
+    return lambda row: tuple(map(held, columns, sent(row)))
+
+
 def _attribute_path(path: str) -> str:
     return ".".join(map(_attribute, path.split(".")))
 
@@ -435,11 +489,11 @@ def _convert(table: AnyTable, column: Column, values: list[Any], rows: _Rows) ->
     """The values as Arrow; on failure one by one, to name the first that does not fit."""
     try:
         return column.type.convert(values, column.type.arrow)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+    except _DOES_NOT_FIT:
         for index, value in enumerate(values):
             try:
                 column.type.convert([value], column.type.arrow)
-            except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+            except _DOES_NOT_FIT as error:
                 keys = [c for c in table.columns if c.name in table.key and c.origin == "payload"]
                 row = ", ".join(f"{c.name}={rows.values(c.path)[index]!r}" for c in keys)
                 raise PayloadError(

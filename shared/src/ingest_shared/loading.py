@@ -10,7 +10,7 @@ import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import dlt
@@ -93,7 +93,7 @@ class Load:
     audits: list[dict[str, Any]] | None = None
     """What an audit found, by scope; None where there was none."""
     unreadable: list[tuple[Page, PayloadError]] = field(default_factory=list)
-    """Pages with a value that no column can hold; they are not loaded."""
+    """Rows with a value that no column can hold, each a page of its own; they are not loaded."""
     at_end: list[Callable[[], None]] = field(default_factory=list)
     """What the reader does when all its pages were taken: it moves its cursors."""
     scopes_read: int | None = None
@@ -255,19 +255,24 @@ def _together(batches: Iterable[Mapping[str, pa.Table]]) -> Iterator[tuple[str, 
 
 
 def to_arrow(load: Load, decoder: Decoder, pages: list[Page]) -> tuple[list[Page], dict[str, pa.Table]]:
-    """The pages that can be read, and their rows by table; the others are noted in the load."""
+    """The pages without the rows that cannot be read, and their rows by table; the others are noted in the load."""
     try:
         return pages, decoder.arrow(pages)
     except PayloadError:
-        readable = []
-        for page in pages:
-            try:
-                decoder.arrow([page])
-            except PayloadError as error:
-                load.unreadable.append((page, error))
-            else:
-                readable.append(page)
+        readable = [replace(page, rows=_readable(load, decoder, page)) for page in pages]
         return readable, decoder.arrow(readable)
+
+
+def _readable(load: Load, decoder: Decoder, page: Page) -> list[Any]:
+    """The rows of a page that can be read."""
+    try:
+        decoder.arrow([page])
+    except PayloadError as error:
+        if len(page.rows) == 1:
+            load.unreadable.append((page, error))
+            return []
+        return [row for one in page.rows for row in _readable(load, decoder, replace(page, rows=[one]))]
+    return page.rows
 
 
 def _tables_there() -> set[str]:

@@ -32,14 +32,16 @@ Dagster's UI shows (:mod:`ingest_shared.translator`).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 from dlt.common.data_types import TDataType
+from dlt.common.normalizers.naming.snake_case import NamingConvention
 
+_NAMES = NamingConvention()
 UNDECLARED = "_undeclared"
 """The column that keeps, as JSON, what the API sent and no description names."""
 
@@ -71,7 +73,8 @@ def _plain(values: list[Any], arrow: pa.DataType) -> pa.Array:
 
 
 def _from_text(values: list[Any], arrow: pa.DataType) -> pa.Array:
-    return pc.cast(pa.array(values, pa.string()), arrow)
+    """An empty text is null: so say APIs that know of no other."""
+    return pc.cast(pa.array([value or None for value in values], pa.string()), arrow)
 
 
 def _from_iso(values: list[Any], arrow: pa.DataType) -> pa.Array:
@@ -138,17 +141,28 @@ class Column:
     def __post_init__(self) -> None:
         if self.origin not in get_args(Origin):
             raise ValueError(f"column {self.name}: origin {self.origin!r} must be one of {', '.join(get_args(Origin))}")
+        if self.to and not self.to.isidentifier():
+            raise ValueError(f"column {self.name}: to={self.to!r} must be the name of a table, and nothing more")
 
 
 def _column_function(type_: ColumnType, doc: str) -> Callable[..., Column]:
     def column(
-        name: str, description: str, *, path: str | None = None, origin: Origin = "payload", to: str = ""
+        name: str,
+        description: str,
+        *,
+        path: str | None = None,
+        origin: Origin = "payload",
+        to: str = "",
+        sent_as_text: bool = False,
     ) -> Column:
         told = f"{description.removesuffix('.')}, an id of the table {to}." if to else description
-        return Column(name, type_, told, path or name, origin, to=to)
+        sent = replace(type_, payload=str, convert=_from_text) if sent_as_text else type_
+        return Column(name, sent, told, path or name, origin, to=to)
 
     column.__name__ = type_.name
-    column.__doc__ = f"{doc} ``path`` defaults to the column's name."
+    column.__doc__ = (
+        f"{doc} ``path`` defaults to the column's name. ``sent_as_text`` is of a number or boolean in quotes."
+    )
     return column
 
 
@@ -235,6 +249,19 @@ class Table:
             for name in names:
                 if names.count(name) > 1:
                     raise ValueError(f"table {table.name}: column {name!r} is declared twice")
+                if (called := _NAMES.normalize_identifier(name)) != name:
+                    raise ValueError(
+                        f"table {table.name}: dlt would call the column {name!r} {called!r} in the warehouse: "
+                        f"declare it as {called!r}, with path={name!r}"
+                    )
+        for child in self.children:
+            named = {column.path for column in child.columns if column.name in child.merge_key}
+            for name in self.key:
+                if name not in named:
+                    raise ValueError(
+                        f'table {child.name}: its key needs a column with path={name!r} and origin="parent", '
+                        f"by which its rows are replaced with their row of {self.name}"
+                    )
 
 
 AnyTable = Table | Child

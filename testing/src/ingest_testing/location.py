@@ -22,7 +22,7 @@ class Sample:
     path: str
     """What the address of its list has in it, as a regular expression."""
     number: str
-    """A whole number in each of its rows: the same name in the API and in the table."""
+    """A column of it with a whole number from each of its rows, at the top of them."""
     changes: Sequence[str]
     """The kinds of change that make a row of it, and of other tables of the group; none in a list per row of it."""
     etags: bool = True

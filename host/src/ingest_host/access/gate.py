@@ -100,13 +100,13 @@ def _check_target(connection: HTTPConnection, hosts: dict[str, str]) -> None:
     headers, method = connection.headers, connection.scope.get("method", "GET")
     named = [host.lower() for host in headers.getlist("host")]
     if len(named) != 1 or named[0] not in hosts:
-        raise Refusal(421, "This is not a name of the platform: set `url` in access.yaml to the one that you use")
+        raise Refusal(421, "This host name is not the platform's: set `url` in access.yaml to the address that you use")
     if method not in ("GET", "HEAD", "POST"):
         raise Refusal(405, f"{method} is not allowed")
     acts = method == "POST" or connection.scope["type"] == "websocket"
     if not acts:
         if connection.scope["path"] == "/graphql" and "text/html" not in headers.get("accept", ""):
-            raise Refusal(405, "GraphQL is answered by POST only")
+            raise Refusal(405, "GraphQL accepts only POST requests")
         return
     if any(origin.lower() != hosts[named[0]] for origin in headers.getlist("origin")):
         raise Refusal(403, "This request comes from a page of another origin")

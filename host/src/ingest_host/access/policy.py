@@ -217,7 +217,7 @@ def _network(given: Any) -> IPv4Network | IPv6Network:
     except ValueError:
         raise AccessError(f"access.yaml: login.proxy.peers names {given!r}, which is not an IP address") from None
     if network.prefixlen == 0:
-        raise AccessError(f"access.yaml: login.proxy.peers names {given!r}: anybody could name themselves")
+        raise AccessError(f"access.yaml: login.proxy.peers names {given!r}: anybody could claim to be anybody")
     return network
 
 
@@ -247,7 +247,9 @@ def _token(given: Any) -> Token:
     found = _entries(given, "a token", ("name", "sha256", "role", "ends"), ())
     name, where = str(found["name"]), f"token {found['name']}"
     if not _DIGEST.fullmatch(str(found["sha256"])):
-        raise AccessError(f"access.yaml: {where}: sha256 is not one: make a token with `make token NAME={name}`")
+        raise AccessError(
+            f"access.yaml: {where}: sha256 is not a SHA-256 digest: make a token with `make token NAME={name}`"
+        )
     if not isinstance(found["ends"], date) or isinstance(found["ends"], datetime):
         raise AccessError(f"access.yaml: {where}: ends is {found['ends']!r}: write a day as 2027-01-31")
     return Token(name, str(found["sha256"]), _grants(found["role"], where), found["ends"])

@@ -15,7 +15,7 @@ from dagster import AssetKey
 from dagster._core.definitions.selector import RepositorySelector
 from dagster._core.remote_representation.external import RemoteSchedule, RemoteSensor
 from dagster._core.remote_representation.handle import CompoundID
-from dagster._core.storage.tags import BACKFILL_ID_TAG, PARENT_RUN_ID_TAG, ROOT_RUN_ID_TAG
+from dagster._core.storage.tags import BACKFILL_ID_TAG, PARENT_RUN_ID_TAG, REPOSITORY_LABEL_TAG, ROOT_RUN_ID_TAG
 from dagster._core.workspace.permissions import Permissions
 from dagster_graphql.implementation.execution.dynamic_partitions import _repository_contains_dynamic_partitions_def
 from dagster_graphql.schema.errors import GrapheneUnauthorizedError
@@ -189,8 +189,13 @@ def _of_assets(info: ResolveInfo, keys: Iterable[Mapping[str, Any]]) -> Location
 
 
 def _of_tags(info: ResolveInfo, tags: Iterable[Mapping[str, str]] | None) -> list[Locations]:
-    """A run may only join what is of its own location: its parent's group, a backfill."""
-    joined = {PARENT_RUN_ID_TAG: _of_run, ROOT_RUN_ID_TAG: _of_run, BACKFILL_ID_TAG: _of_backfill}
+    """A run may only join what is of its own location: its parent's group, a backfill, the location's list of runs."""
+    joined: dict[str, Callable[[ResolveInfo, str], Locations]] = {
+        PARENT_RUN_ID_TAG: _of_run,
+        ROOT_RUN_ID_TAG: _of_run,
+        BACKFILL_ID_TAG: _of_backfill,
+        REPOSITORY_LABEL_TAG: lambda _, label: frozenset({label.rpartition("@")[2]}),
+    }
     return [joined[tag["key"]](info, tag["value"]) for tag in tags or () if tag["key"] in joined]
 
 

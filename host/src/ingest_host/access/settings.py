@@ -39,13 +39,13 @@ class Settings:
             access = self._checked(read(self.file.read_text()))
         except FileNotFoundError:
             if not self._read:
-                raise AccessError("no access.yaml is in force: run `make access`") from None
+                raise AccessError("no access.yaml is active: run `make access`") from None
             return self._read[1]
         except AccessError as error:
             if not self._read:
                 raise
             self._refused = changed
-            logger.error("%s; the previous settings stay in force", error)
+            logger.error("%s; the previous settings stay active", error)
             return self._read[1]
         self._read = (changed, access)
         return access

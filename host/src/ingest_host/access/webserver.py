@@ -62,8 +62,11 @@ class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, ViewerContext])
         """These three write, and are no mutations. Dagster asks for the permission itself."""
         self._trail.check()
         viewer, path = request.scope[VIEWER], request.url.path
+        asset = request.path_params.get("asset_key")
+        if not asset:  # Dagster takes it from the query or the body, too: then the trail would not say which
+            return JSONResponse({"error": f"name the asset in the path: {path.rstrip('/')}/<asset key>"}, 400)
         answer = await endpoint(request)
-        key = AssetKey.from_user_string(request.path_params.get("asset_key") or "-")
+        key = AssetKey.from_user_string(asset)
         locations = ViewerContext(self._process_context, request).locations_of([key]) or ()
         outcome = {200: "done", 401: "refused"}.get(answer.status_code, "failed")
         self._trail.record(viewer.name, viewer.how, path.split("/")[1], locations, {"path": path}, outcome)

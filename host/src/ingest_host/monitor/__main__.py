@@ -28,10 +28,11 @@ LATE_SECONDS = 60
 
 
 class Watch:
-    """What was seen last, since when each problem is there, and which were told."""
+    """What was seen last, what is ill, since when each problem is there, and which were told."""
 
     def __init__(self) -> None:
         self.last: Seen | None = None
+        self.problems: dict[str, str] = {}
         self.since: dict[str, float] = {}
         self.told: dict[str, str] = {}
         self.alerts = Alerts()
@@ -39,7 +40,7 @@ class Watch:
     def turn(self, seen: Seen) -> None:
         """Tells what is new and what is over."""
         self.last = seen
-        found = problems(seen)
+        found = self.problems = problems(seen)
         self.since = {key: self.since.get(key, seen.at) for key in found}
         new = {key: line for key, line in found.items() if key not in self.told}
         new = {key: line for key, line in new.items() if seen.at - self.since[key] >= HOLD_SECONDS}
@@ -54,7 +55,7 @@ class Watch:
         if self.last is None or time.time() - self.last.at > LATE_SECONDS:
             return {"problems": ["monitor: it has not looked yet, or not lately"]}
         return {
-            "problems": list(problems(self.last).values()),
+            "problems": list(self.problems.values()),
             "untold": len(self.alerts.waiting),
             "services": self.last.services,
         }

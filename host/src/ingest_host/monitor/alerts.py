@@ -43,7 +43,7 @@ class Alerts:
         for address in refused:
             kind, separator, _ = address.partition("://")
             which = f"{kind}://" if separator else "an address without ://"
-            logger.error("%s did not take an alert of the platform; it will be sent again", which)
+            logger.error("an alert of the platform could not be sent to %s; it will be sent again", which)
         self.waiting = [one for one in left if now - one[0] < KEEP_SECONDS]
 
 

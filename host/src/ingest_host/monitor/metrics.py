@@ -1,12 +1,13 @@
 """What the monitor sees, for Prometheus. Rules and a dashboard over these names: deploy/monitoring/."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ingest_host.monitor.problems import overdue, problems
+from ingest_host.monitor.problems import UNTELLABLE, overdue, problems
 from ingest_host.monitor.seen import Seen
 
 
@@ -46,7 +47,10 @@ def _storage(seen: Seen) -> Iterator[Metric]:
     yield _of("queue_oldest_seconds", "How long the oldest of them has waited.", {(): oldest})
     heartbeats = {(name,): at for name, at in seen.heartbeats.items()}
     yield _of("daemon_heartbeat_timestamp_seconds", "Last heartbeat of a daemon.", heartbeats, "daemon")
-    late = {(one.location, one.name): overdue(one, seen.at) for one in seen.instigators if one.cron}
+    late: dict[tuple[str, str], float] = {}
+    for one in seen.instigators:
+        with suppress(*UNTELLABLE):  # a problem of its own says so
+            late |= {(one.location, one.name): overdue(one, seen.at)} if one.cron else {}
     yield _of("schedule_overdue_seconds", "How late a schedule is.", late, "location", "schedule")
     failed = {(one.location, one.name): one.failures for one in seen.instigators}
     yield _of("ticks_failed", "Ticks that failed in the last hour.", failed, "location", "name")

@@ -18,6 +18,9 @@ QUEUE_SECONDS = 3600
 DISK_FREE = 0.1
 """The share of the disk that must be free: Postgres stops when none is."""
 
+UNTELLABLE = (ValueError, TypeError, OverflowError, AttributeError)
+"""What a cron line may raise: a location's code may say anything."""
+
 HOST = ("daemon", "front", "launch", "postgres", "purge", "webserver")
 """Services that are always there; the code server of each location besides."""
 
@@ -65,8 +68,8 @@ def _instigators(seen: Seen) -> Iterator[tuple[str, str]]:
             yield f"{one.name}: tick", f"{one.name}: its last tick failed, {one.failures} in the last hour"
         try:
             late = overdue(one, seen.at)
-        except (ValueError, TypeError, OverflowError, AttributeError) as error:  # a location's code may say anything
-            yield f"{one.name}: cron", f"{one.name}: no one can tell when {one.cron!r} is due ({error})"
+        except UNTELLABLE as error:
+            yield f"{one.name}: cron", f"{one.name}: cannot tell when {one.cron!r} is due ({error})"
             continue
         if late > 0:
             yield f"{one.name}: overdue", f"{one.name}: overdue for {late / 60:.0f} min"

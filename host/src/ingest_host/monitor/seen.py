@@ -26,6 +26,8 @@ WORKSPACE = Path("/opt/dagster/workspace/workspace.yaml")
 TIMEOUT = 5
 PATH = ("event_log_entry", "dagster_event", "event_specific_data", "materialization", "metadata_entries")
 """Where Dagster has an asset's metadata in the record of its latest materialization."""
+CRON_LINES = 100
+"""Of one schedule, at most."""
 MOST = 1e15
 """More than any count: a number beyond it is nonsense."""
 _HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -36,13 +38,7 @@ SUCCESSES = """SELECT ingest_location, pipeline_name, max(end_time) FROM runs
 QUEUE = """SELECT extract(epoch FROM create_timestamp AT TIME ZONE 'utc') FROM runs WHERE status = 'QUEUED'"""
 HEARTBEATS = """SELECT daemon_type, extract(epoch FROM timestamp AT TIME ZONE 'utc') FROM daemon_heartbeats
   WHERE daemon_id = (SELECT daemon_id FROM daemon_heartbeats ORDER BY timestamp DESC LIMIT 1)"""
-_ORIGIN = "instigator_body::json #> '{origin}'"
-INSTIGATORS = f"""SELECT
-    {_ORIGIN} #>> '{{external_repository_origin,repository_location_origin,location_name}}',
-    coalesce({_ORIGIN} ->> 'job_name', {_ORIGIN} ->> 'instigator_name'),
-    instigator_type,
-    instigator_body::json #> '{{job_specific_data,cron_schedule}}',
-    instigator_body::json #>> '{{job_specific_data,start_timestamp}}',
+INSTIGATORS = """SELECT instigator_type, instigator_body,
     (SELECT json_build_array(status, extract(epoch FROM timestamp AT TIME ZONE 'utc')) FROM job_ticks
       WHERE job_ticks.selector_id = instigators.selector_id ORDER BY timestamp DESC LIMIT 1),
     (SELECT count(*) FROM job_ticks WHERE job_ticks.selector_id = instigators.selector_id
@@ -135,13 +131,20 @@ def _look_at_storage(seen: Seen) -> None:
         seen.loads = _loads(rows(LOADS))
 
 
-def _instigator(
-    location: str, name: str, kind: str, cron: str | list[str] | None, start: str | None, last: Any, failures: int
-) -> Instigator:
+def _instigator(kind: str, body: str, last: tuple[str, float] | None, failures: int) -> Instigator:
+    record = _read(body)
+    origin, data = _part(record, "origin"), _part(record, "job_specific_data")
+    where = _part(origin, "external_repository_origin", "repository_location_origin")
     status, at = last or ("", 0)
-    crons = (cron,) if isinstance(cron, str) else tuple(cron or ())
+    crons, since = data.get("cron_schedule"), data.get("start_timestamp")
     return Instigator(
-        location, name, kind, crons, max(float(at), float(start or 0)), failing=status == "FAILURE", failures=failures
+        location=_text(where.get("location_name")),
+        name=_text(origin.get("job_name") or origin.get("instigator_name")),
+        kind=kind,
+        cron=tuple(map(_text, [crons] if isinstance(crons, str) else (crons or ())[:CRON_LINES])),
+        since=max(float(at), float(since or 0)),
+        failing=status == "FAILURE",
+        failures=failures,
     )
 
 
@@ -162,6 +165,18 @@ def _read(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
+
+
+def _part(record: Any, *names: str) -> dict[str, Any]:
+    """What stands in a record under one name in another; empty where it does not."""
+    for name in names:
+        record = record.get(name) if isinstance(record, dict) else None
+    return record if isinstance(record, dict) else {}
+
+
+def _text(value: Any) -> str:
+    """Text that can be sent on, whatever a location called itself."""
+    return str(value or "").encode(errors="replace").decode()
 
 
 def _numbers(event: Any) -> dict[str, float]:

@@ -112,6 +112,13 @@ class Listing:
                 raise ValueError(
                     f'table {self.table.name}: `per` fills the column {column.name!r}; declare it with origin="reader"'
                 )
+        told = [column.name for column in self.table.columns if column.name in self.table.key]
+        given = [column.name for column in self.table.columns if column.origin == "reader"]
+        if len(own_key := [name for name in told if name not in given]) != 1:
+            raise ValueError(
+                f"table {self.table.name}: its key needs one column of the rows, by which those that are gone are "
+                f'found, and has {" and ".join(own_key) or "none"}: what its scope names has origin="reader"'
+            )
         if DELETED_AT not in {column.name for column in self.table.columns}:
             raise ValueError(f"table {self.table.name}: a column 'deleted_at' is needed to mark what is gone")
 

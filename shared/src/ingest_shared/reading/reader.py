@@ -107,6 +107,8 @@ class Reader:
             sync.needed[parent.name].update([*listing.per.values.values(), listing.per.changed or ""])
         self.decoder = Decoder(listing.table, listing.envelope.rows, listing.envelope.told)
         self.calls: Counter[str] = Counter()
+        self.unreadable: list[tuple[Scope, PayloadError]] = []
+        """Rows of the answers that were left out, until their scopes are."""
         self._lock = threading.Lock()
 
     def __call__(self, load: Load) -> Iterator[Page | pa.Table]:
@@ -223,6 +225,7 @@ class Reader:
                     continue
                 self._fold(scope, step)
                 yield from step.pages
+            self._leave_out_incomplete()
             pieces = self._wanted(
                 {piece.scope.id: piece.scope for piece in pieces if not self.progress[piece.scope.id].error}.values(),
                 lambda scope, progress: self.walk.again(self, scope, progress),
@@ -306,6 +309,11 @@ class Reader:
             status = error.status if isinstance(error, ApiError) else None
             self.load.leave_out(scope.name, self.sync.why(error), status)
 
+    def _leave_out_incomplete(self) -> None:
+        """The scopes of rows that could not be read, when the others are: their cursors stay, and nothing is gone."""
+        while self.unreadable:
+            self._leave_out(*self.unreadable.pop(0))
+
     # Deletes.
 
     def _deletes(self, audit: Audit | None) -> Iterator[pa.Table]:
@@ -386,6 +394,8 @@ class Reader:
 
         for step in crawl(fetch, [Piece(scope, window)], self.sync.api.in_flight):
             yield from step.pages
+        for _, error in self.unreadable:
+            raise error
 
     def request(self, scope: Scope, **params: Any) -> Request:
         """The request for the list of a scope, from its beginning."""
@@ -400,7 +410,7 @@ class Reader:
     def send(self, scope: Scope, request: Request) -> tuple[Page, Response]:
         """The rows of a page, and the response they came in."""
         response = self.respond(scope, request)
-        return self.decoder.page(response.body, scope.values), response
+        return self._page(scope, response), response
 
     def send_if_changed(
         self, scope: Scope, request: Request, etag: str | None, *, was_last: bool = True
@@ -411,7 +421,13 @@ class Reader:
         self._count(scope)
         usage = self.load.usage
         response = self.sync.api.get_if_changed(request.path, request.params, etag=etag, was_last=was_last, usage=usage)
-        return (self.decoder.page(response.body, scope.values), self._timed(response)) if response else None
+        return (self._page(scope, response), self._timed(response)) if response else None
+
+    def _page(self, scope: Scope, response: Response) -> Page:
+        page = self.decoder.readable(response.body, scope.values)
+        with self._lock:
+            self.unreadable += [(scope, error) for error in page.unreadable]
+        return page
 
     def following(self, request: Request, page: Page, response: Response) -> list[Request]:
         """The requests for the pages that follow."""

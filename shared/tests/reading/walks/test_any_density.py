@@ -48,7 +48,7 @@ _locations = iter(range(10**6))
 
 
 @pytest.mark.parametrize("walk", LISTINGS)
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 @given(gaps=st.lists(GAPS, min_size=1, max_size=60), lost=st.randoms(use_true_random=False))
 def test_an_audit_compares_every_row(server: Server, walk: str, gaps: list[int], lost: random.Random) -> None:
     ages = [sum(gaps[:number]) + 100 for number in range(len(gaps))]

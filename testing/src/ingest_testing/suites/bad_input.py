@@ -133,7 +133,8 @@ class BadInput(Suite):
         for kind in sample.changes:
             origin.change(kind)
         origin.advance()
-        origin.fail({"kind": "replace_field", "path": sample.path, "field": sample.number, "value": "many"})
+        field = next(c.path for c in self.location.tables[sample.table].columns if c.name == sample.number)
+        origin.fail({"kind": "replace_field", "path": sample.path, "field": field, "value": "many"})
         run = run_job(synced, self.location.job_of(sample.group))
         origin.heal()
         assert run.success is bool(others), "nothing could be read of a group of one table"

@@ -1,0 +1,86 @@
+"""What a location wrote and nobody can read hides nothing of the others.
+
+Each location writes its own events, and the policies of the storage see that they are JSON, not that they are
+Dagster's. The platform's processes read those of all locations together: where that fails, they read again one by
+one, and what cannot be read is not there.
+"""
+
+import inspect
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from dagster import DagsterInstance
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from sqlalchemy import select
+
+logger = logging.getLogger("ingest")
+
+BY_KEY = ("get_asset_records", "get_latest_asset_check_execution_by_key", "get_freshness_state_records")
+"""What the storage reads for many assets or checks at once; their keys are the first parameter."""
+IN_ORDER = "get_logs_for_all_runs_by_log_id"
+"""How the daemon follows the ends of all runs, by one cursor: an event that stops it stops everybody's retries."""
+
+
+def pass_over_unreadable(instance: DagsterInstance) -> None:
+    """For a process that reads for all locations; raises ``AttributeError`` where Dagster calls that otherwise."""
+    storage: Any = instance.event_log_storage
+    for name in BY_KEY:
+        setattr(storage, name, _by_key(getattr(storage, name), storage))
+    setattr(storage, IN_ORDER, _in_order(getattr(storage, IN_ORDER), storage))
+
+
+def _by_key(read: Callable[..., Any], storage: Any) -> Callable[..., Any]:
+    signature = inspect.signature(read)
+    keys = next(iter(signature.parameters))
+
+    def read_readable(*arguments: Any, **options: Any) -> Any:
+        try:
+            return read(*arguments, **options)
+        except Exception as error:  # noqa: BLE001  whatever it stumbles over
+            _tell(error)
+        wanted = signature.bind(*arguments, **options).arguments
+        each = wanted.get(keys) or storage.all_asset_keys()
+        parts = list(_readable(lambda key: read(**wanted | {keys: [key]}), each))
+        if all(isinstance(part, dict) for part in parts):
+            return {key: value for part in parts for key, value in part.items()}
+        return [record for part in parts for record in part]
+
+    return read_readable
+
+
+def _in_order(read: Callable[..., Any], storage: Any) -> Callable[..., Any]:
+    """Dagster's own ends before the first event that it cannot read, and so does the next reading."""
+    column = SqlEventLogStorageTable.c
+    told: set[int] = set()
+
+    def first_behind(after: int, types: Any) -> int | None:
+        wanted = select(column.id).where(column.id > after, column.dagster_event_type.in_([one.value for one in types]))
+        with storage.index_connection() as connection:
+            found: int | None = connection.execute(wanted.order_by(column.id).limit(1)).scalar()
+        return found
+
+    def read_readable(after_cursor: int, dagster_event_type: Any, limit: int) -> dict[int, Any]:
+        found = dict(read(after_cursor, dagster_event_type, limit))
+        after = max(found, default=after_cursor)
+        while len(found) < limit and (behind := first_behind(after, dagster_event_type)) is not None:
+            found |= read(behind - 1, dagster_event_type, limit - len(found))  # it may have come meanwhile
+            if behind not in found and behind not in told:
+                told.add(behind)
+                logger.warning("the event %d cannot be read, and is passed over", behind)
+            after = max([behind, *found])
+        return found
+
+    return read_readable
+
+
+def _readable(read: Callable[[Any], Any], each: Any) -> Iterator[Any]:
+    for one in each:
+        with suppress(Exception):  # told already
+            yield read(one)
+
+
+def _tell(error: Exception) -> None:
+    line = str(error).partition("\n")[0]
+    logger.warning("what a location wrote cannot be read, and is passed over: %s: %s", type(error).__name__, line)

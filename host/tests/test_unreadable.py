@@ -1,0 +1,89 @@
+"""What one location wrote and nobody can read hides nothing of the others."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckKey,
+    AssetKey,
+    AssetMaterialization,
+    DagsterEventType,
+    DagsterInstance,
+)
+from dagster._core.events import DagsterEvent
+from dagster._core.storage.event_log.schema import (
+    AssetCheckExecutionsTable,
+    AssetKeyTable,
+    SqlEventLogStorageTable,
+)
+from dagster._core.test_utils import create_run_for_test
+
+from ingest_host.unreadable import BY_KEY, IN_ORDER, pass_over_unreadable
+
+NONSENSE = '{"__class__": "Nonsense"}'
+FAILED = DagsterEventType.RUN_FAILURE
+KEYS = [AssetKey([location, "items"]) for location in ("github", "stripe")]
+CHECKS = [AssetCheckKey(key, "sound") for key in KEYS]
+
+
+@pytest.fixture
+def instance() -> Iterator[DagsterInstance]:
+    """One failed run, one materialized asset and one checked asset of each location."""
+    with DagsterInstance.ephemeral() as instance:
+        for key in KEYS:
+            run = create_run_for_test(instance, key.path[0])
+            instance.report_dagster_event(DagsterEvent(FAILED.value, key.path[0]), run.run_id)
+            instance.report_runless_asset_event(AssetMaterialization(key))
+            instance.report_runless_asset_event(AssetCheckEvaluation(asset_key=key, check_name="sound", passed=True))
+        yield instance
+
+
+def spoil(instance: DagsterInstance, table: Any, **values: str) -> None:
+    """The rows of stripe, or the latest where none names its location."""
+    storage: Any = instance.event_log_storage
+    with storage.index_connection() as connection:
+        connection.execute(table.update().values(**values).where(table.c.asset_key == KEYS[1].to_string()))
+
+
+def read(instance: DagsterInstance, name: str, *arguments: Any) -> Any:
+    return getattr(instance.event_log_storage, name)(*arguments)
+
+
+def test_the_records_of_other_assets(instance: DagsterInstance) -> None:
+    spoil(instance, AssetKeyTable, last_materialization=NONSENSE)
+    for keys in (None, KEYS):
+        with pytest.raises(Exception, match="Nonsense"):
+            read(instance, "get_asset_records", keys)
+    pass_over_unreadable(instance)
+    for keys in (None, KEYS):
+        (record,) = read(instance, "get_asset_records", keys)
+        assert record.asset_entry.asset_key == KEYS[0]
+
+
+def test_what_other_checks_found(instance: DagsterInstance) -> None:
+    spoil(instance, AssetCheckExecutionsTable, evaluation_event=NONSENSE)
+    with pytest.raises(Exception, match="Nonsense"):
+        read(instance, "get_latest_asset_check_execution_by_key", CHECKS)
+    pass_over_unreadable(instance)
+    assert list(read(instance, "get_latest_asset_check_execution_by_key", CHECKS)) == CHECKS[:1]
+
+
+def test_the_ends_of_other_runs(instance: DagsterInstance) -> None:
+    table = SqlEventLogStorageTable
+    storage: Any = instance.event_log_storage
+    first, second = read(instance, IN_ORDER, 0, {FAILED}, 10)
+    with storage.index_connection() as connection:
+        connection.execute(table.update().values(event=NONSENSE).where(table.c.id == first))
+    assert list(read(instance, IN_ORDER, 0, {FAILED}, 10)) == []
+    pass_over_unreadable(instance)
+    assert list(read(instance, IN_ORDER, 0, {FAILED}, 10)) == [second]
+
+
+def test_what_can_be_read_is_read_at_once(instance: DagsterInstance, caplog: pytest.LogCaptureFixture) -> None:
+    pass_over_unreadable(instance)
+    assert len(read(instance, BY_KEY[0])) == len(KEYS)
+    assert len(read(instance, BY_KEY[1], CHECKS)) == len(CHECKS)
+    assert len(read(instance, IN_ORDER, 0, {FAILED}, 10)) == len(KEYS)
+    assert caplog.records == []

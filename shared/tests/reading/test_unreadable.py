@@ -1,0 +1,92 @@
+"""One value that cannot be read leaves out its row, and no other: the rest is loaded, and nothing is taken for gone."""
+
+from typing import Any
+
+import pytest
+
+from ingest_shared.loading import LOAD_GAPS
+from ingest_shared.reading.envelopes import HasMore, LinkHeader
+from ingest_shared.reading.listings import Listing
+from ingest_shared.reading.walks import ByCreated, ChangedSince, FullList
+from tests.conftest import Server, Warehouse
+from tests.reading.played import NOW, THINGS, Origin, living, thing
+
+LISTINGS = {
+    "full": Listing(THINGS, "/things", walk=FullList(), envelope=LinkHeader()),
+    "changed": Listing(
+        THINGS,
+        "/things",
+        walk=ChangedSince("changed", since=lambda at: {"since": at}),
+        envelope=LinkHeader(),
+        params={"sort": "changed", "direction": "asc"},
+    ),
+    "created": Listing(
+        THINGS,
+        "/things",
+        walk=ByCreated("created", between=lambda start, end: {"from": start, "to": end}),
+        envelope=HasMore(after="after"),
+        params={"sort": "created", "direction": "desc"},
+    ),
+}
+WRONG = {"name": 17, "due": "tomorrow"}
+"""What does not fit already as JSON, and what fits no date."""
+each_walk = pytest.mark.parametrize("walk", LISTINGS)
+each_value = pytest.mark.parametrize(("field", "value"), WRONG.items())
+
+
+def gaps(warehouse: Warehouse) -> list[str]:
+    return [reason for (reason,) in warehouse.rows(LOAD_GAPS.name, "reason")]
+
+
+@pytest.fixture
+def origin(server: Server) -> Origin:
+    return Origin(server, [thing(id, at=NOW - 100 - id // 2) for id in range(1, 9)])
+
+
+def wrong(origin: Origin, walk: str, id: int, field: str, value: Any) -> None:
+    """A row that cannot be read; ``created`` tells its walk nothing of later changes."""
+    origin.in_data = walk == "created"
+    origin[id][field] = value
+
+
+@each_walk
+@each_value
+def test_all_other_rows_are_loaded_and_its_own_when_it_can_be_read(
+    origin: Origin, duckdb_warehouse: Warehouse, walk: str, field: str, value: Any
+) -> None:
+    right = origin[4][field]
+    wrong(origin, walk, 4, field, value)
+    origin.sync(duckdb_warehouse, LISTINGS[walk])
+    assert [id for id, _ in living(duckdb_warehouse)] == [1, 2, 3, 5, 6, 7, 8]
+    (gap,) = gaps(duckdb_warehouse)
+    assert gap.startswith(f"table things, column {field}, row id=4: ")
+    origin[4][field] = right
+    origin.sync(duckdb_warehouse, LISTINGS[walk])
+    assert [id for id, _ in living(duckdb_warehouse)] == list(range(1, 9))
+    assert gaps(duckdb_warehouse) == []
+
+
+@each_walk
+@each_value
+def test_an_audit_does_not_take_it_for_gone(
+    origin: Origin, duckdb_warehouse: Warehouse, walk: str, field: str, value: Any
+) -> None:
+    wrong(origin, walk, 4, field, origin[4][field])
+    origin.sync(duckdb_warehouse, LISTINGS[walk])
+    wrong(origin, walk, 4, field, value)
+    origin.delete(7)
+    origin.sync(duckdb_warehouse, LISTINGS[walk], audit=True)
+    assert (4, "thing 4") in living(duckdb_warehouse)
+    assert len(gaps(duckdb_warehouse)) == 1
+
+
+@each_walk
+def test_a_page_without_a_row_that_can_be_read_ends_its_list(
+    origin: Origin, duckdb_warehouse: Warehouse, walk: str
+) -> None:
+    for id in range(1, 9):
+        wrong(origin, walk, id, "name", 17)
+    origin.sync(duckdb_warehouse, LISTINGS[walk])
+    assert living(duckdb_warehouse) == []
+    assert len(gaps(duckdb_warehouse)) == 1
+    assert len(origin.calls) == 1

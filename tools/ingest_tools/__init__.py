@@ -1,0 +1,1 @@
+"""The command `ingest`, and what its subcommands do."""

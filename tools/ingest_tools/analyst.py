@@ -1,0 +1,38 @@
+"""Lets an analyst into the warehouse, or out."""
+
+import re
+import sys
+
+import click
+
+from ingest_tools import audit
+from ingest_tools.engine import LOOPBACK, Deployment
+from ingest_tools.local import Refused
+
+LOGIN = re.compile(r"^LOGIN (\S+) (\S+)$", re.MULTILINE)
+"""What the set-up prints of a new login: its role and its password."""
+
+
+@click.command(epilog="Example: ingest analyst ana")
+@click.argument("name")
+@click.option("--revoke", is_flag=True, help="End the login.")
+def analyst_command(name: str, *, revoke: bool) -> None:
+    """Let a person or a BI tool read the warehouse.
+
+    Prints the address with a password, which is shown this once. Whoever has a login gets another password.
+    """
+    deployment = Deployment.here()
+    told = deployment.one_shot("setup", "ingest_host.setup", "analyst-out" if revoke else "analyst", name)
+    audit.record(deployment, "analyst", "", "done", **{"revoked" if revoke else "name": name})
+    if revoke:
+        print(told.splitlines()[-1])
+        return
+    found = LOGIN.search(told)
+    if not found:
+        raise Refused(f"the set-up printed no login: {told}")
+    address = deployment.setting("INGEST_WAREHOUSE") or f"{LOOPBACK}:5432"
+    print(f"postgresql://{found[1]}:{found[2]}@{address}/warehouse?sslmode=require")
+    if "warehouse" not in deployment.setting("COMPOSE_PROFILES").split(","):
+        print(
+            "the port is closed: to open it, add COMPOSE_PROFILES=warehouse to .env and run `make up`", file=sys.stderr
+        )

@@ -1,0 +1,88 @@
+"""The audit trail: who did what on the platform, the newest last.
+
+The webserver adds what is done in the UI and with tokens; what is done on this machine (deploys, rollbacks,
+secrets, tokens) is added by the command that does it.
+"""
+
+import getpass
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import click
+
+from ingest_tools.engine import Deployment, EngineError
+from ingest_tools.options import LOCATIONS, to_json
+from ingest_tools.table import aligned
+
+FIELDS = ("when", "who", "by", "what", "where", "outcome", "subject")
+Subject = dict[str, str]
+"""What a row is about, by name: the tag of a deploy, the name of a secret."""
+LONGEST = 80
+"""Characters of a row's subject that are shown."""
+
+_SHOW = """
+SELECT json_build_array(to_char(at AT TIME ZONE 'utc', 'YYYY-MM-DD HH24:MI:SS'), who, how, action,
+                        array_to_string(locations, ', '), outcome, subject::text)
+FROM (SELECT * FROM public.trail
+      WHERE (:'who' = '' OR who = :'who') AND (:'location' = '' OR :'location' = ANY (locations))
+      ORDER BY id DESC LIMIT :last) AS newest
+ORDER BY id;
+"""
+_ADD = """
+SET ROLE audit;
+INSERT INTO public.trail (who, how, action, locations, subject, outcome)
+VALUES (:'who', 'this machine', :'action', string_to_array(:'location', ','), :'subject', :'outcome');
+"""
+
+
+def record(deployment: Deployment, action: str, location: str, outcome: str, **subject: str) -> None:
+    """Adds a row about what was done from here; raises :class:`EngineError` where that is not possible."""
+    values = {"who": whoami(), "action": action, "location": location, "outcome": outcome}
+    _psql(deployment, _ADD, values | {"subject": json.dumps(subject)})
+
+
+@contextmanager
+def recorded(deployment: Deployment, action: str, location: str, subject: Callable[[], Subject]) -> Iterator[None]:
+    """Adds a row about the block when it has ended, well or not; ``subject`` gives what is to be said then."""
+    try:
+        yield
+    except BaseException:
+        with suppress(EngineError):  # the platform may be down: what went wrong is told, and not this
+            record(deployment, action, location, "failed", **subject())
+        raise
+    record(deployment, action, location, "done", **subject())
+
+
+def shown(deployment: Deployment, last: int = 50, who: str = "", location: str = "") -> list[tuple[str, ...]]:
+    """The newest rows, in order; without what would be a command to a terminal."""
+    values = {"last": str(last), "who": who, "location": location}
+    rows = [json.loads(line) for line in _psql(deployment, _SHOW, values).splitlines()]
+    return [tuple("".join(one if one.isprintable() else "?" for one in cell) for cell in row) for row in rows]
+
+
+def whoami() -> str:
+    """Who types: of a user who became root, the one before; in CI whoever started the workflow."""
+    return os.environ.get("GITHUB_ACTOR") or os.environ.get("SUDO_USER") or getpass.getuser()
+
+
+def _psql(deployment: Deployment, statements: str, values: dict[str, str]) -> str:
+    options = ["--username=postgres", "--dbname=audit", "--no-psqlrc", "--tuples-only", "--no-align", "--quiet"]
+    given = [f"--set={name}={value}" for name, value in ({"ON_ERROR_STOP": "1"} | values).items()]
+    return deployment.compose("exec", "-T", "postgres", "psql", *options, *given, text=statements)
+
+
+@click.command(epilog="Example: ingest audit --last 20 --location github")
+@click.option("--last", type=click.IntRange(1), default=50, show_default=True, help="How many rows.")
+@click.option("--who", default="", help="Only what this person or token did.")
+@click.option("--location", type=LOCATIONS, help="Only what was done to this location.")
+@to_json
+def audit_command(last: int, who: str, location: str | None, *, as_json: bool) -> None:
+    """Show who did what on the platform, the newest last."""
+    rows = shown(Deployment.here(), last, who, location or "")
+    if as_json:
+        print(json.dumps([dict(zip(FIELDS, row, strict=True)) for row in rows]))
+        return
+    head = ("when (UTC)", *FIELDS[1:])
+    print("\n".join(aligned([head, *((*row[:-1], row[-1][:LONGEST]) for row in rows)], names=len(head))))

@@ -1,0 +1,88 @@
+"""`ingest`: one command for all that is done in this repository. `ingest --help` lists it.
+
+A command's exit code is 0 when it did what it was asked to do, 1 when it did not, 2 when its command line is wrong,
+130 after Ctrl-C. An error is one line on standard error.
+"""
+
+import sys
+from types import ModuleType
+
+import click
+
+from ingest_tools import (
+    access,
+    affected,
+    analyst,
+    audit,
+    bench_platform,
+    check,
+    contract,
+    deploy,
+    dev,
+    documents,
+    lock,
+    new_location,
+    remove_location,
+    run,
+    run_tests,
+    sandbox,
+    secret,
+    status,
+    sync,
+    up,
+    walls,
+)
+from ingest_tools.local import Refused, end_in_order
+
+SECTIONS = {
+    "Run": (run, dev, sandbox),
+    "The platform, on a Docker engine": (up, status, deploy, secret, access, analyst, audit),
+    "Work on it": (new_location, remove_location, run_tests, check, lock, contract, documents, affected, walls, sync),
+    "Measure it": (bench_platform,),
+}
+
+
+def commands(*modules: ModuleType) -> list[click.Command]:
+    """Those of the modules, as they stand there."""
+    return [one for module in modules for one in vars(module).values() if isinstance(one, click.Command)]
+
+
+class Sections(click.Group):
+    """Lists its commands by what they are for."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, self.commands))
+        for title, modules in SECTIONS.items():
+            shown = [one for one in commands(*modules) if not one.hidden]
+            with formatter.section(title):
+                formatter.write_dl([(f"{one.name:<{width}}", one.get_short_help_str(formatter.width)) for one in shown])
+
+
+@click.group(
+    cls=Sections,
+    commands=[one for modules in SECTIONS.values() for one in commands(*modules)],
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 120},
+    epilog="Each has an example in its own help: ingest deploy --help",
+)
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Many dlt sources, many teams, one Dagster."""
+    if not context.invoked_subcommand:
+        print(context.get_help())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command line, by default the process's own, and gives the exit code."""
+    end_in_order()
+    try:
+        return cli.main(arguments, "ingest", standalone_mode=False) or 0
+    except Refused as error:
+        said, code = str(error), error.code
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "ingest"
+        said, code = f"{' '.join(error.format_message().split())} See `{where} --help`.", error.exit_code
+    except click.Abort:
+        said, code = "stopped", 130
+    print(said, file=sys.stderr)
+    return code

@@ -1,0 +1,221 @@
+"""The running platform, asked through Dagster's GraphQL API.
+
+https://docs.dagster.io/api/graphql
+"""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from ingest_tools.local import Refused
+
+T = TypeVar("T")
+
+ENDED = ("SUCCESS", "FAILURE", "CANCELED")
+TIMEOUT = 30
+
+_LOCATIONS = """{ workspaceOrError { __typename ... on PythonError { message } ... on Workspace { locationEntries {
+  name loadStatus
+  locationOrLoadError { __typename ... on PythonError { message } ... on RepositoryLocation {
+    serverId
+    repositories { name displayMetadata { key value } jobs { name }
+      schedules { name scheduleState { status } } } } } } } } }"""
+_LAUNCH = """mutation($selector: JobOrPipelineSelector!) {
+  launchRun(executionParams: {selector: $selector, mode: "default"}) { __typename
+    ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
+    ... on PipelineNotFoundError { message } ... on InvalidSubsetError { message }
+    ... on UnauthorizedError { message } } }"""
+_RUNS = """query($filter: RunsFilter, $limit: Int) { runsOrError(filter: $filter, limit: $limit) { ... on Runs {
+  results { runId jobName status creationTime startTime endTime tags { key value }
+    repositoryOrigin { repositoryLocationName } } } } }"""
+_RELOAD = "mutation { reloadWorkspace { __typename ... on PythonError { message } } }"
+_RELOAD_LOCATION = """mutation($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) { __typename
+  ... on PythonError { message } ... on ReloadNotSupported { message }
+  ... on RepositoryLocationNotFound { message } } }"""
+
+
+class PlatformError(Refused):
+    """The platform does not answer, or refuses."""
+
+
+@dataclass(frozen=True)
+class Location:
+    """A code location as the webserver sees it; ``error`` is why it is not loaded."""
+
+    name: str
+    status: str
+    image: str = ""
+    server_id: str = ""
+    jobs: tuple[str, ...] = ()
+    schedules: tuple[tuple[str, str], ...] = ()
+    error: str = ""
+
+    @property
+    def loaded(self) -> bool:
+        return self.status == "LOADED" and not self.error
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run; times are seconds since 1970, None for what has not happened yet."""
+
+    id: str
+    location: str
+    job: str
+    status: str
+    created: float
+    started: float | None
+    ended: float | None
+    tags: dict[str, str]
+
+    @property
+    def image(self) -> str:
+        """The image its container was made from; empty before it was launched."""
+        return self.tags.get("dagster/image", "")
+
+    @property
+    def container(self) -> str:
+        return self.tags.get("docker/container_id", "")
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A platform by the address of its UI, and the token that it asks for where it has a login."""
+
+    url: str
+    token: str = field(default="", repr=False)
+
+    def query(self, text: str, **variables: Any) -> Any:
+        """The answer's ``data``; raises :class:`PlatformError`."""
+        answer = self._ask("/graphql", json.dumps({"query": text, "variables": variables}).encode())
+        if "errors" in answer:
+            raise PlatformError(answer["errors"][0]["message"])
+        return answer["data"]
+
+    def login(self) -> str:
+        """Who is let in, in a line."""
+        return str(self._ask("/auth/status")["login"])
+
+    def _ask(self, path: str, body: bytes | None = None) -> Any:
+        headers = {"Content-Type": "application/json"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        request = urllib.request.Request(f"{self.url}{path}", body, headers)  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as response:  # noqa: S310
+                return json.load(response)
+        except urllib.error.HTTPError as error:
+            raise PlatformError(_reason(error, self.token)) from None
+        except OSError as error:
+            raise PlatformError(f"the UI at {self.url} does not answer ({error}); is the platform up?") from None
+
+    def locations(self) -> dict[str, Location]:
+        workspace = self.query(_LOCATIONS)["workspaceOrError"]
+        if "locationEntries" not in workspace:
+            raise PlatformError(workspace["message"])
+        return {entry["name"]: _location(entry) for entry in workspace["locationEntries"]}
+
+    def reload_workspace(self) -> None:
+        """Makes the webserver read its workspace file anew."""
+        answer = self.query(_RELOAD)["reloadWorkspace"]
+        if "message" in answer:
+            raise PlatformError(answer["message"])
+
+    def reload_location(self, name: str) -> None:
+        """Makes the webserver load a location from the server that answers now."""
+        answer = self.query(_RELOAD_LOCATION, name=name)["reloadRepositoryLocation"]
+        if "message" in answer:
+            raise PlatformError(answer["message"])
+
+    def launch(self, location: str, job: str) -> str:
+        """Queues a run of a job, and gives its id."""
+        selector = {"repositoryLocationName": location, "repositoryName": "__repository__", "jobName": job}
+        answer = self.query(_LAUNCH, selector=selector)["launchRun"]
+        if answer["__typename"] != "LaunchRunSuccess":
+            raise PlatformError(answer.get("message") or json.dumps(answer))
+        return str(answer["run"]["runId"])
+
+    def runs(self, limit: int = 100, **wanted: Any) -> list[Run]:
+        """The newest runs first; ``wanted`` is GraphQL's RunsFilter: ``statuses``, ``pipelineName``, ``runIds``."""
+        results = self.query(_RUNS, filter=wanted, limit=limit)["runsOrError"]["results"]
+        return [_run(result) for result in results]
+
+    def run(self, run_id: str) -> Run:
+        return self.runs(runIds=[run_id])[0]
+
+    def ended(self, run_id: str, seconds: float = 300) -> Run:
+        """The run when it has ended, after so many seconds at the latest."""
+
+        def has_ended() -> Run | None:
+            run = self.run(run_id)
+            return run if run.status in ENDED else None
+
+        return wait_for(has_ended, f"run {run_id} to end", seconds)
+
+
+def wait_for(what: Callable[[], T | None], name: str, seconds: float, every: float = 0.5) -> T:
+    """What ``what`` gives as soon as it gives something; raises :class:`PlatformError` when time is up.
+
+    A platform that does not answer meanwhile is waited for too.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        problem = ""
+        try:
+            if found := what():
+                return found
+        except PlatformError as error:
+            problem = f": {error}"
+        if time.monotonic() > until:
+            raise PlatformError(f"gave up waiting for {name} after {seconds:.0f} s{problem}")
+        time.sleep(every)
+
+
+def _reason(error: urllib.error.HTTPError, token: str) -> str:
+    """What the UI says of a request that it refused."""
+    if error.code == HTTPStatus.UNAUTHORIZED and not token:
+        return "the UI asks who you are: set INGEST_TOKEN, here or in .env; `make token` makes one"
+    try:
+        told = json.load(error)
+    except ValueError:
+        return f"the webserver does not answer ({error}); is it still starting?"
+    errors = told.get("errors") or [{"message": told.get("error", error)}]
+    return str(errors[0]["message"])
+
+
+def _location(entry: dict[str, Any]) -> Location:
+    found = entry["locationOrLoadError"] or {}
+    if "message" in found:
+        return Location(entry["name"], entry["loadStatus"], error=found["message"].strip())
+    repositories = found.get("repositories", [])
+    metadata = {one["key"]: one["value"] for repository in repositories for one in repository["displayMetadata"]}
+    return Location(
+        entry["name"],
+        entry["loadStatus"],
+        image=metadata.get("image", ""),
+        server_id=found.get("serverId") or "",
+        jobs=tuple(job["name"] for repository in repositories for job in repository["jobs"]),
+        schedules=tuple(
+            (schedule["name"], schedule["scheduleState"]["status"])
+            for repository in repositories
+            for schedule in repository["schedules"]
+        ),
+    )
+
+
+def _run(result: dict[str, Any]) -> Run:
+    return Run(
+        id=result["runId"],
+        location=(result["repositoryOrigin"] or {}).get("repositoryLocationName", ""),
+        job=result["jobName"],
+        status=result["status"],
+        created=result["creationTime"],
+        started=result["startTime"],
+        ended=result["endTime"],
+        tags={tag["key"]: tag["value"] for tag in result["tags"]},
+    )

@@ -1,0 +1,138 @@
+"""The Docker engine and the Compose project on it, as commands whose errors are one line."""
+
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ingest_tools.dagster_api import Platform
+from ingest_tools.local import Refused
+from ingest_tools.projects import ROOT
+
+RUN_LABEL = "ingest.project"
+"""Marks run containers: `host/src/ingest_host/launch.py`."""
+LOOPBACK = "127.0.0.1"
+
+
+class EngineError(Refused):
+    """A command of Docker's failed; the text is the last line of what it said, ``output`` all of it."""
+
+    def __init__(self, text: str, output: str = "") -> None:
+        super().__init__(text)
+        self.output = output
+
+
+def docker(
+    *arguments: str,
+    text: str | None = None,
+    folder: Path = ROOT,
+    seconds: float | None = None,
+    shown: bool = False,
+    **environment: str,
+) -> str:
+    """What a docker command prints, unless that is ``shown`` on the screen; ``text`` is its standard input.
+
+    Raises :class:`EngineError`.
+    """
+    command, env = ["docker", *arguments], os.environ | environment
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=env, input=text, capture_output=not shown, text=True, timeout=seconds, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise EngineError(f"docker {' '.join(arguments[:4])}: no answer in {seconds:.0f} s") from None
+    out, err = done.stdout or "", done.stderr or ""
+    if done.returncode:
+        said = (err or out).strip() or f"exit code {done.returncode}"
+        raise EngineError(f"docker {' '.join(arguments[:4])}: {said.splitlines()[-1]}", out + err or said)
+    return out.strip()
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A Compose project of this repository, built from ``tree``.
+
+    ``settings`` stand above those in ``env_file``, where `deploy` writes the active tags.
+    """
+
+    project: str = "ingest"
+    settings: dict[str, str] = field(default_factory=dict)
+    env_file: Path = ROOT / ".env"
+    tree: Path = ROOT
+
+    @classmethod
+    def here(cls) -> "Deployment":
+        """The one that `docker compose` in this folder means."""
+        name = "COMPOSE_PROJECT_NAME"
+        return cls(os.environ.get(name) or cls().remembered().get(name) or cls.project)
+
+    @property
+    def platform(self) -> Platform:
+        host = self.setting("INGEST_HOST") or LOOPBACK
+        host = LOOPBACK if host in ("0.0.0.0", "::", "[::]") else host  # noqa: S104, where it is published
+        return Platform(f"http://{host}:{self.setting('INGEST_PORT') or 3000}", self.setting("INGEST_TOKEN"))
+
+    def setting(self, name: str) -> str:
+        """A setting as Docker Compose sees it; empty where there is none."""
+        return (self.remembered() | os.environ | self.settings).get(name, "")
+
+    def remembered(self) -> dict[str, str]:
+        """The settings in ``env_file``, which Docker Compose reads too."""
+        lines = self.env_file.read_text().splitlines() if self.env_file.exists() else []
+        return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+    def compose(self, *arguments: str, text: str | None = None, **settings: str) -> str:
+        """What a command of Docker Compose prints."""
+        return self._compose(arguments, settings, text=text)
+
+    def show(self, *arguments: str) -> None:
+        """Runs a command of Docker Compose on the screen."""
+        self._compose(arguments, {}, shown=True)
+
+    def _compose(
+        self, arguments: Sequence[str], settings: dict[str, str], *, text: str | None = None, shown: bool = False
+    ) -> str:
+        env_file = [f"--env-file={self.env_file}"] if self.env_file.exists() else []
+        variables = {"COMPOSE_PROJECT_NAME": self.project} | self.settings | settings
+        command = ("compose", *env_file, *arguments)
+        return docker(*command, text=text, folder=self.tree, seconds=None, shown=shown, **variables)
+
+    def one_shot(self, service: str, module: str, *arguments: str, text: str = "") -> str:
+        """What a module of the host prints, run in a container of the service that is gone afterwards.
+
+        Raises :class:`Refused` with the last line that it said.
+        """
+        run = ("run", "--rm", "--no-TTY", "--no-deps", service, "python", "-m", module, *arguments)
+        try:
+            return self.compose(*run, text=text)
+        except EngineError as error:
+            raise Refused((error.output.strip() or str(error)).splitlines()[-1]) from None
+
+    def container(self, service: str) -> str:
+        """The id of a service's container, running or not; raises :class:`EngineError` when there is none."""
+        found = self.compose("ps", "--all", "--quiet", service)
+        if not found:
+            raise EngineError(f"there is no container of {service}: `make up` starts the platform")
+        return found.splitlines()[0]
+
+    def inspect(self, service: str) -> dict[str, Any]:
+        return inspect(self.container(service))
+
+    def address(self, service: str) -> str:
+        """The address of a service's container in the platform's own network, from this machine."""
+        networks = self.inspect(service)["NetworkSettings"]["Networks"]
+        return str(networks[f"{self.project}_default"]["IPAddress"])
+
+    def run_containers(self, *filters: str) -> list[str]:
+        """The ids of run containers, those that ended too."""
+        wanted = [f"--filter={one}" for one in (f"label={RUN_LABEL}={self.project}", *filters)]
+        return docker("ps", "--all", "--quiet", "--no-trunc", *wanted).split()
+
+
+def inspect(name: str) -> dict[str, Any]:
+    """What the engine knows of a container or an image."""
+    found: dict[str, Any] = json.loads(docker("inspect", name))[0]
+    return found

@@ -1,0 +1,87 @@
+"""What a location's image is built from, and the tag that follows from its content."""
+
+import hashlib
+import os
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+from ingest_tools.local import Refused
+from ingest_tools.projects import ROOT
+
+INPUTS = (
+    ".dockerignore",
+    "host/health",
+    "locations/Dockerfile",
+    "locations/{location}/.dlt/config.toml",
+    "locations/{location}/pyproject.toml",
+    "locations/{location}/requirements.lock",
+    "locations/{location}/src",
+    "shared/src",
+)
+"""The files and folders that decide what is in an image; ``tests/test_images.py`` compares them with the Dockerfile."""
+TAG_LENGTH = 12
+"""Hex digits of a tag: 48 bits, far more than the few images of a location need to differ."""
+
+
+def location_names(root: Path = ROOT) -> list[str]:
+    """The locations of a tree, in order."""
+    return sorted(file.parent.name for file in root.glob("locations/*/pyproject.toml"))
+
+
+def is_input(path: str, location: str) -> bool:
+    """Whether the location's image is built from a file; it need not exist any more.
+
+    ``path`` is as git writes it, seen from the root: ``shared/src/ingest_shared/http.py``.
+    """
+    return any(f"{path}/".startswith(f"{taken.format(location=location)}/") for taken in INPUTS)
+
+
+def inputs(location: str, root: Path = ROOT) -> list[Path]:
+    """The files that decide what is in the location's image, in order.
+
+    What git ignores is none of them, so that no cache changes a tag. Raises :class:`Refused`.
+    """
+    if location not in (names := location_names(root)):
+        raise Refused(f"there is no location {location!r}: choose from {', '.join(names)}")
+    names = sorted(git_paths(root, "ls-files", "--cached", "--others", "--exclude-standard"))
+    files = [root / name for name in names if is_input(name, location)]
+    return [file for file in files if file.is_symlink() or file.is_file()]
+
+
+def content_tag(location: str, root: Path = ROOT) -> str:
+    """The tag of the location's image: the same for the same inputs, wherever they lie.
+
+    Path, executable bit and bytes of each count. Raises :class:`Refused`.
+    """
+    digest = hashlib.sha256()
+    for file in inputs(location, root):
+        if file.is_symlink():
+            kind, content = "link", os.fsencode(file.readlink())
+        else:
+            kind, content = "program" if file.stat().st_mode & stat.S_IXUSR else "file", file.read_bytes()
+        # With its length before it, no content can pass for the next file.
+        head = f"{file.relative_to(root).as_posix()}\0{kind}\0{len(content)}\0"
+        digest.update(os.fsencode(head) + content)
+    return digest.hexdigest()[:TAG_LENGTH]
+
+
+def git(root: Path, *arguments: str) -> str:
+    """What a git command says; raises :class:`Refused` with git's own words where it fails."""
+    program = shutil.which("git") or "git"
+    try:
+        done = subprocess.run(
+            [program, *arguments], cwd=root, stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+    except FileNotFoundError:
+        raise Refused("git is needed, and is not installed") from None
+    if done.returncode:
+        said = os.fsdecode(done.stderr).strip().splitlines() or [f"exit code {done.returncode}"]
+        raise Refused(f"git {arguments[0]} failed: {said[-1]}")
+    return os.fsdecode(done.stdout)
+
+
+def git_paths(root: Path, *arguments: str) -> set[str]:
+    """The files that a git command lists, seen from the root; raises :class:`Refused`."""
+    return set(git(root, *arguments, "-z").split("\0")) - {""}

@@ -1,0 +1,22 @@
+"""What several commands are told, and how."""
+
+import sys
+
+import click
+
+from ingest_tools.images import location_names
+from ingest_tools.local import Refused
+
+LOCATIONS = click.Choice(location_names())
+
+location = click.argument("location", type=LOCATIONS, metavar="LOCATION")
+locations = click.argument("locations", type=LOCATIONS, metavar="[LOCATION]...", nargs=-1)
+to_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def standard_input() -> str:
+    """What came on the standard input; raises :class:`Refused` where it is not text."""
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError:
+        raise Refused("standard input was not text: nothing was stored") from None

@@ -1,0 +1,108 @@
+"""Runs every test suite in its own environment, three at a time, all of them even where one fails.
+
+What a suite writes is shown whole when it ends, or line by line where it is the only one.
+"""
+
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from multiprocessing.pool import ThreadPool
+from threading import Timer
+
+import click
+
+from ingest_tools.projects import Project, projects
+
+OUTCOMES = ("passed", "failed", "error", "skipped")
+NO_TESTS = 5
+"""pytest's exit code when it found no test."""
+AT_ONCE = 3
+"""Suites change nothing that another one reads, and wait for engines, servers and clocks more than half of the time:
+three fill two cores."""
+LIMIT_SECONDS = 60 * 60
+"""Time that a suite has; then it is interrupted, and its report says where it was."""
+PLATFORM = "tests/deployment"
+"""A suite of its own: it takes longer than all others of the repository."""
+_COUNT = re.compile(rf"(\d+) ({'|'.join(OUTCOMES)})")
+
+
+@dataclass
+class Suite:
+    """The tests of one project, or those in one of its folders, and how they went."""
+
+    project: Project
+    folder: str = "tests"
+    without: str = ""
+    """A folder in it that is a suite of its own."""
+    verdict: str = ""
+    counts: dict[str, int] = field(default_factory=dict)
+    passed: bool = False
+
+    @property
+    def name(self) -> str:
+        """The project's folder; the repository's own tests are called as their folders are."""
+        return self.folder if self.project.is_root else self.project.name
+
+    def run(self) -> Iterator[str]:
+        """Runs pytest and gives what it writes, line by line."""
+        yield f"\n=== {self.name}\n"
+        ignored = ["--ignore", self.without] if self.without else []
+        command = self.project.tied("pytest", self.folder, *ignored)
+        pipe, last = subprocess.PIPE, ""
+        with subprocess.Popen(
+            command, cwd=self.project.folder, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            limit = Timer(LIMIT_SECONDS, process.send_signal, [signal.SIGINT])
+            limit.daemon = True
+            limit.start()
+            for line in process.stdout or ():
+                yield line
+                # Libraries may write something after pytest's own last line.
+                if line.strip() and (_COUNT.search(line) or not _COUNT.search(last)):
+                    last = line.strip()
+            limit.cancel()
+        self.passed = process.returncode == 0
+        self.counts = {outcome: int(count) for count, outcome in _COUNT.findall(last)}
+        # A project whose tests are not found is not one whose tests pass.
+        self.verdict = "it has no tests" if process.returncode == NO_TESTS else last.strip("= ")
+
+
+def suites() -> list[Suite]:
+    """All of them, the longest first: the platform's, then the locations'."""
+    root, *others = projects()
+    tested = [Suite(project) for project in others if _is_tested(project)]
+    locations = [suite for suite in tested if suite.project.is_location]
+    libraries = [suite for suite in tested if not suite.project.is_location]
+    return [Suite(root, PLATFORM), *locations, Suite(root, without=PLATFORM), *libraries]
+
+
+def _is_tested(project: Project) -> bool:
+    """Locations always are: one without tests fails instead of being passed over."""
+    return project.is_location or (project.folder / "tests").is_dir()
+
+
+def run(suites: list[Suite]) -> Iterator[str]:
+    """Runs them all and gives what they write: of several, what each wrote when it has ended."""
+    if len(suites) == 1:
+        yield from suites[0].run()
+    else:
+        with ThreadPool(AT_ONCE) as pool:
+            yield from pool.imap_unordered(lambda suite: "".join(suite.run()), suites)
+
+
+@click.command(epilog="Example: ingest test shared locations/github")
+@click.argument("names", type=click.Choice([suite.name for suite in suites()]), nargs=-1, metavar="[SUITE]...")
+def test_command(names: tuple[str, ...]) -> int:
+    """Run every test suite, or those that are named."""
+    done = [suite for suite in suites() if not names or suite.name in names]
+    for output in run(done):
+        print(output, end="", flush=True)
+    width = max(len(suite.name) for suite in done)
+    print("\n=== all suites")
+    for suite in done:
+        print(f"{'ok  ' if suite.passed else 'FAIL'}  {suite.name:<{width}}  {suite.verdict}")
+    total = {outcome: sum(suite.counts.get(outcome, 0) for suite in done) for outcome in OUTCOMES}
+    print(f"{total['passed']} passed, {total['failed'] + total['error']} failed, {total['skipped']} skipped")
+    return 0 if all(suite.passed for suite in done) else 1

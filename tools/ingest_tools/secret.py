@@ -1,0 +1,44 @@
+"""Stores a secret of a location's runs on the platform, from the standard input; nothing is restarted."""
+
+import re
+
+import click
+
+from ingest_tools import audit
+from ingest_tools.engine import Deployment
+from ingest_tools.local import Refused
+from ingest_tools.options import LOCATIONS, standard_input
+
+OTHER_SECTIONS = ("alerts.", "extract.", "normalize.", "load.")
+"""What a team sets beside its source. Where rows go, and as whom, is the platform's."""
+PLATFORM = "platform"
+ALERTS = "alerts.to"
+SETTING = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
+
+
+def checked(location: str, setting: str) -> None:
+    """Raises :class:`Refused` for a setting that the location cannot have."""
+    if location == PLATFORM:
+        if setting != ALERTS:
+            raise Refused(f"{setting!r} is not a setting of the platform itself, which has one: {ALERTS}")
+        return
+    own = (f"sources.{location}.", *OTHER_SECTIONS)
+    if not SETTING.fullmatch(setting) or not setting.startswith(own):
+        raise Refused(f"{setting!r} is not a setting of {location}: those begin with {', '.join(own)}")
+
+
+@click.command(epilog='Example: echo "$TOKEN" | ingest secret github sources.github.access_token')
+@click.argument("location", type=click.Choice([*LOCATIONS.choices, PLATFORM]), metavar="LOCATION")
+@click.argument("setting")
+def secret_command(location: str, setting: str) -> None:
+    """Store a secret of a location, from standard input.
+
+    LOCATION platform has the setting alerts.to: whom the monitor alerts.
+    """
+    checked(location, setting)
+    service, command = (
+        ("secrets", ["alerts"]) if location == PLATFORM else (f"{location}-setup", ["secret", location, setting])
+    )
+    deployment = Deployment.here()
+    with audit.recorded(deployment, "secret", location, lambda: {"name": setting}):
+        print(deployment.one_shot(service, "ingest_host.setup", *command, text=standard_input()))

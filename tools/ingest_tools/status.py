@@ -1,0 +1,127 @@
+"""The platform in two tables, its locations and its services, and what is ill."""
+
+import json
+import sys
+import urllib.request
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from ingest_tools.dagster_api import Location, Platform, PlatformError, Run
+from ingest_tools.engine import LOOPBACK, Deployment
+from ingest_tools.options import to_json
+from ingest_tools.table import aligned
+
+TIMEOUT = 10
+SERVICES = ("service", "state", "restarts")
+HEAD = ("location", "image", "state", "schedules", "last run", "ended", "when", "rows")
+
+_ROWS = """{ assetNodes { repository { location { name } }
+  assetMaterializations(limit: 1) { metadataEntries { label ... on IntMetadataEntry { intValue } } } } }"""
+
+
+def rows_of(platform: Platform) -> dict[str, int]:
+    """Rows in the warehouse by location, as the latest loads told."""
+    rows: dict[str, int] = {}
+    for asset in platform.query(_ROWS)["assetNodes"]:
+        location = asset["repository"]["location"]["name"]
+        for entry in (entry for told in asset["assetMaterializations"] for entry in told["metadataEntries"]):
+            if entry["label"] == "dagster/row_count":
+                rows[location] = rows.get(location, 0) + int(entry["intValue"])
+    return rows
+
+
+def last_run(platform: Platform, location: str) -> Run | None:
+    """The newest run of a location."""
+    tags = [{"key": "dagster/code_location", "value": location}]
+    return next(iter(platform.runs(1, tags=tags)), None)
+
+
+def located(location: Location, run: Run | None, rows: int | None) -> dict[str, Any]:
+    """A location as JSON has it."""
+    ended = datetime.fromtimestamp(run.ended or run.created, UTC).isoformat(timespec="minutes") if run else None
+    return {
+        "location": location.name,
+        "image": location.image,
+        "loaded": location.loaded,
+        "error": location.error or ("" if location.loaded else location.status),
+        "schedules": dict(location.schedules),
+        "last_run": {"id": run.id, "job": run.job, "status": run.status, "when": ended} if run else None,
+        "rows": rows,
+    }
+
+
+def line(found: dict[str, Any]) -> tuple[str, ...]:
+    """A location as a line of the table."""
+    schedules, run, rows = found["schedules"], found["last_run"], found["rows"]
+    return (
+        found["location"],
+        found["image"].rpartition(":")[2],
+        "loaded" if found["loaded"] else "ERROR",
+        f"{list(schedules.values()).count('RUNNING')} of {len(schedules)} running",
+        run["job"] if run else "none",
+        run["status"] if run else "",
+        run["when"][:16].replace("T", " ") if run else "",
+        "" if rows is None else f"{rows:,}",
+    )
+
+
+def watched(deployment: Deployment) -> dict[str, Any]:
+    """What the monitor says: ``problems``, a line each, and ``services``."""
+    url = f"http://{LOOPBACK}:{deployment.setting('INGEST_METRICS_PORT') or 9465}/status"
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
+            told: dict[str, Any] = json.load(answer)
+    except OSError as error:
+        return {"problems": [f"monitor: {url} does not answer ({error}); `make up` starts it"]}
+    return told
+
+
+def services(told: dict[str, Any]) -> list[tuple[str, ...]]:
+    """A line for each container that is to run always."""
+    kept = [one for one in told["services"] if one["keeps"]]
+    return sorted(
+        (one["service"], f"{one['status']}, {one['health']}".rstrip(", "), str(one["restarts"])) for one in kept
+    )
+
+
+def locations(platform: Platform) -> list[dict[str, Any]]:
+    """What the UI knows of each location, in order."""
+    rows = rows_of(platform)
+    found = sorted(platform.locations().items())
+    return [located(one, last_run(platform, name), rows.get(name)) for name, one in found]
+
+
+@click.command(epilog="Example: ingest status --json")
+@to_json
+def status_command(*, as_json: bool) -> int:
+    """Show services, locations, schedules, last runs, rows, and what is ill.
+
+    Exit code 1 where something is ill, and a line for each such thing.
+    """
+    deployment = Deployment.here()
+    told: dict[str, Any] = {"services": [], "locations": [], "login": ""} | watched(deployment)
+    try:
+        told |= {"login": deployment.platform.login(), "locations": locations(deployment.platform)}
+    except PlatformError as error:
+        told["problems"].append(str(error))
+    for one in told["locations"]:
+        if one["error"]:
+            told["problems"].append(f"{one['location']}: {one['error'].splitlines()[-1]}")
+    if as_json:
+        print(json.dumps(told))
+    else:
+        show(told)
+    return 1 if told["problems"] else 0
+
+
+def show(told: dict[str, Any]) -> None:
+    """Prints two tables, and what is ill to standard error."""
+    if told["locations"]:
+        print(told["login"])
+        print("\n".join(aligned([HEAD, *map(line, told["locations"])], names=len(HEAD) - 1)))
+    print()
+    print("\n".join(aligned([SERVICES, *services(told)], names=2)))
+    for problem in told["problems"]:
+        print(problem, file=sys.stderr)

@@ -1,0 +1,197 @@
+"""Writes docs/tables/<location>.md: every table with its keys and columns, how it is read, and what that costs.
+
+Run with the Python of the location's environment, as `make table-docs` does. All of it follows from the
+declarations: the tables, ``LISTINGS`` in ``source/__init__.py``, the groups, and what a walk says of itself; but for
+what all of it costs together, which people measure and write into ``cost.md`` in the location's folder.
+"""
+
+import argparse
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from dagster import AssetKey
+
+from ingest_shared.groups import STALE, Group
+from ingest_shared.reading.listings import Listing
+from ingest_shared.reading.per_row import PerRow
+from ingest_shared.reading.walks import FullList
+from ingest_shared.tables import AnyTable, Table, all_columns
+from ingest_tools.projects import ROOT
+
+FOLDER = ROOT / "docs" / "tables"
+
+
+def page(location: str) -> str:
+    """The whole page of a location."""
+    source = import_module(f"{location}_location.source")
+    tables: Mapping[str, Table] = import_module(f"{location}_location.source.tables").TABLES
+    permissions: Mapping[str, str] = getattr(source, "PERMISSIONS", {})
+    groups = groups_of(location)
+    by_table = {listing.table.name: listing for listing in source.LISTINGS}
+    if unlisted := tables.keys() - by_table.keys():
+        raise SystemExit(f"{location}: LISTINGS of its source has no list for the table {min(unlisted)}")
+    lines = [
+        f"# The tables of {location}",
+        f"Written by `make table-docs` from the declarations in `locations/{location}/`; do not edit.",
+        "",
+        f"Each table is in the schema `{location}_raw`. All of them have the column `_undeclared`: what the API sent "
+        "and no column names, as JSON. A row that is gone at the origin stays, with `deleted_at`.",
+        "",
+        f"An audit (`{location}_audit`, `{audit_cron(location)}` UTC, and by hand) reads every list as a first load "
+        "does, compares each value with the warehouse, loads what differs and shows what it found as the check "
+        "`equals_origin`.",
+        "",
+        "| table | key | group | what it holds |",
+        "|---|---|---|---|",
+        *(
+            f"| {_link(table)} | {_key(table)} | `{groups[table.name].name}` | {_cell(table.description)} |"
+            for table in _all(tables)
+        ),
+        "",
+        "| group | loaded (UTC) | stale after |",
+        "|---|---|---|",
+        *(
+            f"| `{group.name}` | `{group.cron}` | {(group.every + STALE).total_seconds() / 3600:g} hours |"
+            for group in dict.fromkeys(groups[name] for name in tables)
+        ),
+    ]
+    cost = ROOT / "locations" / location / "cost.md"
+    if cost.exists():
+        lines += ["", *cost.read_text().splitlines()]
+    for table in tables.values():
+        lines += ["", *section(table, by_table[table.name], permissions.get(table.name, ""))]
+    return "\n".join(lines) + "\n"
+
+
+def groups_of(location: str) -> dict[str, Group]:
+    """The group of each table, child tables too, as the assets have it."""
+    known = {group.name: group for group in vars(_groups(location)).values() if isinstance(group, Group)}
+    definitions = import_module(f"{location}_location.definitions").defs()
+    graph = definitions.get_repository_def().asset_graph
+    found: dict[str, Group] = {}
+    for key in graph.materializable_asset_keys:
+        group = graph.get(key).group_name
+        if group in known and isinstance(key, AssetKey):
+            found[key.path[-1]] = known[group]
+    return found
+
+
+def audit_cron(location: str) -> str:
+    return str(_groups(location).AUDIT_CRON)
+
+
+def _groups(location: str) -> Any:
+    return import_module(f"{location}_location.defs.groups")
+
+
+def section(table: Table, listing: Listing, permission: str) -> Iterator[str]:
+    """What is to be known of a table and its child tables; ``permission`` is what a credential needs for it."""
+    yield f"## {table.name}"
+    yield f"{table.description} [The API's documentation]({table.docs})."
+    yield ""
+    yield f"- **Request**: `{request(listing)}`{_scope(listing)}"
+    read, cost = _read(listing)
+    yield f"- **Read**: {read}"
+    yield f"- **Cost**: {cost}"
+    yield f"- **Deletes**: {listing.walk.deletes or f'found {_found(listing)}.'}"
+    if permission:
+        yield f"- **Permission**: `{permission}`"
+    if table.limits:
+        yield f"- **What the API cannot give**: {table.limits}"
+    yield from columns(table)
+    for child in table.children:
+        yield ""
+        yield f"### {child.name}"
+        yield f"{child.description} From `{child.path}` of `{table.name}`, and replaced as a whole with its row."
+        yield from columns(child)
+
+
+def request(listing: Listing) -> str:
+    """The request for the first page, as the walk begins it, with the placeholders of its scope."""
+    method = "GET" if listing.body is None else "POST"
+    query = f"?{urlencode(listing.params, doseq=True, safe='[]')}" if listing.params else ""
+    return f"{method} {listing.path}{query}"
+
+
+def columns(table: AnyTable) -> Iterator[str]:
+    yield ""
+    yield "| column | type | meaning |"
+    yield "|---|---|---|"
+    for column in all_columns(table)[:-1]:
+        name = f"**{column.name}**" if column.name in table.key else column.name
+        yield f"| {name} | {column.type.dlt} | {_cell(column.description)} |"
+
+
+def _all(tables: Mapping[str, Table]) -> Iterator[AnyTable]:
+    for table in tables.values():
+        yield from table.with_children
+
+
+def _scope(listing: Listing) -> str:
+    if not isinstance(listing.per, PerRow):
+        return ""
+    changed = f" whose `{listing.per.changed}` moved" if listing.per.changed else ""
+    return f", for each row of `{listing.per.parent.name}`{changed}"
+
+
+def _read(listing: Listing) -> tuple[str, str]:
+    """What a sync reads, and what that costs."""
+    walk = listing.walk
+    if isinstance(walk, FullList) and walk.since:
+        return (
+            f"What changed since the sync before, by `{walk.column}`; at first every page.",
+            "One for each page of changes, and at least one; at first one for each page.",
+        )
+    return _first_paragraph(walk), walk.cost
+
+
+def _found(listing: Listing) -> str:
+    """How it is found that a row is gone."""
+    if not (isinstance(listing.walk, FullList) and listing.walk.since is None):
+        return "by the audit"
+    per_row = isinstance(listing.per, PerRow)
+    return "when its list is read again, or by the audit" if per_row else "by every load, since it reads the whole list"
+
+
+def _first_paragraph(of: object) -> str:
+    return " ".join((inspect.getdoc(type(of)) or "").split("\n\n")[0].split())
+
+
+def _key(table: AnyTable) -> str:
+    return ", ".join(f"`{name}`" for name in table.key)
+
+
+def _link(table: AnyTable) -> str:
+    return f"[{table.name}](#{table.name})"
+
+
+def _cell(words: str) -> str:
+    return words.replace("|", "\\|")
+
+
+def main() -> int:
+    """0 when the page is written, or is as it would be written; else 1."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("location", help="its folder below locations/")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when the page is stale")
+    parser.add_argument("--into", type=Path, default=FOLDER, help="the folder of the pages")
+    chosen = parser.parse_args()
+    file = chosen.into / f"{chosen.location}.md"
+    text = page(chosen.location)
+    if chosen.check:
+        if file.exists() and file.read_text() == text:
+            return 0
+        print(f"docs/tables/{file.name} is stale: run `make table-docs ONLY={chosen.location}`", file=sys.stderr)
+        return 1
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""Starts the platform, stops it, and follows what it says."""
+
+import click
+
+from ingest_tools import walls
+from ingest_tools.engine import Deployment, docker
+from ingest_tools.local import Refused
+
+SECONDS_TO_END = 60
+"""Time that a run has to end when the platform is stopped."""
+
+
+@click.command(epilog="Example: ingest up --sandbox")
+@click.option("--sandbox", is_flag=True, help="With the sandbox APIs, which the locations then read.")
+def up_command(*, sandbox: bool) -> None:
+    """Build the host and start the platform; `deploy` builds locations."""
+    if found := walls.breaches():
+        raise Refused("\n".join(found))
+    profile, built = (["--profile=sandbox"], ["sandbox"]) if sandbox else ([], [])
+    deployment = Deployment.here()
+    deployment.show(*profile, "build", "--quiet", "webserver", "front", *built)
+    deployment.show(*profile, "up", "--detach", "--wait")
+
+
+@click.command(epilog="Example: ingest down")
+def down_command() -> None:
+    """Stop the platform and its runs; data, history and secrets stay."""
+    deployment = Deployment.here()
+    deployment.show("stop", "webserver", "daemon")  # which would start the runs again
+    if runs := deployment.run_containers("status=running"):
+        docker("stop", f"--time={SECONDS_TO_END}", *runs)
+    deployment.show("--profile=*", "down")
+
+
+@click.command(epilog="Example: ingest logs daemon github")
+@click.argument("services", nargs=-1, metavar="[SERVICE]...")
+def logs_command(services: tuple[str, ...]) -> None:
+    """Follow the logs of all services, or of those that are named."""
+    Deployment.here().show("logs", "--follow", "--tail=100", *services)
