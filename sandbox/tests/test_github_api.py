@@ -86,7 +86,7 @@ def test_more_than_a_page_of_issues_share_a_second(world: World) -> None:
 def test_objects_look_like_github_s(world: World) -> None:
     issues = oracle(world, "issues")
     bodies = [row["body"] for row in issues]
-    assert {len(row) for row in issues} == {32}
+    assert {len(row) for row in issues} == {32, 33}  # parts of another issue have its address
     assert {"+1", "-1"} <= issues[0]["reactions"].keys()
     assert None in bodies
     assert any("\x00" in (body or "") for body in bodies)

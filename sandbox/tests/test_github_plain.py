@@ -15,12 +15,14 @@ from ingest_sandbox.github.plain.collection import Collection
 from ingest_sandbox.github.plain.people import STARGAZERS
 from ingest_sandbox.github.plain.review import REVIEW_COMMENTS
 from ingest_sandbox.moment import Change
+from ingest_sandbox.ordered import Span, View
 from ingest_sandbox.wire import Json
 from ingest_sandbox.world import World
 
 from .conftest import ANCHOR, GitHub, make_world, serving
 
 PLATFORM = "/repos/acme/platform"
+EMPTY: Span[Any] = Span(View(()), 0, 0, descending=False)
 
 
 def each(collections: Iterable[Collection]) -> pytest.MarkDecorator:
@@ -49,7 +51,8 @@ def walk(github: GitHub, collection: Collection, path: str, query: str) -> list[
         github.headers["Accept"] = f"application/vnd.github.{collection.without_media_type[0]}"
     pages = [page.json() for page in github.pages(f"{path}?per_page=7{query}")]
     if collection.rows_at:
-        assert len({page["total_count"] for page in pages}) == 1
+        assert {name for page in pages for name in page} == {collection.rows_at, *collection.beside(EMPTY)}
+        assert len({str(page | {collection.rows_at: None}) for page in pages}) == 1
     return [row for page in pages for row in (page[collection.rows_at] if collection.rows_at else page)]
 
 
@@ -142,6 +145,44 @@ def test_a_run_that_runs_again_has_new_jobs_and_keeps_the_old_ones() -> None:
             world.change(Change("github.workflow_run.edit", repository="acme/platform", id=run))
         assert [job["run_attempt"] for job in github.get(path).json()["jobs"]] == [2]
         assert [job["run_attempt"] for job in github.get(f"{path}?filter=all").json()["jobs"]] == [1, 2]
+
+
+def test_traffic_is_for_those_who_may_push_and_of_the_last_two_weeks() -> None:
+    """https://docs.github.com/en/rest/metrics/traffic"""
+    world = make_world(size=0.1)
+    for _ in range(20):
+        world.change(Change("github.view.create", repository="acme/platform"))
+        world.advance(86_400)
+    with serving(world) as client:
+        github = GitHub(client)
+        answer = github.get(f"{PLATFORM}/traffic/views").json()
+        assert len(answer["views"]) == 14
+        assert all(row["timestamp"].endswith("T00:00:00Z") for row in answer["views"])
+        assert answer["count"] == sum(row["count"] for row in answer["views"])
+        world.change(Change("github.repository.edit", repository="acme/platform", set={"may_push": False}))
+        assert github.get(f"{PLATFORM}/traffic/views").status_code == 403
+
+
+def test_an_issue_shows_its_type_and_parent_and_how_many_parts_are_done() -> None:
+    world = make_world(size=0.1)
+    repo = platform(world)
+    alone = [row for row in repo.issues.values() if not (row.pull or row.closed_at or row.parent or row.sub_issues)]
+    parent, part, *_ = alone
+    for change in (
+        Change("github.sub_issue.add", repo.full_name, parent.number, set={"sub_issue_id": part.id}),
+        Change("github.issue.close", repo.full_name, part.number),
+        Change("github.issue.type", repo.full_name, part.number),
+    ):
+        world.change(change)
+    with serving(world) as client:
+        github = GitHub(client)
+        shown = github.get(f"{PLATFORM}/issues/{part.number}").json()
+        assert shown["parent_issue_url"].endswith(f"{PLATFORM}/issues/{parent.number}")
+        assert shown["type"]["name"] in [row["name"] for row in github.get("/orgs/acme/issue-types").json()]
+        done = {"total": 1, "completed": 1, "percent_completed": 100}
+        assert github.get(f"{PLATFORM}/issues/{parent.number}").json()["sub_issues_summary"] == done
+        world.change(Change("github.issue.delete", repo.full_name, parent.number))
+        assert "parent_issue_url" not in github.get(f"{PLATFORM}/issues/{part.number}").json()
 
 
 def test_a_list_of_an_organisation_is_not_for_everybody(world: World, client: Any) -> None:

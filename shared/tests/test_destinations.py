@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.pipeline.pipeline import Pipeline
 
 from ingest_shared.columnar import Decoder
@@ -131,6 +132,25 @@ def test_a_postgres_without_credentials_is_named_with_its_setting(monkeypatch: p
 
 def test_a_warehouse_in_order_passes(warehouse: Warehouse) -> None:
     check_destination(warehouse.pipeline())
+
+
+def test_settings_are_looked_for_once_and_every_client_connects_on_its_own(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = warehouse.pipeline()
+    with pipeline.sql_client():
+        pass
+
+    def look_again(*_: object, **__: object) -> None:
+        raise AssertionError("the settings of the destination were looked for once more")
+
+    monkeypatch.setattr("dlt.common.destination.reference.resolve_configuration", look_again)
+    one, other = pipeline.sql_client(), pipeline.sql_client()
+    assert one.credentials is not other.credentials
+    with one, other:
+        one.execute_sql("CREATE TEMP TABLE of_one (id INT)")
+        with pytest.raises(DatabaseUndefinedRelation):
+            other.execute_sql("SELECT * FROM of_one")
 
 
 def test_a_role_that_may_make_no_schema_has_the_platform_make_what_it_stages_in(

@@ -1,7 +1,8 @@
 """Writes docs/tables/<location>.md: every table with its keys and columns, how it is read, and what that costs.
 
 Run with the Python of the location's environment, as `make table-docs` does. All of it follows from the
-declarations: the tables, ``LISTINGS`` in ``source/__init__.py``, the groups, and what a walk says of itself.
+declarations: the tables, ``LISTINGS`` in ``source/__init__.py``, the groups, and what a walk says of itself; but for
+what all of it costs together, which people measure and write into ``cost.md`` in the location's folder.
 """
 
 import argparse
@@ -59,6 +60,9 @@ def page(location: str) -> str:
             for group in dict.fromkeys(groups[name] for name in tables)
         ),
     ]
+    cost = ROOT / "locations" / location / "cost.md"
+    if cost.exists():
+        lines += ["", *cost.read_text().splitlines()]
     for table in tables.values():
         lines += ["", *section(table, by_table[table.name], permissions.get(table.name, ""))]
     return "\n".join(lines) + "\n"

@@ -3,10 +3,13 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import ingest_testing
 from github_location import source
+from github_location.defs.views import ALL_VIEWS
+from github_location.source.daily import LastDays, Today
 from github_location.source.tables import TABLES
 from ingest_shared.reading.per_row import PerRow
 from ingest_shared.reading.walks import FullList
@@ -14,6 +17,8 @@ from ingest_shared.tables import Child
 from ingest_testing import Held, Json, Location, Mirror, Sample
 
 TOKEN = "sandbox-github-token"
+BY_DAY = {list_.table.name for list_ in source.LISTINGS if isinstance(list_.walk, LastDays | Today)}
+WITH_ISSUES = {list_.table.name for list_ in source.LISTINGS if list_.per == source.WITH_ISSUES}
 TOLD_BY_AUDIT = {
     list_.table.name
     for list_ in source.LISTINGS
@@ -31,6 +36,7 @@ class Origin(ingest_testing.Origin):
         super().__init__(url)
         self.renamed: set[int] = set()
         """Repositories that were renamed or transferred, by id."""
+        self.types_renamed = False
 
     def deleted(self, collection: str) -> list[Json]:
         """What was deleted since the world began."""
@@ -47,6 +53,7 @@ class Origin(ingest_testing.Origin):
 
     def note(self, changes: list[Json]) -> None:
         for done in changes:
+            self.types_renamed |= done["kind"] == "github.issue_type.edit"
             if done["kind"] in ("github.repository.rename", "github.repository.transfer"):
                 self.renamed.update(touched["repository_id"] for touched in done["changed"])
 
@@ -59,22 +66,36 @@ class GitHubMirror(Mirror):
     - issues, comments and others that were deleted may live on, where no list is read whole;
     - so may commits that a force-push made unreachable, which are still found by their sha;
     - a label that was deleted in the repository may remain on an issue;
-    - addresses may still lead through a former name of the repository.
+    - addresses may still lead through a former name of the repository, and issues have the former name of their type.
+
+    Rows for days that GitHub shows no more remain as they are, and so do issues where they are switched off.
     """
 
     origin: Origin
 
     def held(self) -> Iterator[Held]:
-        owners = self._owners()
+        if self.table.name == "repo_stats_daily":
+            # Of the day of the newest load.
+            (day,) = self.warehouse.query("SELECT max(day) FROM {repo_stats_daily}")[0]
+            for item in self.origin.objects("repositories"):
+                yield Held({**item["object"], "day": day.isoformat()}, {"repo_id": item["repository_id"]})
+            return
+        owners, without_issues = self._owners(), self._without_issues()
         for item in self.origin.objects(self.table.name):
+            if item.get("repository_id") in without_issues:
+                continue
             if "organisation_id" not in item:
                 yield Held(item["object"], {"repo_id": item["repository_id"], **item.get("given", {})})
             elif item["organisation_id"] in owners:
                 yield Held(item["object"], {"organization_id": item["organisation_id"]})
 
     def may_remain(self, row: dict[str, Any]) -> bool:
-        if row["deleted_at"] or self.audited:
-            return bool(row["deleted_at"])
+        if row["deleted_at"] or row.get("repo_id") in self._without_issues():
+            return True
+        if self.table.name in BY_DAY:
+            return bool(row["day"] < self._shown_since())
+        if self.audited:
+            return False
         if self.table.name == "commits":
             return self.origin.has_commit(row["repo_id"], row["sha"])
         return self.table.name in TOLD_BY_AUDIT and row[self.table.key[-1]] in self._gone(self.table.name)
@@ -83,12 +104,29 @@ class GitHubMirror(Mirror):
         return child.name == "issue_labels" and not self.audited and row["label_id"] in self._gone("labels")
 
     def same(self, row: dict[str, Any], actual: Any, expected: Any) -> bool:
-        renamed = row.get("repo_id") in self.origin.renamed and not self.audited
+        if self.audited:
+            return False
+        if self.origin.types_renamed and expected == row.get("type_name"):
+            return actual is not None
+        renamed = row.get("repo_id") in self.origin.renamed
+        if self.origin.renamed and expected == row.get("parent_issue_url"):  # which may be in another repository
+            renamed = True
         return renamed and _without_names(actual) == _without_names(expected)
 
     def _owners(self) -> set[int]:
         """The organisations that own a mirrored repository."""
         return {found["object"]["owner"]["id"] for found in self.origin.objects("repositories")}
+
+    def _without_issues(self) -> set[int]:
+        """The repositories in which GitHub shows none of the rows of the table, for issues are switched off."""
+        if self.table.name not in WITH_ISSUES:
+            return set()
+        return {i["repository_id"] for i in self.origin.objects("repositories") if not i["object"]["has_issues"]}
+
+    def _shown_since(self) -> datetime:
+        """The first of the days that GitHub shows."""
+        newest: datetime = max(row["day"] for row in self.warehouse.rows(self.table)).astimezone(UTC)
+        return newest - timedelta(days=0 if self.table.name == "repo_stats_daily" else 13)
 
     def _gone(self, collection: str) -> set[int]:
         return {gone["id"] for gone in self.origin.deleted(collection)}
@@ -112,7 +150,7 @@ GITHUB = Location(
         "catalog": source.catalog,
     },
     tables=TABLES,
-    other_assets=("licenses",),
+    other_assets=("licenses", *(view.name for view in ALL_VIEWS)),
     address="sources.github.api_url",
     credential="sources.github.access_token",
     key=TOKEN,
@@ -131,13 +169,20 @@ GITHUB = Location(
     asked_first="/orgs",
     lists=(
         *"/issues /comments /pulls /reviews /events /commits /compare /labels /releases /branches /tags".split(),
+        *"/issue-types /traffic/views /traffic/clones".split(),
         *"/actions/runs /jobs /deployments /statuses /stargazers /collaborators /teams /members /orgs".split(),
     ),
     faults=(
         {"kind": "status", "status": 429, "retry_after": 0},
         {"kind": "status", "status": 403, "retry_after": 0},
     ),
-    untold=("label.rename", "label.delete", "repository.rename", "repository.transfer"),
+    untold=("label.rename", "label.delete", "repository.rename", "repository.transfer", "issue_type.edit"),
+    rare=(
+        *"issue.transfer issue.convert account.delete pull.delete_head pull.test_merge branch.rename".split(),
+        *"review.edit workflow_run.edit repository.rename repository.hide repository.show".split(),
+        *"repository.issues_off repository.issues_on".split(),
+    ),
+    kept=tuple(BY_DAY),
     seen_first=True,  # a repository that leaves its owner before it was ever seen belongs to no entry
 )
 ACTIVITY = GITHUB.tables_of("activity")

@@ -13,9 +13,9 @@ from ingest_shared.errors import ApiError
 from ingest_shared.reading.api import Response
 from ingest_testing import assert_mirrors, run_job
 
-from .origin import ACTIVITY, Warehouse
+from .origin import ACTIVITY, CATALOG, Warehouse
 
-IN_CATALOG = ("branches", "labels", "milestones", "releases", "repositories", "tags")
+IN_CATALOG = sorted(CATALOG)
 
 
 def test_no_repositories(warehouse: Warehouse) -> None:

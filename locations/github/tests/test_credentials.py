@@ -142,7 +142,7 @@ def test_without_a_token_public_repositories_are_read(
     assert "GitHub is read without a token: public repositories only, 60 calls an hour" in warnings(caplog)
     assert warehouse.query("SELECT full_name FROM {repositories}") == [("acme/web",)]
     reasons = {(table, status): reason for table, _, status, reason in warehouse.gaps()}
-    assert set(reasons) == {("collaborators", 401), ("teams", 401)}
+    assert set(reasons) == {("collaborators", 401), ("teams", 401), ("issue_types", 401)}
     assert all("leave the table out by `sources.github.without`" in reason for reason in reasons.values())
 
 

@@ -18,6 +18,8 @@ from .origin import GITHUB, PEOPLE, Warehouse
         ("people", "team.create team.edit team.delete member.create member.delete"),
         ("catalog", "branch.create branch.delete tag.create tag.edit tag.delete"),
         ("catalog", "asset.create asset.delete asset.download"),
+        ("catalog", "issue_type.create issue_type.edit issue_type.delete view.create view.create clone.create"),
+        ("activity", "issue.type sub_issue.add sub_issue.add sub_issue.remove issue_type.delete"),
     ],
 )
 def test_a_group_equals_the_origin_after(group: str, kinds: str, mirrored: Warehouse) -> None:

@@ -44,8 +44,13 @@ PUBLISHED: dict[str, tuple[type[BaseModel], ...]] = {
     "collaborators": (_MODELS.Collaborator,),
     "teams": (_MODELS.Team,),
     "members": (_MODELS.SimpleUser,),
+    "issue_types": (_MODELS.IssueType,),
+    "traffic_views": (_MODELS.Traffic,),
+    "traffic_clones": (_MODELS.Traffic,),
 }
 """The objects of each table; a repository's own answer is not that of a list."""
+JUDGED = [table for table in TABLES.values() if table.name in PUBLISHED]
+"""All but ``repo_stats_daily``, of which GitHub knows nothing: its numbers are those of ``repositories``."""
 
 ACCEPTED = {
     "issues.labels": _LABELS,
@@ -80,4 +85,4 @@ CONTRACT = Contract(
 )
 
 if __name__ == "__main__":
-    sys.exit(CONTRACT.report(TABLES.values()))
+    sys.exit(CONTRACT.report(JUDGED))

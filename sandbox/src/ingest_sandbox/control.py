@@ -117,7 +117,12 @@ def _held_plainly(world: World, collection: Collection, owner: Account | None) -
     if collection.of_organisation:
         owners = [owner] if owner else world.github.organisations.values()
         return [{"organisation_id": one.id, **row} for one in owners for row in collection.held(one)]
-    return [{"repository_id": repo.id, **row} for repo in world.github.owned(owner) for row in collection.held(repo)]
+    return [{"repository_id": repo.id, **row} for repo in _seen(world, owner) for row in collection.held(repo)]
+
+
+def _seen(world: World, owner: Account | None) -> list[Repository]:
+    """The repositories of an owner that tokens may see."""
+    return [repo for repo in world.github.owned(owner) if not repo.hidden]
 
 
 def held(world: World, api: str, collection: str, owner: str | None = None) -> list[Any]:
@@ -132,9 +137,7 @@ def held(world: World, api: str, collection: str, owner: str | None = None) -> l
         if collection in _PLAIN:
             return _held_plainly(world, _PLAIN[collection], account)
         give = _GITHUB[collection]
-        return [
-            {"repository_id": repo.id, "object": found} for repo in world.github.owned(account) for found in give(repo)
-        ]
+        return [{"repository_id": repo.id, "object": found} for repo in _seen(world, account) for found in give(repo)]
     if api in _STRIPE:
         return [row.object for row in _STRIPE[api](world).tables[collection].rows.values()]
     if api == "example":

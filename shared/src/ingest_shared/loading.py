@@ -26,8 +26,9 @@ from ingest_shared.tables import AnyTable, Table, all_columns, bigint, epoch, te
 
 logger = logging.getLogger("ingest")
 
-ROWS_PER_BATCH = 5_000
-"""Rows turned into Arrow at once: enough that the cost per batch vanishes, a few MB of memory."""
+ROWS_PER_BATCH = 1_000
+"""Rows turned into Arrow at once: enough that the cost per batch vanishes. Until then the responses that they came in
+are held, of which pull requests have over 10 kB a row."""
 BYTES_AT_ONCE = 32_000_000
 """Arrow that is handed to dlt at once."""
 SECONDS_BETWEEN_PROGRESS = 2.0

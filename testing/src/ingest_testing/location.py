@@ -71,6 +71,10 @@ class Location(Generic[OriginT]):
     """What else may go wrong with a request, and is right when it is sent once more."""
     untold: Sequence[str] = ()
     """Kinds of change of which the API gives rows no new time, so that only an audit sees them."""
+    rare: Sequence[str] = ()
+    """Kinds of change that do not come by chance: an audit may have to find what they did."""
+    kept: Sequence[str] = ()
+    """Tables in which rows stay that the API shows no more, so that no audit can tell of one that is too much."""
     seen_first: bool = False
     """Whether the origin may hide what changed before the first load."""
 

@@ -51,11 +51,14 @@ class _Planter:
     def __init__(self, warehouse: Warehouse[Any], database: duckdb.DuckDBPyConnection, seed: int) -> None:
         self.database = database
         self.random = random.Random(seed)
+        self.kept = warehouse.location.kept
         self.tables = [(root, table) for root in warehouse.location.tables.values() for table in root.with_children]
         self.untouched = {root.name: self._keys(root) for root in warehouse.location.tables.values()}
 
     def mistakes(self, count: int) -> Iterator[Mistake]:
         for (root, table), kind in cycle(product(self.tables, KINDS)):
+            if kind == "added" and root.name in self.kept:
+                continue
             owners = [key for key in self.untouched[root.name] if self._has_rows(root, table, key)]
             if owners:
                 owner = self.random.choice(owners)

@@ -23,7 +23,7 @@ import pytest
 
 from ingest_shared.reading import api as http
 from ingest_testing.location import AnyLocation
-from ingest_testing.sandbox import Origin, Sandboxes
+from ingest_testing.sandbox import TINY, Origin, Sandboxes
 from ingest_testing.warehouse import POSTGRES, Warehouse
 
 # A busy machine is no error; the examples of a failure stand in its report.
@@ -89,6 +89,18 @@ def first_load(
         warehouse = Warehouse(location, origin, tmp_path_factory.mktemp("first"))
         warehouse.sync()
         yield warehouse
+
+
+@pytest.fixture(scope="session")
+def tiny_load(
+    location: AnyLocation, run_origin: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> Warehouse[Any]:
+    """The warehouse of a tiny world after its first load, made once, where histories begin with one."""
+    with run_origin(TINY) as origin:
+        warehouse = Warehouse(location, origin, tmp_path_factory.mktemp("tiny"))
+        if location.seen_first:
+            warehouse.sync()
+    return warehouse
 
 
 @pytest.fixture

@@ -17,6 +17,9 @@ from requests import Response, Session
 ROOT = Path(__file__).resolve().parents[3]
 PYTHON = ROOT / "sandbox" / ".venv" / "bin" / "python"
 
+CONFLICT = 409
+TINY = 0.1
+"""The size of a world of which matters what happens in it, and not how much there is."""
 Json = dict[str, Any]
 
 
@@ -48,6 +51,12 @@ class Origin:
         done: Json = self._ask("POST", "changes", {"kind": f"{self.api}.{kind}", **what})
         self.note([done])
         return done
+
+    def change_if_possible(self, kind: str, seed: int) -> None:
+        """Makes one change, unless nothing in the world fits it."""
+        answer = self._send("POST", "changes", {"kind": f"{self.api}.{kind}", "seed": seed})
+        if answer.status_code != CONFLICT:
+            self.note([self._said(answer)])
 
     def change_at_random(self, seed: int, count: int, without: Sequence[str] = ()) -> None:
         """Makes so many changes, but of no kind named: the same ones for the same world and seed."""
@@ -93,8 +102,15 @@ class Origin:
         return self._session.get(f"{self.url}/{self.api}{path}", headers=headers, timeout=30)
 
     def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        answer = self._session.request(method, f"{self.url}/_sandbox/{path}", json=body, timeout=60)
-        assert answer.ok, f"the sandbox answered {answer.status_code} to {path} {body}: {answer.text}"
+        return self._said(self._send(method, path, body))
+
+    def _send(self, method: str, path: str, body: Any) -> Response:
+        return self._session.request(method, f"{self.url}/_sandbox/{path}", json=body, timeout=60)
+
+    @staticmethod
+    def _said(answer: Response) -> Any:
+        asked = f"{answer.request.method} {answer.request.path_url} {answer.request.body!r}"
+        assert answer.ok, f"the sandbox answered {answer.status_code} to {asked}: {answer.text}"
         return answer.json()
 
 

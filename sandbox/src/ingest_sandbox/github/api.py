@@ -41,7 +41,6 @@ _PER_PAGE_AT_MOST = 100
 _COMPARED_AT_MOST = 250
 """Commits of a comparison that is asked for without a page."""
 
-_FOR_TOKENS = {"collaborators", "teams"}
 _AFFILIATIONS = {"owner", "collaborator", "organization_member"}
 
 # https://docs.github.com/en/rest/licenses: key, name, SPDX id.
@@ -277,8 +276,10 @@ class GitHubApi:
 
     def _listed(self, collection: Collection) -> Callable[[Request, Any], _Answer]:
         def answer(request: Request, home: Any) -> _Answer:
-            if collection.name in _FOR_TOKENS and _token(request) is None:
+            if collection.for_those_who != "see" and _token(request) is None:
                 raise _Refusal(401, "Requires authentication")
+            if collection.for_those_who == "push" and not home.may_push:
+                raise _Refusal(403, "Must have push access to repository")
             parent = None
             if collection.parents and "parent" in request.path_params:
                 parent = collection.parents(home).get(request.path_params["parent"])
@@ -297,7 +298,7 @@ class GitHubApi:
             found = self._page(request, span, show, repo=repo)
             if collection.rows_at is None:
                 return found
-            head = b'{"total_count":%d,"%s":' % (len(span), collection.rows_at.encode())
+            head = wire.encode(collection.beside(span))[:-1] + b',"%s":' % collection.rows_at.encode()
             return replace(found, body=head + found.body + b"}", digest=head + found.digest)
 
         return answer
@@ -406,10 +407,10 @@ class GitHubApi:
             for repo in self._world.github.repositories.values()
             if fits(repo)
         ).span(descending=_descending(request, not by_name))
-        return self._page(request, span, _show_repository)
+        return self._page(request, span, _repository_for(request))
 
-    def _repository(self, _: Request, repo: Repository) -> _Answer:
-        return _one(_show_repository(repo))
+    def _repository(self, request: Request, repo: Repository) -> _Answer:
+        return _one(_repository_for(request)(repo))
 
     # What a repository holds.
 
@@ -577,8 +578,9 @@ def _visible(request: Request, repo: Repository) -> bool:
     return not repo.hidden and (not repo.private or _token(request) is not None)
 
 
-def _show_repository(repo: Repository) -> wire.Rendered:
-    return repo.rendered(render.repository, repo)
+def _repository_for(request: Request) -> Callable[[Repository], wire.Rendered]:
+    show = render.repository if _token(request) else render.repository_for_anybody
+    return lambda repo: repo.rendered(show, repo)
 
 
 def _sort_value(row: Any, sort: str) -> int:

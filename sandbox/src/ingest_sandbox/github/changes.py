@@ -3,7 +3,8 @@
 Who gets a new ``updated_at`` here; GitHub documents hardly any of it, so this is the assumption:
 
 - an issue, by anything done to it or to its comments; not by a label that is renamed or deleted;
-- the issues of a deleted milestone, since each of them is taken out of it;
+- the issues of a deleted milestone or type, since each of them is taken out of it;
+- an issue and its parent, when it becomes a part of that one or is no more; not by what happens to parts;
 - a repository, by pushes and by changes of its own settings;
 - nothing at all, by the kinds of `SILENT`.
 """
@@ -26,11 +27,13 @@ _MILESTONE: Fields = {"title": str, "description": str | None, "due_on": int | N
 _RELEASE: Fields = {"name": str | None, "body": str, "prerelease": bool}
 _NAME: Fields = {"name": str}
 _TARGET: Fields = {"repository": str}
+_PART: Fields = {"sub_issue_id": int}
 _SETTINGS: Fields = {
     "description": str | None,
     "topics": list[str],
     "has_issues": bool,
     "private": bool,
+    "may_push": bool,
     "forbidden": bool,
     "hidden": bool,
 }
@@ -117,6 +120,7 @@ def _issue_delete(hand: Hand) -> None:
         hand.forge.remove(hand.moment.at, "issue_comments", repo, comment.id)
     for event in _events(repo, row):
         ISSUE_EVENTS.remove(hand, repo, event)
+    _leave_family(hand, repo, row)
     del repo.issues[row.number]
     repo.deleted_issues.add(row.number)
     hand.forge.remove(hand.moment.at, "issues", repo, row.id, number=row.number)
@@ -124,6 +128,66 @@ def _issue_delete(hand: Hand) -> None:
 
 def _events(repo: Repository, issue: Issue) -> list[Row]:
     return [event for event in ISSUE_EVENTS.rows(repo).values() if event.parent is issue]
+
+
+def _issue_type(hand: Hand) -> None:
+    repo, row = hand.issue(lambda row: row.pull is None)
+    types = repo.owner.rows.get("issue_types", {}).values()
+    row.type = hand.moment.choose(found for found in (None, *types) if found is not row.type)
+    hand.touch_issue(repo, row)
+
+
+def _sub_issue_add(hand: Hand) -> None:
+    """Make an issue a part of another one, of the same owner.
+
+    https://docs.github.com/en/issues/tracking-your-work-with-issues/using-issues/adding-sub-issues
+    """
+    repo, parent = hand.issue(lambda row: row.pull is None)
+    wanted = hand.moment.value("sub_issue_id", 0)
+    home, part = hand.moment.choose(
+        (home, row)
+        for home in hand.forge.owned(repo.owner)
+        if home.has_issues and not (home.archived or home.forbidden or home.hidden)
+        for row in home.issues.values()
+        if row.pull is None and row.parent is None and wanted in (0, row.id) and row not in _and_above(parent)
+    )
+    part.parent = repo, parent
+    parent.sub_issues.append(part)
+    hand.touch_issue(home, part)
+    hand.touch_issue(repo, parent)
+
+
+def _and_above(row: Issue) -> list[Issue]:
+    return [row, *(_and_above(row.parent[1]) if row.parent else ())]
+
+
+def _sub_issue_remove(hand: Hand) -> None:
+    repo, row = hand.issue(lambda row: row.parent is not None)
+    _leave_parent(hand, row)
+    hand.touch_issue(repo, row)
+
+
+def _leave_parent(hand: Hand, row: Issue) -> None:
+    if row.parent:
+        home, parent = row.parent
+        parent.sub_issues.remove(row)
+        row.parent = None
+        hand.touch_issue(home, parent)
+
+
+def _parts(forge: Forge, row: Issue) -> list[tuple[Repository, Issue]]:
+    """The sub-issues of an issue, each with its repository."""
+    homes = forge.repositories.values()
+    return [(home, part) for part in row.sub_issues for home in homes if home.issues.get(part.number) is part]
+
+
+def _leave_family(hand: Hand, repo: Repository, row: Issue) -> None:
+    """The issue goes: it is no part any more, and its parts have no parent."""
+    _leave_parent(hand, row)
+    for home, part in _parts(hand.forge, row):
+        part.parent = None
+        hand.touch_issue(home, part)
+    row.sub_issues.clear()
 
 
 def _issue_transfer(hand: Hand) -> None:
@@ -144,6 +208,12 @@ def _issue_transfer(hand: Hand) -> None:
         labels=[label for label in target.labels.values() if label.name in names],
         milestone=next((found for found in target.milestones.values() if found.title == title), None),
     )
+    if row.parent:
+        siblings = row.parent[1].sub_issues
+        siblings[siblings.index(row)] = moved
+    for home, part in _parts(hand.forge, row):
+        part.parent = target, moved
+        hand.touch_issue(home, part)
     target.issues[moved.number] = moved
     del source.issues[row.number]
     source.moved_issues[row.number] = (target.id, moved.number)
@@ -491,6 +561,7 @@ def _repository_rename(hand: Hand) -> None:
     hand.forge.former_names[repo.full_name.lower()] = repo.id
     repo.name = name
     _settings(hand, repo)
+    _show_anew(hand.forge)
 
 
 def _repository_transfer(hand: Hand) -> None:
@@ -503,6 +574,16 @@ def _repository_transfer(hand: Hand) -> None:
     hand.forge.former_names[repo.full_name.lower()] = repo.id
     repo.owner = owner
     _settings(hand, repo)
+    for issue in [issue for issue in repo.issues.values() if issue.type]:
+        issue.type = None
+        hand.touch_issue(repo, issue)
+    _show_anew(hand.forge)
+
+
+def _show_anew(forge: Forge) -> None:
+    """Issues elsewhere may show the name of the repository, as the address of their parent."""
+    for repo in forge.repositories.values():
+        repo.changed()
 
 
 def _repository_edit(hand: Hand) -> None:
@@ -510,6 +591,35 @@ def _repository_edit(hand: Hand) -> None:
     if not hand.change.set:
         repo.description = prose.title(hand.moment.rng)
     hand.assign(repo)
+    _settings(hand, repo)
+
+
+def _repository_hide(hand: Hand) -> None:
+    """No token may see it any more, since it became private or a right was taken away."""
+    repo = hand.repository()
+    repo.hidden = True
+    hand.forge.touch("updated", "repositories", repo, repo.id, full_name=repo.full_name)
+
+
+def _repository_show(hand: Hand) -> None:
+    repo = hand.moment.choose(repo for repo in hand.forge.owned() if repo.hidden)
+    repo.hidden = False
+    hand.forge.touch("updated", "repositories", repo, repo.id, full_name=repo.full_name)
+
+
+def _issues_off(hand: Hand) -> None:
+    """The issues are kept, and nobody sees them.
+
+    https://docs.github.com/en/repositories/managing-your-repositorys-settings-and-features/enabling-features-for-your-repository/disabling-issues
+    """
+    repo = hand.repository(lambda repo: repo.has_issues)
+    repo.has_issues = False
+    _settings(hand, repo)
+
+
+def _issues_on(hand: Hand) -> None:
+    repo = hand.repository(lambda repo: not repo.has_issues)
+    repo.has_issues = True
     _settings(hand, repo)
 
 
@@ -522,6 +632,8 @@ def _repository_archive(hand: Hand) -> None:
 def _repository_delete(hand: Hand) -> None:
     """The repository goes with all it holds; only itself is written down as deleted."""
     repo = hand.repository()
+    for issue in repo.issues.values():
+        _leave_family(hand, repo, issue)
     del hand.forge.repositories[repo.id]
     names = hand.forge.former_names
     hand.forge.former_names = {name: id for name, id in names.items() if id != repo.id}
@@ -557,6 +669,11 @@ KINDS: dict[str, Kind[Hand]] = (
         "github.issue.assign": Kind(_issue_assign, 4),
         "github.issue.unassign": Kind(_issue_unassign, 3),
         "github.issue.delete": Kind(_issue_delete, 2),
+        # One that becomes a discussion leaves as a deleted one does.
+        "github.issue.convert": Kind(_issue_delete, 0),
+        "github.issue.type": Kind(_issue_type, 2),
+        "github.sub_issue.add": Kind(_sub_issue_add, 2, _PART),
+        "github.sub_issue.remove": Kind(_sub_issue_remove, 1),
         "github.comment.create": Kind(_comment_create, 10, _COMMENT),
         "github.comment.edit": Kind(_comment_edit, 4, _COMMENT),
         "github.comment.delete": Kind(_comment_delete, 2),
@@ -576,6 +693,10 @@ KINDS: dict[str, Kind[Hand]] = (
         "github.repository.rename": Kind(_repository_rename, 0.5, _NAME),
         "github.repository.transfer": Kind(_repository_transfer, 0.2),
         "github.repository.edit": Kind(_repository_edit, 0.5, _SETTINGS),
+        "github.repository.hide": Kind(_repository_hide, 0),
+        "github.repository.show": Kind(_repository_show, 0),
+        "github.repository.issues_off": Kind(_issues_off, 0),
+        "github.repository.issues_on": Kind(_issues_on, 0),
         "github.repository.archive": Kind(_repository_archive, 0.2),
         "github.repository.delete": Kind(_repository_delete, 0.2),
         "github.pull.open": Kind(_pull_open, 4, _ISSUE),

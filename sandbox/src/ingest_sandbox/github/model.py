@@ -103,6 +103,11 @@ class Issue:
     closed_at: int | None = None
     closed_by: Account | None = None
     pull: Pull | None = None
+    type: Row | None = None
+    """Of the types of the organisation."""
+    parent: tuple[Repository, Issue] | None = None
+    """The issue that it is a part of, and where that one is."""
+    sub_issues: list[Issue] = field(default_factory=list)
 
     @property
     def state(self) -> str:
@@ -189,10 +194,12 @@ class Repository:
     archived: bool = False
     private: bool = False
     has_issues: bool = True
+    may_push: bool = True
+    """Whether the token may push, and so see the traffic."""
     forbidden: bool = False
+    """Listed, but the token may not read it: 403."""
     hidden: bool = False
     """Whether no token may see it any more: it is in no list, and not found."""
-    """Listed, but the token may not read it: 403."""
     next_number: int = 1
     labels: dict[int, Label] = field(default_factory=dict)
     milestones: dict[int, Milestone] = field(default_factory=dict)

@@ -21,6 +21,7 @@ from .model import (
     Milestone,
     Release,
     Repository,
+    Row,
 )
 
 API = "https://api.github.com"
@@ -170,11 +171,16 @@ def repository(repo: Repository, _: Repository) -> Json:
         "permissions": {
             "admin": False,
             "maintain": False,
-            "push": False,
-            "triage": False,
+            "push": repo.may_push,
+            "triage": repo.may_push,
             "pull": True,
         },
     }
+
+
+def repository_for_anybody(repo: Repository, row: Repository) -> Json:
+    """As those see it who have no token, and so no rights."""
+    return {name: value for name, value in repository(repo, row).items() if name != "permissions"}
 
 
 def label(repo: Repository, row: Label) -> Json:
@@ -214,6 +220,20 @@ def milestone(repo: Repository, row: Milestone) -> Json:
     }
 
 
+def issue_type(_: Account | None, row: Row) -> Json:
+    """https://docs.github.com/en/rest/orgs/issue-types"""
+    return {
+        "id": row.id,
+        "node_id": node_id("IT", row.id),
+        "name": row.facts["name"],
+        "description": row.facts["description"],
+        "color": row.facts["color"],
+        "created_at": iso(row.created_at),
+        "updated_at": iso(row.updated_at),
+        "is_enabled": row.facts["is_enabled"],
+    }
+
+
 def issue(repo: Repository, row: Issue) -> Json:
     """An issue, or a pull request as an issue."""
     api, web = f"{API}/repos/{repo.full_name}", f"{WEB}/{repo.full_name}"
@@ -241,7 +261,7 @@ def issue(repo: Repository, row: Issue) -> Json:
         "updated_at": iso(row.updated_at),
         "closed_at": iso_or_none(row.closed_at),
         "author_association": row.association,
-        "type": None,
+        "type": issue_type(None, row.type) if row.type else None,
         "active_lock_reason": "resolved" if row.locked else None,
     }
     if row.pull:
@@ -254,7 +274,15 @@ def issue(repo: Repository, row: Issue) -> Json:
             "merged_at": iso_or_none(row.pull.merged_at),
         }
     else:
-        found["sub_issues_summary"] = {"total": 0, "completed": 0, "percent_completed": 0}
+        total, completed = len(row.sub_issues), sum(part.closed_at is not None for part in row.sub_issues)
+        found["sub_issues_summary"] = {
+            "total": total,
+            "completed": completed,
+            "percent_completed": 100 * completed // total if total else 0,
+        }
+        if row.parent:
+            home, parent = row.parent
+            found["parent_issue_url"] = f"{API}/repos/{home.full_name}/issues/{parent.number}"
         found["issue_dependencies_summary"] = {
             "blocked_by": 0,
             "total_blocked_by": 0,

@@ -50,6 +50,8 @@ def forge(seed: int, size: float, anchor: int) -> Forge:
         _touch(repo, anchor)
     _own(made, Random(f"github/{seed}/own"), anchor)
     _plain(made, seed, size, anchor)
+    for repo in made.owned():
+        _families(Random(f"github/{seed}/families of {repo.name}"), repo)
     return made
 
 
@@ -62,6 +64,7 @@ def add_many(made: Forge, seed: int, anchor: int, repositories: int, issues: int
             collection.seed(made, rng, many, anchor, round(collection.seeded))
     for number in range(repositories):
         repo = build.repository(made, rng, anchor - _AGE, many, f"repo-{number}")
+        repo.may_push = False
         _commits(made, rng, repo, anchor, 3)
         _issues(made, rng, repo, anchor, issues)
         _comments(made, rng, repo, anchor, issues)
@@ -81,6 +84,18 @@ def _plain(made: Forge, seed: int, size: float, anchor: int) -> None:
             share = _SHARES.get(repo.name, 0) if repo.owner.type == "Organization" else 0
             collection.seed(made, rng, repo, anchor, round(collection.seeded * size * share))
             repo.changed()
+
+
+def _families(rng: Random, repo: Repository) -> None:
+    """Every third issue has a type, and some are parts of another."""
+    types = list(repo.owner.rows["issue_types"].values())
+    issues = [row for row in repo.issues.values() if row.pull is None]
+    for row in issues[::3]:
+        row.type = rng.choice(types)
+    for parent, part in zip(issues[::10], issues[5::10], strict=False):
+        part.parent = repo, parent
+        parent.sub_issues.append(part)
+    repo.changed()
 
 
 def _own(made: Forge, rng: Random, anchor: int) -> None:

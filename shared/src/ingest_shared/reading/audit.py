@@ -15,7 +15,7 @@ import msgspec
 import pyarrow as pa
 
 from ingest_shared.columnar import Decoder, Page
-from ingest_shared.loading import ROWS_PER_BATCH, Load, to_arrow
+from ingest_shared.loading import Load, to_arrow
 from ingest_shared.reading import tombstones
 from ingest_shared.tables import JSON, UNDECLARED, AnyTable, Child, Table
 
@@ -23,6 +23,8 @@ Values = dict[str, Any]
 Key = tuple[Any, ...]
 HasChanged = Callable[[Any, Any], bool]
 """Whether a row of a scope came or changed after the sync before: it was not lost."""
+ROWS_AT_ONCE = 5_000
+"""Rows compared at once: the warehouse is opened for each time."""
 COUNTS = ("compared", "missing", "surplus", "stale", "changed", "deleted")
 
 
@@ -50,7 +52,7 @@ class Audit:
                 continue
             batch.append(page)
             rows += len(page.rows)
-            if rows >= ROWS_PER_BATCH:
+            if rows >= ROWS_AT_ONCE:
                 yield from self._compare(batch)
                 batch, rows = [], 0
         yield from self._compare(batch)

@@ -8,6 +8,8 @@ ACTIVITY = Group("github_activity", "hourly", cron="30 * * * *", every=timedelta
 ACTIONS = Group("github_actions", "hourly", cron="45 * * * *", every=timedelta(hours=1))
 PEOPLE = Group("github_people", "daily", cron="15 5 * * *", every=timedelta(days=1))
 CATALOG = Group("github_catalog", "daily", cron="15 5 * * *", every=timedelta(days=1))
+VIEWS = Group("github_views", "daily", cron="15 5 * * *", every=timedelta(days=1))
+"""Of the other groups' tables, made by the job of the whole location."""
 GROUPS = (ACTIVITY, ACTIONS, PEOPLE, CATALOG)
 
 AUDIT_CRON = "0 3 * * 0"

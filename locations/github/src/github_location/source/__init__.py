@@ -12,6 +12,7 @@ from dlt.extract.resource import DltResource
 
 from github_location.source.api import tables_left_out
 from github_location.source.commits import Commits
+from github_location.source.daily import LastDays, Today
 from github_location.source.recent import Recent, Runs, within
 from github_location.source.repositories import (
     LISTING,
@@ -21,7 +22,7 @@ from github_location.source.repositories import (
     Repositories,
     RepositoriesReader,
 )
-from github_location.source.tables import actions, code, people, repository, review, tracker
+from github_location.source.tables import actions, code, metrics, people, repository, review, tracker
 from ingest_shared.errors import SettingError
 from ingest_shared.loading import mirror
 from ingest_shared.reading.envelopes import LinkHeader
@@ -35,6 +36,7 @@ EVERY = Repositories()
 WITH_ISSUES = Repositories(with_issues=True)
 ARCHIVED_TOO = Repositories(read_only=False)
 """Downloads are counted, stars given and runs deleted in an archived repository too."""
+PUSHED_TO = Repositories(pushed_to=True, read_only=False)
 
 
 def listing(table: Table, path: str, walk: Walk, per: Any = EVERY, rows: str | None = None, **params: Any) -> Listing:
@@ -111,6 +113,10 @@ CATALOG = (
     listing(repository.releases, "/releases", FullList(), ARCHIVED_TOO),
     listing(code.branches, "/branches", FullList()),
     listing(code.tags, "/tags", FullList()),
+    of_organizations(tracker.issue_types, "/issue-types"),
+    Listing(metrics.repo_stats_daily, LISTING.path, walk=Today(), per=ARCHIVED_TOO),
+    listing(metrics.traffic_views, "/traffic/views", LastDays(), PUSHED_TO, rows="views"),
+    listing(metrics.traffic_clones, "/traffic/clones", LastDays(), PUSHED_TO, rows="clones"),
 )
 LISTINGS = (LISTING, *ACTIVITY, *ACTIONS, *PEOPLE, *CATALOG)
 
@@ -158,6 +164,6 @@ def people_of_repositories(audit: bool = False, only: Sequence[str] = ()) -> Ite
 
 @dlt.source(name="github_catalog", section="github", spec=BaseConfiguration)
 def catalog(audit: bool = False, only: Sequence[str] = ()) -> Iterable[DltResource]:
-    """What the activity refers to, and changes seldom: repositories, releases, labels, milestones, branches, tags."""
+    """What the activity refers to, and changes seldom: repositories, releases, labels and so on; and numbers by day."""
     sync = GitHubSync(audit, only)
     yield from _mirrors((LISTING, *CATALOG), sync)

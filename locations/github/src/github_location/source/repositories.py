@@ -2,13 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from github_location.source.api import INSTALLED, GitHub, Selection, configured_repositories, connect
-from github_location.source.tables import repository
+from github_location.source.tables import metrics, repository
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.errors import ApiError, IngestError, SettingError
 from ingest_shared.loading import Load
@@ -33,6 +34,9 @@ LEFT_OUT = {
 }
 """What GitHub's refusals mean: https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api"""
 
+COUNTS = [column.name for column in metrics.repo_stats_daily.columns if column.name.endswith(("_count", "size"))]
+_RIGHTS = msgspec.json.Decoder(dict[str, bool] | None)
+
 _LISTED: dict[str, Response] = {}
 """The pages of repositories that this process has read last: its groups, one after the other, list the same."""
 
@@ -50,6 +54,10 @@ class Repository(Scope):
     owner_type: str = ""
     archived_at: str | None = None
     """When it last changed, where it has been archived since."""
+    may_push: bool = False
+    """Whether the credential may push to it, as far as GitHub tells."""
+    counts: Mapping[str, int | None] = field(default_factory=dict)
+    """What GitHub counts of it, by column of repo_stats_daily."""
 
     @property
     def noted(self) -> dict[str, Any]:
@@ -65,17 +73,19 @@ class Repository(Scope):
 class Repositories:
     """A list per repository.
 
-    ``with_issues`` leaves out those in which issues are switched off. ``read_only`` is whether the list
+    ``with_issues`` leaves out those in which issues are switched off, ``pushed_to`` those to which the
+    credential may not push. ``read_only`` is whether the list
     of an archived one stands still:
     https://docs.github.com/en/repositories/archiving-a-github-repository/archiving-repositories
     """
 
     with_issues: bool = False
+    pushed_to: bool = False
     read_only: bool = True
 
     def scopes(self, sync: "GitHubSync", load: Load) -> Iterator[Repository]:
         for found in sync.repositories.values():
-            if found.has_issues or not self.with_issues:
+            if (found.has_issues or not self.with_issues) and (found.may_push or not self.pushed_to):
                 yield found if self.read_only else replace(found, archived_at=None)
 
 
@@ -284,6 +294,9 @@ class GitHubSync(Sync):
                 row.owner.login or "",
                 row.owner.type or "",
                 row.updated_at if row.archived and seconds(row.updated_at) < self.now - LATE else None,
+                # GitHub tells an App of no right, whatever it was given.
+                self.api.is_app or (_RIGHTS.decode(row.permissions) or {}).get("push", False),
+                {name: getattr(row, name) for name in COUNTS},
             )
         return page
 

@@ -3,9 +3,10 @@
 from .actions import DEPLOYMENT_STATUSES, DEPLOYMENTS, WORKFLOW_JOBS, WORKFLOW_RUNS
 from .code import TAGS
 from .collection import Collection
+from .metrics import TRAFFIC_CLONES, TRAFFIC_VIEWS
 from .people import COLLABORATORS, MEMBERS, STARGAZERS, TEAMS
 from .review import REVIEW_COMMENTS, REVIEWS
-from .tracker import ISSUE_EVENTS
+from .tracker import ISSUE_EVENTS, ISSUE_TYPES
 
 COLLECTIONS: tuple[Collection, ...] = (
     TAGS,
@@ -20,4 +21,7 @@ COLLECTIONS: tuple[Collection, ...] = (
     COLLABORATORS,
     TEAMS,
     MEMBERS,
+    ISSUE_TYPES,
+    TRAFFIC_VIEWS,
+    TRAFFIC_CLONES,
 )

@@ -77,7 +77,10 @@ class Collection:
     """Parameters with which the list ends after ``filtered_at_most`` rows."""
     filtered_at_most: int = 1_000
     rows_at: str | None = None
-    """The field of the answer that has the rows, beside ``total_count``; None for a bare list."""
+    """The field of the answer that has the rows, beside what ``beside`` says; None for a bare list."""
+    beside: Callable[[Span[Row]], Json] = lambda span: {"total_count": len(span)}
+    for_those_who: str = "see"
+    """Who gets the list: those who ``see`` its repository, who have a ``token``, or who may ``push``."""
     given: Callable[[Row], Json] = lambda row: {}
     """What a row is known by besides its own fields."""
     seeded: float = 0

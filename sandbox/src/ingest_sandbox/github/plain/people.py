@@ -101,6 +101,7 @@ COLLABORATORS = Collection(
     show=collaborator,
     make=_collaborate,
     edit=_change_role,
+    for_those_who="token",
     seeded=12,
 )
 TEAMS = Collection(
@@ -112,6 +113,7 @@ TEAMS = Collection(
     edit=_rename_team,
     first_id=9_400_000,
     of_organisation=True,
+    for_those_who="token",
     seeded=6,
 )
 MEMBERS = Collection(

@@ -1,11 +1,12 @@
-"""What happened to issues, https://docs.github.com/en/rest/issues/events."""
+"""What happened to issues, https://docs.github.com/en/rest/issues/events, and the types that they may have."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from ...wire import Json, iso
+from ..hand import Hand
 from ..model import Repository, Row
-from ..render import API, issue, node_id, user
+from ..render import API, issue, issue_type, node_id, user
 from .collection import Collection, Making
 
 _EVENTS = ("closed", "reopened", "labeled", "unlabeled", "assigned", "subscribed", "renamed", "milestoned")
@@ -45,6 +46,44 @@ def _issues(repo: Repository) -> Mapping[int, Any]:
     return repo.issues
 
 
+def _make_type(making: Making) -> Json:
+    number = len(making.home.rows["issue_types"]) + 1
+    return {
+        "name": f"{making.rng.choice(('Task', 'Bug', 'Feature'))} {number}",
+        "description": making.rng.choice((None, "A kind of work")),
+        "color": making.rng.choice((None, "blue", "red")),
+        "is_enabled": True,
+    }
+
+
+def _edit_type(making: Making, row: Row) -> None:
+    row.facts |= _make_type(making) | {"is_enabled": making.rng.random() < 0.8}
+
+
+def _follow_type(hand: Hand, home: Any, row: Row, action: str) -> None:
+    """Issues show its name at once, and lose it with the type."""
+    for repo in hand.forge.repositories.values():
+        of_type = [issue for issue in repo.issues.values() if issue.type is row]
+        if of_type:
+            repo.changed()
+        for one in of_type if action == "deleted" else ():
+            one.type = None
+            hand.touch_issue(repo, one)
+
+
+ISSUE_TYPES = Collection(
+    name="issue_types",
+    one="issue_type",
+    path="/issue-types",
+    show=issue_type,
+    make=_make_type,
+    edit=_edit_type,
+    after=_follow_type,
+    first_id=410,
+    of_organisation=True,
+    for_those_who="token",
+    seeded=3,
+)
 ISSUE_EVENTS = Collection(
     name="issue_events",
     one="issue_event",

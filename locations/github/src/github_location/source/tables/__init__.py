@@ -3,7 +3,7 @@
 To add a column, name its path in GitHub's JSON; to add a table, see the README.
 """
 
-from github_location.source.tables import actions, code, people, repository, review, tracker
+from github_location.source.tables import actions, code, metrics, people, repository, review, tracker
 
 TABLES = {
     table.name: table
@@ -23,11 +23,15 @@ TABLES = {
         repository.releases,
         tracker.labels,
         tracker.milestones,
+        tracker.issue_types,
         code.branches,
         code.tags,
         people.stargazers,
         people.collaborators,
         people.teams,
         people.members,
+        metrics.repo_stats_daily,
+        metrics.traffic_views,
+        metrics.traffic_clones,
     )
 }

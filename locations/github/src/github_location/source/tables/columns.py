@@ -4,6 +4,7 @@ from ingest_shared.tables import Column, bigint, epoch, text
 
 REST = "https://docs.github.com/en/rest"
 DELETED_AT = epoch("deleted_at", "When it was found to be deleted; null while it exists.", origin="reader")
+ORGANIZATION_ID = bigint("organization_id", "Organisation, by its immutable id.", origin="reader")
 REPO_ID = bigint("repo_id", "Repository, by its immutable id; a rename does not change it.", origin="reader")
 
 

@@ -1,9 +1,8 @@
 """Who has to do with the repositories and their organisations."""
 
-from github_location.source.tables.columns import DELETED_AT, REPO_ID, REST
+from github_location.source.tables.columns import DELETED_AT, ORGANIZATION_ID, REPO_ID, REST
 from ingest_shared.tables import Table, bigint, boolean, json, text, timestamp
 
-ORGANIZATION_ID = bigint("organization_id", "Organisation, by its immutable id.", origin="reader")
 ADDRESSES = (
     *"node_id avatar_url gravatar_id url html_url followers_url following_url gists_url starred_url".split(),
     *"subscriptions_url organizations_url repos_url events_url received_events_url user_view_type".split(),

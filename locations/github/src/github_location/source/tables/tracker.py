@@ -1,6 +1,6 @@
 """The issue tracker: issues, their comments and events, labels and milestones."""
 
-from github_location.source.tables.columns import DELETED_AT, REPO_ID, REST, user
+from github_location.source.tables.columns import DELETED_AT, ORGANIZATION_ID, REPO_ID, REST, user
 from ingest_shared.tables import Child, Table, bigint, boolean, json, present, text, timestamp
 
 issues = Table(
@@ -23,13 +23,17 @@ issues = Table(
         *user("user", "Author"),
         *user("closed_by", "Who closed it"),
         text("author_association", "The author's relation to the repository."),
-        text("type_name", "The organisation's issue type.", path="type.name"),
+        bigint("type_id", "Its type, an id of the table issue_types; null where it has none.", path="type.id"),
+        text("type_name", "The type's name at the time of the last change of this row.", path="type.name"),
         bigint("milestone_id", "Milestone, an id of the table milestones.", path="milestone.id"),
         bigint("comments", "Number of comments."),
         json("reactions", "Reactions by kind."),
-        text("parent_issue_url", "Address in the API of the issue that it is a part of; it ends with its number."),
+        text(
+            "parent_issue_url",
+            "Address in the API of the issue that it is a part of; it ends with its number. The view sub_issues has "
+            "that issue's id.",
+        ),
         json("issue_field_values", "Values of the organisation's issue fields."),
-        json("sub_issues_summary", "How many sub-issues there are and are done."),
         json("issue_dependencies_summary", "How many issues block this one or are blocked by it."),
         text("html_url", "Its page on GitHub."),
         timestamp("created_at", "When it was opened."),
@@ -65,7 +69,7 @@ issues = Table(
     unused=(
         *"user.* closed_by.* type.* milestone.* node_id url repository_url labels_url comments_url".split(),
         *"events_url timeline_url assignee performed_via_github_app body_html body_text".split(),
-        *"repository pinned_comment".split(),
+        *"repository pinned_comment sub_issues_summary".split(),
     ),
 )
 
@@ -131,6 +135,26 @@ milestones = Table(
         DELETED_AT,
     ),
     unused=("creator.*", "node_id", "url", "labels_url"),
+)
+
+issue_types = Table(
+    name="issue_types",
+    description="Types that the issues of each organisation may have.",
+    docs=f"{REST}/orgs/issue-types#list-issue-types-for-an-organization",
+    key=("id",),
+    columns=(
+        bigint("id", "Immutable id; a rename does not change it."),
+        ORGANIZATION_ID,
+        text("name", "Name."),
+        text("description", "What it is for."),
+        text("color", "The name of its colour."),
+        boolean("is_enabled", "Whether issues may be given it."),
+        timestamp("created_at", "When it was made."),
+        timestamp("updated_at", "When it was last changed."),
+        DELETED_AT,
+    ),
+    unused=("node_id",),
+    limits="Types of issues in repositories of users.",
 )
 
 issue_events = Table(

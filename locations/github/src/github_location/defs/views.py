@@ -1,0 +1,12 @@
+"""Views of the tables: what they say already, and no call is needed for."""
+
+from pathlib import Path
+
+from github_location import OWNERS
+from github_location.defs.assets import catalog_pipeline
+from github_location.defs.groups import VIEWS
+from ingest_shared.views import view_assets, views_in
+
+ALL_VIEWS = views_in(Path(__file__).parent.parent / "views")
+
+views = view_assets("github", VIEWS.name, ALL_VIEWS, catalog_pipeline, OWNERS)
