@@ -20,6 +20,7 @@ class Losses(Suite):
         assert len(mistakes) == MISTAKES
         found = synced.audit()
         assert {table: sum(counts) for table, counts in found.items()} == planted.by_root(mistakes), mistakes
+        assert synced.audit() == {}
         audits = "SELECT resource, sum(compared), sum(calls) FROM {audits} GROUP BY 1 ORDER BY 1"
         for table, compared, calls in synced.query(audits):
             print(f"audit of {table}: {compared} rows compared with {calls} calls")
