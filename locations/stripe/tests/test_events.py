@@ -16,6 +16,22 @@ def any_of(origin: Origin, collection: str, **values: object) -> str:
     )
 
 
+def test_an_object_that_cannot_be_read_keeps_back_no_other(synced: Warehouse) -> None:
+    origin = synced.origin
+    one, other = (str(row["id"]) for row in origin.objects("customers")[:2])
+    for customer in (one, other):
+        origin.change("customer.update", id=customer, set={"name": "Changed"})
+    origin.advance()
+    origin.fail({"kind": "replace_field", "path": f"/v1/customers/{one}", "field": "balance", "value": "many"})
+    synced.sync("billing")
+    origin.heal()
+    ((reason,),) = synced.query("SELECT reason FROM {load_gaps}")
+    assert reason.startswith(f"table customers, column balance, row id='{one}': ")
+    assert synced.query("SELECT id FROM {customers} WHERE name = 'Changed'") == [(other,)]
+    synced.sync("billing")
+    assert_mirrors(synced, "customers")
+
+
 def test_a_dispute_marks_its_charge(synced: Warehouse) -> None:
     charge = any_of(synced.origin, "charges", paid=True, disputed=False)
     synced.origin.change("dispute.create", id=charge)

@@ -17,7 +17,7 @@ import msgspec
 import pyarrow as pa
 
 from ingest_shared.columnar import Decoder, Page, value_at
-from ingest_shared.errors import ApiError, IngestError, PayloadError
+from ingest_shared.errors import ApiError, IngestError, NotJson, PayloadError
 from ingest_shared.loading import Load, keep_new
 from ingest_shared.reading.api import Api, Response, server_time
 from ingest_shared.reading.audit import Audit
@@ -461,6 +461,17 @@ class Reader:
         usage = self.load.usage
         response = self.sync.api.get_if_changed(request.path, request.params, etag=etag, was_last=was_last, usage=usage)
         return (self._page(scope, response), self._timed(response)) if response else None
+
+    def row(self, scope: Scope, body: bytes, **given: Any) -> Page:
+        """A page of one row, of a response that is the row itself; an empty one where that cannot be read."""
+        try:
+            return self.decoder.row(body, {**scope.values, **given})
+        except NotJson:
+            raise
+        except PayloadError as error:
+            with self._lock:
+                self.unreadable.append((scope, error))
+            return Page([], scope.values)
 
     def _page(self, scope: Scope, response: Response) -> Page:
         page = self.decoder.readable(response.body, scope.values)

@@ -227,7 +227,7 @@ class Objects(ByCreated):
             return Step([page] if page.rows else [])
         deletion = piece.change.deletion or Deletion(reader.sync.now)
         if deletion.snapshot:
-            page = reader.decoder.row(deletion.snapshot, {**piece.scope.values, "deleted_at": deletion.at})
+            page = reader.row(piece.scope, deletion.snapshot, deleted_at=deletion.at)
             without_clocks(reader, page)
             if not page.rows:
                 return Step()
@@ -238,11 +238,11 @@ class Objects(ByCreated):
         return Step(gone={piece.id: deletion.at})
 
     def _fetched(self, reader: Reader, scope: Scope, id_: str) -> Page | None:
-        """The object with its whole nested lists; None when it is gone, no row when it is one to be left out."""
+        """The object with its whole nested lists; None when it is gone, no row when it is left out or unreadable."""
         body = self._asked_for(reader, scope, id_)
         if body is None:
             return None
-        page = reader.decoder.row(body, scope.values)
+        page = reader.row(scope, body)
         without_clocks(reader, page)
         if not page.rows:
             return page
