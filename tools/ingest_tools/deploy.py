@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -97,13 +97,18 @@ class Deploy:
         self._build(tag)
         if tests:
             self._test(tag)
-        if not self._is_there():
-            self._introduce()
-        return self._switch(tag, [self.tag, *self.tags_before])
+        with self._swapping():
+            if not self._is_there():
+                self._introduce()
+            return self._switch(tag, [self.tag, *self.tags_before])
 
     def roll_back(self, to: str = "") -> str:
         """Activates the version before, or ``to``; said twice, it goes back twice. Raises :class:`Refused`."""
         self._must_be_up()
+        with self._swapping():
+            return self._switch_back(to)
+
+    def _switch_back(self, to: str) -> str:
         before = self.tags_before
         if not to and not before:
             raise Refused(f"{self.location} has no earlier version to go back to: no image of one is left")
@@ -113,6 +118,20 @@ class Deploy:
             raise Refused(f"--to={to} is not a version of {self.location} that was active: choose from {known}")
         # What is rolled back is nothing to go back to, unless one asks for it by name.
         return self._switch(to, before[before.index(to) + 1 :] if to in before else [self.tag, *before])
+
+    def _swapping(self) -> AbstractContextManager[None]:
+        """Nobody else swaps this location's server meanwhile. Builds and tests hold up nobody."""
+        return self._alone(
+            f".{self.location}.lock", f"waiting for another deploy of {self.location} to swap its server"
+        )
+
+    def _sharing(self) -> AbstractContextManager[None]:
+        """Nobody else touches what all locations share: ``.env``, and the platform's set-up."""
+        return self._alone(".lock", "waiting for the deploy of another location to be set up")
+
+    def _alone(self, lock: str, waiting: str) -> AbstractContextManager[None]:
+        file = self.deployment.env_file
+        return held(file.with_name(f"{file.name}{lock}"), waiting)
 
     def _switch(self, tag: str, before: list[str]) -> str:
         started, old = time.monotonic(), self.tag
@@ -255,7 +274,8 @@ class Deploy:
         if "sandbox" in running:
             one_shot = f"{self.location}-sandbox"
             compose("--profile=sandbox", "up", "--no-deps", "--exit-code-from", one_shot, one_shot)
-        compose("up", "--no-deps", "--exit-code-from", "setup", "setup")
+        with self._sharing():
+            compose("up", "--no-deps", "--exit-code-from", "setup", "setup")
         self.deployment.platform.reload_workspace()
 
     def _remove_old_images(self) -> None:
@@ -285,11 +305,12 @@ class Deploy:
         """Writes the tags to ``.env``, whole or not at all; other lines stay."""
         file = self.deployment.env_file
         own = self._settings(tag) | {f"{self._variable}_BEFORE": ",".join(before)}
-        lines = file.read_text().splitlines() if file.exists() else []
-        kept = [line for line in lines if line.split("=", 1)[0] not in own]
         half = file.with_name(f"{file.name}.new")
-        half.write_text("\n".join([*kept, *(f"{name}={value}" for name, value in own.items())]) + "\n")
-        half.replace(file)
+        with self._sharing():
+            lines = file.read_text().splitlines() if file.exists() else []
+            kept = [line for line in lines if line.split("=", 1)[0] not in own]
+            half.write_text("\n".join([*kept, *(f"{name}={value}" for name, value in own.items())]) + "\n")
+            half.replace(file)
 
     def _has_image(self, tag: str) -> bool:
         return bool(docker("image", "ls", "--quiet", self.image(tag)))
@@ -328,14 +349,10 @@ assert not set(UNFINISHED) & set(ENDED)
 
 
 @contextmanager
-def _alone(location: str, action: str) -> Iterator[Deploy]:
-    """No other deploy at the same time; how it ended is in the audit trail."""
-    deployment = Deployment.here()
-    one = Deploy(location, deployment)
-    with (
-        held(deployment.env_file.with_suffix(".lock"), "waiting for another deploy to end"),
-        audit.recorded(deployment, action, location, lambda: {"tag": one.tag}),
-    ):
+def _recorded(location: str, action: str) -> Iterator[Deploy]:
+    """How it ended is in the audit trail."""
+    one = Deploy(location, Deployment.here())
+    with audit.recorded(one.deployment, action, location, lambda: {"tag": one.tag}):
         yield one
 
 
@@ -344,7 +361,7 @@ def _alone(location: str, action: str) -> Iterator[Deploy]:
 @click.option("--tests/--no-tests", default=True, help="Run its tests in its image first, or leave them out.")
 def deploy_command(location: str, *, tests: bool) -> None:
     """Build, test and activate a location, and nothing else."""
-    with _alone(location, "deploy") as one:
+    with _recorded(location, "deploy") as one:
         print(one.deploy(tests=tests))
 
 
@@ -353,5 +370,5 @@ def deploy_command(location: str, *, tests: bool) -> None:
 @click.option("--to", metavar="TAG", default="", help="A version that was active once, instead of the one before.")
 def rollback_command(location: str, to: str) -> None:
     """Activate the version of a location before."""
-    with _alone(location, "rollback") as one:
+    with _recorded(location, "rollback") as one:
         print(one.roll_back(to))
