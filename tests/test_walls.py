@@ -217,3 +217,11 @@ def test_there_is_room_for_sixty_locations(tree: Path) -> None:
         assert registrations.services(folder.name, tree) == text  # it stays what it is
         subnets.add(text.split('subnet: "')[1].split('"')[0])
     assert len(subnets) == 60
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    """It may lead to what never ends."""
+    (tmp_path / "locations" / "stripe").mkdir(parents=True)
+    (tmp_path / "locations" / "stripe" / "pyproject.toml").symlink_to("/dev/zero")
+    (problem,) = registrations.unrendered("stripe", tmp_path)
+    assert problem.startswith("locations/stripe: pyproject.toml and compose.yaml must be files, not links")

@@ -255,6 +255,10 @@ def unrendered(name: str, root: Path = ROOT) -> Iterator[str]:
     if (root / folder / ".env").exists():
         yield f"{folder}/.env must not be there: Docker Compose would read it"
     compose = _compose_file(name, root)
+    settings = root / folder / "pyproject.toml"
+    if settings.is_symlink() or compose.is_symlink() or not settings.is_file():
+        yield f"{folder}: pyproject.toml and compose.yaml must be files, not links: a link may lead anywhere"
+        return
     try:
         if not compose.is_file() or compose.read_text() != services(name, root):
             yield f"{folder}/compose.yaml differs from what {SERVICES} renders: run `make format`"
