@@ -100,6 +100,8 @@ class Load:
     """Scopes that were read to their end, where the reader knows of scopes."""
     postponed: int = 0
     """Scopes that are read as soon as this load is in the warehouse."""
+    waits: bool = False
+    """Whether nothing was read yet, since all of another table must be read before."""
     started: float = field(default_factory=time.monotonic)
     pages: int = 0
     rows: int = 0
@@ -198,11 +200,12 @@ def mirror(read: Reads) -> DltResource:
         for end in load.at_end:
             end()
         had_gaps = load.state.get("gaps", 0)
-        if load.gaps or had_gaps or LOAD_GAPS.name not in _tables_there():
+        if not load.waits and (load.gaps or had_gaps or LOAD_GAPS.name not in _tables_there()):
             yield dlt.mark.with_table_name(_rows_of(load, _GAPS, [*load.gaps.values()]), LOAD_GAPS.name)
         if load.audits is not None:
             yield dlt.mark.with_table_name(_rows_of(load, _AUDITS, load.audits), AUDITS.name)
-        load.state["gaps"] = len(load.gaps)
+        if not load.waits:
+            load.state["gaps"] = len(load.gaps)
         load.tell_left_out()
         load.tell()
         dlt.current.resource_metrics().update(
@@ -217,7 +220,7 @@ def mirror(read: Reads) -> DltResource:
             gaps=len(load.gaps),
             audited=load.audits is not None,
             scopes_read=load.scopes_read,
-            postponed=load.postponed,
+            postponed=load.postponed or load.waits,
             first_gap=next(iter(load.gaps.values()), None),
         )
 

@@ -101,7 +101,7 @@ def _added(before: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any
         counts["child_rows"] = dict(Counter(before.get("child_rows", {})) + Counter(found["child_rows"]))
         counts["new_fields"] = sorted({*before.get("new_fields", ()), *found["new_fields"]})
         if found["scopes_read"] is not None:
-            counts["scopes_read"] = before.get("scopes_read", 0) + found["scopes_read"]
+            counts["scopes_read"] = (before.get("scopes_read") or 0) + found["scopes_read"]
     return {**found, **counts}
 
 

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import dlt
@@ -11,12 +11,13 @@ import pytest
 from dlt.extract.resource import DltResource
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
-from ingest_shared.loading import mirror
+from ingest_shared import pipelines
+from ingest_shared.loading import Load, mirror
 from ingest_shared.reading import reader
 from ingest_shared.reading.api import Api
 from ingest_shared.reading.crawl import Arrived, Task, crawl
 from ingest_shared.reading.envelopes import HasMore
-from ingest_shared.reading.listings import Listing
+from ingest_shared.reading.listings import Listing, Scope
 from ingest_shared.reading.per_row import PerRow
 from ingest_shared.reading.reader import Reader, Sync
 from ingest_shared.reading.walks import FullList
@@ -54,6 +55,7 @@ class Loaded:
 
     server: Server
     warehouse: Warehouse
+    kind: type[Sync] = Sync
 
     def paths(self, *listings: Listing) -> list[str]:
         def connect() -> Api:
@@ -68,10 +70,10 @@ class Loaded:
 
         @dlt.source(name="forest")
         def forest() -> Iterable[DltResource]:
-            sync = Sync(connect)
+            sync = self.kind(connect)
             yield from [mirror(Reader(listing, sync)) for listing in listings]
 
-        self.warehouse.load(forest())
+        pipelines.run(self.warehouse.pipeline(), forest())
         return [request.path.partition("?")[0] for request in self.server.requests]
 
 
@@ -104,6 +106,52 @@ def test_a_list_per_row_begins_when_its_rows_are_known_and_holds_up_no_other(loa
     assert max(trees) < min(nests)
     assert paths.index("/rocks") < max(trees)
     assert len(loaded.warehouse.rows("nests", "tree_id", "id")) == PAGES * PAGES
+
+
+OAKS = Table(
+    name="oaks",
+    description="Oaks of each wood.",
+    docs="https://example.com",
+    key=("wood", "id"),
+    columns=(
+        bigint("wood", "Wood.", origin="reader"),
+        ID,
+        epoch("grown", "When it last grew."),
+        DELETED_AT,
+    ),
+)
+ACORNS = replace(NESTS, name="acorns")
+WOODS = Listing(OAKS, "/woods/{wood}", walk=FullList(), envelope=HasMore())
+PER_OAK = Listing(
+    ACORNS, "/oaks/{tree_id}", walk=FullList(), envelope=HasMore(), per=PerRow(OAKS, {"tree_id": "id"}, changed="grown")
+)
+
+
+class Woods(Sync):
+    """The oaks of one wood are read after those of another, and changed before them."""
+
+    def scopes(self, listing: Listing, load: Load) -> Iterable[Scope]:
+        if listing.per:
+            return super().scopes(listing, load)
+        return [Scope(str(wood), f"wood {wood}", {"wood": wood}) for wood in (1, 2, 3)]
+
+
+def test_a_list_per_row_waits_for_all_parts_of_a_first_load(
+    server: Server, duckdb_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the rows of later parts, which changed before the newest of the first, would never have their lists read."""
+
+    def answer(request: Request) -> Reply:
+        number = int(request.path.partition("?")[0].rpartition("/")[2])
+        row = {"id": number} if "oaks" in request.path else {"id": number, "grown": 10_000 - 1_000 * number}
+        return Reply(body=json.dumps({"data": [row], "has_more": False}).encode())
+
+    monkeypatch.setattr(reader, "BEGINS_FOR", 0.0)
+    server.answers(answer)
+    for _ in range(2):
+        Loaded(server, duckdb_warehouse, Woods).paths(PER_OAK, WOODS)
+        assert duckdb_warehouse.rows("oaks", "id") == [(1,), (2,), (3,)]
+        assert duckdb_warehouse.rows("acorns", "tree_id") == [(1,), (2,), (3,)]
 
 
 def test_a_crawl_waits_for_the_results_of_others_too() -> None:

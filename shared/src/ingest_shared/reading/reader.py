@@ -75,6 +75,8 @@ class Sync:
         """Those that it has not read to their end yet."""
         self.reading: set[str] = set()
         """Those that it reads just now."""
+        self.incomplete: set[str] = set()
+        """Those of which this run has more to read, once what it has read is loaded."""
         self.arrived = Arrived()
         """The pages of any of these that wait to be taken."""
 
@@ -141,9 +143,15 @@ class Reader:
             yield None  # until all lists of the run are known
             while not sync.may_begin(self.listing):
                 yield None
+            if not sync.incomplete.isdisjoint(self.listing.after):
+                sync.incomplete.add(table)
+                load.waits = True
+                return
             sync.reading.add(table)
             load.started = time.monotonic()
             yield from self._read(load)
+            is_part = any(isinstance(progress.error, Postponed) for progress in self.progress.values())
+            (sync.incomplete.add if is_part else sync.incomplete.discard)(table)
         finally:
             for tables in (sync.reading, sync.unread):
                 tables.discard(table)

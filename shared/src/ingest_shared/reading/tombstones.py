@@ -124,9 +124,15 @@ class _Held:
     table: str
     columns: frozenset[str]
     """Those that the warehouse has; a column that was declared since may not be there yet."""
-    key: str
-    """The column that tells the rows of the scope apart."""
+    own_key: tuple[str, ...]
+    """The columns that tell the rows of the scope apart."""
     scope: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The only one of them, where rows are to be found by it."""
+        (key,) = self.own_key
+        return key
 
     def name(self, column: str) -> str:
         """The column in SQL; null where the warehouse has no such column."""
@@ -155,7 +161,7 @@ class _Held:
 @contextmanager
 def _held(table: AnyTable, scope: Mapping[str, Any]) -> Iterator[_Held | None]:
     """What the warehouse holds of the table; None before the first load."""
-    (key,) = (name for name in table.key if name not in scope)
+    own_key = tuple(name for name in table.key if name not in scope)
     if unknown := scope.keys() - {column.name for column in table.columns}:
         raise ValueError(f"table {table.name}: a column {min(unknown)!r} is needed to tell whose rows are whose")
     with warehouse_opened_once():
@@ -168,7 +174,7 @@ def _held(table: AnyTable, scope: Mapping[str, Any]) -> Iterator[_Held | None]:
                 columns = frozenset(column[0].lower() for column in cursor.description)
         except DatabaseUndefinedRelation:
             columns = frozenset()
-        yield _Held(client, name, columns, key, scope) if columns else None
+        yield _Held(client, name, columns, own_key, scope) if columns else None
 
 
 def _array(values: Any, type_: pa.DataType, *, as_json: bool) -> pa.Array:
