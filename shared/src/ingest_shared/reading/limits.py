@@ -45,9 +45,9 @@ class Limit:
                     at = max(now, following, paused)
                     self._until = at + self._span
                     self._note(self._until, paused)
-            self._next = at + self._interval
-        if at > now:
-            time.sleep(at - now)
+            if at > now:
+                time.sleep(at - now)  # in turn: a call that wakes late holds up the next, and no second has too many
+            self._next = max(at, time.time()) + self._interval
 
     def pause(self, seconds: float) -> None:
         """No call is sent for so many seconds."""
