@@ -42,7 +42,7 @@ class Mirrors(Suite):
         assert_mirrors(in_postgres)
 
     @given(data=st.data())
-    @settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     def test_any_history_of_changes_faults_and_failed_syncs_ends_in_a_mirror(
         self, run_origin: Callable[..., Any], tiny_load: Warehouse[Any], data: st.DataObject
     ) -> None:
