@@ -31,8 +31,10 @@ def table(*columns: Column, unused: str = "", children: tuple[Child, ...] = ()) 
 
 
 def parts(column: Column, *columns: Column) -> Child:
-    """A child table whose key is the first column."""
-    return Child(name="parts", description="Parts.", path="parts", key=(column.name,), columns=(column, *columns))
+    """A child table whose key is, within a thing, the first column."""
+    owner = bigint("thing_id", "Thing.", path="id", origin="parent")
+    key = (owner.name, column.name)
+    return Child(name="parts", description="Parts.", path="parts", key=key, columns=(owner, column, *columns))
 
 
 def found(table: Table, schema: Mapping[str, Any]) -> list[str]:
