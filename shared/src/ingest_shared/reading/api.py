@@ -203,8 +203,7 @@ class Api:
         tries = waits = 0
         unseen_by: list[Credential] = []
         while tries < ATTEMPTS:
-            credential = self._pick(url, unseen_by)
-            self._wait(credential, self.limits(method, url))
+            credential = self._wait(method, url, unseen_by)
             try:
                 response = self._session.request(
                     method, url, auth=credential.auth, hooks=self._hooks, timeout=TIMEOUT, stream=True, **what
@@ -247,19 +246,20 @@ class Api:
             status=status,
         )
 
-    @staticmethod
-    def _wait(credential: Credential, limits: Sequence[Limit]) -> None:
-        """Blocks until a request may be sent.
+    def _wait(self, method: str, url: str, unseen_by: Sequence[Credential]) -> Credential:
+        """Blocks until a request may be sent, and gives the credential for it.
 
-        What a pause has held up takes its turn at the other limits after it, or all of it would be sent at once.
+        A pause that begins meanwhile holds it up anew: another credential may take over, and after the pause
+        all take their turns again, or what it has held up would be sent at once.
         """
         while True:
+            credential = self._pick(url, unseen_by)
             time.sleep(credential.paused_for)
-            for limit in limits:
+            for limit in self.limits(method, url):
                 limit.wait()
-            if not limits or not credential.paused_for:
-                break
-        credential.limit.wait()
+            credential.limit.take_turn()
+            if not credential.paused_for:
+                return credential
 
     def _address(self, path: str) -> str:
         """The address of a path. The credential goes to the API's own host, whatever a link names."""

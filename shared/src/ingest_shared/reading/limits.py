@@ -37,12 +37,20 @@ class Limit:
 
     def wait(self) -> None:
         """Blocks until the next call may be sent."""
+        while True:
+            time.sleep(self.paused_for)
+            self.take_turn()
+            if not self.paused_for:
+                return
+
+    def take_turn(self) -> None:
+        """Blocks for the pace alone: a pause may have begun meanwhile."""
         with self._lock:
             now = time.time()
             at = max(now, self._next)
             if at + self._interval > self._until:
                 with self._noted() as (now, following, paused):
-                    at = max(now, following, paused)
+                    at = max(now, following)
                     self._until = at + self._span
                     self._note(self._until, paused)
             if at > now:
