@@ -59,6 +59,16 @@ def test_a_pause_holds_every_thread() -> None:
     assert time.monotonic() - started >= 0.29
 
 
+def test_a_long_pause_holds_up_no_turn_and_no_other_pause() -> None:
+    """Who has its turn looks for another credential; who is told to wait as well must not wait for that."""
+    limit = Limit("api", 1e6)
+    started = time.monotonic()
+    for _ in range(2):
+        limit.pause(1000)
+        limit.take_turn()
+    assert time.monotonic() - started < 1
+
+
 def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
     limit = Limit("api", 1e6)
     limit.pause(0.3)
