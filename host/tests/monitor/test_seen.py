@@ -140,10 +140,11 @@ def test_schedules_with_their_ticks(instance: DagsterInstance) -> None:
 def test_a_name_that_cannot_be_read_hides_no_other(instance: DagsterInstance) -> None:
     switch_on(instance, "half \ud800", "0 * * * *", 0.0)
     switch_on(instance, "nul \0", "0 * * * *", 0.0)
+    switch_on(instance, "red \033[31m\nand a line", "0 * * * *", 0.0)
     switch_on(instance, "hourly", "0 * * * *", 0.0)
     found = look()
     assert found.faults == {}
-    assert {one.name for one in found.instigators} == {"half ?", "nul \0", "hourly"}
+    assert {one.name for one in found.instigators} == {"half ?", "nul ?", "red ?[31m?and a line", "hourly"}
 
 
 def materialize(instance: DagsterInstance, table: str, **metadata: Any) -> None:

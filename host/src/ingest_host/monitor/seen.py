@@ -175,8 +175,8 @@ def _part(record: Any, *names: str) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    """Text that can be sent on, whatever a location called itself."""
-    return str(value or "").encode(errors="replace").decode()
+    """Text in one line that can be sent on and is no command to a terminal, whatever a location called itself."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(value or ""))
 
 
 def _numbers(event: Any) -> dict[str, float]:

@@ -31,8 +31,8 @@ class Pace(Suite):
         assert [run.wait(timeout=240) for run in runs] == [0, 0]
         requests = origin.requests()
         assert requests["total"] > 2 * pace
-        # A busy machine delivers some late, so that they fall into a second with others: the rates of a location
-        # leave a tenth to the API's limit for that.
+        # One more than the pace can fall into a second that is counted from any instant; the rest arrived late, from
+        # two processes on a busy machine: each holds up what follows a late call, and knows nothing of the other's.
         assert pace / 4 < requests["max_per_second"] <= 1.1 * pace
 
     def _load(self, warehouse: Warehouse[Any]) -> subprocess.Popen[bytes]:
