@@ -55,15 +55,22 @@ def test_a_first_load_equals_the_origin(loaded: Warehouse) -> None:
 
 
 def test_a_table_that_is_requested_later_costs_no_call_before_and_is_loaded_whole(
-    start_origin: Callable[..., Origin], tmp_path: Path
+    start_origin: Callable[..., Origin], tmp_path: Path, make_postgres: Callable[[], dict[str, str]]
 ) -> None:
-    warehouse = Warehouse(GITHUB, start_origin(TINY), tmp_path)
+    """In PostgreSQL, where the others use DuckDB."""
+    settings = make_postgres()
+    warehouse = Warehouse(GITHUB, start_origin(TINY), tmp_path, **settings)
     warehouse.sync("activity")
     paths = warehouse.origin.requests()["by_path"]
     assert not [path for path in paths if path.endswith(("/pulls/{id}", "/files")) or "/commits/" in path]
     warehouse.origin.change("commit.push")
     warehouse.origin.advance()
-    later = Warehouse(WITH_ALL, warehouse.origin, tmp_path)
+    later = Warehouse(WITH_ALL, warehouse.origin, tmp_path, **settings)
+    later.sync("activity")
+    assert_mirrors(later, *OF_PULLS, "commit_details")
+    for kind in ("pull.push", "commit.push"):
+        later.origin.change(kind)
+    later.origin.advance()
     later.sync("activity")
     assert_mirrors(later, *OF_PULLS, "commit_details")
 
