@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ingest_testing import Json, assert_mirrors
+from ingest_testing.sandbox import TINY
 
 from .origin import GITHUB, Origin, Warehouse
 
@@ -53,7 +54,8 @@ def jobs_differ(warehouse: Warehouse, run: int) -> set[tuple[int, str, int]]:
 
 
 def test_more_than_a_thousand_runs_are_all_there(tmp_path: Path, start_origin: Callable[..., Origin]) -> None:
-    origin = start_origin(20)  # 1,000 runs of this repository
+    origin = start_origin(TINY)
+    new_runs(origin, 1_000)
     new_runs(origin, 20, 0)
     warehouse = Warehouse(GITHUB, origin, tmp_path, SOURCES__GITHUB__REPOSITORIES=API)
     origin.advance()
