@@ -99,6 +99,15 @@ def test_what_changed_is_read_again(details: Warehouse) -> None:
     assert found["/pulls/{id}/files"] < len(details.origin.objects("pull_requests"))
 
 
+def test_of_a_repository_that_is_left_out_nothing_is_asked(details: Warehouse) -> None:
+    ((api,),) = details.query("SELECT DISTINCT repo_id FROM {issues} WHERE html_url LIKE %s", "%acme/api/%")
+    opened = details.query("SELECT count(*) FROM {pull_requests} WHERE state = 'open' AND repo_id <> %s", api)
+    details.settings["SOURCES__GITHUB__REPOSITORIES"] = "acme/*,-acme/api"
+    calls(details)
+    assert opened == [(calls(details)["/pulls/{id}"],)]
+    assert 0 < opened[0][0] < open_pulls(details.origin)
+
+
 def test_whether_an_open_one_can_be_merged_is_as_of_the_last_load(details: Warehouse) -> None:
     """Nothing tells of it, and GitHub says that it does not know when it is asked first."""
     details.origin.change("pull.test_merge")

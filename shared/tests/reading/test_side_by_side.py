@@ -131,7 +131,7 @@ PER_OAK = Listing(
 class Woods(Sync):
     """The oaks of one wood are read after those of another, and changed before them."""
 
-    woods = (1, 2, 3)
+    woods: tuple[int, ...] = (1, 2, 3)
 
     def scopes(self, listing: Listing, load: Load) -> Iterable[Scope]:
         if listing.per:

@@ -177,7 +177,7 @@ class Reader:
         self.scopes = {scope.id: scope for scope in self.sync.scopes(self.listing, load) if scope.id not in done}
         self.begun: set[str] = set()
         self.until = float("inf") if self.sync.reads_all else time.monotonic() + BEGINS_FOR
-        self.progress = {}
+        self.progress: dict[str, Progress] = {}
         audit = Audit(self.decoder, load, self._has_changed) if self.sync.audit else None
         pages = self._all_pages({} if self.sync.reads_all else cursors)
         yield from audit.differing(pages) if audit else pages

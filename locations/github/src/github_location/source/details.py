@@ -1,10 +1,12 @@
 """What GitHub shows of a single object alone, a call each."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
+from github_location.source.repositories import GitHubSync
 from github_location.source.tables import code
 from ingest_shared.errors import SettingError
 from ingest_shared.loading import Load
@@ -15,12 +17,20 @@ from ingest_shared.reading.reader import Reader, Sync
 from ingest_shared.reading.tombstones import held_where, held_without
 
 
+def _mirrored(held: Iterable[dict[str, Any]] | None, sync: Sync) -> Iterator[dict[str, Any]]:
+    """The rows of repositories that this run reads: of others, what they show alone is not to be seen."""
+    assert isinstance(sync, GitHubSync)
+    return (row for row in held or () if row["repo_id"] in sync.repositories)
+
+
 class PullRequests(PerRow):
     """Those that changed, and all that are open: whether these can be merged changes without a trace."""
 
     def scopes(self, sync: Sync, load: Load) -> Iterator[Row]:
-        found = {scope.id: scope for scope in super().scopes(sync, load)}
-        for row in held_where(self.parent, [*self.values.values()], {"state": "open"}) or ():
+        assert isinstance(sync, GitHubSync)
+        changed = super().scopes(sync, load)
+        found = {scope.id: scope for scope in changed if scope.values["repo_id"] in sync.repositories}
+        for row in _mirrored(held_where(self.parent, [*self.values.values()], {"state": "open"}), sync):
             scope = self._scope({name: row[column] for name, column in self.values.items()})
             found.setdefault(scope.id, scope)
         yield from found.values()
@@ -99,7 +109,7 @@ class NewCommits(PerRow):
         held = held_where(self.parent, columns, {}) if sync.audit else held_without(self.parent, code.commit_details)
         if held is None and self.parent.name not in sync.read:
             raise SettingError(f"{load.resource} is read per row of commits, which was never loaded: select both")
-        known = {(row["repo_id"], row["sha"]) for row in held or ()}
+        known = {(row["repo_id"], row["sha"]) for row in _mirrored(held, sync)}
         for repo_id, sha in known | {(row["repo_id"], row["sha"]) for row in sync.loaded[self.parent.name]}:
             values = {"repo_id": repo_id, "commit_sha": sha}
             yield Row(f"{repo_id} {sha}", f"commit {sha}", values, (repo_id, sha) not in known)
