@@ -50,9 +50,9 @@ def test_a_head_that_is_ahead(world: World, github: GitHub) -> None:
     assert found["ahead_by"] == found["total_commits"] == len(missing) > 0
     assert found["behind_by"] == 0
     assert [row["sha"] for row in found["commits"]] == missing
-    assert found["commits"][-1] == github.get(f"{PLATFORM}/commits/main").json()
+    assert found["commits"][-1].items() <= github.get(f"{PLATFORM}/commits/main").json().items()
     assert found["base_commit"] == found["merge_base_commit"]
-    assert found["base_commit"] == github.get(f"{PLATFORM}/commits/{main[5]}").json()
+    assert found["base_commit"].items() <= github.get(f"{PLATFORM}/commits/{main[5]}").json().items()
     assert found["files"] == []
     assert found["url"] == f"https://api.github.com{PLATFORM}/compare/{main[5]}...main"
     assert found["permalink_url"].endswith(f"/compare/acme:{main[5]}...acme:{main[0]}")

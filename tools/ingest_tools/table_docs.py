@@ -35,6 +35,11 @@ def page(location: str) -> str:
     by_table = {listing.table.name: listing for listing in source.LISTINGS}
     if unlisted := tables.keys() - by_table.keys():
         raise SystemExit(f"{location}: LISTINGS of its source has no list for the table {min(unlisted)}")
+    # A table that is loaded on request is no asset where nobody asks; it belongs to the group of its rows.
+    for table in tables.values():
+        if table.name not in groups:
+            group = groups[by_table[table.name].per.parent.name]
+            groups |= dict.fromkeys((one.name for one in table.with_children), group)
     lines = [
         f"# The tables of {location}",
         f"Written by `make table-docs` from the declarations in `locations/{location}/`; do not edit.",

@@ -1,10 +1,15 @@
 """GitHub as the sandbox plays it, and how the rows of the mirror follow from what it holds."""
 
 import json
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest import mock
+
+from dlt.extract.source import DltSource
 
 import ingest_testing
 from github_location import source
@@ -13,12 +18,13 @@ from github_location.source.daily import LastDays, Today
 from github_location.source.tables import TABLES
 from ingest_shared.reading.per_row import PerRow
 from ingest_shared.reading.walks import FullList
-from ingest_shared.tables import Child
+from ingest_shared.tables import Child, Column
 from ingest_testing import Held, Json, Location, Mirror, Sample
 
 TOKEN = "sandbox-github-token"
 BY_DAY = {list_.table.name for list_ in source.LISTINGS if isinstance(list_.walk, LastDays | Today)}
 WITH_ISSUES = {list_.table.name for list_ in source.LISTINGS if list_.per == source.WITH_ISSUES}
+KEPT = BY_DAY | {"commit_details"}
 TOLD_BY_AUDIT = {
     list_.table.name
     for list_ in source.LISTINGS
@@ -94,11 +100,16 @@ class GitHubMirror(Mirror):
             return True
         if self.table.name in BY_DAY:
             return bool(row["day"] < self._shown_since())
+        if self.table.name == "commit_details":
+            return (row["repo_id"], row["sha"]) not in self._reachable()
         if self.audited:
             return False
         if self.table.name == "commits":
             return self.origin.has_commit(row["repo_id"], row["sha"])
         return self.table.name in TOLD_BY_AUDIT and row[self.table.key[-1]] in self._gone(self.table.name)
+
+    def derived(self, column: Column, *of: Any) -> Any:
+        return of[0] > {"changed_files": 3_000, "commits": 250}[column.of[0]]
 
     def child_may_remain(self, child: Child, row: dict[str, Any]) -> bool:
         return child.name == "issue_labels" and not self.audited and row["label_id"] in self._gone("labels")
@@ -128,6 +139,9 @@ class GitHubMirror(Mirror):
         newest: datetime = max(row["day"] for row in self.warehouse.rows(self.table)).astimezone(UTC)
         return newest - timedelta(days=0 if self.table.name == "repo_stats_daily" else 13)
 
+    def _reachable(self) -> set[tuple[int, str]]:
+        return {(found["repository_id"], found["object"]["sha"]) for found in self.origin.objects("commits")}
+
     def _gone(self, collection: str) -> set[int]:
         return {gone["id"] for gone in self.origin.deleted(collection)}
 
@@ -149,7 +163,7 @@ GITHUB = Location(
         "people": source.people_of_repositories,
         "catalog": source.catalog,
     },
-    tables=TABLES,
+    tables={name: table for name, table in TABLES.items() if name not in source.ON_REQUEST},
     other_assets=("licenses", *(view.name for view in ALL_VIEWS)),
     address="sources.github.api_url",
     credential="sources.github.access_token",
@@ -169,7 +183,7 @@ GITHUB = Location(
     asked_first="/orgs",
     lists=(
         *"/issues /comments /pulls /reviews /events /commits /compare /labels /releases /branches /tags".split(),
-        *"/issue-types /traffic/views /traffic/clones".split(),
+        *"/issue-types /traffic/views /traffic/clones /files /attempts/ /pulls/\\d+$ /commits/\\w".split(),
         *"/actions/runs /jobs /deployments /statuses /stargazers /collaborators /teams /members /orgs".split(),
     ),
     faults=(
@@ -178,13 +192,26 @@ GITHUB = Location(
     ),
     untold=("label.rename", "label.delete", "repository.rename", "repository.transfer", "issue_type.edit"),
     rare=(
-        *"issue.transfer issue.convert account.delete pull.delete_head pull.test_merge branch.rename".split(),
+        *"issue.transfer issue.convert account.delete pull.delete_head pull.test_merge pull.push branch.rename".split(),
         *"review.edit workflow_run.edit repository.rename repository.hide repository.show".split(),
         *"repository.issues_off repository.issues_on".split(),
     ),
-    kept=tuple(BY_DAY),
+    kept=tuple(KEPT),
     seen_first=True,  # a repository that leaves its owner before it was ever seen belongs to no entry
 )
+
+
+def _with_all(make: Callable[[bool], DltSource]) -> Callable[[bool], DltSource]:
+    def made(audit: bool) -> DltSource:
+        with mock.patch.dict(os.environ, REQUESTED):
+            return make(audit)
+
+    return made
+
+
+REQUESTED: Mapping[str, str] = {"SOURCES__GITHUB__WITH": ",".join(sorted(source.ON_REQUEST))}
+WITH_ALL = replace(GITHUB, tables=TABLES, groups={name: _with_all(make) for name, make in GITHUB.groups.items()})
+"""The location with the tables on request."""
 ACTIVITY = GITHUB.tables_of("activity")
 ACTIONS = GITHUB.tables_of("actions")
 PEOPLE = GITHUB.tables_of("people")

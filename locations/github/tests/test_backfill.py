@@ -2,15 +2,17 @@
 
 import pytest
 
-from ingest_shared.pipelines import pipeline, run
-from ingest_testing import assert_mirrors
+from ingest_shared.pipelines import pipeline
+from ingest_testing import assert_mirrors, run_job
+from ingest_testing.runs import Run
 
-from .origin import ACTIVITY, GITHUB, Warehouse
+from .origin import ACTIVITY, Warehouse
 
 
-def backfill(warehouse: Warehouse, group: str, *names: str) -> None:
-    with warehouse.configured():
-        run(pipeline("github", group).drop(), GITHUB.groups[group](False, list(names)))  # type: ignore[call-arg]
+def backfill(warehouse: Warehouse, *names: str) -> Run:
+    """The run that the launchpad starts with the config of the location's README."""
+    config = {"ops": {"github_activity": {"config": {"repositories": list(names)}}}}
+    return run_job(warehouse, "activity_ingest", config=config)
 
 
 def cursors(warehouse: Warehouse, table: str) -> dict[str, object]:
@@ -29,7 +31,7 @@ def test_one_repository_is_loaded_anew_and_no_other_is_touched(synced: Warehouse
         database.execute("UPDATE issue_comments SET body = 'lost' WHERE repo_id = ?", [web])
     others = {id_: cursor for id_, cursor in cursors(synced, "issues").items() if id_ != str(web)}
     synced.origin.forget_requests()
-    backfill(synced, "activity", "acme/web")
+    assert backfill(synced, "acme/web").success
     assert "/github/orgs/{owner}/repos" not in synced.origin.requests()["by_path"]
     assert_mirrors(synced, *ACTIVITY)
     assert {id_: cursor for id_, cursor in cursors(synced, "issues").items() if id_ != str(web)} == others
@@ -49,7 +51,7 @@ def test_what_is_gone_from_it_is_marked_and_gaps_of_others_stay(synced: Warehous
     synced.sync("activity")
     before = synced.gaps()
     assert {scope for _, scope, *_ in before} == {"acme/api"}
-    backfill(synced, "activity", "acme/web")
+    assert backfill(synced, "acme/web").success
     gone = synced.query("SELECT count(*) FROM {issues} WHERE deleted_at IS NOT NULL")
     assert gone == [(1,)]
     assert sorted(synced.gaps()) == sorted(before)
@@ -57,5 +59,5 @@ def test_what_is_gone_from_it_is_marked_and_gaps_of_others_stay(synced: Warehous
 
 @pytest.mark.parametrize("name", ["acme", "elsewhere/web"])
 def test_a_repository_that_is_not_selected(synced: Warehouse, name: str) -> None:
-    with pytest.raises(Exception, match=f"names the repository '{name}', which sources.github.repositories does not"):
-        backfill(synced, "activity", name)
+    failure = backfill(synced, name).failure
+    assert f"names the repository '{name}', which sources.github.repositories does not" in failure

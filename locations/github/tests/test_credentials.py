@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from github_location.source.api import GitHub
+from github_location.source.api import IN_FLIGHT, GitHub
 from ingest_testing import assert_mirrors, run_job
 
 from .origin import ACTIVITY, CATALOG, GITHUB, PEOPLE, TOKEN, Origin, Warehouse
@@ -90,6 +90,41 @@ def test_a_revoked_token_of_several_is_left_out_with_one_line(
         "going on with the others"
     ]
     assert_mirrors(warehouse, *CATALOG)
+
+
+def test_a_token_of_several_that_ends_in_the_middle_of_a_run_leaves_the_rest_to_the_others(
+    start_origin: StartOrigin, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse = Warehouse(GITHUB, start_origin(0.25, *BOTH), tmp_path, **{TOKENS: f"{TOKEN},{SECOND}"})
+    send, calls = GitHub._send, iter(range(10**6))
+
+    def ending(api: GitHub, *args: Any, **kwargs: Any) -> Any:
+        if next(calls) == 20:
+            monkeypatch.setattr(api.credentials.first.auth, "token", "revoked")
+        return send(api, *args, **kwargs)
+
+    monkeypatch.setattr(GitHub, "_send", ending)
+    with caplog.at_level(logging.WARNING, "ingest"):
+        warehouse.sync("catalog")
+    assert len([line for line in warnings(caplog) if line.startswith("credential 1 of 2")]) == 1
+    assert_mirrors(warehouse, *CATALOG)
+    assert not warehouse.gaps()
+
+
+def test_the_only_token_ends_in_the_middle_of_a_run_and_the_next_one_goes_on(synced: Warehouse) -> None:
+    origin = synced.origin
+    for kind in ("label.create", "milestone.create", "release.create"):
+        origin.change(kind)
+    origin.advance()
+    origin.fail({"kind": "status", "status": 401, "path": "/milestones", "body": '{"message": "Bad credentials"}'})
+    origin.forget_requests()
+    run = run_job(synced, "catalog_ingest")
+    assert run.failure.startswith("GitHub refused the credential (Bad credentials); set a valid one in")
+    assert run.retries == 0
+    assert origin.requests()["by_status"]["401"] <= IN_FLIGHT, "nobody asks again"
+    origin.heal()
+    synced.sync("catalog")
+    assert_mirrors(synced, *CATALOG)
 
 
 def test_an_app_reads_what_it_is_installed_on(installed: Warehouse) -> None:

@@ -1,9 +1,23 @@
 """What holds for every location holds for this one."""
 
-from ingest_testing import StandardTests
+from collections.abc import Callable
+from typing import Any
 
-from .origin import GITHUB
+import pytest
+
+from ingest_testing import StandardTests
+from ingest_testing.sandbox import TINY
+
+from .origin import GITHUB, WITH_ALL, Warehouse
 
 
 class TestStandard(StandardTests):
     location = GITHUB
+
+    @pytest.fixture(scope="class")
+    def tiny_load(self, run_origin: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+        """Histories are of the tables on request too."""
+        with run_origin(TINY) as origin:
+            warehouse = Warehouse(WITH_ALL, origin, tmp_path_factory.mktemp("tiny"))
+            warehouse.sync()
+        return warehouse

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest_testing import Json
+from ingest_testing import Json, assert_mirrors
+from ingest_testing.sandbox import TINY
 
 from .origin import GITHUB, Origin, Warehouse
 
@@ -53,7 +54,8 @@ def jobs_differ(warehouse: Warehouse, run: int) -> set[tuple[int, str, int]]:
 
 
 def test_more_than_a_thousand_runs_are_all_there(tmp_path: Path, start_origin: Callable[..., Origin]) -> None:
-    origin = start_origin(20)  # 1,000 runs of this repository
+    origin = start_origin(TINY)
+    new_runs(origin, 1_000)
     new_runs(origin, 20, 0)
     warehouse = Warehouse(GITHUB, origin, tmp_path, SOURCES__GITHUB__REPOSITORIES=API)
     origin.advance()
@@ -89,3 +91,25 @@ def test_an_old_run_that_is_run_again_is_found_within_a_day(actions: Warehouse) 
     actions.sync("actions")
     assert status(actions, run)[1] == 2
     assert jobs_differ(actions, run) == set()
+    assert_mirrors(actions, "workflow_run_attempts")
+
+
+def test_every_attempt_of_a_run_is_kept_and_asked_for_once(actions: Warehouse) -> None:
+    origin = actions.origin
+    run = an_ended_run(origin)
+    actions.sync("actions")
+    for _ in range(4):
+        origin.change("workflow_run.edit", repository=API, id=run)
+        origin.advance(100)
+    actions.sync("actions")
+    asked = "/github/repositories/{id}/actions/runs/{id}/attempts/{id}"
+    assert origin.requests()["by_path"][asked] == 2
+    attempts = "SELECT run_attempt, status FROM {workflow_run_attempts} WHERE run_id = %s ORDER BY 1"
+    assert actions.query(attempts, run) == [(1, "completed"), (2, "completed")]
+    origin.advance(100)
+    actions.sync("actions")
+    assert origin.requests()["by_path"][asked] == 2
+    origin.change("workflow_run.delete", repository=API, id=run)
+    actions.audit("actions")
+    assert actions.query("SELECT count(deleted_at) FROM {workflow_run_attempts} WHERE run_id = %s", run) == [(2,)]
+    assert_mirrors(actions, "workflow_run_attempts", audited=True)

@@ -20,14 +20,19 @@ PACKAGE = "githubkit-schemas"
 # By name, for mypy would read all of its thousands of models.
 _MODELS: Any = import_module(f"githubkit_schemas.v{API_VERSION.replace('-', '_')}.models")
 
+_ATTEMPTS = "An attempt is asked for by its number."
 _LABELS = "One description of what may be sent and what is answered: answers hold objects with ids."
 
 PUBLISHED: dict[str, tuple[type[BaseModel], ...]] = {
     "repositories": (_MODELS.FullRepository, _MODELS.MinimalRepository),
     "issues": (_MODELS.Issue,),
     "pull_requests": (_MODELS.PullRequestSimple,),
+    "pull_request_details": (_MODELS.PullRequest,),
+    "pull_request_files": (_MODELS.DiffEntry,),
+    "pull_request_commits": (_MODELS.Commit,),
     "issue_comments": (_MODELS.IssueComment,),
     "commits": (_MODELS.Commit,),
+    "commit_details": (_MODELS.Commit,),
     "releases": (_MODELS.Release,),
     "labels": (_MODELS.Label,),
     "milestones": (_MODELS.Milestone,),
@@ -35,6 +40,7 @@ PUBLISHED: dict[str, tuple[type[BaseModel], ...]] = {
     "review_comments": (_MODELS.PullRequestReviewComment,),
     "issue_events": (_MODELS.IssueEvent,),
     "workflow_runs": (_MODELS.WorkflowRun,),
+    "workflow_run_attempts": (_MODELS.WorkflowRun,),
     "workflow_jobs": (_MODELS.Job,),
     "deployments": (_MODELS.Deployment,),
     "deployment_statuses": (_MODELS.DeploymentStatus,),
@@ -55,6 +61,7 @@ JUDGED = [table for table in TABLES.values() if table.name in PUBLISHED]
 ACCEPTED = {
     "issues.labels": _LABELS,
     "issue_labels.id": _LABELS,
+    "workflow_run_attempts.run_attempt": _ATTEMPTS,
 }
 """Why a table may differ from what GitHub publishes."""
 

@@ -49,7 +49,7 @@ from starlette.routing import BaseRoute, Route
 
 from . import wire
 from .faults import Fault, Gate, Plan
-from .github import render
+from .github import details, render
 from .github.model import Account, Repository
 from .github.plain import COLLECTIONS
 from .github.plain.collection import Collection
@@ -89,9 +89,7 @@ def _reachable(repo: Repository) -> Iterable[Any]:
 _GITHUB: dict[str, Callable[[Repository], Iterable[Any]]] = {
     "repositories": lambda repo: [repo.rendered(render.repository, repo).raw],
     "issues": lambda repo: (repo.rendered(render.issue, row).raw for row in repo.issues.values()),
-    "pull_requests": lambda repo: (
-        repo.rendered(render.pull_in_detail, row).raw for row in repo.issues.values() if row.pull
-    ),
+    "pull_requests": lambda repo: (repo.rendered(render.pull, row).raw for row in repo.issues.values() if row.pull),
     "issue_comments": lambda repo: (repo.rendered(render.comment, row).raw for row in repo.comments.values()),
     "commits": _reachable,
     "commit_branches": _commit_branches,
@@ -134,6 +132,12 @@ def held(world: World, api: str, collection: str, owner: str | None = None) -> l
         account = world.github.account(owner) if owner else None
         if owner and account is None:
             raise KeyError(owner)
+        if collection in details.COLLECTIONS:
+            return [
+                {"repository_id": repo.id, **row}
+                for repo in _seen(world, account)
+                for row in details.held(collection, repo)
+            ]
         if collection in _PLAIN:
             return _held_plainly(world, _PLAIN[collection], account)
         give = _GITHUB[collection]
@@ -148,7 +152,7 @@ def held(world: World, api: str, collection: str, owner: str | None = None) -> l
 def deleted(world: World, api: str, collection: str) -> list[Any]:
     """All deletions of a collection since the world began; raises `KeyError` for no such one."""
     if api == "github":
-        _ = _PLAIN.get(collection) or _GITHUB[collection]
+        _ = (_PLAIN | details.COLLECTIONS | _GITHUB)[collection]
         return [
             {name: value for name, value in gone.items() if name != "collection"} | {"deleted": True}
             for gone in world.github.deleted
@@ -208,7 +212,11 @@ class Control:
 
     def _collections(self, request: Request, _: bytes) -> Any:
         api = request.path_params["api"]
-        names = {"github": (*_GITHUB, *_PLAIN), **dict.fromkeys(_STRIPE, RESOURCES), "example": ("items",)}[api]
+        names = {
+            "github": (*_GITHUB, *_PLAIN, *details.COLLECTIONS),
+            **dict.fromkeys(_STRIPE, RESOURCES),
+            "example": ("items",),
+        }[api]
         return {name: len(held(self._world, api, name)) for name in names}
 
     def _objects(self, request: Request, _: bytes) -> Any:

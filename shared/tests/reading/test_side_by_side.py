@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import groupby
+from unittest.mock import Mock
 
 import dlt
 import pytest
@@ -130,28 +131,58 @@ PER_OAK = Listing(
 class Woods(Sync):
     """The oaks of one wood are read after those of another, and changed before them."""
 
+    woods: tuple[int, ...] = (1, 2, 3)
+
     def scopes(self, listing: Listing, load: Load) -> Iterable[Scope]:
         if listing.per:
             return super().scopes(listing, load)
-        return [Scope(str(wood), f"wood {wood}", {"wood": wood}) for wood in (1, 2, 3)]
+        return [Scope(str(wood), f"wood {wood}", {"wood": wood}) for wood in self.woods]
+
+
+class OneWood(Woods):
+    woods = (1,)
+
+
+class NewWoodsFirst(Woods):
+    woods = (2, 1, 3)
+
+
+def grow(request: Request) -> Reply:
+    """One oak in each wood, and one acorn under it; nothing changes any more."""
+    number = int(request.path.partition("?")[0].rpartition("/")[2])
+    row = {"id": number} if "oaks" in request.path else {"id": number, "grown": 10_000 - 1_000 * number}
+    rows = [] if "since" in request.query else [row]
+    return Reply(body=json.dumps({"data": rows, "has_more": False}).encode())
 
 
 def test_a_list_per_row_waits_for_all_parts_of_a_first_load(
     server: Server, duckdb_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the rows of later parts, which changed before the newest of the first, would never have their lists read."""
-
-    def answer(request: Request) -> Reply:
-        number = int(request.path.partition("?")[0].rpartition("/")[2])
-        row = {"id": number} if "oaks" in request.path else {"id": number, "grown": 10_000 - 1_000 * number}
-        return Reply(body=json.dumps({"data": [row], "has_more": False}).encode())
-
     monkeypatch.setattr(reader, "BEGINS_FOR", 0.0)
-    server.answers(answer)
+    server.answers(grow)
     for _ in range(2):
         Loaded(server, duckdb_warehouse, Woods).paths(PER_OAK, WOODS)
         assert duckdb_warehouse.rows("oaks", "id") == [(1,), (2,), (3,)]
         assert duckdb_warehouse.rows("acorns", "tree_id") == [(1,), (2,), (3,)]
+
+
+def test_the_rows_that_a_killed_run_had_loaded_have_their_lists_read_by_the_next(
+    server: Server, duckdb_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = FullList(since=lambda at: {"since": at}, column="grown")
+    listings = (PER_OAK, replace(WOODS, walk=changed))
+    server.answers(grow)
+    Loaded(server, duckdb_warehouse, OneWood).paths(*listings)
+    monkeypatch.setattr(reader, "BEGINS_FOR", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(pipelines, "_added", Mock(side_effect=KeyboardInterrupt))  # after the first part
+        with pytest.raises(KeyboardInterrupt):
+            Loaded(server, duckdb_warehouse, NewWoodsFirst).paths(*listings)
+    assert duckdb_warehouse.rows("oaks", "id") == [(1,), (2,)]
+    assert duckdb_warehouse.rows("acorns", "tree_id") == [(1,)]
+    Loaded(server, duckdb_warehouse, Woods).paths(*listings)
+    assert duckdb_warehouse.rows("acorns", "tree_id") == [(1,), (2,), (3,)]
 
 
 def test_a_crawl_waits_for_the_results_of_others_too() -> None:

@@ -45,14 +45,18 @@ def load_definitions(location: AnyLocation) -> dg.Definitions:
     return loaded
 
 
-def run_job(warehouse: Warehouse[Any], job: str, *assets: str, **settings: str) -> Run:
-    """Runs the job ``<location>_<job>``, or only some of its assets, in this process; retries come at once."""
+def run_job(warehouse: Warehouse[Any], job: str, *assets: str, config: Any = None, **settings: str) -> Run:
+    """Runs the job ``<location>_<job>``, or only some of its assets, in this process; retries come at once.
+
+    ``config`` is what the launchpad would send with it.
+    """
     location, at_once = warehouse.location, dg.RetryPolicy(max_retries=1)
     with warehouse.configured(**settings), mock.patch.object(resource, "RETRY_POLICY", at_once):
         result = (
             load_definitions(location)
             .resolve_job_def(f"{location.name}_{job}")
             .execute_in_process(
+                run_config=config,
                 raise_on_error=False,
                 asset_selection=[dg.AssetKey([location.name, name]) for name in assets] or None,
             )

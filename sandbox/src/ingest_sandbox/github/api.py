@@ -22,10 +22,10 @@ from starlette.routing import BaseRoute, Mount, Route
 from .. import wire
 from ..ordered import Key, Span, View
 from ..world import World
-from . import render
+from . import details, render
 from .compare import compare, comparison
 from .installation import INSTALLATION_ID, Installation
-from .model import Account, Repository, Row
+from .model import Account, Issue, Repository, Row
 from .plain import COLLECTIONS
 from .plain.collection import Collection
 from .quota import Quota, Quotas
@@ -40,6 +40,12 @@ _PER_PAGE = 30
 _PER_PAGE_AT_MOST = 100
 _COMPARED_AT_MOST = 250
 """Commits of a comparison that is asked for without a page."""
+
+_FILES_PER_PAGE = 300
+"""Files of a commit, https://docs.github.com/en/rest/commits/commits#get-a-commit."""
+_FILES_SHOWN = 3_000
+_COMMITS_SHOWN = 250
+"""Of a pull request."""
 
 _AFFILIATIONS = {"owner", "collaborator", "organization_member"}
 
@@ -128,6 +134,8 @@ class GitHubApi:
             "/issues/{number:int}": self._issue,
             "/pulls": self._pulls,
             "/pulls/{number:int}": self._pull,
+            "/pulls/{number:int}/files": self._files_of_pull,
+            "/pulls/{number:int}/commits": self._commits_of_pull,
             "/commits": self._commits,
             "/commits/{ref:path}": self._commit,
             "/compare/{basehead:path}": self._compare,
@@ -285,8 +293,9 @@ class GitHubApi:
                 parent = collection.parents(home).get(request.path_params["parent"])
                 if parent is None:
                     raise _Refusal(404, "Not Found")
+            where = request.path_params if collection.alone else request.query_params
             try:
-                span = collection.span(home, parent, request.query_params)
+                span = collection.span(home, parent, where)
             except ValueError as error:
                 raise _Refusal(422, f"Validation Failed: {error}") from None
             repo = home if isinstance(home, Repository) else None
@@ -295,6 +304,10 @@ class GitHubApi:
             def show(row: Row) -> wire.Rendered:
                 return collection.rendered(home, row, accepted)
 
+            if collection.alone:
+                if not (rows := span.read(0, 1)):
+                    raise _Refusal(404, "Not Found")
+                return _one(show(rows[0]))
             found = self._page(request, span, show, repo=repo)
             if collection.rows_at is None:
                 return found
@@ -488,10 +501,24 @@ class GitHubApi:
         return self._page(request, span, lambda row: repo.rendered(render.pull, row), repo=repo)
 
     def _pull(self, request: Request, repo: Repository) -> _Answer:
-        row = repo.issues.get(request.path_params["number"])
-        if row is None or row.pull is None:
-            raise _Refusal(404, "Not Found")
+        """Whether it can be merged is found out when somebody asks; the first who does is not told."""
+        row = _pull_of(request, repo)
+        assert row.pull
+        if row.closed_at is None and row.pull.tested != row.pull.state_to_test:
+            row.pull.tested = row.pull.state_to_test
+            return _one(wire.render(details.pull_before_it_is_known(repo, row)))
         return _one(repo.rendered(render.pull_in_detail, row))
+
+    def _files_of_pull(self, request: Request, repo: Repository) -> _Answer:
+        return self._page_of(request, repo, details.files_of_pull(repo, _pull_of(request, repo))[:_FILES_SHOWN])
+
+    def _commits_of_pull(self, request: Request, repo: Repository) -> _Answer:
+        return self._page_of(request, repo, details.commits_of_pull(repo, _pull_of(request, repo))[:_COMMITS_SHOWN])
+
+    def _page_of(self, request: Request, repo: Repository, rows: list[wire.Json]) -> _Answer:
+        """A page of a list that is made for this request."""
+        span = View(((place,), row) for place, row in enumerate(rows)).span()
+        return self._page(request, span, wire.render, repo=repo)
 
     def _commits(self, request: Request, repo: Repository) -> _Answer:
         if not repo.branches:
@@ -512,7 +539,12 @@ class GitHubApi:
         sha = _resolve(repo, ref)
         if sha is None:
             raise _Refusal(422, f"No commit found for SHA: {ref}")
-        return _one(repo.rendered(render.commit, repo.commits[sha]))
+        commit = details.commit_in_detail(repo, repo.commits[sha])
+        page = _number(request, "page", 1)
+        size = min(_number(request, "per_page", _FILES_PER_PAGE), _FILES_PER_PAGE)
+        last = _last_page(len(commit["files"]), size)
+        whole = wire.render(commit | {"files": commit["files"][(page - 1) * size : page * size]})
+        return _Answer(whole.body, whole.digest, _page_links(request, repo, page, last))
 
     def _compare(self, request: Request, repo: Repository) -> _Answer:
         basehead = request.path_params["basehead"]
@@ -567,6 +599,13 @@ class GitHubApi:
     def _branches(self, request: Request, repo: Repository) -> _Answer:
         view = repo.view("branches", lambda: (((row.name,), row) for row in repo.branches.values()))
         return self._page(request, view.span(), lambda row: repo.rendered(render.branch, row), repo=repo)
+
+
+def _pull_of(request: Request, repo: Repository) -> Issue:
+    row = repo.issues.get(request.path_params["number"])
+    if row is None or row.pull is None:
+        raise _Refusal(404, "Not Found")
+    return row
 
 
 def _nothing(_: Request) -> _Answer:

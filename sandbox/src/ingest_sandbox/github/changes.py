@@ -264,7 +264,18 @@ def _pull_test_merge(hand: Hand) -> None:
     repo, row = hand.issue(lambda row: row.pull is not None and row.closed_at is None)
     assert row.pull is not None
     row.pull.merge_commit_sha = build.sha(hand.moment.rng)
+    row.pull.conflicts = not row.pull.conflicts
     hand.forge.touch("updated", "pull_requests", repo, row.pull.id, number=row.number)
+
+
+def _pull_push(hand: Hand) -> None:
+    """Push one more commit to an open pull request."""
+    repo, row = hand.issue(lambda row: row.pull is not None and row.closed_at is None)
+    assert row.pull is not None
+    rng, pull = hand.moment.rng, row.pull
+    pull.head_sha, pull.commits = build.sha(rng), pull.commits + 1
+    pull.changed_files, pull.additions, pull.deletions = rng.randint(1, 9), rng.randint(1, 400), rng.randint(0, 200)
+    hand.touch_issue(repo, row)
 
 
 def _pull_delete_head(hand: Hand) -> None:
@@ -702,6 +713,7 @@ KINDS: dict[str, Kind[Hand]] = (
         "github.pull.open": Kind(_pull_open, 4, _ISSUE),
         "github.pull.edit": Kind(_pull_edit, 4, _ISSUE),
         "github.pull.merge": Kind(_pull_merge, 4),
+        "github.pull.push": Kind(_pull_push, 0),
     }
 )
 

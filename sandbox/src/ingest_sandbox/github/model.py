@@ -81,6 +81,14 @@ class Pull:
     merge_commit_sha: str | None = None
     merged_at: int | None = None
     merged_by: Account | None = None
+    conflicts: bool = False
+    """Whether it cannot be merged as it is."""
+    tested: tuple[Any, ...] = ()
+    """Of what GitHub knows whether it can be merged."""
+
+    @property
+    def state_to_test(self) -> tuple[Any, ...]:
+        return self.head_sha, self.base_sha, self.merge_commit_sha
 
 
 @dataclass(slots=True, eq=False)

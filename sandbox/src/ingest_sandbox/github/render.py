@@ -11,6 +11,7 @@ from typing import Any
 
 from ..wire import Json, iso, iso_or_none
 from .model import (
+    GHOST,
     Account,
     Asset,
     Branch,
@@ -374,10 +375,11 @@ def pull_in_detail(repo: Repository, row: Issue) -> Json:
     """A pull request on its own: what the list shows, and what only this answer has."""
     assert row.pull is not None
     return pull(repo, row) | {
+        "user": user(repo, row.author or GHOST),
         "merged": row.pull.merged_at is not None,
-        "mergeable": None if row.closed_at else True,
-        "rebaseable": None if row.closed_at else True,
-        "mergeable_state": "unknown" if row.closed_at else "clean",
+        "mergeable": None if row.closed_at else not row.pull.conflicts,
+        "rebaseable": None if row.closed_at else not row.pull.conflicts,
+        "mergeable_state": "unknown" if row.closed_at else "dirty" if row.pull.conflicts else "clean",
         "merged_by": user(repo, row.pull.merged_by),
         "comments": row.comments,
         "review_comments": 0,

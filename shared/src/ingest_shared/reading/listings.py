@@ -187,7 +187,7 @@ class Step:
     """Keys that are known to be gone, and since when."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Progress:
     """How far the reading of a scope is; only the reader's own thread touches it."""
 
@@ -206,6 +206,10 @@ class Progress:
     """Of the rows that were read, in any order, where the walk reads them all at every sync."""
     noted: dict[str, Any] = field(default_factory=dict)
     """What the walk keeps of the reading until its end."""
+    lists_all: bool = False
+    """Whether every row was listed."""
+    shows_all: bool = False
+    """Whether every key that the origin has is ``there``, so that others are gone."""
     error: IngestError | None = None
 
 

@@ -57,7 +57,8 @@ class PerRow:
         columns = [*self.values.values(), *([self.changed] if self.changed else [])]
         known = load.state.get("parents_until")
         window = {}
-        if self.changed and known is not None and not sync.audit:
+        reads_all = sync.audit or load.resource in sync.was_killed
+        if self.changed and known is not None and not reads_all:
             is_over = known + self.lag < load.state.get("parents_read", 0)
             window = {self.changed: Window(known + 1 if is_over else known - self.lag, FOREVER)}
         # What the parent loaded in runs without this list is in the warehouse; what it loads in this one is not yet.

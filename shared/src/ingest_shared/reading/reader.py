@@ -9,8 +9,9 @@ import logging
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import blake2b
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -34,6 +35,8 @@ BEGINS_FOR = 180.0
 LISTS_AT_ONCE = 6
 """Lists that are read side by side, since an API may allow each endpoint but a part of its rate; rows of each are held
 in memory."""
+SCOPES_AT_ONCE = 1_000
+"""Scopes of a list that are read to their end before others of it begin: what is known of their pages takes memory."""
 ROUNDS = 6
 """Times that the pages of a list are read until they stand still."""
 
@@ -77,6 +80,10 @@ class Sync:
         """Those that it reads just now."""
         self.incomplete: set[str] = set()
         """Those of which this run has more to read, once what it has read is loaded."""
+        self.waited: set[str] = set()
+        """Those that it could not begin with a part, since what they are read per row of was incomplete."""
+        self.was_killed: set[str] = set()
+        """Those of which a run before was killed while they waited so: it has loaded rows and read no list of them."""
         self.arrived = Arrived()
         """The pages of any of these that wait to be taken."""
 
@@ -143,9 +150,12 @@ class Reader:
             yield None  # until all lists of the run are known
             while not sync.may_begin(self.listing):
                 yield None
+            if load.state.pop("waits", False) and table not in sync.waited:
+                sync.was_killed.add(table)
             if not sync.incomplete.isdisjoint(self.listing.after):
                 sync.incomplete.add(table)
-                load.waits = True
+                sync.waited.add(table)
+                load.waits = load.state["waits"] = True
                 return
             sync.reading.add(table)
             load.started = time.monotonic()
@@ -167,10 +177,9 @@ class Reader:
         self.scopes = {scope.id: scope for scope in self.sync.scopes(self.listing, load) if scope.id not in done}
         self.begun: set[str] = set()
         self.until = float("inf") if self.sync.reads_all else time.monotonic() + BEGINS_FOR
-        start = {} if self.sync.reads_all else cursors
-        self.progress = {id_: Progress(dict(start.get(id_, {}))) for id_ in self.scopes}
+        self.progress: dict[str, Progress] = {}
         audit = Audit(self.decoder, load, self._has_changed) if self.sync.audit else None
-        pages = self._pages(self._starts())
+        pages = self._all_pages({} if self.sync.reads_all else cursors)
         yield from audit.differing(pages) if audit else pages
         yield from self._deletes(audit)
         load.at_end.append(lambda: self._move_cursors(audit))
@@ -185,8 +194,8 @@ class Reader:
             # Of a scope that was not loaded before, nothing can be lost.
             if scope.id in self.known if scope.keeps_cursor else not self.load.is_first:
                 parts.setdefault(scope.part, []).append(scope.id)
-            self.walk.finish(self, scope, self.progress[scope.id])
             if scope.keeps_cursor:
+                self.walk.finish(self, scope, self.progress[scope.id])
                 self.load.state["cursors"][scope.id] = {**scope.noted, **self.progress[scope.id].cursor}
         digests = self._digests(read)
         if audit:
@@ -231,12 +240,25 @@ class Reader:
         parts: dict[str, int] = {}
         for scope in read:
             progress = self.progress[scope.id]
-            if scope.has_changed is None and self.walk.lists_all(progress):
+            if scope.has_changed is None and progress.lists_all:
                 parts[scope.part] = (parts.get(scope.part, 0) + progress.digest) % 2**64
         return {scope.part: self.digests[scope.part] for scope in read if scope.part in self.digests} | parts
 
-    def _starts(self) -> list[Piece]:
-        return self._wanted(self.scopes.values(), self._start)
+    def _all_pages(self, cursors: Mapping[str, Cursor]) -> Iterator[Page | pa.Table | None]:
+        """The pages of all scopes; of each that is read, what its end needs is kept and no more."""
+        scopes = iter(self.scopes.values())
+        while some := list(islice(scopes, SCOPES_AT_ONCE)):
+            self.progress |= {scope.id: Progress(dict(cursors.get(scope.id, {}))) for scope in some}
+            yield from self._pages(self._wanted(some, self._start))
+            for scope in some:
+                self._settle(scope, self.progress[scope.id])
+
+    def _settle(self, scope: Scope, progress: Progress) -> None:
+        read_all = self.sync.reads_all or self.walk.has_read_all(progress)
+        progress.shows_all = read_all and not self.walk.is_cut(progress)
+        progress.lists_all = self.walk.lists_all(progress)
+        if not scope.keeps_cursor:
+            progress.numbered, progress.noted, progress.cursor = {}, {}, {}
 
     def _start(self, scope: Scope, known: Progress) -> list[Piece]:
         return [] if scope.is_unchanged(known.cursor) else self.walk.start(self, scope, known.cursor)
@@ -253,7 +275,7 @@ class Reader:
 
     def _pages(self, pieces: list[Piece], *, alone: bool = False) -> Iterator[Page | pa.Table | None]:
         """The pages of the pieces, and of those that the walk wants once more until it is content."""
-        before = {id_: dict(progress.cursor) for id_, progress in self.progress.items()}
+        before = {id_: dict(self.progress[id_].cursor) for id_ in {piece.scope.id for piece in pieces}}
 
         def fetch(piece: Piece) -> tuple[tuple[Scope, Step | IngestError], list[Piece]]:
             return self._fetch(piece, before[piece.scope.id])
@@ -392,9 +414,7 @@ class Reader:
         with warehouse_opened_once():
             for scope in self._read_to_the_end():
                 progress = self.progress[scope.id]
-                has_read_all = self.sync.reads_all or self.walk.has_read_all(progress)
-                all_shown = has_read_all and not self.walk.is_cut(progress)
-                missing = self._missing(scope, progress) if all_shown else set()
+                missing = self._missing(scope, progress) if progress.shows_all else set()
                 gone.append((scope, dict.fromkeys(missing, self.sync.now) | progress.gone))
             for scope in self.sync.gone(self.listing, self.load):
                 gone.append((scope, dict.fromkeys(living(self.listing.table, scope.values), self.sync.now)))

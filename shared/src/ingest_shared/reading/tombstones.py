@@ -90,6 +90,21 @@ def held_where(table: Table, columns: Sequence[str], scope: Mapping[str, Any]) -
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
+def held_without(table: Table, other: Table) -> list[dict[str, Any]] | None:
+    """The keys of the living rows for which ``other``, a table with the same key, has none.
+
+    None before the first load.
+    """
+    with _held(table, {}) as held, _held(other, {}) as found:
+        if held is None:
+            return None
+        columns = [held.name(name) for name in table.key]
+        sql = f"SELECT {', '.join(columns)} FROM {held.table} WHERE {held.name(DELETED_AT)} IS NULL"
+        if found:
+            sql += f" EXCEPT SELECT {', '.join(columns)} FROM {found.table}"
+        return [dict(zip(table.key, row, strict=True)) for row in held.client.execute_sql(sql) or ()]
+
+
 def living(table: Table, scope: Mapping[str, Any]) -> set[Any]:
     """The keys of the rows of ``scope`` that the warehouse holds and that have no ``deleted_at``."""
     with _held(table, scope) as held:

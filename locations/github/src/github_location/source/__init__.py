@@ -10,9 +10,10 @@ import dlt
 from dlt.common.configuration.specs import BaseConfiguration
 from dlt.extract.resource import DltResource
 
-from github_location.source.api import tables_left_out
+from github_location.source.api import tables_left_out, tables_requested
 from github_location.source.commits import Commits
 from github_location.source.daily import LastDays, Today
+from github_location.source.details import EarlierAttempts, NewCommits, OneCommit, PullRequest, PullRequests, Reruns
 from github_location.source.recent import Recent, Runs, within
 from github_location.source.repositories import (
     LISTING,
@@ -51,6 +52,11 @@ def listing(table: Table, path: str, walk: Walk, per: Any = EVERY, rows: str | N
     )
 
 
+def alone(table: Table, path: str, walk: Walk, per: PerRow) -> Listing:
+    """An object of each row of another table, which no list shows."""
+    return Listing(table, f"/repositories/{{repo_id}}{path}", walk=walk, per=per)
+
+
 def of_organizations(table: Table, path: str) -> Listing:
     """A list of each organisation."""
     return Listing(
@@ -79,7 +85,15 @@ OF_PULL = PerRow(
     changed="updated_at",
     absent=(404,),
 )
+A_PULL = PullRequests(**vars(OF_PULL))
+A_COMMIT = NewCommits(code.commits, {"repo_id": "repo_id", "commit_sha": "sha"})
 OF_RUN = PerRow(actions.workflow_runs, {"repo_id": "repo_id", "run_id": "id"}, changed="updated_at", absent=(404,))
+OF_RERUN = Reruns(
+    actions.workflow_runs,
+    {"repo_id": "repo_id", "run_id": "id", "attempts": "run_attempt"},
+    changed="updated_at",
+    absent=(404,),
+)
 OF_DEPLOYMENT = PerRow(
     actions.deployments, {"repo_id": "repo_id", "deployment_id": "id"}, changed="updated_at", absent=(404,)
 )
@@ -94,9 +108,29 @@ ACTIVITY = (
     ),
     listing(tracker.issue_events, "/issues/events", Recent(changes=False)),
     listing(code.commits, "/commits", Commits()),
+    alone(review.pull_request_details, "/pulls/{pull_request_number}", PullRequest(), A_PULL),
+    listing(
+        review.pull_request_files,
+        "/pulls/{pull_request_number}/files",
+        FullList(at_most=review.FILES_SHOWN),
+        OF_PULL,
+    ),
+    listing(
+        review.pull_request_commits,
+        "/pulls/{pull_request_number}/commits",
+        FullList(at_most=review.COMMITS_SHOWN),
+        OF_PULL,
+    ),
+    alone(code.commit_details, "/commits/{commit_sha}", OneCommit(), A_COMMIT),
 )
 ACTIONS = (
     listing(actions.workflow_runs, "/actions/runs", Runs("created_at", within), ARCHIVED_TOO, "workflow_runs"),
+    alone(
+        actions.workflow_run_attempts,
+        "/actions/runs/{run_id}/attempts/{attempt_number}",
+        EarlierAttempts(),
+        OF_RERUN,
+    ),
     listing(actions.workflow_jobs, "/actions/runs/{run_id}/jobs", FullList(), OF_RUN, rows="jobs", filter="all"),
     listing(actions.deployments, "/deployments", Recent(), ARCHIVED_TOO),
     listing(actions.deployment_statuses, "/deployments/{deployment_id}/statuses", FullList(), OF_DEPLOYMENT),
@@ -119,16 +153,21 @@ CATALOG = (
     listing(metrics.traffic_clones, "/traffic/clones", LastDays(), PUSHED_TO, rows="clones"),
 )
 LISTINGS = (LISTING, *ACTIVITY, *ACTIONS, *PEOPLE, *CATALOG)
+ON_REQUEST = {"pull_request_details", "pull_request_files", "pull_request_commits", "commit_details"}
+"""Tables that are loaded where ``sources.github.with`` names them: they cost a call for each row of another table."""
 
 
 def _mirrors(listings: Iterable[Listing], sync: GitHubSync) -> Iterator[DltResource]:
-    """The resources of a group, without those of tables that are left out: these cost no call.
+    """The resources of a group, without those of tables that are left out or not requested: these cost no call.
 
-    Raises :class:`SettingError` where the setting names no table, or one of which another is read per row.
+    Raises :class:`SettingError` where a setting names a table that it cannot, or one of which another is read per row.
     """
-    left_out = set(tables_left_out())
+    left_out, requested = set(tables_left_out()), set(tables_requested())
     for name in sorted(left_out - {list_.table.name for list_ in LISTINGS}):
         raise SettingError(f"sources.github.without has {name!r}, which is no table of this location")
+    for name in sorted(requested - ON_REQUEST):
+        raise SettingError(f"sources.github.with has {name!r}; it may have {', '.join(sorted(ON_REQUEST))}")
+    left_out |= ON_REQUEST - requested
     for list_ in listings:
         name, parent = list_.table.name, getattr(list_.per, "parent", None)
         if name in left_out:

@@ -177,6 +177,11 @@ def tables_left_out() -> list[str]:
     return list_setting("sources.github.without")
 
 
+def tables_requested() -> list[str]:
+    """``sources.github.with``, the tables that are loaded besides those that always are."""
+    return list_setting("sources.github.with")
+
+
 @dataclass(frozen=True)
 class Selection:
     """Which repositories are mirrored: those of the entries, but for those that are excluded by name or kind."""

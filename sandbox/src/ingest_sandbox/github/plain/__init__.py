@@ -1,6 +1,6 @@
 """The plain lists of GitHub, by area: a declaration and a payload each."""
 
-from .actions import DEPLOYMENT_STATUSES, DEPLOYMENTS, WORKFLOW_JOBS, WORKFLOW_RUNS
+from .actions import DEPLOYMENT_STATUSES, DEPLOYMENTS, WORKFLOW_JOBS, WORKFLOW_RUN_ATTEMPTS, WORKFLOW_RUNS
 from .code import TAGS
 from .collection import Collection
 from .metrics import TRAFFIC_CLONES, TRAFFIC_VIEWS
@@ -14,6 +14,7 @@ COLLECTIONS: tuple[Collection, ...] = (
     REVIEW_COMMENTS,
     ISSUE_EVENTS,
     WORKFLOW_RUNS,
+    WORKFLOW_RUN_ATTEMPTS,
     WORKFLOW_JOBS,
     DEPLOYMENTS,
     DEPLOYMENT_STATUSES,

@@ -62,6 +62,14 @@ def workflow_run(repo: Repository, row: Row) -> Json:
     }
 
 
+def workflow_run_attempt(repo: Repository, row: Row) -> Json:
+    """A run as it was when an attempt ended."""
+    run, facts = row.parent, row.facts
+    shown = workflow_run(repo, Row(run.id, run.created_at, facts["ended_at"], facts))
+    of_attempt = f"/attempts/{facts['attempt']}"
+    return shown | {name: f"{shown[name]}{of_attempt}" for name in ("url", "html_url")}
+
+
 def workflow_job(repo: Repository, row: Row) -> Json:
     api, facts, run = f"{API}/repos/{repo.full_name}", row.facts, row.parent
     status = "completed" if facts["conclusion"] else "in_progress"
@@ -158,6 +166,7 @@ def _make_run(making: Making) -> Json | None:
         return None
     branch = rng.choice(branches)
     return {
+        "ended_at": making.at,
         "name": rng.choice(("test", "release", "docs")),
         "branch": branch.name,
         "sha": branch.sha,
@@ -178,13 +187,21 @@ def _advance(making: Making, row: Row) -> None:
     """
     facts = row.facts
     if facts["conclusion"] is None or making.at - row.created_at > _RERUN_WITHIN:
-        facts["conclusion"] = making.rng.choice(_CONCLUSIONS)
+        facts |= {"conclusion": making.rng.choice(_CONCLUSIONS), "ended_at": making.at}
     else:
+        facts["earlier"] = {name: value for name, value in facts.items() if name != "earlier"}
         facts |= {"conclusion": None, "attempt": facts["attempt"] + 1, "started_at": making.at, "status": "queued"}
 
 
 def _follow_run(hand: Hand, home: Any, run: Row, action: str) -> None:
-    """Each attempt has jobs of its own, which end with it."""
+    """Each attempt has jobs of its own, which end with it; an earlier one stays as it was."""
+    if action == "deleted":
+        for attempt in [row for row in WORKFLOW_RUN_ATTEMPTS.rows(home).values() if row.parent is run]:
+            WORKFLOW_RUN_ATTEMPTS.remove(hand, home, attempt)
+    elif "earlier" in run.facts:
+        ended = WORKFLOW_RUN_ATTEMPTS.add(Making(hand.forge, hand.moment.rng, home, run, hand.moment.at))
+        assert ended
+        WORKFLOW_RUN_ATTEMPTS.tell(hand, home, ended, "created")
     jobs = [row for row in WORKFLOW_JOBS.rows(home).values() if row.parent is run]
     if action == "deleted":
         for job in jobs:
@@ -246,6 +263,19 @@ WORKFLOW_RUNS = Collection(
     rows_at="workflow_runs",
     seeded=200,
     weight=6,
+)
+WORKFLOW_RUN_ATTEMPTS = Collection(
+    name="workflow_run_attempts",
+    one="workflow_run_attempt",
+    path="/actions/runs/{parent:int}/attempts/{attempt:int}",
+    show=workflow_run_attempt,
+    make=lambda making: making.parent.facts.pop("earlier", None),
+    first_id=1,
+    parents=_runs,
+    keeps=lambda where, row: row.facts["attempt"] == where["attempt"],
+    alone=True,
+    given=lambda row: {"run_id": row.parent.id, "attempts": row.parent.facts["attempt"]},
+    deletes=False,
 )
 WORKFLOW_JOBS = Collection(
     name="workflow_jobs",

@@ -76,6 +76,9 @@ class Collection:
     filters: tuple[str, ...] = ()
     """Parameters with which the list ends after ``filtered_at_most`` rows."""
     filtered_at_most: int = 1_000
+    alone: bool = False
+    """Whether there is no list: its path leads to the one row that ``keeps`` keeps of what the path names, and
+    rows come with other changes alone."""
     rows_at: str | None = None
     """The field of the answer that has the rows, beside what ``beside`` says; None for a bare list."""
     beside: Callable[[Span[Row]], Json] = lambda span: {"total_count": len(span)}
@@ -143,7 +146,7 @@ class Collection:
     # Changes.
 
     def kinds(self) -> dict[str, Kind[Hand]]:
-        found = {f"github.{self.one}.create": Kind(self._create, self.weight)}
+        found = {} if self.alone else {f"github.{self.one}.create": Kind(self._create, self.weight)}
         if self.edit:
             found[f"github.{self.one}.edit"] = Kind(self._edit, self.weight)
         if self.deletes:

@@ -30,7 +30,7 @@ def review(repo: Repository, row: Row) -> Json:
         "author_association": "MEMBER",
         "_links": {"html": {"href": html}, "pull_request": {"href": url}},
         "submitted_at": iso(row.created_at),
-        "commit_id": row.parent.pull.head_sha,
+        "commit_id": row.facts["sha"],
     }
 
 
@@ -45,8 +45,8 @@ def review_comment(repo: Repository, row: Row) -> Json:
         "node_id": node_id("PRRC", row.id),
         "diff_hunk": "@@ -1,3 +1,3 @@\n-old\n+new",
         "path": row.facts["path"],
-        "commit_id": row.parent.pull.head_sha,
-        "original_commit_id": row.parent.pull.head_sha,
+        "commit_id": row.facts["sha"],
+        "original_commit_id": row.facts["sha"],
         "user": user(repo, row.facts["user"]),
         "body": row.facts["body"],
         "created_at": iso(row.created_at),
@@ -83,7 +83,7 @@ def _of_pull(row: Row) -> Json:
 
 def _make_review(making: Making) -> Json:
     body, state = prose.comment(making.rng), making.rng.choice(_STATES)
-    return {"user": making.someone(), "body": body, "state": state}
+    return {"user": making.someone(), "body": body, "state": state, "sha": making.parent.pull.head_sha}
 
 
 def _dismiss(making: Making, row: Row) -> None:
@@ -97,6 +97,7 @@ def _make_comment(making: Making) -> Json:
         "body": prose.comment(making.rng),
         "path": f"src/{prose.slug(making.rng)}.py",
         "line": making.rng.randint(1, 400),
+        "sha": making.parent.pull.head_sha,
         "review_id": making.rng.choice([None, *reviews]),
     }
 

@@ -5,7 +5,8 @@ from ingest_shared.tables import Child, Table, bigint, boolean, json, text, time
 
 workflow_runs = Table(
     name="workflow_runs",
-    description="Runs of workflows, each as its latest attempt; workflow_jobs has the jobs of all attempts.",
+    description="Runs of workflows, each as its latest attempt; workflow_run_attempts has the earlier ones, and "
+    "workflow_jobs the jobs of all.",
     docs=f"{REST}/actions/workflow-runs#list-workflow-runs-for-a-repository",
     key=("id",),
     columns=(
@@ -39,8 +40,30 @@ workflow_runs = Table(
         *"check_suite_node_id url jobs_url logs_url check_suite_url artifacts_url cancel_url rerun_url".split(),
         *"previous_attempt_url workflow_url".split(),
     ),
-    limits="Earlier attempts of a run in a list, and what changed: a run that is started again, which is possible "
-    "for 30 days, is found at once among the newest 100 and once a day among the others.",
+    limits="What changed: a run that is started again, which is possible for 30 days, is found at once among the "
+    "newest 100 and once a day among the others.",
+)
+
+workflow_run_attempts = Table(
+    name="workflow_run_attempts",
+    description="Earlier attempts of the workflow runs that were run again; what all attempts share is in "
+    "workflow_runs.",
+    docs=f"{REST}/actions/workflow-runs#get-a-workflow-run-attempt",
+    key=("run_id", "run_attempt"),
+    columns=(
+        REPO_ID,
+        bigint("run_id", "Run.", origin="reader", to="workflow_runs"),
+        bigint("run_attempt", "Number of the attempt, from 1 on."),
+        bigint("attempts", "Number of the latest attempt, which is not in this table.", origin="reader"),
+        text("status", "completed and others."),
+        text("conclusion", "success, failure, cancelled and others."),
+        *user("triggering_actor", "Who caused the attempt"),
+        text("html_url", "Its page on GitHub."),
+        timestamp("run_started_at", "When the attempt was started."),
+        timestamp("updated_at", "When it last changed."),
+        DELETED_AT,
+    ),
+    unused=("*", "triggering_actor.*"),
 )
 
 workflow_jobs = Table(

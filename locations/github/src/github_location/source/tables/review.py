@@ -1,7 +1,16 @@
 """Pull requests, their reviews, and the comments in their diffs."""
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from github_location.source.tables.code import CHANGED_FILE, COMMIT_UNUSED, FILE_UNUSED, MADE
 from github_location.source.tables.columns import DELETED_AT, REPO_ID, REST, user
-from ingest_shared.tables import Child, Table, bigint, boolean, json, text, timestamp
+from ingest_shared.tables import BOOLEAN, Child, Column, Table, bigint, boolean, derived, json, text, timestamp
+
+FILES_SHOWN = 3_000
+"""https://docs.github.com/en/rest/pulls/pulls#list-pull-requests-files"""
+COMMITS_SHOWN = 250
+"""https://docs.github.com/en/rest/pulls/pulls#list-commits-on-a-pull-request"""
 
 pull_requests = Table(
     name="pull_requests",
@@ -121,4 +130,77 @@ review_comments = Table(
         DELETED_AT,
     ),
     unused=(*"user.* node_id url _links position original_position body_html body_text".split(),),
+)
+
+
+def _cut(name: str, description: str, count: str, shown: int) -> Column:
+    def is_more(counts: pa.Array) -> pa.Array:
+        return pc.greater(counts, shown)
+
+    return derived(name, description, BOOLEAN, (count,), is_more)
+
+
+pull_request_details = Table(
+    name="pull_request_details",
+    description="What GitHub tells of a single pull request alone: its size, and whether it can be merged. On request.",
+    docs=f"{REST}/pulls/pulls#get-a-pull-request",
+    key=("pull_request_id", "node_id"),
+    columns=(
+        REPO_ID,
+        bigint("pull_request_id", "Pull request.", origin="reader", to="pull_requests"),
+        bigint("pull_request_number", "Its number within the repository.", origin="reader"),
+        text("node_id", "Its immutable id in GitHub's GraphQL API."),
+        text("state", "open or closed; merged ones are closed."),
+        boolean("merged", "Whether it was merged."),
+        *user("merged_by", "Who merged it"),
+        boolean("mergeable", "Whether it can be merged without a conflict; null where GitHub does not know."),
+        boolean("rebaseable", "Whether it can be rebased; null where GitHub does not know."),
+        text("mergeable_state", "clean, dirty, blocked, behind, unstable, draft, unknown and others."),
+        boolean("maintainer_can_modify", "Whether maintainers may push to its branch."),
+        bigint("comments", "Comments in its conversation."),
+        bigint("review_comments", "Comments in its diff."),
+        bigint("commits", "Commits in it."),
+        bigint("additions", "Lines that it adds."),
+        bigint("deletions", "Lines that it removes."),
+        bigint("changed_files", "Files that it changes."),
+        _cut("files_truncated", "Whether pull_request_files lacks some.", "changed_files", FILES_SHOWN),
+        _cut("commits_truncated", "Whether pull_request_commits lacks some.", "commits", COMMITS_SHOWN),
+        DELETED_AT,
+    ),
+    unused=("*", "merged_by.*"),
+    limits="Whether a pull request can be merged, right away: GitHub finds out when it is asked, so it is asked once "
+    "more at the end of the load.",
+)
+
+pull_request_files = Table(
+    name="pull_request_files",
+    description="Files that each pull request changes; without their lines. On request.",
+    docs=f"{REST}/pulls/pulls#list-pull-requests-files",
+    key=("pull_request_id", "filename"),
+    columns=(
+        REPO_ID,
+        bigint("pull_request_id", "Pull request.", origin="reader", to="pull_requests"),
+        bigint("pull_request_number", "Its number within the repository.", origin="reader"),
+        *CHANGED_FILE,
+        DELETED_AT,
+    ),
+    unused=FILE_UNUSED,
+    limits=f"Files of a pull request beyond the first {FILES_SHOWN:,}: pull_request_details has files_truncated.",
+)
+
+pull_request_commits = Table(
+    name="pull_request_commits",
+    description="Commits in each pull request, also those that never came to a branch of the repository. On request.",
+    docs=f"{REST}/pulls/pulls#list-commits-on-a-pull-request",
+    key=("pull_request_id", "sha"),
+    columns=(
+        REPO_ID,
+        bigint("pull_request_id", "Pull request.", origin="reader", to="pull_requests"),
+        bigint("pull_request_number", "Its number within the repository.", origin="reader"),
+        text("sha", "Hash of the commit."),
+        *MADE,
+        DELETED_AT,
+    ),
+    unused=(*COMMIT_UNUSED, "parents", "files", "stats"),
+    limits=f"Commits of a pull request beyond the first {COMMITS_SHOWN}: pull_request_details has commits_truncated.",
 )

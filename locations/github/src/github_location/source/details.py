@@ -1,0 +1,150 @@
+"""What GitHub shows of a single object alone, a call each."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from github_location.source.repositories import GitHubSync
+from github_location.source.tables import code
+from ingest_shared.errors import SettingError
+from ingest_shared.loading import Load
+from ingest_shared.reading.envelopes import Request
+from ingest_shared.reading.listings import Cursor, Piece, Progress, Scope, Step, Walk
+from ingest_shared.reading.per_row import PerRow, Row
+from ingest_shared.reading.reader import Reader, Sync
+from ingest_shared.reading.tombstones import held_where, held_without
+
+
+def _mirrored(held: Iterable[dict[str, Any]] | None, sync: Sync) -> Iterator[dict[str, Any]]:
+    """The rows of repositories that this run reads: of others, what they show alone is not to be seen."""
+    assert isinstance(sync, GitHubSync)
+    return (row for row in held or () if row["repo_id"] in sync.repositories)
+
+
+class PullRequests(PerRow):
+    """Those that changed, and all that are open: whether these can be merged changes without a trace."""
+
+    def scopes(self, sync: Sync, load: Load) -> Iterator[Row]:
+        assert isinstance(sync, GitHubSync)
+        changed = super().scopes(sync, load)
+        found = {scope.id: scope for scope in changed if scope.values["repo_id"] in sync.repositories}
+        for row in _mirrored(held_where(self.parent, [*self.values.values()], {"state": "open"}), sync):
+            scope = self._scope({name: row[column] for name, column in self.values.items()})
+            found.setdefault(scope.id, scope)
+        yield from found.values()
+
+
+@dataclass(frozen=True)
+class PullRequest(Walk):
+    """The pull request itself.
+
+    GitHub merges an open one to see whether it still can when it is asked, and then says nothing at first: it is asked
+    once more when all others were read. https://docs.github.com/en/rest/pulls/pulls#get-a-pull-request
+    """
+
+    cost = "One for each pull request that changed, and for each that is open at every load."
+    deletes = "with its pull request."
+    tells_deletes = True
+
+    def has_changed(self, cursor: Cursor, row: object) -> bool:
+        return getattr(row, "state", None) == "open"
+
+    def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
+        return [Piece(scope, request=reader.request(scope))]
+
+    def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
+        assert piece.request
+        page = reader.row(piece.scope, reader.respond(piece.scope, piece.request).body)
+        is_unknown = any(row.state == "open" and row.mergeable is None for row in page.rows)
+        return Step() if is_unknown and not reader.progress[piece.scope.id].stood_still else Step([page])
+
+    def note(self, progress: Progress, step: Step) -> None:
+        progress.noted["is_there"] = bool(step.pages)
+
+    def again(self, reader: Reader, scope: Scope, progress: Progress) -> list[Piece]:
+        if progress.noted.get("is_there", True) or progress.stood_still:
+            return []
+        progress.stood_still = True
+        return self.start(reader, scope, progress.cursor)
+
+
+class Reruns(PerRow):
+    """The workflow runs that were run again."""
+
+    def scopes(self, sync: Sync, load: Load) -> Iterator[Row]:
+        return (scope for scope in super().scopes(sync, load) if scope.values["attempts"] > 1)
+
+
+@dataclass(frozen=True)
+class EarlierAttempts(Walk):
+    """The attempts of a run before its latest.
+
+    https://docs.github.com/en/rest/actions/workflow-runs#get-a-workflow-run-attempt
+    """
+
+    cost = "None, but one for each earlier attempt when a run was run again."
+    deletes = "with its run."
+    tells_deletes = True
+    keeps_keys = True
+
+    def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
+        paths = (
+            reader.listing.path.format(**scope.values, attempt_number=number)
+            for number in range(1, scope.values["attempts"])
+        )
+        return [Piece(scope, request=Request(path)) for path in paths]
+
+    def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
+        assert piece.request
+        return Step([reader.row(piece.scope, reader.respond(piece.scope, piece.request).body)])
+
+
+class NewCommits(PerRow):
+    """The commits of which nothing is held yet, since a commit never changes; an audit reads all."""
+
+    def scopes(self, sync: Sync, load: Load) -> Iterator[Row]:
+        columns = ["repo_id", "sha"]
+        held = held_where(self.parent, columns, {}) if sync.audit else held_without(self.parent, code.commit_details)
+        if held is None and self.parent.name not in sync.read:
+            raise SettingError(f"{load.resource} is read per row of commits, which was never loaded: select both")
+        known = {(row["repo_id"], row["sha"]) for row in _mirrored(held, sync)}
+        for repo_id, sha in known | {(row["repo_id"], row["sha"]) for row in sync.loaded[self.parent.name]}:
+            values = {"repo_id": repo_id, "commit_sha": sha}
+            yield Row(f"{repo_id} {sha}", f"commit {sha}", values, (repo_id, sha) not in known)
+
+    def gone(self, sync: Sync) -> Iterator[Row]:
+        return iter(())
+
+
+@dataclass(frozen=True)
+class OneCommit(Walk):
+    """The commit itself; of one that changes many files, each page has it with further files.
+
+    https://docs.github.com/en/rest/commits/commits#get-a-commit
+    """
+
+    cost = "One for each new commit, and one for each further 300 files in it."
+    deletes = "never: what a commit changed stays. Those that left every branch have `deleted_at` in `commits`."
+
+    def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
+        return [Piece(scope, request=reader.request(scope))]
+
+    def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
+        assert piece.request
+        response = reader.respond(piece.scope, piece.request)
+        body = response.body
+        while following := response.links.get("next"):
+            response = reader.respond(piece.scope, Request(following))
+            body = _with_more_files(body, response.body)
+        return Step([reader.row(piece.scope, body)])
+
+    def is_cut(self, progress: Progress) -> bool:
+        return True
+
+
+def _with_more_files(body: bytes, further: bytes) -> bytes:
+    """A commit with the files of a further page."""
+    commit, more = msgspec.json.decode(body), msgspec.json.decode(further)
+    return msgspec.json.encode({**commit, "files": [*commit["files"], *more["files"]]})
