@@ -87,7 +87,7 @@ class BadInput(Suite):
 
     def test_a_duckdb_file_that_another_process_has_open(self, locked: Warehouse[Any]) -> None:
         run = self.run_sample(locked)
-        assert "the DuckDB file is in use by another process" in run.failure
+        assert "another process is using the DuckDB file" in run.failure
         assert locked.origin.requests()["total"] == 0
 
     def test_a_page_of_html(self, warehouse: Warehouse[Any]) -> None:
