@@ -112,9 +112,9 @@ def check_text(location: str, *answers: Any) -> None:
     for answer in answers:
         text = json.dumps(json.loads(serialize_value(answer)), ensure_ascii=False)
         if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-            raise ForeignAnswerError(f"the location {location} answers text with half a surrogate pair in it")
+            raise ForeignAnswerError(f"the location {location} sent text that contains half a surrogate pair")
         if _NUL.search(text):
-            raise ForeignAnswerError(f"the location {location} answers text with NUL in it")
+            raise ForeignAnswerError(f"the location {location} sent text that contains NUL")
 
 
 def check_definitions(location: str, definitions: RepositorySnap) -> None:
@@ -134,7 +134,7 @@ def check_definitions(location: str, definitions: RepositorySnap) -> None:
 def check_tags(tags: Iterable[str]) -> None:
     """A location gives its runs any tag but those by which the platform tells runs apart."""
     if refused := min(filter(GIVEN_TAGS.fullmatch, tags), default=None):
-        raise ForeignAnswerError(f"the tag {refused!r} is not for a location to give: leave it out")
+        raise ForeignAnswerError(f"the tag {refused!r} is reserved for the platform: leave it out")
 
 
 def check_schedule(schedule: ScheduleSnap) -> None:
@@ -142,14 +142,15 @@ def check_schedule(schedule: ScheduleSnap) -> None:
     lines = schedule.cron_schedule
     if not is_valid_cron_schedule(lines) or (not isinstance(lines, str) and len(lines) > CRON_LINES):
         raise ForeignAnswerError(
-            f"the schedule {schedule.name} is due at {str(lines)[:50]!r}: not a cron line, or more than {CRON_LINES}"
+            f"the schedule {schedule.name} has the cron schedule {str(lines)[:50]!r}: "
+            f"not a valid cron line, or more than {CRON_LINES} of them"
         )
     zone = schedule.execution_timezone or "UTC"
     try:
         ZoneInfo(zone)
     except (KeyError, OSError, ValueError):
         raise ForeignAnswerError(
-            f"the schedule {schedule.name} has the time zone {zone[:50]!r}: there is no such one"
+            f"the schedule {schedule.name} has the time zone {zone[:50]!r}, which does not exist"
         ) from None
 
 
@@ -159,7 +160,7 @@ def check_sensor(location: str, answer: SensorExecutionData) -> None:
     for request in answer.dynamic_partitions_requests or ():
         if request.partitions_def_name.split("/")[0] != location:
             raise ForeignAnswerError(
-                f"the partitions {request.partitions_def_name!r} are not of the location {location}: "
+                f"the partitions {request.partitions_def_name!r} do not belong to the location {location}: "
                 f"begin their name with '{location}/'"
             )
     check_tags(tag for run in answer.run_requests or () for tag in run.tags)
@@ -177,7 +178,7 @@ def check_runs(location: str, run_ids: Iterable[str], instance: DagsterInstance)
         return
     found = instance.get_runs(RunsFilter(run_ids=list(wanted), tags={"dagster/code_location": location}))
     if others := wanted - {run.run_id for run in found}:
-        raise ForeignAnswerError(f"the run {min(others)} is not of the location {location}")
+        raise ForeignAnswerError(f"the run {min(others)} does not belong to the location {location}")
 
 
 def check_plan(location: str, plan: ExecutionPlanSnapshot, locations: Iterable[str]) -> None:
@@ -191,7 +192,7 @@ def check_plan(location: str, plan: ExecutionPlanSnapshot, locations: Iterable[s
         pool = _pool_key_for_step(step)
         if pool and location != max((name for name in names if f"{pool}_".startswith(f"{name}_")), key=len, default=""):
             raise ForeignAnswerError(
-                f"the pool {pool!r} is not of the location {location}: begin its name with '{location}_'"
+                f"the pool {pool!r} does not belong to the location {location}: begin its name with '{location}_'"
             )
         for output in step.outputs:
             if output.properties:
@@ -204,5 +205,6 @@ def check_keys(location: str, keys: Iterable[Any]) -> None:
         asset = key.asset_key if isinstance(key, AssetCheckKey) else key
         if isinstance(asset, AssetKey) and list(asset.path[:1]) != [location]:
             raise ForeignAnswerError(
-                f"the asset {asset.to_user_string()} is not of the location {location}: begin its key with '{location}'"
+                f"the asset {asset.to_user_string()} does not belong to the location {location}: "
+                f"begin its key with '{location}'"
             )

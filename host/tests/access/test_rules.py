@@ -234,7 +234,7 @@ def test_a_mutation_without_a_rule_is_refused(served: Served, monkeypatch: pytes
     monkeypatch.delitem(RULES, "setNuxSeen")
     app = build_app(served.context, served.settings, PostgresTrail(), 2000)
     served.client = TestClient(app, base_url="http://ingest.test")
-    assert "no rule names it" in served.ask("admin", "mutation { setNuxSeen }").text
+    assert "no rule covers it" in served.ask("admin", "mutation { setNuxSeen }").text
 
 
 # By a location's own team, by others

@@ -68,7 +68,7 @@ def _guarded(name: str, resolve: Callable[..., Any], result_type: Any, trail: Tr
         context: ViewerContext = info.context  # type: ignore[assignment]
         viewer = context.viewer
         if rule is None:
-            raise GraphQLError(f"{name} is not allowed here: no rule names it")
+            raise GraphQLError(f"{name} is not allowed here: no rule covers it")
         if rule.permission is None:
             return resolve(root, info, **arguments)
         where = _located(rule, info, arguments)
@@ -83,7 +83,7 @@ def _guarded(name: str, resolve: Callable[..., Any], result_type: Any, trail: Tr
         try:
             trail.check()
         except psycopg2.Error as error:
-            raise GraphQLError(f"The audit trail cannot be written, so nothing was done: {error}") from None
+            raise GraphQLError(f"The audit trail cannot be written to, so nothing was done: {error}") from None
         try:
             result = resolve(root, info, **arguments)
         except Exception:

@@ -160,7 +160,7 @@ class Login:
         session = replace(session, groups=tuple(group for group in session.groups if group in access.groups))
         self._record(session.name, "login", list(session.groups))
         if not access.grants_of(session.groups):
-            return _page(f"{session.name} is logged in, but no group of theirs has a role in access.yaml.", 403)
+            return _page(f"{session.name} is logged in, but none of their groups has a role in access.yaml.", 403)
         response = RedirectResponse(after, 303)
         response.set_cookie(
             SECURE_COOKIE if access.is_https else PLAIN_COOKIE,
@@ -219,7 +219,7 @@ def build_app(
 
 
 def _unrecorded(_request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": f"The audit trail cannot be written, so nothing was done: {error}"}, 503)
+    return JSONResponse({"error": f"The audit trail cannot be written to, so nothing was done: {error}"}, 503)
 
 
 def _page(text: str, status: int, *, is_html: bool = False) -> HTMLResponse:
