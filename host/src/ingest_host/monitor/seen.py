@@ -43,7 +43,7 @@ INSTIGATORS = """SELECT instigator_type, instigator_body,
       WHERE job_ticks.selector_id = instigators.selector_id ORDER BY timestamp DESC LIMIT 1),
     (SELECT count(*) FROM job_ticks WHERE job_ticks.selector_id = instigators.selector_id
       AND job_ticks.status = 'FAILURE' AND timestamp > now() AT TIME ZONE 'utc' - interval '1 hour')
-  FROM instigators WHERE status IN ('RUNNING', 'DECLARED_IN_CODE')"""
+  FROM instigators WHERE status IN ('RUNNING', 'DECLARED_IN_CODE') AND length(instigator_body) < 1000000"""
 LOADS = """SELECT asset_key, last_materialization FROM asset_keys
   WHERE length(last_materialization) < 100000 ORDER BY last_materialization_timestamp"""
 
