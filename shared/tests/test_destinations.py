@@ -101,7 +101,7 @@ def test_a_duckdb_file_in_use_by_another_process_is_named(duckdb_warehouse: Ware
         holder.kill()
     assert isinstance(error, WarehouseError)
     assert error.retry
-    assert "in use by another process" in str(error)
+    assert "another process is using the DuckDB file" in str(error)
     assert str(file) in str(error)
     check_destination(duckdb_warehouse.pipeline())
 
@@ -112,7 +112,7 @@ def test_a_duckdb_file_that_is_none_is_not_said_to_be_in_use(tmp_path: Path) -> 
     duckdb_file("block").write_bytes(b"no database" * 1000)
     error = error_of(Warehouse("duckdb", "block").pipeline())
     assert isinstance(error, WarehouseError)
-    assert "in use" not in str(error)
+    assert "another process is using" not in str(error)
     assert "cannot open the warehouse" in str(error)
 
 
