@@ -268,7 +268,7 @@ def test_a_partition_does_not_say_whose_its_runs_are(port: int) -> None:
     with checked_answers(list), workspace(port, "one") as context:
         location = context.get_code_location("one")
         repository = location.get_repository("__repository__").handle
-        refused = pytest.raises(ForeignAnswerError, match="the tag 'user' is not for a location to give")
+        refused = pytest.raises(ForeignAnswerError, match="the tag 'user' is reserved for the platform")
         with refused:
             location.get_partition_set_execution_params(repository, "parted_partition_set", ["a"], context.instance)
         with refused:
