@@ -34,7 +34,13 @@ from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.definitions.selector import JobSubsetSelector
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.execution.api import create_execution_plan
-from dagster._core.remote_representation.external_data import RepositorySnap, ScheduleSnap
+from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
+from dagster._core.remote_representation.external_data import (
+    JobDataSnap,
+    RemoteJobSubsetResult,
+    RepositorySnap,
+    ScheduleSnap,
+)
 from dagster._core.snap import snapshot_from_execution_plan
 from dagster._core.test_utils import create_run_for_test, instance_for_test
 from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
@@ -273,6 +279,34 @@ def test_a_partition_does_not_say_whose_its_runs_are(port: int) -> None:
             location.get_partition_set_execution_params(repository, "parted_partition_set", ["a"], context.instance)
         with refused:
             location.get_partition_tags_from_repo(repository, "parted", "a", context.instance)
+
+
+def test_a_job_of_chosen_ops_does_not_say_it_either(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tags come in an answer of their own, where a code server may say others than when it was loaded."""
+
+    @job(run_tags={".dagster/repository": "__repository__@other"})
+    def tagged() -> None: ...
+
+    snap = JobDataSnap.from_job_def(tagged, include_parent_snapshot=False)
+    answer = RemoteJobSubsetResult(success=True, job_data_snap=snap)
+
+    async def later(*_: object) -> RemoteJobSubsetResult:
+        return answer
+
+    monkeypatch.setattr(GrpcServerCodeLocation, "_get_subset_remote_job_result", lambda *_: answer)
+    monkeypatch.setattr(GrpcServerCodeLocation, "_gen_subset_remote_job_result", later)
+    chosen = JobSubsetSelector(
+        location_name="one", repository_name="__repository__", job_name="filling", op_selection=["fill"]
+    )
+    with checked_answers(list), workspace(port, "one") as context:
+        location = context.get_code_location("one")
+        refused = pytest.raises(
+            ForeignAnswerError, match=r"the tag '\.dagster/repository' is not for a location to give"
+        )
+        with refused:
+            location.get_job(chosen)
+        with refused:
+            asyncio.run(location.gen_subset_job(chosen, lambda _: context.get_full_job(chosen)))
 
 
 def test_a_run_that_would_fill_anothers_pool_is_not_made(port: int) -> None:

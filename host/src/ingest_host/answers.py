@@ -19,12 +19,18 @@ from croniter import CroniterBadDateError, croniter
 from dagster import AssetCheckKey, AssetKey, DagsterInstance
 from dagster._core.definitions.assets.definition.asset_spec import AssetExecutionType
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
+from dagster._core.definitions.schedule_definition import ScheduleExecutionData
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.op_concurrency_limits_counter import _pool_key_for_step
 from dagster._core.remote_representation import code_location
 from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
 from dagster._core.remote_representation.external import RemoteExecutionPlan
-from dagster._core.remote_representation.external_data import AssetNodeSnap, RepositorySnap, ScheduleSnap
+from dagster._core.remote_representation.external_data import (
+    AssetNodeSnap,
+    RemoteJobSubsetResult,
+    RepositorySnap,
+    ScheduleSnap,
+)
 from dagster._core.snap import ExecutionPlanSnapshot, JobSnap
 from dagster._core.storage.dagster_run import RunsFilter
 from dagster._serdes import serialize_value
@@ -82,7 +88,7 @@ class OwnCodeLocation(GrpcServerCodeLocation):
             for name, repository in self.remote_repositories.items():
                 jobs = self._job_snaps_by_name[name].values()
                 check_text(self.name, repository.repository_snap, *jobs)
-                check_tags(tag for job in jobs for tag in (*job.tags, *(job.run_tags or ())))
+                check_tags(tag for job in jobs for tag in _tags(job))
                 check_definitions(self.name, repository.repository_snap)
         except ForeignAnswerError:
             self.cleanup()
@@ -117,6 +123,19 @@ class OwnCodeLocation(GrpcServerCodeLocation):
         check_tags(getattr(answer, "tags", ()))
         return answer
 
+    def _get_subset_remote_job_result(self, *arguments: Any, **options: Any) -> RemoteJobSubsetResult:
+        return self._checked_subset(super()._get_subset_remote_job_result(*arguments, **options))
+
+    async def _gen_subset_remote_job_result(self, *arguments: Any, **options: Any) -> RemoteJobSubsetResult:
+        return self._checked_subset(await super()._gen_subset_remote_job_result(*arguments, **options))
+
+    def _checked_subset(self, answer: RemoteJobSubsetResult) -> RemoteJobSubsetResult:
+        """A job of chosen assets or ops, whose runs get the tags that it has in this answer."""
+        check_text(self.name, answer)
+        if answer.job_data_snap:
+            check_tags(_tags(answer.job_data_snap.job))
+        return answer
+
     def get_execution_plan(self, *arguments: Any, **options: Any) -> RemoteExecutionPlan:
         plan = super().get_execution_plan(*arguments, **options)
         check_plan(self.name, plan.execution_plan_snapshot, self.locations())
@@ -135,7 +154,7 @@ def check_text(location: str, *answers: Any) -> None:
     """
     for answer in answers:
         written = serialize_value(answer)
-        if not isinstance(answer, RepositorySnap | JobSnap):
+        if isinstance(answer, SensorExecutionData | ScheduleExecutionData):
             check_length("answer", written, LONGEST_ANSWER)
         if "\\u" in written and (wrong := fault(json.loads(written))):
             raise ForeignAnswerError(f"the location {location} sent text that contains {wrong}")
@@ -184,6 +203,11 @@ def check_freshness(node: AssetNodeSnap) -> None:
         except OverflowError:
             name = node.asset_key.to_user_string()
             raise ForeignAnswerError(f"the asset {name} has a freshness policy of more than a billion days") from None
+
+
+def _tags(job: JobSnap) -> Sequence[str]:
+    """Those of a job, and those of its runs."""
+    return (*job.tags, *(job.run_tags or ()))
 
 
 def check_schedule(schedule: ScheduleSnap) -> None:
