@@ -301,7 +301,7 @@ def test_a_job_of_chosen_ops_does_not_say_it_either(port: int, monkeypatch: pyte
     with checked_answers(list), workspace(port, "one") as context:
         location = context.get_code_location("one")
         refused = pytest.raises(
-            ForeignAnswerError, match=r"the tag '\.dagster/repository' is not for a location to give"
+            ForeignAnswerError, match=r"the tag '\.dagster/repository' is reserved for the platform"
         )
         with refused:
             location.get_job(chosen)
