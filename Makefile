@@ -1,4 +1,4 @@
-# `make` alone lists what there is. Every target sets up what it needs.
+# `make` alone lists the targets. Every target sets up what it needs.
 # Python is the only requirement: PYTHON names the interpreter, 3.11 or newer.
 PYTHON ?= python3
 
@@ -14,12 +14,12 @@ ROOT_READY := .venv/.synced
 FOLDERS := $(patsubst %/pyproject.toml,%,$(wildcard locations/*/pyproject.toml))
 PROJECTS := $(patsubst %/pyproject.toml,%,$(wildcard */pyproject.toml)) $(FOLDERS)
 ready = $(addsuffix /.venv/.synced,$(1))
-# What the named suites need: their own environments, and those of what they start.
+# What the named suites need: their own environments, and those of the projects that they start.
 started_by = $(if $(filter tests% locations/%,$(1)),sandbox) $(if $(filter tests%,$(1)),host $(FOLDERS))
 ready_to_test = $(ROOT_READY) $(call ready,$(sort $(filter $(PROJECTS),$(1) $(call started_by,$(1)))))
 
 # `make rollback TO=...` is `ingest rollback --to=...`: the shell takes the value from the environment, where make
-# puts what is given on its command line, so nothing in it is a command.
+# puts the values from its command line, so nothing in them runs as a command.
 option = $${$(1):+--$(2)="$$$(1)"}
 live := $(if $(filter 0 no false,$(SANDBOX)),--live)
 
@@ -30,7 +30,7 @@ help: ## List the targets
 ##@ Run
 
 .PHONY: ingest
-ingest: $(call ready,sandbox $(filter $(or $(ONLY:%=locations/%),$(FOLDERS)),$(FOLDERS))) ## Run every location's job (or ONLY="github"), with AUDIT=1 its audit: from the sandbox, with SANDBOX=0 from the real APIs
+ingest: $(call ready,sandbox $(filter $(or $(ONLY:%=locations/%),$(FOLDERS)),$(FOLDERS))) ## Run every location's job (or ONLY="github"), or with AUDIT=1 its audit, against the sandbox; SANDBOX=0 for the real APIs
 	@$(INGEST) run $(if $(filter 1,$(AUDIT)),--audit) $(live) $$ONLY
 
 .PHONY: dev
@@ -38,29 +38,29 @@ dev: $(call ready,sandbox host $(FOLDERS)) ## Serve Dagster's UI with every loca
 	@$(INGEST) dev $(live) $(call option,PORT,port)
 
 .PHONY: sandbox
-sandbox: $(call ready,sandbox) ## Serve the sandbox APIs until Ctrl-C, with the world of `make ingest`
+sandbox: $(call ready,sandbox) ## Serve the sandbox APIs, with the world of `make ingest`, until Ctrl-C
 	@$(INGEST) sandbox $(call option,PORT,port)
 
 .PHONY: change-sandbox
-change-sandbox: $(call ready,sandbox) ## Let COUNT=50 things happen in the sandbox, to see an incremental run
+change-sandbox: $(call ready,sandbox) ## Make COUNT=50 random changes in the sandbox, to see an incremental run
 	@$(INGEST) change-sandbox $(call option,COUNT,count)
 
 ##@ The platform, on a Docker engine
 
 .PHONY: up
-up: $(ROOT_READY) ## Build the host and start the platform, with SANDBOX=1 on the sandbox APIs; `deploy` builds locations
+up: $(ROOT_READY) ## Build the host and start the platform (SANDBOX=1: on the sandbox APIs); `deploy` builds locations
 	@$(INGEST) up $(if $(filter 1,$(SANDBOX)),--sandbox)
 
 .PHONY: down
-down: $(ROOT_READY) ## Stop the platform and its runs; data, history and secrets stay
+down: $(ROOT_READY) ## Stop the platform and its runs; keep data, history and secrets
 	@$(INGEST) down
 
 .PHONY: logs
-logs: $(ROOT_READY) ## Follow the logs of all services, or of those named by SERVICE="github daemon"
+logs: $(ROOT_READY) ## Follow the logs of all services, or only of SERVICE="github daemon"
 	@$(INGEST) logs $$SERVICE
 
 .PHONY: status
-status: $(ROOT_READY) ## Services, locations, schedules, last runs, rows; exit code 1 and a line for each thing that is ill
+status: $(ROOT_READY) ## Show services, locations, schedules, last runs, rows and problems; exit code 1 if there are any
 	@$(INGEST) status
 
 .PHONY: secret
@@ -68,7 +68,7 @@ secret: $(ROOT_READY) ## Store a secret: echo "$$TOKEN" | make secret LOCATION=g
 	@$(INGEST) secret "$$LOCATION" "$$NAME"
 
 .PHONY: analyst
-analyst: $(ROOT_READY) ## Let a person or a BI tool read the warehouse: NAME=ana, and its password; or REVOKE=ana
+analyst: $(ROOT_READY) ## Give a person or a BI tool read access to the warehouse: NAME=ana prints a password; or REVOKE=ana
 	@$(INGEST) analyst "$${REVOKE:-$$NAME}" $${REVOKE:+--revoke}
 
 .PHONY: access
@@ -76,15 +76,15 @@ access: $(ROOT_READY) ## Activate access.yaml: who may do what in the UI
 	@$(INGEST) access
 
 .PHONY: token
-token: $(ROOT_READY) ## Make a token for a machine: NAME=ci ROLE=editor LOCATIONS="github" DAYS=90; or REVOKE=ci
+token: $(ROOT_READY) ## Create a token for a machine: NAME=ci ROLE=editor LOCATIONS="github" DAYS=90; or REVOKE=ci
 	@$(INGEST) token "$${REVOKE:-$$NAME}" $${REVOKE:+--revoke} $(call option,ROLE,role) $(call option,DAYS,days) $(LOCATIONS:%=--location='%')
 
 .PHONY: client-secret
-client-secret: $(ROOT_READY) ## Store the client secret of the login: echo "$$SECRET" | make client-secret
+client-secret: $(ROOT_READY) ## Store the login's client secret: echo "$$SECRET" | make client-secret
 	@$(INGEST) client-secret
 
 .PHONY: audit
-audit: $(ROOT_READY) ## Show who did what: the LAST=50 rows, or those of WHO=name or LOCATION=github
+audit: $(ROOT_READY) ## Show who did what: the LAST=50 rows, or only those of WHO=name or LOCATION=github
 	@$(INGEST) audit $(call option,LAST,last) $(call option,WHO,who) $(call option,LOCATION,location)
 
 .PHONY: deploy
@@ -98,15 +98,15 @@ rollback: $(ROOT_READY) ## Activate the version before of LOCATION=github, or TO
 ##@ Work on it
 
 .PHONY: test
-test: $(call ready_to_test,$(or $(ONLY),$(PROJECTS))) ## Run every test suite, or only those named by ONLY="shared tests"
+test: $(call ready_to_test,$(or $(ONLY),$(PROJECTS))) ## Run every test suite, or only ONLY="shared tests"
 	@$(INGEST) test $$ONLY
 
 .PHONY: check
-check: $(call ready,$(PROJECTS)) ## Lint, types, locks up to date, repository consistency
+check: $(call ready,$(PROJECTS)) ## Check lint, types, lock files and repository consistency
 	@$(INGEST) check
 
 .PHONY: contract
-contract: $(call ready,$(FOLDERS)) ## Compare the tables of each location with what its vendor publishes
+contract: $(call ready,$(FOLDERS)) ## Compare the tables of each location with the schema that its vendor publishes
 	@$(INGEST) contract $$ONLY
 
 .PHONY: table-docs
@@ -114,23 +114,23 @@ table-docs: $(call ready,$(FOLDERS)) ## Write docs/tables/ from the declarations
 	@$(INGEST) table-docs $$ONLY
 
 .PHONY: format
-format: $(ROOT_READY) ## Format the code, mend what the linter can, render what is generated
+format: $(ROOT_READY) ## Format the code, apply lint fixes, render generated files
 	@$(INGEST) format
 
 .PHONY: lock
-lock: $(ROOT_READY) ## Renew the lock files; with UPGRADE=1 take the newest versions
+lock: $(ROOT_READY) ## Renew the lock files; UPGRADE=1 takes the newest versions
 	@$(INGEST) lock $(if $(UPGRADE),--upgrade)
 
 .PHONY: new-location
-new-location: $(call ready,sandbox) ## Make a location NAME=zendesk, tested and registered; STYLE=component for YAML
+new-location: $(call ready,sandbox) ## Create a location NAME=zendesk, tested and registered; STYLE=component for YAML
 	@$(INGEST) new-location "$$NAME" $(call option,STYLE,style)
 
 .PHONY: remove-location
-remove-location: $(ROOT_READY) ## Remove the location NAME=zendesk, and say what stays of it
+remove-location: $(ROOT_READY) ## Remove the location NAME=zendesk, and list what remains of it
 	@$(INGEST) remove-location "$$NAME"
 
 .PHONY: affected
-affected: $(ROOT_READY) ## List the locations that a change touches since BASE=origin/main; JSON=1 for machines
+affected: $(ROOT_READY) ## List the locations that changes since BASE=origin/main affect; JSON=1 for machines
 	@$(INGEST) affected $(call option,BASE,base) $(if $(JSON),--json)
 
 .PHONY: bench-load
@@ -138,22 +138,22 @@ bench-load: $(call ready,benchmarks) ## Measure the load path against its floor
 	@benchmarks/.venv/bin/python -m ingest_benchmarks
 
 .PHONY: bench-github
-bench-github: $(call ready,benchmarks) ## Count what GitHub costs: calls, quota, time and memory for REPOSITORIES="1 100 1000"
+bench-github: $(call ready,benchmarks) ## Measure what GitHub costs: calls, quota, time and memory for REPOSITORIES="1 100 1000"
 	@benchmarks/.venv/bin/python -m ingest_benchmarks.quota $(REPOSITORIES)
 
 .PHONY: bench-stripe
-bench-stripe: $(call ready,benchmarks) ## Count what Stripe costs: calls, pace, time and memory for OBJECTS="20000 200000"
+bench-stripe: $(call ready,benchmarks) ## Measure what Stripe costs: calls, pace, time and memory for OBJECTS="20000 200000"
 	@benchmarks/.venv/bin/python -m ingest_benchmarks.pace $(OBJECTS)
 
 .PHONY: bench-platform
-bench-platform: $(ROOT_READY) ## Measure the platform against Dagster's own example of a deployment
+bench-platform: $(ROOT_READY) ## Measure the platform against Dagster's own example deployment
 	@$(INGEST) bench-platform
 
 .PHONY: setup
 setup: $(call ready,$(PROJECTS)) ## Set up every environment, without running anything
 
 .PHONY: clean
-clean: ## Remove environments and caches; data/ and the run history stay
+clean: ## Remove environments and caches; keep data/ and the run history
 	@rm -rf .venv $(addsuffix /.venv,$(PROJECTS)) .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
@@ -162,17 +162,17 @@ clean-data: ## Remove the local warehouse, the sandbox's world and the run histo
 	@rm -rf data
 	@git clean -fdXq .dagster
 
-# The environments. The root's holds the tools, uv among them, which makes the others.
+# The environments. The root's holds the tools, including uv, which creates the others.
 
 .venv/.synced: requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-	  { echo "Python 3.11 or newer is needed, and $(PYTHON) is not: name one with make PYTHON=..." >&2; exit 1; }
+	  { echo "$(PYTHON) is not Python 3.11 or newer: name one with make PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-	  { echo "$(PYTHON) cannot make environments: install its venv module (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	  { echo "$(PYTHON) cannot create virtual environments: install its venv module (Debian: apt-get install python3-venv)" >&2; exit 1; }
 	@echo "setting up the tools" >&2
 	@$(PYTHON) -m venv --clear .venv
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
-	@# Its build backend is in the lock, so nothing is fetched that has no hash.
+	@# Its build backend is in the lock, so nothing without a hash is fetched.
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -146,10 +146,10 @@ def test_before_the_first_commit_all_is_new(repository: Repository) -> None:
 
 def test_a_bad_base_is_refused(repository: Repository) -> None:
     for base in ("nope", "--output=x", "HEAD:README.md"):
-        with pytest.raises(Refused, match=f"--base={base} names no commit here: fetch it, or name another"):
+        with pytest.raises(Refused, match=f"--base={base} is not a commit here: fetch it, or name another"):
             repository.affected(base)
     alone = repository.git("commit-tree", "HEAD^{tree}", "-m", "no parent").strip()
-    with pytest.raises(Refused, match="share no commit"):
+    with pytest.raises(Refused, match="have no commit in common"):
         repository.affected(alone)
 
 

@@ -111,7 +111,7 @@ def test_its_page_of_tables_tells_how_its_list_is_read(made: Copy, tmp_path: Pat
     done = made.run(*command, **settings)
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "zendesk.md").read_text()
-    assert "- **Read**: What changed since the sync before, by `updated_at`; at first every page." in page
+    assert "- **Read**: What changed since the previous sync, by `updated_at`; at first every page." in page
     assert "- **Deletes**: found by the audit." in page
 
 

@@ -190,7 +190,7 @@ def test_a_data_folder_that_cannot_be_written(deployment: Deployment) -> None:
     (deployment.folder / "data").touch()
     done = deployment.ingest()
     assert done.returncode == 1
-    assert re.fullmatch(r"the data folder .* cannot be written .*INGEST_DATA_DIR.*\n", done.stderr)
+    assert re.fullmatch(r"cannot write to the data folder .*INGEST_DATA_DIR.*\n", done.stderr)
 
 
 def test_a_sandbox_that_does_not_answer(deployment: Deployment) -> None:

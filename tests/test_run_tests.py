@@ -95,4 +95,4 @@ def test_a_suite_ends_with_who_started_it(make: Make) -> None:
 def test_a_suite_without_tests_does_not_pass(make: Make) -> None:
     (suite,) = made = make(one="")
     assert "=== one" in "".join(run_tests.run(made))
-    assert (suite.passed, suite.verdict) == (False, "it has no tests")
+    assert (suite.passed, suite.verdict) == (False, "no tests found")

@@ -25,7 +25,7 @@ from ingest_tools.secret import checked
         ("github", "runtime.log_level", "begin with sources.github."),
         ("github", "pgpass", "begin with sources.github."),
         ("github", "sources.gihub.access_token", "begin with sources.github."),
-        ("platform", "sources.github.access_token", "platform itself, which has one: alerts.to"),
+        ("platform", "sources.github.access_token", "platform: its only setting is alerts.to"),
     ],
 )
 def test_what_cannot_be_a_secret_of_the_location(location: str, setting: str, why: str) -> None:
@@ -48,7 +48,7 @@ def test_a_secret_is_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"\xff\xfe"), "utf-8"))
     monkeypatch.setattr(audit, "record", lambda *_, **__: None)
     assert main(["secret", "github", "sources.github.access_token"]) == 1
-    assert capsys.readouterr().err == "standard input was not text: nothing was stored\n"
+    assert capsys.readouterr().err == "standard input is not UTF-8 text: nothing was stored\n"
 
 
 def test_the_tools_read_what_compose_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

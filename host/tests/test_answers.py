@@ -102,7 +102,7 @@ def test_a_sensor_answers_of_its_own(answer: SensorExecutionData) -> None:
 
 @pytest.mark.parametrize("answer", answers("other"))
 def test_a_sensor_that_answers_of_anothers_is_refused(answer: SensorExecutionData) -> None:
-    with pytest.raises(ForeignAnswerError, match="not of the location one: begin "):
+    with pytest.raises(ForeignAnswerError, match="not belong to the location one: begin "):
         check_sensor("one", answer)
 
 
@@ -112,13 +112,15 @@ def test_a_sensor_acts_on_runs_of_its_own() -> None:
             name: create_run_for_test(instance, tags={"dagster/code_location": name}) for name in ("one", "other")
         }
         check_runs("one", [run_of["one"].run_id], instance)
-        with pytest.raises(ForeignAnswerError, match=f"the run {run_of['other'].run_id} is not of the location one"):
+        with pytest.raises(
+            ForeignAnswerError, match=f"the run {run_of['other'].run_id} does not belong to the location one"
+        ):
             check_runs("one", [run.run_id for run in run_of.values()], instance)
 
 
 @pytest.mark.parametrize("text", ["half \ud800", "\udfff", "NUL \0", "\\\0"])
 def test_text_that_no_page_shows_and_no_database_holds_is_refused(text: str) -> None:
-    with pytest.raises(ForeignAnswerError, match="the location one answers text with"):
+    with pytest.raises(ForeignAnswerError, match="the location one sent text that contains"):
         check_text("one", SensorExecutionData(skip_message=text))
 
 
@@ -139,7 +141,7 @@ REFUSED = (
 
 @pytest.mark.parametrize("tag", REFUSED)
 def test_a_run_that_says_whose_it_is_is_refused(tag: str) -> None:
-    with pytest.raises(ForeignAnswerError, match=f"the tag '{re.escape(tag)}' is not for a location to give"):
+    with pytest.raises(ForeignAnswerError, match=f"the tag '{re.escape(tag)}' is reserved for the platform"):
         check_sensor("one", SensorExecutionData(run_requests=[RunRequest(tags={"a": "b", tag: "x"})]))
 
 
@@ -155,7 +157,7 @@ def schedule(cron: str | list[str], zone: str | None = None) -> ScheduleSnap:
 
 @pytest.mark.parametrize("cron", ["not a cron", "0 0 31 2 *", [], "0 0 31 4 *", "5 0 29 2 1#5"])
 def test_a_schedule_that_no_page_can_show_is_refused(cron: str | list[str]) -> None:
-    with pytest.raises(ForeignAnswerError, match=r"the schedule daily is due at .*: not a cron line"):
+    with pytest.raises(ForeignAnswerError, match=r"the schedule daily has the cron schedule .*: not a valid cron line"):
         check_schedule(schedule(cron))
     with pytest.raises(ForeignAnswerError, match="the schedule daily has the time zone 'Moon/Crater'"):
         check_schedule(schedule("@daily", "Moon/Crater"))
@@ -236,19 +238,21 @@ def load_error(port: int, location: str) -> str:
 
 def test_a_location_that_makes_anothers_assets_is_not_loaded(port: int) -> None:
     with checked_answers(list):
-        assert "the asset one/items is not of the location two: begin its key with 'two'" in load_error(port, "two")
+        assert "the asset one/items does not belong to the location two: begin its key with 'two'" in load_error(
+            port, "two"
+        )
         assert load_error(port, "one") == ""
     assert load_error(port, "two") == ""  # as Dagster takes it
 
 
 def test_a_location_that_checks_anothers_assets_is_not_loaded() -> None:
     repository = Definitions(asset_checks=[foreign_location.sound]).get_repository_def()
-    with pytest.raises(ForeignAnswerError, match="the asset one/items is not of the location two"):
+    with pytest.raises(ForeignAnswerError, match="the asset one/items does not belong to the location two"):
         check_definitions("two", RepositorySnap.from_def(repository))
 
 
 @pytest.mark.parametrize(
-    ("sensor", "what"), [("telling", "the asset other/items is not"), ("reacting", "the run anothers is not")]
+    ("sensor", "what"), [("telling", "the asset other/items does not"), ("reacting", "the run anothers does not")]
 )
 def test_the_daemon_does_nothing_of_what_a_sensor_answers_of_others(port: int, sensor: str, what: str) -> None:
     with checked_answers(list), workspace(port, "one") as context:
@@ -270,7 +274,7 @@ def test_a_partition_does_not_say_whose_its_runs_are(port: int) -> None:
     with checked_answers(list), workspace(port, "one") as context:
         location = context.get_code_location("one")
         repository = location.get_repository("__repository__").handle
-        refused = pytest.raises(ForeignAnswerError, match="the tag 'user' is not for a location to give")
+        refused = pytest.raises(ForeignAnswerError, match="the tag 'user' is reserved for the platform")
         with refused:
             location.get_partition_set_execution_params(repository, "parted_partition_set", ["a"], context.instance)
         with refused:
@@ -297,7 +301,7 @@ def test_a_job_of_chosen_ops_does_not_say_it_either(port: int, monkeypatch: pyte
     with checked_answers(list), workspace(port, "one") as context:
         location = context.get_code_location("one")
         refused = pytest.raises(
-            ForeignAnswerError, match=r"the tag '\.dagster/repository' is not for a location to give"
+            ForeignAnswerError, match=r"the tag '\.dagster/repository' is reserved for the platform"
         )
         with refused:
             location.get_job(chosen)
@@ -312,9 +316,9 @@ def test_a_run_that_would_fill_anothers_pool_is_not_made(port: int) -> None:
                 location_name="one", repository_name="__repository__", job_name="filling", op_selection=None
             )
         )
-        with pytest.raises(ForeignAnswerError, match="the pool 'other_items' is not of the location one"):
+        with pytest.raises(ForeignAnswerError, match="the pool 'other_items' does not belong to the location one"):
             context.get_execution_plan(job, {}, None, None)
-        with pytest.raises(ForeignAnswerError, match="the pool 'other_items' is not of the location one"):
+        with pytest.raises(ForeignAnswerError, match="the pool 'other_items' does not belong to the location one"):
             asyncio.run(context.gen_execution_plan(job, {}, None, None))
 
 
@@ -323,7 +327,7 @@ def test_a_run_that_would_make_anothers_asset_is_not_made(location: str) -> None
     plan = create_execution_plan(foreign_location.defs.resolve_implicit_global_asset_job_def())
     snapshot = snapshot_from_execution_plan(plan, "")
     check_plan("one", snapshot, ())
-    with pytest.raises(ForeignAnswerError, match=f"the asset one/items is not of the location {location}"):
+    with pytest.raises(ForeignAnswerError, match=f"the asset one/items does not belong to the location {location}"):
         check_plan(location, snapshot, ())
 
 
@@ -340,5 +344,5 @@ def test_a_pool_is_of_the_location_with_the_longest_name() -> None:
     snapshot = snapshot_from_execution_plan(create_execution_plan(filling), "")
     check_plan("one", snapshot, ["two"])
     check_plan("one_more", snapshot, ["one"])
-    with pytest.raises(ForeignAnswerError, match="the pool 'one_more_items' is not of the location one"):
+    with pytest.raises(ForeignAnswerError, match="the pool 'one_more_items' does not belong to the location one"):
         check_plan("one", snapshot, ["one_more"])

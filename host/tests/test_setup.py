@@ -129,7 +129,9 @@ def test_a_setting_with_a_bad_name_is_refused(platform: Platform, setting: str) 
     assert files(platform.folder) == before
 
 
-@pytest.mark.parametrize(("given", "why"), [(b"", "was empty"), (b" \n", "was empty"), (b"\xff\xfe", "was not text")])
+@pytest.mark.parametrize(
+    ("given", "why"), [(b"", "is empty"), (b" \n", "is empty"), (b"\xff\xfe", "is not UTF-8 text")]
+)
 def test_what_is_no_secret_changes_nothing(platform: Platform, given: bytes, why: str) -> None:
     name = platform.location()
     run("secret", name, "sources.x.token", given=b"good")

@@ -359,7 +359,7 @@ def test_an_address_that_is_none_fails_the_tick(
     location: Location, caplog: pytest.LogCaptureFixture, address: str
 ) -> None:
     os.environ["ALERTS__TO"] = address
-    assert "not an address that Apprise knows" in failing_tick(location, caplog)
+    assert "not an address that Apprise supports" in failing_tick(location, caplog)
 
 
 def test_every_address_gets_the_alert_also_when_another_does_not(

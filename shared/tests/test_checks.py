@@ -111,7 +111,7 @@ def test_an_audit_that_is_the_first_load_passes_and_says_so(warehouse: Warehouse
 
     outcome = evaluate(Location(warehouse, {"issues": first, "labels": first}))["issues", ORIGIN_CHECK]
     assert outcome.passed
-    assert outcome.description == "this was the first load: there was nothing to compare"
+    assert outcome.description == "this was the first load: there was nothing to compare with"
 
 
 def test_what_an_audit_found_fails_the_check_of_its_own_asset_in_its_own_run(warehouse: Warehouse) -> None:
@@ -131,15 +131,15 @@ def test_what_an_audit_found_fails_the_check_of_its_own_asset_in_its_own_run(war
     outcomes = evaluate(location)
     outcome = outcomes["issues", ORIGIN_CHECK]
     assert not outcome.passed
-    assert outcome.description == "the audit found 2 rows missing, 0 surplus and 1 stale, and mended them"
-    assert [value(outcome, name) for name in ("missing", "surplus", "stale", "mended")] == [2, 0, 1, 3]
+    assert outcome.description == "the audit found 2 rows missing, 0 surplus and 1 stale, and repaired them"
+    assert [value(outcome, name) for name in ("missing", "surplus", "stale", "repaired")] == [2, 0, 1, 3]
     assert value(outcome, "scopes") == ["octo/spoon"]
     assert value(outcome, "audited at").startswith("2023-11-14 22:14:20")
     busy = outcomes["labels", ORIGIN_CHECK]
     assert busy.passed
     assert busy.description == (
         "the audit found 0 rows missing, 0 surplus and 0 stale; "
-        "3 changed since the load before, 1 were deleted at the origin"
+        "3 changed since the previous load, 1 were deleted at the origin"
     )
     location.reads = {}
     assert set(evaluate(location)) == ALL, "a load that is no audit says nothing of it"

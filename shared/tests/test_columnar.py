@@ -291,7 +291,7 @@ def test_a_child_gets_the_given_and_derived_columns_of_its_parent() -> None:
     assert part == {"issue_id": 1, "repo_id": 9, "doubled": 2, "id": 5}
 
 
-# What the API sends and no description names
+# Undeclared fields
 
 
 def undeclared(tables: dict[str, pa.Table], name: str = "issues") -> list[Any]:
@@ -481,7 +481,7 @@ def test_a_long_value_is_shortened_in_the_error() -> None:
     ],
 )
 def test_a_body_that_is_not_json_is_an_error_that_a_retry_may_mend(sent: bytes) -> None:
-    with pytest.raises(NotJson, match="table issues: the API sent a body that is not JSON") as caught:
+    with pytest.raises(NotJson, match="table issues: the response body is not valid JSON") as caught:
         decoder(text("title", "Title.")).page(sent)
     assert caught.value.retry
 

@@ -73,15 +73,15 @@ class TestTypes:
     @pytest.mark.parametrize(
         ("column", "schema", "problem"),
         [
-            (bigint("size", ""), {"type": "number"}, "may be number, and is declared as bigint"),
-            (bigint("size", ""), {"anyOf": [STRING, INTEGER]}, "may be string, and is declared as bigint"),
+            (bigint("size", ""), {"type": "number"}, "may be number, but is declared as bigint"),
+            (bigint("size", ""), {"anyOf": [STRING, INTEGER]}, "may be string, but is declared as bigint"),
             (double("size", ""), {"anyOf": [INTEGER, {"type": "number"}]}, ""),
-            (epoch("size", ""), STRING, "may be string, and is declared as epoch"),
+            (epoch("size", ""), STRING, "may be string, but is declared as epoch"),
             (timestamp("size", ""), {"type": "string", "format": "date-time"}, ""),
-            (timestamp("size", ""), STRING, "may be string, and is declared as timestamp"),
+            (timestamp("size", ""), STRING, "may be string, but is declared as timestamp"),
             (text("size", ""), {"type": "string", "format": "date-time"}, ""),
             (text("size", ""), {"anyOf": [STRING, NULL]}, ""),
-            (text("size", ""), {}, "may be anything, and is declared as text"),
+            (text("size", ""), {}, "may be anything, but is declared as text"),
             (json("size", ""), {}, ""),
             (present("size", ""), published(), ""),
         ],
@@ -91,14 +91,14 @@ class TestTypes:
         assert found(table(column), published(size=schema)) == [f"things.size {problem}"] * bool(problem)
 
     def test_a_key_is_always_there(self) -> None:
-        problem = ["things.id may be null, and is declared as bigint"]
+        problem = ["things.id may be null, but is declared as bigint"]
         assert found(table(), {**published(), "required": []}) == problem
         assert found(table(), published(id={"anyOf": [INTEGER, NULL]})) == problem
 
     def test_what_columns_are_taken_from_is_an_object(self) -> None:
         login = text("login", "Login.", path="user.login")
         user = {"anyOf": [STRING, {"type": "object", "properties": {"login": STRING}}]}
-        assert found(table(login), published(user=user)) == ["things.user may be string, and is declared as an object"]
+        assert found(table(login), published(user=user)) == ["things.user may be string, but is declared as an object"]
 
     def test_definitions_are_followed_also_in_a_circle(self) -> None:
         schema = published(parent={"$ref": "#/$defs/thing"})
@@ -113,26 +113,26 @@ class TestLists:
         schema = published(parts={"type": "array", "items": published(size=INTEGER, name=STRING)})
         assert found(table(children=(child,)), schema) == [
             "parts.name is neither a column nor unused",
-            "parts.size may be integer, and is declared as text",
+            "parts.size may be integer, but is declared as text",
         ]
 
     def test_elements_that_may_be_null_are_told(self) -> None:
         schema = published(parts={"type": "array", "items": {"anyOf": [published(), NULL]}})
         child = parts(bigint("part_id", "Part.", path="id"))
         assert found(table(children=(child,)), schema) == [
-            "things.parts may be null, and is declared as a list of objects"
+            "things.parts may be null, but is declared as a list of objects"
         ]
 
     def test_elements_may_be_plain_values(self) -> None:
         child = parts(text("part", "Part.", path="."))
         assert found(table(children=(child,)), published(parts={"type": "array", "items": STRING})) == []
         assert found(table(children=(child,)), published(parts={"type": "array", "items": INTEGER})) == [
-            "parts.. may be integer, and is declared as text"
+            "parts.. may be integer, but is declared as text"
         ]
 
     def test_that_are_something_else_are_told(self) -> None:
         child = parts(bigint("part_id", "Part.", path="id"))
-        assert "things.parts may be string, and is declared as a list" in found(
+        assert "things.parts may be string, but is declared as a list" in found(
             table(children=(child,)), published(parts=STRING)
         )
 

@@ -80,7 +80,8 @@ def test_a_data_folder_that_cannot_be_written_is_a_wrong_setting(
     error = error_of(Warehouse("duckdb", "github").pipeline())
     assert isinstance(error, SettingError)
     assert str(error) == (
-        f"the data folder {tmp_path}/file/data cannot be written (Not a directory); set INGEST_DATA_DIR to one that can"
+        f"cannot write to the data folder {tmp_path}/file/data (Not a directory); "
+        "set INGEST_DATA_DIR to a writable folder"
     )
 
 
@@ -100,7 +101,7 @@ def test_a_duckdb_file_in_use_by_another_process_is_named(duckdb_warehouse: Ware
         holder.kill()
     assert isinstance(error, WarehouseError)
     assert error.retry
-    assert "in use by another process" in str(error)
+    assert "another process is using the DuckDB file" in str(error)
     assert str(file) in str(error)
     check_destination(duckdb_warehouse.pipeline())
 
@@ -111,8 +112,8 @@ def test_a_duckdb_file_that_is_none_is_not_said_to_be_in_use(tmp_path: Path) -> 
     duckdb_file("block").write_bytes(b"no database" * 1000)
     error = error_of(Warehouse("duckdb", "block").pipeline())
     assert isinstance(error, WarehouseError)
-    assert "in use" not in str(error)
-    assert "cannot be opened" in str(error)
+    assert "another process is using" not in str(error)
+    assert "cannot open the warehouse" in str(error)
 
 
 def test_a_postgres_that_does_not_answer_is_named_with_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,7 +179,7 @@ def test_a_destination_that_is_wrong_fails_before_the_api_is_asked(duckdb_wareho
     os.environ["INGEST_DATA_DIR"] = str(tmp_path / "file" / "data")
     read, asked = failing(AssertionError("was asked"))
     result = Location(duckdb_warehouse, {"issues": read}).run()
-    assert "set INGEST_DATA_DIR to one that can" in failure(result).user_failure_data.description
+    assert "set INGEST_DATA_DIR to a writable folder" in failure(result).user_failure_data.description
     assert asked == []
 
 

@@ -61,7 +61,7 @@ def test_a_child_table_names_its_parent_in_its_key() -> None:
 
 
 def test_a_reference_names_a_table() -> None:
-    with pytest.raises(ValueError, match=r"column owner_id: to='owners\.id' must be the name of a table"):
+    with pytest.raises(ValueError, match=r"column owner_id: to='owners\.id' must be just the name of a table"):
         bigint("owner_id", "Owner.", to="owners.id")
 
 

@@ -66,4 +66,4 @@ def test_a_view_whose_table_was_never_loaded_is_left_out_and_the_run_says_so(
     assert result.success
     keys = {event.asset_key.path[-1] for event in result.get_asset_materialization_events() if event.asset_key}
     assert keys == {"capitals", "a_long_title"}
-    assert "no view others: it reads never_loaded, which was never loaded" in capfd.readouterr().err
+    assert "no view others: never_loaded, which it reads, was never loaded" in capfd.readouterr().err

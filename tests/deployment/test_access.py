@@ -323,7 +323,7 @@ def test_a_person_logs_in_and_comes_to_the_page_that_they_asked_for(
 
 def test_who_has_no_role_is_told_so(known: Tested, tokens: dict[str, str], browser: Browser) -> None:
     with logged_in(browser, known, "nils") as page:
-        expect(page.locator("body")).to_contain_text("no group of theirs has a role")
+        expect(page.locator("body")).to_contain_text("none of their groups has a role")
         assert page.request.get("/").status == 401
 
 

@@ -82,7 +82,7 @@ OWN = f"locations/{OTHER}"
         (replace(f"{OWN}/compose.yaml", ".0.0/27", ".0.32/27"), "compose.yaml differs from what"),
         (replace(f"{OWN}/pyproject.toml", "{sandbox}/github", "http://elsewhere"), "compose.yaml differs from what"),
         (replace(f"{OWN}/pyproject.toml", "\napi_url =", '\n"x y" ='), "tool.ingest.sandbox.x y is not a setting"),
-        (lambda root: (root / OWN / ".env").touch(), "locations/github/.env must not be there"),
+        (lambda root: (root / OWN / ".env").touch(), "locations/github/.env must not exist"),
         (
             replace("locations/stripe/tests/definitions.txt", "asset stripe/refunds\n", "asset github/issues\n"),
             "the asset github/issues is claimed by github and stripe",
@@ -98,7 +98,7 @@ def test_a_folder_with_a_forbidden_name_is_told(copy: Path) -> None:
     for name in ("purge", "pg_cron", "a__b"):
         shutil.copytree(copy / OWN, copy / "locations" / name)
     told = "\n".join(registrations.problems(copy))
-    assert "'purge' is taken by the platform" in told
+    assert "'purge' is reserved by the platform" in told
     assert "'pg_cron' is not a valid location name" in told
     assert "'a__b' is not a valid location name" in told
 
@@ -121,7 +121,7 @@ TAKEN = (
 
 @pytest.mark.parametrize("name", TAKEN.split())
 def test_a_location_may_not_be_called_as_the_platforms_own(name: str) -> None:
-    assert "is taken by the platform itself" in (registrations.name_problem(name) or "")
+    assert "is reserved by the platform" in (registrations.name_problem(name) or "")
 
 
 @pytest.mark.parametrize("name", ["aaa", "gitlab", "zendesk"])

@@ -1,4 +1,4 @@
-"""Who may do what on the platform: activates `access.yaml`, makes and revokes the tokens in it."""
+"""Who may do what on the platform: activates `access.yaml`, creates and revokes the tokens in it."""
 
 import hashlib
 import re
@@ -22,20 +22,20 @@ MODULE = "ingest_host.access.activate"
 
 
 def activate(deployment: Deployment) -> str:
-    """Has the webserver read the file, at its next request; raises :class:`Refused` where it is not valid."""
+    """Makes the webserver read the file at its next request; raises :class:`Refused` if it is not valid."""
     return deployment.one_shot("setup", MODULE)
 
 
 def make_token(file: Path, name: str, role: str, locations: Sequence[str], ends: date) -> str:
-    """Adds the token's digest to the file and gives the token, which stands nowhere; raises :class:`Refused`."""
+    """Adds the token's digest to the file and returns the token, which is stored nowhere; raises :class:`Refused`."""
     if not NAME.fullmatch(name):
-        raise Refused(f"{name!r} is not a valid token name: use a-z and 0-9, with _ . - between them")
+        raise Refused(f"{name!r} is not a valid token name: use a-z and 0-9, with _ . - in between")
     if role in ("viewer", "admin") and locations:
         raise Refused(f"--role={role} covers every location: leave out --location")
     text = file.read_text()
     if _entry(name).search(text):
         raise Refused(
-            f"there is already a token {name}: revoke it with `ingest token {name} --revoke`, or choose another name"
+            f"a token {name} already exists: revoke it with `ingest token {name} --revoke`, or choose another name"
         )
     token = f"ingest_{secrets.token_urlsafe(32)}"
     allowed = f"{{{role}: [{', '.join(locations)}]}}" if locations else role
@@ -49,7 +49,7 @@ def make_token(file: Path, name: str, role: str, locations: Sequence[str], ends:
 
 
 def revoke_token(file: Path, name: str) -> None:
-    """Takes it out of the file; raises :class:`Refused`."""
+    """Removes it from the file; raises :class:`Refused`."""
     text, found = _entry(name).subn("", file.read_text())
     if not found:
         raise Refused(f"{file.name} has no token {name!r}")
@@ -77,11 +77,11 @@ def access_command() -> None:
 @click.command(epilog="Example: ingest token ci --role editor --location github --days 30")
 @click.argument("name")
 @click.option("--role", type=click.Choice(ROLES), default="viewer", show_default=True)
-@click.option("--location", "locations", type=LOCATIONS, multiple=True, help="What the role is for; may be repeated.")
-@click.option("--days", type=click.IntRange(1, 366), default=90, show_default=True, help="How long it is valid.")
-@click.option("--revoke", is_flag=True, help="End the token of that name.")
+@click.option("--location", "locations", type=LOCATIONS, multiple=True, help="Where the role applies; may be repeated.")
+@click.option("--days", type=click.IntRange(1, 366), default=90, show_default=True, help="How long the token is valid.")
+@click.option("--revoke", is_flag=True, help="Revoke the token of that name.")
 def token_command(name: str, role: str, locations: tuple[str, ...], days: int, *, revoke: bool) -> None:
-    """Make a token for a machine, or revoke it."""
+    """Create a token for a machine, or revoke one."""
     deployment = Deployment.here()
     file = deployment.tree / FILE
     if revoke:
@@ -90,14 +90,14 @@ def token_command(name: str, role: str, locations: tuple[str, ...], days: int, *
     else:
         token = make_token(file, name, role, locations, datetime.now(UTC).date() + timedelta(days=days))
         print(f"INGEST_TOKEN={token}")
-        print(f"it is shown only once; {FILE} now has its digest: commit that", file=sys.stderr)
+        print(f"it is shown only once; {FILE} now contains its digest: commit the file", file=sys.stderr)
     activate(deployment)
     audit.record(deployment, "revoke token" if revoke else "make token", "", "done", name=name)
 
 
 @click.command(epilog='Example: echo "$SECRET" | ingest client-secret')
 def client_secret_command() -> None:
-    """Store the client secret of the login, from standard input."""
+    """Store the login's client secret, read from standard input."""
     deployment = Deployment.here()
     print(deployment.one_shot("secrets", MODULE, "client-secret", text=standard_input()))
     audit.record(deployment, "client secret", "", "done")

@@ -1,8 +1,8 @@
-"""Tells which locations a change touches, so that only they are tested, built and deployed.
+"""Finds the locations that a change affects, so that only they are tested, built and deployed.
 
-A location is touched by a change of its own folder, of what its image is built from, of the file that
-its service extends, and of the code that its ``pyproject.toml`` takes by path. The change is all that
-is new since a base: commits, and what is not yet committed.
+A location is affected by a change of its own folder, of what its image is built from, of the file that
+its service extends, and of the code that its ``pyproject.toml`` takes by path. The change is everything that
+is new since a base: commits and uncommitted files.
 """
 
 import json
@@ -24,15 +24,15 @@ _NOTHING = re.compile("0{40,64}")
 
 
 def affected(base: str, root: Path = ROOT) -> list[str]:
-    """The touched locations that there are now, in order; raises :class:`Refused`."""
+    """The affected locations that exist now, in order; raises :class:`Refused`."""
     paths = changed(base, root)
     return [name for name in location_names(root) if _touches(paths, name, root)]
 
 
 def changed(base: str, root: Path = ROOT) -> set[str]:
-    """The files that differ from where the base and HEAD parted, as git writes them; of a renamed one both names.
+    """The files that differ from where the base and HEAD diverged, as git writes them; a renamed file has both names.
 
-    Raises :class:`Refused` for a base that is no commit or has nothing to do with HEAD.
+    Raises :class:`Refused` for a base that is not a commit or is unrelated to HEAD.
     """
     since = _parted(base, root)
     differing = git_paths(root, "diff", "--name-only", "--no-renames", since)
@@ -40,17 +40,19 @@ def changed(base: str, root: Path = ROOT) -> set[str]:
 
 
 def _parted(base: str, root: Path) -> str:
-    """The last commit that the base and HEAD share; before the first commit there is an empty tree."""
+    """The last commit that the base and HEAD share; the empty tree before the first commit."""
     if _NOTHING.fullmatch(base):
         return git(root, "hash-object", "-t", "tree", "--stdin").strip()
     try:
         commit = git(root, "rev-parse", "--verify", "--quiet", f"{base}^{{commit}}").strip()
     except Refused:
-        raise Refused(f"--base={base} names no commit here: fetch it, or name another, as in --base=main") from None
+        raise Refused(f"--base={base} is not a commit here: fetch it, or name another, such as --base=main") from None
     try:
         return git(root, "merge-base", commit, "HEAD").strip()
     except Refused:
-        raise Refused(f"--base={base} and HEAD share no commit: fetch the whole history, or name another") from None
+        raise Refused(
+            f"--base={base} and HEAD have no commit in common: fetch the full history, or name another base"
+        ) from None
 
 
 def _touches(paths: set[str], location: str, root: Path) -> bool:
@@ -83,9 +85,9 @@ def _taken_by_path(location: str, root: Path) -> list[str]:
 
 
 @click.command(epilog="Example: ingest affected --base main --json")
-@click.option("--base", default="origin/main", show_default=True, help="The commit that the change began at.")
+@click.option("--base", default="origin/main", show_default=True, help="The commit at which the change started.")
 @to_json
 def affected_command(base: str, *, as_json: bool) -> None:
-    """List the locations that a change touches."""
+    """List the locations that a change affects."""
     names = affected(base)
     print(json.dumps(names) if as_json else "".join(f"{name}\n" for name in names), end="\n" * as_json)

@@ -1,7 +1,7 @@
-"""The audit trail: who did what on the platform, the newest last.
+"""The audit trail: who did what on the platform, newest last.
 
-The webserver adds what is done in the UI and with tokens; what is done on this machine (deploys, rollbacks,
-secrets, tokens) is added by the command that does it.
+The webserver records what is done in the UI and with tokens. What is done on this machine (deploys, rollbacks,
+secrets, tokens) is recorded by the command that does it.
 """
 
 import getpass
@@ -21,7 +21,7 @@ FIELDS = ("when", "who", "by", "what", "where", "outcome", "subject")
 Subject = dict[str, str]
 """What a row is about, by name: the tag of a deploy, the name of a secret."""
 LONGEST = 80
-"""Characters of a row's subject that are shown."""
+"""How many characters of a row's subject are shown."""
 
 _SHOW = """
 SELECT json_build_array(to_char(at AT TIME ZONE 'utc', 'YYYY-MM-DD HH24:MI:SS'), who, how, action,
@@ -39,18 +39,18 @@ VALUES (:'who', 'this machine', :'action', string_to_array(:'location', ','), :'
 
 
 def record(deployment: Deployment, action: str, location: str, outcome: str, **subject: str) -> None:
-    """Adds a row about what was done from here; raises :class:`EngineError` where that is not possible."""
+    """Adds a row about what was done from here; raises :class:`EngineError` if that is not possible."""
     values = {"who": whoami(), "action": action, "location": location, "outcome": outcome}
     _psql(deployment, _ADD, values | {"subject": json.dumps(subject)})
 
 
 @contextmanager
 def recorded(deployment: Deployment, action: str, location: str, subject: Callable[[], Subject]) -> Iterator[None]:
-    """Adds a row about the block when it has ended, well or not; ``subject`` gives what is to be said then."""
+    """Adds a row about the block once it has ended, successfully or not; ``subject`` says what it was about."""
     try:
         yield
     except BaseException:
-        with suppress(EngineError):  # the platform may be down: what went wrong is told, and not this
+        with suppress(EngineError):  # the platform may be down: report what went wrong first
             record(deployment, action, location, "failed", **subject())
         raise
     record(deployment, action, location, "done", **subject())
@@ -65,7 +65,7 @@ def shown(deployment: Deployment, last: int = 50, who: str = "", location: str =
 
 
 def whoami() -> str:
-    """Who types: of a user who became root, the one before; in CI whoever started the workflow."""
+    """Who runs the command: behind sudo, the original user; in CI, whoever started the workflow."""
     return os.environ.get("GITHUB_ACTOR") or os.environ.get("SUDO_USER") or getpass.getuser()
 
 
@@ -76,12 +76,12 @@ def _psql(deployment: Deployment, statements: str, values: dict[str, str]) -> st
 
 
 @click.command(epilog="Example: ingest audit --last 20 --location github")
-@click.option("--last", type=click.IntRange(1), default=50, show_default=True, help="How many rows.")
-@click.option("--who", default="", help="Only what this person or token did.")
-@click.option("--location", type=LOCATIONS, help="Only what was done to this location.")
+@click.option("--last", type=click.IntRange(1), default=50, show_default=True, help="How many rows to show.")
+@click.option("--who", default="", help="Show only what this person or token did.")
+@click.option("--location", type=LOCATIONS, help="Show only what was done to this location.")
 @to_json
 def audit_command(last: int, who: str, location: str | None, *, as_json: bool) -> None:
-    """Show who did what on the platform, the newest last."""
+    """Show who did what on the platform, newest last."""
     rows = shown(Deployment.here(), last, who, location or "")
     if as_json:
         print(json.dumps([dict(zip(FIELDS, row, strict=True)) for row in rows]))

@@ -115,7 +115,7 @@ class _Engine(HTTPConnection):
 
     def connect(self) -> None:
         if not self.address.startswith("unix://"):
-            raise EngineError(f"the engine at {self.address} is not on this machine: nothing can be measured")
+            raise EngineError(f"the engine at {self.address} is not on this machine: measure on the engine's machine")
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self.address.removeprefix("unix://"))
@@ -309,7 +309,7 @@ def shown(one: dict[str, Any]) -> tuple[str, ...]:
 
 @click.command(epilog="Example: ingest bench-platform")
 def bench_platform_command() -> None:
-    """Measure the platform against Dagster's own example of a deployment."""
+    """Measure the platform against Dagster's own example deployment."""
     benches = (reference(), ours())
     try:
         theirs, own = (bench.measure() for bench in benches)

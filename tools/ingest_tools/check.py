@@ -1,6 +1,6 @@
-"""Everything that is checked without running the code: lint, format, types, locks, workflows, consistency.
+"""All checks that do not run the code: lint, format, types, locks, workflows, consistency.
 
-All checks run, even where one fails; a check that passes says one line.
+All checks run, even if one fails; a check that passes prints one line.
 """
 
 import os
@@ -30,7 +30,7 @@ def checks() -> Iterator[Check]:
     yield "lint", [BIN / "ruff", "check", "--output-format=concise", "."], ROOT
     yield "format", [BIN / "ruff", "format", "--check", "--output-format=concise", "."], ROOT
     yield "repository", [sys.executable, "-m", "pytest", "tests/repository"], ROOT
-    yield "walls in what Docker Compose makes of its files", [INGEST, "walls"], ROOT
+    yield "walls in the resolved Compose files", [INGEST, "walls"], ROOT
     yield from _workflows()
     yield "locks", [INGEST, "lock", "--check"], ROOT
     for name in documents.pages():
@@ -45,7 +45,7 @@ def checks() -> Iterator[Check]:
 
 
 def _workflows() -> Iterator[Check]:
-    """Nothing is asked of GitHub: what is said of a workflow follows from its text."""
+    """Offline: the workflows are judged by their text, without asking GitHub."""
     files = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
     options = ["--offline", "--no-progress", "--quiet", "--strict-collection", "--persona=pedantic"]
     yield "workflows", [BIN / "zizmor", *options, *files], ROOT
@@ -54,7 +54,7 @@ def _workflows() -> Iterator[Check]:
 
 
 def _types(name: str, environment: Project, folder: Path, targets: list[str]) -> Check:
-    """mypy of the root's environment, which looks for packages in the project's."""
+    """The root environment's mypy, which looks for packages in the project's environment."""
     options: list[str | Path] = ["--config-file", ROOT / "pyproject.toml", "--no-error-summary"]
     options += ["--cache-dir", ROOT / ".mypy_cache" / name.replace("/", "-")]
     options += ["--python-executable", environment.python]
@@ -62,7 +62,7 @@ def _types(name: str, environment: Project, folder: Path, targets: list[str]) ->
 
 
 def passes(name: str, command: list[str | Path], folder: Path) -> bool:
-    """Runs one check and says how it went, with its output where it failed."""
+    """Runs one check and prints the result, with its output if it failed."""
     started = time.monotonic()
     variables = os.environ | {"MYPYPATH": str(TOOLS)}
     done = subprocess.run(
@@ -83,7 +83,7 @@ def passes(name: str, command: list[str | Path], folder: Path) -> bool:
 
 @click.command(epilog="Example: ingest check")
 def check_command() -> None:
-    """Lint, types, locks up to date, repository consistency."""
+    """Check lint, types, lock files and repository consistency."""
     results = [passes(*check) for check in checks()]
     if failed := results.count(False):
         raise Refused(f"{failed} of {len(results)} checks failed")
@@ -92,7 +92,7 @@ def check_command() -> None:
 @click.command(epilog="Example: ingest format")
 @click.pass_context
 def format_command(context: click.Context) -> None:
-    """Format the code, mend what the linter can, render what is generated."""
+    """Format the code, apply lint fixes, render generated files."""
     for name in location_names():
         registrations.render(name)
     text = documents.README.read_text()

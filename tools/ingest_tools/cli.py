@@ -1,7 +1,7 @@
-"""`ingest`: one command for all that is done in this repository. `ingest --help` lists it.
+"""`ingest`: one command for everything in this repository. `ingest --help` lists its subcommands.
 
-A command's exit code is 0 when it did what it was asked to do, 1 when it did not, 2 when its command line is wrong,
-130 after Ctrl-C. An error is one line on standard error.
+The exit code is 0 when a command did what it was asked to do, 1 when it did not, 2 when its command line is wrong,
+and 130 after Ctrl-C. An error is one line on standard error.
 """
 
 import sys
@@ -43,12 +43,12 @@ SECTIONS = {
 
 
 def commands(*modules: ModuleType) -> list[click.Command]:
-    """Those of the modules, as they stand there."""
+    """The commands of the modules, in the order of their definition."""
     return [one for module in modules for one in vars(module).values() if isinstance(one, click.Command)]
 
 
 class Sections(click.Group):
-    """Lists its commands by what they are for."""
+    """Lists its commands by purpose."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(map(len, self.commands))
@@ -63,7 +63,7 @@ class Sections(click.Group):
     commands=[one for modules in SECTIONS.values() for one in commands(*modules)],
     invoke_without_command=True,
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 120},
-    epilog="Each has an example in its own help: ingest deploy --help",
+    epilog="Each command's help has an example: ingest deploy --help",
 )
 @click.pass_context
 def cli(context: click.Context) -> None:
@@ -73,7 +73,7 @@ def cli(context: click.Context) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a command line, by default the process's own, and gives the exit code."""
+    """Runs a command line, by default the process's own, and returns the exit code."""
     end_in_order()
     try:
         return cli.main(arguments, "ingest", standalone_mode=False) or 0

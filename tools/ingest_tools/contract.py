@@ -1,6 +1,6 @@
-"""Compares the tables of every location with what its vendor publishes of them.
+"""Compares the tables of every location with the schema that its vendor publishes.
 
-A location has the vendor's word in ``tests/vendor.py``, or there is none to compare with.
+``tests/vendor.py`` of a location has the vendor's schema; without that file there is nothing to compare with.
 """
 
 import subprocess
@@ -13,7 +13,7 @@ from ingest_tools.projects import LOCATIONS, Project
 
 
 def keeps(location: Project) -> bool:
-    """Prints where the tables and the vendor differ; whether they do not."""
+    """Prints where the tables and the vendor's schema differ; returns whether they agree."""
     print(f"{location.name}: ", end="", flush=True)
     if not (location.folder / "tests" / "vendor.py").exists():
         print("the vendor publishes no schema")
@@ -25,6 +25,6 @@ def keeps(location: Project) -> bool:
 @click.command(epilog="Example: ingest contract github")
 @chosen
 def contract_command(locations: tuple[str, ...]) -> int:
-    """Compare the tables with what each vendor publishes of them."""
+    """Compare the tables with the schemas that the vendors publish."""
     kept = [keeps(Project(LOCATIONS / name)) for name in locations or location_names()]
     return 0 if all(kept) else 1

@@ -85,7 +85,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Platform:
-    """A platform by the address of its UI, and the token that it asks for where it has a login."""
+    """A platform, by the address of its UI and, if it has a login, a token."""
 
     url: str
     token: str = field(default="", repr=False)
@@ -112,7 +112,9 @@ class Platform:
         except urllib.error.HTTPError as error:
             raise PlatformError(_reason(error, self.token)) from None
         except OSError as error:
-            raise PlatformError(f"the UI at {self.url} does not answer ({error}); is the platform up?") from None
+            raise PlatformError(
+                f"the UI at {self.url} does not answer ({error}): start the platform with `make up`"
+            ) from None
 
     def locations(self) -> dict[str, Location]:
         workspace = self.query(_LOCATIONS)["workspaceOrError"]
@@ -159,7 +161,7 @@ class Platform:
 
 
 def wait_for(what: Callable[[], T | None], name: str, seconds: float, every: float = 0.5) -> T:
-    """What ``what`` gives as soon as it gives something; raises :class:`PlatformError` when time is up.
+    """What ``what`` returns, as soon as it returns something; raises :class:`PlatformError` when time is up.
 
     A platform that does not answer meanwhile is waited for too.
     """
@@ -179,11 +181,11 @@ def wait_for(what: Callable[[], T | None], name: str, seconds: float, every: flo
 def _reason(error: urllib.error.HTTPError, token: str) -> str:
     """What the UI says of a request that it refused."""
     if error.code == HTTPStatus.UNAUTHORIZED and not token:
-        return "the UI asks who you are: set INGEST_TOKEN, here or in .env; `make token` makes one"
+        return "the UI requires a login: set INGEST_TOKEN, here or in .env; `make token` creates one"
     try:
         told = json.load(error)
     except ValueError:
-        return f"the webserver does not answer ({error}); is it still starting?"
+        return f"the webserver does not answer ({error}): it may still be starting"
     errors = told.get("errors") or [{"message": told.get("error", error)}]
     return str(errors[0]["message"])
 

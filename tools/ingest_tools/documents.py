@@ -1,4 +1,4 @@
-"""What is generated into the documents: a page for each location's tables, and the command's help in the README."""
+"""Generates parts of the documents: a page for each location's tables, and the command's help in the README."""
 
 import os
 import re
@@ -31,7 +31,7 @@ def pages() -> list[str]:
 
 @click.command(epilog="Example: ingest table-docs github")
 @click.argument("locations", type=NAMES, nargs=-1, metavar="[LOCATION]...")
-@click.option("--check", is_flag=True, help="Write nothing; fail where a page is stale.")
+@click.option("--check", is_flag=True, help="Write nothing; fail if a page is stale.")
 def table_docs_command(locations: tuple[str, ...], *, check: bool) -> None:
     """Write docs/tables/ from the declarations."""
     for name in locations or pages():

@@ -18,7 +18,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class EngineError(Refused):
-    """A command of Docker's failed; the text is the last line of what it said, ``output`` all of it."""
+    """A Docker command failed; the text is the last line of its output, ``output`` all of it."""
 
     def __init__(self, text: str, output: str = "") -> None:
         super().__init__(text)
@@ -115,7 +115,7 @@ class Deployment:
         """The id of a service's container, running or not; raises :class:`EngineError` when there is none."""
         found = self.compose("ps", "--all", "--quiet", service)
         if not found:
-            raise EngineError(f"there is no container of {service}: `make up` starts the platform")
+            raise EngineError(f"{service} has no container: start the platform with `make up`")
         return found.splitlines()[0]
 
     def inspect(self, service: str) -> dict[str, Any]:

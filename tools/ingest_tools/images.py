@@ -75,7 +75,7 @@ def git(root: Path, *arguments: str) -> str:
             [program, *arguments], cwd=root, stdin=subprocess.DEVNULL, capture_output=True, check=False
         )
     except FileNotFoundError:
-        raise Refused("git is needed, and is not installed") from None
+        raise Refused("git is not installed: install it") from None
     if done.returncode:
         said = os.fsdecode(done.stderr).strip().splitlines() or [f"exit code {done.returncode}"]
         raise Refused(f"git {arguments[0]} failed: {said[-1]}")

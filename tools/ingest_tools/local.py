@@ -12,14 +12,14 @@ from ingest_tools.projects import ROOT
 
 
 class Refused(Exception):
-    """Something is not as it must be; the text says so, and what to do, in one line."""
+    """A command cannot go on; the text says why, and what to do, in one line."""
 
     code = 1
     """The exit code of the command that it ends."""
 
 
 class Stopped(Refused):
-    """Ctrl-C; the text says what is left of what was begun."""
+    """Ctrl-C; the text says what remains of the work."""
 
     code = 130
 
@@ -58,7 +58,7 @@ def prepare(*, live: bool = False) -> dict[str, str]:
         (folder / ".writable").unlink()
     except OSError as error:
         raise Refused(
-            f"the data folder {folder} cannot be written ({error.strerror}): set INGEST_DATA_DIR to one that can"
+            f"cannot write to the data folder {folder} ({error.strerror}): set INGEST_DATA_DIR to a writable folder"
         ) from None
     dagster_home().mkdir(parents=True, exist_ok=True)
     return os.environ | {

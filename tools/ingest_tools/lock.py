@@ -69,8 +69,8 @@ def changed(*, upgrade: bool = False) -> Iterator[tuple[Path, str]]:
 
 
 @click.command(epilog="Example: ingest lock --upgrade")
-@click.option("--check", is_flag=True, help="Change nothing; fail where a lock is outdated.")
-@click.option("--upgrade", is_flag=True, help="Take the newest versions that fit.")
+@click.option("--check", is_flag=True, help="Change nothing; fail if a lock is outdated.")
+@click.option("--upgrade", is_flag=True, help="Upgrade to the newest versions that fit.")
 def lock_command(*, check: bool, upgrade: bool) -> None:
     """Renew the lock files."""
     if check and upgrade:

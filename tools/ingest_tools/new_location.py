@@ -1,6 +1,6 @@
-"""Makes a code location, whole and green, from ``templates/location``, and names it where it must be named.
+"""Creates a complete, green code location from ``templates/location`` and registers it.
 
-Where a step fails, nothing is left of it.
+If a step fails, nothing of it remains.
 """
 
 import re
@@ -38,13 +38,13 @@ def create(name: str, style: str) -> None:
 
 
 def check_name(name: str) -> None:
-    """Raises :class:`Refused` where a location may not be called so, or one is."""
+    """Raises :class:`Refused` if the name is not valid or already taken."""
     if problem := registrations.name_problem(name):
         raise Refused(problem)
     if (LOCATIONS / name).exists():
-        raise Refused(f"there is a locations/{name} already")
+        raise Refused(f"locations/{name} already exists: choose another name")
     if files := registrations.registered(name):
-        raise Refused(f"{', '.join(files)} names {name} already: `ingest remove-location {name}` takes it out")
+        raise Refused(f"{', '.join(files)} already names {name}: `ingest remove-location {name}` removes it")
 
 
 def render(name: str, style: str, folder: Path) -> None:
@@ -103,15 +103,21 @@ def _all_or_nothing(name: str) -> Iterator[None]:
 
 @click.command(epilog="Example: ingest new-location zendesk")
 @click.argument("name")
-@click.option("--style", type=click.Choice(STYLES), default=STYLES[0], show_default=True, help="component is YAML.")
+@click.option(
+    "--style",
+    type=click.Choice(STYLES),
+    default=STYLES[0],
+    show_default=True,
+    help="component: assets declared in YAML.",
+)
 def new_location_command(name: str, style: str) -> None:
-    """Make a location, tested and registered."""
+    """Create a location, tested and registered."""
     check_name(name)
     try:
         create(name, style)
     except KeyboardInterrupt:
         raise Stopped(f"\nstopped: nothing is left of locations/{name}") from None
-    print(f"\nlocations/{name} is there, and its tests pass. Its README says what to change first. Next:")
+    print(f"\nlocations/{name} is ready, and its tests pass. Its README says what to change first. Next:")
     print(f"  make ingest ONLY={name}")
     print(f"  make deploy LOCATION={name}")
     print("  make check")

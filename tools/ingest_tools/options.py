@@ -1,4 +1,4 @@
-"""What several commands are told, and how."""
+"""Arguments and options that several commands share."""
 
 import sys
 
@@ -15,8 +15,8 @@ to_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def standard_input() -> str:
-    """What came on the standard input; raises :class:`Refused` where it is not text."""
+    """The text on standard input; raises :class:`Refused` if it is not text."""
     try:
         return sys.stdin.read()
     except UnicodeDecodeError:
-        raise Refused("standard input was not text: nothing was stored") from None
+        raise Refused("standard input is not UTF-8 text: nothing was stored") from None

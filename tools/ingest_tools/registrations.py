@@ -157,18 +157,18 @@ def registered(name: str, root: Path = ROOT) -> list[str]:
 
 
 def name_problem(name: str, root: Path = ROOT) -> str | None:
-    """Why a location may not be called so, in a line; None where it may."""
+    """Why the name is not valid for a location, in one line; None if it is."""
     if not NAME.fullmatch(name):
-        return f"{name!r} is not a valid location name: 2 to 30 of a-z, 0-9 and _, the first a letter"
+        return f"{name!r} is not a valid location name: use 2 to 30 of a-z, 0-9 and _, starting with a letter"
     if name.endswith("_") or "__" in name or name.startswith("pg_"):
-        return f"{name!r} is not a valid location name: no _ at its end, no __, and not pg_, which is Postgres's own"
+        return f"{name!r} is not a valid location name: no trailing _, no __, and no leading pg_ (reserved by Postgres)"
     if name in RESERVED | _host_names(root):
-        return f"the name {name!r} is taken by the platform itself: choose another"
+        return f"the name {name!r} is reserved by the platform: choose another"
     return None
 
 
 def problems(root: Path = ROOT) -> list[str]:
-    """What is half registered, misnamed or claimed twice, a line each; none in a sound tree."""
+    """What is half registered, misnamed or claimed twice, a line each; none if all is well."""
     names = location_names(root)
     found = [*_unlisted(names, root), *_claimed_twice(names, root)]
     for name in names:
@@ -227,7 +227,7 @@ def _claimed_twice(names: list[str], root: Path) -> Iterator[str]:
     for name in names:
         snapshot = root / "locations" / name / SNAPSHOT
         if not snapshot.is_file():
-            yield f"locations/{name}/{SNAPSHOT} is missing: it says which asset keys the location claims"
+            yield f"locations/{name}/{SNAPSHOT} is missing: it lists the asset keys that the location claims"
             continue
         for key in _ASSET.findall(snapshot.read_text()):
             claims[key].append(name)
@@ -253,11 +253,11 @@ def unrendered(name: str, root: Path = ROOT) -> Iterator[str]:
     """What of the location's services is not as the platform says it, a line each."""
     folder = f"locations/{name}"
     if (root / folder / ".env").exists():
-        yield f"{folder}/.env must not be there: Docker Compose would read it"
+        yield f"{folder}/.env must not exist, because Docker Compose would read it: remove it"
     compose = _compose_file(name, root)
     settings = root / folder / "pyproject.toml"
     if settings.is_symlink() or compose.is_symlink() or not settings.is_file():
-        yield f"{folder}: pyproject.toml and compose.yaml must be files, not links: a link may lead anywhere"
+        yield f"{folder}: pyproject.toml and compose.yaml must be files, not links: a link may point anywhere"
         return
     try:
         if not compose.is_file() or compose.read_text() != services(name, root):

@@ -1,4 +1,4 @@
-"""Removes a code location from the tree, and says what stays of it elsewhere."""
+"""Removes a code location from the tree, and lists what remains of it elsewhere."""
 
 import shutil
 from collections.abc import Iterator
@@ -13,21 +13,21 @@ from ingest_tools.projects import LOCATIONS, ROOT
 
 
 def remove(name: str) -> None:
-    """Takes the location out of every list and removes its folder; raises :class:`Refused` where there is none."""
+    """Removes the location from every list, and its folder; raises :class:`Refused` if it does not exist."""
     if not registrations.NAME.fullmatch(name):
         raise Refused(f"{name!r} is not a valid location name, such as zendesk")
     folder = LOCATIONS / name
     if not folder.is_dir() and not registrations.registered(name):
         raise Refused(f"there is no location {name!r}: choose from {', '.join(location_names())}")
     if (secrets := folder / ".dlt" / "secrets.toml").exists():
-        raise Refused(f"{secrets.relative_to(ROOT)} holds credentials that git cannot bring back: remove it first")
+        raise Refused(f"{secrets.relative_to(ROOT)} holds credentials that git cannot restore: remove it first")
     registrations.unregister(name)
     if folder.is_dir():
         shutil.rmtree(folder)
 
 
 def left(name: str) -> Iterator[tuple[str, str]]:
-    """What is kept outside the tree, and the command that removes it."""
+    """What remains outside the tree, and the command that removes it."""
     for file in (data_dir() / f"{name}.duckdb", data_dir() / "live" / f"{name}.duckdb"):
         if file.exists():
             yield "its rows in DuckDB", f"rm {file}"
@@ -38,7 +38,7 @@ def left(name: str) -> Iterator[tuple[str, str]]:
     yield f"its rows in the warehouse, schema {name}_raw, and its logins", f"{psql} --command='{sql}'"
     yield "its secrets", f"docker volume rm {project}_{name}-secrets {project}_{name}-server-secrets"
     rm = f"docker run --rm --volume {project}_runs:/runs postgres:17-trixie rm -r /runs/{name}"
-    yield "what its runs printed", rm
+    yield "the output of its runs", rm
     yield "its network", f"docker network rm {project}_{name}"
     yield "its images", f"docker image ls --quiet ingest-{name} | sort -u | xargs -r docker image rm --force"
     yield "its runs in Dagster", "none needed: they are purged after 30 days, failed ones after 90"
@@ -47,8 +47,8 @@ def left(name: str) -> Iterator[tuple[str, str]]:
 @click.command(epilog="Example: ingest remove-location zendesk")
 @click.argument("name")
 def remove_location_command(name: str) -> None:
-    """Remove a location, and say what stays of it."""
+    """Remove a location, and list what remains of it."""
     remove(name)
-    print(f"locations/{name} is gone, and nothing names it any more. What is left, and how to remove it:")
+    print(f"removed locations/{name} and every reference to it. What remains, and how to remove it:")
     for what, command in left(name):
         print(f"  {what}:\n    {command}")

@@ -1,4 +1,4 @@
-"""Runs the job of every code location, one after the other, and shows what they did."""
+"""Runs the job of every code location, one after the other, and shows the results."""
 
 import json
 import subprocess
@@ -17,19 +17,19 @@ from ingest_tools.projects import LOCATIONS, ROOT, Project
 from ingest_tools.table import aligned
 
 SECONDS_TO_END = 15
-"""Time that a run which is told to stop has for it."""
+"""How long a run may take to stop."""
 GAPS_SHOWN = 10
-"""Open gaps of a table that are named."""
+"""How many open gaps of a table are listed."""
 CHECKS_FAILED = 3
-"""The exit code of a run that did not fail, of which a check did: most often since it left gaps."""
+"""The exit code when every run succeeded but a check failed, most often because of gaps."""
 MUCH_LESS = 0.5
-"""Below this share of the calls of an earlier run, a run is called incremental."""
-HEAD = ("location", "table", "rows in the warehouse", "rows of this run", "API calls", "seconds")
+"""A run that makes less than this share of an earlier run's calls is reported as incremental."""
+HEAD = ("location", "table", "rows in the warehouse", "rows loaded", "API calls", "seconds")
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one location's run came to."""
+    """The result of one location's run."""
 
     summary: dict[str, Any]
     seconds: float
@@ -40,13 +40,13 @@ class Result:
 
     @property
     def error(self) -> str | None:
-        """In one line; None when the run did all it should."""
+        """In one line; None if the run succeeded."""
         error = self.summary["error"]
         return None if error is None else str(error)
 
     @property
     def gaps(self) -> dict[str, int]:
-        """How many open gaps each table has that has any."""
+        """The number of open gaps of each table that has any."""
         found = {check["table"]: len(check["metadata"].get("left out", ())) for check in self.summary["failed_checks"]}
         return {table: count for table, count in found.items() if count}
 
@@ -99,7 +99,7 @@ def _killed(location: str, job: str, code: int) -> dict[str, Any]:
 
 
 def report(results: list[Result]) -> str:
-    """The errors first, then a table of all that was done, then where it is and what is open; last, how many gaps."""
+    """The errors, then a table of what was done, then where the rows are and what is open; last, the number of gaps."""
     lines = [f"{one.location} failed: {one.error}" for one in results if one.error]
     if rows := [row for one in results for row in _rows(one)]:
         lines += ["", *aligned([HEAD, *rows[:-1]], names=2), ""]
@@ -178,18 +178,18 @@ def _short(path: str) -> str:
 
 @click.command(epilog="Example: ingest run github --live")
 @chosen
-@click.option("--audit", is_flag=True, help="Run the audits: compare every value with the API, and repair.")
+@click.option("--audit", is_flag=True, help="Run the audits: compare every value with the API and repair differences.")
 @sandbox.origin
 def run_command(locations: tuple[str, ...], *, audit: bool, live: bool, url: str, size: str) -> int:
-    """Run the job of every location, or of those that are named.
+    """Run every location's job, or only those of the named locations.
 
-    Exit code 0 when every location did all it should, 1 when one failed, 3 when all is done and a check failed, as
-    one does where there are gaps.
+    The exit code is 0 if every run succeeded, 1 if one failed, and 3 if all succeeded but a check failed, for example
+    because of gaps.
     """
     environment, kind = prepare(live=live), "audit" if audit else "ingest"
     try:
         with (
-            held(dagster_home() / "ingest.lock", "waiting for another `ingest run` to end"),
+            held(dagster_home() / "ingest.lock", "waiting for another `ingest run` to finish"),
             sandbox.source_settings(live=live, url=url, size=size) as settings,
         ):
             names = locations or location_names()

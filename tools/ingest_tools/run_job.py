@@ -107,7 +107,7 @@ def run(summary: Summary, module: str, progress: Progress) -> None:
     started = time.monotonic()
     with DagsterInstance.get() as instance:
         lock = dagster_home() / f"{summary.location}.lock"
-        with held(lock, f"{summary.location}: waiting for another run of it to end"):
+        with held(lock, f"{summary.location}: waiting for another of its runs to finish"):
             _wait_for_others(instance, summary.location, lock, progress)
             summary.first_calls = _most_calls(instance, summary.job)
             job, origin = _job(module, summary)
@@ -129,7 +129,7 @@ def _wait_for_others(instance: DagsterInstance, location: str, lock: Path, progr
     told = False
     while others := [run for run in end_dead_runs(instance, lock) if _location_of(run) == location]:
         if not told:
-            progress.say(f"waiting for run {others[0].run_id[:8]} ({others[0].job_name}) to end")
+            progress.say(f"waiting for run {others[0].run_id[:8]} ({others[0].job_name}) to finish")
             told = True
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
@@ -205,7 +205,7 @@ def _reason(error: Any) -> str:
     while error is not None and error.cause is not None:
         error = error.cause
     if error is None:
-        return "no reason was given"
+        return "no reason given"
     line = " ".join(error.message.split())
     # An error of our own says all in its text.
     return re.sub(r"^ingest_shared\.errors\.\w+: ", "", line)

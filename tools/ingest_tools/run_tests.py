@@ -1,6 +1,6 @@
-"""Runs every test suite in its own environment, three at a time, all of them even where one fails.
+"""Runs every test suite in its own environment, three at a time, all of them even if one fails.
 
-What a suite writes is shown whole when it ends, or line by line where it is the only one.
+A suite's output is shown in full when it ends, or line by line if it is the only one.
 """
 
 import re
@@ -66,7 +66,7 @@ class Suite:
         self.passed = process.returncode == 0
         self.counts = {outcome: int(count) for count, outcome in _COUNT.findall(last)}
         # A project whose tests are not found is not one whose tests pass.
-        self.verdict = "it has no tests" if process.returncode == NO_TESTS else last.strip("= ")
+        self.verdict = "no tests found" if process.returncode == NO_TESTS else last.strip("= ")
 
 
 def suites() -> list[Suite]:
@@ -95,7 +95,7 @@ def run(suites: list[Suite]) -> Iterator[str]:
 @click.command(epilog="Example: ingest test shared locations/github")
 @click.argument("names", type=click.Choice([suite.name for suite in suites()]), nargs=-1, metavar="[SUITE]...")
 def test_command(names: tuple[str, ...]) -> int:
-    """Run every test suite, or those that are named."""
+    """Run every test suite, or only the named ones."""
     done = [suite for suite in suites() if not names or suite.name in names]
     for output in run(done):
         print(output, end="", flush=True)

@@ -25,7 +25,7 @@ def end_dead_runs(instance: DagsterInstance, own_lock: Path | None = None) -> li
     alive = []
     for run in instance.get_runs(RunsFilter(statuses=[*UNDER_WAY, DagsterRunStatus.NOT_STARTED])):
         if _is_dead(run, own_lock):
-            instance.report_run_failed(run, "The process of this run is gone: it was killed.")
+            instance.report_run_failed(run, "The process of this run was killed.")
         elif run.status in UNDER_WAY:
             alive.append(run)
     return alive

@@ -1,4 +1,4 @@
-"""The sandbox beside the local deployment: finds the one that runs, or starts one.
+"""The sandbox of the local deployment: finds a running one, or starts one.
 
 Its world is kept in ``sandbox.jsonl`` in the data folder, so that a second run finds the world of
 the first one.
@@ -39,7 +39,7 @@ def settings(url: str) -> dict[str, str]:
 
 @contextmanager
 def source_settings(*, live: bool, url: str, size: str) -> Iterator[dict[str, str]]:
-    """What tells the locations where to read: a sandbox's settings, or none for the real APIs."""
+    """The settings that tell the locations where to read: a sandbox's, or none for the real APIs."""
     if live:
         yield {}
         return
@@ -49,7 +49,7 @@ def source_settings(*, live: bool, url: str, size: str) -> Iterator[dict[str, st
 
 @contextmanager
 def running(url: str, size: str) -> Iterator[str]:
-    """The address of a sandbox: the given one, the one that runs already, or one until the block ends.
+    """The address of a sandbox: the given one, a running one, or one started until the block ends.
 
     Raises :class:`Refused` when it does not start.
     """
@@ -65,7 +65,7 @@ def _found(url: str = "") -> str | None:
     """The address of a sandbox that answers: the given one, or one of ours."""
     if url := url.rstrip("/"):
         if not _answers(url):
-            raise Refused(f"no sandbox answers at {url}: start one there, or leave SANDBOX_URL (--sandbox-url) out")
+            raise Refused(f"no sandbox answers at {url}: start one there, or unset SANDBOX_URL (--sandbox-url)")
         return url
     file = _address_file()
     url = file.read_text() if file.exists() else ""
@@ -115,7 +115,7 @@ def _wait_until_ready(process: subprocess.Popen[str]) -> str:
             _address_file().write_text(url)
             _say(f"sandbox ready at {url} after {time.monotonic() - started:.1f} s")
             return url
-    raise Refused("the sandbox did not start, see above; `make clean-data` begins a new world")
+    raise Refused("the sandbox did not start, see above; `make clean-data` resets its world")
 
 
 def _say(line: str) -> None:
@@ -128,7 +128,7 @@ def _address_file() -> Path:
 
 
 _URL = click.option(
-    "--sandbox-url", "url", envvar="SANDBOX_URL", show_envvar=True, default="", help="A sandbox that runs already."
+    "--sandbox-url", "url", envvar="SANDBOX_URL", show_envvar=True, default="", help="Address of a running sandbox."
 )
 _SIZE = click.option(
     "--sandbox-size",
@@ -136,13 +136,13 @@ _SIZE = click.option(
     envvar="SANDBOX_SIZE",
     show_envvar=True,
     default="",
-    help=f"Of a new world, such as {SIZE}.",
+    help=f"Size of a new world, such as {SIZE}.",
 )
 
 
 def origin(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options of where locations read: the arguments of :func:`source_settings`."""
-    live = click.option("--live", is_flag=True, help="Read the real APIs; the rows are kept in data/live/.")
+    live = click.option("--live", is_flag=True, help="Read the real APIs; rows go to data/live/.")
     return live(_URL(_SIZE(command)))
 
 
@@ -150,7 +150,7 @@ def origin(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--port", type=click.IntRange(0, 65535), default=8099, show_default=True)
 @_SIZE
 def sandbox_command(port: int, size: str) -> None:
-    """Serve the sandbox APIs until Ctrl-C, with the world of `ingest run`."""
+    """Serve the sandbox APIs, with the world of `ingest run`, until Ctrl-C."""
     if url := _found():
         raise Refused(f"a sandbox is already running at {url}")
     with suppress(KeyboardInterrupt), _started(size, port) as (url, process):
@@ -160,11 +160,11 @@ def sandbox_command(port: int, size: str) -> None:
 
 
 @click.command(epilog="Example: ingest change-sandbox --count 10")
-@click.option("--count", type=click.IntRange(1), default=50, show_default=True, help="How many things happen.")
+@click.option("--count", type=click.IntRange(1), default=50, show_default=True, help="How many changes to make.")
 @_URL
 @_SIZE
 def change_sandbox_command(count: int, url: str, size: str) -> None:
-    """Let things happen in the sandbox, to see an incremental run."""
+    """Make random changes in the sandbox, to see an incremental run."""
     with running(url, size) as found:
         # Another seed each time, or the same things would happen again.
         body = json.dumps({"seed": time.time_ns() % 2**32, "count": count}).encode()

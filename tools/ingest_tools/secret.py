@@ -1,4 +1,4 @@
-"""Stores a secret of a location's runs on the platform, from the standard input; nothing is restarted."""
+"""Stores a secret for a location's runs on the platform, read from standard input; nothing restarts."""
 
 import re
 
@@ -10,7 +10,7 @@ from ingest_tools.local import Refused
 from ingest_tools.options import LOCATIONS, standard_input
 
 OTHER_SECTIONS = ("alerts.", "extract.", "normalize.", "load.")
-"""What a team sets beside its source. Where rows go, and as whom, is the platform's."""
+"""What a team can set besides its source. The platform decides where rows go, and as which user."""
 PLATFORM = "platform"
 ALERTS = "alerts.to"
 SETTING = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
@@ -20,20 +20,20 @@ def checked(location: str, setting: str) -> None:
     """Raises :class:`Refused` for a setting that the location cannot have."""
     if location == PLATFORM:
         if setting != ALERTS:
-            raise Refused(f"{setting!r} is not a setting of the platform itself, which has one: {ALERTS}")
+            raise Refused(f"{setting!r} is not a setting of the platform: its only setting is {ALERTS}")
         return
     own = (f"sources.{location}.", *OTHER_SECTIONS)
     if not SETTING.fullmatch(setting) or not setting.startswith(own):
-        raise Refused(f"{setting!r} is not a setting of {location}: those begin with {', '.join(own)}")
+        raise Refused(f"{setting!r} is not a setting of {location}: its settings begin with {', '.join(own)}")
 
 
 @click.command(epilog='Example: echo "$TOKEN" | ingest secret github sources.github.access_token')
 @click.argument("location", type=click.Choice([*LOCATIONS.choices, PLATFORM]), metavar="LOCATION")
 @click.argument("setting")
 def secret_command(location: str, setting: str) -> None:
-    """Store a secret of a location, from standard input.
+    """Store a location's secret, read from standard input.
 
-    LOCATION platform has the setting alerts.to: whom the monitor alerts.
+    LOCATION platform has one setting, alerts.to: the addresses that the monitor alerts.
     """
     checked(location, setting)
     service, command = (

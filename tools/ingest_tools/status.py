@@ -1,4 +1,4 @@
-"""The platform in two tables, its locations and its services, and what is ill."""
+"""The platform's locations and services in two tables, and its problems."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ _ROWS = """{ assetNodes { repository { location { name } }
 
 
 def rows_of(platform: Platform) -> dict[str, int]:
-    """Rows in the warehouse by location, as the latest loads told."""
+    """Rows in the warehouse by location, as the latest loads reported."""
     rows: dict[str, int] = {}
     for asset in platform.query(_ROWS)["assetNodes"]:
         location = asset["repository"]["location"]["name"]
@@ -39,7 +39,7 @@ def last_run(platform: Platform, location: str) -> Run | None:
 
 
 def located(location: Location, run: Run | None, rows: int | None) -> dict[str, Any]:
-    """A location as JSON has it."""
+    """A location in the JSON output."""
     ended = datetime.fromtimestamp(run.ended or run.created, UTC).isoformat(timespec="minutes") if run else None
     return {
         "location": location.name,
@@ -68,18 +68,18 @@ def line(found: dict[str, Any]) -> tuple[str, ...]:
 
 
 def watched(deployment: Deployment) -> dict[str, Any]:
-    """What the monitor says: ``problems``, a line each, and ``services``."""
+    """What the monitor reports: ``problems``, a line each, and ``services``."""
     url = f"http://{LOOPBACK}:{deployment.setting('INGEST_METRICS_PORT') or 9465}/status"
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
             told: dict[str, Any] = json.load(answer)
     except OSError as error:
-        return {"problems": [f"monitor: {url} does not answer ({error}); `make up` starts it"]}
+        return {"problems": [f"monitor: {url} does not answer ({error}): start it with `make up`"]}
     return told
 
 
 def services(told: dict[str, Any]) -> list[tuple[str, ...]]:
-    """A line for each container that is to run always."""
+    """A line for each container that should always be running."""
     kept = [one for one in told["services"] if one["keeps"]]
     return sorted(
         (one["service"], f"{one['status']}, {one['health']}".rstrip(", "), str(one["restarts"])) for one in kept
@@ -96,9 +96,9 @@ def locations(platform: Platform) -> list[dict[str, Any]]:
 @click.command(epilog="Example: ingest status --json")
 @to_json
 def status_command(*, as_json: bool) -> int:
-    """Show services, locations, schedules, last runs, rows, and what is ill.
+    """Show services, locations, schedules, last runs, rows and problems.
 
-    Exit code 1 where something is ill, and a line for each such thing.
+    If there are problems, prints a line for each, and the exit code is 1.
     """
     deployment = Deployment.here()
     told: dict[str, Any] = {"services": [], "locations": [], "login": ""} | watched(deployment)
@@ -117,7 +117,7 @@ def status_command(*, as_json: bool) -> int:
 
 
 def show(told: dict[str, Any]) -> None:
-    """Prints two tables, and what is ill to standard error."""
+    """Prints two tables, and the problems to standard error."""
     if told["locations"]:
         print(told["login"])
         print("\n".join(aligned([HEAD, *map(line, told["locations"])], names=len(HEAD) - 1)))

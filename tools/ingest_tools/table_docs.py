@@ -1,8 +1,8 @@
 """Writes docs/tables/<location>.md: every table with its keys and columns, how it is read, and what that costs.
 
-Run with the Python of the location's environment, as `make table-docs` does. All of it follows from the
-declarations: the tables, ``LISTINGS`` in ``source/__init__.py``, the groups, and what a walk says of itself; but for
-what all of it costs together, which people measure and write into ``cost.md`` in the location's folder.
+Run with the Python of the location's environment, as `make table-docs` does. Everything follows from the
+declarations (the tables, ``LISTINGS`` in ``source/__init__.py``, the groups, the walks), except for the total cost,
+which people measure and write into ``cost.md`` in the location's folder.
 """
 
 import argparse
@@ -44,11 +44,11 @@ def page(location: str) -> str:
         f"# The tables of {location}",
         f"Written by `make table-docs` from the declarations in `locations/{location}/`; do not edit.",
         "",
-        f"Each table is in the schema `{location}_raw`. All of them have the column `_undeclared`: what the API sent "
-        "and no column names, as JSON. A row that is gone at the origin stays, with `deleted_at`.",
+        f"Each table is in the schema `{location}_raw` and has the column `_undeclared`: fields that the API sent but "
+        "no column holds, as JSON. A row that disappeared from the origin stays, with `deleted_at`.",
         "",
         f"An audit (`{location}_audit`, `{audit_cron(location)}` UTC, and by hand) reads every list as a first load "
-        "does, compares each value with the warehouse, loads what differs and shows what it found as the check "
+        "does, compares each value with the warehouse, loads what differs and reports it as the check "
         "`equals_origin`.",
         "",
         "| table | key | group | what it holds |",
@@ -95,7 +95,7 @@ def _groups(location: str) -> Any:
 
 
 def section(table: Table, listing: Listing, permission: str) -> Iterator[str]:
-    """What is to be known of a table and its child tables; ``permission`` is what a credential needs for it."""
+    """All about a table and its child tables; ``permission`` is what a credential needs for it."""
     yield f"## {table.name}"
     yield f"{table.description} [The API's documentation]({table.docs})."
     yield ""
@@ -112,7 +112,7 @@ def section(table: Table, listing: Listing, permission: str) -> Iterator[str]:
     for child in table.children:
         yield ""
         yield f"### {child.name}"
-        yield f"{child.description} From `{child.path}` of `{table.name}`, and replaced as a whole with its row."
+        yield f"{child.description} From `{child.path}` of `{table.name}`; replaced as a whole together with its row."
         yield from columns(child)
 
 
@@ -140,7 +140,7 @@ def _all(tables: Mapping[str, Table]) -> Iterator[AnyTable]:
 def _scope(listing: Listing) -> str:
     if not isinstance(listing.per, PerRow):
         return ""
-    changed = f" whose `{listing.per.changed}` moved" if listing.per.changed else ""
+    changed = f" whose `{listing.per.changed}` changed" if listing.per.changed else ""
     return f", for each row of `{listing.per.parent.name}`{changed}"
 
 
@@ -149,14 +149,14 @@ def _read(listing: Listing) -> tuple[str, str]:
     walk = listing.walk
     if isinstance(walk, FullList) and walk.since:
         return (
-            f"What changed since the sync before, by `{walk.column}`; at first every page.",
-            "One for each page of changes, and at least one; at first one for each page.",
+            f"What changed since the previous sync, by `{walk.column}`; at first every page.",
+            "One call for each page of changes, and at least one; at first one for each page.",
         )
     return _first_paragraph(walk), walk.cost
 
 
 def _found(listing: Listing) -> str:
-    """How it is found that a row is gone."""
+    """How rows that are gone are found."""
     if not (isinstance(listing.walk, FullList) and listing.walk.since is None):
         return "by the audit"
     per_row = isinstance(listing.per, PerRow)
@@ -180,10 +180,10 @@ def _cell(words: str) -> str:
 
 
 def main() -> int:
-    """0 when the page is written, or is as it would be written; else 1."""
+    """0 if the page was written, or is up to date; otherwise 1."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("location", help="its folder below locations/")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when the page is stale")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if the page is stale")
     parser.add_argument("--into", type=Path, default=FOLDER, help="the folder of the pages")
     chosen = parser.parse_args()
     file = chosen.into / f"{chosen.location}.md"

@@ -1,4 +1,4 @@
-"""Starts the platform, stops it, and follows what it says."""
+"""Starts the platform, stops it, and follows its logs."""
 
 import click
 
@@ -11,7 +11,7 @@ SECONDS_TO_END = 60
 
 
 @click.command(epilog="Example: ingest up --sandbox")
-@click.option("--sandbox", is_flag=True, help="With the sandbox APIs, which the locations then read.")
+@click.option("--sandbox", is_flag=True, help="Also start the sandbox APIs, for the locations to read.")
 def up_command(*, sandbox: bool) -> None:
     """Build the host and start the platform; `deploy` builds locations."""
     if found := walls.breaches():
@@ -24,7 +24,7 @@ def up_command(*, sandbox: bool) -> None:
 
 @click.command(epilog="Example: ingest down")
 def down_command() -> None:
-    """Stop the platform and its runs; data, history and secrets stay."""
+    """Stop the platform and its runs; keep data, history and secrets."""
     deployment = Deployment.here()
     deployment.show("stop", "webserver", "daemon")  # which would start the runs again
     if runs := deployment.run_containers("status=running"):
@@ -35,5 +35,5 @@ def down_command() -> None:
 @click.command(epilog="Example: ingest logs daemon github")
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
 def logs_command(services: tuple[str, ...]) -> None:
-    """Follow the logs of all services, or of those that are named."""
+    """Follow the logs of all services, or only of the named ones."""
     Deployment.here().show("logs", "--follow", "--tail=100", *services)

@@ -234,13 +234,13 @@ def breaches() -> list[str]:
     if found := [line for name in names for line in unrendered(name)]:
         return found  # not resolved: a variable, or a file, of this machine would be quoted
     if not _has_compose():
-        print("!!! Docker Compose is not installed: what it makes of the Compose files was NOT checked !!!")
+        print("!!! Docker Compose is not installed: the resolved Compose files were NOT checked !!!")
         return []
     return list(problems(json.loads(docker("compose", *CONFIG)), names))
 
 
 @click.command(epilog="Example: ingest walls")
 def walls_command() -> None:
-    """Hold the Compose files against what each service may have."""
+    """Check that the Compose files give no service more than it may have."""
     if found := breaches():
         raise Refused("\n".join(found))

@@ -157,7 +157,7 @@ def check_text(location: str, *answers: Any) -> None:
         if isinstance(answer, SensorExecutionData | ScheduleExecutionData):
             check_length("answer", written, LONGEST_ANSWER)
         if "\\u" in written and (wrong := fault(json.loads(written))):
-            raise ForeignAnswerError(f"the location {location} answers text with {wrong} in it")
+            raise ForeignAnswerError(f"the location {location} sent text that contains {wrong}")
 
 
 def check_definitions(location: str, definitions: RepositorySnap) -> None:
@@ -185,7 +185,7 @@ def check_definitions(location: str, definitions: RepositorySnap) -> None:
 def check_tags(tags: Iterable[str]) -> None:
     """A location gives its runs any tag but those by which the platform tells runs apart."""
     if refused := min(filter(GIVEN_TAGS.fullmatch, tags), default=None):
-        raise ForeignAnswerError(f"the tag {refused!r} is not for a location to give: leave it out")
+        raise ForeignAnswerError(f"the tag {refused!r} is reserved for the platform: leave it out")
 
 
 def check_length(what: str, text: str, most: int) -> None:
@@ -215,14 +215,15 @@ def check_schedule(schedule: ScheduleSnap) -> None:
     lines = schedule.cron_schedule
     if not is_valid_cron_schedule(lines) or not all(map(_comes_due, _lines(schedule))):
         raise ForeignAnswerError(
-            f"the schedule {schedule.name} is due at {str(lines)[:50]!r}: not a cron line, or it never comes due"
+            f"the schedule {schedule.name} has the cron schedule {str(lines)[:50]!r}: "
+            "not a valid cron line, or it never comes due"
         )
     zone = schedule.execution_timezone or "UTC"
     try:
         ZoneInfo(zone)
     except (KeyError, OSError, ValueError):
         raise ForeignAnswerError(
-            f"the schedule {schedule.name} has the time zone {zone[:50]!r}: there is no such one"
+            f"the schedule {schedule.name} has the time zone {zone[:50]!r}, which does not exist"
         ) from None
 
 
@@ -246,7 +247,7 @@ def check_sensor(location: str, answer: SensorExecutionData) -> None:
     for request in answer.dynamic_partitions_requests or ():
         if request.partitions_def_name.split("/")[0] != location:
             raise ForeignAnswerError(
-                f"the partitions {request.partitions_def_name!r} are not of the location {location}: "
+                f"the partitions {request.partitions_def_name!r} do not belong to the location {location}: "
                 f"begin their name with '{location}/'"
             )
     check_tags(tag for run in answer.run_requests or () for tag in run.tags)
@@ -264,7 +265,7 @@ def check_runs(location: str, run_ids: Iterable[str], instance: DagsterInstance)
         return
     found = instance.get_runs(RunsFilter(run_ids=list(wanted), tags={"dagster/code_location": location}))
     if others := wanted - {run.run_id for run in found}:
-        raise ForeignAnswerError(f"the run {min(others)} is not of the location {location}")
+        raise ForeignAnswerError(f"the run {min(others)} does not belong to the location {location}")
 
 
 def check_plan(location: str, plan: ExecutionPlanSnapshot, locations: Iterable[str]) -> None:
@@ -278,7 +279,7 @@ def check_plan(location: str, plan: ExecutionPlanSnapshot, locations: Iterable[s
         pool = _pool_key_for_step(step)
         if pool and location != max((name for name in names if f"{pool}_".startswith(f"{name}_")), key=len, default=""):
             raise ForeignAnswerError(
-                f"the pool {pool!r} is not of the location {location}: begin its name with '{location}_'"
+                f"the pool {pool!r} does not belong to the location {location}: begin its name with '{location}_'"
             )
         for output in step.outputs:
             if output.properties:
@@ -291,5 +292,6 @@ def check_keys(location: str, keys: Iterable[Any]) -> None:
         asset = key.asset_key if isinstance(key, AssetCheckKey) else key
         if isinstance(asset, AssetKey) and list(asset.path[:1]) != [location]:
             raise ForeignAnswerError(
-                f"the asset {asset.to_user_string()} is not of the location {location}: begin its key with '{location}'"
+                f"the asset {asset.to_user_string()} does not belong to the location {location}: "
+                f"begin its key with '{location}'"
             )

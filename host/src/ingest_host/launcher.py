@@ -110,7 +110,7 @@ class LocationRunLauncher(DockerRunLauncher):
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         told = ask("GET", f"/runs/{run.run_id}")
         if not told:
-            return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "there is no container of the run")
+            return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "the run has no container")
         if "reason" in told:
             return CheckRunHealthResult(WorkerStatus.FAILED, told["reason"])
         return CheckRunHealthResult(WorkerStatus.RUNNING)

@@ -1,6 +1,6 @@
-"""What must be there before the services start: passwords, databases, logins, schemas.
+"""Creates what must exist before the services start: passwords, databases, logins, schemas.
 
-Every command may run again at any time: what is there stays, what is missing is made.
+Every command may run again at any time: it keeps what exists and creates what is missing.
 
     python -m ingest_host.setup secrets             passwords of Postgres and Dagster's storage
     python -m ingest_host.setup platform            databases, logins, Dagster's schema, the workspace
@@ -130,7 +130,7 @@ def put_analyst_out(name: str) -> None:
     """Removes the login."""
     if not roles.put_analyst_out(name):
         raise SystemExit(f"there is no analyst {name}")
-    print(f"{name} has no login any more")
+    print(f"{name} no longer has a login")
 
 
 def _given(setting: str) -> str:
@@ -138,9 +138,9 @@ def _given(setting: str) -> str:
     try:
         value = sys.stdin.buffer.read().decode().strip()
     except UnicodeDecodeError:
-        raise SystemExit(f"standard input was not text: {setting} was not changed") from None
+        raise SystemExit(f"standard input is not UTF-8 text: {setting} was not changed") from None
     if not value:
-        raise SystemExit(f"standard input was empty: {setting} was not changed")
+        raise SystemExit(f"standard input is empty: {setting} was not changed")
     return value
 
 

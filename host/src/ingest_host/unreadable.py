@@ -1,8 +1,8 @@
-"""What a location wrote and nobody can read hides nothing of the others.
+"""Keeps unreadable events of one location from hiding those of the others.
 
-Each location writes its own events, and the policies of the storage see that they are JSON, not that they are
-Dagster's. The platform's processes read those of all locations together: where that fails, they read again one by
-one, and what cannot be read is not there.
+Each location writes its own events, and the storage's policies check that they are JSON, not that Dagster can read
+them. The platform's processes read the events of all locations together. If that fails, they read again one by
+one, and skip what cannot be read.
 """
 
 import inspect
@@ -79,7 +79,7 @@ def _in_order(storage: Any) -> Callable[..., Any]:
                     unreadable += 1
         if unreadable:
             passed[types] = after
-            logger.warning("%d events before %d cannot be read, and are passed over", unreadable, after + 1)
+            logger.warning("skipping %d events before %d, which cannot be read", unreadable, after + 1)
         return found
 
     return read_readable
@@ -93,4 +93,4 @@ def _readable(read: Callable[[Any], Any], each: Any) -> Iterator[Any]:
 
 def _tell(error: Exception) -> None:
     line = str(error).partition("\n")[0]
-    logger.warning("what a location wrote cannot be read, and is passed over: %s: %s", type(error).__name__, line)
+    logger.warning("skipping what a location wrote, which cannot be read: %s: %s", type(error).__name__, line)

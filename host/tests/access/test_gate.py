@@ -235,7 +235,7 @@ def test_a_token_ends_and_is_revoked_at_once(served: Served) -> None:
     served.client.base_url = LOCAL
     answer = served.ask("admin", INSTANCE)
     assert answer.status == 401
-    assert "ended on 2020-01-01" in answer.text
+    assert "expired on 2020-01-01" in answer.text
     served.access(groups=ROLES, tokens=tokens())
     assert served.ask("admin", INSTANCE).status == 200
     served.access(groups=ROLES)

@@ -237,7 +237,7 @@ def test_a_mutation_without_a_rule_is_refused(served: Served, monkeypatch: pytes
     monkeypatch.delitem(RULES, "setNuxSeen")
     app = build_app(served.context, served.settings, PostgresTrail(), 2000)
     served.client = TestClient(app, base_url="http://ingest.test")
-    assert "no rule names it" in served.ask("admin", "mutation { setNuxSeen }").text
+    assert "no rule covers it" in served.ask("admin", "mutation { setNuxSeen }").text
 
 
 # By a location's own team, by others
@@ -528,12 +528,12 @@ def test_no_value_keeps_an_action_out_of_the_trail(served: Served, value: str) -
 def test_text_that_no_page_can_show_is_not_stored(served: Served, text: str, wrong: str) -> None:
     call = OWN["setSensorCursor"](served, "stripe")
     answer = served.ask("stripe", call.text, **call.variables | {"cursor": text})
-    assert f"nothing was done: there is {wrong} in an argument" in answer.text
+    assert f"nothing was done: an argument contains {wrong}" in answer.text
     admin = {"Authorization": f"Bearer {token('admin')}"}
     report = served.client.post(
         "/report_asset_materialization/stripe/daily", content=json.dumps({"description": text}), headers=admin | JSON
     )
-    assert (report.status_code, report.json()) == (400, {"error": f"there is {wrong} in the path or the body"})
+    assert (report.status_code, report.json()) == (400, {"error": f"the path or the body contains {wrong}"})
 
 
 def test_what_is_stored_all_the_same_is_shown(served: Served) -> None:

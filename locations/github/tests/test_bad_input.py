@@ -130,7 +130,7 @@ def test_one_wrong_empty_answer_deletes_nothing(synced: Warehouse, monkeypatch: 
     assert wrong
     assert synced.contents("catalog")["labels"] == before
     ((reason,),) = synced.query("SELECT reason FROM {load_gaps} WHERE resource = 'labels' AND scope = 'acme/web'")
-    assert "were missing from one reading, and 0 from the next: none is marked as deleted" in reason
+    assert "were missing in one reading, but 0 in the next: none is marked as deleted" in reason
     synced.sync("catalog")
     assert_mirrors(synced, "labels")
     assert not synced.query("SELECT * FROM {load_gaps}")

@@ -86,8 +86,8 @@ def test_a_revoked_token_of_several_is_left_out_with_one_line(
         warehouse.sync("catalog", SOURCES__GITHUB__ACCESS_TOKEN=f"revoked,{TOKEN}")
     told = [line for line in warnings(caplog) if "refused" in line]
     assert told == [
-        "credential 1 of 2 in `sources.github.access_token` is refused (GitHub: Bad credentials); "
-        "going on with the others"
+        "credential 1 of 2 in `sources.github.access_token` was refused (GitHub: Bad credentials); "
+        "continuing with the others"
     ]
     assert_mirrors(warehouse, *CATALOG)
 

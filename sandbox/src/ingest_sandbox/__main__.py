@@ -34,31 +34,37 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--host", default="127.0.0.1")
     add("--port", type=int, default=8099, help="0 picks a free one")
-    add("--seed", type=int, help="which world (the one of --state, or else 1)")
-    add("--size", type=_size, help="'small' or a multiple of it (that of --state, or else small)")
+    add("--seed", type=int, help="which world (default: that of --state, or 1)")
+    add("--size", type=_size, help="'small' or a multiple of it (default: that of --state, or small)")
     add("--state", type=Path, help="file that keeps the world across restarts")
-    add("--latency-ms", type=float, default=0, help="wait before every answer of an API")
-    add("--github-token", action="append", help=f"may be repeated (or else {GITHUB_TOKEN})")
+    add("--latency-ms", type=float, default=0, help="wait before every response of an API")
+    add("--github-token", action="append", help=f"may be repeated (default: {GITHUB_TOKEN})")
     add("--github-quota", type=int, default=5_000, help="requests an hour for each token")
-    add("--github-border", type=int, default=10_000, help="rows after which page= is refused")
-    add("--github-repositories", type=int, default=0, help="so many more, of the organisation `many`")
-    add("--github-issues", type=int, default=100, help="issues of each of these")
-    add("--github-app-key", type=Path, help="file with the public key of an App, to try one")
+    add("--github-border", type=int, default=10_000, help="number of rows after which page= is refused")
+    add("--github-repositories", type=int, default=0, help="this many more, in the organization `many`")
+    add("--github-issues", type=int, default=100, help="number of issues in each of these")
+    add("--github-app-key", type=Path, help="file with an App's public key, to try authentication as an App")
     add("--github-enterprise", action="store_true", help="serve GitHub under /github/api/v3, without a quota")
     add("--stripe-key", default=STRIPE_KEY, help="the secret key of test mode")
     add("--stripe-live-key", default=STRIPE_LIVE_KEY, help="the secret key of live mode")
-    add("--stripe-limits", type=int, nargs="?", const=25, help="enforce Stripe's requests a second, 25 in test mode")
+    add(
+        "--stripe-limits",
+        type=int,
+        nargs="?",
+        const=25,
+        help="enforce Stripe's requests per second, 25 as in test mode",
+    )
     add("--copies", action="store_true", help="serve a copy of the world for each line of standard input, see README")
     options = parser.parse_args()
     if options.github_repositories and options.state:
-        parser.error("--github-repositories are not kept in a --state")
+        parser.error("--github-repositories cannot be kept in a --state: leave one out")
     if options.copies and (options.state or options.port):
-        parser.error("--copies needs --port 0, and no --state")
+        parser.error("--copies needs --port 0 and no --state")
     return options
 
 
 class _Server(uvicorn.Server):
-    """Says when it answers."""
+    """Prints a line once it answers."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -97,7 +103,7 @@ def _is_a_copy() -> bool:
 
 
 def main() -> int:
-    """Serve; 0 after a clean end, 2 where the options do not fit the machine or the file."""
+    """Serves; returns 0 after a clean end, 2 if the options do not fit the machine or the file."""
     options = _arguments()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))

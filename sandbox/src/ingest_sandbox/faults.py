@@ -1,24 +1,24 @@
-"""Faults on demand: what a client must survive, in the way of every request to an API.
+"""Faults on demand: what a client must survive, injected into requests to an API.
 
 A fault is one of (as JSON, see `ingest_sandbox.control` for the routes)::
 
     {"kind": "status", "status": 429, "retry_after": 1}      an error of the API's own shape
     {"kind": "html"}                                         200 with a page of HTML
     {"kind": "empty_list"}                                   200 with a list of no rows
-    {"kind": "cut"}                                          the connection ends in mid-body
-    {"kind": "truncate"}                                     a whole answer of half a JSON text
-    {"kind": "extra_field", "field": "x_new", "value": 1}    a field more in each object
+    {"kind": "cut"}                                          the connection ends in the middle of the body
+    {"kind": "truncate"}                                     a complete response with half a JSON text
+    {"kind": "extra_field", "field": "x_new", "value": 1}    an additional field in each object
     {"kind": "replace_field", "field": "number", "value": "abc"}   another value in each object
     {"kind": "reverse"}                                      the rows of a page in reverse
     {"kind": "rewrite_links", "host": "elsewhere.example"}   Link's `next` leads to another host
 
-``status`` may say all that is answered: ``{"kind": "status", "status": 502, "body": "<h1>",
+``status`` may define the whole response: ``{"kind": "status", "status": 502, "body": "<h1>",
 "content_type": "text/html", "headers": {"X-RateLimit-Remaining": "0"}}``.
 
-Each takes ``path``, a regular expression searched in path and query, and either ``every`` (the
-n-th, 2n-th, ... matching request) or ``times`` (the first n matching requests); without both it
+Each takes ``path``, a regular expression searched for in path and query, and either ``every`` (the
+n-th, 2n-th, ... matching request) or ``times`` (the first n matching requests). With neither, it
 strikes every matching request. The first fault that strikes wins, except that those which alter
-an answer, the last four, do so in addition.
+a response, the last four, do so in addition.
 """
 
 import asyncio

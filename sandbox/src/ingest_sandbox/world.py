@@ -111,7 +111,7 @@ class World:
     def advance(self, seconds: int) -> int:
         """Set the clock forward; the time it shows then. Raises `ValueError` for a step back."""
         if seconds < 0:
-            raise ValueError("the clock goes forward only")
+            raise ValueError("the clock only moves forward")
         self.offset += seconds
         self._write({"offset": self.offset})
         return self.now()

@@ -1,17 +1,17 @@
-"""Alerts to whom a location belongs: a run that failed, and checks that failed in a run that did not.
+"""Alerts for a location's owners: failed runs, and failed checks of successful runs.
 
 One line in a location's ``defs/alerts.py`` gives it both sensors:
 
     alerts = alerts_for("github", OWNERS)
 
-Where alerts go is the location's own setting ``alerts.to``: one or more addresses of Apprise, separated by
-spaces or line breaks. The code server reads it at each alert; where it is not set, no alert is sent.
+The location's setting ``alerts.to`` says where alerts go: one or more Apprise addresses, separated by
+spaces or line breaks. The code server reads it for each alert; if it is not set, no alert is sent.
 Slack, Teams, e-mail, PagerDuty, ntfy and a hundred others: https://appriseit.com/services/
 
-An alert that an address does not take is sent to that address again, at each tick for an hour. The sensor's tick
-fails meanwhile, and keeps its place in the runs.
+An alert that an address does not accept is sent to it again at each tick, for an hour. Meanwhile the sensor's tick
+fails and keeps its place in the runs.
 
-The link in an alert begins with the environment's ``INGEST_UI_URL``.
+Links in alerts begin with the environment variable ``INGEST_UI_URL``.
 """
 
 import logging
@@ -43,31 +43,31 @@ from ingest_shared.reading.api import setting_help
 from ingest_shared.settings import text_setting
 
 EVERY_SECONDS = 60
-"""How often the daemon asks for runs to tell of; each time costs the code server a call."""
+"""How often the daemon asks for runs to alert about; each time costs the code server a call."""
 RESEND_SECONDS = 3600
 """How long after a run's end its alert is sent again."""
 UI_URL = "http://127.0.0.1:3000"
 RETRIES = 1
 WAIT_SECONDS = 2.0
-"""Before an address is tried once more. A tick of Dagster has 60 s for up to 5 alerts."""
+"""Wait before an address is retried. A Dagster tick has 60 s for up to 5 alerts."""
 LONGEST_LINE = 300
-"""Characters of an error or of what a check found; all of it stands behind the link."""
+"""Characters of an error or a check's findings; the full text is behind the link."""
 MOST_LINES = 20
 
 _TO = "alerts.to"
 
 
 class ChannelError(IngestError):
-    """An address did not take the alert; the text names the setting and holds no secret."""
+    """An address did not accept the alert; the text names the setting and contains no secret."""
 
     retry = True
 
 
 class AlertSensor(RunStatusSensorDefinition):
-    """Dagster's own sensor, which stays at the runs whose alert could not be sent.
+    """Dagster's own sensor, except that it stays at runs whose alert could not be sent.
 
-    Dagster's goes on to the next run when its function fails. Here the next tick sees the same runs again;
-    ``taken`` keeps the addresses that have an alert from getting it twice.
+    Dagster's moves on to the next run when its function fails. Here the next tick sees the same runs again;
+    ``taken`` keeps addresses from getting the same alert twice.
     """
 
     taken: set[tuple[str, str]]
@@ -86,11 +86,11 @@ class AlertSensor(RunStatusSensorDefinition):
 
 
 def alerts_for(location: str, owners: Sequence[str]) -> Definitions:
-    """The sensors ``<location>_run_failures`` and ``<location>_failed_checks``, which run from the start.
+    """The sensors ``<location>_run_failures`` and ``<location>_failed_checks``, which are on by default.
 
-    They see the runs of their own code location only. A run makes one alert: where it failed, its
-    failed checks stand in that one. ``owners`` are named where the run selects no assets, and
-    where those have no owner. An alert that cannot be sent fails the sensor's tick with one line.
+    They see only the runs of their own code location. A run causes one alert: if it failed, that alert
+    includes its failed checks. ``owners`` are named if the run selects no assets, or
+    if those have no owner. An alert that cannot be sent fails the sensor's tick with one line.
 
     https://docs.dagster.io/guides/automate/sensors/run-status-sensors
     """
@@ -115,14 +115,14 @@ def alerts_for(location: str, owners: Sequence[str]) -> Definitions:
 
     sensors = []
     for function, status, what, taken in (
-        (run_failures, DagsterRunStatus.FAILURE, "a run that failed", failures),
-        (failed_checks, DagsterRunStatus.SUCCESS, "checks that failed in a run that succeeded", checks),
+        (run_failures, DagsterRunStatus.FAILURE, "failed runs", failures),
+        (failed_checks, DagsterRunStatus.SUCCESS, "failed checks of successful runs", checks),
     ):
         sensor = AlertSensor(
             name=f"{location}_{function.__name__}",
             run_status=status,
             run_status_sensor_fn=function,
-            description=f"Tells {', '.join(owners)} of {what}.",
+            description=f"Alerts {', '.join(owners)} about {what}.",
             minimum_interval_seconds=EVERY_SECONDS,
             default_status=DefaultSensorStatus.RUNNING,
         )
@@ -132,14 +132,14 @@ def alerts_for(location: str, owners: Sequence[str]) -> Definitions:
 
 
 def _errors(context: RunFailureSensorContext) -> list[str]:
-    """Each failed step's error in one line; several steps may fail by the same one."""
+    """Each failed step's error in one line; several steps may have the same error."""
     steps = context.get_step_failure_events()
     lines = [_error(event) for event in steps or [context.failure_event]]
     return list(dict.fromkeys(lines))
 
 
 def _error(event: DagsterEvent) -> str:
-    """A ``Failure``'s description, else the first line of the exception that began it all."""
+    """A ``Failure``'s description, or else the first line of the root exception."""
     data: Any = event.event_specific_data
     failure = getattr(data, "user_failure_data", None)
     if failure and failure.description:
@@ -199,9 +199,9 @@ def _alert(
 
 
 def send(subject: str, text: str, run_id: str, taken: set[tuple[str, str]]) -> bool:
-    """Sends to every address that is set and has not taken the run's alert, and says whether one is set.
+    """Sends to every configured address that does not have the run's alert yet; returns whether any is configured.
 
-    Raises :class:`ChannelError` after all were tried, with a line for each that failed.
+    Raises :class:`ChannelError` after trying all of them, with the problem of each that failed.
     """
     addresses = text_setting(_TO, "").split()
     problems = []
@@ -218,14 +218,14 @@ def send(subject: str, text: str, run_id: str, taken: set[tuple[str, str]]) -> b
 
 
 def _problem(address: str, subject: str, text: str) -> str:
-    """Why an address did not take the alert; empty when it did."""
-    import apprise  # noqa: PLC0415, it takes half a second, and is needed for alerts only
+    """Why an address did not accept the alert; empty if it did."""
+    import apprise  # noqa: PLC0415, it takes half a second, and only alerts need it
 
     asset = apprise.AppriseAsset(default_service_retry=RETRIES, default_service_wait=WAIT_SECONDS)
     channel = apprise.Apprise(asset=asset)
     if "://" not in address or not channel.add(address):
-        return "not an address that Apprise knows: https://appriseit.com/services/"
+        return "not an address that Apprise supports: https://appriseit.com/services/"
     with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as said:  # type: ignore[no-untyped-call]
         sent = channel.notify(title=subject, body=text, body_format=apprise.NotifyFormat.TEXT)
     last = said.getvalue().strip().rpartition("\n")[2]
-    return "" if sent else _one_line(last) or f"{channel[0].service_name} did not take the alert"
+    return "" if sent else _one_line(last) or f"{channel[0].service_name} did not accept the alert"

@@ -1,4 +1,4 @@
-"""Asset checks that every location gets in a line."""
+"""Asset checks that every location adds with one line."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -28,16 +28,16 @@ GAPS_CHECK = "no_open_load_gaps"
 ORIGIN_CHECK = "equals_origin"
 REFERENCES_CHECK = "references_lead_somewhere"
 OF_AUDITS = (ORIGIN_CHECK, REFERENCES_CHECK)
-"""Those that only a run evaluates that audits; in others they are skipped."""
+"""The checks that only an audit evaluates; other runs skip them."""
 
 
 def table_checks(assets: AssetsDefinition, pipeline: Pipeline, tables: Mapping[str, Table]) -> AssetChecksDefinition:
-    """For each asset: its key identifies rows; where it is no child table, nothing is left out or differed.
+    """Each asset's checks: its key identifies rows and, unless it is a child table, nothing is left out or differs.
 
-    Where a table names rows of others, it counts those that are not there. All checks of a pipeline are
-    one step, since they share one connection to the warehouse. Only a run that audits says whether a table
-    equals its origin and what its rows name in vain: in others these are skipped, and assets that take no
-    :class:`~ingest_shared.resource.IngestConfig`, as those of a component, do not have them.
+    If a table refers to rows of other tables, a check counts those that do not exist. All checks of a pipeline are
+    one step, since they share one connection to the warehouse. Only an audit says whether a table equals its origin
+    and whether its references lead somewhere: other runs skip these checks, and assets without an
+    :class:`~ingest_shared.resource.IngestConfig`, such as those of a component, do not have them.
     """
     declared = with_children(tables)
     by_key = {key: declared[key.path[-1]] for key in assets.keys}
@@ -64,7 +64,7 @@ def table_checks(assets: AssetsDefinition, pipeline: Pipeline, tables: Mapping[s
                     else:
                         result = CHECKS[check.name](client, table)
                 except DatabaseUndefinedRelation:
-                    result = AssetCheckResult(passed=False, description="Nothing was loaded yet.")
+                    result = AssetCheckResult(passed=False, description="Nothing has been loaded yet.")
                 yield result._replace(asset_key=check.asset_key, check_name=check.name)
 
     return checks
@@ -106,7 +106,7 @@ def _key_check(client: SqlClientBase[object], table: AnyTable) -> AssetCheckResu
 def _references_check(
     client: SqlClientBase[object], table: AnyTable, tables: Mapping[str, AnyTable]
 ) -> AssetCheckResult:
-    """A warning, and once a week: what a row names may be older than what is loaded, or of a table left out."""
+    """A warning, and only in audits: a row may refer to one older than the history, or in a table that is left out."""
     nowhere: dict[str, int] = {}
     not_loaded = set()
     for column in references(table):
@@ -121,7 +121,7 @@ def _references_check(
         passed=not nowhere,
         severity=AssetCheckSeverity.WARN,
         metadata={
-            "rows that name nothing": MetadataValue.json(nowhere),
+            "dangling references": MetadataValue.json(nowhere),
             "tables not loaded": MetadataValue.json(sorted(not_loaded)),
         },
     )
@@ -133,24 +133,24 @@ def _gaps_check(client: SqlClientBase[object], table: AnyTable) -> AssetCheckRes
 
 
 def _origin_check(client: SqlClientBase[object], table: AnyTable) -> AssetCheckResult:
-    """What the audit of this run found and mended."""
+    """What this run's audit found and repaired."""
     audits = _noted(client, AUDITS, table, "scope, audited_at, missing, surplus, stale, changed, deleted")
     if not audits:
-        return AssetCheckResult(passed=True, description="this was the first load: there was nothing to compare")
+        return AssetCheckResult(passed=True, description="this was the first load: there was nothing to compare with")
     scopes, times, *counts = zip(*audits, strict=True)
-    # Null where an older version audited the scope, which did not count all of them.
+    # Null if the scope was last audited by an older version, which did not count all of them.
     missing, surplus, stale, changed, deleted = (sum(filter(None, count)) for count in counts)
     wrong = missing + surplus + stale
     found = f"the audit found {missing} rows missing, {surplus} surplus and {stale} stale"
-    since = f"; {changed} changed since the load before, {deleted} were deleted at the origin"
+    since = f"; {changed} changed since the previous load, {deleted} were deleted at the origin"
     return AssetCheckResult(
         passed=not wrong,
-        description=(f"{found}, and mended them" if wrong else found) + (since if changed or deleted else ""),
+        description=(f"{found}, and repaired them" if wrong else found) + (since if changed or deleted else ""),
         metadata={
             "missing": missing,
             "surplus": surplus,
             "stale": stale,
-            "mended": wrong,
+            "repaired": wrong,
             "changed": changed,
             "deleted": deleted,
             "scopes": [scope for scope, *differ in zip(scopes, *counts[:3], strict=True) if any(differ)],
@@ -160,7 +160,7 @@ def _origin_check(client: SqlClientBase[object], table: AnyTable) -> AssetCheckR
 
 
 def _noted(client: SqlClientBase[object], notes: Table, table: AnyTable, columns: str) -> Sequence[Sequence[Any]]:
-    """What loads noted of the table, by scope."""
+    """What loads recorded about the table, by scope."""
     name = client.make_qualified_table_name(notes.name)
     return client.execute_sql(f"SELECT {columns} FROM {name} WHERE resource = %s ORDER BY scope", table.name) or []
 

@@ -4,7 +4,7 @@ A :class:`~ingest_shared.tables.Table` is compiled once into msgspec structs tha
 declared fields. Decoding a page then checks every type and finds every unknown field while it
 parses, at the cost of parsing alone; columns are read off the structs and handed to Arrow. A page
 that does not fit is decoded once more, the slow way, to keep its unknown fields or to name the
-value that is wrong. ``docs/columnar-path.md`` tells what else was measured.
+value that is wrong. ``docs/columnar-path.md`` lists the alternatives that were measured.
 """
 
 import re
@@ -34,11 +34,11 @@ _MISSING = re.compile(r"missing required field `(.+)`")
 
 @dataclass
 class Page:
-    """The rows of one response, and the values that the reader gives to all of them.
+    """The rows of one response, and the values that the reader adds to all of them.
 
-    ``told`` is what the response says beside its rows, by path. ``new_fields`` names the paths that
-    the API sent and no description names. ``empty`` marks the page of :meth:`Decoder.nothing`,
-    whose row is none of the API's.
+    ``told`` is what the response says besides its rows, by path. ``new_fields`` are the paths that
+    the API sent but no column holds. ``empty`` marks the page of :meth:`Decoder.nothing`,
+    whose row is not the API's.
     """
 
     rows: list[Row]
@@ -117,7 +117,7 @@ class Decoder:
         return self._decode(without_nul(body), given or {}, single=False)
 
     def readable(self, body: bytes, given: Mapping[str, Any] | None = None) -> Page:
-        """As :meth:`page`, without the rows that have a value of the wrong type; raises where no row is left."""
+        """Like :meth:`page`, without the rows that have a value of the wrong type; raises if no row is left."""
         try:
             return self.page(body, given)
         except NotJson:
@@ -137,7 +137,7 @@ class Decoder:
         return replace(raws, rows=rows, new_fields=new_fields, unreadable=tuple(errors))
 
     def row(self, body: bytes, given: Mapping[str, Any] | None = None) -> Page:
-        """A page of one row, from a response that is the row itself; errors as for :meth:`page`."""
+        """A page of one row, from a response that is the row itself; raises the same errors as :meth:`page`."""
         return self._decode(without_nul(body), given or {}, single=True)
 
     def nothing(self, given: Mapping[str, Any]) -> Page:
@@ -168,10 +168,10 @@ class Decoder:
         return page
 
     def _not_json(self, error: Exception) -> NotJson:
-        return NotJson(f"table {self.table.name}: the API sent a body that is not JSON ({error})")
+        return NotJson(f"table {self.table.name}: the response body is not valid JSON ({error})")
 
     def _decode_tolerantly(self, body: bytes, given: Mapping[str, Any], single: bool) -> Page:
-        """Keeps what no column can hold beside the rows it came with, or names the value that is wrong."""
+        """Keeps unknown fields with the rows that they came with, or names the value that is wrong."""
         payload = msgspec.json.decode(body)
         try:
             page = self._page(self._tolerant.decode(body, single), given, single)
@@ -221,7 +221,7 @@ class Decoder:
     def arrow(self, pages: Sequence[Page]) -> dict[str, pa.Table]:
         """The pages' rows as Arrow tables by table name: the table itself, then its children.
 
-        Raises :class:`PayloadError` where a text is no timestamp or number as its column needs it.
+        Raises :class:`PayloadError` if a text is not the timestamp or number that its column needs.
         """
         rows = _Rows([row for page in pages for row in page.rows], self._blank)
 

@@ -1,7 +1,7 @@
-"""The judge of the tables: what a vendor itself publishes of the objects that they mirror.
+"""Compares tables with the schemas that the vendor publishes for the objects that they mirror.
 
-The vendor's word is JSON Schema, one schema for each table. A location's tests make the schemas
-of the vendor's own package, so they are needed there only.
+The schemas are JSON Schema, one for each table. A location's tests make them from the vendor's own
+package, so only the tests need it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,7 +35,7 @@ HOLDS = {
 
 @dataclass(frozen=True, order=True)
 class Difference:
-    """Where a description and the vendor's schema do not agree: ``issues.labels.id``, and how."""
+    """Where, such as ``issues.labels.id``, and how a table and the vendor's schema disagree."""
 
     place: str
     problem: str
@@ -46,25 +46,25 @@ class Difference:
 
 @dataclass(frozen=True)
 class Contract:
-    """What a vendor publishes, by table; ``accepted`` gives the reason for each difference that may be."""
+    """What a vendor publishes, by table; ``accepted`` gives a reason for each difference that is allowed."""
 
     vendor: str
     schemas: Mapping[str, Schema]
     accepted: Mapping[str, str]
 
     def broken(self, table: Table) -> list[Difference]:
-        """The differences of a table and its child tables that nobody has accepted."""
+        """The differences of a table and its child tables that are not accepted."""
         return [found for found in self._differences(table) if found.place not in self.accepted]
 
     def not_met(self, tables: Iterable[Table]) -> set[str]:
-        """Places that are accepted, though nothing differs there."""
+        """Accepted places at which nothing differs."""
         return self.accepted.keys() - {found.place for table in tables for found in self._differences(table)}
 
     def _differences(self, table: Table) -> list[Difference]:
         return sorted(set(differences(table, self.schemas[table.name])))
 
     def report(self, tables: Iterable[Table]) -> int:
-        """Prints what is broken in each table; the exit code: 1 when anything is."""
+        """Prints the differences of each table; returns the exit code, 1 if there are any."""
         print(self.vendor)
         found = {table.name: self.broken(table) for table in tables}
         for name, broken in found.items():
@@ -75,7 +75,7 @@ class Contract:
 
 
 def differences(table: Table, schema: Schema) -> Iterator[Difference]:
-    """What the schema has and no description names, the other way round, and types that are too narrow."""
+    """Fields that only the schema has, fields that only the table has, and types that are too narrow."""
     row = Value(schema, (schema,))
     yield from _differences(table, row)
     for child in table.children:
@@ -102,11 +102,11 @@ def _element_differences(child: Child, element: "Value", place: str) -> Iterator
 
 
 def _too_narrow(types: frozenset[str], what: str) -> str:
-    return f"may be {' or '.join(sorted(types))}, and is declared as {what}"
+    return f"may be {' or '.join(sorted(types))}, but is declared as {what}"
 
 
 def _named(table: AnyTable) -> set[str]:
-    """Every path that the description names."""
+    """Every path that the table names."""
     children = table.children if isinstance(table, Table) else ()
     return {*(column.path for column in _columns(table)), *(child.path for child in children), *table.unused}
 

@@ -1,8 +1,8 @@
-"""Where the rows go: chosen by configuration, never by a location.
+"""Where rows go: chosen by configuration, never by a location.
 
 ``INGEST_DESTINATION`` names it: ``duckdb`` (the default) or ``postgres``, with dlt's own settings
-(``destination.postgres.credentials`` and so on). Both are proven by every test of the mirror. Another of dlt's
-destinations may append where a merge was asked for, without an error, so it is refused unless
+(``destination.postgres.credentials`` and so on). Every test of the mirror proves both. dlt's other
+destinations may silently append instead of merging, so they are refused unless
 ``INGEST_UNPROVEN=1``: https://dlthub.com/docs/dlt-ecosystem/destinations
 """
 
@@ -23,14 +23,14 @@ from ingest_shared.errors import SettingError, WarehouseError
 PROVEN = ("duckdb", "postgres")
 """Destinations on which the tests compare every value with the origin."""
 DUCKDB_MEMORY = "256MB"
-"""DuckDB's own cache; it takes all of it in a large load, and without a limit up to 80 % of the machine."""
+"""DuckDB's own cache. A large load uses all of it and, without a limit, up to 80 % of the machine's memory."""
 
 
 class ResolvedOnce(Destination[Any, Any]):
     """A destination whose settings are resolved once.
 
-    For each client and for its capabilities dlt looks for every setting anew, some 40 times a run: more than a
-    fourth of the time of a sync that finds nothing new.
+    For each client and its capabilities, dlt looks up every setting again, some 40 times a run: more than a
+    quarter of the time of a sync that finds nothing new.
     """
 
     def configuration(self, initial_config: Any, accept_partial: bool = False) -> Any:
@@ -76,9 +76,9 @@ def duckdb_file(location: str) -> Path:
 
 
 def destination(location: str, pipeline_name: str) -> Destination[Any, Any] | None:
-    """The destination of a location's pipeline; None for a name that dlt does not know.
+    """The destination of a location's pipeline; None if dlt does not know the name.
 
-    That error is raised by :func:`check_destination` when a run starts, so that definitions load.
+    :func:`check_destination` raises that error when a run starts, so that definitions still load.
     Each pipeline stages its rows in a dataset of its own, since two may load at the same time.
     """
     name = destination_name()
@@ -101,18 +101,19 @@ def destination(location: str, pipeline_name: str) -> Destination[Any, Any] | No
 
 
 def check_destination(pipeline: Pipeline) -> None:
-    """Opens the warehouse for a moment, before any call to an API.
+    """Opens the warehouse briefly, before any call to an API.
 
     Raises :class:`SettingError` or :class:`WarehouseError` in one line.
     """
     name = destination_name()
     if pipeline.destination is None:
         raise SettingError(
-            f"INGEST_DESTINATION is {name!r}, which is not a destination of dlt; use {' or '.join(PROVEN)}"
+            f"INGEST_DESTINATION is {name!r}, which dlt does not support; set it to {' or '.join(PROVEN)}"
         )
     if name not in PROVEN and os.environ.get("INGEST_UNPROVEN", "").strip() != "1":
         raise SettingError(
-            f"INGEST_DESTINATION is {name!r}, where no test shows that a merge replaces rows instead of adding them; "
+            f"INGEST_DESTINATION is {name!r}, for which no test shows that a merge replaces rows instead of "
+            "adding them; "
             f"use {' or '.join(PROVEN)}, or set INGEST_UNPROVEN=1 to try it"
         )
     if name == "duckdb":
@@ -123,7 +124,7 @@ def check_destination(pipeline: Pipeline) -> None:
             (folder / ".writable").unlink()
         except OSError as error:
             raise SettingError(
-                f"the data folder {folder} cannot be written ({error.strerror}); set INGEST_DATA_DIR to one that can"
+                f"cannot write to the data folder {folder} ({error.strerror}); set INGEST_DATA_DIR to a writable folder"
             ) from None
     try:
         with pipeline.sql_client() as client:
@@ -135,5 +136,5 @@ def check_destination(pipeline: Pipeline) -> None:
 def _warehouse_error(name: str, error: Exception) -> WarehouseError:
     line = str(error).strip().splitlines()[0]
     if "Could not set lock" in line and name == "duckdb":
-        return WarehouseError(f"the DuckDB file is in use by another process, close that one and run again ({line})")
-    return WarehouseError(f"the warehouse cannot be opened ({line}); check `destination.{name}.credentials`")
+        return WarehouseError(f"another process is using the DuckDB file; close it and run again ({line})")
+    return WarehouseError(f"cannot open the warehouse ({line}); check `destination.{name}.credentials`")

@@ -1,10 +1,10 @@
-"""Errors that end in one line a person can act on."""
+"""Errors, each of one line that a person can act on."""
 
 
 class IngestError(Exception):
-    """What went wrong and what to do about it, in one line.
+    """Says in one line what went wrong and what to do about it.
 
-    ``retry`` says whether the same run may succeed when tried again without a change by a person.
+    ``retry`` is whether the same run may succeed if it is tried again unchanged.
     """
 
     retry = False
@@ -15,11 +15,11 @@ class SettingError(IngestError):
 
 
 class PayloadError(IngestError):
-    """The API sent what the table's description does not allow; the text names the value."""
+    """The API sent a value that the table does not allow; the text names it."""
 
 
 class NotJson(PayloadError):
-    """The API sent a body that is not JSON; a later try may bring a whole one."""
+    """The API sent a body that is not valid JSON; another try may get a complete one."""
 
     retry = True
 
@@ -27,7 +27,7 @@ class NotJson(PayloadError):
 class ApiError(IngestError):
     """The API refused a request or does not answer.
 
-    ``status`` is that of its answer, None for a connection that broke; ``reason`` is what it said.
+    ``status`` is the status of its response, None if the connection broke; ``reason`` is what it said.
     """
 
     def __init__(self, message: str, *, status: int | None = None, reason: str = "", retry: bool = True) -> None:
@@ -38,10 +38,10 @@ class ApiError(IngestError):
 
 
 class QuotaSpent(ApiError):
-    """The API takes no more calls for longer than a run may wait; what was read by then is kept."""
+    """The API accepts no calls for longer than a run may wait; what was read so far is kept."""
 
 
 class WarehouseError(IngestError):
-    """The warehouse cannot be reached or written; the text names the setting."""
+    """The warehouse cannot be reached or written to; the text names the setting."""
 
     retry = True

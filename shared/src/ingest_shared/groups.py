@@ -1,4 +1,4 @@
-"""How often tables are loaded, said once: tags, freshness and schedules follow from it."""
+"""How often tables are loaded, stated once: tags, freshness and schedules follow from it."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -6,14 +6,14 @@ from datetime import timedelta
 from dagster import FreshnessPolicy
 
 LATE = timedelta(hours=2)
-"""After a load should have been: the tables are marked with a warning."""
+"""How late a load may be before its tables show a warning."""
 STALE = timedelta(hours=6)
-"""After a load should have been: the tables fail."""
+"""How late a load may be before its tables fail."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """The asset group ``name``: tables that one pipeline loads together, when ``cron`` says so, in UTC.
+    """The asset group ``name``: tables that one pipeline loads together, on the schedule ``cron`` (UTC).
 
     ``cadence`` is the tag by which people select tables, ``every`` the longest time between two loads.
     """

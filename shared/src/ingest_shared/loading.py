@@ -1,7 +1,7 @@
 """From pages to dlt: one resource per table, merged so that the warehouse equals the origin.
 
-Two merges are enough. Rows are replaced *by key*; and lists that always come whole with their owner
-(the labels of an issue) are replaced *within* it, so what vanished there vanishes here. Both are
+Two merges are enough. Rows are replaced *by key*; lists that always come complete with their owner
+(the labels of an issue) are replaced *within* it, so what disappears there disappears here. Both use
 dlt's ``delete-insert`` strategy:
 https://dlthub.com/docs/general-usage/merge-loading
 """
@@ -30,12 +30,12 @@ ROWS_PER_BATCH = 1_000
 """Rows turned into Arrow at once: enough that the cost per batch vanishes. Until then the responses that they came in
 are held, of which pull requests have over 10 kB a row."""
 BYTES_AT_ONCE = 32_000_000
-"""Arrow that is handed to dlt at once."""
+"""Bytes of Arrow that are handed to dlt at once."""
 SECONDS_BETWEEN_PROGRESS = 2.0
 GAPS_LOGGED = 3
 """Gaps of a table that are logged one by one; all of them are in ``load_gaps``."""
 FILE_FORMAT: TFileFormat = "parquet"
-"""How rows are staged. For Postgres dlt would take CSV, in which an empty text becomes NULL."""
+"""How rows are staged. For Postgres, dlt would use CSV, in which empty text becomes NULL."""
 
 LOAD_GAPS = Table(
     name="load_gaps",
@@ -80,7 +80,7 @@ _AUDITS = Decoder(AUDITS)
 
 @dataclass
 class Load:
-    """One resource's load under way: what its reader may use, and what is told of it afterwards.
+    """One resource's load in progress: what its reader may use, and what is reported about it afterwards.
 
     ``state`` is dlt's resource state: what a reader leaves there is committed with the rows.
     """
@@ -91,17 +91,17 @@ class Load:
     gaps: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What was left out, by its scope."""
     audits: list[dict[str, Any]] | None = None
-    """What an audit found, by scope; None where there was none."""
+    """What an audit found, by scope; None if there was none."""
     unreadable: list[tuple[Page, PayloadError]] = field(default_factory=list)
     """Rows with a value that no column can hold, each a page of its own; they are not loaded."""
     at_end: list[Callable[[], None]] = field(default_factory=list)
-    """What the reader does when all its pages were taken: it moves its cursors."""
+    """What the reader does once all its pages were taken: it moves its cursors."""
     scopes_read: int | None = None
-    """Scopes that were read to their end, where the reader knows of scopes."""
+    """Scopes that were read completely, if the reader has scopes."""
     postponed: int = 0
-    """Scopes that are read as soon as this load is in the warehouse."""
+    """Scopes that are read once this load is in the warehouse."""
     waits: bool = False
-    """Whether nothing was read yet, since all of another table must be read before."""
+    """Whether nothing was read yet, because all of another table must be read first."""
     started: float = field(default_factory=time.monotonic)
     pages: int = 0
     rows: int = 0
@@ -123,28 +123,28 @@ class Load:
         self.gaps[scope] = {"scope": scope, "status": status, "reason": reason, "noticed_at": int(time.time())}
 
     def tell_left_out(self) -> None:
-        """Writes a line that sums up the gaps, where they are more than were logged one by one."""
+        """Writes a line that sums up the gaps, if there are more than were logged one by one."""
         if len(self.gaps) > GAPS_LOGGED:
             first = next(iter(self.gaps.values()))
-            self.warn(f"{len(self.gaps)} lists were left out, the first that of {first['scope']}: {first['reason']}")
+            self.warn(f"{len(self.gaps)} lists were left out, the first being {first['scope']}: {first['reason']}")
 
     def warn(self, message: str) -> None:
         """Writes a line to the log of the run."""
         logger.warning("%s: %s", self.resource, message)
 
     def staged(self, given: Mapping[str, Any], decoder: Decoder) -> set[Any]:
-        """The keys of the rows that are loaded already, of those that are ``given`` the same."""
+        """The keys of the rows that are already loaded, among those with the same ``given`` values."""
         return self._staged[decoder.key_given(given)]
 
     def keep_unstaged(self, page: Page, decoder: Decoder) -> None:
-        """Takes the rows out of a page that were read before, or in another scope: dlt loads a key once."""
+        """Removes rows from a page that were read before, or in another scope: dlt must load each key once."""
         page.rows = keep_new(page.rows, decoder, self.staged(page.given, decoder))
 
     def count(self, page: Page) -> None:
         self.pages += 1
         self.rows += 0 if page.empty else len(page.rows)
         for name in sorted(page.new_fields - self.new_fields):
-            logger.warning("%s: the API sent a field that no description names: %s", self.resource, name)
+            logger.warning("%s: the API sent an undeclared field: %s", self.resource, name)
         self.new_fields |= page.new_fields
         if time.monotonic() - self._told > SECONDS_BETWEEN_PROGRESS:
             self.tell()
@@ -157,7 +157,7 @@ class Load:
 
 
 def keep_new(rows: list[Any], decoder: Decoder, known: set[Any]) -> list[Any]:
-    """The rows whose keys are not ``known`` yet, each key once; from now on they are."""
+    """The rows whose keys are not ``known`` yet, each key once; adds their keys to ``known``."""
     by_key = dict(zip(map(decoder.key, rows), rows, strict=True))
     if len(by_key) < len(rows) or not known.isdisjoint(by_key):
         rows = [row for key, row in by_key.items() if key not in known]
@@ -168,7 +168,7 @@ def keep_new(rows: list[Any], decoder: Decoder, known: set[Any]) -> list[Any]:
 class Reads(Protocol):
     """Reads a table: gets the :class:`Load` and yields pages, or rows that are Arrow already.
 
-    None says that nothing has come yet: dlt asks the other resources, and this one again later.
+    None means that nothing has arrived yet: dlt asks the other resources, and this one again later.
     """
 
     decoder: Decoder
@@ -177,9 +177,9 @@ class Reads(Protocol):
 
 
 def mirror(read: Reads) -> DltResource:
-    """The dlt resource that loads a table, and its child tables, from what is read.
+    """The dlt resource that loads a table and its child tables from what ``read`` yields.
 
-    When the reader raises, nothing is loaded.
+    If the reader raises, nothing is loaded.
     """
     decoder = read.decoder
     table = decoder.table

@@ -1,7 +1,7 @@
-"""dlt pipelines with stable names and a working folder that no other process shares.
+"""dlt pipelines with stable names, each process with a working folder of its own.
 
-A pipeline's name is the identity of its cursors in the warehouse: never rename one. The folder is
-private to the process because dlt keeps half-done work there; everything that must last is
+A pipeline's name identifies its cursors in the warehouse: never rename one. The folder is
+private to the process because dlt keeps unfinished work there; everything that must last is
 restored from the warehouse at the start of each run.
 """
 
@@ -28,7 +28,7 @@ from ingest_shared.destinations import destination
 ROWS_PER_FILE = 50_000
 """Rows in one staged file: bounds the memory that a destination's bulk loader needs."""
 ROWS_PER_GROUP = 5_000
-"""Rows that a bulk loader takes out of such a file at once: PostgreSQL's makes one message of them."""
+"""Rows that a bulk loader takes from such a file at once: PostgreSQL's sends them as one message."""
 COUNTED = ("rows", "pages", "api_calls", "api_bytes", "seconds")
 LOAD_WORKERS = 2
 """Files loaded side by side; more only multiply the memory."""
@@ -55,15 +55,15 @@ class Loaded:
     schema_updates: list[Mapping[str, Any]]
     """What each part changed in the tables of the warehouse."""
     metrics: dict[str, dict[str, Any]]
-    """What :func:`ingest_shared.loading.mirror` counted for each resource, in all parts together."""
+    """What :func:`ingest_shared.loading.mirror` counted for each resource, over all parts."""
 
 
 def run(pipeline: Pipeline, source: DltSource | DltResource, **options: Any) -> Loaded:
-    """The steps of dlt's own ``run``, with the warehouse held open in the last one.
+    """The steps of dlt's own ``run``, with the warehouse kept open during the last one.
 
     dlt opens and closes it for every table, and DuckDB rewrites its file whenever it is closed. While
-    an API is read it stays closed, so that other groups of the location can load. Where reading takes
-    long, what is there is loaded, and the run goes on with the rest: if it is stopped, that is kept.
+    an API is read it stays closed, so that other groups of the location can load. If reading takes
+    long, what was read is loaded and the run continues with the rest: if it is stopped, that is kept.
     """
     pipeline.sync_destination()
     updates: list[Mapping[str, Any]] = []
@@ -95,7 +95,7 @@ def _metrics(pipeline: Pipeline) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _added(before: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """The metrics of two parts: what is counted is added up, of all else the latest holds."""
+    """The metrics of two parts: counts are added up, for everything else the latest value is taken."""
     counts = {name: before.get(name, 0) + found[name] for name in COUNTED if name in found}
     if "child_rows" in found:
         counts["child_rows"] = dict(Counter(before.get("child_rows", {})) + Counter(found["child_rows"]))
@@ -128,7 +128,7 @@ def _is_alive(pid: str) -> bool:
 
 
 class _OwnHints(logging.Filter):
-    """Drops the warning that JSON, which Arrow holds as text, is declared as json: it is meant so."""
+    """Drops the warning that JSON, which Arrow holds as text, is declared as json: that is intended."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return "several column hints were different" not in record.getMessage()
@@ -138,7 +138,7 @@ _own_hints = _OwnHints()
 
 
 def _set_defaults() -> None:
-    """Settings of dlt's own that a location may override as usual, by file or environment."""
+    """Defaults for dlt's own settings, which a location may override as usual, by file or environment."""
     logging.getLogger("dlt").addFilter(_own_hints)
     defaults = {
         "RUNTIME__DLTHUB_TELEMETRY": "false",

@@ -15,7 +15,7 @@ from ingest_shared.destinations import ResolvedOnce
 
 
 class _SqlClient(Psycopg2SqlClient):
-    """Has the platform make a schema to stage in, where there is one: a location itself may make none."""
+    """Creates staging schemas through the platform's function, if it exists: a location's role may not create them."""
 
     def create_dataset(self) -> None:
         if self.execute_sql("SELECT to_regproc('platform.make_schema')") == [(None,)]:

@@ -1,4 +1,4 @@
-"""Columns that name rows of other tables, and the rows that name nothing."""
+"""Columns that refer to rows of other tables, and references that lead nowhere."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -8,12 +8,12 @@ from ingest_shared.tables import AnyTable, Column, Table
 
 
 def references(table: AnyTable) -> list[Column]:
-    """The columns of a table that name rows of other tables."""
+    """The columns of a table that refer to rows of other tables."""
     return [column for column in table.columns if column.to]
 
 
 def naming(name: str, tables: Iterable[Table]) -> Iterator[tuple[AnyTable, Column]]:
-    """The columns of all tables that name rows of this one, each with its table."""
+    """The columns of all tables that refer to rows of this one, each with its table."""
     for root in tables:
         for table in root.with_children:
             yield from ((table, column) for column in references(table) if column.to == name)
@@ -25,9 +25,9 @@ def with_children(tables: Mapping[str, Table]) -> dict[str, AnyTable]:
 
 
 def to_nowhere(client: SqlClientBase[object], table: AnyTable, column: Column, to: AnyTable) -> str:
-    """``FROM ... WHERE ...``, in SQL: the rows ``t`` whose column names a row that the table ``to`` has not.
+    """``FROM ... WHERE ...``, in SQL: the rows ``t`` whose column refers to a row that the table ``to`` does not have.
 
-    Where both tables have another column of the key of ``to``, as whose rows they are, that must agree too.
+    If both tables have other columns of the key of ``to``, such as the account, those must agree too.
     """
     same = {to.key[-1]: column.name}
     same |= {key: key for key in to.key[:-1] if key in {other.name for other in table.columns}}

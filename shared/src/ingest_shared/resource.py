@@ -1,4 +1,4 @@
-"""The ``dlt`` resource of every location: dagster-dlt's own, with one-line errors and full metadata.
+"""The ``dlt`` resource of every location: dagster-dlt's own, plus one-line errors and full metadata.
 
 https://docs.dagster.io/integrations/libraries/dlt
 """
@@ -41,19 +41,19 @@ from ingest_shared.translator import IngestTranslator
 class RetryUnlessTerminated(RetryPolicy):
     """A retry policy that lets a run be terminated.
 
-    Dagster takes an interrupt for one more failure: where an op has a policy it asks for the delay, retries
-    the op later and begins the next one meanwhile (``op_execution_error_boundary``).
+    Dagster treats an interrupt as one more failure: if an op has a policy, it asks for the delay, retries
+    the op later and starts the next one meanwhile (``op_execution_error_boundary``).
     """
 
     def calculate_delay(self, attempt_num: int) -> float:
-        """Seconds before a try; raises the interrupt, if that is what ended the one before."""
+        """Seconds before a try; raises the interrupt if that is what ended the previous one."""
         if isinstance(interrupt := sys.exception(), DagsterExecutionInterruptedError):
             raise interrupt
         return super().calculate_delay(attempt_num)
 
 
 RETRY_POLICY = RetryUnlessTerminated(max_retries=2, delay=10, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
-"""For trouble that passes: 10 s, then 20 s. A setting that is wrong is never tried again."""
+"""For transient trouble: 10 s, then 20 s. A wrong setting is never retried."""
 
 
 AUDITED = "audited"
@@ -65,7 +65,7 @@ class IngestConfig(Config):
 
     audit: bool = Field(
         default=False,
-        description="Compare every row with the origin and mend what differs: as many API calls as a first load.",
+        description="Compare every row with the origin and repair differences: as many API calls as a first load.",
     )
 
 
@@ -76,7 +76,7 @@ def can_audit(op: OpDefinition) -> bool:
 
 
 class IngestDltResource(DagsterDltResource):
-    """Runs a dlt pipeline for the assets of a group and tells what it loaded.
+    """Runs a dlt pipeline for the assets of a group and reports what it loaded.
 
     An :class:`~ingest_shared.errors.IngestError` on the way fails the run with its one line; it
     is retried only if it says that a retry can help.
@@ -90,7 +90,7 @@ class IngestDltResource(DagsterDltResource):
         dagster_dlt_translator: DagsterDltTranslator,
         **kwargs: Any,
     ) -> Iterator[DltEventType]:
-        """As dagster-dlt's own, but a table and its child tables are loaded together, whichever is selected."""
+        """Like dagster-dlt's own, but loads a table and its child tables together, whichever is selected."""
         assert isinstance(dagster_dlt_translator, IngestTranslator)
         key, selected = dagster_dlt_translator.key, context.selected_asset_keys
         tables = [dagster_dlt_translator.tables[name] for name in dlt_source.selected_resources]
@@ -119,7 +119,7 @@ class IngestDltResource(DagsterDltResource):
         load_info: LoadInfo,
         dlt_pipeline: Pipeline,
     ) -> Mapping[str, Any]:
-        """dagster-dlt's metadata; table name and columns are the translator's."""
+        """dagster-dlt's metadata without table name and columns, which the translator gives."""
         metadata = dict(super().extract_resource_metadata(context, resource, load_info, dlt_pipeline))
         for name in ("dagster/column_schema", "dagster/table_name"):
             metadata.pop(name, None)
@@ -127,7 +127,7 @@ class IngestDltResource(DagsterDltResource):
 
 
 def _read(read: Mapping[str, Any]) -> dict[str, MetadataValue]:
-    """What was asked of the API for a table and its child tables."""
+    """What was requested from the API for a table and its child tables."""
     return {
         "api_calls": MetadataValue.int(read.get("api_calls", 0)),
         "api_bytes": MetadataValue.int(read.get("api_bytes", 0)),
@@ -154,7 +154,7 @@ def _rows(table: AnyTable, parent: Table, count: int, done: Loaded) -> dict[str,
 
 
 def _row_counts(tables: Sequence[AnyTable], pipeline: Pipeline) -> dict[str, int]:
-    """The rows of each table in the warehouse, asked for at once."""
+    """The number of rows of each table in the warehouse, in one query."""
     with pipeline.sql_client() as client:
         counts = ", ".join(f"(SELECT count(*) FROM {client.make_qualified_table_name(one.name)})" for one in tables)
         (row,) = client.execute_sql(f"SELECT {counts}") or ()
@@ -168,9 +168,9 @@ def _schema_changes(table: AnyTable, done: Loaded) -> list[str]:
 
 
 def _raise_when_nothing_was_read(metrics: Mapping[str, Mapping[str, Any]]) -> None:
-    """One list that cannot be read is a gap; when none can be, the address or the API itself is wrong.
+    """One list that cannot be read is a gap; if none can be read, the address or the API itself is at fault.
 
-    A quota that is spent is neither: the next run goes on.
+    A spent quota is neither: the next run continues.
     """
     read = [found["scopes_read"] for found in metrics.values() if found.get("scopes_read") is not None]
     gaps = [(name, found["first_gap"]) for name, found in metrics.items() if found.get("first_gap")]

@@ -12,13 +12,13 @@ from ingest_shared.reading.api import setting_help
 
 
 def text_setting(name: str, default: str) -> str:
-    """A setting by its dotted name, or ``default`` where none is set."""
+    """A setting by its dotted name, or ``default`` if it is not set."""
     value = _value(name)
     return default if value is None or not str(value).strip() else str(value).strip()
 
 
 def list_setting(name: str) -> list[str]:
-    """A setting that is a list: TOML or JSON, or names separated by commas. Empty when not set."""
+    """A setting that is a list: TOML or JSON, or names separated by commas. Empty if not set."""
     value = _value(name)
     if value is None:
         return []
@@ -28,7 +28,7 @@ def list_setting(name: str) -> list[str]:
 
 
 def number_setting(name: str, default: float) -> float:
-    """A setting that is a number greater than zero, or ``default`` where none is set."""
+    """A setting that is a number greater than zero, or ``default`` if it is not set."""
     value = text_setting(name, str(default))
     try:
         number = float(value)
@@ -40,9 +40,9 @@ def number_setting(name: str, default: float) -> float:
 
 
 def secret_setting(name: str, why: str) -> str:
-    """A secret by its dotted name; the line end that a file may carry is cut off.
+    """A secret by its dotted name, without the line end that a file may have.
 
-    Raises :class:`SettingError` when it is not set; ``why`` says what it is needed for.
+    Raises :class:`SettingError` if it is not set; ``why`` says what it is needed for.
     """
     value: object = dlt.secrets.get(name)  # without a type, see _value
     if value is None or not str(value).strip():
@@ -51,7 +51,7 @@ def secret_setting(name: str, why: str) -> str:
 
 
 def _value(name: str) -> Any:
-    """A setting as it is written; None where it is not set."""
+    """A setting as it is written; None if it is not set."""
     # dlt reads /run/secrets only for secrets, and only where no other type is asked for.
     value: Any = dlt.secrets.get(name)
     return dlt.config.get(name) if value is None else value

@@ -43,7 +43,7 @@ from dlt.common.normalizers.naming.snake_case import NamingConvention
 
 _NAMES = NamingConvention()
 UNDECLARED = "_undeclared"
-"""The column that keeps, as JSON, what the API sent and no description names."""
+"""The column that keeps, as JSON, what the API sent but no column holds."""
 
 Origin = Literal["payload", "reader", "parent", "derived"]
 
@@ -73,7 +73,7 @@ def _plain(values: list[Any], arrow: pa.DataType) -> pa.Array:
 
 
 def _from_text(values: list[Any], arrow: pa.DataType) -> pa.Array:
-    """An empty text is null: so say APIs that know of no other."""
+    """Empty text is null: some APIs have no other way to say so."""
     return pc.cast(pa.array([value or None for value in values], pa.string()), arrow)
 
 
@@ -142,7 +142,7 @@ class Column:
         if self.origin not in get_args(Origin):
             raise ValueError(f"column {self.name}: origin {self.origin!r} must be one of {', '.join(get_args(Origin))}")
         if self.to and not self.to.isidentifier():
-            raise ValueError(f"column {self.name}: to={self.to!r} must be the name of a table, and nothing more")
+            raise ValueError(f"column {self.name}: to={self.to!r} must be just the name of a table")
 
 
 def _column_function(type_: ColumnType, doc: str) -> Callable[..., Column]:
@@ -161,22 +161,22 @@ def _column_function(type_: ColumnType, doc: str) -> Callable[..., Column]:
 
     column.__name__ = type_.name
     column.__doc__ = (
-        f"{doc} ``path`` defaults to the column's name. ``sent_as_text`` is of a number or boolean in quotes."
+        f"{doc} ``path`` defaults to the column's name. ``sent_as_text`` is for a number or boolean in quotes."
     )
     return column
 
 
 text = _column_function(TEXT, "A string.")
-bigint = _column_function(BIGINT, "A whole number of 64 bits.")
+bigint = _column_function(BIGINT, "A 64-bit integer.")
 double = _column_function(DOUBLE, "A floating-point number.")
 boolean = _column_function(BOOLEAN, "True or false.")
 timestamp = _column_function(TIMESTAMP, "An instant, sent as ISO 8601 with a zone, kept in UTC.")
 epoch = _column_function(EPOCH, "An instant, sent as whole seconds since 1970, kept in UTC.")
 epoch_millis = _column_function(EPOCH_MILLIS, "An instant, sent as whole milliseconds since 1970, kept in UTC.")
-date = _column_function(DATE, "A day of the calendar, sent as ``2024-01-31``.")
+date = _column_function(DATE, "A calendar day, sent as ``2024-01-31``.")
 decimal = _column_function(DECIMAL, "An exact number, sent as a string, kept with 12 decimals.")
 json = _column_function(JSON, "Any value, kept as the JSON the API sent.")
-present = _column_function(PRESENT, "True where the API sent something other than null at ``path``.")
+present = _column_function(PRESENT, "True if the API sent something other than null at ``path``.")
 
 
 def derived(
@@ -186,18 +186,18 @@ def derived(
     of: tuple[str, ...],
     compute: Callable[..., pa.Array],
 ) -> Column:
-    """A column that ``compute`` makes from the Arrow arrays of the columns named in ``of``."""
+    """A column that ``compute`` derives from the Arrow arrays of the columns named in ``of``."""
     return Column(name, type_, description, name, "derived", of, compute)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Child:
-    """A table made of a list inside each row of another one, with keys of its own.
+    """A table made from a list inside each row of another table, with its own keys.
 
-    ``path`` is where the list stands in the parent's JSON. The rows of a parent that is loaded
-    again are replaced as a whole, also when its list is empty now. A list of plain values has one
+    ``path`` is the list's place in the parent's JSON. When a parent is loaded again, all its child
+    rows are replaced, even if its list is now empty. A list of plain values has one
     payload column with the path ``"."``. ``more`` is where the parent's JSON says whether the list
-    goes on beyond the elements that were sent with it.
+    continues beyond the elements that were sent with it.
     """
 
     name: str
@@ -210,7 +210,7 @@ class Child:
 
     @property
     def merge_key(self) -> tuple[str, ...]:
-        """The columns that name the parent: all rows that agree on them are replaced together."""
+        """The columns that identify the parent: all rows that agree on them are replaced together."""
         return tuple(c.name for c in self.columns if c.origin == "parent" and c.name in self.key)
 
 
@@ -218,11 +218,11 @@ class Child:
 class Table:
     """A table that mirrors one list of an API.
 
-    Rows are merged by ``key``. Where ``merge_key``, as dlt calls it, names columns instead, each load
+    Rows are merged by ``key``. If ``merge_key`` (dlt's term) names columns instead, each load
     brings every row of the scopes it touches (all labels of one repository), and rows that are gone
-    from a scope are deleted. ``unused`` names payload paths that are known and deliberately not kept
-    (``user.*``: whatever else the object ``user`` has); any other path that no column names is
-    kept in the column ``_undeclared`` and reported. ``limits`` says what the API cannot give of it.
+    from a scope are deleted. ``unused`` lists payload paths that are deliberately not kept
+    (``user.*``: whatever else the object ``user`` has); any other path without a column is
+    kept in the column ``_undeclared`` and reported. ``limits`` says what the API cannot provide.
     """
 
     name: str
@@ -267,10 +267,10 @@ class Table:
 AnyTable = Table | Child
 
 UNDECLARED_COLUMN = Column(
-    UNDECLARED, JSON, "What the API sent and no column names, as JSON; null when all is named.", UNDECLARED
+    UNDECLARED, JSON, "Fields that the API sent but no column holds, as JSON; null if there are none.", UNDECLARED
 )
 
 
 def all_columns(table: AnyTable) -> Sequence[Column]:
-    """The table's columns as they stand in the warehouse, ``_undeclared`` last."""
+    """The table's columns as they are in the warehouse, ``_undeclared`` last."""
     return (*table.columns, UNDECLARED_COLUMN)

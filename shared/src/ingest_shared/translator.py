@@ -1,4 +1,4 @@
-"""What Dagster's UI shows of a table, taken from its description."""
+"""What Dagster's UI shows for a table, derived from its declaration."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from ingest_shared.tables import AnyTable, Table, all_columns
 
 @dataclass
 class IngestTranslator(DagsterDltTranslator):
-    """Owns key, kinds, owners, tags, freshness and column schema of the assets of a group.
+    """Sets key, kinds, owners, tags, freshness and column schema of the assets of a group.
 
     A table is the asset ``[location, table]``. It has no upstream assets, because its origin is an
     API that Dagster does not know; a child table has its parent.
@@ -63,9 +63,9 @@ class IngestTranslator(DagsterDltTranslator):
 
 
 def with_child_tables(source: DltSource, tables: Mapping[str, Table]) -> DltSource:
-    """The source as Dagster's catalogue lists it: child tables stand beside the tables that they are loaded with.
+    """The source as Dagster's catalog lists it: child tables next to the tables that they are loaded with.
 
-    ``@dlt_assets`` makes an asset of each resource. These ones read nothing: what is run is the
+    ``@dlt_assets`` makes an asset of each resource. These read nothing: what runs is the
     source itself, by :class:`~ingest_shared.resource.IngestDltResource`.
     """
     children = [child.name for name in source.selected_resources for child in tables[name].children]

@@ -1,8 +1,8 @@
-"""Views of a location's tables: a file of SQL each, an asset each, made anew in the warehouse by a run.
+"""Views of a location's tables: each is an SQL file and an asset, which a run recreates in the warehouse.
 
 The file ``<view>.sql`` begins with its definition, as a comment for people; ``{name}`` stands for a table of the
 location, or for another of its views, and makes it an upstream asset. A view shows what is in the tables when it
-is asked, so a run makes it only once, and again where its file has changed.
+is queried, so it has to be created only once, and again if its file changes.
 """
 
 import re
@@ -58,7 +58,7 @@ def views_in(folder: Path) -> list[View]:
 
 
 def create(client: SqlClientBase[object], views: Sequence[View], constants: Mapping[str, str] = {}) -> dict[str, str]:
-    """Makes the views anew, at once; gives for each that cannot be made what it reads in vain."""
+    """Recreates the views in one transaction; returns those that cannot be created, each with a missing table."""
     names = {view.name for view in views}
     tables = {name for view in views for name in view.of - names - constants.keys()}
     not_there = {name for name in tables if not _is_there(client, name)}
@@ -91,9 +91,9 @@ def view_assets(
     owners: Sequence[str],
     constants: Mapping[str, str] = {},
 ) -> AssetsDefinition:
-    """An asset ``[location, view]`` for each view, below the tables that it reads; they are made in one step.
+    """An asset ``[location, view]`` for each view, downstream of the tables that it reads; one step creates them all.
 
-    A view of a table that was never loaded, or is left out, is not there; the run says so.
+    A view of a table that was never loaded, or is left out, is not created; the run says so.
     """
 
     @multi_asset(
@@ -118,7 +118,7 @@ def view_assets(
             not_made = create(client, views, constants)
         for view in views:
             if view.name in not_made:
-                context.log.warning("no view %s: it reads %s, which was never loaded", view.name, not_made[view.name])
+                context.log.warning("no view %s: %s, which it reads, was never loaded", view.name, not_made[view.name])
             else:
                 yield MaterializeResult(asset_key=AssetKey([location, view.name]))
 

@@ -54,5 +54,5 @@ def test_what_is_gone_is_marked_and_what_stays_is_not(
 
 @pytest.mark.parametrize("key", [(bigint("id", "Id."), text("kind", "Kind.")), (text("id", "Id.", origin="reader"),)])
 def test_one_column_of_the_rows_is_the_key(key: tuple[Column, ...]) -> None:
-    with pytest.raises(ValueError, match="table days: its key needs one column of the rows"):
+    with pytest.raises(ValueError, match="table days: its key needs exactly one column of the rows"):
         listing(*key)

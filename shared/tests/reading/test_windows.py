@@ -84,7 +84,7 @@ def test_a_page_of_a_single_second_is_kept_and_left_to_the_apis_own_link() -> No
 @pytest.mark.parametrize(("rows", "ascending"), [(rows_at(1, 3, 2), True), (rows_at(9, 5, 6), False)])
 def test_a_page_out_of_order_is_refused(rows: list[Row], ascending: bool) -> None:
     order = "oldest" if ascending else "newest"
-    with pytest.raises(PayloadError, match=f"not sorted {order} first, as the API was asked to: rows could be lost"):
+    with pytest.raises(PayloadError, match=f"not sorted {order} first, as requested: rows could be lost"):
         cut(rows, at(rows), Window(0, 10), ascending=ascending, more=True)
 
 

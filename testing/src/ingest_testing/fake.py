@@ -1,4 +1,4 @@
-"""An API that the sandbox does not play, played by the tests of its location: see ``testing/README.md``."""
+"""A stand-in, written by a location's tests, for an API that the sandbox does not provide: ``testing/README.md``."""
 
 import json
 import random
@@ -18,12 +18,12 @@ from ingest_testing.sandbox import Json, Origin, Sandboxes
 STARTED = int(time.time())
 """When the tests began, in seconds since 1970, for :meth:`FakeOrigin.grow`: it must make the same world each time."""
 FAULTS = ("status", "html", "cut", "truncate", "extra_field", "replace_field")
-"""As ``sandbox/README.md`` describes them, with ``path``, ``every`` and ``times``."""
+"""The faults that ``sandbox/README.md`` describes, with ``path``, ``every`` and ``times``."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request. ``path`` is the one below the API's address; ``body`` is parsed JSON, or None."""
+    """A request. ``path`` is relative to the API's address; ``body`` is parsed JSON, or None."""
 
     method: str
     path: str
@@ -33,38 +33,38 @@ class Asked:
 
 
 class Refused(Exception):
-    """An answer that is no success, to be raised by :meth:`FakeOrigin.answer`."""
+    """An error response, to be raised by :meth:`FakeOrigin.answer`."""
 
     def __init__(self, status: int, body: Any) -> None:
         self.status, self.body = status, body
 
 
 class FakeOrigin(Origin):
-    """Serves an API from this process. A subclass says what is there, how it is shown, and what may happen to it."""
+    """Serves an API from this process. A subclass defines its objects, its responses and its changes."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.random = random.Random(1)
-        """What every choice is made by, so that the same seed makes the same world and the same changes."""
+        """Makes every choice, so that the same seed leads to the same world and the same changes."""
         self._lock = threading.RLock()
         self._ahead = 0
         self.heal()
         self.forget_requests()
 
     def grow(self, size: float) -> None:
-        """Makes what is there at the beginning, all of it older than ``STARTED``."""
+        """Creates the initial objects, all of them older than ``STARTED``."""
         raise NotImplementedError
 
     def answer(self, asked: Asked) -> Any:
-        """The JSON of the response; raises :class:`Refused`, for a wrong credential too."""
+        """The JSON of the response; raises :class:`Refused`, also for a wrong credential."""
         raise NotImplementedError
 
     def objects(self, collection: str) -> list[Json]:
-        """All that is there of a table, as the API shows it: what the warehouse must hold."""
+        """All objects of a table, as the API shows them: what the warehouse must hold."""
         raise NotImplementedError
 
     def kinds(self) -> Mapping[str, Callable[..., Json]]:
-        """What may happen, such as ``{"ticket.update": self.update}``; each returns the object that it changed."""
+        """The kinds of change, such as ``{"ticket.update": self.update}``; each returns the object that it changed."""
         raise NotImplementedError
 
     @classmethod
@@ -113,7 +113,7 @@ class FakeOrigin(Origin):
             self._latest, self._most = deque[float](), 0
 
     def respond(self, asked: Asked, address: str) -> tuple[int, dict[str, str], bytes, int]:
-        """Status, headers and body of the response, and how many bytes of it are sent before the connection ends."""
+        """Status, headers and body of the response, and how many bytes of the body are sent."""
         with self._lock:
             self._count(asked.path)
         time.sleep(self._latency)
@@ -158,7 +158,7 @@ class FakeOrigin(Origin):
 
 
 def _rows(answer: Any) -> Iterator[Json]:
-    """The objects of the lists of a response, and not what is in them."""
+    """The objects in the lists of a response, but not those nested in them."""
     if isinstance(answer, list):
         yield from (row for row in answer if isinstance(row, dict))
     elif isinstance(answer, dict):
@@ -196,4 +196,4 @@ class _Handler(BaseHTTPRequestHandler):
         return super().date_time_string(self.server.origin.now())
 
     def log_message(self, *_: Any) -> None:
-        """Requests are counted, and not printed."""
+        """Prints nothing: requests are counted instead."""

@@ -1,4 +1,4 @@
-"""What the tests must know of a location."""
+"""What the tests need to know about a location."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,19 +15,19 @@ OriginT = TypeVar("OriginT", bound=Origin)
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A table whose list is plain, for what goes wrong on the way to any table."""
+    """A table with a simple list, for tests of what can go wrong with any table."""
 
     table: str
     group: str
     path: str
-    """What the address of its list has in it, as a regular expression."""
+    """A regular expression that matches the address of its list."""
     number: str
-    """A column of it with a whole number from each of its rows, at the top of them."""
+    """An integer column that is a top-level field of every row."""
     changes: Sequence[str]
-    """The kinds of change that make a row of it, and of other tables of the group; none in a list per row of it."""
+    """The kinds of change that create a row in it and in other tables of the group, but not in a list per row of it."""
     etags: bool = True
-    """Whether no row is sent again while nothing changes, as with ETags. Without them, each sync reads again what its
-    walk says: the rows of the last ``lag`` seconds before the newest one, or the whole list."""
+    """Whether unchanged rows are not sent again, as with ETags. Without them, each sync reads again what its walk
+    requires: the rows of the last ``lag`` seconds before the newest one, or the whole list."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +37,12 @@ class Location(Generic[OriginT]):
     name: str
     origin: type[OriginT]
     mirror: type[Mirror] = Mirror
-    """How its rows follow from what the origin holds."""
+    """How its rows follow from the origin's objects."""
     groups: Mapping[str, Callable[[bool], DltSource]]
     """The dlt source of each group; its argument is whether to audit."""
     tables: Mapping[str, Table]
     other_assets: Sequence[str] = ()
-    """Assets that are no table of these."""
+    """Assets other than these tables."""
 
     address: str
     """The setting with the API's address, such as ``sources.github.api_url``."""
@@ -51,32 +51,32 @@ class Location(Generic[OriginT]):
     key: str
     """The credential that the sandbox takes."""
     settings: Mapping[str, str] = field(default_factory=dict)
-    """Further ones, as environment variables."""
+    """More settings, as environment variables."""
     numbers: Sequence[str]
     """The settings that are numbers; the first one is the pace, in calls a second."""
 
     size: float
-    """Of the worlds of most tests."""
+    """The size of most tests' worlds."""
     options: Sequence[str] = ()
-    """Of the sandbox."""
+    """Options of the sandbox."""
 
     sample: Sample
     refused: str
-    """What the API says to a credential that it does not know."""
+    """The API's error message for an unknown credential."""
     asked_first: str
-    """What the address of the very first request has in it, as a regular expression."""
+    """A regular expression that matches the address of the very first request."""
     lists: Sequence[str]
-    """What the addresses of all lists have in them, as regular expressions, for faults to strike."""
+    """Regular expressions that match the addresses of all lists, for faults to strike."""
     faults: Sequence[Json] = ()
-    """What else may go wrong with a request, and is right when it is sent once more."""
+    """More faults that a retry of the request gets past."""
     untold: Sequence[str] = ()
-    """Kinds of change of which the API gives rows no new time, so that only an audit sees them."""
+    """Kinds of change after which rows keep their time of change, so that only an audit sees them."""
     rare: Sequence[str] = ()
-    """Kinds of change that do not come by chance: an audit may have to find what they did."""
+    """Kinds of change that random changes leave out: an audit may have to find their effects."""
     kept: Sequence[str] = ()
-    """Tables in which rows stay that the API shows no more, so that no audit can tell of one that is too much."""
+    """Tables that keep rows the API no longer shows, so that no audit can find a surplus row."""
     seen_first: bool = False
-    """Whether the origin may hide what changed before the first load."""
+    """Whether the origin may hide changes from before the first load."""
 
     def job_of(self, group: str) -> str:
         """The job that loads a group, without the location's name."""
@@ -104,7 +104,7 @@ class Location(Generic[OriginT]):
 
 
 def variable(setting: str) -> str:
-    """The environment variable of a setting of dlt's: ``SOURCES__GITHUB__API_URL``."""
+    """The environment variable of a dlt setting: ``SOURCES__GITHUB__API_URL``."""
     return setting.upper().replace(".", "__")
 
 

@@ -22,7 +22,7 @@ Rows = dict[Key, Row]
 
 
 class Held(NamedTuple):
-    """An object of the origin, and the values that are given with its page."""
+    """An object of the origin, and the values that belong to its whole page."""
 
     payload: "Json"
     given: Mapping[str, Any] = {}
@@ -31,8 +31,8 @@ class Held(NamedTuple):
 def assert_mirrors(warehouse: "Warehouse[Any]", *tables: str, audited: bool = False) -> None:
     """Every row and every declared value of the tables (by default of all its groups) is as the origin has it.
 
-    How the two may differ, where the API does not tell of everything, says the location's
-    :class:`Mirror`; ``audited`` is whether the last load was an audit, after which less may.
+    The location's :class:`Mirror` says how the two may differ if the API does not report everything;
+    ``audited`` is whether the last load was an audit, after which less may differ.
     """
     location = warehouse.location
     for name in tables or [name for group in warehouse.groups for name in location.tables_of(group)]:
@@ -40,9 +40,9 @@ def assert_mirrors(warehouse: "Warehouse[Any]", *tables: str, audited: bool = Fa
 
 
 class Mirror:
-    """One table of the warehouse beside its collection of the origin, to which nothing may differ.
+    """Compares one table of the warehouse with its collection at the origin: nothing may differ.
 
-    A location whose API shows its objects otherwise, or hides something, says so in a subclass.
+    A location whose API shows its objects differently, or hides something, says so in a subclass.
     """
 
     def __init__(self, warehouse: "Warehouse[Any]", table: Table, audited: bool) -> None:
@@ -56,27 +56,27 @@ class Mirror:
         return map(Held, self.origin.objects(self.table.name))
 
     def gone(self) -> Iterable[Held]:
-        """What the origin had, and of which the rows must remain."""
+        """What the origin used to have, and whose rows must remain."""
         return ()
 
     def may_be_missing(self, row: Row) -> bool:
-        """Whether a row is none that must be there."""
+        """Whether a row need not be in the warehouse."""
         return False
 
     def may_remain(self, row: Row) -> bool:
-        """Whether a row may be there, though the origin has it no more."""
+        """Whether a row may be in the warehouse although the origin no longer has it."""
         return False
 
     def child_may_remain(self, child: Child, row: Row) -> bool:
-        """The same of a row of a child table whose parent is there."""
+        """The same for a row of a child table whose parent still exists."""
         return False
 
     def same(self, row: Row, actual: Any, expected: Any) -> bool:
-        """Whether the values of a column are as good as equal."""
+        """Whether two values of a column count as equal."""
         return bool(actual == expected)
 
     def derived(self, column: Column, *of: Any) -> Any:
-        """What a column must hold that the location computes, from the values of those it is ``of``."""
+        """What a derived column must hold, given the values of the columns that it is ``of``."""
         raise NotImplementedError(f"how {column.name} follows from {column.of}")
 
     def assert_equal(self) -> None:

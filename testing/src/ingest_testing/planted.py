@@ -1,4 +1,4 @@
-"""Mistakes in a warehouse that no one made in the world: rows lost, rows too many, values changed."""
+"""Plants mistakes in a warehouse without any change at the origin: lost rows, surplus rows, changed values."""
 
 import random
 from collections import Counter
@@ -22,22 +22,22 @@ class Mistake(NamedTuple):
     table: Table | Child
     kind: str
     where: str
-    """The row that was added, as an SQL condition; empty for the other kinds."""
+    """An SQL condition for the row that was added; empty for the other kinds."""
 
 
 def plant(warehouse: Warehouse[Any], count: int, seed: int) -> list[Mistake]:
-    """Makes so many mistakes over all tables and child tables, each about another row of a root table."""
+    """Makes this many mistakes over all tables and child tables, each in a different row of a root table."""
     with warehouse.opened() as database:
         return list(_Planter(warehouse, database, seed).mistakes(count))
 
 
 def by_root(mistakes: list[Mistake]) -> dict[str, int]:
-    """How many there are, by root table."""
+    """The number of mistakes by root table."""
     return dict(Counter(mistake.root.name for mistake in mistakes))
 
 
 def take_out_added(warehouse: Warehouse[Any], mistakes: list[Mistake]) -> None:
-    """Removes the rows that were added to root tables; fails where the audit did not mark one as deleted."""
+    """Removes the rows that were added to root tables; fails if the audit did not mark one as deleted."""
     with warehouse.opened() as database:
         for mistake in mistakes:
             if mistake.where and mistake.table is mistake.root:

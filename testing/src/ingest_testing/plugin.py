@@ -1,4 +1,4 @@
-"""The fixtures of every location's tests. They need one of the location's own: ``location``.
+"""The fixtures of every location's tests. The location must provide the fixture ``location``.
 
 pytest_plugins = "ingest_testing.plugin"
 
@@ -35,7 +35,7 @@ StartOrigin = Callable[..., Any]
 
 @pytest.fixture(scope="session", autouse=True)
 def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No setting or credential of the developer is read, and no failed request waits long."""
+    """Keeps tests from reading the developer's settings and credentials, and from waiting long for retries."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("DLT_PROJECT_DIR", "DLT_DATA_DIR", "DAGSTER_HOME", "HOME", "INGEST_LIMITS_DIR"):
             patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
@@ -48,7 +48,7 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def run_origin(location: AnyLocation) -> Iterator[Callable[..., Any]]:
-    """Runs an origin for a block: a fresh world of the location's size, or of another."""
+    """Runs an origin for a block: a fresh world of the location's size, or of another size."""
     sandboxes = Sandboxes()
 
     @contextmanager
@@ -70,7 +70,7 @@ def start_origin(run_origin: Callable[..., Any]) -> Iterator[Callable[..., Any]]
 
 @pytest.fixture
 def origin(start_origin: Callable[..., Any]) -> Any:
-    """A world of the test's own."""
+    """A world for one test."""
     return start_origin()
 
 
@@ -84,7 +84,7 @@ def warehouse(location: AnyLocation, origin: Any, tmp_path: Path) -> Warehouse[A
 def first_load(
     location: AnyLocation, run_origin: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Warehouse[Any]]:
-    """The warehouse of a fresh world after its first load, made once; its requests are still counted."""
+    """The warehouse of a fresh world after its first load, made once; the counts of that load's requests remain."""
     with run_origin() as origin:
         warehouse = Warehouse(location, origin, tmp_path_factory.mktemp("first"))
         warehouse.sync()
@@ -95,7 +95,7 @@ def first_load(
 def tiny_load(
     location: AnyLocation, run_origin: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Warehouse[Any]:
-    """The warehouse of a tiny world after its first load, made once, where histories begin with one."""
+    """The warehouse of a tiny world after its first load, made once, as the start of histories."""
     with run_origin(TINY) as origin:
         warehouse = Warehouse(location, origin, tmp_path_factory.mktemp("tiny"))
         if location.seen_first:
@@ -105,7 +105,7 @@ def tiny_load(
 
 @pytest.fixture
 def synced(first_load: Warehouse[Any], origin: Any, tmp_path: Path) -> Warehouse[Any]:
-    """A warehouse of the test's own after the first load."""
+    """A warehouse for one test, after the first load."""
     origin.advance()  # its world is as old as that of the first load, and what changes is younger
     return first_load.copy(origin, tmp_path)
 
@@ -139,7 +139,7 @@ def postgres_server() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def make_postgres(postgres_server: str) -> Callable[[], dict[str, str]]:
-    """Makes an empty database in the server; gives the settings with which it is the warehouse."""
+    """Creates an empty database in the server; returns the settings that make it the warehouse."""
     numbers = count(1)
 
     def make() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Runs of a location's jobs, as Dagster does them."""
+"""Runs of a location's jobs, as Dagster executes them."""
 
 import importlib
 import os
@@ -17,27 +17,27 @@ from ingest_testing.warehouse import Warehouse
 
 @dataclass(frozen=True)
 class Run:
-    """What came of a run."""
+    """The outcome of a run."""
 
     success: bool
     failures: list[str]
     """The descriptions of the steps' failures, as the UI shows them."""
     retries: int
     metadata: dict[str, dict[str, Any]]
-    """Of each materialization, by asset."""
+    """The metadata of each materialization, by asset."""
     checks: dict[tuple[str, str], bool]
     """Whether a check passed, by asset and name."""
 
     @property
     def failure(self) -> str:
-        """The one line of a run that failed in one step."""
+        """The error line of a run in which one step failed."""
         (line,) = self.failures
         assert "\n" not in line
         return line
 
 
 def load_definitions(location: AnyLocation) -> dg.Definitions:
-    """The definitions as a new process loads them, under the environment of now."""
+    """The definitions as a new process would load them, with the current environment."""
     bound = (f"{location.module}.def", "ingest_shared.pipelines")  # to the warehouse, when they are imported
     for name in [name for name in sys.modules if name.startswith(bound)]:
         del sys.modules[name]
@@ -46,7 +46,7 @@ def load_definitions(location: AnyLocation) -> dg.Definitions:
 
 
 def run_job(warehouse: Warehouse[Any], job: str, *assets: str, config: Any = None, **settings: str) -> Run:
-    """Runs the job ``<location>_<job>``, or only some of its assets, in this process; retries come at once.
+    """Runs the job ``<location>_<job>``, or only some of its assets, in this process; retries do not wait.
 
     ``config`` is what the launchpad would send with it.
     """
@@ -79,7 +79,7 @@ def run_job(warehouse: Warehouse[Any], job: str, *assets: str, config: Any = Non
 
 
 def whole_job(warehouse: Warehouse[Any], folder: Path) -> tuple[list[str], dict[str, str]]:
-    """The command that runs the whole location in a process of its own, and its environment."""
+    """The command that runs the whole location in a separate process, and its environment."""
     location, home = warehouse.location, folder / "dagster"
     home.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "dagster", "job", "execute"]

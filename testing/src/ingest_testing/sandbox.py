@@ -1,4 +1,4 @@
-"""The sandbox as the origin of the tests: a world of each test's own, that is changed, broken and asked.
+"""The sandbox as the tests' origin: each test gets a world to change, break and query.
 
 What it holds is the oracle: :mod:`ingest_testing.mirror` compares the warehouse with it. Its routes
 stand in ``sandbox/README.md``.
@@ -19,7 +19,7 @@ PYTHON = ROOT / "sandbox" / ".venv" / "bin" / "python"
 
 CONFLICT = 409
 TINY = 0.1
-"""The size of a world of which matters what happens in it, and not how much there is."""
+"""The size of a world in which the events matter, not the amount of data."""
 Json = dict[str, Any]
 
 
@@ -47,7 +47,7 @@ class Origin:
         return found
 
     def change(self, kind: str, **what: Any) -> Json:
-        """Makes one change, ``<api>.<kind>``; what is not named the sandbox picks."""
+        """Makes one change, ``<api>.<kind>``; the sandbox picks what is not named."""
         done: Json = self._ask("POST", "changes", {"kind": f"{self.api}.{kind}", **what})
         self.note([done])
         return done
@@ -59,15 +59,15 @@ class Origin:
             self.note([self._said(answer)])
 
     def change_at_random(self, seed: int, count: int, without: Sequence[str] = ()) -> None:
-        """Makes so many changes, but of no kind named: the same ones for the same world and seed."""
+        """Makes this many random changes, except of the kinds ``without``: the same for the same world and seed."""
         wanted = {"seed": seed, "count": count, "apis": [self.api], "without": [f"{self.api}.{k}" for k in without]}
         self.note(self._ask("POST", "changes/random", wanted))
 
     def note(self, changes: list[Json]) -> None:
-        """Told of each change; for what a comparison must know of the past."""
+        """Called after each change, to keep what a comparison must know about the past."""
 
     def advance(self, seconds: int = 2) -> None:
-        """Sets the clock on: what changes in the very second of a sync belongs to the next one."""
+        """Moves the clock forward: what changes in the very second of a sync belongs to the next sync."""
         self._ask("POST", "clock", {"advance_seconds": seconds})
 
     def now(self) -> int:
@@ -76,15 +76,15 @@ class Origin:
         return now
 
     def fail(self, *faults: Json, latency_ms: float = 0) -> None:
-        """Lets these faults strike, and no others, from now on."""
+        """From now on, injects these faults and no others."""
         self._ask("POST", "faults", {"latency_ms": latency_ms, "faults": faults})
 
     def heal(self) -> None:
-        """Lets no fault strike any more."""
+        """Stops injecting faults."""
         self._ask("DELETE", "faults")
 
     def requests(self) -> Json:
-        """Counts since `forget_requests`, in all, by status and path, and the most within a second."""
+        """Counts since `forget_requests`: in total, by status and path, and the most within a second."""
         counts = self._ask("GET", "requests")
         return {
             "total": counts["total"].get(self.api, 0),
@@ -115,7 +115,7 @@ class Origin:
 
 
 class Sandboxes:
-    """Worlds that are grown once for each size, and copied for whoever asks: a copy takes no time."""
+    """Worlds that are grown once for each size and then copied, which takes no time."""
 
     def __init__(self) -> None:
         self._growers: dict[tuple[str, ...], subprocess.Popen[str]] = {}
@@ -127,7 +127,7 @@ class Sandboxes:
 
     @contextmanager
     def running(self, size: float, *options: str) -> Iterator[str]:
-        """The address of a copy of the world of this size, just as it was grown; it ends with the block."""
+        """The address of a fresh copy of the world of this size; it ends with the block."""
         grower = self._grower("--size", str(size), *options)
         assert grower.stdin
         grower.stdin.write("\n")

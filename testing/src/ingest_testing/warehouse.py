@@ -33,7 +33,7 @@ class Warehouse(Generic[OriginT]):
         self.groups: Sequence[str] = list(location.groups)
         self.settings = {**location.settings_for(origin.url), "INGEST_DATA_DIR": str(folder), **settings}
         self.loaded_since: dict[str, int] = {}
-        """When the first load of each group began, in the origin's time."""
+        """When the first load of each group began, by the origin's clock."""
 
     @property
     def file(self) -> Path:
@@ -41,7 +41,7 @@ class Warehouse(Generic[OriginT]):
         return self.folder / f"{self.location.name}.duckdb"
 
     def copy(self, origin: OriginT, folder: Path) -> "Warehouse[OriginT]":
-        """This warehouse as it is now, loaded further from a copy of its origin."""
+        """A copy of this warehouse as it is now, to be loaded from a copy of its origin."""
         copied = Warehouse(self.location, origin, folder)
         shutil.copy(self.file, copied.file)
         copied.loaded_since = dict(self.loaded_since)
@@ -54,7 +54,7 @@ class Warehouse(Generic[OriginT]):
             yield
 
     def sync(self, *groups: str, audit: bool = False, **settings: str) -> None:
-        """Loads the groups named, or all; raises what dlt raises when that fails."""
+        """Loads the named groups, or all; raises dlt's error if that fails."""
         with self.configured(**settings):
             for group in groups or self.groups:
                 began = self.origin.now()
@@ -62,9 +62,9 @@ class Warehouse(Generic[OriginT]):
                 self.loaded_since.setdefault(group, began)
 
     def audit(self, *groups: str) -> dict[str, tuple[int, int, int]]:
-        """Audits the groups named, or all; gives for each table what was missing, surplus and stale, if anything.
+        """Audits the named groups, or all; returns what was missing, surplus and stale in each table, if anything.
 
-        Deletes of which only an audit tells count as surplus here; what changed since the sync before does not.
+        Deletes that only an audit can see count as surplus here; what changed since the previous sync does not.
         """
         self.sync(*groups, audit=True)
         found = self.query(
@@ -73,20 +73,20 @@ class Warehouse(Generic[OriginT]):
         return {str(table): (int(m), int(s), int(t)) for table, m, s, t in found if m or s or t}
 
     def lost(self) -> list[tuple[Any, ...]]:
-        """What the latest audit calls lost, by table and scope."""
+        """What the latest audit counted as lost, by table and scope."""
         return self.query(
             "SELECT resource, scope, missing, surplus, stale FROM {audits} WHERE missing + surplus + stale > 0"
         )
 
     @contextmanager
     def opened(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """The DuckDB file, to change what is in its tables."""
+        """The DuckDB file, opened to change the contents of its tables."""
         with duckdb.connect(self.file) as database:
             database.execute(f"USE {self.location.name}_raw")
             yield database
 
     def query(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
-        """The answer to an SQL query, where ``{name}`` stands for a table of the dataset."""
+        """The result of an SQL query, in which ``{name}`` stands for a table of the dataset."""
         sql = re.sub(r"\{(\w+)\}", rf"{self.location.name}_raw.\1", sql)
         if address := self.settings.get(POSTGRES):
             with psycopg2.connect(address) as connection, connection.cursor() as cursor:
@@ -102,11 +102,11 @@ class Warehouse(Generic[OriginT]):
         return [dict(zip(names, row, strict=True)) for row in self.query(f"SELECT {quoted} FROM {{{table.name}}}")]
 
     def contents(self, *groups: str) -> dict[str, list[str]]:
-        """All rows of all tables of the groups, by default of all, in an order of their own."""
+        """All rows of all tables of the groups, by default of all groups, in a fixed order."""
         names = [name for group in groups or self.groups for name in self.location.tables_of(group)]
         tables = [table for name in names for table in self.location.tables[name].with_children]
         return {table.name: sorted(map(repr, self.rows(table))) for table in tables}
 
     def gaps(self) -> list[tuple[Any, ...]]:
-        """What could not be read: table, scope, status and reason of each."""
+        """What could not be read: table, scope, status and reason."""
         return self.query("SELECT resource, scope, status, reason FROM {load_gaps}")

@@ -43,7 +43,7 @@ def _activate_tls(access: Access, file: Path) -> None:
 def store_client_secret(text: str, folder: Path = SECRETS) -> None:
     """Raises ``SystemExit`` where there is none."""
     if not text.strip():
-        raise SystemExit("standard input was empty: the client secret was not changed")
+        raise SystemExit("standard input is empty: the client secret was not changed")
     _replace(folder / CLIENT_SECRET, text.strip(), 0o400)
 
 

@@ -79,7 +79,7 @@ class Gate:
         if viewer is NOBODY and path not in OPEN:
             raise Refusal(401, "Log in at /auth/login, or send a token: Authorization: Bearer ...")
         if not viewer.grants and path not in (*OPEN, LOGOUT):
-            raise Refusal(403, f"{viewer.name} is logged in, but no group of theirs has a role in access.yaml")
+            raise Refusal(403, f"{viewer.name} is logged in, but none of their groups has a role in access.yaml")
         return viewer
 
     def _by_session(self, connection: HTTPConnection, access: Access) -> Viewer:
@@ -121,9 +121,9 @@ def _by_token(given: list[str], access: Access) -> Viewer:
     scheme, _, secret = given[0].partition(" ")
     token = access.token(secret.strip()) if len(given) == 1 and scheme.lower() == "bearer" else None
     if token is None:
-        raise Refusal(401, "This token is not valid: `make token` makes one")
+        raise Refusal(401, "This token is not valid: `make token` creates one")
     if token.is_over():
-        raise Refusal(401, f"The token {token.name} ended on {token.ends}: `make token` makes a new one")
+        raise Refusal(401, f"The token {token.name} expired on {token.ends}: `make token` creates a new one")
     return Viewer(token.name, "token", token.grants)
 
 
@@ -133,7 +133,7 @@ def _by_proxy(headers: Headers, proxy: Proxy, access: Access) -> Viewer:
         return NOBODY
     users, groups = headers.getlist(proxy.user_header), headers.getlist(proxy.groups_header)
     if len(users) > 1 or len(groups) > 1:
-        raise Refusal(400, "The proxy sent two users, or somebody sent one through it: it must replace these headers")
+        raise Refusal(400, "The request has two user headers: the proxy must replace those that the client sends")
     if not users or not users[0].strip():
         return NOBODY
     named = (group.strip() for group in (groups[0] if groups else "").split(","))

@@ -70,7 +70,7 @@ class Provider:
             if not wanted <= claims.keys() and "userinfo_endpoint" in self._client.server_metadata:
                 more = await self._client.userinfo(token=token)
                 if more.get("sub") != claims["sub"]:
-                    raise LoginFailed(f"{self.settings.issuer} told of somebody else")
+                    raise LoginFailed(f"{self.settings.issuer} sent claims about another person")
                 claims = {**more, **claims}
         except (OAuthError, JoseError, httpx.HTTPError) as error:
             logger.warning("a login failed: %s", error)

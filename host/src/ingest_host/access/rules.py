@@ -69,8 +69,8 @@ def _guarded(name: str, resolve: Callable[..., Any], result_type: Any, trail: Tr
         context: ViewerContext = info.context  # type: ignore[assignment]
         viewer = context.viewer
         if rule is None:
-            raise GraphQLError(f"{name} is not allowed here: no rule names it")
-        refusal = (wrong := fault(arguments)) and GraphQLError(f"nothing was done: there is {wrong} in an argument")
+            raise GraphQLError(f"{name} is not allowed here: no rule covers it")
+        refusal = (wrong := fault(arguments)) and GraphQLError(f"nothing was done: an argument contains {wrong}")
         if rule.permission is None:
             if refusal:
                 raise refusal
@@ -87,7 +87,7 @@ def _guarded(name: str, resolve: Callable[..., Any], result_type: Any, trail: Tr
         try:
             trail.check()
         except psycopg2.Error as error:
-            raise GraphQLError(f"The audit trail cannot be written, so nothing was done: {error}") from None
+            raise GraphQLError(f"The audit trail cannot be written to, so nothing was done: {error}") from None
         try:
             if refusal:  # pages could not show it, and not every database can hold it
                 raise refusal

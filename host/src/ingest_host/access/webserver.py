@@ -97,7 +97,7 @@ class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, ViewerContext])
         except ValueError as error:
             return JSONResponse({"error": f"the body is not JSON: {error}"}, 400)
         if wrong:
-            return JSONResponse({"error": f"there is {wrong} in the path or the body"}, 400)
+            return JSONResponse({"error": f"the path or the body contains {wrong}"}, 400)
         answer = await endpoint(request)
         key = AssetKey.from_user_string(asset)
         locations = ViewerContext(self._process_context, request).locations_of([key]) or ()
@@ -176,7 +176,7 @@ class Login:
         session = replace(session, groups=tuple(group for group in session.groups if group in access.groups))
         self._record(session.name, "login", list(session.groups))
         if not access.grants_of(session.groups):
-            return _page(f"{session.name} is logged in, but no group of theirs has a role in access.yaml.", 403)
+            return _page(f"{session.name} is logged in, but none of their groups has a role in access.yaml.", 403)
         response = RedirectResponse(after, 303)
         response.set_cookie(
             SECURE_COOKIE if access.is_https else PLAIN_COOKIE,
@@ -236,7 +236,7 @@ def build_app(
 
 
 def _unrecorded(_request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": f"The audit trail cannot be written, so nothing was done: {error}"}, 503)
+    return JSONResponse({"error": f"The audit trail cannot be written to, so nothing was done: {error}"}, 503)
 
 
 def _page(text: str, status: int, *, is_html: bool = False) -> HTMLResponse:

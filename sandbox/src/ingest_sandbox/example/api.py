@@ -61,12 +61,12 @@ class ExampleApi:
         try:
             from_then = wire.iso(wire.parse_iso(since))
         except ValueError:
-            raise _Refusal(400, f"updated_since: {since!r} is no time") from None
+            raise _Refusal(400, f"updated_since: {since!r} is not a time") from None
         return [row for row in rows if row["updated_at"] >= from_then]
 
 
 def _number(request: Request, name: str, otherwise: int) -> int:
     text = request.query_params.get(name, str(otherwise))
     if not text.isdecimal() or int(text) < 1:
-        raise _Refusal(400, f"{name}: {text!r} is no number from 1 on")
+        raise _Refusal(400, f"{name}: {text!r} is not a number greater than zero")
     return int(text)

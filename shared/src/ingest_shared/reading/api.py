@@ -1,6 +1,6 @@
-"""The HTTP client of a source: its credentials, their limits, bounded retries, nothing swallowed.
+"""The HTTP client of a source: credentials and their limits, bounded retries, no swallowed errors.
 
-A location subclasses :class:`Api` with what its API does differently: how it says "too fast" and
+A location subclasses :class:`Api` for what its API does differently, such as how it says "too fast" and
 how much quota is left.
 """
 
@@ -28,17 +28,17 @@ from ingest_shared.reading.limits import Limit
 logger = logging.getLogger("ingest")
 
 ATTEMPTS = 5
-"""Tries of one request before the API counts as down; with the back-off below about 15 s."""
+"""Tries of one request before the API counts as down: about 15 s with the back-off below."""
 FIRST_BACKOFF = 1.0
-"""Seconds before the second try, doubled for each one after it, with jitter."""
+"""Seconds before the second try, doubled before each further try, with jitter."""
 LONGEST_BACKOFF = 60.0
-"""Seconds between calls that are too fast, where the API does not say how long to wait: at first 1, then doubled."""
+"""Longest wait in seconds after "too fast" if the API does not say how long: it starts at 1 and doubles."""
 TIMEOUT = (10.0, 60.0)
-"""Seconds to connect and seconds between two bytes of an answer."""
+"""Seconds to connect, and seconds between two bytes of a response."""
 LONGEST_WAIT = 3700.0
-"""Seconds that an API may ask to wait, where no setting says so; GitHub's hourly quota is the longest that is known."""
+"""Longest wait in seconds that an API may ask for, unless set; GitHub's hourly quota is the longest one known."""
 WAITS = 30
-"""Times in a row that one request may be told to wait."""
+"""How many times in a row one request may be told to wait."""
 
 NOT_MODIFIED = 304
 UNAUTHORIZED = 401
@@ -57,7 +57,7 @@ _BROKEN = (
 
 @dataclass
 class Usage:
-    """What one resource asked of the API: requests, bytes of their bodies, and the quota left."""
+    """What one resource used of the API: requests, bytes of response bodies, and the quota left."""
 
     api_calls: int = 0
     api_bytes: int = 0
@@ -74,7 +74,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Response:
-    """A successful answer: a body that is JSON, its headers, and the addresses of its ``Link`` header."""
+    """A successful response: a JSON body, its headers, and the addresses of its ``Link`` header."""
 
     body: bytes
     headers: Mapping[str, str]
@@ -83,22 +83,22 @@ class Response:
 
 
 class Api:
-    """An API under one credential, or under several that are used in turn.
+    """An API, used with one credential or with several.
 
-    ``auth`` is how the credential is sent, one of requests' or of dlt's, which also renew a token
-    before it ends: https://dlthub.com/docs/general-usage/http/rest-client#authentication
-    Of several, one that the API refuses is left out, and one whose quota is spent is used again later.
-    ``longest_wait`` is how many seconds to wait for the rate at once, at most.
-    ``url_setting`` and ``credential_setting`` are the names that error messages give to a person.
-    ``deletes_believed`` is the share of a list's rows that may be missing from one reading of it; for
-    more it is read once more before they count as deleted.
+    ``auth`` is how the credential is sent: one of requests' classes or of dlt's, which also renew a token
+    before it expires: https://dlthub.com/docs/general-usage/http/rest-client#authentication
+    Among several, one that the API refuses is left out, and one whose quota is spent is used again later.
+    ``longest_wait`` is the most seconds to wait for the rate at once.
+    ``url_setting`` and ``credential_setting`` are the names that error messages show.
+    ``deletes_believed`` is the share of a list's rows that may be missing from one reading; if more are
+    missing, the list is read once more before they count as deleted.
     """
 
     name = "the API"
     not_for_long: tuple[int, ...] = ()
-    """Statuses below 500 that are tried again as a 5xx is."""
+    """Statuses below 500 that are retried like a 5xx."""
     unseen: tuple[int, ...] = ()
-    """Statuses that may mean that this credential may not see what another one may."""
+    """Statuses that may mean that another credential can see what this one cannot."""
 
     def __init__(
         self,
@@ -133,23 +133,23 @@ class Api:
         self._session = _session(self.url, in_flight)
 
     def limits(self, method: str, url: str) -> Sequence[Limit]:
-        """The rates that a request counts against, besides that of its credential."""
+        """The rates that a request counts against, in addition to that of its credential."""
         return ()
 
     def renew(self, auth: AuthBase, response: requests.Response) -> bool:
-        """Whether a credential that was refused before its time has been replaced by a new one."""
+        """Whether a credential that was refused before it expired has been replaced by a new one."""
         return False
 
     def too_fast(self, response: requests.Response) -> float | None:
-        """Seconds to wait when calls come too fast, 0 where the response does not say how long; else None."""
+        """Seconds to wait if calls come too fast, 0 if the response does not say how long; otherwise None."""
         return retry_after(response) or 0.0 if response.status_code == 429 else None
 
     def quota_left(self, response: requests.Response) -> int | None:
-        """Calls left in the API's current window, where it says so."""
+        """Calls left in the API's current window, if the response says so."""
         return None
 
     def reason(self, response: requests.Response) -> str:
-        """What the API says went wrong, in its own words."""
+        """The API's own error message."""
         return response.text[:200]
 
     def get(
@@ -163,13 +163,13 @@ class Api:
         """Gets ``path``, or a full address of the API's own.
 
         Retries a broken connection, a 5xx and a body that is not JSON; waits as long as the API
-        asks. Raises :class:`SettingError` for a refused credential, :class:`QuotaSpent` where it would
+        asks. Raises :class:`SettingError` for a refused credential, :class:`QuotaSpent` if it would
         have to wait too long, :class:`ApiError` otherwise.
         """
         return self._send("GET", path, usage, params=params, headers=headers)
 
     def post(self, path: str, body: Mapping[str, Any], *, usage: Usage) -> Response:
-        """Posts ``body`` as JSON, for a search or a GraphQL query; otherwise as :meth:`get`."""
+        """Posts ``body`` as JSON, for a search or a GraphQL query; otherwise like :meth:`get`."""
         return self._send("POST", path, usage, json=body)
 
     def get_if_changed(
@@ -181,10 +181,10 @@ class Api:
         was_last: bool = True,
         usage: Usage,
     ) -> Response | None:
-        """As :meth:`get`; None when the API says that the page is the one that ``etag`` stands for.
+        """Like :meth:`get`; None if the API says that the page still has this ``etag``.
 
-        An ETag stands for the rows of a page and not for its ``Link`` header (GitHub's does not cover
-        it: app-sre/github-mirror#113), so the page that ``was_last`` has changed when it has a next one.
+        An ETag stands for the rows of a page, not for its ``Link`` header (GitHub's does not cover
+        it: app-sre/github-mirror#113), so a page that ``was_last`` has changed if it now has a next one.
         """
         if etag:
             response = self._send("GET", path, usage, params=params, headers={"If-None-Match": etag})
@@ -195,7 +195,7 @@ class Api:
         return self.get(path, params, usage=usage)
 
     def _send(self, method: str, path: str, usage: Usage, **what: Any) -> Response:
-        """One request, repeated while that can help; the response is a success or a 304."""
+        """Sends one request, repeatedly if that can help; the response is a success or a 304."""
         url = self._address(path)
         what["headers"] = {**self._headers, **(what.get("headers") or {})}
         problem = ""
@@ -239,7 +239,7 @@ class Api:
                 logger.warning("%s: try %d of %d failed (%s)", self.name, tries, ATTEMPTS, problem)
                 time.sleep(seconds)
         if status is not None and status < SERVER_ERROR and status not in self.not_for_long:
-            raise NotJson(f"{self.name}: {problem}, {ATTEMPTS} times at {url}; is `{self._url_setting}` right?")
+            raise NotJson(f"{self.name}: {problem}, {ATTEMPTS} times at {url}; check `{self._url_setting}`")
         raise ApiError(
             f"{self.name} did not answer {url} in {ATTEMPTS} tries ({problem}); "
             f"check `{self._url_setting}` and whether the API is up",
@@ -247,10 +247,10 @@ class Api:
         )
 
     def _wait(self, method: str, url: str, unseen_by: Sequence[Credential]) -> Credential:
-        """Blocks until a request may be sent, and gives the credential for it.
+        """Blocks until a request may be sent, and returns the credential for it.
 
-        A pause that begins meanwhile holds it up anew: another credential may take over, and after the pause
-        all take their turns again, or what it has held up would be sent at once.
+        If a pause begins meanwhile, it waits again: another credential may take over. After the pause all requests
+        take their turns again, or those held up would be sent at once.
         """
         while True:
             credential = self._pick(url, unseen_by)
@@ -262,24 +262,24 @@ class Api:
                 return credential
 
     def _address(self, path: str) -> str:
-        """The address of a path. The credential goes to the API's own host, whatever a link names."""
+        """The address of a path. The credential goes only to the API's own host, wherever a link points."""
         if not path.startswith(("http://", "https://")):
             return f"{self.url}/{path.lstrip('/')}"
         if _origin(path) != self._origin:
             raise ApiError(
-                f"{self.name} leads to {path}, which is not on the host of `{self._url_setting}` ({self.url}); "
+                f"{self.name} links to {path}, which is not on the host of `{self._url_setting}` ({self.url}); "
                 "the credential is not sent there",
                 retry=False,
             )
         return path
 
     def _stay(self, response: requests.Response, **_: Any) -> None:
-        """Follows no redirect to where a link may not lead either; requests would take the credential along."""
+        """Refuses redirects to other hosts, like links; requests would send the credential there."""
         if response.is_redirect:
             self._address(urljoin(response.url, response.headers["Location"]))
 
     def _check(self, response: requests.Response) -> None:
-        """Raises what a response stands for that is no success."""
+        """Raises the error that an unsuccessful response stands for."""
         if response.ok:
             return
         reason = self._reason_line(response)
@@ -289,7 +289,7 @@ class Api:
                 f"set a valid one in {setting_help(self._credential_setting)}"
             )
         raise ApiError(
-            # Without its query, in which some APIs want the credential.
+            # Without the query, in which some APIs expect the credential.
             f"{self.name} answered {response.status_code} to {response.url.partition('?')[0]} ({reason})",
             status=response.status_code,
             reason=reason,
@@ -300,14 +300,14 @@ class Api:
         return " ".join(self.reason(response).split())
 
     def _pick(self, url: str, without: Sequence[Credential]) -> Credential:
-        """The credential for a request; says what it must wait for, and raises :class:`QuotaSpent` for too long."""
+        """The credential for a request; logs how long it must wait, raises :class:`QuotaSpent` if too long."""
         credential = self.credentials.pick(url.partition("?")[0], without)
         if (seconds := credential.paused_for) > 2:
             until = time.time() + seconds
             at = time.strftime("%H:%M:%S", time.gmtime(until))
             if seconds > self._longest_wait:
                 raise QuotaSpent(
-                    f"{self.name} asks to wait {seconds:.0f} s before {url}, until {at} UTC: longer than a run should",
+                    f"{self.name} asks to wait {seconds:.0f} s before {url}, until {at} UTC: longer than a run may",
                     status=TOO_MANY,
                     reason=f"the rate limit is reached until {at} UTC; the next run reads it",
                     retry=False,
@@ -317,7 +317,7 @@ class Api:
         return credential
 
     def _has_replaced(self, credential: Credential, response: requests.Response, tries: int) -> bool:
-        """Whether a request that was refused can be sent again, under a renewed credential or another one."""
+        """Whether a refused request can be sent again, with a renewed or another credential."""
         if not tries and self.renew(credential.auth, response):
             return True
         return self.credentials.leave_out(credential, f"{self.name}: {self._reason_line(response)}")
@@ -326,12 +326,12 @@ class Api:
         if waits > WAITS:
             raise ApiError(
                 f"{self.name} refused {url} as too fast {WAITS} times in a row ({self._reason_line(response)}); "
-                "is another user on the quota, or is it spent for the day?"
+                "check whether something else uses the quota, or whether it is spent for the day"
             )
 
 
 def _check_address(url: str, url_setting: str) -> None:
-    """Raises :class:`SettingError` for an address of which no request can be made."""
+    """Raises :class:`SettingError` for an address to which no request can be sent."""
     try:
         parts = urlsplit(url)
         complete = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -347,7 +347,7 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def _is_json(body: bytes) -> bool:
-    """Whether the body is one whole JSON text; nothing is made of it."""
+    """Whether the body is one complete JSON text, without building its values."""
     try:
         msgspec.json.decode(body, type=msgspec.Raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -356,9 +356,9 @@ def _is_json(body: bytes) -> bool:
 
 
 def _session(url: str, connections: int) -> requests.Session:
-    """A session for so many threads; what the environment says of proxies and certificates is read once.
+    """A session for this many threads; proxies and certificates are read from the environment once.
 
-    A ``.netrc`` stays unread: it would take the place of the credential.
+    A ``.netrc`` is not read: it would replace the credential.
     """
     session = requests.Session()
     settings = session.merge_environment_settings(url, {}, None, None, None)
@@ -369,7 +369,7 @@ def _session(url: str, connections: int) -> requests.Session:
 
 
 def retry_after(response: requests.Response) -> float | None:
-    """Seconds named by the ``Retry-After`` header, given as seconds or as a date; None for neither."""
+    """The seconds in the ``Retry-After`` header, which is a number or a date; None if it is neither."""
     value = response.headers.get("Retry-After", "")
     try:
         return max(0.0, float(value))
@@ -388,9 +388,9 @@ def server_time(headers: Mapping[str, str]) -> int:
 
 
 def setting_help(setting: str) -> str:
-    """How to set a setting: its name, its environment variable and its file under /run/secrets.
+    """How to set a setting: its name, environment variable and file under /run/secrets.
 
-    A deployment that has a command for it names it in ``INGEST_SECRET_COMMAND``.
+    A deployment with a command for this names it in ``INGEST_SECRET_COMMAND``.
     """
     if command := os.environ.get("INGEST_SECRET_COMMAND"):
         return f"`{setting}` ({command.format(setting=setting)})"
@@ -400,7 +400,7 @@ def setting_help(setting: str) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """The innermost reason of a chain of wrapped connection errors."""
+    """The innermost cause of a chain of wrapped connection errors."""
     while inner := error.__cause__ or error.__context__:
         error = inner
     return str(error)

@@ -1,9 +1,9 @@
-"""The audit: everything that the origin has, compared with the warehouse in every value.
+"""The audit: compares everything at the origin with the warehouse, value by value.
 
-The rows of the origin come from the same walk as a first load. What differs is loaded, what the
-origin has not is marked as deleted, and both are counted by scope in the table ``audits``. It costs
-the calls of a first load, and loads only what was wrong. What came, changed or went after the sync
-before is loaded too, and counted apart: it was not lost.
+The origin's rows come from the same walk as a first load. What differs is loaded, what the
+origin does not have is marked as deleted, and both are counted by scope in the table ``audits``. It costs
+as many calls as a first load, and loads only what was wrong. What appeared, changed or disappeared after the
+previous sync is loaded too, but counted separately: it was not lost.
 """
 
 from collections import Counter
@@ -22,9 +22,9 @@ from ingest_shared.tables import JSON, UNDECLARED, AnyTable, Child, Table
 Values = dict[str, Any]
 Key = tuple[Any, ...]
 HasChanged = Callable[[Any, Any], bool]
-"""Whether a row of a scope came or changed after the sync before: it was not lost."""
+"""Whether a row of a scope appeared or changed after the previous sync: it was not lost."""
 ROWS_AT_ONCE = 5_000
-"""Rows compared at once: the warehouse is opened for each time."""
+"""Rows compared at once: each comparison opens the warehouse."""
 COUNTS = ("compared", "missing", "surplus", "stale", "changed", "deleted")
 
 
@@ -43,7 +43,7 @@ class Audit:
         """By scope and by what was found."""
 
     def differing(self, pages: Iterable[Page | pa.Table | None]) -> Iterator[Page | pa.Table | None]:
-        """The pages with only those rows that the warehouse has not, or has otherwise; None as it comes."""
+        """The pages, with only the rows that the warehouse lacks or holds with other values; passes None through."""
         batch: list[Page] = []
         rows = 0
         for page in pages:
@@ -58,9 +58,9 @@ class Audit:
         yield from self._compare(batch)
 
     def close(self, part: str, scopes: Collection[str], calls: int, at: int, *, has_changed: bool = False) -> None:
-        """Notes what was found in a part of the list; its scopes, by id, were read to their end.
+        """Records what was found in a part of the list whose scopes, by id, were read completely.
 
-        ``has_changed`` is whether it did so after the sync before, where no row tells that of itself.
+        ``has_changed`` is whether the part changed after the previous sync, for lists whose rows do not say.
         """
         counts = {name: sum(self.found[scope, name] for scope in scopes) for name in COUNTS}
         if has_changed:
@@ -83,7 +83,7 @@ class Audit:
             yield page
 
     def _wrong(self, origin: Mapping[str, list[Values]]) -> list[str | None]:
-        """For each row of the origin whether the warehouse misses it or holds it otherwise."""
+        """For each row of the origin, whether the warehouse lacks it or holds it with other values."""
         rows = origin[self.table.name]
         with tombstones.warehouse_opened_once():
             held = _grouped(self.table, self.table.key, tombstones.held_rows(self.table, rows))
@@ -114,7 +114,7 @@ def _key(names: Iterable[str], row: Values) -> Key:
 
 
 def _grouped(table: AnyTable, by: Iterable[str], rows: Iterable[Values]) -> dict[Key, list[Values]]:
-    """The rows by the values of some columns, in the order of their keys; one may come twice."""
+    """The rows by the values of some columns, in the order of their keys; a row may occur twice."""
     found: dict[Key, list[Values]] = {}
     for row in sorted(rows, key=lambda row: [(row[name] is not None, row[name]) for name in table.key]):
         found.setdefault(_key(by, row), []).append(_plain(table, row))
@@ -122,7 +122,7 @@ def _grouped(table: AnyTable, by: Iterable[str], rows: Iterable[Values]) -> dict
 
 
 def _plain(table: AnyTable, row: Values) -> Values:
-    """The row with its JSON parsed: a destination may write it otherwise."""
+    """The row with its JSON parsed: a destination may write it differently."""
     texts = {column.name for column in table.columns if column.type is JSON} | {UNDECLARED}
     return {
         name: msgspec.json.decode(value) if name in texts and isinstance(value, str) else value

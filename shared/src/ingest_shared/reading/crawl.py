@@ -1,4 +1,4 @@
-"""The engine under every walk: tasks that may bring further tasks, many in flight, few pages in memory.
+"""The engine under every walk: tasks that may produce further tasks, many in flight, few pages in memory.
 
 A task is a request for a page, or a :class:`Window` of time that can be split while workers are idle.
 """
@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Self, TypeVar, overload
 
 MOMENT = 0.1
-"""Seconds for which a crawl waits at most before others have their turn again."""
+"""The most seconds that a crawl waits before others get their turn again."""
 
 
 class Task:
-    """A piece of a list that one request reads, or begins to read."""
+    """A piece of a list that one request reads, or starts to read."""
 
     def split(self, parts: int) -> Sequence[Self]:
         """The same piece as up to ``parts`` tasks that can be read side by side."""
@@ -22,7 +22,7 @@ class Task:
 
 
 class Arrived:
-    """How many results wait to be taken, of all crawls that share it."""
+    """Counts the results that wait to be taken, over all crawls that share it."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -60,14 +60,14 @@ def crawl(
     in_flight: Callable[[], int],
     arrived: Arrived | None = None,
 ) -> Iterator[Item | None]:
-    """Yields what ``fetch`` brings for each task and for the tasks that it brings, as it arrives.
+    """Yields what ``fetch`` returns for each task, and for the tasks that it returns, as it arrives.
 
     At most ``in_flight`` calls of ``fetch`` run at a time, in threads, and at most that many
     results wait to be taken, so memory does not grow with the list. That number may change meanwhile.
     The first error stops all and is raised here.
 
-    Where one thread takes turns at several crawls that share ``arrived``, each yields None while nothing is
-    there for it, and waits only after the others have had their turn.
+    If one thread takes turns at several crawls that share ``arrived``, each yields None while it has
+    no result, and waits only after the others have had their turn.
     """
     todo: queue.SimpleQueue[TTask | None] = queue.SimpleQueue()
     done: queue.SimpleQueue[tuple[Item, Iterable[TTask]] | BaseException] = queue.SimpleQueue()
@@ -110,7 +110,7 @@ def crawl(
             if isinstance(result, BaseException):
                 raise result
             item, more = result
-            waiting.extendleft(reversed([*more]))  # what was begun comes to its end before another list begins
+            waiting.extendleft(reversed([*more]))  # finish what was started before another list begins
             yield item
     finally:
         for _ in range(workers):

@@ -1,7 +1,7 @@
-"""The credentials of one API: which of them asks for what, and when it may.
+"""The credentials of one API: which one is used for which list, and when.
 
-Each has a rate of its own. An ETag belongs to the credential that it was given to, so the same one
-asks for the same list, as long as its quota lasts; then another one does.
+Each has its own rate. An ETag belongs to the credential that received it, so a list always uses the same
+credential while its quota lasts; then another one.
 """
 
 import hashlib
@@ -21,30 +21,30 @@ logger = logging.getLogger("ingest")
 
 @dataclass(eq=False)
 class Credential:
-    """One way to be known to the API, and the rate that it is allowed."""
+    """One credential of the API, and the rate that it is allowed."""
 
     auth: AuthBase
     name: str
-    """What a person calls it: its place in the setting, never what it is."""
+    """Its name in messages: its place in the setting, never its value."""
     identity: str
-    """Tells it apart from others, without holding it."""
+    """Distinguishes it from others, without containing it."""
     limit: Limit
     _until: float = 0.0
     _told_until: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def pause(self, seconds: float) -> None:
-        """Sends nothing for so many seconds, in this run and in others on this machine."""
+        """Sends nothing for this many seconds, in this run and in others on this machine."""
         self._until = max(self._until, time.time() + seconds)
         self.limit.pause(seconds)
 
     @property
     def paused_for(self) -> float:
-        """Seconds for which the API wants no call, without those that only keep the pace."""
+        """Seconds for which the API wants no calls, apart from the waits that keep the pace."""
         return max(0.0, self._until - time.time(), self.limit.paused_for)
 
     def is_news(self, until: float) -> bool:
-        """Whether nobody was told yet that it waits until then."""
+        """Whether a wait until then was not logged yet."""
         with self._lock:
             was_told = until < self._told_until + 1
             self._told_until = max(until, self._told_until)
@@ -52,10 +52,10 @@ class Credential:
 
 
 class Credentials:
-    """Those of one API, by the order of the setting that holds them."""
+    """The credentials of one API, in the order of their setting."""
 
     def __init__(self, auths: Sequence[AuthBase], url: str, calls_per_second: float, setting: str, fault: str) -> None:
-        """``fault`` is what to tell of one of which no header can be made."""
+        """``fault`` is the error message for a credential that cannot be put into a header."""
         identities = [f"{url} {_fingerprint(auth, fault)}" for auth in auths]
         self._credentials = [
             Credential(
@@ -70,30 +70,30 @@ class Credentials:
         return self._credentials[0]
 
     def pick(self, list_: str, without: Collection[Credential] = ()) -> Credential:
-        """The one that asks for a list: always the same while it may, else the one that may soonest."""
+        """The credential for a list: the same one while it may be used, otherwise the one that may be used soonest."""
         with self._lock:
             able = [one for one in self._credentials if one not in without] or list(self._credentials)
         able.sort(key=lambda one: hashlib.sha256(f"{one.identity} {list_}".encode()).digest())
         return min(able, key=lambda one: one.paused_for)  # the first of those that need not wait
 
     def has_other(self, than: Collection[Credential]) -> bool:
-        """Whether there is a credential besides these."""
+        """Whether there are credentials other than these."""
         with self._lock:
             return any(one not in than for one in self._credentials)
 
     def leave_out(self, refused: Credential, why: str) -> bool:
-        """Uses a credential no more that the API refuses; False where it is the last one."""
+        """Stops using a credential that the API refuses; False if it is the last one."""
         with self._lock:
             if refused in self._credentials:
                 if len(self._credentials) == 1:
                     return False
                 self._credentials.remove(refused)
-                logger.warning("%s is refused (%s); going on with the others", refused.name, why)
+                logger.warning("%s was refused (%s); continuing with the others", refused.name, why)
         return True
 
 
 def _fingerprint(auth: AuthBase, fault: str) -> str:
-    """Tells credentials apart without holding one; raises :class:`SettingError`, never with the credential in it."""
+    """Distinguishes credentials without containing one; nor does the :class:`SettingError` that it raises."""
     secrets = [str(value) for name, value in sorted(vars(auth).items()) if isinstance(value, str)]
     if not all(value.isascii() and value.isprintable() for value in secrets):
         raise SettingError(fault)

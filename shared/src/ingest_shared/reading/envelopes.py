@@ -1,8 +1,8 @@
-"""Envelopes: where a response holds its rows, and how it names the page that follows.
+"""Envelopes: where a response holds its rows, and how it names the next page.
 
-dlt's paginators do the same for pages that are read one after the other and parsed as a whole:
-https://dlthub.com/docs/general-usage/http/rest-client#paginators. These have no state, so that many
-lists are read side by side, and take what they need from the page that was decoded once.
+dlt's paginators do the same for pages that are read one after another and parsed in full:
+https://dlthub.com/docs/general-usage/http/rest-client#paginators. Envelopes have no state, so that many
+lists can be read side by side, and take what they need from the page, which is decoded only once.
 """
 
 import re
@@ -19,16 +19,16 @@ _PAGE_NUMBER = re.compile(r"([?&]page=)(\d+)")
 
 @dataclass(frozen=True)
 class Request:
-    """A request for a page: with a ``body`` it is a POST, else a GET."""
+    """A request for a page: a POST if it has a ``body``, otherwise a GET."""
 
     path: str
     params: Mapping[str, Any] = field(default_factory=dict, hash=False)
     body: Mapping[str, Any] | None = field(default=None, hash=False)
 
     def having(self, **params: Any) -> "Request":
-        """The same request with further parameters: in its body if it has one, else in the query.
+        """The same request with more parameters: in its body if it has one, otherwise in the query.
 
-        In a body the name may be a path, ``pagination.starting_after``.
+        In a body, the name may be a path, ``pagination.starting_after``.
         """
         if self.body is None:
             return replace(self, params={**self.params, **params})
@@ -42,7 +42,7 @@ class Request:
         return replace(self, body=body)
 
     def asked(self, param: str) -> Any:
-        """What it has of a parameter, named as :meth:`having` takes it; None where it has none."""
+        """The value of a parameter, named as in :meth:`having`; None if the request does not have it."""
         if self.body is None:
             return self.params.get(param)
         value: Any = self.body
@@ -53,33 +53,33 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Envelope:
-    """A response that holds all there is."""
+    """A response that holds the complete list."""
 
     rows: str | None = None
-    """The path of the list of rows in the response; None for a bare list."""
+    """The path of the list of rows in the response; None if the response is the list."""
     told: ClassVar[Sequence[str]] = ()
     """Paths of the response that :meth:`following` reads."""
     shifts = False
-    """Whether a row that vanishes moves others to a page that was read already, as with numbered pages."""
+    """Whether a row that disappears moves others to a page already read, as with numbered pages."""
 
     def first(self, request: Request) -> Request:
         """The request for the first page."""
         return request
 
     def following(self, request: Request, page: Page, response: Response) -> list[Request]:
-        """The requests that are known to follow: all at once where pages are numbered, else the next."""
+        """The requests that are known to follow: all of them if pages are numbered, otherwise the next."""
         return []
 
     def next(self, request: Request, page: Page, response: Response) -> list[Request]:
-        """The request for the next page alone, for a list that is read down to a certain row."""
+        """Only the request for the next page, for a list that is read down to a certain row."""
         return self.following(request, page, response)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LinkHeader(Envelope):
-    """A bare list whose ``Link`` header leads on, as GitHub's: https://www.rfc-editor.org/rfc/rfc8288.
+    """A list with a ``Link`` header to the next page, like GitHub's: https://www.rfc-editor.org/rfc/rfc8288.
 
-    Where the first page names the last one by number, the pages between are known at once.
+    If the first page names the last one by number, the pages between are known at once.
     """
 
     rows: str | None = None
@@ -102,7 +102,7 @@ class LinkHeader(Envelope):
 
 @dataclass(frozen=True, kw_only=True)
 class HasMore(Envelope):
-    """A list that says whether there is more, and continues after the last row's id, as Stripe's."""
+    """A list that says whether there is more, and continues after the last row's id, like Stripe's."""
 
     rows: str | None = "data"
     more: str = "has_more"
@@ -125,8 +125,8 @@ class HasMore(Envelope):
 class CursorIn(Envelope):
     """A list whose response holds a cursor at the path ``at``, which ``param`` sends back.
 
-    The list ends where the cursor is null, empty or missing; with ``more``, where that path of the response is
-    not true. A page may be empty and lead on. Set ``shifts`` where the cursor is an offset in disguise.
+    The list ends when the cursor is null, empty or missing; with ``more``, when that path of the response is
+    not true. An empty page may have a next one. Set ``shifts`` if the cursor is an offset in disguise.
     """
 
     at: str
@@ -154,7 +154,7 @@ class CursorIn(Envelope):
 class NextLink(Envelope):
     """A list whose response holds the address of the next page at the path ``at``; null or missing at its end.
 
-    Set ``shifts`` to false where that address continues after a row, and not at a number.
+    Set ``shifts`` to false if that address continues after a row, not at a number.
     """
 
     at: str
@@ -174,7 +174,7 @@ class NextLink(Envelope):
 
 @dataclass(frozen=True, kw_only=True)
 class PageNumber(Envelope):
-    """Numbered pages, while ``more`` is true in the response."""
+    """Numbered pages, as long as ``more`` is true in the response."""
 
     rows: str | None
     more: str
@@ -194,7 +194,7 @@ class PageNumber(Envelope):
 
 @dataclass(frozen=True, kw_only=True)
 class Offset(Envelope):
-    """Pages by the number of rows to skip; the response tells how many there are in all."""
+    """Pages by the number of rows to skip; the response gives the total."""
 
     rows: str | None
     total: str

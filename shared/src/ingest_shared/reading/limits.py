@@ -1,8 +1,8 @@
-"""Rates of an API, kept by every thread and by every run that shares a credential.
+"""Rates of an API, kept by all threads and all runs that share a credential.
 
-When the next call may be sent stands in a file, so that two runs of a location on one machine stay
-under the rate together: each run takes a short span of time for itself, and the next one what
-follows. ``INGEST_LIMITS_DIR`` names the folder, by default one of the user's in the system's folder
+A file says when the next call may be sent, so that two runs of a location on one machine stay
+under the rate together: each run reserves a short span of time, and the next run the span after it.
+``INGEST_LIMITS_DIR`` names the folder, by default a folder of the user's in the system's folder
 for temporary files. On the platform it is a folder that a location's run containers share.
 """
 
@@ -18,15 +18,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _NOTE = struct.Struct("dd")
-"""Up to when the time is taken, and until when no call may be sent at all."""
+"""The end of the reserved time, and the end of a pause in which no call may be sent."""
 SPAN = 0.02
-"""Seconds that a run takes for itself at once, at least one call: so the file is not asked for every call."""
+"""Seconds that a run reserves at once, at least one call, so that not every call reads the file."""
 LONGEST_PAUSE = 3700.0
-"""Seconds that a note in the file may lie ahead; one that is further was made under another clock."""
+"""How many seconds ahead a time in the file may be; one further ahead was written with another clock."""
 
 
 class Limit:
-    """So many calls a second, evenly spaced, over all that carry the same ``name``."""
+    """A number of calls per second, evenly spaced, over all limits with the same ``name``."""
 
     def __init__(self, name: str, calls_per_second: float) -> None:
         self._interval = 1.0 / calls_per_second
@@ -44,7 +44,7 @@ class Limit:
                 return
 
     def take_turn(self) -> None:
-        """Blocks for the pace alone: a pause may have begun meanwhile."""
+        """Blocks only for the pace: a pause may have begun meanwhile."""
         with self._lock:
             now = time.time()
             at = max(now, self._next)
@@ -58,20 +58,20 @@ class Limit:
             self._next = max(at, time.time()) + self._interval
 
     def pause(self, seconds: float) -> None:
-        """No call is sent for so many seconds."""
+        """Sends no call for this many seconds."""
         with self._lock, self._noted() as (now, following, paused):
             self._until = 0.0
             self._note(following, max(paused, now + seconds))
 
     @property
     def paused_for(self) -> float:
-        """Seconds for which no call is sent, by this run or another; 0 where only the pace is kept."""
+        """Seconds for which no run sends a call; 0 if only the pace applies."""
         now, _, paused = self._read()
         return max(0.0, paused - now)
 
     @contextmanager
     def _noted(self) -> Iterator[tuple[float, float, float]]:
-        """Now, up to when other runs have taken the time, and the end of a pause; held against them meanwhile."""
+        """Now, the end of other runs' reserved time, and the end of a pause; locked against other runs meanwhile."""
         fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
             yield self._read()

@@ -1,7 +1,7 @@
-"""A list of an API as an object: what is known of it, declared beside its table.
+"""A list of an API as an object, declared next to its table.
 
-Where it is, which scopes it has, how its pages lead on, how its rows move: a location says it in a
-line, and :class:`~ingest_shared.reading.reader.Reader` reads all lists alike.
+A location says in one line where the list is, which scopes it has, how its pages continue and how its rows
+change; :class:`~ingest_shared.reading.reader.Reader` reads all lists in the same way.
 
     Listing(tickets, "/tickets", walk=ChangedSince("updated_at", since=lambda at: {"updated_since": iso(at)}))
     Listing(labels, "/repositories/{repo_id}/labels", per=REPOSITORY, envelope=LinkHeader(), walk=FullList())
@@ -31,10 +31,10 @@ Cursor = dict[str, Any]
 
 @dataclass(frozen=True)
 class Scope:
-    """A part of a list that is read, fails and moves on its own: a repository, an account, a parent's row.
+    """A part of a list that is read, fails and advances on its own: a repository, an account, a parent's row.
 
-    ``id`` names its cursor, so it must never change; ``name`` is what a person calls it; ``values``
-    fill the placeholders of the path and the columns of the rows that the payload does not tell.
+    ``id`` names its cursor, so it must never change; ``name`` is for people; ``values``
+    fill the placeholders of the path, and the columns that the payload does not contain.
     """
 
     id: str
@@ -70,36 +70,36 @@ class Scope:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Sent with each request for it, where a header says whose list is meant."""
+        """Sent with each request, if a header says whose list is meant."""
         return {}
 
     @property
     def part(self) -> str:
-        """What an audit reports it as."""
+        """The name under which an audit reports it."""
         return self.name
 
     @property
     def has_changed(self) -> bool | None:
-        """Whether anything in it changed after the sync before; None where nothing tells."""
+        """Whether anything in it changed after the previous sync; None if unknown."""
         return None
 
     @property
     def noted(self) -> Mapping[str, Any]:
-        """What its cursor notes of it, beside how far it was read."""
+        """What its cursor records besides how far it was read."""
         return {}
 
     def is_unchanged(self, cursor: Cursor) -> bool:
-        """Whether it is known without a call that nothing in it changed since its cursor moved."""
+        """Whether nothing in it changed since its cursor moved, as far as is known without a call."""
         return False
 
 
 WHOLE = Scope("whole", "the whole list")
-"""The scope of a list that has no parts."""
+"""The scope of a list without parts."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What is known of one list of an API.
+    """One list of an API.
 
     ``path`` has a placeholder for each value of its scopes that it needs; a parameter that is nothing
     but a placeholder takes the value too. ``per`` names the kind of
@@ -117,7 +117,7 @@ class Listing:
 
     @property
     def after(self) -> set[str]:
-        """The tables of the same source that are read before it."""
+        """The tables of the same source that must be read before it."""
         parent = getattr(self.per, "parent", None)
         return {*self.walk.after, *([parent.name] if parent else [])}
 
@@ -137,16 +137,16 @@ class Listing:
         given = [column.name for column in self.table.columns if column.origin == "reader"]
         if len(own_key := [name for name in told if name not in given]) != 1:
             raise ValueError(
-                f"table {self.table.name}: its key needs one column of the rows, by which those that are gone are "
-                f'found, and has {" and ".join(own_key) or "none"}: what its scope names has origin="reader"'
+                f"table {self.table.name}: its key needs exactly one column of the rows, to find those that are gone, "
+                f'but has {" and ".join(own_key) or "none"}: give the columns that its scope fills origin="reader"'
             )
         if DELETED_AT not in {column.name for column in self.table.columns}:
-            raise ValueError(f"table {self.table.name}: a column 'deleted_at' is needed to mark what is gone")
+            raise ValueError(f"table {self.table.name}: declare a column 'deleted_at', which marks rows that are gone")
 
 
 @dataclass(frozen=True)
 class Piece(Task):
-    """A part of a scope's list: the window that is left to read, or the request for a page."""
+    """A part of a scope's list: a window still to be read, or the request for a page."""
 
     scope: Scope
     window: Window | None = None
@@ -169,11 +169,11 @@ class NumberedPage:
 
 @dataclass
 class Step:
-    """What one piece brought: rows to load, pieces still to read, and what the scope's cursor becomes.
+    """What one piece returned: rows to load, pieces still to read, and the scope's new cursor.
 
-    Rows that are Arrow already go without child rows: those that were loaded before stay.
-    ``newest`` moves the cursor's ``newest`` up and never back. ``also_there`` are keys of rows that the
-    origin has and that are left to the next sync.
+    Rows that are already Arrow have no child rows: those loaded before stay.
+    ``newest`` moves the cursor's ``newest`` forward, never back. ``also_there`` are keys of rows that the
+    origin has but that are left to the next sync.
     """
 
     pages: list[Page | pa.Table] = field(default_factory=list)
@@ -182,28 +182,28 @@ class Step:
     newest: int | None = None
     also_there: Iterable[Any] = ()
     numbered: "tuple[Request, NumberedPage] | None" = None
-    """What is remembered of a page whose rows may move to another."""
+    """What is remembered of a page whose rows may move to another page."""
     gone: Mapping[Any, int] = field(default_factory=dict)
     """Keys that are known to be gone, and since when."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far the reading of a scope is; only the reader's own thread touches it."""
+    """How far a scope has been read; only the reader's own thread touches it."""
 
     cursor: Cursor
     there: set[Any] = field(default_factory=set)
-    """The keys that the origin has, as far as they were read."""
+    """The origin's keys that were read so far."""
     numbered: dict[Request, NumberedPage] = field(default_factory=dict)
     moved: bool = False
     """Whether a numbered page changed its rows while the list was read."""
     stood_still: bool = False
-    """Whether the walk has already looked once more at what it read."""
+    """Whether the walk has already read its pages a second time."""
     gone: dict[Any, int] = field(default_factory=dict)
     changed: Container[Any] = ()
-    """Keys that came, changed or went after the sync before, where the API tells an audit so."""
+    """Keys that appeared, changed or disappeared after the previous sync, if the API tells an audit so."""
     digest: int = 0
-    """Of the rows that were read, in any order, where the walk reads them all at every sync."""
+    """A digest of the rows read, regardless of order, if the walk reads all of them at every sync."""
     noted: dict[str, Any] = field(default_factory=dict)
     """What the walk keeps of the reading until its end."""
     lists_all: bool = False
@@ -214,45 +214,45 @@ class Progress:
 
 
 class Walk:
-    """How the rows of a list move, and so how it is read without losing one."""
+    """How the rows of a list change, and so how to read it without losing any."""
 
     needs: Sequence[str] = ()
-    """Paths of the columns without which it cannot be read so."""
+    """Paths of the columns that the walk requires."""
     after: Sequence[str] = ()
-    """Tables of the same source that are read before it, beside the one whose rows it is read per."""
+    """Tables of the same source that must be read first, besides the parent of a list per row."""
     keeps_keys = False
     """Whether the walk needs to know which keys it has read."""
     tells_deletes = False
-    """Whether a sync finds what is gone; else only an audit does."""
+    """Whether a sync finds what is gone; otherwise only an audit does."""
     cost = ""
-    """What a load costs in calls, in a sentence for docs/tables."""
+    """How many calls a load costs, in a sentence for docs/tables."""
     deletes = ""
-    """How rows that are gone are found, for docs/tables, where it is neither the whole list nor the audit."""
+    """How rows that are gone are found, for docs/tables, if it is neither by the full list nor by the audit."""
 
     def start(self, reader: "Reader", scope: Scope, cursor: Cursor) -> list[Piece]:
-        """The pieces to begin with; none when it is known without a call that nothing changed."""
+        """The pieces to start with; none if it is known without a call that nothing changed."""
         return [Piece(scope)]
 
     def fetch(self, reader: "Reader", piece: Piece, cursor: Cursor) -> Step:
-        """What a piece brings; called in threads."""
+        """Reads a piece; called in threads."""
         raise NotImplementedError
 
     def note(self, progress: Progress, step: Step) -> None:
-        """Keeps of a step what :meth:`finish` needs; called in the reader's own thread."""
+        """Keeps what :meth:`finish` needs from a step; called in the reader's own thread."""
 
     def again(self, reader: "Reader", scope: Scope, progress: Progress) -> list[Piece]:
-        """What must be read once more, after all pieces of the round before were read."""
+        """What must be read once more, after all pieces of the previous round were read."""
         return []
 
     def finish(self, reader: "Reader", scope: Scope, progress: Progress) -> None:
-        """Completes the cursor of a scope that was read to its end."""
+        """Completes the cursor of a scope that was read completely."""
 
     def has_read_all(self, progress: Progress) -> bool:
-        """Whether a sync has read every key of the scope, so that others are gone; else the audit finds them."""
+        """Whether a sync read every key of the scope, so that other keys are gone; otherwise the audit finds them."""
         return False
 
     def is_cut(self, progress: Progress) -> bool:
-        """Whether the API shows only the newest rows of the list, so that those it does not show are not gone."""
+        """Whether the API shows only the newest rows of the list, so that rows it does not show are not gone."""
         return False
 
     def lists_all(self, progress: Progress) -> bool:
@@ -260,18 +260,18 @@ class Walk:
         return self.has_read_all(progress)
 
     def has_changed(self, cursor: Cursor, row: Any) -> bool:
-        """Whether a row came or changed after the sync that left this cursor, by the row's own times."""
+        """Whether a row appeared or changed after the sync that left this cursor, by the row's own times."""
         return False
 
     def audited(self, reader: "Reader", scope: Scope) -> Mapping[str, Any]:
-        """Which rows of the warehouse the whole list stands for: values of columns, or windows of instants."""
+        """Which rows of the warehouse the whole list covers: values of columns, or windows of instants."""
         return scope.values
 
 
 def seconds(value: int | str | date) -> int:
-    """An instant, as an API sends it or a warehouse gives it, in whole seconds since 1970.
+    """An instant, as an API sends it or a warehouse returns it, in whole seconds since 1970.
 
-    A number beyond the year 9987 is one of milliseconds; a day stands for its beginning in UTC.
+    A number beyond the year 9987 is in milliseconds; a day stands for its beginning in UTC.
     """
     if isinstance(value, int):
         return value if value < FOREVER else value // 1000

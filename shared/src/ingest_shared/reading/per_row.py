@@ -15,11 +15,11 @@ from ingest_shared.tables import Table
 
 @dataclass(frozen=True)
 class Row(Scope):
-    """The row of the other table; no cursor is kept for it, and an audit reports all of them as one."""
+    """A row of the parent; it has no cursor, and an audit reports all rows as one part."""
 
     keeps_cursor = False
     changed: bool | None = None
-    """Whether the row changed after the sync before; None where it has no time of change."""
+    """Whether the row changed after the previous sync; None if it has no time of change."""
 
     @property
     def part(self) -> str:
@@ -35,13 +35,13 @@ class PerRow:
     """One list for each row of ``parent``, which is read before it in the same source.
 
     ``values`` names the parent's column for each placeholder of the path and reader column. With
-    ``changed``, the parent's instant of change, only the lists of rows that changed are read, and those of
+    ``changed``, the parent's time of change, only the lists of changed rows are read, and those of
     the last one once more if it changed less than ``lag`` before it was read; an audit reads all. A list
-    that could not be read is tried again at the next sync. Where the API answers twice with a status in
-    ``absent``, the row is gone, and its list with it; without that, such an answer is a gap.
+    that could not be read is tried again at the next sync. If the API responds twice with a status in
+    ``absent``, the row is gone, and its list with it; otherwise such a response is a gap.
 
-    With ``at_once``, one request reads the lists of so many rows: ``{ticket_id}`` in a parameter becomes
-    their keys, with commas between them, and in a body a list of them. ``values`` names the key alone then.
+    With ``at_once``, one request reads the lists of that many rows: ``{ticket_id}`` in a parameter becomes
+    their keys, separated by commas, and in a body a list of them. ``values`` then names only the key.
     """
 
     parent: Table
@@ -53,7 +53,7 @@ class PerRow:
     at_once: int = 1
 
     def scopes(self, sync: Sync, load: Load) -> Iterator[Row]:
-        """The rows of the parent whose lists are to be read; raises where it was never loaded."""
+        """The parent's rows whose lists are to be read; raises if the parent was never loaded."""
         columns = [*self.values.values(), *([self.changed] if self.changed else [])]
         known = load.state.get("parents_until")
         window = {}
@@ -65,7 +65,7 @@ class PerRow:
         held, is_read = held_where(self.parent, columns, window), self.parent.name in sync.read
         if held is None and not is_read:
             raise SettingError(
-                f"{load.resource} is read per row of {self.parent.name}, which was never loaded: select both"
+                f"{load.resource} is read per row of {self.parent.name}, which was never loaded: select both tables"
             )
         left_out = [one for left in load.state.get("left_out", []) for one in self._one_by_one(left)]
         rows = [{self.values[name]: value for name, value in left.items()} for left in left_out]
@@ -87,13 +87,13 @@ class PerRow:
         yield from self._together([*scopes.values()]) if self.at_once > 1 else scopes.values()
 
     def gone(self, sync: Sync) -> Iterator[Row]:
-        """The rows of the parent that are gone since this run; all of their lists is gone with them."""
+        """The parent's rows that this run found to be gone; their lists are gone with them."""
         for key in sync.gone_keys.get(self.parent.name, ()):
             yield self._scope({self._key: key})
 
     @property
     def _key(self) -> str:
-        """The value that is the parent's key."""
+        """The name of the value that is the parent's key."""
         return next(name for name, column in self.values.items() if column in self.parent.key)
 
     def _together(self, rows: list[Row]) -> Iterator[Row]:

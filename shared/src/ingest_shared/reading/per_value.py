@@ -1,4 +1,4 @@
-"""Lists per value of a parameter that make one table: active and archived objects, each status of a ticket."""
+"""Lists per value of a parameter that make up one table: active and archived objects, each status of a ticket."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from ingest_shared.reading.reader import Sync
 
 @dataclass(frozen=True)
 class PerValue:
-    """One list for each of ``values``, which takes the place of ``{name}`` in the path, parameters or body.
+    """One list for each of ``values``, which replaces ``{name}`` in the path, parameters or body.
 
-    The table needs a column ``name``, which tells whose rows are whose: of the payload, or of the reader.
+    The table needs a column ``name``, from the payload or the reader, that says which list a row is from.
     """
 
     name: str

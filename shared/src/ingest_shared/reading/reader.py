@@ -1,8 +1,7 @@
-"""The one way in which all lists are read.
+"""The reader of all lists.
 
-Several lists side by side, many requests in flight, cursors that move only when a scope was read to its
-end, one bad scope that does not stop the others, deletes that are believed only after a second look, and
-the audit.
+It reads several lists side by side with many requests in flight, moves cursors only when a scope was read
+completely, lets no bad scope stop the others, believes deletes only after a second look, and runs the audit.
 """
 
 import logging
@@ -33,12 +32,12 @@ logger = logging.getLogger("ingest")
 BEGINS_FOR = 180.0
 """Seconds for which a list begins further scopes; then what was read is loaded, and the run goes on with the rest."""
 LISTS_AT_ONCE = 6
-"""Lists that are read side by side, since an API may allow each endpoint but a part of its rate; rows of each are held
+"""Lists read side by side, since an API may allow each endpoint only a part of its rate; rows of each are held
 in memory."""
 SCOPES_AT_ONCE = 1_000
 """Scopes of a list that are read to their end before others of it begin: what is known of their pages takes memory."""
 ROUNDS = 6
-"""Times that the pages of a list are read until they stand still."""
+"""How often the pages of a list are read before it is given up because they do not stand still."""
 
 
 class Postponed(IngestError):
@@ -46,58 +45,58 @@ class Postponed(IngestError):
 
 
 def digest(row: Any) -> int:
-    """A number of 64 bits that stands for all that a row holds."""
+    """A 64-bit digest of everything in a row."""
     return int.from_bytes(blake2b(msgspec.json.encode(row), digest_size=8).digest())
 
 
 class Sync:
-    """What the resources of one run share: the API, its clock, and which scopes there are.
+    """What the resources of one run share: the API, its clock, and the scopes.
 
-    A location subclasses it where its lists have parts, or its API must be asked before.
+    A location subclasses it if its lists have parts, or if its API must be queried first.
     """
 
     def __init__(self, connect: Any, audit: bool = False, *, anew: bool = False) -> None:
         self._connect = connect
         self.audit = audit
         self.anew = anew
-        """Whether only some scopes are loaded, each from its beginning; what is known of the others stays."""
+        """Whether only some scopes are reloaded, each from its beginning; cursors of the others stay."""
         self.api: Api
         self.now = 0
-        """The API's time when the sync began; what changes from then on belongs to the next one."""
+        """The API's time when the sync began; later changes belong to the next sync."""
         self.loaded: dict[str, list[dict[str, Any]]] = {}
-        """What this run has read of the tables of which other lists are read per row: the columns that these need."""
+        """What this run has read of tables with lists per row: the columns that those lists need."""
         self.needed: defaultdict[str, set[str]] = defaultdict(set)
-        """These columns, by table."""
+        """The names of these columns, by table."""
         self.done: defaultdict[str, set[str]] = defaultdict(set)
-        """The scopes of each table that this run has read to their end, where it loads in several parts."""
+        """The scopes of each table that this run has read completely, if it loads in several parts."""
         self.gone_keys: dict[str, set[Any]] = {}
         """The keys of such tables that this run has found to be gone."""
         self.read: set[str] = set()
-        """The tables that this run reads, or has read."""
+        """The tables that this run reads or has read."""
         self.unread: set[str] = set()
-        """Those that it has not read to their end yet."""
+        """The tables that it has not finished reading."""
         self.reading: set[str] = set()
-        """Those that it reads just now."""
+        """The tables that it is reading now."""
         self.incomplete: set[str] = set()
-        """Those of which this run has more to read, once what it has read is loaded."""
+        """The tables of which this run reads more once what it has read is loaded."""
         self.waited: set[str] = set()
-        """Those that it could not begin with a part, since what they are read per row of was incomplete."""
+        """The tables that could not begin in a part, because the table they are read per row of was incomplete."""
         self.was_killed: set[str] = set()
-        """Those of which a run before was killed while they waited so: it has loaded rows and read no list of them."""
+        """The tables that were still waiting so when an earlier run was killed: none of their lists was read."""
         self.arrived = Arrived()
-        """The pages of any of these that wait to be taken."""
+        """Counts the pages of all these tables that wait to be taken."""
 
     def may_begin(self, listing: Listing) -> bool:
-        """Whether a list is to be read now: few others are, and none that must be read before it is left."""
+        """Whether a list may be read now: few others are being read, and none that must come first is left."""
         return len(self.reading) < LISTS_AT_ONCE and self.unread.isdisjoint(listing.after)
 
     def in_flight(self) -> int:
-        """How many requests may be in flight for each list that is read just now."""
+        """How many requests may be in flight for each list that is being read."""
         return max(1, self.api.in_flight // max(1, len(self.reading)))
 
     @property
     def reads_all(self) -> bool:
-        """Whether every list is read from its beginning, so that rows that are not in it are gone."""
+        """Whether every list is read from its beginning, so that rows missing from it are gone."""
         return self.audit or self.anew
 
     def begin(self, load: Load) -> None:
@@ -106,24 +105,24 @@ class Sync:
             self.api = self._connect()
 
     def scopes(self, listing: Listing, load: Load) -> Iterable[Scope]:
-        """The scopes of a list that are to be read now."""
+        """The scopes of a list to read now."""
         if listing.per is not None:
             found: Iterable[Scope] = listing.per.scopes(self, load)
             return found
         return (WHOLE,)
 
     def gone(self, listing: Listing, load: Load) -> Iterable[Scope]:
-        """The scopes that exist no more; all their rows are gone, and so is their cursor."""
+        """The scopes that no longer exist; all their rows are gone, and so is their cursor."""
         found: Iterable[Scope] = listing.per.gone(self) if hasattr(listing.per, "gone") else ()
         return found
 
     def why(self, error: IngestError) -> str:
-        """Why a scope was left out, in the words of a person."""
+        """Why a scope was left out, for people to read."""
         return (error.reason if isinstance(error, ApiError) else "") or str(error)
 
 
 class Reader:
-    """Reads one list for :func:`ingest_shared.loading.mirror`; an audit compares all of it with the warehouse."""
+    """Reads one list for :func:`ingest_shared.loading.mirror`; an audit compares the full list with the warehouse."""
 
     def __init__(self, listing: Listing, sync: Sync) -> None:
         self.listing = listing
@@ -135,13 +134,13 @@ class Reader:
         self.decoder = Decoder(listing.table, listing.envelope.rows, listing.envelope.told)
         self.calls: Counter[str] = Counter()
         self.unreadable: list[tuple[Scope, PayloadError]] = []
-        """Rows of the answers that were left out, until their scopes are."""
+        """Rows that were left out, until their scopes are."""
         self._lock = threading.Lock()
 
     def __call__(self, load: Load) -> Iterator[Page | pa.Table | None]:
-        """Yields the pages of all scopes, then moves the cursors of those that were read to their end.
+        """Yields the pages of all scopes, then moves the cursors of those that were read completely.
 
-        It yields None while it has nothing: dlt then asks the other lists of the run.
+        It yields None while it has nothing, so that dlt asks the other lists of the run.
         """
         sync, table = self.sync, self.listing.table.name
         for tables in (sync.read, sync.unread):
@@ -185,7 +184,7 @@ class Reader:
         load.at_end.append(lambda: self._move_cursors(audit))
 
     def _move_cursors(self, audit: Audit | None) -> None:
-        """Those of the scopes that were read to their end, and without a value that cannot be loaded."""
+        """Moves the cursors of scopes that were read completely and have no value that cannot be loaded."""
         for page, error in self.load.unreadable:
             self._leave_out(page.scope, error)
         read = self._read_to_the_end()
@@ -212,11 +211,11 @@ class Reader:
 
     @property
     def _is_part(self) -> bool:
-        """Whether scopes are left out of this reading that are no less known than before."""
+        """Whether this reading deliberately leaves out scopes, whose cursors and gaps stay valid."""
         return self.sync.anew or bool(self.sync.done[self.listing.table.name])
 
     def _keep_gaps(self) -> None:
-        """Those of scopes that are not read now stay: what is noted of a load replaces what was noted before."""
+        """Keeps the gaps of scopes that are not read now: otherwise this load's gaps would replace all earlier ones."""
         if self._is_part:
             read = {scope.name for scope in self.scopes.values()}
             noted = self.load.state.get("noted_gaps", {})
@@ -224,16 +223,16 @@ class Reader:
         self.load.state["noted_gaps"] = self.load.gaps
 
     def _has_changed(self, scope: Scope, row: Any) -> bool:
-        """Whether a row came or changed after what was known of its scope before."""
+        """Whether a row appeared or changed after its scope was last read."""
         if scope.has_changed or self.decoder.key(row) in self.progress[scope.id].changed:
             return True
         return self.walk.has_changed(self.known.get(scope.id, {}), row)
 
     def _digests(self, read: Iterable[Scope]) -> dict[str, int]:
-        """A digest of all rows of each part, where neither they nor their scope tell when they change.
+        """A digest of all rows of each part, if neither they nor their scope say when they change.
 
-        It tells an audit whether the origin changed after the sync before. A list that was not read, since
-        its page is the same, keeps the one it had.
+        It tells an audit whether the origin changed after the previous sync. A list that was not read because
+        its page is the same keeps its digest.
         """
         if not self.walk.tells_deletes:
             return {}
@@ -264,7 +263,7 @@ class Reader:
         return [] if scope.is_unchanged(known.cursor) else self.walk.start(self, scope, known.cursor)
 
     def _wanted(self, scopes: Iterable[Scope], want: Callable[[Scope, Progress], list[Piece]]) -> list[Piece]:
-        """What the walk wants to read of each scope; one that cannot even tell is left out."""
+        """What the walk wants to read of each scope; a scope for which even that fails is left out."""
         pieces: list[Piece] = []
         for scope in scopes:
             try:
@@ -274,7 +273,7 @@ class Reader:
         return pieces
 
     def _pages(self, pieces: list[Piece], *, alone: bool = False) -> Iterator[Page | pa.Table | None]:
-        """The pages of the pieces, and of those that the walk wants once more until it is content."""
+        """The pages of the pieces, and of those that the walk wants to read again until nothing moves."""
         before = {id_: dict(self.progress[id_].cursor) for id_ in {piece.scope.id for piece in pieces}}
 
         def fetch(piece: Piece) -> tuple[tuple[Scope, Step | IngestError], list[Piece]]:
@@ -318,7 +317,7 @@ class Reader:
         return (piece.scope, step), step.pieces
 
     def _fetch_believed(self, piece: Piece, cursor: Cursor) -> Step:
-        """An answer that stands for a row that is gone is asked for twice: the first one may be wrong."""
+        """A response that means "the row is gone" is requested twice: the first one may be wrong."""
         try:
             return self.walk.fetch(self, piece, cursor)
         except ApiError as error:
@@ -349,7 +348,7 @@ class Reader:
                 self._note_for_others(page)
 
     def _note_for_others(self, page: Page) -> None:
-        """Keeps what other lists need, that are read per row of this table."""
+        """Keeps what the lists per row of this table need."""
         if (noted := self.sync.loaded.get(self.listing.table.name)) is not None:
             needed = self.sync.needed[self.listing.table.name]
             columns = [c for c in self.listing.table.columns if c.origin == "payload" and c.name in needed]
@@ -369,7 +368,7 @@ class Reader:
         self._leave_out(scope, error)
 
     def _is_absent(self, error: ApiError) -> bool:
-        """Whether it says that the row is gone, per which the list is read."""
+        """Whether the error says that the parent row is gone."""
         return error.status in getattr(self.listing.per, "absent", ())
 
     def _leave_out(self, scope: Scope, error: IngestError) -> None:
@@ -379,14 +378,14 @@ class Reader:
             self.load.leave_out(scope.name, self.sync.why(error), status)
 
     def _leave_out_incomplete(self) -> None:
-        """The scopes of rows that could not be read, when the others are: their cursors stay, and nothing is gone."""
+        """Leaves out the scopes of rows that could not be read: their cursors stay, and no row counts as gone."""
         while self.unreadable:
             self._leave_out(*self.unreadable.pop(0))
 
     # Deletes.
 
     def _deletes(self, audit: Audit | None) -> Iterator[pa.Table]:
-        """The rows that are gone, marked; those of a scope that exists no more among them."""
+        """The rows that are gone, marked as deleted, including those of scopes that no longer exist."""
         for scope, keys in self._gone(audit):
             # What moved to another scope is there.
             staged = self.load.staged(scope.values, self.decoder)
@@ -401,7 +400,7 @@ class Reader:
                 yield rows
 
     def _count_gone(self, audit: Audit, scope: Scope, rows: pa.Table) -> None:
-        """Whether a sync should have found the rows, or only an audit can, or they went after the sync before."""
+        """Counts gone rows: a sync should have found them, only an audit can, or they went after the previous sync."""
         told = self.progress[scope.id].changed if scope.id in self.progress else set()
         name = next(name for name in self.listing.table.key if name not in scope.values)
         for key in rows[name].to_pylist():
@@ -409,7 +408,7 @@ class Reader:
             audit.found[scope.id, "changed" if scope.has_changed or key in told else lost] += 1
 
     def _gone(self, audit: Audit | None) -> list[tuple[Scope, dict[Any, int]]]:
-        """When each row of a scope was found to be gone, by key; as far as its walk can tell."""
+        """When each row of a scope was found to be gone, by key, as far as its walk can tell."""
         gone: list[tuple[Scope, dict[Any, int]]] = []
         with warehouse_opened_once():
             for scope in self._read_to_the_end():
@@ -422,26 +421,26 @@ class Reader:
         return gone
 
     def _missing(self, scope: Scope, progress: Progress) -> set[Any]:
-        """The keys that the warehouse has and the origin has not; many of them are looked for once more."""
+        """The keys that the warehouse has but the origin does not; if there are many, the list is read once more."""
         held = living(self.listing.table, self.walk.audited(self, scope))
         missing = held - progress.there - progress.gone.keys()
         if len(missing) <= len(held) * self.sync.api.deletes_believed:
             return missing
         counts = f"{len(missing)} of {len(held)} rows"
-        logger.warning("%s: %s of %s are missing: reading it once more", self.load.resource, counts, scope.name)
+        logger.warning("%s: %s of %s are missing: reading the list once more", self.load.resource, counts, scope.name)
         again = self._read_again(scope)
         still = held - again.there - again.gone.keys()
         error = again.error
         if not error and still != missing:
             error = PayloadError(
-                f"{counts} were missing from one reading, and {len(still)} from the next: none is marked as deleted"
+                f"{counts} were missing in one reading, but {len(still)} in the next: none is marked as deleted"
             )
             self._leave_out(scope, error)
         progress.error = error
         return set() if error else missing
 
     def _read_again(self, scope: Scope) -> Progress:
-        """Reads a scope for its keys alone; the rows were loaded already."""
+        """Reads a scope only for its keys; the rows are already loaded."""
         first = self.progress[scope.id]
         self.progress[scope.id] = again = Progress({})
         for _ in self._pages(self.walk.start(self, scope, {}), alone=True):
@@ -452,7 +451,7 @@ class Reader:
     # What walks use.
 
     def read_window(self, scope: Scope, window: Window, load: Load) -> Iterator[Page | pa.Table]:
-        """The pages of a window alone, for a source that needs them beside its tables; errors are raised."""
+        """The pages of one window, for a source that needs them besides its tables; raises errors."""
         self.load, self.scopes, self.progress = load, {scope.id: scope}, {scope.id: Progress({})}
 
         def fetch(piece: Piece) -> tuple[Step, list[Piece]]:
@@ -475,14 +474,14 @@ class Reader:
         return listing.envelope.first(filled.having(**params))
 
     def send(self, scope: Scope, request: Request) -> tuple[Page, Response]:
-        """The rows of a page, and the response they came in."""
+        """The rows of a page, and its response."""
         response = self.respond(scope, request)
         return self._page(scope, response), response
 
     def send_if_changed(
         self, scope: Scope, request: Request, etag: str | None, *, was_last: bool = True
     ) -> tuple[Page, Response] | None:
-        """As :meth:`send`; None for a page that did not change since it had this ETag."""
+        """Like :meth:`send`; None for a page that still has this ETag."""
         if request.body is not None or not etag:
             return self.send(scope, request)
         self._count(scope)
@@ -491,7 +490,7 @@ class Reader:
         return (self._page(scope, response), self._timed(response)) if response else None
 
     def row(self, scope: Scope, body: bytes, **given: Any) -> Page:
-        """A page of one row, of a response that is the row itself; an empty one where that cannot be read."""
+        """A page of one row, from a response that is the row itself; an empty page if it cannot be read."""
         try:
             return self.decoder.row(body, {**scope.values, **given})
         except NotJson:
@@ -512,11 +511,11 @@ class Reader:
         return self.listing.envelope.following(request, page, response)
 
     def next(self, request: Request, page: Page, response: Response) -> list[Request]:
-        """The request for the next page alone."""
+        """Only the request for the next page."""
         return self.listing.envelope.next(request, page, response)
 
     def respond(self, scope: Scope, request: Request) -> Response:
-        """The response to a request, for a list of which no walk of the shared ones knows enough."""
+        """The response to a request, for a list that needs a walk of its own."""
         self._count(scope)
         api = self.sync.api
         if request.body is not None:
@@ -527,7 +526,7 @@ class Reader:
         return self._timed(response)
 
     def _timed(self, response: Response) -> Response:
-        """The API's clock, for a source that did not have to ask for it before."""
+        """Takes the API's clock from the response, for a source that did not need a request before."""
         self.sync.now = self.sync.now or server_time(response.headers)
         return response
 

@@ -1,11 +1,11 @@
-"""Deletes that the API tells little of: rows that a whole list no longer has, objects that are gone.
+"""Deletes that the API does not report: rows that a full list no longer has, objects that are gone.
 
 A deleted row stays in the warehouse with its last values and gets ``deleted_at``. The merge
 replaces whole rows, so those values are read back from the warehouse. All functions must be called
-while dlt reads a resource, in the thread in which it does. Their ``table`` has a column
-``deleted_at``, and one key column besides those that ``scope`` names; a scope gives columns their
-value, null, several of which it has one, or the :class:`~ingest_shared.reading.windows.Window` in which
-an instant lies.
+while dlt reads a resource, in the same thread. Their ``table`` has a column
+``deleted_at``, and one key column besides those that ``scope`` names. A scope gives each column a
+value, null, a tuple of possible values, or the :class:`~ingest_shared.reading.windows.Window` that
+contains its instant.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ _client: ContextVar[Callable[[], SqlClientBase[Any]] | None] = ContextVar("clien
 
 @contextmanager
 def warehouse_opened_once() -> Iterator[None]:
-    """Opens the warehouse at the first question of this module in the block, for all that follow.
+    """Opens the warehouse at this module's first query in the block, and keeps it open for the following ones.
 
     Opening it takes some 50 ms. While an API is read it must be closed: other groups of the location
     could not load into a DuckDB file.
@@ -59,7 +59,7 @@ def warehouse_opened_once() -> Iterator[None]:
 def held_rows(table: AnyTable, like: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The rows, with all declared columns, that the warehouse holds under the keys of ``like``.
 
-    For a child table all rows of the same owners. Values are as the destination's driver gives them.
+    For a child table, all rows of the same owners. Values are as the destination's driver returns them.
     """
     names = [column.name for column in all_columns(table)]
     owner = table.merge_key or table.key
@@ -79,7 +79,7 @@ def held_rows(table: AnyTable, like: Iterable[Mapping[str, Any]]) -> list[dict[s
 
 
 def held_where(table: Table, columns: Sequence[str], scope: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """These columns of the living rows of ``scope``, as the destination's driver gives them.
+    """These columns of the rows of ``scope`` that are not deleted, as the destination's driver returns them.
 
     None before the first load.
     """
@@ -106,13 +106,13 @@ def held_without(table: Table, other: Table) -> list[dict[str, Any]] | None:
 
 
 def living(table: Table, scope: Mapping[str, Any]) -> set[Any]:
-    """The keys of the rows of ``scope`` that the warehouse holds and that have no ``deleted_at``."""
+    """The keys of the rows of ``scope`` that the warehouse holds without ``deleted_at``."""
     with _held(table, scope) as held:
         return {key for (key,) in held.rows([held.key], f"{held.name(DELETED_AT)} IS NULL")} if held else set()
 
 
 def deleted(table: Table, scope: Mapping[str, Any], at: Mapping[Any, int]) -> pa.Table:
-    """The rows that the warehouse holds under the keys of ``at``, each deleted at that time.
+    """The rows that the warehouse holds under the keys of ``at``, each marked as deleted at that time.
 
     A column that is new to the warehouse, which dlt adds only with the next load, is null.
     """
@@ -138,19 +138,19 @@ class _Held:
     client: SqlClientBase[Any]
     table: str
     columns: frozenset[str]
-    """Those that the warehouse has; a column that was declared since may not be there yet."""
+    """The columns that the warehouse has; a newly declared column may not be there yet."""
     own_key: tuple[str, ...]
-    """The columns that tell the rows of the scope apart."""
+    """The columns that distinguish the rows of the scope."""
     scope: Mapping[str, Any]
 
     @property
     def key(self) -> str:
-        """The only one of them, where rows are to be found by it."""
+        """The only such column, for finding rows by it."""
         (key,) = self.own_key
         return key
 
     def name(self, column: str) -> str:
-        """The column in SQL; null where the warehouse has no such column."""
+        """The column in SQL; null if the warehouse does not have it."""
         return self.client.escape_column_name(column) if column in self.columns else "NULL"
 
     def rows(self, columns: list[str], condition: str, *args: Any) -> list[Any]:
@@ -178,7 +178,9 @@ def _held(table: AnyTable, scope: Mapping[str, Any]) -> Iterator[_Held | None]:
     """What the warehouse holds of the table; None before the first load."""
     own_key = tuple(name for name in table.key if name not in scope)
     if unknown := scope.keys() - {column.name for column in table.columns}:
-        raise ValueError(f"table {table.name}: a column {min(unknown)!r} is needed to tell whose rows are whose")
+        raise ValueError(
+            f"table {table.name}: declare a column {min(unknown)!r}, which says which scope a row belongs to"
+        )
     with warehouse_opened_once():
         opened = _client.get()
         assert opened

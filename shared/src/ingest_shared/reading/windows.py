@@ -1,4 +1,4 @@
-"""Spans of time in which a sorted list is read: pages that continue by time stand still while rows move."""
+"""Spans of time in which a sorted list is read: pages that continue by time stay put while rows move."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ FOREVER = 253_000_000_000
 
 @dataclass(frozen=True)
 class Window:
-    """A half-open span of time, in whole seconds since 1970, with a guess of its pages."""
+    """A half-open span of time, in whole seconds since 1970, with an estimate of its pages."""
 
     start: int
     end: int
@@ -24,7 +24,7 @@ class Window:
     """Whether a row of its first second was seen."""
 
     def split(self, parts: int) -> Sequence[Self]:
-        """Windows of at least two pages each: every edge costs about half a page read in vain."""
+        """Windows of at least two pages each: every edge wastes about half a page."""
         parts = max(1, min(parts, math.floor(self.pages / 2), self.end - self.start))
         edges = [self.start + (self.end - self.start) * i // parts for i in range(parts + 1)]
         return [
@@ -35,12 +35,12 @@ class Window:
 def cut(
     rows: list[Row], instants: list[int], window: Window, *, ascending: bool, more: bool
 ) -> tuple[list[Row], list[Window]]:
-    """The rows of a page that lie in ``window``, and the part of the window still to be read.
+    """The rows of a page that are in ``window``, and the part of the window still to be read.
 
     The list is sorted by its ``instants``; a page that is not raises :class:`PayloadError`. While there is
     more, the rows of the page's last second are left to the next window, which starts with that
-    second: so no row is lost or read twice, even when rows move or vanish while the list is read. A
-    page of a single second cannot be left so; its window stays empty and the caller must follow the
+    second. So no row is lost or read twice, even if rows move or disappear while the list is read. A
+    page of a single second cannot be divided; the rest is empty and the caller must follow the
     API's own link.
     """
     check_sorted(instants, ascending=ascending)
@@ -53,12 +53,12 @@ def cut(
 
 
 def one_second(instants: list[int]) -> bool:
-    """Whether every row of a page carries the same second, which :func:`cut` cannot divide."""
+    """Whether every row of a page has the same second, which :func:`cut` cannot divide."""
     return bool(instants) and instants[0] == instants[-1]
 
 
 def check_sorted(instants: list[int], *, ascending: bool) -> None:
-    """Raises :class:`PayloadError` for a page that does not come in the order that its reader relies on."""
+    """Raises :class:`PayloadError` for a page that is not in the order that its reader relies on."""
     if instants != sorted(instants, reverse=not ascending):
         order = "oldest" if ascending else "newest"
-        raise PayloadError(f"a page is not sorted {order} first, as the API was asked to: rows could be lost")
+        raise PayloadError(f"a page is not sorted {order} first, as requested: rows could be lost")

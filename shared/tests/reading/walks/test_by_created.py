@@ -54,7 +54,7 @@ def test_the_last_row_of_a_page_that_vanishes_before_the_next_page_hides_no_othe
 def test_a_page_out_of_order_is_a_gap_and_not_a_loss(duckdb_warehouse: Warehouse, origin: Origin) -> None:
     listing = Listing(THINGS, "/things", walk=LISTING.walk, envelope=LISTING.envelope, params={"sort": "created"})
     origin.sync(duckdb_warehouse, listing)
-    assert gaps(duckdb_warehouse) == ["a page is not sorted newest first, as the API was asked to: rows could be lost"]
+    assert gaps(duckdb_warehouse) == ["a page is not sorted newest first, as requested: rows could be lost"]
     origin.sync(duckdb_warehouse, LISTING)
     assert mirrors(duckdb_warehouse, origin)
 

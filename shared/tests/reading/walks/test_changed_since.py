@@ -18,7 +18,7 @@ LISTING = Listing(
     envelope=LinkHeader(),
     params={"sort": "changed", "direction": "asc"},
 )
-UNSORTED = "a page is not sorted oldest first, as the API was asked to: rows could be lost"
+UNSORTED = "a page is not sorted oldest first, as requested: rows could be lost"
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_a_list_that_leaves_out_the_second_it_is_asked_for_is_a_gap(
     for audit in (False, True):
         origin.sync(duckdb_warehouse, exclusive, audit=audit)
         (gap,) = gaps(duckdb_warehouse)
-        assert "let `since` name the second before, `at - 1`" in gap
+        assert "pass the second before, `at - 1`, to `since`" in gap
     origin.sync(duckdb_warehouse, LISTING)
     assert mirrors(duckdb_warehouse, origin)
 

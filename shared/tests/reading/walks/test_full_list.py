@@ -134,7 +134,7 @@ def test_one_wrong_empty_answer_deletes_nothing(duckdb_warehouse: Warehouse, ori
     origin.sync(duckdb_warehouse, LISTING)
     assert gone(duckdb_warehouse) == set()
     assert gaps(duckdb_warehouse) == [
-        "20 of 20 rows were missing from one reading, and 0 from the next: none is marked as deleted"
+        "20 of 20 rows were missing in one reading, but 0 in the next: none is marked as deleted"
     ]
     origin.sync(duckdb_warehouse, LISTING)
     assert gaps(duckdb_warehouse) == []

@@ -87,7 +87,7 @@ def test_a_page_out_of_order_is_a_gap_and_not_a_loss(duckdb_warehouse: Warehouse
     origin.change(7, name="renamed")
     disordered = NewestFirst("changed", whole=WALK.whole, changed={"sort": "changed"})
     origin.sync(duckdb_warehouse, Listing(THINGS, "/things", walk=disordered, envelope=LinkHeader()))
-    assert gaps(duckdb_warehouse) == ["a page is not sorted newest first, as the API was asked to: rows could be lost"]
+    assert gaps(duckdb_warehouse) == ["a page is not sorted newest first, as requested: rows could be lost"]
     origin.sync(duckdb_warehouse, LISTING)
     assert mirrors(duckdb_warehouse, origin)
 

@@ -1,4 +1,4 @@
-"""The suites that every location gets for one line each, or all of them with :class:`StandardTests`."""
+"""The suites that a location adds with one line each, or all at once with :class:`StandardTests`."""
 
 from ingest_testing.suites.bad_input import BadInput
 from ingest_testing.suites.crashes import Crashes
@@ -10,11 +10,11 @@ from ingest_testing.suites.pace import Pace
 
 
 class ComponentTests(Definitions, Jobs, Mirrors, Crashes, Losses, Pace):
-    """What holds for a location whose assets are a YAML component, which shows less and retries as dlt does."""
+    """The tests of a location whose assets are a YAML component, which shows less and retries as dlt does."""
 
 
 class StandardTests(ComponentTests, Assets, Reports, BadInput):
-    """What holds for every location."""
+    """The tests of every location."""
 
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What is wrong ends in one line that names it and says what to do; nothing is lost or half-written."""
+"""Bad input ends in one line that names it and says what to do; nothing is lost or half-written."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ HOLD = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', fl
 
 
 class BadInput(Suite):
-    """Settings, answers and values that no location may trip over."""
+    """Settings, responses and values that no location may trip over."""
 
     def test_no_credential(self, warehouse: Warehouse[Any]) -> None:
         run = self.run_sample(warehouse, **{variable(self.location.credential): ""})
@@ -87,11 +87,11 @@ class BadInput(Suite):
 
     def test_a_duckdb_file_that_another_process_has_open(self, locked: Warehouse[Any]) -> None:
         run = self.run_sample(locked)
-        assert "the DuckDB file is in use by another process" in run.failure
+        assert "another process is using the DuckDB file" in run.failure
         assert locked.origin.requests()["total"] == 0
 
     def test_a_page_of_html(self, warehouse: Warehouse[Any]) -> None:
-        """Where nothing else can be read either, the run fails; it may pass when tried again."""
+        """If nothing else can be read either, the run fails; a retry may succeed."""
         warehouse.origin.fail({"kind": "html", "path": self.location.sample.path})
         run = self.run_sample(warehouse)
         assert self.location.sample.table in run.failure

@@ -1,4 +1,4 @@
-"""A run that is killed or terminated at any point loses and doubles nothing: the next one makes it whole."""
+"""A run that is killed or terminated at any point loses and duplicates nothing: the next run completes it."""
 
 import signal
 import subprocess
@@ -51,7 +51,7 @@ class Crashes(Suite):
         assert_mirrors(synced)
 
     def test_a_run_that_is_terminated_ends_at_once(self, warehouse: Warehouse[Any], tmp_path: Path) -> None:
-        """It waits for no answer, tries no step again and begins no other one."""
+        """It waits for no response, retries no step and starts no other."""
         warehouse.origin.fail(latency_ms=3_000)
         command, environment = whole_job(warehouse, tmp_path)
         with subprocess.Popen(

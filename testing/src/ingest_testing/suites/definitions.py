@@ -1,4 +1,4 @@
-"""What Dagster sees of a location; a definition never changes by accident."""
+"""What Dagster sees of a location: no definition changes by accident."""
 
 import json
 import os
@@ -34,10 +34,10 @@ print(json.dumps({{"seconds": imported, "jobs": jobs}}))
 
 
 class Definitions(Suite):
-    """They load anywhere, fast, and are those of the snapshot."""
+    """Definitions load anywhere, fast, and match the snapshot."""
 
     def load_in_a_new_process(self, folder: Path) -> subprocess.CompletedProcess[str]:
-        """Loads the definitions with no setting and no network; says what it took and found."""
+        """Loads the definitions without settings or network; prints the seconds and the jobs."""
         command = [sys.executable, "-c", LOAD_WITHOUT_NETWORK.format(module=self.location.module)]
         # Where Python finds the code is no setting.
         environment = {name: value for name, value in os.environ.items() if name == "PYTHONPATH"}
@@ -84,7 +84,7 @@ class Assets(Suite):
         assert selected == {dg.AssetKey([self.location.name, name]) for name in (*tables, *others)}
 
     def test_asset_keys_begin_with_the_name_of_the_location(self, definitions: dg.Definitions) -> None:
-        """Dagster's storage takes a location's events of no other asset."""
+        """Dagster's storage accepts a location's events only for such assets."""
         keys = definitions.get_repository_def().asset_graph.materializable_asset_keys
         assert {key.path[0] for key in keys} == {self.location.name}
 

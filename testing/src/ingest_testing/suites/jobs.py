@@ -1,4 +1,4 @@
-"""The jobs run green against the sandbox, as people start them, and tell what they did."""
+"""The jobs run green against the sandbox, as people start them, and report what they did."""
 
 import subprocess
 from importlib import import_module
@@ -40,7 +40,7 @@ class Jobs(Suite):
 
 
 class Reports(Suite):
-    """What a run tells of itself."""
+    """What a run reports."""
 
     def test_a_run_tells_what_it_read_and_what_is_there_now(self, warehouse: Warehouse[Any]) -> None:
         sample = self.location.sample
@@ -60,13 +60,13 @@ class Reports(Suite):
                 assert run.metadata[child.name]["dagster/row_count"] == rows
 
     def test_no_variable_of_the_environment_stands_for_what_a_run_is_told(self, warehouse: Warehouse[Any]) -> None:
-        """As make sets them, and anybody may: dlt would take them for the arguments of a source."""
+        """make sets such variables, and so may anyone: dlt would take them for the arguments of a source."""
         run = self.run_sample(warehouse, AUDIT="true", ONLY="nothing")
         assert run.success
         assert not run.metadata[self.location.sample.table]["audited"]
 
     def test_a_run_that_finds_nothing_new_says_zero(self, synced: Warehouse[Any]) -> None:
-        """But for the rows that an API without ETags sends again."""
+        """Except for the rows that an API without ETags sends again."""
         sample = self.location.sample
         if not sample.etags:
             synced.origin.advance(WEEK)  # longer than a walk may look back from the clock
@@ -77,7 +77,7 @@ class Reports(Suite):
         assert told["schema_changes"] == []
 
     def _sent_again(self, warehouse: Warehouse[Any]) -> int:
-        """How many rows of the sample its walk reads at every sync, by what it declares."""
+        """How many rows of the sample its walk reads at every sync, by its declaration."""
         listings = import_module(f"{self.location.module}.source").LISTINGS
         table, walk = next((one.table, one.walk) for one in listings if one.table.name == self.location.sample.table)
         again = "deleted_at IS NULL"

@@ -1,4 +1,4 @@
-"""Whatever is wrong in the warehouse, one audit finds each mistake, names its table and mends it."""
+"""Whatever is wrong in the warehouse, one audit finds every mistake, names its table and repairs it."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ CHANGES = 150
 
 
 class Losses(Suite):
-    """Losses that nobody thought of."""
+    """Losses of any kind, at random."""
 
     def test_a_hundred_planted_mistakes_are_found_and_mended_by_one_audit(self, synced: Warehouse[Any]) -> None:
         assert synced.audit() == {}, "nothing is wrong on a quiet origin"

@@ -1,4 +1,4 @@
-"""The warehouse holds what the origin holds, in every kind of warehouse, and after whatever happened."""
+"""The warehouse holds what the origin holds, in every kind of warehouse and after any history."""
 
 import tempfile
 from collections.abc import Callable
@@ -46,7 +46,7 @@ class Mirrors(Suite):
     def test_any_history_of_changes_faults_and_failed_syncs_ends_in_a_mirror(
         self, run_origin: Callable[..., Any], tiny_load: Warehouse[Any], data: st.DataObject
     ) -> None:
-        """What the API does not tell of, an audit finds; after it nothing differs."""
+        """An audit finds what the API does not report; after it, nothing differs."""
         with run_origin(TINY) as origin, tempfile.TemporaryDirectory() as folder:
             origin.advance()
             warehouse = Warehouse(self.location, origin, Path(folder))
@@ -98,7 +98,7 @@ def _change(warehouse: Warehouse[Any], seed: int, count: int) -> None:
 
 
 def _happen(warehouse: Warehouse[Any], kind: str, seed: int) -> None:
-    """A change that chance does not bring, and of which the API may tell nothing before an audit."""
+    """A change that random changes leave out, and that the API may not show before an audit."""
     warehouse.origin.change_if_possible(kind, seed)
 
 
@@ -107,7 +107,7 @@ def _pause(warehouse: Warehouse[Any], seconds: int) -> None:
 
 
 def _sync(warehouse: Warehouse[Any], group: str, faults: list[Any]) -> None:
-    """A sync that may fail, in the middle of anything."""
+    """A sync that may fail at any point."""
     warehouse.origin.fail(*faults)
     with suppress(PipelineStepFailed):
         warehouse.sync(group)

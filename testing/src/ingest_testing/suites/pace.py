@@ -1,4 +1,4 @@
-"""Runs of the location, side by side, keep the pace of one credential together."""
+"""Concurrent runs of the location together keep the pace of one credential."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ for group, function in {groups}.items():
     pipeline("{name}", group).drop().run(getattr(source, function)())
 """
 SECONDS = 10
-"""Time that the requests of two first loads take at the pace of the test."""
+"""Seconds that the requests of two first loads take at the test's pace."""
 LATE = 0.1
 """Seconds that a call may be late on a busy machine: so calls of more than a second arrive within one."""
 

@@ -162,7 +162,7 @@ class Collection:
         )
         row = self.add(Making(hand.forge, hand.moment.rng, home, parent, hand.moment.at))
         if row is None:
-            raise ChangeRefused(f"{hand.change.kind}: there is nothing left to make")
+            raise ChangeRefused(f"{hand.change.kind}: there is nothing left to create")
         self.tell(hand, home, row, "created")
 
     def _edit(self, hand: Hand) -> None:

@@ -1,4 +1,4 @@
-"""A list that is sorted by creation, newest first, and takes a span of time."""
+"""A list that is sorted by creation, newest first, and filters by a span of time."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from ingest_shared.reading.windows import FOREVER, Window, cut, one_second
 
 @dataclass(frozen=True)
 class ByCreated(Walk):
-    """What was created since the sync before; at first everything, in windows side by side.
+    """What was created since the previous sync; at first everything, in windows side by side.
 
     ``between`` makes the parameters for a span of time. Pages continue by time and not after a row,
     since a row that is deleted meanwhile would break the chain; only inside a single second there is
@@ -23,7 +23,7 @@ class ByCreated(Walk):
     column: str
     between: Callable[[int, int], Mapping[str, Any]]
     lag: int = 300
-    """Seconds read again: a list may show a row a little late."""
+    """Seconds that are read again: a list may show a row a little late."""
 
     @property
     def needs(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -36,7 +36,7 @@ class ByCreated(Walk):
         return [Piece(scope, self.window(reader, cursor))]
 
     def window(self, reader: Reader, cursor: Cursor) -> Window:
-        """The span of time that is to be read."""
+        """The span of time to read."""
         return Window(max(0, cursor.get("until", self.lag) - self.lag), reader.sync.now or FOREVER)
 
     def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
@@ -57,11 +57,11 @@ class ByCreated(Walk):
         return Step([page], pieces)
 
     def asked(self, piece: Piece, window: Window) -> Mapping[str, Any]:
-        """The parameters with which a piece's list is asked for that span of time."""
+        """The parameters that request a span of time of a piece's list."""
         return self.between(window.start, window.end)
 
     def finish(self, reader: Reader, scope: Scope, progress: Progress) -> None:
         progress.cursor["until"] = reader.sync.now
 
     def finish_page(self, reader: Reader, scope: Scope, page: Page) -> None:
-        """Adds to the rows what the list does not send with them; nothing, for most lists."""
+        """Adds to the rows what the list does not send with them; does nothing for most lists."""

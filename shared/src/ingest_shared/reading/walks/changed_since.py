@@ -1,4 +1,4 @@
-"""A list that takes a time and is sorted by change, oldest first."""
+"""A list that filters by time and is sorted by change, oldest first."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
@@ -16,16 +16,16 @@ from ingest_shared.reading.windows import FOREVER, Window, check_sorted, cut
 
 @dataclass(frozen=True)
 class ChangedSince(Walk):
-    """What changed since the newest row of the sync before; at first everything, in windows side by side.
+    """What changed since the newest row of the previous sync; at first everything, in windows side by side.
 
-    ``column`` is the path of the instant of change, ``since`` makes the parameters for one, with which the API
-    sends what changed at that second too. Each request starts at a time, never at a page number, so rows that
-    move to the end or vanish while the list is read shift nothing. Where ``since`` knows only days, the API's own
-    links lead through each. Such a list tells of no deletes: the audit finds them.
+    ``column`` is the path of the time of change. ``since`` makes the parameters for a time; the API must include
+    what changed at that very second. Each request starts at a time, never at a page number, so rows that
+    move to the end or disappear while the list is read shift nothing. If ``since`` takes only days, the API's own
+    links lead through each day. Such a list does not show deletes: the audit finds them.
     """
 
     cost = (
-        "One call, which costs no quota while nothing changed if the API answers 304, and one for each page of "
+        "One call, which costs no quota if nothing changed and the API answers 304, and one for each page of "
         "changes; at first one for each page, side by side."
     )
     column: str
@@ -78,7 +78,7 @@ class ChangedSince(Walk):
         return step
 
     def again(self, reader: Reader, scope: Scope, progress: Progress) -> list[Piece]:
-        """An audit must know of what changed while it read: it moved to the end of the list, and is not gone."""
+        """An audit must know what changed while it read: such rows moved to the end of the list, and are not gone."""
         if not reader.sync.reads_all or progress.stood_still:
             return []
         progress.stood_still = True
@@ -96,14 +96,14 @@ class ChangedSince(Walk):
         return step
 
     def _asks_the_same(self, one: int, other: int) -> bool:
-        """Whether a request from one instant on is that from the other, so that none can begin between them."""
+        """Whether requests since either instant are the same, so that none can start between them."""
         return self.since(one) == self.since(other)
 
     def _rows_asked_for_alike(self, reader: Reader, scope: Scope, at: int) -> tuple[list[Any], int | None]:
-        """The rows for which the API is asked alike, when they are more than a page; and when what follows changed.
+        """The rows that share the same ``since`` and fill more than a page, and the time of the row after them.
 
-        Those of one second, or of one day where ``since`` knows only days. Only the API's own links lead
-        through them, and a row that moves away shifts the others: so they are read again until nothing new
+        They are those of one second, or of one day if ``since`` takes only days. Only the API's own links lead
+        through them, and a row that moves away shifts the others, so they are read again until nothing new
         appears.
         """
         found: dict[Any, Any] = {}
@@ -130,18 +130,18 @@ class ChangedSince(Walk):
         return list(found.values()), beyond
 
     def _check_inclusive(self, reader: Reader, scope: Scope, second: int) -> None:
-        """Raises where the API leaves out the very second that it is asked for; a row of it may also have moved."""
+        """Raises if the API leaves out the very second in ``since``; otherwise its row has moved."""
         page, _ = reader.send(scope, reader.request(scope, **self.since(second - 1)))
         if second in instants(page.rows, self.column):
             raise PayloadError(
                 "the list leaves out what changed in the very second that `since` names, so rows would be lost: "
-                "let `since` name the second before, `at - 1`"
+                "pass the second before, `at - 1`, to `since`"
             )
 
     def _check_order(self, reader: Reader, scope: Scope, request: Request, page: Page, response: Response) -> None:
-        """Raises where the second page, by the API's own link, is older than the first: it is sorted by something else.
+        """Raises if the second page, by the API's own link, is older than the first: the list is sorted otherwise.
 
-        One page alone may be sorted by chance, and the next request leaves out all that is older than it.
+        A single page may be sorted by chance, and the next request leaves out everything older than it.
         """
         (second,) = reader.next(request, page, response)[:1]
         rows = reader.send(scope, second)[0].rows

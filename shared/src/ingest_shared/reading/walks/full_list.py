@@ -1,4 +1,4 @@
-"""A list that is read whole, so that what vanished from it is known to be gone."""
+"""A list that is read in full, so that what disappeared from it is known to be gone."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from ingest_shared.reading.reader import Reader
 
 @dataclass(frozen=True)
 class FullList(Walk):
-    """Every page at every sync; a list of one page only when it changed, where the API has ETags.
+    """Every page at every sync; if the API has ETags, a list of one page only when it changed.
 
-    Where a row that vanishes moves others to pages that were read already (``Envelope.shifts``), a
-    list of several pages is read until no row moved from one page to another meanwhile. Edits alone
-    are no reason.
+    If a row that disappears moves others to pages that were already read (``Envelope.shifts``), a
+    list of several pages is read again until no row moves from one page to another. Edits alone
+    do not count.
 
-    With ``since``, the parameters for an instant, only the first sync reads all, and later ones what
-    changed since the sync before began, by the instant at the path ``column``; deletes the audit finds.
+    With ``since``, the parameters for a time, only the first sync reads everything. Later ones read what
+    changed since the previous sync began, by the time at the path ``column``, and the audit finds deletes.
 
-    ``at_most`` is how many rows the API shows of a list, where it shows no more: of one that is so long, rows
-    that are not there any more may live, and none is marked as deleted.
+    ``at_most`` is the number of rows that the API shows of a list at most: rows missing from a list that long
+    may still exist, so none is marked as deleted.
     """
 
-    cost = "One for each page; a list of one page that did not change costs no quota if the API answers 304."
+    cost = "One call for each page; an unchanged list of one page costs no quota if the API answers 304."
     since: Callable[[int], Mapping[str, Any]] | None = None
     column: str = ""
     lag: int = 60
@@ -79,7 +79,7 @@ class FullList(Walk):
         return [Piece(scope, request=request) for request in progress.numbered]
 
     def finish(self, reader: Reader, scope: Scope, progress: Progress) -> None:
-        """What vanished after it was read is found by the next sync, for which no ETag may skip the list."""
+        """The next sync finds what disappeared after it was read, so no ETag may make it skip the list."""
         if progress.there - {key for page in progress.numbered.values() for key in page.keys}:
             progress.cursor["etag"] = None
 

@@ -1,4 +1,4 @@
-"""A list that takes no time, but can be sorted by change, newest first."""
+"""A list without a time filter that can be sorted by change, newest first."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,14 +12,14 @@ from ingest_shared.reading.windows import check_sorted
 
 @dataclass(frozen=True)
 class NewestFirst(Walk):
-    """All pages at first, in an order in which they stand still; then newest change first to the cursor.
+    """At first all pages, in an order in which rows stay put; then from the newest change down to the cursor.
 
-    ``whole`` are the parameters of the first reading, oldest creation first; ``changed`` those of the
-    later ones. For rows that nobody can delete, or whose deletes the audit may find.
+    ``whole`` are the parameters of the first reading, oldest creation first; ``changed`` those of
+    later ones. For rows that nobody can delete, or whose deletes may wait for the audit.
     """
 
     cost = (
-        "One call, which costs no quota while nothing changed if the API answers 304, and one for each page down to "
+        "One call, which costs no quota if nothing changed and the API answers 304, and one for each page down to "
         "the newest row that is known; at first one for each page."
     )
     column: str
@@ -66,7 +66,7 @@ class NewestFirst(Walk):
 
     @staticmethod
     def _step(reader: Reader, page: Page, at: list[int], since: int) -> Step:
-        """The rows that changed since then; what changed after the sync began is left to the next one."""
+        """The rows that changed since then; what changed after the sync began is left to the next sync."""
         now = reader.sync.now
         dated = list(zip(page.rows, at, strict=True))
         step = Step(also_there=[reader.decoder.key(row) for row, when in dated if when >= now])
