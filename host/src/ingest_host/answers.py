@@ -27,6 +27,8 @@ from dagster._core.storage.dagster_run import RunsFilter
 from dagster._serdes import serialize_value
 from dagster._utils.schedules import is_valid_cron_schedule
 
+from ingest_host.text import fault
+
 GIVEN_TAGS = re.compile(
     r"user|dagster/(reporting_user|code_location|image|((parent|root)_)?(run_id|backfill(_id)?))|(\.dagster|docker/|ingest).*"
 )
@@ -40,8 +42,6 @@ class ForeignAnswerError(Exception):
 
 
 Names = Callable[[], Iterable[str]]
-_NUL = re.compile(r"(?<!\\)(\\\\)*\\u0000")
-"""As JSON writes it; behind an even number of backslashes, or it is text about NUL."""
 
 
 @contextmanager
@@ -110,11 +110,9 @@ def check_text(location: str, *answers: Any) -> None:
     One such name, and the pages that list everybody's things fail for everybody.
     """
     for answer in answers:
-        text = json.dumps(json.loads(serialize_value(answer)), ensure_ascii=False)
-        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-            raise ForeignAnswerError(f"the location {location} answers text with half a surrogate pair in it")
-        if _NUL.search(text):
-            raise ForeignAnswerError(f"the location {location} answers text with NUL in it")
+        written = serialize_value(answer)
+        if "\\u" in written and (wrong := fault(json.loads(written))):
+            raise ForeignAnswerError(f"the location {location} answers text with {wrong} in it")
 
 
 def check_definitions(location: str, definitions: RepositorySnap) -> None:
