@@ -1,9 +1,9 @@
-"""Two runs of the location, side by side, stay under Stripe's limits of an account and of each endpoint."""
+"""A run keeps Stripe's limits of an account and of each endpoint."""
 
-import os
-import subprocess
-import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -12,29 +12,28 @@ from stripe_location.source.api import endpoint_of
 
 from .origin import STRIPE, Origin, Warehouse
 
-LOAD = """
-from ingest_shared.pipelines import pipeline
-from stripe_location import source
-for group in ("billing", "payments"):
-    pipeline("stripe", group).drop().run(getattr(source, group)())
-"""
 
+def test_no_call_is_refused_at_the_limits_though_stripe_stands_still_at_times(
+    start_origin: Callable[..., Origin], tmp_path: Path
+) -> None:
+    """What was sent meanwhile arrives at once, and then what follows."""
+    origin, is_read = start_origin(0.4, "--stripe-limits"), threading.Event()
 
-def test_two_runs_side_by_side_keep_the_limits(start_origin: Callable[..., Origin], tmp_path: Path) -> None:
-    origin = start_origin(0.1, "--stripe-limits")
-    origin.forget_requests()
-    folders = [tmp_path / "one", tmp_path / "two"]
-    limits = {
-        "INGEST_LIMITS_DIR": str(tmp_path / "limits"),
-        "SOURCES__STRIPE__CALLS_PER_SECOND": "22",
-        "SOURCES__STRIPE__CALLS_PER_SECOND_PER_ENDPOINT": "22",
-    }
-    warehouses = [Warehouse(STRIPE, origin, folder, **limits) for folder in folders]
-    runs = [subprocess.Popen([sys.executable, "-c", LOAD], env=os.environ | one.settings) for one in warehouses]
-    assert [run.wait(timeout=240) for run in runs] == [0, 0]
-    requests = origin.requests()
-    assert "429" not in requests["by_status"]
-    assert 5 < requests["max_per_second"] <= 25
+    def stand_still() -> None:
+        for latency_ms in cycle((0, 600)):
+            origin.fail(latency_ms=latency_ms)
+            if is_read.wait(0.8):
+                break
+
+    pace = {"SOURCES__STRIPE__CALLS_PER_SECOND": "24", "SOURCES__STRIPE__CALLS_PER_SECOND_PER_ENDPOINT": "24"}
+    with ThreadPoolExecutor(1) as beside:
+        standing = beside.submit(stand_still)
+        try:
+            Warehouse(STRIPE, origin, tmp_path, INGEST_LIMITS_DIR=str(tmp_path), **pace).sync("billing")
+        finally:
+            is_read.set()
+        standing.result()
+    assert origin.requests()["by_status"].keys() == {"200"}
 
 
 @pytest.mark.parametrize(

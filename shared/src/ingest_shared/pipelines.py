@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+import pyarrow as pa
 from dlt.common.pipeline import LoadInfo
 from dlt.extract.resource import DltResource
 from dlt.extract.source import DltSource
@@ -70,6 +71,7 @@ def run(pipeline: Pipeline, source: DltSource | DltResource, **options: Any) -> 
     metrics: dict[str, dict[str, Any]] = {}
     while True:
         pipeline.extract(source, **options)
+        pa.default_memory_pool().release_unused()  # which Arrow keeps, beside what the warehouse's loader needs now
         pipeline.normalize()
         with pipeline.sql_client():
             info = pipeline.load()

@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -22,6 +23,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from ingest_shared.errors import ApiError, NotJson, QuotaSpent, SettingError
+from ingest_shared.reading.ceilings import Ceiling
 from ingest_shared.reading.credentials import Credential, Credentials
 from ingest_shared.reading.limits import Limit
 
@@ -136,6 +138,10 @@ class Api:
         """The rates that a request counts against, in addition to that of its credential."""
         return ()
 
+    def ceilings(self, method: str, url: str) -> Sequence[Ceiling]:
+        """What the API counts a request against within a second, where it refuses what is over it."""
+        return ()
+
     def renew(self, auth: AuthBase, response: requests.Response) -> bool:
         """Whether a credential that was refused before it expired has been replaced by a new one."""
         return False
@@ -205,9 +211,12 @@ class Api:
         while tries < ATTEMPTS:
             credential = self._wait(method, url, unseen_by)
             try:
-                response = self._session.request(
-                    method, url, auth=credential.auth, hooks=self._hooks, timeout=TIMEOUT, stream=True, **what
-                )
+                with ExitStack() as counted:
+                    for ceiling in self.ceilings(method, url):
+                        counted.enter_context(ceiling.call())
+                    response = self._session.request(
+                        method, url, auth=credential.auth, hooks=self._hooks, timeout=TIMEOUT, stream=True, **what
+                    )
                 # In one piece: requests itself reads 10 kB at a time, and waits for the other threads each time.
                 body: bytes = response.raw.read(decode_content=True) if response.ok else response.content
                 usage.count(body, self.quota_left(response))

@@ -210,6 +210,8 @@ class Progress:
     """Whether every row was listed."""
     shows_all: bool = False
     """Whether every key that the origin has is ``there``, so that others are gone."""
+    left: list[Piece] = field(default_factory=list)
+    """What this load did not begin to read any more."""
     error: IngestError | None = None
 
 
@@ -243,6 +245,14 @@ class Walk:
     def again(self, reader: "Reader", scope: Scope, progress: Progress) -> list[Piece]:
         """What must be read once more, after all pieces of the previous round were read."""
         return []
+
+    def may_wait(self, piece: Piece, cursor: Cursor) -> bool:
+        """Whether a piece of a scope may be left to a later load, in this run or in another one."""
+        return False
+
+    def leave(self, reader: "Reader", progress: Progress) -> Cursor:
+        """What the cursor notes of the pieces that were left, so that :meth:`start` begins with them."""
+        raise NotImplementedError
 
     def finish(self, reader: "Reader", scope: Scope, progress: Progress) -> None:
         """Completes the cursor of a scope that was read completely."""

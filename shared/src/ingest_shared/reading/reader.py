@@ -30,7 +30,8 @@ from ingest_shared.reading.windows import Window
 logger = logging.getLogger("ingest")
 
 BEGINS_FOR = 180.0
-"""Seconds for which a list begins further scopes; then what was read is loaded, and the run goes on with the rest."""
+"""Seconds for which a list begins further scopes, or pieces of one at first; then what was read is loaded, and the run
+goes on with the rest. One that is stopped loses no more than that."""
 LISTS_AT_ONCE = 6
 """Lists read side by side, since an API may allow each endpoint only a part of its rate; rows of each are held
 in memory."""
@@ -41,7 +42,11 @@ ROUNDS = 6
 
 
 class Postponed(IngestError):
-    """A scope was not begun, so that what others brought is loaded first."""
+    """A piece was not begun, so that what others brought is loaded first."""
+
+    def __init__(self, piece: Piece) -> None:
+        super().__init__("the rest is read when this is loaded")
+        self.piece = piece
 
 
 def digest(row: Any) -> int:
@@ -196,6 +201,7 @@ class Reader:
             if scope.keeps_cursor:
                 self.walk.finish(self, scope, self.progress[scope.id])
                 self.load.state["cursors"][scope.id] = {**scope.noted, **self.progress[scope.id].cursor}
+        self._note_left()
         digests = self._digests(read)
         if audit:
             for part, ids in parts.items():
@@ -208,6 +214,14 @@ class Reader:
         self.sync.done[self.listing.table.name].update(scope.id for scope in read if self.load.postponed)
         self.load.state["left_out"] = [dict(scope.values) for scope in failed]
         self.load.scopes_read = len(read)
+
+    def _note_left(self) -> None:
+        """In the cursors of scopes that were read in part, what is left of them."""
+        for id_ in self.begun:
+            progress = self.progress[id_]
+            may_wait = all(self.walk.may_wait(piece, progress.cursor) for piece in progress.left)
+            if isinstance(progress.error, Postponed) and may_wait:
+                self.load.state["cursors"][id_] = progress.cursor | self.walk.leave(self, progress)
 
     @property
     def _is_part(self) -> bool:
@@ -286,7 +300,8 @@ class Reader:
                     continue
                 scope, step = found
                 if isinstance(step, Postponed):
-                    self.progress[scope.id].error = step
+                    self.progress[scope.id].left.append(step.piece)
+                    self.progress[scope.id].error = self.progress[scope.id].error or step
                     continue
                 if isinstance(step, IngestError):
                     self._leave_out_or_raise(scope, step)
@@ -304,12 +319,12 @@ class Reader:
             self._leave_out(scope, PayloadError(f"its list changed each of the {ROUNDS} times it was read"))
 
     def _fetch(self, piece: Piece, cursor: Cursor) -> tuple[tuple[Scope, Step | IngestError], list[Piece]]:
-        if self.progress[piece.scope.id].error:
+        if self._has_failed(piece.scope):
             return (piece.scope, Step()), []
-        if piece.scope.id not in self.begun:
-            if self.begun and time.monotonic() > self.until:
-                return (piece.scope, Postponed()), []
-            self.begun.add(piece.scope.id)
+        may_wait = piece.scope.id not in self.begun or self.walk.may_wait(piece, cursor)
+        if may_wait and self.begun and time.monotonic() > self.until:
+            return (piece.scope, Postponed(piece)), []
+        self.begun.add(piece.scope.id)
         try:
             step = self._fetch_believed(piece, cursor)
         except (ApiError, PayloadError) as error:
@@ -371,8 +386,13 @@ class Reader:
         """Whether the error says that the parent row is gone."""
         return error.status in getattr(self.listing.per, "absent", ())
 
+    def _has_failed(self, scope: Scope) -> bool:
+        """Whether it is left out; what is only postponed is not."""
+        error = self.progress[scope.id].error
+        return error is not None and not isinstance(error, Postponed)
+
     def _leave_out(self, scope: Scope, error: IngestError) -> None:
-        if self.progress[scope.id].error is None:
+        if not self._has_failed(scope):
             self.progress[scope.id].error = error
             status = error.status if isinstance(error, ApiError) else None
             self.load.leave_out(scope.name, self.sync.why(error), status)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from ingest_shared.reading import reader
 from ingest_shared.reading.envelopes import HasMore
 from ingest_shared.reading.listings import Listing
 from ingest_shared.reading.walks import ByCreated
@@ -66,3 +67,34 @@ def test_edits_and_deletes_are_found_by_the_audit(duckdb_warehouse: Warehouse, o
     origin.sync(duckdb_warehouse, LISTING, audit=True)
     assert mirrors(duckdb_warehouse, origin)
     assert gone(duckdb_warehouse) == {7}
+
+
+def test_a_first_load_that_ends_early_goes_on_where_it_was(
+    duckdb_warehouse: Warehouse, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = origin.now + 1000
+    with monkeypatch.context() as patch:
+        patch.setattr(reader, "BEGINS_FOR", 0.0)
+        for pages in (1, 2):
+            assert origin.sync(duckdb_warehouse, LISTING) == 1, "of a part, the first page is always read"
+            assert len(living(duckdb_warehouse)) == 2 * pages, "the last row of a page is left to the next"
+    origin.things.append(thing(99, at=began + 1))
+    calls = origin.sync(duckdb_warehouse, LISTING)
+    assert {id for id, _ in living(duckdb_warehouse)} == {*range(1, 21)}, "what came since belongs to the next sync"
+    assert calls == len(range(4, 20, 2))
+    assert origin.sync(duckdb_warehouse, LISTING) == 1
+    assert mirrors(duckdb_warehouse, origin)
+
+
+def test_a_part_that_cannot_be_read_loses_nothing_of_what_was_left(
+    duckdb_warehouse: Warehouse, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "BEGINS_FOR", 0.0)
+    origin.sync(duckdb_warehouse, LISTING)
+    origin[5]["seen"] = "just now"
+    origin.sync(duckdb_warehouse, LISTING)
+    assert [*gaps(duckdb_warehouse)]
+    origin[5]["seen"] = 1000 * NOW
+    monkeypatch.setattr(reader, "BEGINS_FOR", 180.0)
+    origin.sync(duckdb_warehouse, LISTING)
+    assert mirrors(duckdb_warehouse, origin)

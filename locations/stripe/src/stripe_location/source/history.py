@@ -149,7 +149,7 @@ def _billing_read_until() -> dict[str, int]:
         state = load_pipeline_state_from_destination("stripe_billing", client)  # type: ignore[arg-type]
     sources: Any = (state or {}).get("sources", {})
     cursors = sources.get("stripe_billing", {}).get("resources", {}).get("subscriptions", {}).get("cursors", {})
-    return {scope: cursor["until"] for scope, cursor in cursors.items()}
+    return {scope: cursor["until"] for scope, cursor in cursors.items() if "until" in cursor}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ fetches each object they name as it is now: https://docs.stripe.com/api/events
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -111,13 +111,16 @@ class Objects(ByCreated):
 
     def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
         sync, progress = _sync(reader), reader.progress[scope.id]
+        if "left" in cursor and is_older(cursor):
+            progress.cursor = cursor = {}
         known_until, earlier = cursor.get("until"), self._earlier(sync, cursor)
         progress.noted["start"] = earlier.start
         progress.noted["changes"] = {}
         if known_until is None:
             progress.changed = changed = self._changed(reader, scope)
             progress.noted["changes"] = changed if isinstance(changed, dict) else {}
-            return self.whole(reader, scope)
+            left = self.left(scope, cursor)
+            return left + self._windows(scope, earlier) if left else self.whole(reader, scope)
         since = max(known_until, sync.now - EVENTS_ARE_KEPT) - LAG
         anew = sync.now - known_until > LONGEST_GAP or is_older(cursor)
         try:
@@ -172,8 +175,12 @@ class Objects(ByCreated):
             pieces += [Hidden(scope, id=id_) for id_ in sorted(hidden)]
         return pieces
 
+    def leave(self, reader: Reader, progress: Progress) -> Cursor:
+        return super().leave(reader, progress) | {"start": progress.noted["start"], "version": API_VERSION}
+
     def finish(self, reader: Reader, scope: Scope, progress: Progress) -> None:
-        progress.cursor |= {"until": reader.sync.now, "start": progress.noted["start"], "version": API_VERSION}
+        super().finish(reader, scope, progress)
+        progress.cursor |= {"start": progress.noted["start"], "version": API_VERSION}
 
     def audited(self, reader: Reader, scope: Scope) -> Mapping[str, Any]:
         return {**scope.values, self.column: Window(_sync(reader).start, reader.sync.now)}
@@ -289,7 +296,7 @@ class InvoiceItems(Objects):
         return {**super().asked(piece, window), **({"pending": "true"} if isinstance(piece, Pending) else {})}
 
     def again(self, reader: Reader, scope: Scope, progress: Progress) -> list[Piece]:
-        if not progress.stood_still:
+        if not progress.stood_still and "until" in reader.known.get(scope.id, {}):
             pending = living(reader.listing.table, {**self.audited(reader, scope), "invoice": None})
             progress.noted["changes"] = dict.fromkeys(pending, Change()) | progress.noted["changes"]
         return super().again(reader, scope, progress)
@@ -308,6 +315,8 @@ class Customers(Objects):
 class OfCustomer(Piece):
     """A page of what a customer has."""
 
+    customer: str = ""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentMethods(Objects):
@@ -322,7 +331,21 @@ class PaymentMethods(Objects):
     cost = "One for each customer, at first and in an audit; then one for each new customer or object that events name."
 
     def whole(self, reader: Reader, scope: Scope) -> list[Piece]:
-        return self._lists(reader, scope, self._customers(reader, scope) | _sync(reader).customers[scope.id])
+        """The lists of all customers; of those before the first that was left, only that of a new one."""
+        held, read = self._customers(reader, scope), _sync(reader).customers[scope.id]
+        first = reader.progress[scope.id].cursor.get("first_left", "")
+        return self._lists(reader, scope, {id_ for id_ in held if id_ >= first} | (read - held))
+
+    def may_wait(self, piece: Piece, cursor: Cursor) -> bool:
+        return "until" not in cursor and isinstance(piece, OfCustomer)
+
+    def leave(self, reader: Reader, progress: Progress) -> Cursor:
+        first = min(piece.customer for piece in progress.left if isinstance(piece, OfCustomer))
+        return super().leave(reader, progress) | {"first_left": first}
+
+    def finish(self, reader: Reader, scope: Scope, progress: Progress) -> None:
+        super().finish(reader, scope, progress)
+        progress.cursor.pop("first_left", None)
 
     def recent(self, reader: Reader, scope: Scope, since: int, earlier: Window) -> list[Piece]:
         sync, table = _sync(reader), reader.listing.table
@@ -349,7 +372,7 @@ class PaymentMethods(Objects):
                 raise
             return Step()  # the customer was deleted meanwhile
         following = reader.following(piece.request, page, response)
-        return Step([page], [OfCustomer(piece.scope, request=request) for request in following])
+        return Step([page], [replace(piece, request=request) for request in following])
 
     @staticmethod
     def _customers(reader: Reader, scope: Scope) -> set[str]:
@@ -365,8 +388,11 @@ class PaymentMethods(Objects):
     @staticmethod
     def _lists(reader: Reader, scope: Scope, customers: set[str]) -> list[Piece]:
         params = {"limit": reader.listing.params["limit"]}
-        paths = (reader.listing.path.format(customer=id_) for id_ in sorted(customers))
-        return [OfCustomer(scope, request=Request(path, params)) for path in paths]
+        path = reader.listing.path
+        return [
+            OfCustomer(scope, request=Request(path.format(customer=id_), params), customer=id_)
+            for id_ in sorted(customers)
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -390,6 +416,10 @@ class BalanceTransactions(ByCreated):
         loaded: int = cursor.get("start", sync.start)
         start = min(loaded, sync.start)
         reader.progress[scope.id].noted.update(start=start, pending_from=sync.now - self.lag)
+        if (left := self.left(scope, cursor)) and not is_older(cursor):
+            reader.progress[scope.id].noted["pending_from"] = cursor["pending_from"]
+            return left + [Piece(scope, Window(start, loaded))] * (start < loaded)
+        reader.progress[scope.id].cursor.pop("began", None)
         known = "read_again_from" in cursor and not is_older(cursor)
         again = max(cursor["read_again_from"], loaded) if known else loaded
         windows = [Window(start, loaded), *sync.history(scope, again)]
@@ -405,11 +435,16 @@ class BalanceTransactions(ByCreated):
     def finish(self, reader: Reader, scope: Scope, progress: Progress) -> None:
         super().finish(reader, scope, progress)
         noted = progress.noted
+        progress.cursor.pop("pending_from", None)
         progress.cursor |= {
             "read_again_from": noted["pending_from"],
             "start": noted["start"],
             "version": API_VERSION,
         }
+
+    def leave(self, reader: Reader, progress: Progress) -> Cursor:
+        noted = {"pending_from": progress.noted["pending_from"], "start": progress.noted["start"]}
+        return super().leave(reader, progress) | noted | {"version": API_VERSION}
 
     def audited(self, reader: Reader, scope: Scope) -> Mapping[str, Any]:
         return {**scope.values, "created": Window(_sync(reader).start, reader.sync.now)}

@@ -16,7 +16,7 @@ class ByCreated(Walk):
 
     ``between`` makes the parameters for a span of time. Pages continue by time and not after a row,
     since a row that is deleted meanwhile would break the chain; only inside a single second there is
-    no other way than the API's own.
+    no other way than the API's own. A first load keeps the windows that it has read, also where it is stopped.
     """
 
     cost = "One call and one for each page of what was created since; at first one for each page, side by side."
@@ -33,7 +33,7 @@ class ByCreated(Walk):
         return bool(instants([row], self.column)[0] >= cursor.get("until", 0))
 
     def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
-        return [Piece(scope, self.window(reader, cursor))]
+        return self.left(scope, cursor) or [Piece(scope, self.window(reader, cursor))]
 
     def window(self, reader: Reader, cursor: Cursor) -> Window:
         """The span of time to read."""
@@ -60,8 +60,22 @@ class ByCreated(Walk):
         """The parameters that request a span of time of a piece's list."""
         return self.between(window.start, window.end)
 
+    def may_wait(self, piece: Piece, cursor: Cursor) -> bool:
+        return "until" not in cursor and type(piece) is Piece and piece.request is None
+
+    def leave(self, reader: Reader, progress: Progress) -> Cursor:
+        windows = [piece.window for piece in progress.left if piece.window]
+        left = [[window.start, window.end, window.pages] for window in windows]
+        return {"left": left, "began": progress.cursor.get("began", reader.sync.now)}
+
+    def left(self, scope: Scope, cursor: Cursor) -> list[Piece]:
+        """What the load before did not begin to read."""
+        return [Piece(scope, Window(start, end, pages)) for start, end, pages in cursor.get("left", ())]
+
     def finish(self, reader: Reader, scope: Scope, progress: Progress) -> None:
-        progress.cursor["until"] = reader.sync.now
+        """What came or changed since the first part was begun is left to the next sync."""
+        progress.cursor.pop("left", None)
+        progress.cursor["until"] = progress.cursor.pop("began", reader.sync.now)
 
     def finish_page(self, reader: Reader, scope: Scope, page: Page) -> None:
         """Adds to the rows what the list does not send with them; does nothing for most lists."""
