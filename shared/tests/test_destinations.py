@@ -4,9 +4,11 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
+from adbc_driver_manager.dbapi import Cursor
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.pipeline.pipeline import Pipeline
 
@@ -172,6 +174,26 @@ def test_a_role_that_may_make_no_schema_has_the_platform_make_what_it_stages_in(
     for title in (b"one", b"two"):
         confined.load(reading(Decoder(ISSUES), Decoder(ISSUES).page(b'[{"id": 1, "title": "%s"}]' % title)))
     assert confined.rows("issues", "title") == [("two",)]
+
+
+def test_postgres_is_given_a_row_group_at_a_time(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All rows of a file at once would need its size in memory, for each of the files loaded side by side."""
+    given: list[int] = []
+    ingest = Cursor.adbc_ingest
+
+    def noted(cursor: Cursor, table_name: str, data: Any, *rest: Any, **options: Any) -> int:
+        given.append(data.num_rows if table_name == "issues" else 0)
+        return ingest(cursor, table_name, data, *rest, **options)
+
+    monkeypatch.setattr(Cursor, "adbc_ingest", noted)
+    monkeypatch.setenv("INGEST_DESTINATION", "postgres")
+    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", postgres)
+    monkeypatch.setenv("DATA_WRITER__ROW_GROUP_SIZE", "2")
+    grouped = Warehouse("postgres", "grouped")
+    page = b"[%s]" % b",".join(b'{"id": %d}' % number for number in range(5))
+    grouped.load(reading(Decoder(ISSUES), Decoder(ISSUES).page(page)))
+    assert [rows for rows in given if rows] == [2, 2, 1]
+    assert len(grouped.rows("issues", "id")) == 5
 
 
 def execute(address: str, *statements: str) -> None:

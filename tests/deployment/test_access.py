@@ -15,7 +15,7 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
@@ -80,6 +80,15 @@ def test_the_webserver_listens_on_no_port(platform: Tested) -> None:
     tables = platform.compose("exec", "-T", "webserver", "cat", "/proc/net/tcp", "/proc/net/tcp6")
     listening = [line.split()[1] for line in tables.splitlines() if line.split()[3] == "0A"]
     assert [address for address in listening if not address.startswith("0B00007F:")] == []  # Docker's own resolver
+
+
+@pytest.mark.parametrize(("size", "status"), [(900_000, 400), (1_100_000, 413)])
+def test_a_request_has_at_most_a_megabyte(platform: Tested, size: int, status: int) -> None:
+    """A few larger ones at the same time would take all of the webserver's memory."""
+    headers = {"Content-Type": "application/json"}
+    with pytest.raises(HTTPError) as error:
+        urlopen(Request(f"{platform.platform.url}/graphql", b"x" * size, headers))  # noqa: S310
+    assert error.value.status == status
 
 
 # From a page of another origin

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ingest_tools.dagster_api import wait_for
 from ingest_tools.engine import docker, inspect
 from ingest_tools.projects import ROOT
 from tree import Copy
@@ -63,7 +64,18 @@ def kept_settings(deployment: Tested) -> str:
     return docker("run", "--rm", f"--volume={volume}:/kept", "postgres:17-trixie", "cat", "/kept/load--workers")
 
 
-def test_what_was_backed_up_comes_back(platform: Tested, restored: Tested, tmp_path: Path) -> None:
+@pytest.fixture
+def unscheduled(platform: Tested) -> Iterator[Tested]:
+    """The platform while its schedules start no run: the backup is compared with what is there after it."""
+    platform.compose("stop", "daemon")
+    under_way = ["STARTING", "STARTED", "CANCELING"]
+    wait_for(lambda: not platform.platform.runs(statuses=under_way), "all runs to end", 120)
+    yield platform
+    platform.compose("up", "--detach", "--no-deps", "--wait", "daemon")
+
+
+def test_what_was_backed_up_comes_back(unscheduled: Tested, restored: Tested, tmp_path: Path) -> None:
+    platform = unscheduled
     tree = Copy(tmp_path)
     back_up, restore = commands()
     store = ("python", "-m", "ingest_host.setup", "secret", "github", "load.workers")

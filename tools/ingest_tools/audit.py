@@ -58,7 +58,8 @@ def recorded(deployment: Deployment, action: str, location: str, subject: Callab
 def shown(deployment: Deployment, last: int = 50, who: str = "", location: str = "") -> list[tuple[str, ...]]:
     """The newest rows, in order; without what would be a command to a terminal."""
     values = {"last": str(last), "who": who, "location": location}
-    rows = [json.loads(line) for line in _psql(deployment, _SHOW, values).splitlines()]
+    # Not splitlines(): it also divides a row at U+2028 and its like, which are as they are in JSON.
+    rows = [json.loads(line) for line in _psql(deployment, _SHOW, values).split("\n") if line]
     return [tuple("".join(one if one.isprintable() else "?" for one in cell) for cell in row) for row in rows]
 
 

@@ -54,6 +54,8 @@ WATCH_SECONDS = 3
 WATCH_ATTEMPTS = 4
 """How often it may not answer before its location is in error: with Dagster's own 1 s and 10, after as long."""
 CONNECTION_SECONDS = 3600
+LONGEST_MESSAGE = 262_144
+"""Bytes of what a page sends through its WebSocket: a query and its variables."""
 OVERFLOW = 20
 """Connections beyond the one that each storage keeps, for threads that ask at the same time."""
 
@@ -137,7 +139,7 @@ def webserver(instance: DagsterInstance) -> None:
     with WorkspaceProcessContext(instance, WORKSPACE, version=__version__, read_only=True) as context:
         trail = PostgresTrail.of(settings.secrets)
         app = build_app(context, settings, trail, POLL_MILLISECONDS, lifespan=_lifespan)
-        uvicorn.run(app, uds=SOCKET, log_level="warning", proxy_headers=False)
+        uvicorn.run(app, uds=SOCKET, log_level="warning", proxy_headers=False, ws_max_size=LONGEST_MESSAGE)
 
 
 def daemon(instance: DagsterInstance) -> None:

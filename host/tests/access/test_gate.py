@@ -148,6 +148,15 @@ def test_a_websocket_runs_no_mutation(open_ui: Served) -> None:
     assert open_ui.instance.get_runs_count() == before
 
 
+def test_a_query_that_would_take_minutes_to_check_is_refused(open_ui: Served) -> None:
+    query = "{ %s }" % ("version " * 40_000)
+    headers = {"Host": "127.0.0.1:3000", "Origin": LOCAL}
+    answer = open_ui.client.post("/graphql", json={"query": query}, headers=headers)
+    assert answer.status_code == 413
+    assert "at most 65536 characters" in answer.text
+    assert "at most 65536 characters" in subscribe(open_ui, f"subscription {query}", headers)["payload"]["message"]
+
+
 # With a login
 
 

@@ -7,7 +7,7 @@ from dlt.common.destination.client import LoadJob
 from dlt.common.destination.typing import PreparedTableSchema
 from dlt.common.schema import Schema
 from dlt.destinations.impl.postgres.configuration import PostgresClientConfiguration
-from dlt.destinations.impl.postgres.postgres import PostgresClient
+from dlt.destinations.impl.postgres.postgres import PostgresClient, PostgresParquetCopyJob
 from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
 from dlt.destinations.job_impl import FinalizedLoadJobWithFollowupJobs
 
@@ -39,7 +39,10 @@ class _Client(PostgresClient):
     ) -> LoadJob:
         if file_path.endswith(".parquet") and pq.read_metadata(file_path).num_rows == 0:
             return FinalizedLoadJobWithFollowupJobs(file_path)
-        return super().create_load_job(table, file_path, load_id, restore)
+        job = super().create_load_job(table, file_path, load_id, restore)
+        if isinstance(job, PostgresParquetCopyJob):  # ADBC makes one table of what it is given: of the whole file
+            job._ingest_per_rowgroup = True
+        return job
 
 
 class postgres(ResolvedOnce, dlt.destinations.postgres):  # noqa: N801, dlt takes the destination's name from it

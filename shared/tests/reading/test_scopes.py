@@ -1,8 +1,10 @@
-"""A scope that a header tells apart: every request for it carries the header."""
+"""What a scope gives to the requests for it: its values, and a header that tells it apart."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import dlt
+import pytest
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
 from ingest_shared.loading import Load, mirror
@@ -36,6 +38,22 @@ class Tenant(Scope):
 class Tenants(Sync):
     def scopes(self, listing: Listing, load: Load) -> Iterable[Scope]:
         return [Tenant(name, name, {"tenant": name}) for name in ("one", "two")]
+
+
+@pytest.mark.parametrize(
+    ("body", "filled"),
+    [
+        ({"id": "{id}", "of": "{tenant}"}, {"id": (1, 2), "of": "one"}),
+        ({"filter": {"ids": "{id}", "tenant": "{tenant}"}}, {"filter": {"ids": (1, 2), "tenant": "one"}}),
+        (
+            {"inputs": [{"id": "{id}", "of": "{tenant}"}], "properties": ["name"]},
+            {"inputs": [{"id": 1, "of": "one"}, {"id": 2, "of": "one"}], "properties": ["name"]},
+        ),
+        ({"id": "{other}", "text": "not {id}"}, {"id": "{other}", "text": "not {id}"}),
+    ],
+)
+def test_a_body_has_the_values_of_its_scope_however_deep(body: Any, filled: Any) -> None:
+    assert Scope("one", "one", {"tenant": "one", "id": (1, 2)}).fill(body) == filled
 
 
 def test_each_page_of_a_scope_is_asked_for_with_its_headers(server: Server, duckdb_warehouse: Warehouse) -> None:

@@ -7,7 +7,7 @@ line, and :class:`~ingest_shared.reading.reader.Reader` reads all lists alike.
     Listing(labels, "/repositories/{repo_id}/labels", per=REPOSITORY, envelope=LinkHeader(), walk=FullList())
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from operator import attrgetter
@@ -44,7 +44,15 @@ class Scope:
     keeps_cursor = True
 
     def fill(self, value: Any, *, in_query: bool = False) -> Any:
-        """A parameter, or the scope's own value where it is a placeholder, ``{name}``."""
+        """A parameter or a part of a body, with the scope's own value for each placeholder, ``{name}``.
+
+        Of many keys, a query gets one text with commas, and a body a list; an object that stands in a list
+        there is repeated for each key.
+        """
+        if isinstance(value, Mapping):
+            return {name: self.fill(one) for name, one in value.items()}
+        if isinstance(value, list):
+            return [filled for one in value for filled in self._for_each_key(one)]
         name = value[1:-1] if isinstance(value, str) else ""
         if name not in self.values or value != f"{{{name}}}":
             return value
@@ -52,6 +60,13 @@ class Scope:
         if in_query and isinstance(own, tuple):
             return ",".join(map(str, own))
         return str(own).lower() if in_query and isinstance(own, bool) else own
+
+    def _for_each_key(self, value: Any) -> Iterator[Any]:
+        for name, keys in self.values.items():
+            if isinstance(keys, tuple) and isinstance(value, Mapping) and f"{{{name}}}" in value.values():
+                yield from (replace(self, values={**self.values, name: key}).fill(value) for key in keys)
+                return
+        yield self.fill(value)
 
     @property
     def headers(self) -> Mapping[str, str]:

@@ -19,6 +19,8 @@ for group, function in {groups}.items():
 """
 SECONDS = 10
 """Time that the requests of two first loads take at the pace of the test."""
+LATE = 0.1
+"""Seconds that a call may be late on a busy machine: so calls of more than a second arrive within one."""
 
 
 class Pace(Suite):
@@ -31,9 +33,7 @@ class Pace(Suite):
         assert [run.wait(timeout=240) for run in runs] == [0, 0]
         requests = origin.requests()
         assert requests["total"] > 2 * pace
-        # One more than the pace can fall into a second that is counted from any instant; the rest arrived late, from
-        # two processes on a busy machine: each holds up what follows a late call, and knows nothing of the other's.
-        assert pace / 4 < requests["max_per_second"] <= 1.1 * pace
+        assert pace / 4 < requests["max_per_second"] <= pace * (1 + LATE) + 1
 
     def _load(self, warehouse: Warehouse[Any]) -> subprocess.Popen[bytes]:
         location = self.location

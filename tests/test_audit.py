@@ -1,0 +1,25 @@
+"""What `make audit` makes of the rows of the trail."""
+
+import json
+from typing import Any
+
+import pytest
+
+from ingest_tools import audit
+from ingest_tools.engine import Deployment
+
+
+class Told(Deployment):
+    """A platform whose trail has one row, with this name."""
+
+    name = ""
+
+    def compose(self, *arguments: str, **settings: Any) -> str:
+        return f"{json.dumps([self.name], ensure_ascii=False)}\n"
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85"])
+def test_what_ends_a_line_elsewhere_ends_no_row(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody can have a name of their making recorded, by a request that is refused."""
+    monkeypatch.setattr(Told, "name", f"one{end}two")
+    assert audit.shown(Told()) == [("one?two",)]
