@@ -1,8 +1,8 @@
 """``ingest bench-locations``: what many locations on one machine cost, and how its page of assets answers many people.
 
 The tree is copied, and the location `github` in the copy once for each further location, under another name: with
-its tables, jobs and schedules. All of them are started, none is loaded but `github` itself, from the sandbox. Then
-the page of assets is opened in a browser, and what it asks is asked again by many clients at once, at the same pace.
+its tables, jobs and schedules. All of them are started, and one small job runs, on the sandbox. Then the page of
+assets is opened in a browser, and what it asks is asked again by many clients at once, at the same pace.
 Prints a table, and writes the same as JSON to ``data/bench-locations.json``.
 """
 
@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 import click
 
 from ingest_tools import registrations
-from ingest_tools.bench_platform import TAG, settings_for, usage
+from ingest_tools.bench_platform import JOB, TAG, settings_for, usage
 from ingest_tools.dagster_api import PlatformError, wait_for
 from ingest_tools.engine import Deployment, docker
 from ingest_tools.images import git_paths, location_names
@@ -179,7 +179,7 @@ def percentile(values: list[float], percent: int) -> float:
 def measured(deployment: Deployment, names: list[str], pages: int) -> Iterator[tuple[str, float, str]]:
     """What is measured of a running platform: what it is, the value, its unit."""
     platform = deployment.platform
-    run = platform.ended(platform.launch(MODEL, f"{MODEL}_ingest"))
+    run = platform.ended(platform.launch(MODEL, JOB))
     if run.status != "SUCCESS":
         raise PlatformError(f"the run {run.id} ended as {run.status}")
     time.sleep(SETTLING_SECONDS)

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ingest_tools.dagster_api import PlatformError, wait_for
-from ingest_tools.engine import Deployment, EngineError, docker, inspect
+from ingest_tools.engine import Deployment, EngineError, docker
 from ingest_tools.images import host_tag, location_names
 from ingest_tools.local import Refused
 from ingest_tools.versions import HOST, Versions, last_error
 from ingest_tools.walls import CONFIG
 
-HEALTHY_SECONDS = 120
+HEALTHY_SECONDS = 240
 """Time that the services have to become healthy, and the webserver to load the locations that it had before."""
 RESTARTS = 1
 """More of them in a new container are no accident."""
@@ -94,9 +94,10 @@ class DeployHost(Versions):
         steps += [[f"{name}-sandbox" for name in names]] if "sandbox" in running else []
         for services in filter(None, steps):
             self.deployment.compose("--profile=*", "up", "--no-deps", *services, **self._settings(tag))
+            containers = self.deployment.containers()
             for service in services:
-                if code := self.deployment.inspect(service)["State"]["ExitCode"]:
-                    why = last_error(self.deployment.container(service)) or f"exit code {code}"
+                if code := containers[service]["State"]["ExitCode"]:
+                    why = last_error(containers[service]["Id"]) or f"exit code {code}"
                     raise Refused(f"{self.name}: nothing was swapped, since {service} of {tag} fails ({why})")
 
     def _serve(self, tag: str, tried: Callable[[], None]) -> None:
@@ -106,8 +107,7 @@ class DeployHost(Versions):
         file = (f"--file={self._kept(tag)}", f"--project-directory={self.deployment.tree}")
         up = ("--profile=*", "up", "--detach", "--no-deps")
         self.deployment.compose(*file, *up, *services, **self._settings(tag))
-        for location in location_names(self.deployment.tree):
-            join(self.deployment, location)
+        join(self.deployment, *location_names(self.deployment.tree))  # the model may be older than some of them
         wait_for(lambda: self._well(tag, services), f"the services of {tag} to be healthy", HEALTHY_SECONDS)
         wait_for(lambda: before <= self._loaded(), f"{', '.join(sorted(before))} to be loaded again", HEALTHY_SECONDS)
 
@@ -166,13 +166,13 @@ def _is_well(container: dict[str, Any], tag: str) -> bool:
     return healthy and (image.endswith(f":{tag}") or not image.startswith("ingest-"))
 
 
-def join(deployment: Deployment, location: str) -> None:
-    """Connects the host's services with a location's network, where they are not yet."""
-    network = f"{deployment.project}_{location}"
-    if not docker("network", "ls", "--quiet", f"--filter=name=^{network}$"):
-        return  # it was never deployed
-    running = deployment.compose("--profile=*", "ps", "--services", "--status=running").split()
-    for service in (name for name in IN_EVERY_NETWORK if name in running):
-        container = deployment.container(service)
-        if network not in inspect(container)["NetworkSettings"]["Networks"]:
-            docker("network", "connect", f"--alias={service}", network, container)
+def join(deployment: Deployment, *locations: str) -> None:
+    """Connects the host's services with the networks of locations, where they are not yet."""
+    networks = {f"{deployment.project}_{location}" for location in locations}
+    networks &= set(docker("network", "ls", "--format={{.Name}}").split())  # one that was never deployed has none
+    containers = deployment.containers()
+    for service in (name for name in IN_EVERY_NETWORK if name in containers):
+        container = containers[service]
+        for network in networks - container["NetworkSettings"]["Networks"].keys():
+            if container["State"]["Running"]:
+                docker("network", "connect", f"--alias={service}", network, container["Id"])
