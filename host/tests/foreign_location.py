@@ -36,4 +36,20 @@ class Reacting(dg.SensorDefinition):
 
 reacting = Reacting("reacting", evaluation_fn=lambda _: None, target=[items])
 
-defs = dg.Definitions(assets=[items], asset_checks=[sound], jobs=[filling], sensors=[telling, reacting])
+
+@dg.sensor(target=[items])
+def noting(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    context.update_cursor("x" * 250_001)
+    return dg.SkipReason("it has noted much")
+
+
+@dg.op
+def fill_part() -> None: ...
+
+
+@dg.job(config=dg.static_partitioned_config(["a"], tags_for_partition_key_fn=lambda _: {"user": "admin"})(lambda _: {}))
+def parted() -> None:
+    fill_part()
+
+
+defs = dg.Definitions(assets=[items], asset_checks=[sound], jobs=[filling, parted], sensors=[telling, reacting, noting])

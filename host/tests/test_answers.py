@@ -23,19 +23,29 @@ from dagster import (
     Definitions,
     DeleteDynamicPartitionsRequest,
     RunRequest,
+    ScheduleDefinition,
+    SensorDefinition,
     evaluate_automation_conditions,
     job,
     op,
 )
 from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
+from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.definitions.selector import JobSubsetSelector
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.execution.api import create_execution_plan
-from dagster._core.remote_representation.external_data import RepositorySnap, ScheduleSnap
+from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
+from dagster._core.remote_representation.external_data import (
+    JobDataSnap,
+    RemoteJobSubsetResult,
+    RepositorySnap,
+    ScheduleSnap,
+)
 from dagster._core.snap import snapshot_from_execution_plan
 from dagster._core.test_utils import create_run_for_test, instance_for_test
 from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
 from dagster._core.workspace.load_target import GrpcServerTarget
+from dagster_shared.serdes.utils import SerializableTimeDelta
 
 from ingest_host.answers import (
     ForeignAnswerError,
@@ -143,7 +153,7 @@ def schedule(cron: str | list[str], zone: str | None = None) -> ScheduleSnap:
     return ScheduleSnap("daily", cron, "all", None, None, {}, None, execution_timezone=zone)
 
 
-@pytest.mark.parametrize("cron", ["not a cron", "0 0 31 2 *", [], ["@daily"] * 101])
+@pytest.mark.parametrize("cron", ["not a cron", "0 0 31 2 *", [], "0 0 31 4 *", "5 0 29 2 1#5"])
 def test_a_schedule_that_no_page_can_show_is_refused(cron: str | list[str]) -> None:
     with pytest.raises(ForeignAnswerError, match=r"the schedule daily is due at .*: not a cron line"):
         check_schedule(schedule(cron))
@@ -151,9 +161,44 @@ def test_a_schedule_that_no_page_can_show_is_refused(cron: str | list[str]) -> N
         check_schedule(schedule("@daily", "Moon/Crater"))
 
 
+NEVER = TimeWindowFreshnessPolicy(fail_window=SerializableTimeDelta(days=10**11, seconds=0, microseconds=0))
+
+
+def sensors(count: int) -> list[SensorDefinition]:
+    return [
+        SensorDefinition(name=f"look{n}", job=foreign_location.filling, evaluation_fn=lambda _: None)
+        for n in range(count)
+    ]
+
+
 @pytest.mark.parametrize("cron", ["@daily", "0 9-17 * * MON", ["0 0 * * *", "30 12 * * *"]])
 def test_any_other_schedule_is_taken(cron: str | list[str]) -> None:
     check_schedule(schedule(cron, "Europe/Paris"))
+
+
+def many(count: int, lines: int = 1) -> list[ScheduleDefinition]:
+    return [
+        ScheduleDefinition(name=f"s{n}", job=foreign_location.filling, cron_schedule=["@daily"] * lines)
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("definitions", "refused"),
+    [
+        (Definitions(schedules=many(2, 51)), "the schedules have 102 cron lines: more than 100"),
+        (Definitions(schedules=many(50), sensors=sensors(51)), "there are 101 schedules and sensors: more than 100"),
+        (Definitions(assets=[AssetSpec(key("one"), freshness_policy=NEVER)]), "the asset one/items has a freshness"),
+    ],
+)
+def test_what_keeps_everybody_waiting_is_refused(definitions: Definitions, refused: str) -> None:
+    with pytest.raises(ForeignAnswerError, match=refused):
+        check_definitions("one", RepositorySnap.from_def(definitions.get_repository_def()))
+
+
+def test_an_answer_that_no_storage_should_keep_is_refused() -> None:
+    with pytest.raises(ForeignAnswerError, match=r"the answer has 4000\d{3} characters: more than 4000000"):
+        check_text("one", SensorExecutionData(skip_message="x" * 4_000_000))
 
 
 # What webserver and daemon do with it
@@ -211,6 +256,53 @@ def test_the_daemon_does_nothing_of_what_a_sensor_answers_of_others(port: int, s
         repository = location.get_repository("__repository__").handle
         with pytest.raises(ForeignAnswerError, match=what):
             location.get_sensor_execution_data(context.instance, repository, sensor, None, None, None, None, None)
+
+
+def test_a_cursor_that_everybody_would_have_to_read_is_refused(port: int) -> None:
+    with checked_answers(list), workspace(port, "one") as context:
+        location = context.get_code_location("one")
+        repository = location.get_repository("__repository__").handle
+        with pytest.raises(ForeignAnswerError, match="the cursor has 250001 characters: more than 250000"):
+            location.get_sensor_execution_data(context.instance, repository, "noting", None, None, None, None, None)
+
+
+def test_a_partition_does_not_say_whose_its_runs_are(port: int) -> None:
+    with checked_answers(list), workspace(port, "one") as context:
+        location = context.get_code_location("one")
+        repository = location.get_repository("__repository__").handle
+        refused = pytest.raises(ForeignAnswerError, match="the tag 'user' is not for a location to give")
+        with refused:
+            location.get_partition_set_execution_params(repository, "parted_partition_set", ["a"], context.instance)
+        with refused:
+            location.get_partition_tags_from_repo(repository, "parted", "a", context.instance)
+
+
+def test_a_job_of_chosen_ops_does_not_say_it_either(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tags come in an answer of their own, where a code server may say others than when it was loaded."""
+
+    @job(run_tags={".dagster/repository": "__repository__@other"})
+    def tagged() -> None: ...
+
+    snap = JobDataSnap.from_job_def(tagged, include_parent_snapshot=False)
+    answer = RemoteJobSubsetResult(success=True, job_data_snap=snap)
+
+    async def later(*_: object) -> RemoteJobSubsetResult:
+        return answer
+
+    monkeypatch.setattr(GrpcServerCodeLocation, "_get_subset_remote_job_result", lambda *_: answer)
+    monkeypatch.setattr(GrpcServerCodeLocation, "_gen_subset_remote_job_result", later)
+    chosen = JobSubsetSelector(
+        location_name="one", repository_name="__repository__", job_name="filling", op_selection=["fill"]
+    )
+    with checked_answers(list), workspace(port, "one") as context:
+        location = context.get_code_location("one")
+        refused = pytest.raises(
+            ForeignAnswerError, match=r"the tag '\.dagster/repository' is not for a location to give"
+        )
+        with refused:
+            location.get_job(chosen)
+        with refused:
+            asyncio.run(location.gen_subset_job(chosen, lambda _: context.get_full_job(chosen)))
 
 
 def test_a_run_that_would_fill_anothers_pool_is_not_made(port: int) -> None:

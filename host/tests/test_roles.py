@@ -292,6 +292,8 @@ READ = (
     ("policy", "CREATE POLICY ours ON {0}.items USING ({1})"),
     ("rule", "CREATE RULE ours AS ON UPDATE TO {0}.items WHERE {1} DO INSTEAD NOTHING"),
     ("trigger", "CREATE TRIGGER ours BEFORE UPDATE ON {0}.items EXECUTE FUNCTION suppress_redundant_updates_trigger()"),
+    ("aggregate", "CREATE AGGREGATE {0}.ours (int) (SFUNC = int4pl, STYPE = int)"),
+    ("statistics", "CREATE STATISTICS {0}.ours ON (id + 1) FROM {0}.items"),
 )
 
 

@@ -1,6 +1,7 @@
 """What one location wrote and nobody can read hides nothing of the others."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -79,6 +80,24 @@ def test_the_ends_of_other_runs(instance: DagsterInstance) -> None:
     assert list(read(instance, IN_ORDER, 0, {FAILED}, 10)) == []
     pass_over_unreadable(instance)
     assert list(read(instance, IN_ORDER, 0, {FAILED}, 10)) == [second]
+
+
+def test_many_unreadable_ends_are_passed_over_once(instance: DagsterInstance, caplog: pytest.LogCaptureFixture) -> None:
+    """Dagster's cursor stays where nothing readable follows; they are not all read again each time."""
+    storage: Any = instance.event_log_storage
+    last = max(read(instance, IN_ORDER, 0, {FAILED}, 10))
+    row = {"run_id": "", "event": NONSENSE, "dagster_event_type": FAILED.value, "timestamp": datetime.now(UTC)}
+    with storage.index_connection() as connection:
+        connection.execute(SqlEventLogStorageTable.insert(), [row] * 2500)
+    pass_over_unreadable(instance)
+    for _ in range(2):
+        assert read(instance, IN_ORDER, last, {FAILED}, 10) == {}
+    (told,) = caplog.records
+    assert told.getMessage().startswith("2500 events before ")
+    key = KEYS[0]
+    run = create_run_for_test(instance, key.path[0])
+    instance.report_dagster_event(DagsterEvent(FAILED.value, key.path[0]), run.run_id)
+    assert [event.run_id for event in read(instance, IN_ORDER, last, {FAILED}, 10).values()] == [run.run_id]
 
 
 def test_what_can_be_read_is_read_at_once(instance: DagsterInstance, caplog: pytest.LogCaptureFixture) -> None:

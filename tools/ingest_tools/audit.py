@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 
 import click
 
+from ingest_tools.dagster_api import printable
 from ingest_tools.engine import Deployment, EngineError
 from ingest_tools.options import LOCATIONS, to_json
 from ingest_tools.table import aligned
@@ -60,7 +61,7 @@ def shown(deployment: Deployment, last: int = 50, who: str = "", location: str =
     values = {"last": str(last), "who": who, "location": location}
     # Not splitlines(): it also divides a row at U+2028 and its like, which are as they are in JSON.
     rows = [json.loads(line) for line in _psql(deployment, _SHOW, values).split("\n") if line]
-    return [tuple("".join(one if one.isprintable() else "?" for one in cell) for cell in row) for row in rows]
+    return [tuple(printable(cell).replace("\n", "?") for cell in row) for row in rows]
 
 
 def whoami() -> str:

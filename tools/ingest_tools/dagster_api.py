@@ -188,10 +188,16 @@ def _reason(error: urllib.error.HTTPError, token: str) -> str:
     return str(errors[0]["message"])
 
 
+def printable(text: str) -> str:
+    """A text of somebody else's, without what would be a command to a terminal; its lines stay."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
+
+
 def _location(entry: dict[str, Any]) -> Location:
     found = entry["locationOrLoadError"] or {}
     if "message" in found:
-        return Location(entry["name"], entry["loadStatus"], error=found["message"].strip())
+        reason = printable(found["message"]).strip() or "it gives no reason"
+        return Location(entry["name"], entry["loadStatus"], error=reason)
     repositories = found.get("repositories", [])
     metadata = {one["key"]: one["value"] for repository in repositories for one in repository["displayMetadata"]}
     return Location(

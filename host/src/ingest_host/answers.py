@@ -9,30 +9,49 @@ https://docs.dagster.io/guides/automate/sensors
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
+from croniter import CroniterBadDateError, croniter
 from dagster import AssetCheckKey, AssetKey, DagsterInstance
 from dagster._core.definitions.assets.definition.asset_spec import AssetExecutionType
+from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
+from dagster._core.definitions.schedule_definition import ScheduleExecutionData
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.op_concurrency_limits_counter import _pool_key_for_step
 from dagster._core.remote_representation import code_location
 from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
 from dagster._core.remote_representation.external import RemoteExecutionPlan
-from dagster._core.remote_representation.external_data import RepositorySnap, ScheduleSnap
-from dagster._core.snap import ExecutionPlanSnapshot
+from dagster._core.remote_representation.external_data import (
+    AssetNodeSnap,
+    RemoteJobSubsetResult,
+    RepositorySnap,
+    ScheduleSnap,
+)
+from dagster._core.snap import ExecutionPlanSnapshot, JobSnap
 from dagster._core.storage.dagster_run import RunsFilter
 from dagster._serdes import serialize_value
 from dagster._utils.schedules import is_valid_cron_schedule
+
+from ingest_host.text import fault
 
 GIVEN_TAGS = re.compile(
     r"user|dagster/(reporting_user|code_location|image|((parent|root)_)?(run_id|backfill(_id)?))|(\.dagster|docker/|ingest).*"
 )
 """Tags that say who launched a run, whose it is, and what it belongs to: webserver and daemon give them."""
 CRON_LINES = 100
-"""Of one schedule, at most: webserver and daemon work out the next times of each."""
+"""Of a location's schedules together, at most: webserver and daemon work out the next times of each."""
+FARTHEST = timedelta(days=5 * 366)
+"""In which a cron line must come due; to find a time that never comes, or in decades, keeps everybody waiting."""
+INSTIGATORS = 100
+"""Schedules and sensors of a location, at most."""
+LONGEST_CURSOR = 250_000
+"""Characters; it stays in the storage, where webserver, daemon and monitor read those of all locations at once."""
+LONGEST_ANSWER = 4_000_000
+"""Characters of what a schedule or sensor answers, all together."""
 
 
 class ForeignAnswerError(Exception):
@@ -40,8 +59,6 @@ class ForeignAnswerError(Exception):
 
 
 Names = Callable[[], Iterable[str]]
-_NUL = re.compile(r"(?<!\\)(\\\\)*\\u0000")
-"""As JSON writes it; behind an even number of backslashes, or it is text about NUL."""
 
 
 @contextmanager
@@ -71,7 +88,7 @@ class OwnCodeLocation(GrpcServerCodeLocation):
             for name, repository in self.remote_repositories.items():
                 jobs = self._job_snaps_by_name[name].values()
                 check_text(self.name, repository.repository_snap, *jobs)
-                check_tags(tag for job in jobs for tag in (*job.tags, *(job.run_tags or ())))
+                check_tags(tag for job in jobs for tag in _tags(job))
                 check_definitions(self.name, repository.repository_snap)
         except ForeignAnswerError:
             self.cleanup()
@@ -80,6 +97,7 @@ class OwnCodeLocation(GrpcServerCodeLocation):
     def get_sensor_execution_data(self, instance: DagsterInstance, *arguments: Any, **options: Any) -> Any:
         answer = super().get_sensor_execution_data(instance, *arguments, **options)
         check_text(self.name, answer)
+        check_length("cursor", answer.cursor or "", LONGEST_CURSOR)
         check_sensor(self.name, answer)
         reacted = {
             reaction.dagster_run.run_id for reaction in answer.dagster_run_reactions or () if reaction.dagster_run
@@ -91,6 +109,31 @@ class OwnCodeLocation(GrpcServerCodeLocation):
         answer = super().get_schedule_execution_data(*arguments, **options)
         check_text(self.name, answer)
         check_tags(tag for run in answer.run_requests or () for tag in run.tags)
+        return answer
+
+    def get_partition_set_execution_params(self, *arguments: Any, **options: Any) -> Any:
+        answer = super().get_partition_set_execution_params(*arguments, **options)
+        check_text(self.name, answer)
+        check_tags(tag for partition in getattr(answer, "partition_data", ()) for tag in partition.tags)
+        return answer
+
+    def get_partition_tags_from_repo(self, *arguments: Any, **options: Any) -> Any:
+        answer = super().get_partition_tags_from_repo(*arguments, **options)
+        check_text(self.name, answer)
+        check_tags(getattr(answer, "tags", ()))
+        return answer
+
+    def _get_subset_remote_job_result(self, *arguments: Any, **options: Any) -> RemoteJobSubsetResult:
+        return self._checked_subset(super()._get_subset_remote_job_result(*arguments, **options))
+
+    async def _gen_subset_remote_job_result(self, *arguments: Any, **options: Any) -> RemoteJobSubsetResult:
+        return self._checked_subset(await super()._gen_subset_remote_job_result(*arguments, **options))
+
+    def _checked_subset(self, answer: RemoteJobSubsetResult) -> RemoteJobSubsetResult:
+        """A job of chosen assets or ops, whose runs get the tags that it has in this answer."""
+        check_text(self.name, answer)
+        if answer.job_data_snap:
+            check_tags(_tags(answer.job_data_snap.job))
         return answer
 
     def get_execution_plan(self, *arguments: Any, **options: Any) -> RemoteExecutionPlan:
@@ -110,11 +153,11 @@ def check_text(location: str, *answers: Any) -> None:
     One such name, and the pages that list everybody's things fail for everybody.
     """
     for answer in answers:
-        text = json.dumps(json.loads(serialize_value(answer)), ensure_ascii=False)
-        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-            raise ForeignAnswerError(f"the location {location} answers text with half a surrogate pair in it")
-        if _NUL.search(text):
-            raise ForeignAnswerError(f"the location {location} answers text with NUL in it")
+        written = serialize_value(answer)
+        if isinstance(answer, SensorExecutionData | ScheduleExecutionData):
+            check_length("answer", written, LONGEST_ANSWER)
+        if "\\u" in written and (wrong := fault(json.loads(written))):
+            raise ForeignAnswerError(f"the location {location} answers text with {wrong} in it")
 
 
 def check_definitions(location: str, definitions: RepositorySnap) -> None:
@@ -125,6 +168,14 @@ def check_definitions(location: str, definitions: RepositorySnap) -> None:
     """
     for schedule in definitions.schedules:
         check_schedule(schedule)
+    lines = sum(len(_lines(schedule)) for schedule in definitions.schedules)
+    if lines > CRON_LINES:
+        raise ForeignAnswerError(f"the schedules have {lines} cron lines: more than {CRON_LINES}")
+    count = len(definitions.schedules) + len(definitions.sensors)
+    if count > INSTIGATORS:
+        raise ForeignAnswerError(f"there are {count} schedules and sensors: more than {INSTIGATORS}")
+    for node in definitions.asset_nodes:
+        check_freshness(node)
     known = AssetExecutionType.UNEXECUTABLE
     made = (node for node in definitions.asset_nodes if node.job_names or node.execution_type != known)
     check_keys(location, (node.asset_key for node in made))
@@ -137,12 +188,34 @@ def check_tags(tags: Iterable[str]) -> None:
         raise ForeignAnswerError(f"the tag {refused!r} is not for a location to give: leave it out")
 
 
+def check_length(what: str, text: str, most: int) -> None:
+    if len(text) > most:
+        raise ForeignAnswerError(f"the {what} has {len(text)} characters: more than {most}")
+
+
+def check_freshness(node: AssetNodeSnap) -> None:
+    """How old an asset may become is a time that Python can hold: the daemon compares those of all assets."""
+    policy = node.freshness_policy
+    if isinstance(policy, TimeWindowFreshnessPolicy):
+        try:
+            for window in filter(None, (policy.fail_window, policy.warn_window)):
+                window.to_timedelta()
+        except OverflowError:
+            name = node.asset_key.to_user_string()
+            raise ForeignAnswerError(f"the asset {name} has a freshness policy of more than a billion days") from None
+
+
+def _tags(job: JobSnap) -> Sequence[str]:
+    """Those of a job, and those of its runs."""
+    return (*job.tags, *(job.run_tags or ()))
+
+
 def check_schedule(schedule: ScheduleSnap) -> None:
-    """Its cron lines and its time zone are such as Dagster takes."""
+    """Its cron lines and its time zone are such as Dagster takes, and each line comes due in the next years."""
     lines = schedule.cron_schedule
-    if not is_valid_cron_schedule(lines) or (not isinstance(lines, str) and len(lines) > CRON_LINES):
+    if not is_valid_cron_schedule(lines) or not all(map(_comes_due, _lines(schedule))):
         raise ForeignAnswerError(
-            f"the schedule {schedule.name} is due at {str(lines)[:50]!r}: not a cron line, or more than {CRON_LINES}"
+            f"the schedule {schedule.name} is due at {str(lines)[:50]!r}: not a cron line, or it never comes due"
         )
     zone = schedule.execution_timezone or "UTC"
     try:
@@ -151,6 +224,20 @@ def check_schedule(schedule: ScheduleSnap) -> None:
         raise ForeignAnswerError(
             f"the schedule {schedule.name} has the time zone {zone[:50]!r}: there is no such one"
         ) from None
+
+
+def _lines(schedule: ScheduleSnap) -> Sequence[str]:
+    lines = schedule.cron_schedule
+    return [lines] if isinstance(lines, str) else lines
+
+
+def _comes_due(line: str) -> bool:
+    now = datetime.now(UTC)
+    try:
+        due: datetime = croniter(line, now).get_next(datetime)
+    except CroniterBadDateError:
+        return False
+    return due - now < FARTHEST
 
 
 def check_sensor(location: str, answer: SensorExecutionData) -> None:

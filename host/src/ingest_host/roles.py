@@ -89,7 +89,7 @@ REFUSED_COMMANDS = r"""
 CREATE OR REPLACE FUNCTION platform.refuse_checks() RETURNS event_trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  IF tg_tag ~ ' (POLICY|RULE|TRIGGER)$' AND tg_tag !~ '^DROP ' THEN
+  IF tg_tag ~ ' (POLICY|RULE|TRIGGER|AGGREGATE|STATISTICS)$' AND tg_tag !~ '^DROP ' THEN
     RAISE EXCEPTION 'a table of the warehouse has no %', lower(substring(tg_tag from '\w+$'))
       USING ERRCODE = 'insufficient_privilege';
   END IF;

@@ -7,12 +7,13 @@ one, and what cannot be read is not there.
 
 import inspect
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from dagster import DagsterInstance
+from dagster import DagsterEventType, DagsterInstance, EventLogEntry
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from dagster_shared.serdes import deserialize_value
 from sqlalchemy import select
 
 logger = logging.getLogger("ingest")
@@ -21,6 +22,8 @@ BY_KEY = ("get_asset_records", "get_latest_asset_check_execution_by_key", "get_f
 """What the storage reads for many assets or checks at once; their keys are the first parameter."""
 IN_ORDER = "get_logs_for_all_runs_by_log_id"
 """How the daemon follows the ends of all runs, by one cursor: an event that stops it stops everybody's retries."""
+EVENTS = 1000
+"""Read in one query."""
 
 
 def pass_over_unreadable(instance: DagsterInstance) -> None:
@@ -28,7 +31,8 @@ def pass_over_unreadable(instance: DagsterInstance) -> None:
     storage: Any = instance.event_log_storage
     for name in BY_KEY:
         setattr(storage, name, _by_key(getattr(storage, name), storage))
-    setattr(storage, IN_ORDER, _in_order(getattr(storage, IN_ORDER), storage))
+    getattr(storage, IN_ORDER)
+    setattr(storage, IN_ORDER, _in_order(storage))
 
 
 def _by_key(read: Callable[..., Any], storage: Any) -> Callable[..., Any]:
@@ -50,26 +54,32 @@ def _by_key(read: Callable[..., Any], storage: Any) -> Callable[..., Any]:
     return read_readable
 
 
-def _in_order(read: Callable[..., Any], storage: Any) -> Callable[..., Any]:
+def _in_order(storage: Any) -> Callable[..., Any]:
     """Dagster's own ends before the first event that it cannot read, and so does the next reading."""
     column = SqlEventLogStorageTable.c
-    told: set[int] = set()
+    passed: dict[frozenset[DagsterEventType], int] = {}
+    """By types, up to which event it has passed over: where nothing readable follows, Dagster's cursor stays."""
 
-    def first_behind(after: int, types: Any) -> int | None:
-        wanted = select(column.id).where(column.id > after, column.dagster_event_type.in_([one.value for one in types]))
+    def rows(after: int, types: Iterable[DagsterEventType]) -> Any:
+        named = column.dagster_event_type.in_([one.value for one in types])
+        wanted = select(column.id, column.event).where(column.id > after, named)
         with storage.index_connection() as connection:
-            found: int | None = connection.execute(wanted.order_by(column.id).limit(1)).scalar()
-        return found
+            return connection.execute(wanted.order_by(column.id).limit(EVENTS)).fetchall()
 
-    def read_readable(after_cursor: int, dagster_event_type: Any, limit: int) -> dict[int, Any]:
-        found = dict(read(after_cursor, dagster_event_type, limit))
-        after = max(found, default=after_cursor)
-        while len(found) < limit and (behind := first_behind(after, dagster_event_type)) is not None:
-            found |= read(behind - 1, dagster_event_type, limit - len(found))  # it may have come meanwhile
-            if behind not in found and behind not in told:
-                told.add(behind)
-                logger.warning("the event %d cannot be read, and is passed over", behind)
-            after = max([behind, *found])
+    def read_readable(after_cursor: int, dagster_event_type: Any, limit: int) -> dict[int, EventLogEntry]:
+        types = frozenset(dagster_event_type)
+        found: dict[int, EventLogEntry] = {}
+        after, unreadable = max(after_cursor, passed.get(types, after_cursor)), 0
+        while len(found) < limit and (some := rows(after, types)):
+            for id_, text in some[: limit - len(found)]:
+                after = id_
+                try:
+                    found[id_] = deserialize_value(text, EventLogEntry)
+                except Exception:  # noqa: BLE001  whatever it stumbles over
+                    unreadable += 1
+        if unreadable:
+            passed[types] = after
+            logger.warning("%d events before %d cannot be read, and are passed over", unreadable, after + 1)
         return found
 
     return read_readable

@@ -1,5 +1,6 @@
 """Each mutation of the schema, asked by those who may and those who may not."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterRunStatus
 from dagster._core.execution.backfill import BulkActionStatus
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorType, SensorInstigatorData
 from dagster._core.utils import make_new_run_id
 from dagster_graphql.schema import create_schema
 from starlette.testclient import TestClient
@@ -46,6 +48,7 @@ class Call:
     variables: dict[str, Any]
 
 
+JSON = {"Content-Type": "application/json"}
 TOLD = "{ __typename ... on Error { message } }"
 
 
@@ -519,6 +522,34 @@ def test_no_value_keeps_an_action_out_of_the_trail(served: Served, value: str) -
     given = params("stripe", executionMetadata={"tags": [{"key": "note", "value": value}]})
     served.ask("stripe", LAUNCH, p=given)
     assert [row[:4] for row in served.trail()] == [("stripe", "token", "launchRun", ["stripe"])]
+
+
+@pytest.mark.parametrize(("text", "wrong"), [("\0", "NUL"), ("\ud800", "half a surrogate pair")])
+def test_text_that_no_page_can_show_is_not_stored(served: Served, text: str, wrong: str) -> None:
+    call = OWN["setSensorCursor"](served, "stripe")
+    answer = served.ask("stripe", call.text, **call.variables | {"cursor": text})
+    assert f"nothing was done: there is {wrong} in an argument" in answer.text
+    admin = {"Authorization": f"Bearer {token('admin')}"}
+    report = served.client.post(
+        "/report_asset_materialization/stripe/daily", content=json.dumps({"description": text}), headers=admin | JSON
+    )
+    assert (report.status_code, report.json()) == (400, {"error": f"there is {wrong} in the path or the body"})
+
+
+def test_what_is_stored_all_the_same_is_shown(served: Served) -> None:
+    """A location writes its own events and ticks, and a page lists those of all."""
+    sensor = served.sensor("stripe")
+    data = SensorInstigatorData(cursor="half \ud800")
+    state = InstigatorState(sensor.get_remote_origin(), InstigatorType.SENSOR, InstigatorStatus.RUNNING, data)
+    known = served.instance.get_instigator_state(state.instigator_origin_id, state.selector_id)
+    (served.instance.update_instigator_state if known else served.instance.add_instigator_state)(state)
+    answer = served.ask(
+        "viewer",
+        """query($s: SensorSelector!) { sensorOrError(sensorSelector: $s) { ... on Sensor { sensorState {
+            typeSpecificData { ... on SensorData { lastCursor } } } } } }""",
+        s=served.selector("stripe", sensorName="stripe_sensor"),
+    )
+    assert answer.data["sensorOrError"]["sensorState"]["typeSpecificData"]["lastCursor"] == "half \ud800"
 
 
 def test_no_run_config_is_kept(served: Served) -> None:

@@ -26,6 +26,7 @@ from graphql import GraphQLError, get_named_type, is_union_type
 
 from ingest_host.access.audit import Trail
 from ingest_host.access.permissions import ViewerContext, missing_role
+from ingest_host.text import fault
 
 Locations = frozenset[str] | None
 """The locations that a mutation touches; None for the platform itself, or for what is in no location."""
@@ -69,7 +70,10 @@ def _guarded(name: str, resolve: Callable[..., Any], result_type: Any, trail: Tr
         viewer = context.viewer
         if rule is None:
             raise GraphQLError(f"{name} is not allowed here: no rule names it")
+        refusal = (wrong := fault(arguments)) and GraphQLError(f"nothing was done: there is {wrong} in an argument")
         if rule.permission is None:
+            if refusal:
+                raise refusal
             return resolve(root, info, **arguments)
         where = _located(rule, info, arguments)
         record = functools.partial(trail.record, viewer.name, viewer.how, name, where or (), _recorded(arguments))
@@ -85,6 +89,8 @@ def _guarded(name: str, resolve: Callable[..., Any], result_type: Any, trail: Tr
         except psycopg2.Error as error:
             raise GraphQLError(f"The audit trail cannot be written, so nothing was done: {error}") from None
         try:
+            if refusal:  # pages could not show it, and not every database can hold it
+                raise refusal
             result = resolve(root, info, **arguments)
         except Exception:
             record("failed")

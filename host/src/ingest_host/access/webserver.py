@@ -1,5 +1,6 @@
 """Dagster's webserver behind the gate: https://docs.dagster.io/guides/operate/webserver"""
 
+import json
 import secrets
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -10,6 +11,7 @@ import psycopg2
 from dagster import AssetKey
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster_graphql.schema import create_schema
+from dagster_webserver import graphql
 from dagster_webserver.webserver import DagsterWebserver
 from graphene import Schema
 from graphql import GraphQLError
@@ -30,6 +32,7 @@ from ingest_host.access.policy import NOBODY, OpenID, Viewer
 from ingest_host.access.rules import guard
 from ingest_host.access.session import PLAIN_COOKIE, SECONDS, SECURE_COOKIE, Sessions
 from ingest_host.access.settings import Settings
+from ingest_host.text import fault
 
 LOGIN_SECONDS = 600
 """Time that a login may take."""
@@ -37,6 +40,13 @@ LONGEST_QUERY = 65_536
 """Characters; the UI's own have far fewer. To check one that names a field twice takes the square of its length."""
 TOO_LONG = f"a query has at most {LONGEST_QUERY} characters; put what it is about into its variables"
 _PAGE = "<!doctype html><title>Dagster</title><body style='font-family:sans-serif;margin:4em'>{}</body>"
+
+
+class Escaped(JSONResponse):
+    """JSON in ASCII, which can hold half a surrogate pair: for a page that shows one, Dagster's own would be a 500."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
 
 
 class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, ViewerContext]):
@@ -82,6 +92,12 @@ class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, ViewerContext])
         asset = request.path_params.get("asset_key")
         if not asset:  # Dagster takes it from the query or the body, too: then the trail would not say which
             return JSONResponse({"error": f"name the asset in the path: {path.rstrip('/')}/<asset key>"}, 400)
+        try:
+            wrong = fault([asset, json.loads(await request.body() or "null")])
+        except ValueError as error:
+            return JSONResponse({"error": f"the body is not JSON: {error}"}, 400)
+        if wrong:
+            return JSONResponse({"error": f"there is {wrong} in the path or the body"}, 400)
         answer = await endpoint(request)
         key = AssetKey.from_user_string(asset)
         locations = ViewerContext(self._process_context, request).locations_of([key]) or ()
@@ -211,6 +227,7 @@ def build_app(
 ) -> Starlette:
     """The webserver's ASGI application; raises ``AccessError`` where `access.yaml` is not valid."""
     sessions = Sessions()
+    graphql.JSONResponse = Escaped  # type: ignore[attr-defined]
     app = GuardedWebserver(process_context, trail, poll_milliseconds).create_asgi_app(**options)
     app.router.routes[:0] = Login(settings, sessions, trail).routes()
     app.add_middleware(Gate, settings=settings, sessions=sessions)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import pairwise
 
 from croniter import croniter
@@ -83,8 +84,7 @@ def overdue(one: Instigator, now: float) -> float:
     """
     if not one.cron or not one.since:
         return 0
-    start = datetime.fromtimestamp(one.since, UTC)
-    longest = min(_longest_gap(cron, start) for cron in one.cron)
+    longest = min(map(_longest_gap, one.cron))
     return max(0.0, now - one.since - longest - GRACE_SECONDS)
 
 
@@ -95,14 +95,15 @@ def missed(one: Instigator, now: float) -> int:
     """
     if not one.cron or not one.ticks:
         return 0
-    longest = min(_longest_gap(cron, datetime.fromtimestamp(one.ticks[0], UTC)) for cron in one.cron)
+    longest = min(map(_longest_gap, one.cron))
     gaps = [later - earlier for earlier, later in pairwise((*one.ticks, now))]
     return sum(int(max(0.0, gap - GRACE_SECONDS) // longest) for gap in gaps)
 
 
-def _longest_gap(cron: str, start: datetime) -> float:
+@lru_cache(1000)
+def _longest_gap(cron: str) -> float:
     """Seconds between two times of a cron line: the longest of the next few."""
-    times = croniter(cron, start)
+    times = croniter(cron, datetime.now(UTC))
     due: list[float] = [times.get_next(float) for _ in range(50)]
     return max(later - earlier for earlier, later in pairwise(due))
 

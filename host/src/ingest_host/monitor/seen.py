@@ -54,7 +54,7 @@ INSTIGATORS = """SELECT instigator_type, instigator_body,
       (SELECT json_agg(extract(epoch FROM timestamp AT TIME ZONE 'utc')::bigint ORDER BY timestamp) FROM job_ticks
         WHERE job_ticks.selector_id = instigators.selector_id
           AND timestamp > now() AT TIME ZONE 'utc' - interval '1 day') END
-  FROM instigators WHERE status IN ('RUNNING', 'DECLARED_IN_CODE')"""
+  FROM instigators WHERE status IN ('RUNNING', 'DECLARED_IN_CODE') AND length(instigator_body) < 1000000"""
 LOADS = """SELECT asset_key, last_materialization FROM asset_keys
   WHERE length(last_materialization) < 100000 ORDER BY last_materialization_timestamp"""
 
