@@ -21,6 +21,8 @@ ready_to_test = $(ROOT_READY) $(call ready,$(sort $(filter $(PROJECTS),$(1) $(ca
 # `make rollback TO=...` is `ingest rollback --to=...`: the shell takes the value from the environment, where make
 # puts the values from its command line, so nothing in them runs as a command.
 option = $${$(1):+--$(2)="$$$(1)"}
+# What is deployed: the platform's own services, or a location.
+what = $(if $(filter 1,$(HOST)),host,$$LOCATION)
 live := $(if $(filter 0 no false,$(SANDBOX)),--live)
 
 .PHONY: help
@@ -88,12 +90,12 @@ audit: $(ROOT_READY) ## Show who did what: the LAST=50 rows, or only those of WH
 	@$(INGEST) audit $(call option,LAST,last) $(call option,WHO,who) $(call option,LOCATION,location)
 
 .PHONY: deploy
-deploy: $(ROOT_READY) ## Build, test and activate LOCATION=github, and nothing else; TESTS=0 leaves the tests out
-	@$(INGEST) deploy "$$LOCATION" $(if $(filter 0,$(TESTS)),--no-tests)
+deploy: $(ROOT_READY) ## Build, test and activate LOCATION=github or HOST=1 alone; TESTS=0 skips the tests, WATCH=0 the minute of watching
+	@$(INGEST) deploy "$(what)" $(if $(filter 0,$(TESTS)),--no-tests) $(if $(filter 0,$(WATCH)),--no-watch)
 
 .PHONY: rollback
-rollback: $(ROOT_READY) ## Activate the version before of LOCATION=github, or TO=<tag>
-	@$(INGEST) rollback "$$LOCATION" $(call option,TO,to)
+rollback: $(ROOT_READY) ## Activate the previous version of LOCATION=github or HOST=1, or TO=<tag>
+	@$(INGEST) rollback "$(what)" $(call option,TO,to)
 
 ##@ Work on it
 
@@ -148,6 +150,10 @@ bench-stripe: $(call ready,benchmarks) ## Measure what Stripe costs: calls, pace
 .PHONY: bench-platform
 bench-platform: $(ROOT_READY) ## Measure the platform against Dagster's own example deployment
 	@$(INGEST) bench-platform
+
+.PHONY: bench-locations
+bench-locations: $(ROOT_READY) ## Measure what LOCATIONS=30 locations and PAGES=50 open pages cost
+	@$(INGEST) bench-locations $(call option,LOCATIONS,locations) $(call option,PAGES,pages)
 
 .PHONY: setup
 setup: $(call ready,$(PROJECTS)) ## Set up every environment, without running anything

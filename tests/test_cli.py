@@ -48,8 +48,8 @@ NAMES = ", ".join(map(repr, location_names()))
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("deploy", "Missing argument 'LOCATION'. Choose from: github, "),
-        ("deploy gitlab", f"'LOCATION': 'gitlab' is not one of {NAMES}. See `ingest deploy --help`."),
+        ("deploy", "Missing argument 'LOCATION|host'. Choose from: github, "),
+        ("deploy gitlab", f"'LOCATION|host': 'gitlab' is not one of {NAMES}, 'host'. See `ingest deploy --help`."),
         ("run gitlab", f"'gitlab' is not one of {NAMES}."),
         ("test nope", "'nope' is not one of 'tests/deployment', "),
         ("secret nope sources.nope.key", f"'nope' is not one of {NAMES}, 'platform'."),
@@ -101,7 +101,9 @@ ALIASES = {
     ),
     "token REVOKE=ci": "token ci --revoke",
     "audit LAST=5 WHO='Anna B' LOCATION=github": "audit --last=5 --who=Anna B --location=github",
-    "deploy LOCATION=github TESTS=0": "deploy github --no-tests",
+    "deploy LOCATION=github TESTS=0 WATCH=0": "deploy github --no-tests --no-watch",
+    "deploy HOST=1": "deploy host",
+    "rollback HOST=1": "rollback host",
     "rollback LOCATION=github TO='a; `b` c'": "rollback github --to=a; `b` c",
     "test ONLY='shared tests'": "test shared tests",
     "lock UPGRADE=1": "lock --upgrade",

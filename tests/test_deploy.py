@@ -1,14 +1,20 @@
-"""What the image of a deploy says of itself, and whom a deploy keeps waiting."""
+"""What the image of a deploy says of itself, whom a deploy keeps waiting, and how a server is watched after it."""
 
 import fcntl
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ingest_tools import versions
+from ingest_tools.dagster_api import Location, Platform, PlatformError
 from ingest_tools.deploy import Deploy, _provenance
-from ingest_tools.engine import Deployment
+from ingest_tools.deploy_host import DeployHost
+from ingest_tools.engine import Deployment, EngineError
 from tree import Copy
 
 
@@ -67,7 +73,7 @@ class Watched(Deploy):
     def _renewed_base(self) -> str:
         return "base"
 
-    def _build(self, tag: str) -> None:
+    def _build(self, tag: str, *_: str) -> None:
         self.note("build")
 
     def _test(self, tag: str) -> None:
@@ -79,7 +85,11 @@ class Watched(Deploy):
     def _introduce(self) -> None:
         self.note("introduce")
 
-    def _switch(self, tag: str, before: list[str]) -> str:
+    def _try_out(self, tag: str) -> None:
+        self.note("trial")
+
+    def _switch(self, tag: str, before: list[str], tried: Callable[[], None] = lambda: None) -> str:
+        tried()
         self.note("switch")
         return ""
 
@@ -91,7 +101,85 @@ def test_builds_and_tests_keep_nobody_waiting_and_a_swap_only_its_own_location(t
     one = Watched("github", Deployment(env_file=tmp_path / ".env"))
     one.deploy(tests=True)
     own = [".env.github.lock"]
-    assert one.held == {"build": [], "test": [], "introduce": own, "switch": own}
+    assert one.held == {"build": [], "test": [], "introduce": own, "trial": own, "switch": own}
     one.held.clear()
     one.roll_back()
     assert one.held == {"switch": own}
+
+
+def test_the_host_waits_for_locations_that_swap_and_they_for_it_and_not_for_each_other(tmp_path: Path) -> None:
+    deployment = Deployment(env_file=tmp_path / ".env")
+    github, stripe = Watched("github", deployment), Watched("stripe", deployment)
+    with github._swapping(), stripe._swapping():
+        assert not github.is_free(".env.host.lock")
+    with DeployHost(deployment)._swapping(), (tmp_path / ".env.host.lock").open("a") as file:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        assert github.is_free(".env.github.lock")
+
+
+BEGAN = "2026-11-28T08:00:00.1Z"
+
+
+def server(*, running: bool = True, started: str = BEGAN, health: str = "healthy") -> dict[str, Any]:
+    return {"Id": "a", "State": {"Running": running, "StartedAt": started, "Health": {"Status": health}}}
+
+
+@pytest.fixture
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deploy:
+    """A location whose server is well, and is looked at for a moment."""
+    monkeypatch.setattr(versions, "WATCH_SECONDS", 0.2)
+    monkeypatch.setattr(versions, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(versions, "inspect", lambda _: server())
+    monkeypatch.setattr(versions, "logs", lambda *_: "Traceback\nImportError: no more\n")
+    monkeypatch.setattr(Deployment, "containers", lambda _: {"github": server()})
+    monkeypatch.setattr(Platform, "locations", lambda _: {"github": Location("github", "LOADED")})
+    return Deploy("github", Deployment(env_file=tmp_path / ".env"))
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (server(running=False), "died (ImportError: no more)"),
+        (server(started="2026-11-28T08:00:30Z"), "died (ImportError: no more)"),
+        (server(health="unhealthy"), "became unhealthy"),
+    ],
+    ids=["ended", "was started again", "is unhealthy"],
+)
+def test_a_server_that_is_ill_after_the_swap_is_told(
+    watched: Deploy, monkeypatch: pytest.MonkeyPatch, found: dict[str, Any], why: str
+) -> None:
+    monkeypatch.setattr(versions, "inspect", lambda _: found)
+    assert watched.watch() == f"{why} 0 s after it was loaded"
+
+
+def test_so_is_one_that_the_webserver_cannot_load(watched: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
+    ill = Location("github", "LOADED", error="Traceback\nno answer")
+    monkeypatch.setattr(Platform, "locations", lambda _: {"github": ill})
+    assert watched.watch() == "could not be loaded any more (no answer) 0 s after it was loaded"
+
+
+def test_a_webserver_that_is_away_says_nothing_of_the_server(watched: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(_: Platform) -> None:
+        raise PlatformError("does not answer")
+
+    monkeypatch.setattr(Platform, "locations", away)
+    assert watched.watch() == ""
+
+
+def test_one_that_is_well_is_watched_to_the_end(watched: Deploy) -> None:
+    began = time.monotonic()
+    assert watched.watch() == ""
+    assert time.monotonic() - began >= versions.WATCH_SECONDS
+
+
+def test_who_watches_keeps_nobody_from_deploying(watched: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And looks no further when somebody did: what became of that server is his to say."""
+
+    def replaced(_: str) -> dict[str, Any]:
+        with Deploy("github", watched.deployment)._swapping():
+            raise EngineError("no such container")
+
+    monkeypatch.setattr(versions, "inspect", replaced)
+    assert watched.watch() == ""
+    assert watched.take_back("9f", "died") == "github: 9f died, and was replaced meanwhile"

@@ -57,6 +57,27 @@ def test_the_inputs_are_what_the_dockerfile_copies() -> None:
     assert set(re.findall(r"--mount=([^,\s]+)", dockerfile)) == {"type=cache"}, "a mount takes files, too"
 
 
+HOST_DOCKERFILES = ("host/Dockerfile", "host/front/Dockerfile", "sandbox/Dockerfile")
+
+
+@pytest.mark.parametrize("file", HOST_DOCKERFILES)
+def test_the_inputs_of_the_host_have_what_its_dockerfiles_copy(file: str) -> None:
+    lines = re.findall(r"^COPY (?!--from=)(?:--chmod=\d+ )?(.*) \S+$", (ROOT / file).read_text(), re.MULTILINE)
+    copied = [path for line in lines for path in line.split()]
+    assert copied
+    assert [path for path in [file, *copied] if not images.is_host_input(path.rstrip("/"))] == []
+
+
+def test_a_version_of_the_host_is_also_what_compose_makes_of_it(root: Path) -> None:
+    for change in ("docker-compose.yml", "dagster.yaml", "locations/service.yaml", "host/src/new.py", "host/health"):
+        before = images.host_tag(root)
+        write(root, {change: "new"})
+        assert images.host_tag(root) != before, change
+    before = images.host_tag(root)
+    write(root, {"host/tests/test_new.py": "new", "locations/one/src/code.py": "new"})
+    assert images.host_tag(root) == before
+
+
 def test_nothing_is_copied_that_git_ignores() -> None:
     """It would be in the image without a trace in the tag; a credential among it, even."""
     ignored = images.git_paths(ROOT, "ls-files", "--others", "--ignored", "--exclude-standard", "locations", "shared")

@@ -14,6 +14,7 @@ from ingest_tools import (
     affected,
     analyst,
     audit,
+    bench_locations,
     bench_platform,
     check,
     contract,
@@ -38,7 +39,7 @@ SECTIONS = {
     "Run": (run, dev, sandbox),
     "The platform, on a Docker engine": (up, status, deploy, secret, access, analyst, audit),
     "Work on it": (new_location, remove_location, run_tests, check, lock, contract, documents, affected, walls, sync),
-    "Measure it": (bench_platform,),
+    "Measure it": (bench_platform, bench_locations),
 }
 
 

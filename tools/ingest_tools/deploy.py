@@ -1,36 +1,25 @@
-"""Activates a location's code, or an earlier version of it; nothing else is restarted.
+"""Activates a location's code, or an earlier version of it; nothing else is restarted."""
 
-The active tag stands in ``.env``, which Docker Compose reads, so it survives `docker compose up`. Beside it
-stand the tags that a rollback goes back to, and all that were activated: only those may be run.
-"""
-
-import json
-import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from ingest_tools import audit, walls
+from ingest_tools import audit
 from ingest_tools.dagster_api import ENDED, PlatformError, wait_for
+from ingest_tools.deploy_host import DeployHost, join
 from ingest_tools.engine import Deployment, EngineError, docker, inspect
 from ingest_tools.images import content_tag, location_names
-from ingest_tools.local import Refused, held
-from ingest_tools.options import location
-from ingest_tools.registrations import unrendered
+from ingest_tools.local import Refused
+from ingest_tools.versions import HOST, WATCH_SECONDS, Versions, errors_in, last_error
 
-KEPT_IMAGES = 3
-"""Images of a location that stay on this machine, the active one among them."""
-BASE = "python:3.13-slim-trixie"
-"""What images are built on, unless INGEST_PYTHON in ``.env`` names another, or the same with its digest."""
-BASE_DIGITS = 6
-PULL_SECONDS = 60
 TESTS = "locations/test.Dockerfile"
 CONTAINED = (
     "--rm",
@@ -44,48 +33,33 @@ CONTAINED = (
     "--mount=type=volume,dst=/tmp",
 )
 """What tests may have: a folder to write to, gone with them, and nothing else."""
-HEALTHY_SECONDS = 60
+HEALTHY_SECONDS = 120
 """Time that a code server has to become healthy, and the webserver to load it."""
 STEADY_SECONDS = 3
 """Time that a new code server must live before it takes over."""
-HOST_SERVICES = ("postgres", "webserver", "daemon", "sandbox")
-"""Services of the host that are in the network of every location."""
-FIRST_TAG = "local"
-"""What `docker compose up` built before any deploy."""
-
-_ERROR = re.compile(r"\b(?:[\w.]*\.)?(\w+(?:Error|Exception): .+)")
-"""The line of a traceback that says what is wrong."""
+UNFINISHED = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
+assert not set(UNFINISHED) & set(ENDED)
 
 
 @dataclass(frozen=True)
-class Deploy:
+class Deploy(Versions):
     """One location of a deployment."""
 
     location: str
     deployment: Deployment
 
+    @property
+    def name(self) -> str:
+        return self.location
+
     def image(self, tag: str) -> str:
         return f"ingest-{self.location}:{tag}"
 
-    @property
-    def tag(self) -> str:
-        """The active tag."""
-        return self.deployment.remembered().get(self._variable) or FIRST_TAG
+    def images(self, tag: str) -> list[str]:
+        return [self.image(tag)]
 
-    @property
-    def tags_before(self) -> list[str]:
-        """Where a rollback goes back to: what was active before, the newest first, if its image is there."""
-        return self._tags(f"{self._variable}_BEFORE")
-
-    @property
-    def activated(self) -> list[str]:
-        """Tags that were active once, the newest first, if their image is there."""
-        return self._tags(f"{self._variable}S") or [self.tag]
-
-    def _tags(self, variable: str) -> list[str]:
-        """Remembered tags whose image is there."""
-        tags = self.deployment.remembered().get(variable, "").split(",")
-        return [tag for tag in tags if tag and self._has_image(tag)]
+    def services(self) -> list[str]:
+        return [self.location]
 
     def deploy(self, *, tests: bool) -> str:
         """What was done, in a line; raises :class:`Refused` when the new code was not activated."""
@@ -94,103 +68,69 @@ class Deploy:
         tag = f"{content_tag(self.location, self.deployment.tree)}-{self._renewed_base()}"
         if tag == self.tag and self._serves(tag):
             return f"{self.location}: {tag} is active already, nothing to do"
-        self._build(tag)
+        self._build(tag, "build", *_provenance(self.deployment.tree), self.location)
         if tests:
             self._test(tag)
-        with self._swapping():
+        with self._swapping(), ThreadPoolExecutor(1) as beside:
             if not self._is_there():
                 self._introduce()
-            return self._switch(tag, [self.tag, *self.tags_before])
+            trial = beside.submit(self._try_out, tag)  # while its server starts
+            return self._switch(tag, [self.tag, *self.tags_before], trial.result)
 
     def roll_back(self, to: str = "") -> str:
-        """Activates the version before, or ``to``; said twice, it goes back twice. Raises :class:`Refused`."""
         self._must_be_up()
-        with self._swapping():
-            return self._switch_back(to)
-
-    def _switch_back(self, to: str) -> str:
-        before = self.tags_before
-        if not to and not before:
-            raise Refused(f"{self.location} has no earlier version to go back to: no image of one is left")
-        to = to or before[0]
-        if to not in self.activated and to not in before:
-            known = ", ".join(self.activated)
-            raise Refused(f"--to={to} is not a version of {self.location} that was active: choose from {known}")
-        # What is rolled back is nothing to go back to, unless one asks for it by name.
-        return self._switch(to, before[before.index(to) + 1 :] if to in before else [self.tag, *before])
-
-    def _swapping(self) -> AbstractContextManager[None]:
-        """Nobody else swaps this location's server meanwhile. Builds and tests hold up nobody."""
-        return self._alone(
-            f".{self.location}.lock", f"waiting for another deploy of {self.location} to swap its server"
-        )
-
-    def _sharing(self) -> AbstractContextManager[None]:
-        """Nobody else touches what all locations share: ``.env``, and the platform's set-up."""
-        return self._alone(".lock", "waiting for the deploy of another location to be set up")
-
-    def _alone(self, lock: str, waiting: str) -> AbstractContextManager[None]:
-        file = self.deployment.env_file
-        return held(file.with_name(f"{file.name}{lock}"), waiting)
-
-    def _switch(self, tag: str, before: list[str]) -> str:
-        started, old = time.monotonic(), self.tag
-        try:
-            self._serve(tag)
-        except (EngineError, PlatformError) as error:
-            raise Refused(f"{self.location}: {tag} was refused ({error}); {self._restored(old, tag)}") from None
-        except BaseException:  # Ctrl-C, or the end of a job of CI
-            print(f"{self.location}: interrupted; {self._restored(old, tag)}", file=sys.stderr)
-            raise
-        self._remember(tag, [other for other in before if other != tag and self._has_image(other)])
-        self._remove_old_images()
-        return f"{self.location}: {tag} is active, {time.monotonic() - started:.1f} s after it was built"
-
-    def _restored(self, old: str, refused: str) -> str:
-        """Puts the active version back where it is gone, and says in a few words how that went."""
-        if old == refused or not self._has_image(old):
-            return "and there is no earlier version"
-        try:
-            if not self._serves(old):
-                self._serve(old)
-        except (EngineError, PlatformError) as error:
-            return f"and {old} could not be put back ({error}): docker compose up --detach {self.location}"
-        return f"{old} is active again"
+        return super().roll_back(to)
 
     def _must_be_up(self) -> None:
         """Raises :class:`PlatformError` where the UI does not answer: nothing is begun then."""
         self.deployment.platform.locations()
 
-    def _serve(self, tag: str) -> None:
+    def _serve(self, tag: str, tried: Callable[[], None]) -> None:
         """Swaps the code server and waits until the webserver has loaded what the tag's image holds."""
         up = ("up", "--detach", "--no-deps", "--wait", f"--wait-timeout={HEALTHY_SECONDS}", self.location)
-        with self._standing_in(tag) if self._is_there() else nullcontext():
+        if not self._is_there():
+            tried()
+        with self._standing_in(tag, tried) if self._is_there() else nullcontext():
             self.deployment.compose(*up, **self._settings(tag))
         if self.location in self.deployment.platform.locations():
             self.deployment.platform.reload_location(self.location)
         wait_for(lambda: self._serves(tag), f"{self.location} to be loaded from {tag}", HEALTHY_SECONDS, 0.2)
 
     @contextmanager
-    def _standing_in(self, tag: str) -> Iterator[None]:
+    def _standing_in(self, tag: str, tried: Callable[[], None]) -> Iterator[None]:
         """A server of the new code answers while the service's container is replaced.
 
-        One that does not become healthy, or does not stay so, ends the deploy before anything is touched.
+        One that does not become healthy, or does not stay so, ends the deploy before anything is touched; so does
+        ``tried`` where it raises.
         """
         name, network = f"{self.deployment.project}-{self.location}-next", f"{self.deployment.project}_{self.location}"
         run = ("run", "--detach", "--no-deps", "--name", name, self.location)
         try:
-            self.deployment.compose(*run, **self._settings(tag))
-            wait_for(lambda: _is_healthy(name), f"a server of {tag} to become healthy", HEALTHY_SECONDS, 0.2)
-            time.sleep(STEADY_SECONDS)
-            if not _is_healthy(name):
-                raise PlatformError("its server did not stay healthy")
+            try:
+                self.deployment.compose(*run, **self._settings(tag))
+                wait_for(lambda: _is_healthy(name), f"a server of {tag} to become healthy", HEALTHY_SECONDS, 0.2)
+                time.sleep(STEADY_SECONDS)
+                if not _is_healthy(name):
+                    raise PlatformError("its server did not stay healthy")
+            except (EngineError, PlatformError) as error:
+                raise PlatformError(last_error(name) or str(error)) from None
+            tried()
             docker("network", "disconnect", network, name)
             docker("network", "connect", f"--alias={self.location}", network, name)
             yield
-        except (EngineError, PlatformError) as error:
-            raise PlatformError(_last_error(name) or str(error)) from None
         finally:
             docker("rm", "--force", name)
+
+    def _try_out(self, tag: str) -> None:
+        """Starts a run's container, which opens all that a run needs; raises :class:`PlatformError` where it fails."""
+        command = ("python", "-m", "ingest_host.trial", self.location, tag)
+        try:
+            self.deployment.compose("exec", "--no-TTY", "launch", *command)
+        except EngineError as error:
+            if "No module named ingest_host.trial" in error.output:
+                raise PlatformError("the host is older than this tree: `make deploy HOST=1` comes first") from None
+            said = list(errors_in(error.output)) or error.output.strip().splitlines()[:1]
+            raise PlatformError(f"a run of it would fail: {said[-1] if said else error}") from None
 
     def _serves(self, tag: str) -> bool:
         """Whether the webserver has loaded the tag's image, and from the container that runs now.
@@ -210,26 +150,12 @@ class Deploy:
             and bool(server["State"]["Running"])
         )
 
-    def _must_keep_to_its_walls(self) -> None:
-        """Raises :class:`Refused` where the Compose files give a service more than it may have."""
-        tree = self.deployment.tree
-        found = list(unrendered(self.location, tree))
-        if not found:  # or it would be resolved, and a refusal quote variables and files of this machine
-            found += walls.problems(json.loads(self.deployment.compose(*walls.CONFIG)), location_names(tree), tree)
-        if found:
-            raise Refused(f"{self.location}: nothing was deployed: {'; '.join(found)}")
-
-    def _renewed_base(self) -> str:
-        """Some digits of the base image's id, after a look at the registry for a newer one under its name.
-
-        Where none answers, the image that is here stays, and that is said.
-        """
-        base = self.deployment.setting("INGEST_PYTHON") or BASE
+    def _unloaded(self) -> str:
         try:
-            docker("pull", "--quiet", base, seconds=PULL_SECONDS)
-        except EngineError as error:
-            print(f"could not look for a newer {base}: {error}", file=sys.stderr)
-        return str(inspect(base)["Id"]).partition(":")[2][:BASE_DIGITS]
+            found = self.deployment.platform.locations().get(self.location)
+        except PlatformError:
+            return ""  # the UI is away, and that is not the location's fault
+        return f"could not be loaded any more ({found.error.splitlines()[-1]})" if found and found.error else ""
 
     def _test(self, tag: str) -> None:
         """Runs the location's tests in its image: as its user, without network, engine or anything of this machine."""
@@ -248,15 +174,6 @@ class Deploy:
         if failed:
             raise Refused(f"{self.location}: its tests fail, nothing was deployed")
 
-    def _build(self, tag: str) -> None:
-        try:
-            build = ("--progress=plain", "build", *_provenance(self.deployment.tree), self.location)
-            self.deployment.compose(*build, **self._settings(tag))
-        except EngineError as error:
-            errors = _ERROR.findall(error.output)
-            reason = errors[-1] if errors else str(error)
-            raise Refused(f"{self.location}: the image could not be built, nothing was deployed ({reason})") from None
-
     def _is_there(self) -> bool:
         return bool(self.deployment.compose("ps", "--all", "--quiet", self.location))
 
@@ -264,56 +181,19 @@ class Deploy:
         """A location's first deploy: its network, its role and schema, its place in the workspace."""
         compose, setup = self.deployment.compose, f"{self.location}-setup"
         compose("create", "--no-recreate", setup)
-        network = f"{self.deployment.project}_{self.location}"
-        running = compose("ps", "--services", "--status=running").split()
-        for service in (name for name in HOST_SERVICES if name in running):
-            container = self.deployment.container(service)
-            if network not in inspect(container)["NetworkSettings"]["Networks"]:
-                docker("network", "connect", f"--alias={service}", network, container)
+        join(self.deployment, self.location)
         compose("up", "--no-deps", "--exit-code-from", setup, setup)
-        if "sandbox" in running:
+        if "sandbox" in compose("--profile=sandbox", "ps", "--services", "--status=running").split():
             one_shot = f"{self.location}-sandbox"
             compose("--profile=sandbox", "up", "--no-deps", "--exit-code-from", one_shot, one_shot)
         with self._sharing():
             compose("up", "--no-deps", "--exit-code-from", "setup", "setup")
         self.deployment.platform.reload_workspace()
 
-    def _remove_old_images(self) -> None:
-        """Keeps what is active, what was before it, and what was active last; never removes what a run needs."""
-        tags = docker("image", "ls", "--format={{.Tag}}", f"ingest-{self.location}").split()  # the newest first
-        wanted = (self.tag, *self.tags_before[:1], *self.activated, *tags)
-        kept = list(dict.fromkeys(tag for tag in wanted if tag in tags))[:KEPT_IMAGES]
+    def _runs_need(self) -> set[str] | None:
         location = [{"key": "dagster/code_location", "value": self.location}]
         runs = self.deployment.platform.runs(limit=1000, statuses=UNFINISHED, tags=location)
-        if not all(run.image for run in runs):
-            return  # a run that is queued does not say yet which image it needs; the next deploy looks again
-        needed = {run.image for run in runs} | set(docker("ps", "--all", "--format={{.Image}}").split())
-        for tag in tags:
-            if tag not in kept and (image := self.image(tag)) not in needed:
-                docker("image", "rm", image)
-
-    @property
-    def _variable(self) -> str:
-        return f"{self.location.upper()}_TAG"
-
-    def _settings(self, tag: str) -> dict[str, str]:
-        """What Compose must know to serve the tag: its runs may have any image that was activated."""
-        activated = list(dict.fromkeys([tag, *self.activated]))
-        return {self._variable: tag, f"{self._variable}S": ",".join(activated)}
-
-    def _remember(self, tag: str, before: list[str]) -> None:
-        """Writes the tags to ``.env``, whole or not at all; other lines stay."""
-        file = self.deployment.env_file
-        own = self._settings(tag) | {f"{self._variable}_BEFORE": ",".join(before)}
-        half = file.with_name(f"{file.name}.new")
-        with self._sharing():
-            lines = file.read_text().splitlines() if file.exists() else []
-            kept = [line for line in lines if line.split("=", 1)[0] not in own]
-            half.write_text("\n".join([*kept, *(f"{name}={value}" for name, value in own.items())]) + "\n")
-            half.replace(file)
-
-    def _has_image(self, tag: str) -> bool:
-        return bool(docker("image", "ls", "--quiet", self.image(tag)))
+        return {run.image for run in runs} if all(run.image for run in runs) else None
 
 
 def _provenance(tree: Path) -> Iterator[str]:
@@ -335,40 +215,47 @@ def _is_healthy(container: str) -> bool:
     return bool(state["Health"]["Status"] == "healthy")
 
 
-def _last_error(container: str) -> str:
-    """The last line of a container's log that says what is wrong; empty where none does."""
-    try:
-        errors = _ERROR.findall(docker("logs", "--tail", "200", container))
-    except EngineError:
-        return ""
-    return errors[-1] if errors else ""
-
-
-UNFINISHED = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
-assert not set(UNFINISHED) & set(ENDED)
+def named(name: str) -> Versions:
+    """What the command line names: a location, or the host."""
+    deployment = Deployment.here()
+    return DeployHost(deployment) if name == HOST else Deploy(name, deployment)
 
 
 @contextmanager
-def _recorded(location: str, action: str) -> Iterator[Deploy]:
+def _recorded(one: Versions, action: str) -> Iterator[None]:
     """How it ended is in the audit trail."""
-    one = Deploy(location, Deployment.here())
-    with audit.recorded(one.deployment, action, location, lambda: {"tag": one.tag}):
-        yield one
+    with audit.recorded(one.deployment, action, one.name, lambda: {"tag": one.tag}):
+        yield
+
+
+what = click.argument("name", type=click.Choice([*location_names(), HOST]), metavar="LOCATION|host")
 
 
 @click.command(epilog="Example: ingest deploy github")
-@location
-@click.option("--tests/--no-tests", default=True, help="Run its tests in its image first, or leave them out.")
-def deploy_command(location: str, *, tests: bool) -> None:
-    """Build, test and activate a location, and nothing else."""
-    with _recorded(location, "deploy") as one:
-        print(one.deploy(tests=tests))
+@what
+@click.option("--tests/--no-tests", default=True, help="Run a location's tests in its image first, or leave them out.")
+@click.option("--watch/--no-watch", default=True, help="Look at it for a minute, and take it back where it dies.")
+def deploy_command(name: str, *, tests: bool, watch: bool) -> None:
+    """Build, test and activate a location or the host, and nothing else."""
+    one = named(name)
+    with _recorded(one, "deploy"):
+        before = one.tag
+        print(one.deploy(tests=tests), flush=True)
+    tag = one.tag
+    if not watch or tag == before:
+        return
+    print(f"{name}: it is watched for {WATCH_SECONDS} s; Ctrl-C leaves it active", file=sys.stderr, flush=True)
+    if why := one.watch():
+        with _recorded(one, "rollback"):
+            said = one.take_back(tag, why)
+        raise Refused(said)
 
 
 @click.command(epilog="Example: ingest rollback github")
-@location
+@what
 @click.option("--to", metavar="TAG", default="", help="A version that was active once, instead of the one before.")
-def rollback_command(location: str, to: str) -> None:
-    """Activate the version of a location before."""
-    with _recorded(location, "rollback") as one:
+def rollback_command(name: str, to: str) -> None:
+    """Activate the previous version of a location, or of the host."""
+    one = named(name)
+    with _recorded(one, "rollback"):
         print(one.roll_back(to))

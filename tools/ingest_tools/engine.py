@@ -88,9 +88,9 @@ class Deployment:
         """What a command of Docker Compose prints."""
         return self._compose(arguments, settings, text=text)
 
-    def show(self, *arguments: str) -> None:
+    def show(self, *arguments: str, **settings: str) -> None:
         """Runs a command of Docker Compose on the screen."""
-        self._compose(arguments, {}, shown=True)
+        self._compose(arguments, settings, shown=True)
 
     def _compose(
         self, arguments: Sequence[str], settings: dict[str, str], *, text: str | None = None, shown: bool = False
@@ -121,6 +121,13 @@ class Deployment:
     def inspect(self, service: str) -> dict[str, Any]:
         return inspect(self.container(service))
 
+    def containers(self) -> dict[str, dict[str, Any]]:
+        """What the engine knows of each service's container, running or not."""
+        told = self.compose("--profile=*", "ps", "--all", "--no-trunc", "--format={{.ID}} {{.Service}}")
+        services = dict(line.split() for line in told.splitlines())
+        found = json.loads(docker("inspect", *services)) if services else []
+        return {services[one["Id"]]: one for one in found}
+
     def address(self, service: str) -> str:
         """The address of a service's container in the platform's own network, from this machine."""
         networks = self.inspect(service)["NetworkSettings"]["Networks"]
@@ -130,6 +137,13 @@ class Deployment:
         """The ids of run containers, those that ended too."""
         wanted = [f"--filter={one}" for one in (f"label={RUN_LABEL}={self.project}", *filters)]
         return docker("ps", "--all", "--quiet", "--no-trunc", *wanted).split()
+
+
+def logs(container: str, lines: int) -> str:
+    """What a container printed last, on both of its outputs; empty where there is none."""
+    command = ["docker", "logs", f"--tail={lines}", container]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return "" if done.returncode else done.stdout
 
 
 def inspect(name: str) -> dict[str, Any]:

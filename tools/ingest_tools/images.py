@@ -5,6 +5,7 @@ import os
 import shutil
 import stat
 import subprocess
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ingest_tools.local import Refused
@@ -21,6 +22,21 @@ INPUTS = (
     "shared/src",
 )
 """The files and folders that decide what is in an image; ``tests/test_images.py`` compares them with the Dockerfile."""
+HOST_INPUTS = (
+    ".dockerignore",
+    "dagster.yaml",
+    "docker-compose.yml",
+    "host/Dockerfile",
+    "host/front",
+    "host/health",
+    "host/requirements.lock",
+    "host/src",
+    "locations/service.yaml",
+    "sandbox/Dockerfile",
+    "sandbox/requirements.lock",
+    "sandbox/src",
+)
+"""Those of the host's images, and what else makes a version of it."""
 TAG_LENGTH = 12
 """Hex digits of a tag: 48 bits, far more than the few images of a location need to differ."""
 
@@ -45,9 +61,24 @@ def inputs(location: str, root: Path = ROOT) -> list[Path]:
     """
     if location not in (names := location_names(root)):
         raise Refused(f"there is no location {location!r}: choose from {', '.join(names)}")
+    return _files(root, lambda name: is_input(name, location))
+
+
+def _files(root: Path, wanted: Callable[[str], bool]) -> list[Path]:
+    """The files of a tree whose names are wanted, in order."""
     names = sorted(git_paths(root, "ls-files", "--cached", "--others", "--exclude-standard"))
-    files = [root / name for name in names if is_input(name, location)]
+    files = [root / name for name in names if wanted(name)]
     return [file for file in files if file.is_symlink() or file.is_file()]
+
+
+def is_host_input(path: str) -> bool:
+    """Whether a version of the host is made of a file."""
+    return any(f"{path}/".startswith(f"{taken}/") for taken in HOST_INPUTS)
+
+
+def host_tag(root: Path = ROOT) -> str:
+    """The tag of the host's images, as :func:`content_tag` is a location's."""
+    return _tag(_files(root, is_host_input), root)
 
 
 def content_tag(location: str, root: Path = ROOT) -> str:
@@ -55,8 +86,12 @@ def content_tag(location: str, root: Path = ROOT) -> str:
 
     Path, executable bit and bytes of each count. Raises :class:`Refused`.
     """
+    return _tag(inputs(location, root), root)
+
+
+def _tag(files: Iterable[Path], root: Path) -> str:
     digest = hashlib.sha256()
-    for file in inputs(location, root):
+    for file in files:
         if file.is_symlink():
             kind, content = "link", os.fsencode(file.readlink())
         else:

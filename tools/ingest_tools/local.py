@@ -69,15 +69,16 @@ def prepare(*, live: bool = False) -> dict[str, str]:
 
 
 @contextmanager
-def held(lock: Path, waiting: str) -> Iterator[None]:
-    """Holds a lock file, which the system frees when the process ends, however it ends.
+def held(lock: Path, waiting: str, *, shared: bool = False) -> Iterator[None]:
+    """Holds a lock file, which the system frees when the process ends, however it ends; several may share it.
 
     Where another process holds it, says ``waiting`` and waits.
     """
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     with lock.open("a") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             print(waiting, file=sys.stderr, flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(file, kind)
         yield

@@ -1,11 +1,16 @@
 """Starts the platform, stops it, and follows its logs."""
 
+import os
+
 import click
 
 from ingest_tools import walls
+from ingest_tools.deploy_host import BUILT, DeployHost
 from ingest_tools.engine import Deployment, docker
 from ingest_tools.local import Refused
 
+TAG = "HOST_TAG"
+"""In the environment, it is the tag of the host's images, whatever is in this tree."""
 SECONDS_TO_END = 60
 """Time that a run has to end when the platform is stopped."""
 
@@ -17,9 +22,12 @@ def up_command(*, sandbox: bool) -> None:
     if found := walls.breaches():
         raise Refused("\n".join(found))
     profile, built = (["--profile=sandbox"], ["sandbox"]) if sandbox else ([], [])
-    deployment = Deployment.here()
-    deployment.show(*profile, "build", "--quiet", "webserver", "front", *built)
-    deployment.show(*profile, "up", "--detach", "--wait")
+    host = DeployHost(Deployment.here())
+    tag = os.environ.get(TAG) or host.new_tag()
+    host.deployment.show(*profile, "build", "--quiet", *BUILT, *built, **{TAG: tag})
+    host.deployment.show(*profile, "up", "--detach", "--wait", **{TAG: tag})
+    host.keep(tag)
+    host.remember(tag)
 
 
 @click.command(epilog="Example: ingest down")

@@ -49,7 +49,7 @@ HOST = {
 }
 """The platform's own services, and the volumes of each."""
 CAPABILITIES = {"launch": {"DAC_READ_SEARCH"}, "postgres": {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"}}
-BINDS = {"access.yaml", "dagster.yaml", "workspace.yaml"}
+BINDS = {"access.yaml", "workspace.yaml"}
 """Files of the tree that the platform's services read."""
 HARMLESS = {"command", "depends_on", "healthcheck", "profiles", "restart", "stop_grace_period", "stop_signal"}
 """Keys that say nothing of what a container may reach."""

@@ -44,6 +44,7 @@ TOKEN = Path("/run/secrets/launch-token")
 """What webserver, daemon and purge show; no location has it."""
 WATCH_TOKEN = Path("/run/secrets/watch-token")
 """What the monitor shows."""
+INSTANCE = Path("/tmp/instance")  # noqa: S108, in the container
 ENGINE_API = "1.45"
 """The first that mounts a folder of a volume. An older engine would mount all of it: it is refused."""
 STORAGE = "service=dagster"
@@ -150,9 +151,11 @@ class Launch:
 
     @cached_property
     def instance(self) -> str:
-        """The settings of dagster.yaml, as Dagster hands them to a run."""
-        told = subprocess.run([sys.executable, "-c", _INSTANCE], stdout=subprocess.PIPE, text=True, check=True)
-        return told.stdout.strip()
+        """The settings of dagster.yaml, as Dagster hands them to a run; kept for :mod:`ingest_host.trial` to read."""
+        if not INSTANCE.exists():
+            told = subprocess.run([sys.executable, "-c", _INSTANCE], stdout=subprocess.PIPE, text=True, check=True)
+            INSTANCE.write_text(told.stdout.strip())
+        return INSTANCE.read_text()
 
     def start(self, run: Run, verb: str) -> dict[str, str]:
         """Starts the run, unless it has been; raises :class:`Refused` where its code is not its location's own."""
@@ -183,7 +186,7 @@ class Launch:
         """The state of its newest container, with the ``reason`` of its end; empty where there is none."""
         for container in self._containers(run_id):
             told = {"container": container.id, "status": container.status}
-            return told | ({"reason": _reason(container)} if container.status in ENDED else {})
+            return told | ({"reason": reason(container)} if container.status in ENDED else {})
         return {}
 
     def services(self) -> dict[str, Any]:
@@ -236,7 +239,7 @@ def _or_nothing_stays(container: Container) -> Iterator[None]:
         raise
 
 
-def _reason(container: Container) -> str:
+def reason(container: Container) -> str:
     """Why a container ended: out of memory, or its exit code and what it printed last."""
     state = container.attrs["State"]
     if state["OOMKilled"]:
@@ -352,10 +355,14 @@ class Handler(BaseHTTPRequestHandler):
             logger.info(format, *arguments)
 
 
+def engine() -> docker.DockerClient:
+    """The engine at its socket."""
+    return docker.DockerClient(base_url="unix:///var/run/docker.sock", version=ENGINE_API, timeout=STOP_SECONDS + 30)
+
+
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    engine = docker.DockerClient(base_url="unix:///var/run/docker.sock", version=ENGINE_API, timeout=STOP_SECONDS + 30)
-    Handler.launch = Launch(engine, os.environ["INGEST_PROJECT"])
+    Handler.launch = Launch(engine(), os.environ["INGEST_PROJECT"])
     Handler.token, Handler.watch_token = TOKEN.read_text(), WATCH_TOKEN.read_text()
     logger.info("settings of a run: %d characters", len(Handler.launch.instance))
     ThreadingHTTPServer(("0.0.0.0", PORT), Handler).serve_forever()  # noqa: S104, its network is its own

@@ -48,7 +48,8 @@ LOCK_MILLISECONDS = 30_000
 """The longest that webserver and daemon wait for a row that a location holds."""
 
 MONITORED = {
-    "runs": "ingest_location, pipeline_name, status, create_timestamp, end_time",
+    "runs": "run_id, ingest_location, pipeline_name, status, create_timestamp, end_time",
+    "run_tags": "run_id, key",
     "daemon_heartbeats": "daemon_id, daemon_type, timestamp",
     "instigators": "selector_id, status, instigator_type, instigator_body",
     "job_ticks": "selector_id, status, timestamp",

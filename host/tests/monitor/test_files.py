@@ -39,6 +39,7 @@ def test_every_number_that_is_asked_for_is_told(file: str) -> None:
         successes=[("github", "github_ingest", NOW)],
         instigators=[Instigator("github", "hourly", "SCHEDULE", ("0 * * * *",), NOW, failing=True, failures=1)],
         loads={"github": Load(quota_left=1)},
+        waiting=[("github_activity", NOW, 1)],
     )
     told = {metric.name for metric in Metrics(lambda: seen).collect() if metric.samples}
     asked = set(re.findall(r"ingest_\w+", (FOLDER / file).read_text()))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ingest_host.monitor.problems import HOST, overdue, problems
+from ingest_host.monitor.problems import HOST, missed, overdue, problems
 from ingest_host.monitor.seen import Instigator, Seen
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC).timestamp()
@@ -106,3 +106,20 @@ def test_a_schedule_is_overdue_after_its_longest_pause_and_some_grace(cron: str,
 
 def test_a_sensor_is_never_overdue() -> None:
     assert overdue(Instigator("github", "s", "SENSOR", (), NOW - 99 * HOUR, failing=False, failures=0), NOW) == 0
+
+
+@pytest.mark.parametrize(
+    ("cron", "hours_ago", "expected"),
+    [
+        ("0 * * * *", (3, 2, 1, 0.1), 0),
+        ("0 * * * *", (5, 4, 1, 0.1), 2),
+        ("0 * * * *", (4, 3), 2),
+        ("0 4 * * *", (23, 1), 0),
+        ("*/5 * * * *", (1, 0.9, 0.1), 7),
+        ("0 * * * *", (), 0),
+    ],
+    ids=["all came", "two did not", "none since", "a day apart", "at least these, of many", "just switched on"],
+)
+def test_ticks_that_did_not_come_are_counted(cron: str, hours_ago: tuple[float, ...], expected: int) -> None:
+    """Whatever time zone the schedule is in."""
+    assert missed(schedule(cron, ticks=tuple(NOW - hours * HOUR for hours in hours_ago)), NOW) == expected

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import AssetKey, AssetMaterialization, DagsterEvent, DagsterEventType, DagsterInstance, DagsterRunStatus
+from dagster import (
+    AssetKey,
+    AssetMaterialization,
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+)
 from dagster._core.remote_origin import (
     GrpcServerCodeLocationOrigin,
     RemoteInstigatorOrigin,
@@ -25,6 +33,7 @@ from dagster._core.scheduler.instigation import (
     TickData,
     TickStatus,
 )
+from dagster._core.storage.dagster_run import RunOpConcurrency
 from dagster._core.test_utils import create_run_for_test
 from dagster._daemon.types import DaemonHeartbeat
 from dagster_shared.error import SerializableErrorInfo
@@ -115,6 +124,20 @@ def test_runs_queue_and_last_successes(instance: DagsterInstance) -> None:
     assert abs(found.queued[0] - time.time()) < 30
 
 
+def test_pools_that_a_run_holds_and_another_waits_for(instance: DagsterInstance) -> None:
+    origin = RemoteJobOrigin(REPOSITORY, "github_ingest")
+    for status, pools in (
+        (DagsterRunStatus.STARTED, {"github_activity", "github_views"}),
+        (DagsterRunStatus.QUEUED, {"github_activity", "github_catalog"}),
+        (DagsterRunStatus.QUEUED, {"github_people"}),
+    ):
+        needs = RunOpConcurrency(root_key_counts={}, has_unconstrained_root_nodes=False, all_pools=pools)
+        instance.add_run(DagsterRun("github_ingest", status=status, remote_job_origin=origin, run_op_concurrency=needs))
+    ((pool, since, count),) = look().waiting
+    assert (pool, count) == ("github_activity", 1)
+    assert abs(since - time.time()) < 30
+
+
 def test_heartbeats_of_the_daemon_that_lives(instance: DagsterInstance) -> None:
     now = time.time()
     instance.add_daemon_heartbeat(DaemonHeartbeat(now - 300, "SENSOR", "new", []))
@@ -132,8 +155,9 @@ def test_schedules_with_their_ticks(instance: DagsterInstance) -> None:
     hourly, new = sorted(look().instigators, key=lambda one: one.name)
     assert (hourly.location, hourly.kind, hourly.cron) == ("github", "SCHEDULE", ("0 * * * *",))
     assert (hourly.failing, hourly.failures) == (True, 1)
+    assert hourly.ticks == pytest.approx((now - 5000, now - 600), abs=1)
     assert hourly.since == pytest.approx(now - 600, abs=1)
-    assert (new.failing, new.failures) == (False, 0)
+    assert (new.failing, new.failures, new.ticks) == (False, 0, ())
     assert new.since == pytest.approx(now - 60, abs=1)
 
 

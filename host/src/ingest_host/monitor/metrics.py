@@ -7,7 +7,7 @@ from typing import Any
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ingest_host.monitor.problems import UNTELLABLE, overdue, problems
+from ingest_host.monitor.problems import UNTELLABLE, missed, overdue, problems
 from ingest_host.monitor.seen import Seen
 
 
@@ -45,12 +45,19 @@ def _storage(seen: Seen) -> Iterator[Metric]:
     yield _of("queue_runs", "Runs that wait.", {(): len(seen.queued)})
     oldest = seen.at - seen.queued[0] if seen.queued else 0
     yield _of("queue_oldest_seconds", "How long the oldest of them has waited.", {(): oldest})
+    waiting = {(pool,): count for pool, _, count in seen.waiting}
+    yield _of("pool_waiting_runs", "Runs that wait for a pool that another run holds.", waiting, "pool")
+    longest = {(pool,): seen.at - since for pool, since, _ in seen.waiting}
+    yield _of("pool_wait_seconds", "How long the oldest of them has waited for its pool.", longest, "pool")
     heartbeats = {(name,): at for name, at in seen.heartbeats.items()}
     yield _of("daemon_heartbeat_timestamp_seconds", "Last heartbeat of a daemon.", heartbeats, "daemon")
     late: dict[tuple[str, str], float] = {}
-    for one in seen.instigators:
+    absent: dict[tuple[str, str], float] = {}
+    for one in (one for one in seen.instigators if one.cron):
         with suppress(*UNTELLABLE):  # a problem of its own says so
-            late |= {(one.location, one.name): overdue(one, seen.at)} if one.cron else {}
+            late[one.location, one.name] = overdue(one, seen.at)
+            absent[one.location, one.name] = missed(one, seen.at)
+    yield _of("ticks_missed", "Ticks that did not come in the last day, at least.", absent, "location", "schedule")
     yield _of("schedule_overdue_seconds", "How late a schedule is.", late, "location", "schedule")
     failed = {(one.location, one.name): one.failures for one in seen.instigators}
     yield _of("ticks_failed", "Ticks that failed in the last hour.", failed, "location", "name")

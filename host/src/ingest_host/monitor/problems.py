@@ -88,6 +88,18 @@ def overdue(one: Instigator, now: float) -> float:
     return max(0.0, now - one.since - longest - GRACE_SECONDS)
 
 
+def missed(one: Instigator, now: float) -> int:
+    """Ticks of a schedule that did not come in the last day, at least; 0 where it is none.
+
+    As for :func:`overdue`, what counts is the time between two ticks: one more was due for each longest pause in it.
+    """
+    if not one.cron or not one.ticks:
+        return 0
+    longest = min(map(_longest_gap, one.cron))
+    gaps = [later - earlier for earlier, later in pairwise((*one.ticks, now))]
+    return sum(int(max(0.0, gap - GRACE_SECONDS) // longest) for gap in gaps)
+
+
 @lru_cache(1000)
 def _longest_gap(cron: str) -> float:
     """Seconds between two times of a cron line: the longest of the next few."""

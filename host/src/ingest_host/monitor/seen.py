@@ -36,13 +36,24 @@ RUNS = """SELECT coalesce(ingest_location, ''), status, count(*) FROM runs GROUP
 SUCCESSES = """SELECT ingest_location, pipeline_name, max(end_time) FROM runs
   WHERE status = 'SUCCESS' AND ingest_location IS NOT NULL AND end_time IS NOT NULL GROUP BY 1, 2"""
 QUEUE = """SELECT extract(epoch FROM create_timestamp AT TIME ZONE 'utc') FROM runs WHERE status = 'QUEUED'"""
+WAITING = """SELECT substr(key, length('.dagster/pool/') + 1),
+    extract(epoch FROM min(create_timestamp) AT TIME ZONE 'utc'), count(*)
+  FROM runs JOIN run_tags USING (run_id)
+  WHERE status = 'QUEUED' AND starts_with(key, '.dagster/pool/') AND key IN (
+    SELECT key FROM runs JOIN run_tags USING (run_id) WHERE status IN ('STARTING', 'STARTED', 'CANCELING'))
+  GROUP BY 1"""
+"""Pools that a run holds and another one waits for; the tags of a run name its pools."""
 HEARTBEATS = """SELECT daemon_type, extract(epoch FROM timestamp AT TIME ZONE 'utc') FROM daemon_heartbeats
   WHERE daemon_id = (SELECT daemon_id FROM daemon_heartbeats ORDER BY timestamp DESC LIMIT 1)"""
 INSTIGATORS = """SELECT instigator_type, instigator_body,
     (SELECT json_build_array(status, extract(epoch FROM timestamp AT TIME ZONE 'utc')) FROM job_ticks
       WHERE job_ticks.selector_id = instigators.selector_id ORDER BY timestamp DESC LIMIT 1),
     (SELECT count(*) FROM job_ticks WHERE job_ticks.selector_id = instigators.selector_id
-      AND job_ticks.status = 'FAILURE' AND timestamp > now() AT TIME ZONE 'utc' - interval '1 hour')
+      AND job_ticks.status = 'FAILURE' AND timestamp > now() AT TIME ZONE 'utc' - interval '1 hour'),
+    CASE instigator_type WHEN 'SCHEDULE' THEN
+      (SELECT json_agg(extract(epoch FROM timestamp AT TIME ZONE 'utc')::bigint ORDER BY timestamp) FROM job_ticks
+        WHERE job_ticks.selector_id = instigators.selector_id
+          AND timestamp > now() AT TIME ZONE 'utc' - interval '1 day') END
   FROM instigators WHERE status IN ('RUNNING', 'DECLARED_IN_CODE') AND length(instigator_body) < 1000000"""
 LOADS = """SELECT asset_key, last_materialization FROM asset_keys
   WHERE length(last_materialization) < 100000 ORDER BY last_materialization_timestamp"""
@@ -62,6 +73,8 @@ class Instigator:
     """Its last tick failed."""
     failures: int
     """Ticks that failed in the last hour."""
+    ticks: tuple[float, ...] = ()
+    """When a schedule was evaluated in the last day, since it was switched on."""
 
 
 @dataclass
@@ -85,6 +98,8 @@ class Seen:
     """Location, job, when it last succeeded."""
     queued: list[float] = field(default_factory=list)
     """Since when."""
+    waiting: list[tuple[str, float, int]] = field(default_factory=list)
+    """Pool, since when the oldest run waits for it, how many do."""
     heartbeats: dict[str, float] = field(default_factory=dict)
     instigators: list[Instigator] = field(default_factory=list)
     loads: dict[str, Load] = field(default_factory=dict)
@@ -126,12 +141,15 @@ def _look_at_storage(seen: Seen) -> None:
         seen.runs = [(location, status, count) for location, status, count in rows(RUNS)]
         seen.successes = [(location, job, float(at)) for location, job, at in rows(SUCCESSES)]
         seen.queued = sorted(float(at) for (at,) in rows(QUEUE))
+        seen.waiting = [(_text(pool), float(at), count) for pool, at, count in rows(WAITING)]
         seen.heartbeats = {daemon: float(at) for daemon, at in rows(HEARTBEATS)}
         seen.instigators = [_instigator(*row) for row in rows(INSTIGATORS)]
         seen.loads = _loads(rows(LOADS))
 
 
-def _instigator(kind: str, body: str, last: tuple[str, float] | None, failures: int) -> Instigator:
+def _instigator(
+    kind: str, body: str, last: tuple[str, float] | None, failures: int, ticks: list[float] | None
+) -> Instigator:
     record = _read(body)
     origin, data = _part(record, "origin"), _part(record, "job_specific_data")
     where = _part(origin, "external_repository_origin", "repository_location_origin")
@@ -145,6 +163,7 @@ def _instigator(kind: str, body: str, last: tuple[str, float] | None, failures: 
         since=max(float(at), float(since or 0)),
         failing=status == "FAILURE",
         failures=failures,
+        ticks=tuple(at for at in map(float, ticks or ()) if at >= float(since or 0)),
     )
 
 

@@ -1,0 +1,56 @@
+"""A change of the host reaches the platform as a location's does: migrated, swapped, and taken back where it fails."""
+
+import time
+
+import pytest
+
+from ingest_tools.deploy_host import DeployHost
+from ingest_tools.engine import docker
+from ingest_tools.local import Refused
+
+from .conftest import Tested, measured
+from .test_deploy import changed
+from .test_faults import at_work
+
+pytestmark = pytest.mark.docker
+
+ANSWERS = "host/src/ingest_host/answers.py"
+"""Webserver and daemon import it, and the set-up does not."""
+BROKEN = "\nraise RuntimeError('broken on purpose')\n"
+
+
+def made_of(platform: Tested, service: str) -> tuple[str, int, str]:
+    """What a service's container was made of: its image, a limit of the Compose file, the last line of dagster.yaml."""
+    container = platform.inspect(service)
+    last = docker("exec", container["Id"], "tail", "-n", "1", "/opt/dagster/dagster.yaml")
+    return container["Config"]["Image"], container["HostConfig"]["PidsLimit"], last
+
+
+def test_a_version_that_does_not_start_is_taken_back_whole_and_one_that_does_is_active(platform: Tested) -> None:
+    """Images, Compose files and dagster.yaml; a run that is under way goes on meanwhile."""
+    host, compose = DeployHost(platform), platform.tree / "docker-compose.yml"
+    host.keep(host.tag)  # as `make up` does
+    before, before_tag, postgres = made_of(platform, "daemon"), host.tag, platform.inspect("postgres")["Id"]
+    as_it_was = compose.read_text()
+    platform.origin.slow_down(300)
+    try:
+        run = at_work(platform)
+        compose.write_text(as_it_was.replace("pids_limit: 256", "pids_limit: 255"))
+        with changed(host, ANSWERS, BROKEN), pytest.raises(Refused, match="broken on purpose") as refused:
+            host.deploy(tests=False)
+        measured(str(refused.value))
+        assert f"{before_tag} is active again" in str(refused.value)
+        assert made_of(platform, "daemon") == before
+        with changed(host, "dagster.yaml", "\n# Another version.\n"):
+            began = time.monotonic()
+            measured(host.deploy(tests=False))
+            measured(f"from a changed line of the host to all healthy: {time.monotonic() - began:.1f} s")
+            assert "nothing to do" in host.deploy(tests=False)
+    finally:
+        platform.origin.slow_down(0)
+        compose.write_text(as_it_was)
+    assert made_of(platform, "daemon") == (f"ingest-host:{host.tag}", 255, "# Another version.")
+    assert host.tags_before == [before_tag]
+    assert platform.inspect("postgres")["Id"] == postgres
+    assert platform.platform.ended(run.id).status == "SUCCESS"
+    assert all(one.loaded for one in platform.platform.locations().values())

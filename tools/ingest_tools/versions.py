@@ -1,0 +1,285 @@
+"""Versions of what is deployed, a location or the host: remembered, swapped, rolled back, watched.
+
+The active tag stands in ``.env``, which Docker Compose reads, so it survives `docker compose up`. Beside it
+stand the tags that a rollback goes back to, and all that were activated: only those may be run.
+"""
+
+import json
+import re
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from ingest_tools import walls
+from ingest_tools.dagster_api import PlatformError
+from ingest_tools.engine import Deployment, EngineError, docker, inspect, logs
+from ingest_tools.images import location_names
+from ingest_tools.local import Refused, held
+from ingest_tools.registrations import unrendered
+
+HOST = "host"
+"""What the command line calls the platform's own services; no location may have that name."""
+KEPT_IMAGES = 3
+"""Versions whose images stay on this machine, the active one among them."""
+BASE = "python:3.13-slim-trixie"
+"""What images are built on, unless INGEST_PYTHON in ``.env`` names another, or the same with its digest."""
+BASE_DIGITS = 6
+PULL_SECONDS = 60
+WATCH_SECONDS = 60
+"""Time that new containers are watched after the swap; where one dies, the version before is activated again."""
+LOOK_SECONDS = 2
+FIRST_TAG = "local"
+"""What `docker compose up` built before any deploy."""
+
+_ERROR = re.compile(r"\b(?:[\w.]*\.)?(\w+(?:Error|Exception): .+)")
+"""The line of a traceback that says what is wrong."""
+
+
+class Versions(ABC):
+    """The versions of one thing that is deployed; what is done to it once it is built."""
+
+    deployment: Deployment
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What is deployed, as the command line has it."""
+
+    @abstractmethod
+    def deploy(self, *, tests: bool) -> str:
+        """What was done, in a line; raises :class:`Refused` when the new version was not activated."""
+
+    @abstractmethod
+    def images(self, tag: str) -> list[str]:
+        """The images that a version is made of."""
+
+    @abstractmethod
+    def services(self) -> list[str]:
+        """The services that a swap replaces."""
+
+    @abstractmethod
+    def _serve(self, tag: str, tried: Callable[[], None]) -> None:
+        """Swaps, unless ``tried`` raises, and waits until the version serves; raises :class:`Refused`."""
+
+    @abstractmethod
+    def _serves(self, tag: str) -> bool:
+        """Whether the version serves now."""
+
+    @abstractmethod
+    def _runs_need(self) -> set[str] | None:
+        """Images that unfinished runs need, running or not; None where they do not say yet."""
+
+    @property
+    def tag(self) -> str:
+        """The active tag."""
+        return self.deployment.remembered().get(self._variable) or FIRST_TAG
+
+    @property
+    def tags_before(self) -> list[str]:
+        """Where a rollback goes back to: what was active before, the newest first, if its images are there."""
+        return self._tags(f"{self._variable}_BEFORE")
+
+    @property
+    def activated(self) -> list[str]:
+        """Tags that were active once, the newest first, if their images are there."""
+        return self._tags(f"{self._variable}S") or [self.tag]
+
+    def _tags(self, variable: str) -> list[str]:
+        """Remembered tags whose images are there."""
+        tags = self.deployment.remembered().get(variable, "").split(",")
+        return [tag for tag in tags if tag and self._has_image(tag)]
+
+    def roll_back(self, to: str = "") -> str:
+        """Activates the version before, or ``to``; said twice, it goes back twice. Raises :class:`Refused`."""
+        with self._swapping():
+            return self._switch_back(to)
+
+    def _switch_back(self, to: str) -> str:
+        before = self.tags_before
+        if not to and not before:
+            raise Refused(f"{self.name} has no earlier version to go back to: no image of one is left")
+        to = to or before[0]
+        if to not in self.activated and to not in before:
+            known = ", ".join(self.activated)
+            raise Refused(f"--to={to} is not a version of {self.name} that was active: choose from {known}")
+        # What is rolled back is nothing to go back to, unless one asks for it by name.
+        return self._switch(to, before[before.index(to) + 1 :] if to in before else [self.tag, *before])
+
+    @contextmanager
+    def _swapping(self) -> Iterator[None]:
+        """Nobody else swaps it meanwhile, nor the host under it. Builds and tests hold up nobody."""
+        with (
+            self._alone(HOST, shared=self.name != HOST),  # swaps of locations do not wait for each other
+            self._alone(self.name) if self.name != HOST else nullcontext(),
+        ):
+            yield
+
+    def _sharing(self) -> AbstractContextManager[None]:
+        """Nobody else touches what all share: ``.env``, and the platform's set-up."""
+        file = self.deployment.env_file
+        return held(file.with_name(f"{file.name}.lock"), "waiting for another deploy to be set up")
+
+    def _alone(self, name: str, *, shared: bool = False) -> AbstractContextManager[None]:
+        file = self.deployment.env_file
+        waiting = f"waiting for another deploy, which swaps the containers of {name}"
+        return held(file.with_name(f"{file.name}.{name}.lock"), waiting, shared=shared)
+
+    def _switch(self, tag: str, before: list[str], tried: Callable[[], None] = lambda: None) -> str:
+        """Serves the tag, if ``tried`` does not raise meanwhile."""
+        started, old = time.monotonic(), self.tag
+        try:
+            self._serve(tag, tried)
+        except (EngineError, PlatformError) as error:
+            raise Refused(f"{self.name}: {tag} was refused ({error}); {self._restored(old, tag)}") from None
+        except BaseException:  # Ctrl-C, or the end of a job of CI
+            print(f"{self.name}: interrupted; {self._restored(old, tag)}", file=sys.stderr)
+            raise
+        self._remember(tag, [other for other in before if other != tag and self._has_image(other)])
+        self._remove_old_images()
+        return f"{self.name}: {tag} is active, {time.monotonic() - started:.1f} s after it was built"
+
+    def _restored(self, old: str, refused: str) -> str:
+        """Puts the active version back where it is gone, and says in a few words how that went."""
+        if old == refused or not self._has_image(old):
+            return "and there is no earlier version"
+        try:
+            if not self._serves(old):
+                self._serve(old, lambda: None)
+        except (EngineError, PlatformError) as error:
+            up = "make up" if self.name == HOST else f"docker compose up --detach {self.name}"
+            return f"and {old} could not be put back ({error}): {up}"
+        return f"{old} is active again"
+
+    def watch(self) -> str:
+        """Looks at the containers for a minute, and says why one is ill, if it is; nobody is kept waiting meanwhile."""
+        tag, began = self.tag, time.monotonic()
+        containers = self.deployment.containers()
+        served = {service: containers[service] for service in self.services()}
+        while time.monotonic() - began < WATCH_SECONDS:
+            time.sleep(LOOK_SECONDS)
+            for service, first in served.items():
+                try:
+                    found = inspect(first["Id"])
+                except EngineError:
+                    return ""  # somebody has replaced it, and looks at that one
+                why = _illness(found, first["State"]["StartedAt"]) or self._unloaded()
+                if self.tag != tag:
+                    return ""
+                if why:
+                    subject = "" if service == self.name else f"its {service} "
+                    return f"{subject}{why} {time.monotonic() - began:.0f} s after it was loaded"
+        return ""
+
+    def _unloaded(self) -> str:
+        """What is wrong with what the webserver has loaded of it, in a few words; empty where nothing is."""
+        return ""
+
+    def take_back(self, tag: str, why: str) -> str:
+        """Activates the version before, unless the ill one was replaced meanwhile; says in a line what was done."""
+        with self._swapping():
+            if self.tag != tag:
+                return f"{self.name}: {tag} {why}, and was replaced meanwhile"
+            try:
+                self._switch_back("")
+            except Refused as error:
+                return f"{self.name}: {tag} {why}, and stays active: {error}"
+        return f"{self.name}: {tag} {why}; {self.tag} is active again"
+
+    def _must_keep_to_its_walls(self) -> None:
+        """Raises :class:`Refused` where the Compose files give a service more than it may have."""
+        tree = self.deployment.tree
+        names = location_names(tree)
+        found = [line for name in names if self.name in (name, HOST) for line in unrendered(name, tree)]
+        if not found:  # or it would be resolved, and a refusal quote variables and files of this machine
+            found += walls.problems(json.loads(self.deployment.compose(*walls.CONFIG)), names, tree)
+        if found:
+            raise Refused(f"{self.name}: nothing was deployed: {'; '.join(found)}")
+
+    def _renewed_base(self) -> str:
+        """Some digits of the base image's id, after a look at the registry for a newer one under its name.
+
+        Where none answers, the image that is here stays, and that is said.
+        """
+        base = self.deployment.setting("INGEST_PYTHON") or BASE
+        try:
+            docker("pull", "--quiet", base, seconds=PULL_SECONDS)
+        except EngineError as error:
+            print(f"could not look for a newer {base}: {error}", file=sys.stderr)
+        return str(inspect(base)["Id"]).partition(":")[2][:BASE_DIGITS]
+
+    def _build(self, tag: str, *arguments: str) -> None:
+        """Builds with `docker compose build`; raises :class:`Refused` with the line that says why it fails."""
+        try:
+            self.deployment.compose("--progress=plain", *arguments, **self._settings(tag))
+        except EngineError as error:
+            errors = _ERROR.findall(error.output)
+            reason = errors[-1] if errors else str(error)
+            raise Refused(f"{self.name}: the image could not be built, nothing was deployed ({reason})") from None
+
+    def _remove_old_images(self) -> None:
+        """Keeps what is active, what was before it, and what was active last; never removes what is in use."""
+        repositories = [image.rpartition(":")[0] for image in self.images(self.tag)]
+        tags = docker("image", "ls", "--format={{.Tag}}", repositories[0]).split()  # the newest first
+        wanted = (self.tag, *self.tags_before[:1], *self.activated, *tags)
+        kept = list(dict.fromkeys(tag for tag in wanted if tag in tags))[:KEPT_IMAGES]
+        runs = self._runs_need()
+        if runs is None:
+            return  # a run that is queued does not say yet which image it needs; the next deploy looks again
+        needed = runs | set(docker("ps", "--all", "--format={{.Image}}").split())
+        for tag in tags:
+            images = self.images(tag)
+            if tag not in kept and needed.isdisjoint(images):
+                self._forget(tag)
+                docker("image", "rm", *(image for image in images if _is_there(image)))
+
+    def _forget(self, tag: str) -> None:  # noqa: B027, most keep nothing else
+        """Removes what else is kept of a version whose images are removed."""
+
+    @property
+    def _variable(self) -> str:
+        return f"{self.name.upper()}_TAG"
+
+    def _settings(self, tag: str) -> dict[str, str]:
+        """What Compose must know to serve the tag: a location's runs may have any image that was activated."""
+        activated = list(dict.fromkeys([tag, *self.activated]))
+        return {self._variable: tag, f"{self._variable}S": ",".join(activated)}
+
+    def _remember(self, tag: str, before: list[str]) -> None:
+        """Writes the tags to ``.env``, whole or not at all; other lines stay."""
+        file = self.deployment.env_file
+        own = self._settings(tag) | {f"{self._variable}_BEFORE": ",".join(before)}
+        half = file.with_name(f"{file.name}.new")
+        with self._sharing():
+            lines = file.read_text().splitlines() if file.exists() else []
+            kept = [line for line in lines if line.split("=", 1)[0] not in own]
+            half.write_text("\n".join([*kept, *(f"{name}={value}" for name, value in own.items())]) + "\n")
+            half.replace(file)
+
+    def _has_image(self, tag: str) -> bool:
+        return all(_is_there(image) for image in self.images(tag))
+
+
+def _is_there(image: str) -> bool:
+    return bool(docker("image", "ls", "--quiet", image))
+
+
+def _illness(found: dict[str, Any], started: str) -> str:
+    """What is wrong with a container that began at a time, in a few words; empty where nothing is."""
+    state = found["State"]
+    if not state["Running"] or state["StartedAt"] != started:
+        return f"died ({last_error(found['Id']) or 'its log gives no reason'})"
+    return "became unhealthy" if state["Health"]["Status"] == "unhealthy" else ""
+
+
+def errors_in(text: str) -> Iterator[str]:
+    """The lines of tracebacks that say what is wrong."""
+    return iter(_ERROR.findall(text))
+
+
+def last_error(container: str) -> str:
+    """The last line of a container's log that says what is wrong; empty where none does."""
+    errors = _ERROR.findall(logs(container, 200))
+    return errors[-1] if errors else ""
