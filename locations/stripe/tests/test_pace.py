@@ -1,5 +1,8 @@
-"""A run keeps Stripe's limits of an account and of each endpoint."""
+"""One run, or two side by side, keep Stripe's limits of an account and of each endpoint."""
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +14,30 @@ import pytest
 from stripe_location.source.api import endpoint_of
 
 from .origin import STRIPE, Origin, Warehouse
+
+LOAD = """
+from ingest_shared.pipelines import pipeline
+from stripe_location import source
+for group in ("billing", "payments"):
+    pipeline("stripe", group).drop().run(getattr(source, group)())
+"""
+
+
+def test_two_runs_side_by_side_keep_the_limits(start_origin: Callable[..., Origin], tmp_path: Path) -> None:
+    origin = start_origin(0.1, "--stripe-limits")
+    origin.forget_requests()
+    folders = [tmp_path / "one", tmp_path / "two"]
+    limits = {
+        "INGEST_LIMITS_DIR": str(tmp_path / "limits"),
+        "SOURCES__STRIPE__CALLS_PER_SECOND": "22.5",
+        "SOURCES__STRIPE__CALLS_PER_SECOND_PER_ENDPOINT": "22.5",
+    }
+    warehouses = [Warehouse(STRIPE, origin, folder, **limits) for folder in folders]
+    runs = [subprocess.Popen([sys.executable, "-c", LOAD], env=os.environ | one.settings) for one in warehouses]
+    assert [run.wait(timeout=240) for run in runs] == [0, 0]
+    requests = origin.requests()
+    assert "429" not in requests["by_status"]
+    assert 5 < requests["max_per_second"] <= 25
 
 
 def test_no_call_is_refused_at_the_limits_though_stripe_stands_still_at_times(
@@ -25,7 +52,7 @@ def test_no_call_is_refused_at_the_limits_though_stripe_stands_still_at_times(
             if is_read.wait(0.8):
                 break
 
-    pace = {"SOURCES__STRIPE__CALLS_PER_SECOND": "24", "SOURCES__STRIPE__CALLS_PER_SECOND_PER_ENDPOINT": "24"}
+    pace = {"SOURCES__STRIPE__CALLS_PER_SECOND": "22.5", "SOURCES__STRIPE__CALLS_PER_SECOND_PER_ENDPOINT": "22.5"}
     with ThreadPoolExecutor(1) as beside:
         standing = beside.submit(stand_still)
         try:
