@@ -51,6 +51,7 @@ def test_the_most_within_any_second_and_minute_are_told() -> None:
         requests.begin("stripe", f"/stripe/v1/{path}", 1)
     assert requests.counts.max_per_second == {"stripe": 3}
     assert requests.counts.max_per_minute == {"stripe": 5}
+    assert requests.counts.seconds == {"stripe": 50}
     assert requests.counts.max_per_second_by_path == {
         "/stripe/v1/charges": 2,
         "/stripe/v1/events": 1,

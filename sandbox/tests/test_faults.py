@@ -162,7 +162,9 @@ def test_latency_and_the_count_of_requests(client: httpx.Client) -> None:
     began = time.monotonic()
     asyncio.run(four_at_once())
     assert time.monotonic() - began >= 0.05
-    assert client.get("/_sandbox/requests").json() == {
+    counts = client.get("/_sandbox/requests").json()
+    assert 0 <= counts.pop("seconds")["stripe"] < 1
+    assert counts == {
         "total": {"stripe": 4},
         "by_status": {"stripe": {"401": 4}},
         "by_path": {"/stripe/v1/account": 4},

@@ -141,3 +141,4 @@ def test_requests_are_counted(origin: Helpdesk) -> None:
     assert (counted["total"], counted["by_status"]) == (3, {"200": 2, "401": 1})
     assert counted["by_path"] == {"/tickets": 3}
     assert counted["max_per_second"] == 3
+    assert 0 < counted["seconds"] < 1

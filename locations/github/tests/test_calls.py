@@ -14,7 +14,8 @@ from ingest_testing import assert_mirrors, run_job
 
 from .origin import GITHUB, TOKEN, Origin, Warehouse
 
-LATENCY_MS = 50
+LATENCY_MS = 100
+"""Most of the time of a request, also where other suites take the processor."""
 PAGES = 200
 
 

@@ -34,9 +34,10 @@ is known by besides its own fields (the pull request of a review) stands in ``gi
 
 Requests are ``{"total": {"github": n}, "by_status": {"github": {"200": n}}, "by_path":
 {"/github/repositories/{id}/issues": n}, "max_concurrent": {"github": n}, "max_per_second":
-{"github": n}, "max_per_minute": {"github": n}, "max_per_second_by_path": {...}}``, the last three
-the most that came within any second or minute of real time. Paths have their ids taken out, see
-`ingest_sandbox.paths`; past 100 different ones, new ones count as ``other``.
+{"github": n}, "max_per_minute": {"github": n}, "max_per_second_by_path": {...}, "seconds":
+{"github": s}}``: the most that came within any second or minute of real time, and the time from
+the first to the latest. Paths have their ids taken out, see `ingest_sandbox.paths`; past 100
+different ones, new ones count as ``other``.
 """
 
 from collections.abc import Callable, Iterable

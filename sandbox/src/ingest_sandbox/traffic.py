@@ -46,6 +46,8 @@ class Counts(msgspec.Struct):
     max_per_second: dict[str, int] = {}
     max_per_minute: dict[str, int] = {}
     max_per_second_by_path: dict[str, int] = {}
+    seconds: dict[str, float] = {}
+    """From the first request to the latest."""
 
 
 class Requests:
@@ -54,6 +56,7 @@ class Requests:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.counts = Counts()
         self._clock = clock
+        self._first: dict[str, float] = {}
         self._windows: dict[Any, Window] = {}
 
     def begin(self, api: str, path: str, running: int) -> None:
@@ -61,6 +64,7 @@ class Requests:
         counts, name, now = self.counts, self._name(path), self._clock()
         counts.total[api] = counts.total.get(api, 0) + 1
         counts.by_path[name] = counts.by_path.get(name, 0) + 1
+        counts.seconds[api] = now - self._first.setdefault(api, now)
         _raise(counts.max_concurrent, api, running)
         _raise(counts.max_per_second, api, self._window(api, _SECOND).add(now))
         _raise(counts.max_per_minute, api, self._window(api, _MINUTE).add(now))

@@ -105,12 +105,13 @@ class FakeOrigin(Origin):
     def requests(self) -> Json:
         with self._lock:
             counts = {"by_status": dict(self._statuses), "by_path": dict(self._paths)}
-            return {"total": self._paths.total(), **counts, "max_per_second": self._most}
+            seconds = self._latest[-1] - self._first if self._latest else 0.0
+            return {"total": self._paths.total(), **counts, "max_per_second": self._most, "seconds": seconds}
 
     def forget_requests(self) -> None:
         with self._lock:
             self._paths, self._statuses = Counter[str](), Counter[str]()
-            self._latest, self._most = deque[float](), 0
+            self._latest, self._first, self._most = deque[float](), 0.0, 0
 
     def respond(self, asked: Asked, address: str) -> tuple[int, dict[str, str], bytes, int]:
         """Status, headers and body of the response, and how many bytes of the body are sent."""
@@ -145,6 +146,7 @@ class FakeOrigin(Origin):
     def _count(self, path: str) -> None:
         self._paths[path] += 1
         self._latest.append(time.monotonic())
+        self._first = self._first or self._latest[-1]
         while self._latest[0] <= self._latest[-1] - 1:
             self._latest.popleft()
         self._most = max(self._most, len(self._latest))

@@ -84,13 +84,14 @@ class Origin:
         self._ask("DELETE", "faults")
 
     def requests(self) -> Json:
-        """Counts since `forget_requests`: in total, by status and path, and the most within a second."""
+        """Counts since `forget_requests`: total, by status, by path, the most in a second, the seconds they took."""
         counts = self._ask("GET", "requests")
         return {
             "total": counts["total"].get(self.api, 0),
             "by_status": counts["by_status"].get(self.api, {}),
             "by_path": counts["by_path"],
             "max_per_second": counts["max_per_second"].get(self.api, 0),
+            "seconds": counts["seconds"].get(self.api, 0.0),
         }
 
     def forget_requests(self) -> None:

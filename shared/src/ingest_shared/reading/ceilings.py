@@ -21,8 +21,10 @@ class Ceiling:
     """
 
     def __init__(self, calls: int) -> None:
-        self._answered = [0.0] * calls
-        """When each call was answered that may be followed by another."""
+        self._calls = calls
+        self._under_way = 0
+        self._answered: list[float] = []
+        """When the latest calls were answered that another may follow, the oldest first."""
         self._fastest = 0.0
         """Seconds between sending a call and the beginning of its answer, at best; 0 before the first."""
         self._changed = threading.Condition()
@@ -30,10 +32,7 @@ class Ceiling:
     @contextmanager
     def call(self) -> Iterator[None]:
         """Blocks until a call may be sent, which lasts until its answer begins."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._answered)
-            answered = heapq.heappop(self._answered)
-        time.sleep(max(0.0, answered + 1.0 + MARGIN - self._fastest - time.monotonic()))
+        time.sleep(max(0.0, self._begin() + 1.0 + MARGIN - self._fastest - time.monotonic()))
         sent = time.monotonic()
         try:
             yield
@@ -41,5 +40,14 @@ class Ceiling:
             self._fastest = min(took, self._fastest or took)
         finally:
             with self._changed:
+                self._under_way -= 1
                 heapq.heappush(self._answered, time.monotonic())
                 self._changed.notify()
+
+    def _begin(self) -> float:
+        """When the call was answered that this one follows; 0 where there is room for one more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._answered or self._under_way < self._calls)
+            is_full = self._under_way + len(self._answered) >= self._calls
+            self._under_way += 1
+            return heapq.heappop(self._answered) if is_full else 0.0

@@ -16,6 +16,8 @@ from .collection import Collection, Making, by_creation
 
 _CONCLUSIONS = ("success", "success", "failure", "cancelled")
 _RERUN_WITHIN = 30 * 86_400
+_RUN_AGAIN = 3
+"""The number of the run, in each repository, that was run again from the beginning."""
 _STEPS = ("Set up job", "Check out", "Test", "Complete job")
 
 
@@ -165,7 +167,7 @@ def _make_run(making: Making) -> Json | None:
     if not branches:
         return None
     branch = rng.choice(branches)
-    return {
+    facts = {
         "ended_at": making.at,
         "name": rng.choice(("test", "release", "docs")),
         "branch": branch.name,
@@ -178,6 +180,9 @@ def _make_run(making: Making) -> Json | None:
         "attempt": 1,
         "started_at": making.at,
     }
+    if facts["number"] == _RUN_AGAIN:
+        facts |= {"attempt": 2, "earlier": facts | {"conclusion": "failure"}}
+    return facts
 
 
 def _advance(making: Making, row: Row) -> None:
@@ -276,6 +281,7 @@ WORKFLOW_RUN_ATTEMPTS = Collection(
     alone=True,
     given=lambda row: {"run_id": row.parent.id, "attempts": row.parent.facts["attempt"]},
     deletes=False,
+    seeded=200,
 )
 WORKFLOW_JOBS = Collection(
     name="workflow_jobs",
