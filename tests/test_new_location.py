@@ -117,7 +117,7 @@ def test_its_page_of_tables_tells_how_its_list_is_read(made: Copy, tmp_path: Pat
 
 def test_a_name_that_is_taken_is_refused_and_nothing_happens(made: Copy) -> None:
     before = made.files()
-    for name, why in {"zendesk": "already", "purge": "taken", "Zen": "not a valid", "": "not a valid"}.items():
+    for name, why in {"zendesk": "already", "purge": "reserved", "Zen": "not a valid", "": "not a valid"}.items():
         done = made.ingest("new-location", name)
         assert done.returncode == 1
         assert why in done.stderr
