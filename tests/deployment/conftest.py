@@ -137,6 +137,7 @@ def platform(tree: Copy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
         "INGEST_PORT": free_port(),
         "INGEST_METRICS_PORT": free_port(),
         "INGEST_SUBNETS": SUBNETS,
+        "INGEST_DISK_FREE": "0",  # how full this machine is, is not what the tests are about
         "SANDBOX_SIZE": SIZE,
     }
     tested = Tested(PROJECT, settings, env_file, tree.root)

@@ -1,5 +1,6 @@
 """What is ill, of what the monitor sees: a line each, with where to look. docs/operations.md says what to do."""
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -16,7 +17,7 @@ FLAPPING_SECONDS = 120
 GRACE_SECONDS = 600
 """After which a schedule that is due is overdue; ticks may wait for a code server."""
 QUEUE_SECONDS = 3600
-DISK_FREE = 0.1
+DISK_FREE = float(os.environ.get("INGEST_DISK_FREE") or 0.1)
 """The share of the disk that must be free: Postgres stops when none is."""
 
 UNTELLABLE = (ValueError, TypeError, OverflowError, AttributeError)
