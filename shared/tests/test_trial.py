@@ -75,7 +75,7 @@ def test_a_warehouse_that_cannot_be_opened(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("INGEST_DATA_DIR", str(tmp_path / "file"))
-    with pytest.raises(SettingError, match="cannot be written"):
+    with pytest.raises(SettingError, match="cannot write to the data folder"):
         trial.open_all("tried", instance)
 
 
