@@ -47,7 +47,7 @@ sandbox: $(call ready,sandbox) ## Serve the sandbox APIs, with the world of `mak
 change-sandbox: $(call ready,sandbox) ## Make COUNT=50 random changes in the sandbox, to see an incremental run
 	@$(INGEST) change-sandbox $(call option,COUNT,count)
 
-##@ The platform, on a Docker engine
+##@ The platform, on a Docker engine; status, secret, deploy and rollback take ON=kubernetes, too
 
 .PHONY: up
 up: $(ROOT_READY) ## Build the host and start the platform (SANDBOX=1: on the sandbox APIs); `deploy` builds locations
@@ -63,11 +63,11 @@ logs: $(ROOT_READY) ## Follow the logs of all services, or only of SERVICE="gith
 
 .PHONY: status
 status: $(ROOT_READY) ## Show services, locations, schedules, last runs, rows and problems; exit code 1 if there are any
-	@$(INGEST) status
+	@$(INGEST) status $(call option,ON,on)
 
 .PHONY: secret
 secret: $(ROOT_READY) ## Store a secret: echo "$$TOKEN" | make secret LOCATION=github NAME=sources.github.access_token
-	@$(INGEST) secret "$$LOCATION" "$$NAME"
+	@$(INGEST) secret "$$LOCATION" "$$NAME" $(call option,ON,on)
 
 .PHONY: analyst
 analyst: $(ROOT_READY) ## Give a person or a BI tool read access to the warehouse: NAME=ana prints a password; or REVOKE=ana
@@ -91,11 +91,11 @@ audit: $(ROOT_READY) ## Show who did what: the LAST=50 rows, or only those of WH
 
 .PHONY: deploy
 deploy: $(ROOT_READY) ## Build, test and activate LOCATION=github or HOST=1 alone; TESTS=0 skips the tests, WATCH=0 the minute of watching
-	@$(INGEST) deploy "$(what)" $(if $(filter 0,$(TESTS)),--no-tests) $(if $(filter 0,$(WATCH)),--no-watch)
+	@$(INGEST) deploy "$(what)" $(call option,ON,on) $(if $(filter 0,$(TESTS)),--no-tests) $(if $(filter 0,$(WATCH)),--no-watch)
 
 .PHONY: rollback
 rollback: $(ROOT_READY) ## Activate the previous version of LOCATION=github or HOST=1, or TO=<tag>
-	@$(INGEST) rollback "$(what)" $(call option,TO,to)
+	@$(INGEST) rollback "$(what)" $(call option,ON,on) $(call option,TO,to)
 
 ##@ Work on it
 

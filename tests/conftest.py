@@ -1,4 +1,4 @@
-"""What the repository's own tests share: the tools of this tree, and the marker ``docker``."""
+"""What the repository's own tests share: the tools of this tree, and the markers ``docker`` and ``kubernetes``."""
 
 import os
 import shutil
@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
 ANSWER_SECONDS = 20
 """Time that a Docker engine has to answer."""
 NO_ENGINE = "no Docker engine answers"
+NO_CLUSTER = "no Kubernetes cluster answers that TEST_KUBECONFIG names"
 
 
 @cache
@@ -30,23 +31,42 @@ def engine_answers() -> bool:
     return done.returncode == 0
 
 
+@cache
+def cluster_answers() -> bool:
+    """Whether the cluster that TEST_KUBECONFIG names answers; no other is ever touched."""
+    os.environ["KUBECONFIG"] = os.environ.get("TEST_KUBECONFIG", os.devnull)
+    if not os.environ.get("TEST_KUBECONFIG") or not all(map(shutil.which, ("kubectl", "helm"))):
+        return False
+    command = ["kubectl", "get", "--raw=/readyz", f"--request-timeout={ANSWER_SECONDS}s"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+NEEDED = {
+    "docker": (engine_answers, "REQUIRE_DOCKER", NO_ENGINE),
+    "kubernetes": (cluster_answers, "REQUIRE_KUBERNETES", NO_CLUSTER),
+}
+"""By marker: whether it is there, the variable that makes its absence an error, and how that is said."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips what needs a Docker engine where none answers; an error with REQUIRE_DOCKER=1."""
-    needing = [item for item in items if item.get_closest_marker("docker")]
-    if not needing or engine_answers():
-        return
-    if os.environ.get("REQUIRE_DOCKER") == "1":
-        raise pytest.UsageError(f"REQUIRE_DOCKER=1, but {NO_ENGINE}, and {len(needing)} tests need one")
-    for item in needing:
-        item.add_marker(pytest.mark.skip(NO_ENGINE))
+    """Skips what needs an engine or a cluster where none answers; an error with REQUIRE_DOCKER=1."""
+    for marker, (answers, required, missing) in NEEDED.items():
+        needing = [item for item in items if item.get_closest_marker(marker)]
+        if not needing or answers():
+            continue
+        if os.environ.get(required) == "1":
+            raise pytest.UsageError(f"{required}=1, but {missing}, and {len(needing)} tests need one")
+        for item in needing:
+            item.add_marker(pytest.mark.skip(missing))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Says loudly, in one line, what was skipped for want of an engine."""
-    skipped = [one for one in terminalreporter.stats.get("skipped", []) if NO_ENGINE in str(one.longrepr)]
-    if skipped:
-        terminalreporter.write_line(
-            f"!!! {NO_ENGINE}: {len(skipped)} tests SKIPPED; REQUIRE_DOCKER=1 makes that an error !!!",
-            red=True,
-            bold=True,
-        )
+    """Says loudly, in a line each, what was skipped for want of an engine or a cluster."""
+    for _, required, missing in NEEDED.values():
+        skipped = [one for one in terminalreporter.stats.get("skipped", []) if missing in str(one.longrepr)]
+        if skipped:
+            terminalreporter.write_line(
+                f"!!! {missing}: {len(skipped)} tests SKIPPED; {required}=1 makes that an error !!!",
+                red=True,
+                bold=True,
+            )

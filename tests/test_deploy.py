@@ -12,7 +12,7 @@ import pytest
 
 from ingest_tools import versions
 from ingest_tools.dagster_api import Location, Platform, PlatformError
-from ingest_tools.deploy import Deploy, _provenance
+from ingest_tools.deploy import Deploy, provenance
 from ingest_tools.deploy_host import DeployHost
 from ingest_tools.engine import Deployment, EngineError
 from tree import Copy
@@ -24,7 +24,7 @@ def tree(tmp_path: Path) -> Copy:
 
 
 def told(tree: Copy) -> dict[str, str]:
-    arguments = [one.removeprefix("--build-arg=") for one in _provenance(tree.root)]
+    arguments = [one.removeprefix("--build-arg=") for one in provenance(tree.root)]
     return dict(one.split("=", 1) for one in arguments)
 
 

@@ -1,4 +1,4 @@
-"""The marker ``docker``: skipped loudly without an engine, an error with REQUIRE_DOCKER=1."""
+"""The markers ``docker`` and ``kubernetes``: skipped loudly without an engine or a cluster, an error where required."""
 
 import os
 import shutil
@@ -47,7 +47,8 @@ def run(suite: Path, engine_exit: int, **environment: str) -> subprocess.Complet
         suite,
     ]
     path = f"{docker.parent}:{os.environ['PATH']}"
-    variables = {name: value for name, value in os.environ.items() if name != "REQUIRE_DOCKER"}
+    left_out = ("REQUIRE_DOCKER", "REQUIRE_KUBERNETES", "TEST_KUBECONFIG")
+    variables = {name: value for name, value in os.environ.items() if name not in left_out}
     return subprocess.run(
         [*command, "-p", "no:cacheprovider"],
         env=variables | {"PATH": path} | environment,
@@ -76,3 +77,17 @@ def test_is_an_error_where_docker_is_required(suite: Path) -> None:
     done = run(suite, 1, REQUIRE_DOCKER="1")
     assert done.returncode != 0
     assert "REQUIRE_DOCKER=1, but no Docker engine answers" in done.stderr + done.stdout
+
+
+def test_no_cluster_is_touched_but_the_one_that_is_named_for_tests(suite: Path) -> None:
+    (suite / "test_two.py").write_text(TESTS.replace("docker", "kubernetes"))
+    done = run(suite, 0, KUBECONFIG="/a/cluster/of/somebody")
+    assert "1 passed, 1 skipped" in done.stdout
+    assert "!!! no Kubernetes cluster answers that TEST_KUBECONFIG names: 1 tests SKIPPED" in done.stdout
+
+
+def test_is_an_error_where_a_cluster_is_required(suite: Path) -> None:
+    (suite / "test_two.py").write_text(TESTS.replace("docker", "kubernetes"))
+    done = run(suite, 0, REQUIRE_KUBERNETES="1")
+    assert done.returncode != 0
+    assert "REQUIRE_KUBERNETES=1, but no Kubernetes cluster answers" in done.stderr + done.stdout

@@ -72,7 +72,7 @@ def whoami() -> str:
 def _psql(deployment: Deployment, statements: str, values: dict[str, str]) -> str:
     options = ["--username=postgres", "--dbname=audit", "--no-psqlrc", "--tuples-only", "--no-align", "--quiet"]
     given = [f"--set={name}={value}" for name, value in ({"ON_ERROR_STOP": "1"} | values).items()]
-    return deployment.compose("exec", "-T", "postgres", "psql", *options, *given, text=statements)
+    return deployment.psql(*options, *given, text=statements)
 
 
 @click.command(epilog="Example: ingest audit --last 20 --location github")

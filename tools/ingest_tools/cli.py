@@ -11,6 +11,7 @@ import click
 
 from ingest_tools import (
     access,
+    activate,
     affected,
     analyst,
     audit,
@@ -18,7 +19,6 @@ from ingest_tools import (
     bench_platform,
     check,
     contract,
-    deploy,
     dev,
     documents,
     lock,
@@ -37,7 +37,7 @@ from ingest_tools.local import Refused, end_in_order
 
 SECTIONS = {
     "Run": (run, dev, sandbox),
-    "The platform, on a Docker engine": (up, status, deploy, secret, access, analyst, audit),
+    "The platform, on a Docker engine": (up, status, activate, secret, access, analyst, audit),
     "Work on it": (new_location, remove_location, run_tests, check, lock, contract, documents, affected, walls, sync),
     "Measure it": (bench_platform, bench_locations),
 }

@@ -89,6 +89,8 @@ class Platform:
 
     url: str
     token: str = field(default="", repr=False)
+    host: str = ""
+    """What people call it, where that is not in ``url``: it answers to no other name."""
 
     def query(self, text: str, **variables: Any) -> Any:
         """The answer's ``data``; raises :class:`PlatformError`."""
@@ -103,6 +105,8 @@ class Platform:
 
     def _ask(self, path: str, body: bytes | None = None) -> Any:
         headers = {"Content-Type": "application/json"}
+        if self.host:
+            headers["Host"] = self.host
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
         request = urllib.request.Request(f"{self.url}{path}", body, headers)  # noqa: S310

@@ -1,7 +1,6 @@
 """Activates a location's code, or an earlier version of it; nothing else is restarted."""
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,15 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import click
-
 from ingest_tools import audit
 from ingest_tools.dagster_api import ENDED, PlatformError, wait_for
-from ingest_tools.deploy_host import DeployHost, join
+from ingest_tools.deploy_host import join
 from ingest_tools.engine import Deployment, EngineError, docker, inspect
-from ingest_tools.images import content_tag, location_names
+from ingest_tools.images import content_tag
 from ingest_tools.local import Refused
-from ingest_tools.versions import HOST, WATCH_SECONDS, Versions, errors_in, last_error
+from ingest_tools.versions import Versions, errors_in, last_error
 
 TESTS = "locations/test.Dockerfile"
 CONTAINED = (
@@ -68,7 +65,7 @@ class Deploy(Versions):
         tag = f"{content_tag(self.location, self.deployment.tree)}-{self._renewed_base()}"
         if tag == self.tag and self._serves(tag):
             return f"{self.location}: {tag} is active already, nothing to do"
-        self._build(tag, "build", *_provenance(self.deployment.tree), self.location)
+        self._build(tag, "build", *provenance(self.deployment.tree), self.location)
         if tests:
             self._test(tag)
         with self._swapping(), ThreadPoolExecutor(1) as beside:
@@ -196,7 +193,7 @@ class Deploy(Versions):
         return {run.image for run in runs} if all(run.image for run in runs) else None
 
 
-def _provenance(tree: Path) -> Iterator[str]:
+def provenance(tree: Path) -> Iterator[str]:
     """What `locations/Dockerfile` labels an image with: revision, changed since or not, by whom, and when."""
     git = ["git", "-C", str(tree)]
     revision = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
@@ -213,49 +210,3 @@ def _is_healthy(container: str) -> bool:
     if not state["Running"]:
         raise EngineError(f"its server ended with exit code {state['ExitCode']}")
     return bool(state["Health"]["Status"] == "healthy")
-
-
-def named(name: str) -> Versions:
-    """What the command line names: a location, or the host."""
-    deployment = Deployment.here()
-    return DeployHost(deployment) if name == HOST else Deploy(name, deployment)
-
-
-@contextmanager
-def _recorded(one: Versions, action: str) -> Iterator[None]:
-    """How it ended is in the audit trail."""
-    with audit.recorded(one.deployment, action, one.name, lambda: {"tag": one.tag}):
-        yield
-
-
-what = click.argument("name", type=click.Choice([*location_names(), HOST]), metavar="LOCATION|host")
-
-
-@click.command(epilog="Example: ingest deploy github")
-@what
-@click.option("--tests/--no-tests", default=True, help="Run a location's tests in its image first, or leave them out.")
-@click.option("--watch/--no-watch", default=True, help="Look at it for a minute, and take it back where it dies.")
-def deploy_command(name: str, *, tests: bool, watch: bool) -> None:
-    """Build, test and activate a location or the host, and nothing else."""
-    one = named(name)
-    with _recorded(one, "deploy"):
-        before = one.tag
-        print(one.deploy(tests=tests), flush=True)
-    tag = one.tag
-    if not watch or tag == before:
-        return
-    print(f"{name}: it is watched for {WATCH_SECONDS} s; Ctrl-C leaves it active", file=sys.stderr, flush=True)
-    if why := one.watch():
-        with _recorded(one, "rollback"):
-            said = one.take_back(tag, why)
-        raise Refused(said)
-
-
-@click.command(epilog="Example: ingest rollback github")
-@what
-@click.option("--to", metavar="TAG", default="", help="A version that was active once, instead of the one before.")
-def rollback_command(name: str, to: str) -> None:
-    """Activate the previous version of a location, or of the host."""
-    one = named(name)
-    with _recorded(one, "rollback"):
-        print(one.roll_back(to))

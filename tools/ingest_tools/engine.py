@@ -100,6 +100,10 @@ class Deployment:
         command = ("compose", *env_file, *arguments)
         return docker(*command, text=text, folder=self.tree, seconds=None, shown=shown, **variables)
 
+    def psql(self, *arguments: str, text: str) -> str:
+        """What psql prints, as superuser, in the container of Postgres."""
+        return self.compose("exec", "-T", "postgres", "psql", *arguments, text=text)
+
     def one_shot(self, service: str, module: str, *arguments: str, text: str = "") -> str:
         """What a module of the host prints, run in a container of the service that is gone afterwards.
 

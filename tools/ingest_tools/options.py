@@ -11,6 +11,10 @@ LOCATIONS = click.Choice(location_names())
 
 location = click.argument("location", type=LOCATIONS, metavar="LOCATION")
 locations = click.argument("locations", type=LOCATIONS, metavar="[LOCATION]...", nargs=-1)
+DOCKER, KUBERNETES = "docker", "kubernetes"
+on = click.option(
+    "--on", "engine", type=click.Choice([DOCKER, KUBERNETES]), default=DOCKER, help="A cluster: docs/kubernetes.md."
+)
 to_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

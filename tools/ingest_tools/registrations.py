@@ -282,6 +282,14 @@ def services(name: str, root: Path = ROOT) -> str:
     return re.sub("<[a-zA-Z]+>", lambda found: values[found[0]], (root / SERVICES).read_text())
 
 
+def workspace(namespace: Callable[[str], str], root: Path = ROOT) -> str:
+    """The text of ``workspace.yaml`` for a cluster, where each location's code server is in a namespace of its own."""
+    place = next(one for one in PLACES if one.file == WORKSPACE)
+    names = place.names((root / WORKSPACE).read_text())
+    servers = [{"location_name": name, "host": f"server.{namespace(name)}", "port": 4000} for name in names]
+    return json.dumps({"load_from": [{"grpc_server": one} for one in servers]})
+
+
 def sandbox_settings(name: str, url: str, root: Path = ROOT) -> dict[str, str]:
     """The variables that point the location at a sandbox: ``tool.ingest.sandbox`` of its pyproject.toml.
 

@@ -23,8 +23,8 @@ AT_ONCE = 3
 three fill two cores."""
 LIMIT_SECONDS = 60 * 60
 """Time that a suite has; then it is interrupted, and its report says where it was."""
-PLATFORM = "tests/deployment"
-"""A suite of its own: it takes longer than all others of the repository."""
+PLATFORMS = ("tests/deployment", "tests/kubernetes")
+"""Suites of their own, on an engine and on a cluster: each takes longer than all others of the repository."""
 _COUNT = re.compile(rf"(\d+) ({'|'.join(OUTCOMES)})")
 
 
@@ -34,8 +34,8 @@ class Suite:
 
     project: Project
     folder: str = "tests"
-    without: str = ""
-    """A folder in it that is a suite of its own."""
+    without: tuple[str, ...] = ()
+    """Folders in it that are suites of their own."""
     verdict: str = ""
     counts: dict[str, int] = field(default_factory=dict)
     passed: bool = False
@@ -48,7 +48,7 @@ class Suite:
     def run(self) -> Iterator[str]:
         """Runs pytest and gives what it writes, line by line."""
         yield f"\n=== {self.name}\n"
-        ignored = ["--ignore", self.without] if self.without else []
+        ignored = [f"--ignore={folder}" for folder in self.without]
         command = self.project.tied("pytest", self.folder, *ignored)
         pipe, last = subprocess.PIPE, ""
         with subprocess.Popen(
@@ -70,12 +70,13 @@ class Suite:
 
 
 def suites() -> list[Suite]:
-    """All of them, the longest first: the platform's, then the locations'."""
+    """All of them, the longest first: the platforms', then the locations'."""
     root, *others = projects()
     tested = [Suite(project) for project in others if _is_tested(project)]
     locations = [suite for suite in tested if suite.project.is_location]
     libraries = [suite for suite in tested if not suite.project.is_location]
-    return [Suite(root, PLATFORM), *locations, Suite(root, without=PLATFORM), *libraries]
+    platforms = [Suite(root, folder) for folder in PLATFORMS]
+    return [*platforms, *locations, Suite(root, without=PLATFORMS), *libraries]
 
 
 def _is_tested(project: Project) -> bool:

@@ -5,9 +5,10 @@ import re
 import click
 
 from ingest_tools import audit
+from ingest_tools.cluster import Cluster
 from ingest_tools.engine import Deployment
 from ingest_tools.local import Refused
-from ingest_tools.options import LOCATIONS, standard_input
+from ingest_tools.options import KUBERNETES, LOCATIONS, on, standard_input
 
 OTHER_SECTIONS = ("alerts.", "extract.", "normalize.", "load.")
 """What a team can set besides its source. The platform decides where rows go, and as which user."""
@@ -30,12 +31,20 @@ def checked(location: str, setting: str) -> None:
 @click.command(epilog='Example: echo "$TOKEN" | ingest secret github sources.github.access_token')
 @click.argument("location", type=click.Choice([*LOCATIONS.choices, PLATFORM]), metavar="LOCATION")
 @click.argument("setting")
-def secret_command(location: str, setting: str) -> None:
+@on
+def secret_command(location: str, setting: str, engine: str) -> None:
     """Store a location's secret, read from standard input.
 
     LOCATION platform has one setting, alerts.to: the addresses that the monitor alerts.
     """
     checked(location, setting)
+    if engine == KUBERNETES:
+        if location == PLATFORM:
+            raise Refused(f"{setting} alerts nobody on Kubernetes: the monitor does not run there")
+        cluster = Cluster.here()
+        with audit.recorded(cluster, "secret", location, lambda: {"name": setting}):
+            print(cluster.store(location, setting, standard_input()))
+        return
     service, command = (
         ("secrets", ["alerts"]) if location == PLATFORM else (f"{location}-setup", ["secret", location, setting])
     )

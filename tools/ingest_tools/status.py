@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
+from ingest_tools.cluster import Cluster
 from ingest_tools.dagster_api import Location, Platform, PlatformError, Run
 from ingest_tools.engine import LOOPBACK, Deployment
-from ingest_tools.options import to_json
+from ingest_tools.options import KUBERNETES, on, to_json
 from ingest_tools.table import aligned
 
 TIMEOUT = 10
@@ -78,6 +79,13 @@ def watched(deployment: Deployment) -> dict[str, Any]:
     return told
 
 
+def pods(cluster: Cluster) -> dict[str, Any]:
+    """What the cluster reports, in the monitor's words."""
+    found = cluster.services()
+    ill = [one for one in found if one["health"] != "healthy"]
+    return {"problems": [f"{one['service']}: {one['status']}, {one['health']}" for one in ill], "services": found}
+
+
 def services(told: dict[str, Any]) -> list[tuple[str, ...]]:
     """A line for each container that should always be running."""
     kept = [one for one in told["services"] if one["keeps"]]
@@ -94,14 +102,16 @@ def locations(platform: Platform) -> list[dict[str, Any]]:
 
 
 @click.command(epilog="Example: ingest status --json")
+@on
 @to_json
-def status_command(*, as_json: bool) -> int:
+def status_command(engine: str, *, as_json: bool) -> int:
     """Show services, locations, schedules, last runs, rows and problems.
 
     If there are problems, prints a line for each, and the exit code is 1.
     """
-    deployment = Deployment.here()
-    told: dict[str, Any] = {"services": [], "locations": [], "login": ""} | watched(deployment)
+    deployment = Cluster.here() if engine == KUBERNETES else Deployment.here()
+    seen = pods(deployment) if isinstance(deployment, Cluster) else watched(deployment)
+    told: dict[str, Any] = {"services": [], "locations": [], "login": ""} | seen
     try:
         told |= {"login": deployment.platform.login(), "locations": locations(deployment.platform)}
     except PlatformError as error:

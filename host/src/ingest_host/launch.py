@@ -103,6 +103,20 @@ class Run:
     """What its location's code server called itself when the run was queued."""
 
 
+def environment(location: str, postgres: str) -> dict[str, str]:
+    """The variables that a run has, where the warehouse is on the server ``postgres``."""
+    return {
+        "INGEST_SECRET_COMMAND": f"make secret LOCATION={location} NAME={{setting}}",
+        "PGSERVICEFILE": "/run/secrets/pg_service.conf",
+        "INGEST_LIMITS_DIR": "/var/lib/runs/limits",
+        "DLT_DATA_DIR": "/var/lib/ingest",
+        "INGEST_DESTINATION": "postgres",
+        "DESTINATION__POSTGRES__CREDENTIALS__HOST": postgres,
+        "DESTINATION__POSTGRES__CREDENTIALS__DATABASE": "warehouse",
+        "DESTINATION__POSTGRES__CREDENTIALS__USERNAME": location,
+    }
+
+
 def run_container(project: str, name: str, run: Run, command: list[str]) -> dict[str, Any]:
     """How a run's container is made: docker-py's arguments of ``containers.create``.
 
@@ -114,16 +128,7 @@ def run_container(project: str, name: str, run: Run, command: list[str]) -> dict
         "command": command,
         "name": name,
         "labels": {PROJECT_LABEL: project, LOCATION_LABEL: location, RUN_LABEL: run.id},
-        "environment": {
-            "INGEST_SECRET_COMMAND": f"make secret LOCATION={location} NAME={{setting}}",
-            "PGSERVICEFILE": "/run/secrets/pg_service.conf",
-            "INGEST_LIMITS_DIR": "/var/lib/runs/limits",
-            "DLT_DATA_DIR": "/var/lib/ingest",
-            "INGEST_DESTINATION": "postgres",
-            "DESTINATION__POSTGRES__CREDENTIALS__HOST": "postgres",
-            "DESTINATION__POSTGRES__CREDENTIALS__DATABASE": "warehouse",
-            "DESTINATION__POSTGRES__CREDENTIALS__USERNAME": location,
-        },
+        "environment": environment(location, "postgres"),
         "network": f"{project}_{location}",
         "mounts": [
             Mount("/run/secrets", f"{project}_{location}-secrets", read_only=True),

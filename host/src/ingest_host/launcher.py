@@ -107,6 +107,10 @@ class LocationRunLauncher(DockerRunLauncher):
             self._instance.report_engine_event("There is no container of it to stop", run, cls=self.__class__)
         return stopped
 
+    def purge(self) -> int:
+        """Removes the containers of runs that ended a while ago, and says how many."""
+        return int(ask("POST", "/purge")["removed"])
+
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         told = ask("GET", f"/runs/{run.run_id}")
         if not told:

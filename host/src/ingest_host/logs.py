@@ -134,8 +134,11 @@ class RunLogs(LocalComputeLogManager):
 def use_run_logs(instance: DagsterInstance) -> None:
     """Has a process of the host find each run's logs in its location's folder.
 
-    dagster.yaml names Dagster's own log manager: it is what runs have, with their own folder.
+    dagster.yaml names Dagster's own log manager: it is what runs have, with their own folder. Where it names one that
+    keeps no files, nothing is to be found.
     """
+    if not isinstance(instance.compute_log_manager, LocalComputeLogManager):
+        return
     logs: ComputeLogManager = RunLogs()
     logs.register_instance(instance)
     instance._compute_log_manager = logs

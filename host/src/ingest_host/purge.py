@@ -8,11 +8,11 @@ import time
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from dagster._core.storage.tags import CODE_LOCATION_TAG
 
-from ingest_host.launcher import ask
 from ingest_host.logs import use_run_logs
 from ingest_host.unreadable import pass_over_unreadable
 
@@ -68,7 +68,8 @@ def main() -> None:
             use_run_logs(instance)
             pass_over_unreadable(instance)
             runs = purge_runs(instance, now)
-        containers = ask("POST", "/purge")["removed"]
+            launcher: Any = instance.run_launcher
+            containers = launcher.purge()
         logger.info("purged %d runs and %d run containers", runs, containers)
         PURGED.touch()
         time.sleep(EVERY_SECONDS)

@@ -17,6 +17,7 @@ A location may write to its schemas, so a name that one of the first three looks
 location's: they look up names in ``pg_catalog`` alone, and name the schema of everything else.
 """
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -32,7 +33,7 @@ from ingest_host import analysts
 from ingest_host.access import audit
 from ingest_host.storage import LOCATIONS, LOGIN, wall_off
 
-HOST = "postgres"
+HOST = os.environ.get("PGHOST") or "postgres"
 PLATFORM = Path("/secrets/platform")
 """Passwords that only Postgres and the platform's own set-up read."""
 SETUP = Path("/secrets/setup")

@@ -4,6 +4,7 @@ Every command may run again at any time: it keeps what exists and creates what i
 
     python -m ingest_host.setup secrets             passwords of Postgres and Dagster's storage
     python -m ingest_host.setup platform            databases, logins, Dagster's schema, the workspace
+    python -m ingest_host.setup ready               waits until that is done; for those who find it so
     python -m ingest_host.setup location NAME       a location's logins, schema and secrets
     python -m ingest_host.setup sandbox NAME        points a location at the sandbox
     python -m ingest_host.setup secret NAME SETTING stores what stands in the standard input
@@ -18,8 +19,12 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+
+import psycopg2
 
 from ingest_host import analysts, roles, storage
 from ingest_host.access.activate import activate
@@ -42,6 +47,8 @@ RUN_FILES = Path("/var/lib/runs")
 
 WORKSPACE = Path("/opt/dagster/given/workspace.yaml")
 SERVED_WORKSPACE = Path("/opt/dagster/workspace/workspace.yaml")
+
+READY_SECONDS = 300
 
 BY_ALL = 0o444
 """For a volume that a container with another user mounts."""
@@ -85,6 +92,20 @@ def set_up_platform() -> None:
     subprocess.run(["dagster", "instance", "migrate"], check=True)  # noqa: S607
     roles.set_up_storage()
     shutil.copyfile(WORKSPACE, SERVED_WORKSPACE)
+
+
+def wait_until_ready() -> None:
+    """Waits until this version's set-up of the platform is done; raises ``SystemExit`` where it takes too long."""
+    problem, until = "it was set up by another version", time.monotonic() + READY_SECONDS
+    while time.monotonic() < until:
+        try:
+            with closing(psycopg2.connect("service=dagster", connect_timeout=5)) as opened:
+                if storage.is_walled_off(opened):
+                    return
+        except psycopg2.OperationalError as error:  # Postgres is starting, or does not know the login yet
+            problem = str(error).strip()
+        time.sleep(1)
+    raise SystemExit(f"the storage is not ready after {READY_SECONDS} s: {problem}")
 
 
 def set_up_location(name: str) -> None:
@@ -206,6 +227,7 @@ def main() -> int:
         "alerts": (store_alerts, 0),
         "analyst": (let_analyst_in, 1),
         "analyst-out": (put_analyst_out, 1),
+        "ready": (wait_until_ready, 0),
     }
     command, *arguments = sys.argv[1:] or [""]
     do, takes = commands.get(command, (None, 0))

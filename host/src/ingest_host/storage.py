@@ -228,13 +228,25 @@ def wall_off(storage: connection) -> None:
 
     Each table in a transaction of its own: while a platform is upgraded, runs go on.
     """
-    groups = [FUNCTIONS, *("; ".join(table.statements()) for table in TABLES)]
-    version = hashlib.sha256("".join(groups).encode()).hexdigest()
+    if is_walled_off(storage):
+        return
+    with storage.cursor() as cursor:
+        cursor.execute("SET search_path = pg_catalog, public")  # pg_catalog first: Dagster's tables are in public
+        for statements in _statements():
+            cursor.execute(statements)
+        cursor.execute("COMMENT ON SCHEMA platform IS %s", [_version()])
+
+
+def is_walled_off(storage: connection) -> bool:
+    """Whether :func:`wall_off` of this version has been here."""
     with storage.cursor() as cursor:
         cursor.execute("SELECT pg_catalog.obj_description(to_regnamespace('platform'), 'pg_namespace')")
-        if cursor.fetchone() == (version,):
-            return
-        cursor.execute("SET search_path = pg_catalog, public")  # pg_catalog first: Dagster's tables are in public
-        for statements in groups:
-            cursor.execute(statements)
-        cursor.execute("COMMENT ON SCHEMA platform IS %s", [version])
+        return bool(cursor.fetchone() == (_version(),))
+
+
+def _statements() -> list[str]:
+    return [FUNCTIONS, *("; ".join(table.statements()) for table in TABLES)]
+
+
+def _version() -> str:
+    return hashlib.sha256("".join(_statements()).encode()).hexdigest()

@@ -72,7 +72,9 @@ class PostgresTrail:
 
     @classmethod
     def of(cls, secrets: Path) -> "PostgresTrail":
-        return cls(host="postgres", dbname=DATABASE, user=ROLE, passfile=str(secrets / "pgpass"), connect_timeout=5)
+        # Read here: libpq passes over a file that others may read, as those of a Secret in a pod are.
+        host, port, database, user, password = (secrets / "pgpass").read_text().strip().split(":")
+        return cls(host=host, port=port, dbname=database, user=user, password=password, connect_timeout=5)
 
     def check(self) -> None:
         self._execute("SELECT 1", ())

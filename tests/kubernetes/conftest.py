@@ -1,0 +1,135 @@
+"""A platform of the tests' own on the cluster that TEST_KUBECONFIG names, from a copy of the tree, gone afterwards.
+
+INGEST_LOAD is the command that loads images into that cluster.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pytest
+
+from deployment.origin import Origin, assert_equal
+from ingest_tools.cluster import Cluster, HostRelease, LocationRelease
+from ingest_tools.engine import docker
+from tree import Copy
+
+PROJECT = "ingest-test"
+SIZE = "0.25"
+POSTGRES = "postgres:17-trixie"
+LOCATIONS = ("github", "stripe")
+PROBE = """
+import json, sys
+from dagster import DagsterInstance
+from dagster_k8s.container_context import K8sContainerContext
+from dagster_k8s.job import construct_dagster_k8s_job
+from ingest_host.kubernetes import namespace_of, postgres_host, run_pod
+location, image, name, command = sys.argv[1:]
+namespace, like = namespace_of(location), run_pod(location, postgres_host())
+with DagsterInstance.get() as instance:
+    settings = K8sContainerContext(run_k8s_config=like).get_k8s_job_config(image, instance.run_launcher)
+    job = construct_dagster_k8s_job(settings, [], name, like, name, "run_worker")
+    job.spec.template.spec.containers[0].command = json.loads(command)
+    instance.run_launcher._api_client.batch_api.create_namespaced_job(namespace, job)
+"""
+"""In the daemon, as the run launcher does it."""
+
+_measured: list[str] = []
+
+
+def measured(line: str) -> None:
+    """Keeps a number that was measured on the way, to be told when all is done."""
+    _measured.append(line)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _measured:
+        terminalreporter.section("measured")
+        terminalreporter.write_line("\n".join(_measured))
+
+
+@dataclass(frozen=True)
+class Tested(Cluster):
+    """The platform under test."""
+
+    __test__ = False
+    loaded_since: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(f"http://{self.forward('sandbox', 8099)}", set())
+
+    def location(self, name: str) -> LocationRelease:
+        return LocationRelease(name, self)
+
+    def ingest(self, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        """The command `ingest`, as whoever runs the platform would call it in its folder."""
+        environment = os.environ | self.settings | {"COMPOSE_PROJECT_NAME": self.project}
+        command, folder = [sys.executable, "-m", "ingest_tools", *arguments], self.tree / "tools"
+        return subprocess.run(
+            command, cwd=folder, env=environment, input=text, capture_output=True, text=True, check=False
+        )
+
+    def in_location(self, name: str, *arguments: str, text: str | None = None) -> str:
+        """What kubectl prints about a location's namespace."""
+        return self.kubectl(f"--namespace={self.namespace(name)}", *arguments, text=text)
+
+    def secret(self, name: str, secret: str, key: str) -> str:
+        """What a Secret of a location holds; empty where it does not."""
+        found = f'--output=go-template={{{{with index .data "{key}"}}}}{{{{base64decode .}}}}{{{{end}}}}'
+        return self.in_location(name, "get", "secret", secret, found)
+
+    def assert_mirrors(self, name: str) -> None:
+        """The location's schema equals the sandbox, in every value."""
+        password = self.secret(name, "runs", "destination--postgres--credentials--password")
+        warehouse = f"postgresql://{name}:{password}@{self.forward('postgres', 5432)}/warehouse"
+        assert_equal(name, self.origin, warehouse, self.loaded_since[name])
+
+    def run_pod(self, location: str, name: str, command: list[str]) -> str:
+        """Starts a pod like a run's, with another command, and gives its name."""
+        image = str(self.values(location)["image"])
+        self.kubectl("exec", "deploy/daemon", "--", "python", "-c", PROBE, location, image, name, json.dumps(command))
+        one = f"--selector=job-name={name}"
+        self.in_location(location, "wait", "pod", one, "--for=condition=PodScheduled", "--timeout=30s")
+        return self.in_location(location, "get", "pod", one, "--output=name")
+
+    def remove(self) -> None:
+        spaces = [self.project, *map(self.namespace, LOCATIONS)]
+        self.kubectl("delete", "namespace", *spaces, "--ignore-not-found", "--timeout=120s")
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """What the platform is built from; tests change it as teams do."""
+    copy = Copy(tmp_path_factory.mktemp("tree"))
+    copy.git("init", "--quiet")
+    copy.git("add", "--all")
+    copy.git("commit", "--quiet", "--message=As it was")
+    return copy
+
+
+@pytest.fixture(scope="session")
+def platform(tree: Copy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tested]:
+    folder = tmp_path_factory.mktemp("deployment")
+    user = int(docker("run", "--rm", "--entrypoint=id", POSTGRES, "-u", "postgres"))
+    (folder / "values.json").write_text(json.dumps({"postgres": {"user": user}, "sandboxSize": SIZE}))
+    settings = {"INGEST_VALUES": str(folder / "values.json"), "INGEST_LOAD": os.environ["INGEST_LOAD"], "SANDBOX": "1"}
+    tested = Tested(PROJECT, settings, folder / ".env", tree.root)
+    tested.remove()
+    tested.deliver(POSTGRES)
+    started = time.monotonic()
+    try:
+        print(HostRelease(tested).deploy(tests=False))
+        with ThreadPoolExecutor() as beside:
+            print(*beside.map(lambda name: tested.location(name).deploy(tests=False), LOCATIONS), sep="\n")
+        measured(f"host and two locations from nothing: {time.monotonic() - started:.0f} s, images included")
+        for name in LOCATIONS:
+            tested.loaded_since[name] = tested.origin.now()
+        yield tested
+    finally:
+        tested.remove()
