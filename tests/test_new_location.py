@@ -15,9 +15,9 @@ from ingest_tools import new_location
 from ingest_tools.projects import ROOT, Project
 from tree import MODEL, Copy
 
-MADE = {"zendesk": "python", "a_name_of_thirty_letters_1_2_3": "component"}
+MADE = {"zendesk": "rest", "a_name_of_thirty_letters_1_2_3": "component"}
 """Before and after what else is imported, and as long as a name may be."""
-PASSED = {"python": 53, "component": 22}
+PASSED = {"rest": 53, "component": 22}
 """Tests: the standard ones, and four of its own."""
 BIN = Path(sys.executable).parent
 FAIL = """
@@ -148,7 +148,7 @@ def test_credentials_are_not_removed(made: Copy) -> None:
 def test_what_is_left_half_registered_can_be_removed(made: Copy) -> None:
     """A folder that somebody deleted by hand, as well."""
     before = made.files()
-    made.make("freshdesk", "python")
+    made.make("freshdesk", "rest")
     shutil.rmtree(made.root / "locations" / "freshdesk")
     assert "ingest remove-location freshdesk" in made.ingest("new-location", "freshdesk").stderr
     assert made.ingest("remove-location", "freshdesk").returncode == 0

@@ -1,4 +1,4 @@
-"""Creates a complete, green code location from ``templates/location`` and registers it.
+"""Creates a complete, green code location from ``templates/`` and registers it.
 
 If a step fails, nothing of it remains.
 """
@@ -19,8 +19,9 @@ from ingest_tools.lock import compile_lock
 from ingest_tools.projects import LOCATIONS, ROOT, Project, locations
 from ingest_tools.sync import sync
 
-TEMPLATE = ROOT / "templates" / "location"
-STYLES = ("python", "component")
+TEMPLATES = ROOT / "templates"
+PARTS = {"rest": "rest", "component": "rest"}
+"""What each style adds to ``templates/location``."""
 BIN = Path(sys.executable).parent
 _DAGSTER = re.compile(r"^dagster==(\S+)", re.MULTILINE)
 
@@ -49,8 +50,9 @@ def check_name(name: str) -> None:
 
 def render(name: str, style: str, folder: Path) -> None:
     """Writes the location's files, without locks, to ``folder``; raises :class:`Refused`."""
-    answers = [f"--data={key}={value}" for key, value in {"name": name, "style": style}.items()]
-    _run([BIN / "copier", "copy", "--quiet", "--defaults", *answers, TEMPLATE, folder], ROOT)
+    for part in ("location", PARTS[style]):
+        answers = [f"--data={key}={value}" for key, value in {"name": name, "style": style, "part": part}.items()]
+        _run([BIN / "copier", "copy", "--quiet", "--defaults", *answers, TEMPLATES, folder], ROOT)
     # Where a name stands in the alphabet decides the order of imports, its length where lines break.
     _run([BIN / "ruff", "check", "--fix-only", "--quiet", folder], ROOT)
     _run([BIN / "ruff", "format", "--quiet", folder], ROOT)
@@ -105,10 +107,10 @@ def _all_or_nothing(name: str) -> Iterator[None]:
 @click.argument("name")
 @click.option(
     "--style",
-    type=click.Choice(STYLES),
-    default=STYLES[0],
+    type=click.Choice([*PARTS]),
+    default="rest",
     show_default=True,
-    help="component: assets declared in YAML.",
+    help="rest: an API; component: one, with its assets in YAML.",
 )
 def new_location_command(name: str, style: str) -> None:
     """Create a location, tested and registered."""
