@@ -95,7 +95,7 @@ class Tested(Cluster):
         image = str(self.values(location)["image"])
         self.kubectl("exec", "deploy/daemon", "--", "python", "-c", PROBE, location, image, name, json.dumps(command))
         one = f"--selector=job-name={name}"
-        self.in_location(location, "wait", "pod", one, "--for=condition=PodScheduled", "--timeout=30s")
+        self.in_location(location, "wait", "pod", one, "--for=condition=PodScheduled", "--timeout=120s")
         return self.in_location(location, "get", "pod", one, "--output=name")
 
     def remove(self) -> None:

@@ -46,7 +46,7 @@ API = "kubernetes.default:443"
 def pod(platform: Tested) -> Iterator[str]:
     """A pod like those of github's runs, which waits."""
     name = platform.run_pod("github", "attacker", ["sleep", "600"])
-    platform.in_location("github", "wait", name, "--for=condition=Ready", "--timeout=60s")
+    platform.in_location("github", "wait", name, "--for=condition=Ready", "--timeout=120s")
     yield name
     platform.in_location("github", "delete", "job", "attacker")
 
@@ -134,7 +134,7 @@ def test_a_tag_that_would_steer_the_pod_is_refused(platform: Tested) -> None:
         tags=[{"key": "dagster-k8s/config", "value": config}, {"key": "dagster/max_retries", "value": "0"}],
     )
     run_id = answer["launchRun"]["run"]["runId"]
-    assert platform.platform.ended(run_id, 60).status == "FAILURE"
+    assert platform.platform.ended(run_id).status == "FAILURE"
     events = platform.platform.query(
         """query($id: ID!) { logsForRun(runId: $id) {
           ... on EventConnection { events { ... on MessageEvent { message } } } } }""",
@@ -146,7 +146,7 @@ def test_a_tag_that_would_steer_the_pod_is_refused(platform: Tested) -> None:
 
 def test_a_pod_that_needs_too_much_memory_is_said_to_be_out_of_memory(platform: Tested) -> None:
     platform.run_pod("stripe", "hungry", ["python", "-c", "bytearray(3 * 2**30)"])
-    platform.in_location("stripe", "wait", "job/hungry", "--for=condition=Failed", "--timeout=60s")
+    platform.in_location("stripe", "wait", "job/hungry", "--for=condition=Failed", "--timeout=120s")
     look = """
 from dagster import DagsterInstance
 from ingest_host.kubernetes import namespace_of
