@@ -11,7 +11,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import dlt
 import msgspec
@@ -22,7 +22,7 @@ from dlt.extract.resource import DltResource
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.errors import PayloadError
 from ingest_shared.reading.api import Usage
-from ingest_shared.tables import AnyTable, Table, all_columns, bigint, epoch, text
+from ingest_shared.tables import AnyTable, Table, all_columns, bigint, epoch, text, timestamp
 
 logger = logging.getLogger("ingest")
 
@@ -76,6 +76,23 @@ AUDITS = Table(
     ),
 )
 _AUDITS = Decoder(AUDITS)
+LOADED_FILES = Table(
+    name="loaded_files",
+    description="The files that tables were loaded from, and which version of each.",
+    docs="https://dlthub.com/docs/dlt-ecosystem/verified-sources/filesystem/basic",
+    key=("resource", "name"),
+    columns=(
+        text("resource", "The resource that was loaded from it."),
+        text("name", "Its path in the folder."),
+        bigint("size", "Its size in bytes."),
+        timestamp("modified_at", "When it was last changed, by its storage."),
+        text("etag", "The ETag of an object in S3; null for a local file."),
+        bigint("rows", "The rows that it has."),
+        timestamp("loaded_at", "When the sync that loaded it began."),
+        timestamp("deleted_at", "When it was found to be gone, and its rows were removed; null while it exists."),
+        text("load_id", "The load; it is complete once `_dlt_loads` has it."),
+    ),
+)
 
 
 @dataclass
@@ -165,15 +182,21 @@ def keep_new(rows: list[Any], decoder: Decoder, known: set[Any]) -> list[Any]:
     return rows
 
 
+Arrived: TypeAlias = Page | pa.Table | Mapping[str, pa.Table] | None
+"""What a reader yields."""
+
+
 class Reads(Protocol):
     """Reads a table: gets the :class:`Load` and yields pages, or rows that are Arrow already.
 
-    None means that nothing has arrived yet: dlt asks the other resources, and this one again later.
+    None means that nothing has arrived yet: dlt asks the other resources, and this one again later. A reader
+    that keeps a table of its own beside the one that it reads names it in ``notes``, and yields rows by table;
+    it counts them itself.
     """
 
     decoder: Decoder
 
-    def __call__(self, load: Load) -> Iterable[Page | pa.Table | None]: ...
+    def __call__(self, load: Load) -> Iterable[Arrived]: ...
 
 
 def mirror(read: Reads) -> DltResource:
@@ -225,13 +248,14 @@ def mirror(read: Reads) -> DltResource:
         )
 
     resource: DltResource = dlt.resource(generate, name=table.name)
-    others: tuple[AnyTable, ...] = (*children.values(), LOAD_GAPS, AUDITS)
+    others: tuple[AnyTable, ...] = (*children.values(), LOAD_GAPS, AUDITS, *getattr(read, "notes", ()))
     for other in others:
         resource.apply_hints(
             table_name=other.name,
             write_disposition=write_disposition(other),
             columns=column_hints(other),
             file_format=FILE_FORMAT,
+            primary_key=None if other.merge_key else other.key,
             create_table_variant=True,
         )
     by_key = isinstance(table, Table) and not table.merge_key
@@ -244,15 +268,13 @@ def mirror(read: Reads) -> DltResource:
     return resource
 
 
-def _arrow(
-    load: Load, decoder: Decoder, pages: Iterable[Page | pa.Table | None]
-) -> Iterator[Mapping[str, pa.Table] | None]:
+def _arrow(load: Load, decoder: Decoder, pages: Iterable[Arrived]) -> Iterator[Mapping[str, pa.Table] | None]:
     """The rows of the pages by table, in batches; None as it comes."""
     for batch in _batches(load, decoder, pages):
         if isinstance(batch, list):
             yield to_arrow(load, decoder, batch)[1]
         else:
-            yield batch if batch is None else {decoder.table.name: batch}
+            yield {decoder.table.name: batch} if isinstance(batch, pa.Table) else batch
 
 
 def _together(batches: Iterable[Mapping[str, pa.Table] | None]) -> Iterator[tuple[str, pa.Table] | None]:
@@ -337,15 +359,15 @@ def column_hints(table: AnyTable) -> dict[str, TColumnSchema]:
 
 
 def _batches(
-    load: Load, decoder: Decoder, pages: Iterable[Page | pa.Table | None]
-) -> Iterator[list[Page] | pa.Table | None]:
+    load: Load, decoder: Decoder, pages: Iterable[Arrived]
+) -> Iterator[list[Page] | pa.Table | Mapping[str, pa.Table] | None]:
     """Pages by the thousand rows; at least one batch, which may be empty."""
     by_key = isinstance(decoder.table, Table) and not decoder.table.merge_key
     batch: list[Page] = []
     rows = batches = 0
     for page in pages:
         if not isinstance(page, Page):
-            load.rows += 0 if page is None else page.num_rows
+            load.rows += page.num_rows if isinstance(page, pa.Table) else 0
             yield page
             continue
         if by_key and not page.empty:
