@@ -147,6 +147,10 @@ bench-github: $(call ready,benchmarks) ## Measure what GitHub costs: calls, quot
 bench-stripe: $(call ready,benchmarks) ## Measure what Stripe costs: calls, pace, time and memory for OBJECTS="20000 200000"
 	@benchmarks/.venv/bin/python -m ingest_benchmarks.pace $(OBJECTS)
 
+.PHONY: bench-files
+bench-files: $(call ready,benchmarks) ## Measure files against DuckDB's own reader: FILES="1000 10000", files and rows in each
+	@benchmarks/.venv/bin/python -m ingest_benchmarks.files $(FILES)
+
 .PHONY: bench-platform
 bench-platform: $(ROOT_READY) ## Measure the platform against Dagster's own example deployment
 	@$(INGEST) bench-platform

@@ -211,6 +211,9 @@ def mirror(read: Reads) -> DltResource:
     def generate() -> Iterator[Any]:
         load = Load(table.name, dlt.current.resource_state())
         there = _tables_there()
+        # With nothing to merge with, rows need not be staged; what a load that was killed left there is truncated.
+        anew = load.is_first and getattr(read, "loads_anew", False)
+        begun = False
         for found in _together(_arrow(load, decoder, read(load))):
             if found is None:
                 yield None
@@ -218,8 +221,19 @@ def mirror(read: Reads) -> DltResource:
             name, rows = found
             if name in children:
                 load.child_rows[name] += len(rows) - rows[own_key(children[name])].null_count
-            if rows.num_rows or name not in there:  # rows are what creates a table, even none
-                yield dlt.mark.with_table_name(rows, name)
+            if not rows.num_rows and name in there:  # rows are what creates a table, even none
+                continue
+            if name == table.name and not begun and hasattr(read, "loads_anew"):
+                begun = True
+                hints = dlt.mark.make_hints(
+                    table_name=name,
+                    write_disposition="replace" if anew else write_disposition(table),
+                    columns=column_hints(table),
+                    file_format=FILE_FORMAT,
+                )
+                yield dlt.mark.with_hints(rows, hints, create_table_variant=True)
+                continue
+            yield dlt.mark.with_table_name(rows, name)
         for end in load.at_end:
             end()
         had_gaps = load.state.get("gaps", 0)

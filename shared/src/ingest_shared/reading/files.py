@@ -9,7 +9,7 @@ file is kept in the table ``loaded_files``, so that the next sync lists the fold
 import glob
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -48,6 +48,9 @@ BEGINS_FOR = 180.0
 SETTLED_AFTER = timedelta(seconds=2)
 """How long a file that has no ETag must have been unchanged when it was read: it may change again within
 the same tick of its storage's clock, which nobody could see. Until then, it is read again by the next sync."""
+ROWS_COMPARED_AT_ONCE = 100_000
+FILES_COMPARED_AT_ONCE = 500
+"""By an audit; each comparison is one query."""
 DELETES_BELIEVED = 0.1
 
 
@@ -123,9 +126,9 @@ class Folder:
 
     def list(self, pattern: str) -> dict[str, Version]:
         """The files whose path in the folder matches, in the order of their names."""
-        with self._told("list"):
-            if not self._files.isdir(self._root):
-                raise SettingError(f"{self.setting} is {self.url!r}, which is not a folder that can be read")
+        with self._told_in_one_line():
+            if self.deletes_believed < 1 and not self._files.isdir(self._root):  # in S3, an empty folder is none
+                raise SettingError(f"{self.setting} is {self.url!r}: there is no such folder, or nothing in it")
             found = self._files.glob(f"{glob.escape(self._root)}/{pattern}", detail=True)
         names = {path.removeprefix(f"{self._root}/"): info for path, info in found.items() if info["type"] == "file"}
         return {name: self._version(names[name]) for name in sorted(names)}
@@ -144,14 +147,14 @@ class Folder:
         return Version(int(info["size"]), modified, info.get("ETag") or info.get("etag"))
 
     @contextmanager
-    def _told(self, verb: str) -> Iterator[None]:
-        """Turns what a storage says into one line."""
+    def _told_in_one_line(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:
             if not is_of_storage(error):
                 raise
-            raise ApiError(f"cannot {verb} {self.url}: {_first_line(error)}; check `{self.setting}`") from None
+            why = f"{_first_line(error)}; check `{self.setting}` and `{self.section}.credentials`"
+            raise ApiError(f"cannot list {self.url}: {why}") from None
 
 
 def is_of_storage(error: Exception) -> bool:
@@ -185,6 +188,8 @@ class FileReader:
 
     notes = (LOADED_FILES,)
     """The tables that it loads beside its own."""
+    loads_anew = True
+    """Its first load replaces whatever the table holds: it yields no row that stands for nothing."""
 
     def __init__(self, files: Files, folder: Folder, audit: bool = False) -> None:
         self.files = files
@@ -204,28 +209,25 @@ class FileReader:
         listed = self.folder.list(self.files.pattern)
         known = self._known()
         gone = self._gone(load, listed, known)
+        found: Counter[str] = Counter()
         if self.audit:
             load.audits = []
-            found: Counter[str] = Counter()
             gone |= self._surplus(listed, known, found)
         wanted = [name for name in listed if self.audit or load.is_first or known.get(name) != listed[name]]
-        read = 0
-        for result in self._each(wanted, listed):
-            if result is None:
-                load.postponed += 1
-            elif isinstance(result, _Read):
-                read += 1
-                yield from self._loaded(load, result, known, found if self.audit else None)
-            else:
-                load.leave_out(*result)
-        for name in sorted(gone):
-            yield self._noted(load, name, None, 0) | {self.table.name: self._nothing(name)}
-        load.scopes_read = len(listed) - len(wanted) + read
+        files = self._whole(load, wanted, listed)
         if self.audit and not load.is_first:
+            yield from self._differing(load, files, known, found)
             counts = {count: found[count] for count in COUNTS}
-            load.audits = [
-                {"scope": self.files.pattern, "audited_at": int(self._now.timestamp()), **counts, "calls": read}
-            ]
+            at = int(self._now.timestamp())
+            load.audits = [{"scope": self.files.pattern, "audited_at": at, **counts, "calls": load.pages}]
+        else:
+            for read in files:
+                self._count(load, read)
+                yield from self._loaded(load, read, read.tables())
+        for name in sorted(gone):
+            yield self._noted(load, name, None, 0)
+            yield from self._nothing(load, name)
+        load.scopes_read = len(listed) - len(wanted) + load.pages
 
     # What there is to do.
 
@@ -278,31 +280,37 @@ class FileReader:
 
     # Reading.
 
-    def _each(self, wanted: Iterable[str], listed: Mapping[str, Version]) -> Iterator[_Read | tuple[str, str] | None]:
-        """Each file read, or its name and why it cannot be; None for one that is left to the next part of the run."""
+    def _whole(self, load: Load, wanted: Iterable[str], listed: Mapping[str, Version]) -> Iterator[_Read]:
+        """The files that could be read to their end; the others are left out, or left to the next part of the run."""
         until = float("inf") if self.audit else time.monotonic() + BEGINS_FOR
         folder = str(dlt.current.pipeline().working_dir)
         with ThreadPoolExecutor(FILES_AT_ONCE) as threads:
 
-            def begun() -> Iterator[Future[_Read | tuple[str, str]] | None]:
+            def begun() -> Iterator[Future[_Read | str]]:
                 for index, name in enumerate(wanted):
-                    may_begin = index == 0 or time.monotonic() < until
-                    yield threads.submit(self._read, name, listed[name], folder) if may_begin else None
+                    if index and time.monotonic() > until:
+                        load.postponed += 1
+                    else:
+                        yield threads.submit(self._read, name, listed[name], folder)
 
-            pending = begun()
-            ahead = list(islice(pending, FILES_AT_ONCE))
+            reading = begun()
+            ahead = deque(islice(reading, FILES_AT_ONCE))
+            names = iter(wanted)
             try:
                 while ahead:
-                    first = ahead.pop(0)
-                    yield first.result() if first else None
-                    ahead += islice(pending, 1)
+                    name, read = next(names), ahead.popleft().result()
+                    ahead += islice(reading, 1)
+                    if isinstance(read, _Read):
+                        yield read
+                    else:
+                        load.leave_out(name, read)
             finally:
                 threads.shutdown(wait=False, cancel_futures=True)
 
-    def _read(self, name: str, version: Version, folder: str) -> _Read | tuple[str, str]:
-        """Reads a file to its end, before any of its rows is loaded."""
+    def _read(self, name: str, version: Version, folder: str) -> _Read | str:
+        """Reads a file to its end, before any of its rows is loaded; a string says why that failed."""
         if (bad := self._bad.get(name)) and bad[0] == version:
-            return name, bad[1]
+            return bad[1]
         spool = tempfile.SpooledTemporaryFile(BYTES_IN_MEMORY, dir=folder)  # noqa: SIM115, closed by whoever takes its rows
         read = _Read(name, version, 0, spool, set(), set())
         try:
@@ -312,7 +320,7 @@ class FileReader:
             if not isinstance(error, PayloadError) and not is_of_storage(error):
                 raise
             self._bad[name] = version, _first_line(error)
-            return name, _first_line(error)
+            return _first_line(error)
         return read
 
     def _fill(self, read: _Read) -> None:
@@ -360,10 +368,16 @@ class FileReader:
 
     # Loading.
 
-    def _loaded(
-        self, load: Load, read: _Read, known: Mapping[str, Version | None], found: Counter[str] | None
-    ) -> Iterator[Mapping[str, pa.Table]]:
-        """What a file brings: its rows, unless an audit finds that all of them are there."""
+    def _loaded(self, load: Load, read: _Read, tables: Iterable[pa.Table]) -> Iterator[Mapping[str, pa.Table]]:
+        """The rows of a file, in place of those that the warehouse has of it."""
+        load.rows += read.rows
+        if not read.rows:
+            yield from self._nothing(load, read.name)
+        for rows in tables:
+            yield {self.table.name: rows}
+        yield self._noted(load, read.name, read.version, read.rows)
+
+    def _count(self, load: Load, read: _Read) -> None:
         load.pages += 1
         load.usage.api_calls += 1
         load.usage.api_bytes += read.version.size
@@ -375,27 +389,13 @@ class FileReader:
                 f"{read.name} has no column {', '.join(missing)}: null in its rows, and in those of others like it"
             )
         self._missing |= read.missing
-        tables: Iterable[pa.Table] = read.tables()
-        if found is not None and not load.is_first:
-            origin = pa.concat_tables([arrow_schema(self.table).empty_table(), *tables])
-            wrong = self._differing(read.name, origin)
-            found["compared"] += read.rows
-            for verdict, count in wrong.items():
-                found[verdict if known.get(read.name) == read.version else "changed"] += count
-            if not wrong and known.get(read.name) == read.version:
-                return
-            tables = [origin]
-        load.rows += read.rows
-        if not read.rows:
-            yield {self.table.name: self._nothing(read.name)}
-        for rows in tables:
-            yield {self.table.name: rows}
-        yield self._noted(load, read.name, read.version, read.rows)
 
-    def _nothing(self, name: str) -> pa.Table:
+    def _nothing(self, load: Load, name: str) -> Iterator[Mapping[str, pa.Table]]:
         """The row that says: nothing is left of the file (:func:`ingest_shared.loading.write_disposition`)."""
-        schema = arrow_schema(self.table)
-        return pa.table([pa.array([name if f.name == FILE.name else None], f.type) for f in schema], schema=schema)
+        if not load.is_first:
+            schema = arrow_schema(self.table)
+            values = [pa.array([name if field.name == FILE.name else None], field.type) for field in schema]
+            yield {self.table.name: pa.table(values, schema=schema)}
 
     def _noted(self, load: Load, name: str, version: Version | None, rows: int) -> dict[str, pa.Table]:
         """What ``loaded_files`` says of a file; without a version, it is gone."""
@@ -416,17 +416,43 @@ class FileReader:
 
     # The audit.
 
-    def _differing(self, name: str, origin: pa.Table) -> Counter[str]:
-        """How many rows of a file the warehouse lacks, has too many of, or holds with other values."""
-        held = held_table(self.table, {FILE.name: name})
+    def _differing(
+        self, load: Load, files: Iterable[_Read], known: Mapping[str, Version | None], found: Counter[str]
+    ) -> Iterator[Mapping[str, pa.Table]]:
+        """The files that the warehouse holds with other rows than they have, or in another version."""
+        some: list[_Read] = []
+        for read in files:
+            self._count(load, read)
+            some.append(read)
+            if len(some) == FILES_COMPARED_AT_ONCE or sum(one.rows for one in some) >= ROWS_COMPARED_AT_ONCE:
+                yield from self._compared(load, some, known, found)
+                some = []
+        yield from self._compared(load, some, known, found)
+
+    def _compared(
+        self, load: Load, files: list[_Read], known: Mapping[str, Version | None], found: Counter[str]
+    ) -> Iterator[Mapping[str, pa.Table]]:
+        empty = arrow_schema(self.table).empty_table()
+        origin = pa.concat_tables([empty, *(rows for read in files for rows in read.tables())])
+        held = held_table(self.table, {FILE.name: tuple(read.name for read in files)}) if files else empty
         sent, there = (_comparable(self.table, rows) for rows in (origin, held))
-        if sent.equals(there):
-            return Counter()
-        key = [name for name in self.table.key if name != FILE.name]
-        rows, other = ({tuple(row[k] for k in key): row for row in one.to_pylist()} for one in (sent, there))
-        stale = sum(rows[k] != other[k] for k in rows.keys() & other.keys())
-        surplus = len(there) - len(rows.keys() & other.keys())
-        return +Counter(missing=len(rows.keys() - other.keys()), surplus=surplus, stale=stale)
+        same = sent.equals(there)
+        for read in files:
+            of_file = pc.field(FILE.name) == read.name
+            is_known = known.get(read.name) == read.version
+            wrong = {} if same else self._wrong(sent.filter(of_file), there.filter(of_file))
+            found["compared"] += read.rows
+            for verdict, count in wrong.items():
+                found[verdict if is_known else "changed"] += count
+            if wrong or not is_known:
+                yield from self._loaded(load, read, [origin.filter(of_file)])
+
+    def _wrong(self, sent: pa.Table, held: pa.Table) -> dict[str, int]:
+        """How many rows of a file the warehouse lacks, has too many of, or holds with other values."""
+        rows, others = ({tuple(row[k] for k in self.table.key): row for row in one.to_pylist()} for one in (sent, held))
+        both = rows.keys() & others.keys()
+        stale = sum(rows[key] != others[key] for key in both)
+        return +Counter(missing=len(rows.keys() - both), surplus=len(held) - len(both), stale=stale)
 
 
 def _comparable(table: Table, rows: pa.Table) -> pa.Table:
@@ -437,8 +463,8 @@ def _comparable(table: Table, rows: pa.Table) -> pa.Table:
             columns[c.name] = pc.cast(rows[c.name], pa.string())
         elif c.type is JSON:  # a destination may write it differently
             columns[c.name] = pa.array(map(_sorted_json, rows[c.name].to_pylist()), pa.string())
-    keys = [(name, "ascending") for name in table.key if name != FILE.name]
-    return pa.table(columns).sort_by(keys).combine_chunks()
+    keys = dict.fromkeys((FILE.name, *table.key), "ascending")
+    return pa.table(columns).sort_by(list(keys.items())).combine_chunks()
 
 
 def _sorted_json(text: str | None) -> str | None:
