@@ -124,7 +124,7 @@ lock: $(ROOT_READY) ## Renew the lock files; UPGRADE=1 takes the newest versions
 	@$(INGEST) lock $(if $(UPGRADE),--upgrade)
 
 .PHONY: new-location
-new-location: $(call ready,sandbox) ## Create a location NAME=zendesk, tested and registered; STYLE=component for YAML
+new-location: $(call ready,sandbox) ## Create a location NAME=zendesk, tested and registered; STYLE=rest, files or component
 	@$(INGEST) new-location "$$NAME" $(call option,STYLE,style)
 
 .PHONY: remove-location

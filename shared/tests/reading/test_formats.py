@@ -159,6 +159,7 @@ BAD: dict[str, tuple[Format, str, bytes, str]] = {
         "line 3: In CSV column #1: CSV conversion error to string: invalid UTF8",
     ),
     "quote": (Csv(), "a", b'id,Full name\n1,a\n2,"b\n3,c\n', "line 3: a quotation mark is not closed"),
+    "header": (Csv(), "a", b"id,\xff\n1,2\n", "line 1: the header is not utf-8"),
     "twice": (Csv(), "a", b"id,id\n1,2\n", "line 1: the header names the column 'id' twice"),
     "delimiter": (Csv(), "a", b"id;name\n1;2\n", "none of the columns is declared: id;name"),
     "cut gzip": (Csv(), "a.gz", gzip.compress(GOOD)[:-50], "Truncated compressed stream"),

@@ -87,6 +87,8 @@ class Csv:
     def _header(self, begin: bytes) -> list[str]:
         text = begin.decode(self.encoding, "replace").removeprefix("\ufeff")
         names: list[str] = next((names for names in self._csv(io.StringIO(text)) if names), [])
+        if any("\ufffd" in name for name in names):
+            raise PayloadError(f"line 1: the header is not {self.encoding}")
         if double := next((name for name in names if names.count(name) > 1), None):
             raise PayloadError(f"line 1: the header names the column {double!r} twice")
         return names

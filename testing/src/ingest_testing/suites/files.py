@@ -1,9 +1,14 @@
 """What holds for a location that mirrors files, beside what holds for every location."""
 
+import random
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+from dlt.load.load import Load
 from hypothesis import strategies as st
 
 from ingest_shared.tables import Table
@@ -14,6 +19,9 @@ from ingest_testing.suites.crashes import kill_a_run, while_it_loads
 from ingest_testing.suites.mirrors import Mirrors
 from ingest_testing.suites.suite import Suite
 from ingest_testing.warehouse import Warehouse
+
+STEPS = 4
+"""Of a history."""
 
 
 class FileMirrors(Mirrors):
@@ -35,6 +43,43 @@ class FileMirrors(Mirrors):
         synced.sync()
         assert synced.gaps() == []
         assert_mirrors(synced)
+
+    @pytest.mark.parametrize("destination", ["duckdb", "postgres"])
+    def test_any_history_of_changed_and_broken_files_and_kills(
+        self, destination: str, origin: Any, tmp_path: Path, make_postgres: Callable[[], dict[str, str]]
+    ) -> None:
+        """After each sync that is not killed, the warehouse equals the files."""
+        settings = make_postgres() if destination == "postgres" else {}
+        warehouse = Warehouse(self.location, origin, tmp_path, **settings)
+        choose = random.Random(1)
+        for _ in range(STEPS):
+            origin.change_at_random(choose.randrange(2**16), choose.randint(1, 6))
+            origin.fail(*choose.sample([{"kind": "truncate"}, {"kind": "spoil"}], choose.randint(0, 1)))
+            kill(warehouse, choose.randint(0, 4))
+            origin.heal()
+            warehouse.sync()
+            assert_mirrors(warehouse)
+            assert warehouse.gaps() == []
+        assert warehouse.audit() == {}
+
+
+class Killed(BaseException):
+    """Ends a sync as a kill would: nothing catches it."""
+
+
+def kill(warehouse: Warehouse[Any], jobs: int) -> None:
+    """A sync that ends after it began this many jobs of the load step, or just before dlt notes that it is complete."""
+    begun = count()
+    submit_job = Load.submit_job
+
+    def submit(*args: Any, **options: Any) -> Any:
+        if next(begun) == jobs:
+            raise Killed
+        return submit_job(*args, **options)
+
+    instead = mock.patch.multiple(Load, submit_job=submit, complete_package=mock.Mock(side_effect=Killed))
+    with instead, pytest.raises(Killed):
+        warehouse.sync()
 
 
 class FileCrashes(Suite):
