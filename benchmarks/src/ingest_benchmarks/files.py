@@ -28,7 +28,7 @@ from ingest_shared import pipelines
 from ingest_shared.destinations import DUCKDB_MEMORY
 from ingest_shared.loading import mirror
 from ingest_shared.reading.files import FILE, FileReader, Files, Folder
-from ingest_shared.reading.formats import Csv, Parquet
+from ingest_shared.reading.formats import Csv, Format, Parquet
 from ingest_shared.tables import Table, bigint, boolean, double, text, timestamp
 
 COLUMNS = (
@@ -41,7 +41,7 @@ COLUMNS = (
     boolean("gift", "Whether it is a gift."),
     timestamp("created_at", "When it was placed."),
 )
-FORMATS = {"parquet": Parquet(), "csv": Csv()}
+FORMATS: dict[str, Format] = {"parquet": Parquet(), "csv": Csv()}
 FLOORS = {
     "parquet": "SELECT '', id, customer_id, status, note, amount, gift, created_at FROM read_parquet('{0}')",
     "csv": "SELECT '', id, customer_id, status, note, amount, gift, created_at FROM read_csv('{0}', header = true, "

@@ -107,6 +107,8 @@ class Load:
     usage: Usage = field(default_factory=Usage)
     gaps: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What was left out, by its scope."""
+    has_noted_gaps: bool = False
+    """Whether the reader found gaps in the warehouse, even of a load that was killed, whose state is lost."""
     audits: list[dict[str, Any]] | None = None
     """What an audit found, by scope; None if there was none."""
     unreadable: list[tuple[Page, PayloadError]] = field(default_factory=list)
@@ -191,7 +193,7 @@ class Reads(Protocol):
 
     None means that nothing has arrived yet: dlt asks the other resources, and this one again later. A reader
     that keeps a table of its own beside the one that it reads names it in ``notes``, and yields rows by table;
-    it counts them itself.
+    it counts them itself. One whose first load may replace what the table holds has ``loads_anew``.
     """
 
     decoder: Decoder
@@ -212,8 +214,8 @@ def mirror(read: Reads) -> DltResource:
         load = Load(table.name, dlt.current.resource_state())
         there = _tables_there()
         # With nothing to merge with, rows need not be staged; what a load that was killed left there is truncated.
-        anew = load.is_first and getattr(read, "loads_anew", False)
-        begun = False
+        untold = getattr(read, "loads_anew", False)
+        anew = untold and load.is_first
         for found in _together(_arrow(load, decoder, read(load))):
             if found is None:
                 yield None
@@ -221,22 +223,16 @@ def mirror(read: Reads) -> DltResource:
             name, rows = found
             if name in children:
                 load.child_rows[name] += len(rows) - rows[own_key(children[name])].null_count
-            if not rows.num_rows and name in there:  # rows are what creates a table, even none
+            if not rows.num_rows and name in there and not anew:  # rows, even none, create a table, or truncate it
                 continue
-            if name == table.name and not begun and hasattr(read, "loads_anew"):
-                begun = True
-                hints = dlt.mark.make_hints(
-                    table_name=name,
-                    write_disposition="replace" if anew else write_disposition(table),
-                    columns=column_hints(table),
-                    file_format=FILE_FORMAT,
-                )
-                yield dlt.mark.with_hints(rows, hints, create_table_variant=True)
-                continue
-            yield dlt.mark.with_table_name(rows, name)
+            if untold and name == table.name:
+                yield _told(rows, table, "replace" if anew else write_disposition(table))
+                untold = False
+            else:
+                yield dlt.mark.with_table_name(rows, name)
         for end in load.at_end:
             end()
-        had_gaps = load.state.get("gaps", 0)
+        had_gaps = load.has_noted_gaps or load.state.get("gaps", 0)
         if not load.waits and (load.gaps or had_gaps or LOAD_GAPS.name not in _tables_there()):
             yield dlt.mark.with_table_name(_rows_of(load, _GAPS, [*load.gaps.values()]), LOAD_GAPS.name)
         if load.audits is not None:
@@ -280,6 +276,14 @@ def mirror(read: Reads) -> DltResource:
         primary_key=table.key if by_key else None,
     )
     return resource
+
+
+def _told(rows: pa.Table, table: AnyTable, disposition: TWriteDispositionConfig) -> Any:
+    """The first rows of a table in a load, and how this load merges it."""
+    hints = dlt.mark.make_hints(
+        table_name=table.name, write_disposition=disposition, columns=column_hints(table), file_format=FILE_FORMAT
+    )
+    return dlt.mark.with_hints(rows, hints, create_table_variant=True)
 
 
 def _arrow(load: Load, decoder: Decoder, pages: Iterable[Arrived]) -> Iterator[Mapping[str, pa.Table] | None]:

@@ -175,6 +175,14 @@ def test_what_a_load_left_that_was_not_completed_counts_for_nothing(origin: Orig
     assert origin.orders() == [("orders/a.csv", 1, "uno")]
 
 
+def test_a_gap_that_a_killed_load_left_is_closed(origin: Origin) -> None:
+    """The load was never completed, so the state of the next one does not know of its gaps."""
+    with origin.warehouse.pipeline().sql_client() as client:
+        client.execute_sql("INSERT INTO load_gaps (resource, scope) VALUES ('orders', 'orders/a.csv')")
+    origin.sync()
+    assert origin.gaps() == []
+
+
 def test_a_long_load_is_kept_in_parts(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "BEGINS_FOR", 0.0)
     for number in range(10, 13):

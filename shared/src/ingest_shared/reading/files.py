@@ -30,7 +30,7 @@ from dlt.common.storages.fsspec_filesystem import MTIME_DISPATCH, fsspec_from_co
 
 from ingest_shared.columnar import Decoder, arrow_schema
 from ingest_shared.errors import ApiError, PayloadError, SettingError
-from ingest_shared.loading import LOADED_FILES, Load
+from ingest_shared.loading import LOAD_GAPS, LOADED_FILES, Load
 from ingest_shared.reading.api import setting_help
 from ingest_shared.reading.audit import COUNTS
 from ingest_shared.reading.formats import Batch, Format, decompressed
@@ -189,7 +189,7 @@ class FileReader:
     notes = (LOADED_FILES,)
     """The tables that it loads beside its own."""
     loads_anew = True
-    """Its first load replaces whatever the table holds: it yields no row that stands for nothing."""
+    """Its first load replaces whatever the table holds; so it must yield no row that stands for nothing."""
 
     def __init__(self, files: Files, folder: Folder, audit: bool = False) -> None:
         self.files = files
@@ -208,6 +208,7 @@ class FileReader:
         self._now = datetime.now(UTC)
         listed = self.folder.list(self.files.pattern)
         known = self._known()
+        load.has_noted_gaps = bool(query(f"SELECT 1 FROM {{{LOAD_GAPS.name}}} WHERE resource = %s", self.table.name))
         gone = self._gone(load, listed, known)
         found: Counter[str] = Counter()
         if self.audit:
