@@ -10,6 +10,7 @@ import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias
 
@@ -17,6 +18,8 @@ import dlt
 import msgspec
 import pyarrow as pa
 from dlt.common.schema.typing import TColumnSchema, TFileFormat, TWriteDispositionConfig
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.sql_client import SqlClientBase
 from dlt.extract.resource import DltResource
 
 from ingest_shared.columnar import Decoder, Page
@@ -95,6 +98,18 @@ LOADED_FILES = Table(
 )
 
 
+NOTED_GAPS: ContextVar[frozenset[str]] = ContextVar("noted_gaps", default=frozenset())
+"""The resources that have gaps in the warehouse when a run begins, also those of a killed load, whose state is lost."""
+
+
+def noted_gaps(client: SqlClientBase[Any]) -> frozenset[str]:
+    try:
+        rows = client.execute_sql(f"SELECT DISTINCT resource FROM {client.make_qualified_table_name(LOAD_GAPS.name)}")
+    except DatabaseUndefinedRelation:
+        return frozenset()
+    return frozenset(resource for (resource,) in rows or ())
+
+
 @dataclass
 class Load:
     """One resource's load in progress: what its reader may use, and what is reported about it afterwards.
@@ -107,8 +122,6 @@ class Load:
     usage: Usage = field(default_factory=Usage)
     gaps: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What was left out, by its scope."""
-    has_noted_gaps: bool = False
-    """Whether the reader found gaps in the warehouse, even of a load that was killed, whose state is lost."""
     audits: list[dict[str, Any]] | None = None
     """What an audit found, by scope; None if there was none."""
     unreadable: list[tuple[Page, PayloadError]] = field(default_factory=list)
@@ -232,7 +245,7 @@ def mirror(read: Reads) -> DltResource:
                 yield dlt.mark.with_table_name(rows, name)
         for end in load.at_end:
             end()
-        had_gaps = load.has_noted_gaps or load.state.get("gaps", 0)
+        had_gaps = table.name in NOTED_GAPS.get() or load.state.get("gaps", 0)
         if not load.waits and (load.gaps or had_gaps or LOAD_GAPS.name not in _tables_there()):
             yield dlt.mark.with_table_name(_rows_of(load, _GAPS, [*load.gaps.values()]), LOAD_GAPS.name)
         if load.audits is not None:

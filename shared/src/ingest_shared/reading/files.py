@@ -30,7 +30,7 @@ from dlt.common.storages.fsspec_filesystem import MTIME_DISPATCH, fsspec_from_co
 
 from ingest_shared.columnar import Decoder, arrow_schema
 from ingest_shared.errors import ApiError, PayloadError, SettingError
-from ingest_shared.loading import LOAD_GAPS, LOADED_FILES, Load
+from ingest_shared.loading import LOADED_FILES, Load
 from ingest_shared.reading.api import setting_help
 from ingest_shared.reading.audit import COUNTS
 from ingest_shared.reading.formats import Batch, Format, decompressed
@@ -208,7 +208,6 @@ class FileReader:
         self._now = datetime.now(UTC)
         listed = self.folder.list(self.files.pattern)
         known = self._known()
-        load.has_noted_gaps = bool(query(f"SELECT 1 FROM {{{LOAD_GAPS.name}}} WHERE resource = %s", self.table.name))
         gone = self._gone(load, listed, known)
         found: Counter[str] = Counter()
         if self.audit:
