@@ -124,7 +124,7 @@ lock: $(ROOT_READY) ## Renew the lock files; UPGRADE=1 takes the newest versions
 	@$(INGEST) lock $(if $(UPGRADE),--upgrade)
 
 .PHONY: new-location
-new-location: $(call ready,sandbox) ## Create a location NAME=zendesk, tested and registered; STYLE=component for YAML
+new-location: $(call ready,sandbox) ## Create a location NAME=zendesk, tested and registered; STYLE=rest, files or component
 	@$(INGEST) new-location "$$NAME" $(call option,STYLE,style)
 
 .PHONY: remove-location
@@ -146,6 +146,10 @@ bench-github: $(call ready,benchmarks) ## Measure what GitHub costs: calls, quot
 .PHONY: bench-stripe
 bench-stripe: $(call ready,benchmarks) ## Measure what Stripe costs: calls, pace, time and memory for OBJECTS="20000 200000"
 	@benchmarks/.venv/bin/python -m ingest_benchmarks.pace $(OBJECTS)
+
+.PHONY: bench-files
+bench-files: $(call ready,benchmarks) ## Measure files against DuckDB's own reader: FILES="1000 10000", files and rows in each
+	@benchmarks/.venv/bin/python -m ingest_benchmarks.files $(FILES)
 
 .PHONY: bench-platform
 bench-platform: $(ROOT_READY) ## Measure the platform against Dagster's own example deployment

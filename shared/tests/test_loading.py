@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from ingest_shared import loading
+from ingest_shared import loading, pipelines
 from ingest_shared.columnar import Decoder, Page, arrow_schema
 from ingest_shared.errors import ApiError
 from ingest_shared.loading import GAPS_LOGGED, Load
@@ -165,6 +165,15 @@ def test_a_gap_is_open_until_a_load_reads_what_was_left_out(warehouse: Warehouse
     assert warehouse.rows("issues", "id") == [(1,)]
     warehouse.load(reading(issues, page(issue(2, "two"))))
     assert warehouse.rows("load_gaps", *columns) == [of_labels]
+
+
+def test_a_gap_that_a_killed_load_left_is_closed(warehouse: Warehouse) -> None:
+    """The load was never completed, so the state of the next one does not know of its gaps."""
+    warehouse.load(reading(issues, page(issue(1, "one"))))
+    with warehouse.pipeline().sql_client() as client:
+        client.execute_sql("INSERT INTO load_gaps (resource, scope) VALUES ('issues', 'octo/private')")
+    pipelines.run(warehouse.pipeline(), reading(issues, page(issue(2, "two"))))
+    assert warehouse.rows("load_gaps", "resource", "scope") == []
 
 
 def test_many_gaps_are_logged_as_one(warehouse: Warehouse, caplog: pytest.LogCaptureFixture) -> None:

@@ -20,7 +20,7 @@ from ingest_tools.projects import LOCATIONS, ROOT, Project, locations
 from ingest_tools.sync import sync
 
 TEMPLATES = ROOT / "templates"
-PARTS = {"rest": "rest", "component": "rest"}
+PARTS = {"rest": "rest", "files": "files", "component": "rest"}
 """What each style adds to ``templates/location``."""
 BIN = Path(sys.executable).parent
 _DAGSTER = re.compile(r"^dagster==(\S+)", re.MULTILINE)
@@ -110,7 +110,7 @@ def _all_or_nothing(name: str) -> Iterator[None]:
     type=click.Choice([*PARTS]),
     default="rest",
     show_default=True,
-    help="rest: an API; component: one, with its assets in YAML.",
+    help="rest: an API; files: CSV, JSON Lines or Parquet; component: an API, with its assets in YAML.",
 )
 def new_location_command(name: str, style: str) -> None:
     """Create a location, tested and registered."""

@@ -1,8 +1,8 @@
 """Writes docs/tables/<location>.md: every table with its keys and columns, how it is read, and what that costs.
 
 Run with the Python of the location's environment, as `make table-docs` does. Everything follows from the
-declarations (the tables, ``LISTINGS`` in ``source/__init__.py``, the groups, the walks), except for the total cost,
-which people measure and write into ``cost.md`` in the location's folder.
+declarations (the tables, ``LISTINGS`` or ``FILES`` in ``source/__init__.py``, the groups, the walks), except for the
+total cost, which people measure and write into ``cost.md`` in the location's folder.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 from dagster import AssetKey
 
 from ingest_shared.groups import STALE, Group
+from ingest_shared.reading.files import Files
 from ingest_shared.reading.listings import Listing
 from ingest_shared.reading.per_row import PerRow
 from ingest_shared.reading.walks import FullList
@@ -32,22 +33,27 @@ def page(location: str) -> str:
     tables: Mapping[str, Table] = import_module(f"{location}_location.source.tables").TABLES
     permissions: Mapping[str, str] = getattr(source, "PERMISSIONS", {})
     groups = groups_of(location)
-    by_table = {listing.table.name: listing for listing in source.LISTINGS}
+    declared: tuple[Listing | Files, ...] = (*getattr(source, "LISTINGS", ()), *getattr(source, "FILES", ()))
+    by_table = {one.table.name: one for one in declared}
     if unlisted := tables.keys() - by_table.keys():
-        raise SystemExit(f"{location}: LISTINGS of its source has no list for the table {min(unlisted)}")
+        raise SystemExit(f"{location}: neither LISTINGS nor FILES of its source has the table {min(unlisted)}")
+    what, sent = ("file", "what a file has") if hasattr(source, "FILES") else ("list", "fields that the API sent")
+    stays = any(column.name == "deleted_at" for table in tables.values() for column in table.columns)
     # A table that is loaded on request is no asset where nobody asks; it belongs to the group of its rows.
     for table in tables.values():
-        if table.name not in groups:
-            group = groups[by_table[table.name].per.parent.name]
+        one = by_table[table.name]
+        if table.name not in groups and isinstance(one, Listing):
+            group = groups[one.per.parent.name]
             groups |= dict.fromkeys((one.name for one in table.with_children), group)
     lines = [
         f"# The tables of {location}",
         f"Written by `make table-docs` from the declarations in `locations/{location}/`; do not edit.",
         "",
-        f"Each table is in the schema `{location}_raw` and has the column `_undeclared`: fields that the API sent but "
-        "no column holds, as JSON. A row that disappeared from the origin stays, with `deleted_at`.",
+        f"Each table is in the schema `{location}_raw` and has the column `_undeclared`: {sent} but "
+        "no column holds, as JSON. "
+        f"A row that disappeared from the origin {'stays, with `deleted_at`' if stays else 'is removed'}.",
         "",
-        f"An audit (`{location}_audit`, `{audit_cron(location)}` UTC, and by hand) reads every list as a first load "
+        f"An audit (`{location}_audit`, `{audit_cron(location)}` UTC, and by hand) reads every {what} as a first load "
         "does, compares each value with the warehouse, loads what differs and reports it as the check "
         "`equals_origin`.",
         "",
@@ -94,16 +100,14 @@ def _groups(location: str) -> Any:
     return import_module(f"{location}_location.defs.groups")
 
 
-def section(table: Table, listing: Listing, permission: str) -> Iterator[str]:
+def section(table: Table, declared: Listing | Files, permission: str) -> Iterator[str]:
     """All about a table and its child tables; ``permission`` is what a credential needs for it."""
     yield f"## {table.name}"
-    yield f"{table.description} [The API's documentation]({table.docs})."
+    docs = "Documentation" if isinstance(declared, Files) else "The API's documentation"
+    yield f"{table.description} [{docs}]({table.docs})."
     yield ""
-    yield f"- **Request**: `{request(listing)}`{_scope(listing)}"
-    read, cost = _read(listing)
-    yield f"- **Read**: {read}"
-    yield f"- **Cost**: {cost}"
-    yield f"- **Deletes**: {listing.walk.deletes or f'found {_found(listing)}.'}"
+    for name, fact in (declared.facts if isinstance(declared, Files) else facts(declared)).items():
+        yield f"- **{name}**: {fact}"
     if permission:
         yield f"- **Permission**: `{permission}`"
     if table.limits:
@@ -114,6 +118,17 @@ def section(table: Table, listing: Listing, permission: str) -> Iterator[str]:
         yield f"### {child.name}"
         yield f"{child.description} From `{child.path}` of `{table.name}`; replaced as a whole together with its row."
         yield from columns(child)
+
+
+def facts(listing: Listing) -> dict[str, str]:
+    """How a list is read."""
+    read, cost = _read(listing)
+    return {
+        "Request": f"`{request(listing)}`{_scope(listing)}",
+        "Read": read,
+        "Cost": cost,
+        "Deletes": listing.walk.deletes or f"found {_found(listing)}.",
+    }
 
 
 def request(listing: Listing) -> str:

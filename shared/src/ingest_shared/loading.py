@@ -10,19 +10,22 @@ import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import dlt
 import msgspec
 import pyarrow as pa
 from dlt.common.schema.typing import TColumnSchema, TFileFormat, TWriteDispositionConfig
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.sql_client import SqlClientBase
 from dlt.extract.resource import DltResource
 
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.errors import PayloadError
 from ingest_shared.reading.api import Usage
-from ingest_shared.tables import AnyTable, Table, all_columns, bigint, epoch, text
+from ingest_shared.tables import AnyTable, Table, all_columns, bigint, epoch, text, timestamp
 
 logger = logging.getLogger("ingest")
 
@@ -76,6 +79,35 @@ AUDITS = Table(
     ),
 )
 _AUDITS = Decoder(AUDITS)
+LOADED_FILES = Table(
+    name="loaded_files",
+    description="The files that tables were loaded from, and which version of each.",
+    docs="https://dlthub.com/docs/dlt-ecosystem/verified-sources/filesystem/basic",
+    key=("resource", "name"),
+    columns=(
+        text("resource", "The resource that was loaded from it."),
+        text("name", "Its path in the folder."),
+        bigint("size", "Its size in bytes."),
+        timestamp("modified_at", "When it was last changed, by its storage."),
+        text("etag", "The ETag of an object in S3; null for a local file."),
+        bigint("rows", "The rows that it has."),
+        timestamp("loaded_at", "When the sync that loaded it began."),
+        timestamp("deleted_at", "When it was found to be gone, and its rows were removed; null while it exists."),
+        text("load_id", "The load; it is complete once `_dlt_loads` has it."),
+    ),
+)
+
+
+NOTED_GAPS: ContextVar[frozenset[str]] = ContextVar("noted_gaps", default=frozenset())
+"""The resources that have gaps in the warehouse when a run begins, also those of a killed load, whose state is lost."""
+
+
+def noted_gaps(client: SqlClientBase[Any]) -> frozenset[str]:
+    try:
+        rows = client.execute_sql(f"SELECT DISTINCT resource FROM {client.make_qualified_table_name(LOAD_GAPS.name)}")
+    except DatabaseUndefinedRelation:
+        return frozenset()
+    return frozenset(resource for (resource,) in rows or ())
 
 
 @dataclass
@@ -165,15 +197,21 @@ def keep_new(rows: list[Any], decoder: Decoder, known: set[Any]) -> list[Any]:
     return rows
 
 
+Arrived: TypeAlias = Page | pa.Table | Mapping[str, pa.Table] | None
+"""What a reader yields."""
+
+
 class Reads(Protocol):
     """Reads a table: gets the :class:`Load` and yields pages, or rows that are Arrow already.
 
-    None means that nothing has arrived yet: dlt asks the other resources, and this one again later.
+    None means that nothing has arrived yet: dlt asks the other resources, and this one again later. A reader
+    that keeps a table of its own beside the one that it reads names it in ``notes``, and yields rows by table;
+    it counts them itself. One whose first load may replace what the table holds has ``loads_anew``.
     """
 
     decoder: Decoder
 
-    def __call__(self, load: Load) -> Iterable[Page | pa.Table | None]: ...
+    def __call__(self, load: Load) -> Iterable[Arrived]: ...
 
 
 def mirror(read: Reads) -> DltResource:
@@ -188,6 +226,9 @@ def mirror(read: Reads) -> DltResource:
     def generate() -> Iterator[Any]:
         load = Load(table.name, dlt.current.resource_state())
         there = _tables_there()
+        # With nothing to merge with, rows need not be staged; what a load that was killed left there is truncated.
+        untold = getattr(read, "loads_anew", False)
+        anew = untold and load.is_first
         for found in _together(_arrow(load, decoder, read(load))):
             if found is None:
                 yield None
@@ -195,11 +236,16 @@ def mirror(read: Reads) -> DltResource:
             name, rows = found
             if name in children:
                 load.child_rows[name] += len(rows) - rows[own_key(children[name])].null_count
-            if rows.num_rows or name not in there:  # rows are what creates a table, even none
+            if not rows.num_rows and name in there and not anew:  # rows, even none, create a table, or truncate it
+                continue
+            if untold and name == table.name:
+                yield _told(rows, table, "replace" if anew else write_disposition(table))
+                untold = False
+            else:
                 yield dlt.mark.with_table_name(rows, name)
         for end in load.at_end:
             end()
-        had_gaps = load.state.get("gaps", 0)
+        had_gaps = table.name in NOTED_GAPS.get() or load.state.get("gaps", 0)
         if not load.waits and (load.gaps or had_gaps or LOAD_GAPS.name not in _tables_there()):
             yield dlt.mark.with_table_name(_rows_of(load, _GAPS, [*load.gaps.values()]), LOAD_GAPS.name)
         if load.audits is not None:
@@ -225,13 +271,14 @@ def mirror(read: Reads) -> DltResource:
         )
 
     resource: DltResource = dlt.resource(generate, name=table.name)
-    others: tuple[AnyTable, ...] = (*children.values(), LOAD_GAPS, AUDITS)
+    others: tuple[AnyTable, ...] = (*children.values(), LOAD_GAPS, AUDITS, *getattr(read, "notes", ()))
     for other in others:
         resource.apply_hints(
             table_name=other.name,
             write_disposition=write_disposition(other),
             columns=column_hints(other),
             file_format=FILE_FORMAT,
+            primary_key=None if other.merge_key else other.key,
             create_table_variant=True,
         )
     by_key = isinstance(table, Table) and not table.merge_key
@@ -244,15 +291,21 @@ def mirror(read: Reads) -> DltResource:
     return resource
 
 
-def _arrow(
-    load: Load, decoder: Decoder, pages: Iterable[Page | pa.Table | None]
-) -> Iterator[Mapping[str, pa.Table] | None]:
+def _told(rows: pa.Table, table: AnyTable, disposition: TWriteDispositionConfig) -> Any:
+    """The first rows of a table in a load, and how this load merges it."""
+    hints = dlt.mark.make_hints(
+        table_name=table.name, write_disposition=disposition, columns=column_hints(table), file_format=FILE_FORMAT
+    )
+    return dlt.mark.with_hints(rows, hints, create_table_variant=True)
+
+
+def _arrow(load: Load, decoder: Decoder, pages: Iterable[Arrived]) -> Iterator[Mapping[str, pa.Table] | None]:
     """The rows of the pages by table, in batches; None as it comes."""
     for batch in _batches(load, decoder, pages):
         if isinstance(batch, list):
             yield to_arrow(load, decoder, batch)[1]
         else:
-            yield batch if batch is None else {decoder.table.name: batch}
+            yield {decoder.table.name: batch} if isinstance(batch, pa.Table) else batch
 
 
 def _together(batches: Iterable[Mapping[str, pa.Table] | None]) -> Iterator[tuple[str, pa.Table] | None]:
@@ -337,15 +390,15 @@ def column_hints(table: AnyTable) -> dict[str, TColumnSchema]:
 
 
 def _batches(
-    load: Load, decoder: Decoder, pages: Iterable[Page | pa.Table | None]
-) -> Iterator[list[Page] | pa.Table | None]:
+    load: Load, decoder: Decoder, pages: Iterable[Arrived]
+) -> Iterator[list[Page] | pa.Table | Mapping[str, pa.Table] | None]:
     """Pages by the thousand rows; at least one batch, which may be empty."""
     by_key = isinstance(decoder.table, Table) and not decoder.table.merge_key
     batch: list[Page] = []
     rows = batches = 0
     for page in pages:
         if not isinstance(page, Page):
-            load.rows += 0 if page is None else page.num_rows
+            load.rows += page.num_rows if isinstance(page, pa.Table) else 0
             yield page
             continue
         if by_key and not page.empty:

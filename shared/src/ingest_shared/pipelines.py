@@ -25,6 +25,7 @@ from dlt.extract.source import DltSource
 from dlt.pipeline.pipeline import Pipeline
 
 from ingest_shared.destinations import destination
+from ingest_shared.loading import NOTED_GAPS, noted_gaps
 
 ROWS_PER_FILE = 50_000
 """Rows in one staged file: bounds the memory that a destination's bulk loader needs."""
@@ -66,7 +67,9 @@ def run(pipeline: Pipeline, source: DltSource | DltResource, **options: Any) -> 
     an API is read it stays closed, so that other groups of the location can load. If reading takes
     long, what was read is loaded and the run continues with the rest: if it is stopped, that is kept.
     """
-    pipeline.sync_destination()
+    with pipeline.sql_client() as client:
+        pipeline.sync_destination()
+        NOTED_GAPS.set(noted_gaps(client))
     updates: list[Mapping[str, Any]] = []
     metrics: dict[str, dict[str, Any]] = {}
     while True:

@@ -78,18 +78,18 @@ def _from_text(values: list[Any], arrow: pa.DataType) -> pa.Array:
 
 
 def _from_iso(values: list[Any], arrow: pa.DataType) -> pa.Array:
-    return _storable(_from_text(values, arrow))
+    return storable(_from_text(values, arrow))
 
 
 def _from_epoch(values: list[Any], arrow: pa.DataType) -> pa.Array:
-    return _storable(pc.cast(pc.cast(pa.array(values, pa.int64()), pa.timestamp("s", "UTC")), arrow))
+    return storable(pc.cast(pc.cast(pa.array(values, pa.int64()), pa.timestamp("s", "UTC")), arrow))
 
 
 def _from_epoch_millis(values: list[Any], arrow: pa.DataType) -> pa.Array:
-    return _storable(pc.cast(pc.cast(pa.array(values, pa.int64()), pa.timestamp("ms", "UTC")), arrow))
+    return storable(pc.cast(pc.cast(pa.array(values, pa.int64()), pa.timestamp("ms", "UTC")), arrow))
 
 
-def _storable(instants: pa.Array) -> pa.Array:
+def storable(instants: pa.Array) -> pa.Array:
     """The instants; raises ArrowInvalid outside the years that warehouses and Python's datetime know."""
     ends = pc.min_max(instants)
     if ends["min"].is_valid and not (ends["min"].value in _YEARS_1_TO_9999 and ends["max"].value in _YEARS_1_TO_9999):

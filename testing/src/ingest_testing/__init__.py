@@ -15,6 +15,7 @@ import pytest
 pytest.register_assert_rewrite("ingest_testing.mirror", "ingest_testing.planted", "ingest_testing.suites")
 
 from ingest_testing.fake import Asked, FakeOrigin, Refused  # noqa: E402
+from ingest_testing.folders import FileLocation, FolderOrigin  # noqa: E402
 from ingest_testing.location import Location, Sample  # noqa: E402
 from ingest_testing.mirror import Held, Mirror, assert_mirrors  # noqa: E402
 from ingest_testing.runs import Run, run_job  # noqa: E402
@@ -25,6 +26,8 @@ from ingest_testing.warehouse import Warehouse  # noqa: E402
 __all__ = [
     "Asked",
     "FakeOrigin",
+    "FileLocation",
+    "FolderOrigin",
     "Held",
     "Json",
     "Location",

@@ -19,11 +19,11 @@ class Sample:
 
     table: str
     group: str
-    path: str
+    path: str = ""
     """A regular expression that matches the address of its list."""
     number: str
     """An integer column that is a top-level field of every row."""
-    changes: Sequence[str]
+    changes: Sequence[str] = ()
     """The kinds of change that create a row in it and in other tables of the group, but not in a list per row of it."""
     etags: bool = True
     """Whether unchanged rows are not sent again, as with ETags. Without them, each sync reads again what its walk

@@ -37,11 +37,14 @@ def by_root(mistakes: list[Mistake]) -> dict[str, int]:
 
 
 def take_out_added(warehouse: Warehouse[Any], mistakes: list[Mistake]) -> None:
-    """Removes the rows that were added to root tables; fails if the audit did not mark one as deleted."""
+    """Removes the rows that were added to root tables; fails if the audit neither marked nor removed one."""
     with warehouse.opened() as database:
         for mistake in mistakes:
             if mistake.where and mistake.table is mistake.root:
                 added = f"{mistake.table.name} WHERE {mistake.where}"
+                if not any(column.name == "deleted_at" for column in mistake.table.columns):
+                    assert database.execute(f"SELECT * FROM {added}").fetchall() == [], f"{added}: not removed"
+                    continue
                 marked = database.execute(f"SELECT deleted_at IS NOT NULL FROM {added}").fetchall()
                 assert marked == [(True,)], f"{added}: not marked as deleted"
                 database.execute(f"DELETE FROM {added}")
@@ -89,7 +92,8 @@ class _Planter:
             self.database.execute(doubled, [row])
             return f"{own_key.name} = {wrong}"
         else:
-            column = self.random.choice([c for c in table.columns if c.name not in table.key] or [own_key])
+            keys = {*table.key, *table.merge_key}
+            column = self.random.choice([c for c in table.columns if c.name not in keys] or [own_key])
             changed = f'UPDATE {table.name} SET "{column.name}" = {_wrong(column, number)} WHERE rowid = ?'
             self.database.execute(changed, [row])
         return ""

@@ -8,6 +8,7 @@ value, null, a tuple of possible values, or the :class:`~ingest_shared.reading.w
 contains its instant.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -124,11 +125,29 @@ def deleted(table: Table, scope: Mapping[str, Any], at: Mapping[Any, int]) -> pa
         for i in range(0, len(keys), KEYS_PER_QUERY):
             some = keys[i : i + KEYS_PER_QUERY]
             rows += held.rows(schema.names, f"{held.name(held.key)} IN ({', '.join(['%s'] * len(some))})", *some)
-    values = dict(zip(schema.names, zip(*rows, strict=True), strict=True)) if rows else {}
-    values[DELETED_AT] = tuple(datetime.fromtimestamp(at[key], UTC) for key in values.get(held.key, ()))
-    texts = {column.name for column in table.columns if column.type is JSON} | {"_undeclared"}
-    arrays = [_array(values.get(f.name, ()), f.type, as_json=f.name in texts) for f in schema]
-    return pa.table(arrays, schema=schema)
+    values = _by_column(schema, rows)
+    values[DELETED_AT] = tuple(datetime.fromtimestamp(at[key], UTC) for key in values[held.key])
+    return _arrow(table, values)
+
+
+def held_table(table: Table, scope: Mapping[str, Any]) -> pa.Table:
+    """All rows of ``scope`` that the warehouse holds."""
+    schema = arrow_schema(table)
+    with _held(table, scope) as held:
+        return _arrow(table, _by_column(schema, held.rows(schema.names, "1 = 1") if held else []))
+
+
+def query(sql: str, *args: Any) -> list[Any]:
+    """The rows of a query, in which ``{name}`` stands for a table; none if there is no such table yet."""
+    with warehouse_opened_once():
+        opened = _client.get()
+        assert opened
+        client = opened()
+        named = re.sub(r"\{(\w+)\}", lambda found: client.make_qualified_table_name(found[1]), sql)
+        try:
+            return list(client.execute_sql(named, *args) or ())
+        except DatabaseUndefinedRelation:
+            return []
 
 
 @dataclass(frozen=True)
@@ -192,6 +211,17 @@ def _held(table: AnyTable, scope: Mapping[str, Any]) -> Iterator[_Held | None]:
         except DatabaseUndefinedRelation:
             columns = frozenset()
         yield _Held(client, name, columns, own_key, scope) if columns else None
+
+
+def _by_column(schema: pa.Schema, rows: list[Any]) -> dict[str, tuple[Any, ...]]:
+    columns = zip(*rows, strict=True) if rows else ((),) * len(schema)
+    return dict(zip(schema.names, columns, strict=True))
+
+
+def _arrow(table: Table, values: Mapping[str, Any]) -> pa.Table:
+    schema = arrow_schema(table)
+    texts = {column.name for column in table.columns if column.type is JSON} | {"_undeclared"}
+    return pa.table([_array(values[f.name], f.type, as_json=f.name in texts) for f in schema], schema=schema)
 
 
 def _array(values: Any, type_: pa.DataType, *, as_json: bool) -> pa.Array:

@@ -3,26 +3,27 @@
 from ingest_testing.suites.bad_input import BadInput
 from ingest_testing.suites.crashes import Crashes
 from ingest_testing.suites.definitions import Assets, Definitions
+from ingest_testing.suites.files import FileCrashes, FileMirrors, FileSettings
 from ingest_testing.suites.jobs import Jobs, Reports
 from ingest_testing.suites.losses import Losses
 from ingest_testing.suites.mirrors import Mirrors
 from ingest_testing.suites.pace import Pace
 
 
-class ComponentTests(Definitions, Jobs, Mirrors, Crashes, Losses, Pace):
-    """The tests of a location whose assets are a YAML component, which shows less and retries as dlt does."""
+class StandardTests(Definitions, Assets, Jobs, Reports, Mirrors, BadInput, Crashes, Losses, Pace):
+    """The tests of a location that mirrors an API."""
 
 
-class StandardTests(ComponentTests, Assets, Reports, BadInput):
-    """The tests of every location."""
+class FileTests(Definitions, Assets, Jobs, Reports, FileMirrors, FileCrashes, Losses, FileSettings):
+    """The tests of a location that mirrors files."""
 
 
 __all__ = [
     "Assets",
     "BadInput",
-    "ComponentTests",
     "Crashes",
     "Definitions",
+    "FileTests",
     "Jobs",
     "Losses",
     "Mirrors",

@@ -1,0 +1,471 @@
+"""Files as the origin of a table: a folder, local or in S3-compatible storage, and a pattern of names.
+
+The rows of a table belong to the files that they come from. A file that is new is added, one whose size, time or
+ETag changed replaces its rows, and one that vanished takes its rows with it. A file that cannot be read whole
+is a gap in ``load_gaps``; the rows that were loaded from it before stay. What was loaded from which version of a
+file is kept in the table ``loaded_files``, so that the next sync lists the folder and reads only what changed.
+"""
+
+import glob
+import tempfile
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice
+from typing import IO, Any
+
+import dlt
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+from dlt.common.configuration import resolve_configuration
+from dlt.common.configuration.exceptions import ConfigurationException
+from dlt.common.storages import FilesystemConfiguration
+from dlt.common.storages.fsspec_filesystem import MTIME_DISPATCH, fsspec_from_config
+
+from ingest_shared.columnar import Decoder, arrow_schema
+from ingest_shared.errors import ApiError, PayloadError, SettingError
+from ingest_shared.loading import LOADED_FILES, Load
+from ingest_shared.reading.api import setting_help
+from ingest_shared.reading.audit import COUNTS
+from ingest_shared.reading.formats import Batch, Format, decompressed
+from ingest_shared.reading.tombstones import held_table, query
+from ingest_shared.settings import number_setting, text_setting
+from ingest_shared.tables import DOUBLE, JSON, UNDECLARED, Table, all_columns, bigint, text
+
+FILE = text("file", "The file that the row is in: its path in the folder.", origin="reader")
+ROW = bigint("row", "The number of the row in its file, from 1.", origin="reader")
+FILES_AT_ONCE = 4
+BYTES_IN_MEMORY = 32_000_000
+"""Of each file that is being read; the rest waits on disk until the file is known to be right to its end."""
+BEGINS_FOR = 180.0
+"""Seconds for which a sync begins further files; then what was read is loaded, and it goes on with the rest."""
+SETTLED_AFTER = timedelta(seconds=2)
+"""How long a file that has no ETag must have been unchanged when it was read: it may change again within
+the same tick of its storage's clock, which nobody could see. Until then, it is read again by the next sync."""
+ROWS_COMPARED_AT_ONCE = 100_000
+FILES_COMPARED_AT_ONCE = 500
+"""By an audit; each comparison is one query."""
+DELETES_BELIEVED = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """The files of a table: those whose path in the folder matches the pattern, such as ``orders/*.csv``."""
+
+    table: Table
+    pattern: str
+    format: Format
+
+    def __post_init__(self) -> None:
+        table = self.table
+        if table.merge_key != (FILE.name,) or FILE not in table.columns:
+            raise ValueError(
+                f"table {table.name}: its rows belong to files: add the column FILE and merge_key=('file',)"
+            )
+        if table.children:
+            raise ValueError(f"table {table.name}: a table of files has no child tables: declare the list as json()")
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """How its rows are read, for the page of tables."""
+        return {
+            "Files": f"`{self.pattern}`, {type(self.format).__name__}",
+            "Read": "The files that are new, or whose size, time or ETag changed since the previous sync.",
+            "Cost": "One listing of the folder, and each of these files once.",
+            "Deletes": "A file that is gone takes its rows with it; so does one that no longer has a row.",
+        }
+
+
+@dataclass(frozen=True)
+class Version:
+    """What distinguishes a file's contents from those it had before, without reading them."""
+
+    size: int
+    modified: datetime
+    etag: str | None
+
+    def is_settled(self, at: datetime) -> bool:
+        return self.etag is not None or self.modified < at - SETTLED_AFTER
+
+
+class Folder:
+    """A folder that ``<section>.bucket_url`` names, opened by dlt's own file systems, at the first use in a run.
+
+    https://dlthub.com/docs/dlt-ecosystem/verified-sources/filesystem/basic
+    """
+
+    def __init__(self, section: str) -> None:
+        self.section = section
+        self.setting = f"{section}.bucket_url"
+
+    def open(self) -> None:
+        """Raises :class:`SettingError` for an address or a credential that is missing or wrong."""
+        if hasattr(self, "_files"):
+            return
+        self.url = text_setting(self.setting, "")
+        if not self.url:
+            raise SettingError(f"{self.setting} is not set: it is the folder to read; set {setting_help(self.setting)}")
+        self.deletes_believed = number_setting(f"{self.section}.deletes_believed", DELETES_BELIEVED)
+        try:
+            config = resolve_configuration(FilesystemConfiguration(self.url), sections=tuple(self.section.split(".")))
+            self._modified = MTIME_DISPATCH[config.protocol]
+            self._files, root = fsspec_from_config(config)
+        except KeyError:
+            raise SettingError(
+                f"{self.setting} is {self.url!r}; write it as a folder or as s3://bucket/folder"
+            ) from None
+        except (ConfigurationException, ImportError, ValueError) as error:
+            raise SettingError(f"cannot open {self.setting} {self.url!r}: {_first_line(error)}") from None
+        self._root = root.rstrip("/")
+
+    def list(self, pattern: str) -> dict[str, Version]:
+        """The files whose path in the folder matches, in the order of their names."""
+        with self._told_in_one_line():
+            if self.deletes_believed < 1 and not self._files.isdir(self._root):  # in S3, an empty folder is none
+                raise SettingError(f"{self.setting} is {self.url!r}: there is no such folder, or nothing in it")
+            found = self._files.glob(f"{glob.escape(self._root)}/{pattern}", detail=True)
+        names = {path.removeprefix(f"{self._root}/"): info for path, info in found.items() if info["type"] == "file"}
+        return {name: self._version(names[name]) for name in sorted(names)}
+
+    def version(self, name: str) -> Version:
+        self._files.invalidate_cache()
+        return self._version(self._files.info(f"{self._root}/{name}"))
+
+    def read(self, name: str) -> IO[bytes]:
+        return decompressed(self._files.open(f"{self._root}/{name}", "rb"), name)
+
+    def _version(self, info: Mapping[str, Any]) -> Version:
+        modified = self._modified(dict(info))
+        if modified is None:
+            raise SettingError(f"{self.setting} is {self.url!r}, whose listing tells no times of change")
+        return Version(int(info["size"]), modified, info.get("ETag") or info.get("etag"))
+
+    @contextmanager
+    def _told_in_one_line(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if not is_of_storage(error):
+                raise
+            why = f"{_first_line(error)}; check `{self.setting}` and `{self.section}.credentials`"
+            raise ApiError(f"cannot list {self.url}: {why}") from None
+
+
+def is_of_storage(error: Exception) -> bool:
+    """Whether a storage raised it: the operating system, or a client of S3."""
+    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in ("botocore", "aiohttp")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+@dataclass
+class _Read:
+    """A file that was read to its end: its rows, in memory or on disk."""
+
+    name: str
+    version: Version
+    rows: int
+    spool: IO[bytes]
+    undeclared: set[str]
+    missing: set[str]
+
+    def tables(self) -> Iterator[pa.Table]:
+        with self.spool, pa.ipc.open_stream(self.spool) as stream:
+            for batch in stream:
+                yield pa.Table.from_batches([batch])
+
+
+class FileReader:
+    """Reads the files of one table for :func:`ingest_shared.loading.mirror`."""
+
+    notes = (LOADED_FILES,)
+    """The tables that it loads beside its own."""
+    loads_anew = True
+    """Its first load replaces whatever the table holds; so it must yield no row that stands for nothing."""
+
+    def __init__(self, files: Files, folder: Folder, audit: bool = False) -> None:
+        self.files = files
+        self.folder = folder
+        self.audit = audit
+        self.table = files.table
+        self.decoder = Decoder(files.table)
+        self._missing: set[str] = set()
+        """The columns that some file does not have, which is said once."""
+        self._bad: dict[str, tuple[Version, str]] = {}
+        """The files that could not be read, so that a further part of the run does not try them again."""
+
+    def __call__(self, load: Load) -> Iterator[Mapping[str, pa.Table] | None]:
+        yield None  # until all tables of the run are known
+        self.folder.open()
+        self._now = datetime.now(UTC)
+        listed = self.folder.list(self.files.pattern)
+        known = self._known()
+        gone = self._gone(load, listed, known)
+        found: Counter[str] = Counter()
+        if self.audit:
+            load.audits = []
+            gone |= self._surplus(listed, known, found)
+        wanted = [name for name in listed if self.audit or load.is_first or known.get(name) != listed[name]]
+        files = self._whole(load, wanted, listed)
+        if self.audit and not load.is_first:
+            yield from self._differing(load, files, known, found)
+            counts = {count: found[count] for count in COUNTS}
+            at = int(self._now.timestamp())
+            load.audits = [{"scope": self.files.pattern, "audited_at": at, **counts, "calls": load.pages}]
+        else:
+            for read in files:
+                self._count(load, read)
+                yield from self._loaded(load, read, read.tables())
+        for name in sorted(gone):
+            yield self._noted(load, name, None, 0)
+            yield from self._nothing(load, name)
+        load.scopes_read = len(listed) - len(wanted) + load.pages
+
+    # What there is to do.
+
+    def _known(self) -> dict[str, Version | None]:
+        """What the warehouse holds of each file: its version, or None if that is not certain.
+
+        A load that was killed may have changed rows without being completed, which dlt notes last.
+        """
+        sql = (
+            "SELECT name, size, modified_at, etag, loaded_at, deleted_at, "
+            "load_id IN (SELECT load_id FROM {_dlt_loads} WHERE status = 0) "
+            f"FROM {{{LOADED_FILES.name}}} WHERE resource = %s"
+        )
+        known: dict[str, Version | None] = {}
+        for name, size, modified, etag, loaded, deleted, is_complete in query(sql, self.table.name):
+            version = Version(size, modified.astimezone(UTC), etag) if is_complete and not deleted else None
+            if not is_complete or not deleted:
+                known[name] = version if version and version.is_settled(loaded.astimezone(UTC)) else None
+        return known
+
+    def _gone(self, load: Load, listed: Mapping[str, Version], known: Mapping[str, Any]) -> set[str]:
+        """The files that vanished. If they are many, the folder must look the same twice, and not be empty."""
+        gone = known.keys() - listed.keys()
+        pattern, believed = self.files.pattern, self.folder.deletes_believed
+        if not listed and believed < 1:
+            why = f"no file in {self.folder.url} matches"
+            if gone:
+                why += (
+                    f", though {len(gone)} did: their rows stay; "
+                    f"if all are meant to be gone, set {self.folder.section}.deletes_believed to 1 for one run"
+                )
+            load.leave_out(pattern, why)
+            return set()
+        if len(gone) > len(known) * believed:
+            again = known.keys() - self.folder.list(pattern).keys()
+            if again != gone:
+                load.leave_out(pattern, f"{len(gone)} files were missing in one listing, {len(again)} in the next")
+                return set()
+        return set(gone)
+
+    def _surplus(self, listed: Mapping[str, Version], known: Mapping[str, Any], found: Counter[str]) -> set[str]:
+        """Files of which the warehouse has rows, although no sync knows of them."""
+        name = self.table.name
+        surplus = set()
+        for file, rows in query(f"SELECT file, count(*) FROM {{{name}}} GROUP BY file"):
+            if file not in listed:
+                found["changed" if file in known else "surplus"] += rows
+                surplus |= set() if file in known else {file}
+        return surplus
+
+    # Reading.
+
+    def _whole(self, load: Load, wanted: Iterable[str], listed: Mapping[str, Version]) -> Iterator[_Read]:
+        """The files that could be read to their end; the others are left out, or left to the next part of the run."""
+        until = float("inf") if self.audit else time.monotonic() + BEGINS_FOR
+        folder = str(dlt.current.pipeline().working_dir)
+        with ThreadPoolExecutor(FILES_AT_ONCE) as threads:
+
+            def begun() -> Iterator[Future[_Read | str]]:
+                for index, name in enumerate(wanted):
+                    if index and time.monotonic() > until:
+                        load.postponed += 1
+                    else:
+                        yield threads.submit(self._read, name, listed[name], folder)
+
+            reading = begun()
+            ahead = deque(islice(reading, FILES_AT_ONCE))
+            names = iter(wanted)
+            try:
+                while ahead:
+                    name, read = next(names), ahead.popleft().result()
+                    ahead += islice(reading, 1)
+                    if isinstance(read, _Read):
+                        yield read
+                    else:
+                        load.leave_out(name, read)
+            finally:
+                threads.shutdown(wait=False, cancel_futures=True)
+
+    def _read(self, name: str, version: Version, folder: str) -> _Read | str:
+        """Reads a file to its end, before any of its rows is loaded; a string says why that failed."""
+        if (bad := self._bad.get(name)) and bad[0] == version:
+            return bad[1]
+        spool = tempfile.SpooledTemporaryFile(BYTES_IN_MEMORY, dir=folder)  # noqa: SIM115, closed by whoever takes its rows
+        read = _Read(name, version, 0, spool, set(), set())
+        try:
+            self._fill(read)
+        except Exception as error:
+            spool.close()
+            if not isinstance(error, PayloadError) and not is_of_storage(error):
+                raise
+            self._bad[name] = version, _first_line(error)
+            return _first_line(error)
+        return read
+
+    def _fill(self, read: _Read) -> None:
+        schema = arrow_schema(self.table)
+        keys: list[pa.Table] = []
+        own = [name for name in self.table.key if name != FILE.name]
+        with pa.ipc.new_stream(read.spool, schema) as stream:
+            for batch in self.files.format.batches(partial(self.folder.read, read.name), self.table):
+                rows = self._with_file(batch, read.name)
+                keys += self._keys(rows, own, batch.first)
+                stream.write_table(rows)
+                read.rows += len(rows)
+                read.undeclared.update(batch.undeclared)
+                read.missing.update(batch.missing)
+        if keys and pa.concat_tables(keys).group_by(own).aggregate([]).num_rows < read.rows:
+            raise PayloadError(f"the key {', '.join(own)} is not unique in the file")
+        if self.folder.version(read.name) != read.version:
+            raise PayloadError("it changed while it was read; the next run reads it again")
+        read.spool.seek(0)
+
+    def _with_file(self, batch: Batch, name: str) -> pa.Table:
+        length = len(batch.rows)
+        arrays: dict[str, pa.Array] = {
+            FILE.name: pa.repeat(name, length),
+            ROW.name: pa.array(range(batch.first, batch.first + length), pa.int64()),
+        }
+        for column in self.table.columns:
+            if column.compute:
+                arrays[column.name] = column.compute(*(arrays[of] for of in column.of))
+            elif column.origin == "payload":
+                arrays[column.name] = batch.rows[column.name].combine_chunks()
+        arrays[UNDECLARED] = batch.rows[UNDECLARED]
+        schema = arrow_schema(self.table)
+        return pa.table([arrays[field.name] for field in schema], schema=schema)
+
+    def _keys(self, rows: pa.Table, own: list[str], first: int) -> list[pa.Table]:
+        """The keys of the rows, unless they are their numbers; raises for one that is null."""
+        if own == [ROW.name]:
+            return []
+        for name in own:
+            if rows[name].null_count:
+                row = pc.index(pc.is_null(rows[name]), True).as_py() + first
+                raise PayloadError(f"row {row}: the key {name} is null")
+        return [rows.select(own)]
+
+    # Loading.
+
+    def _loaded(self, load: Load, read: _Read, tables: Iterable[pa.Table]) -> Iterator[Mapping[str, pa.Table]]:
+        """The rows of a file, in place of those that the warehouse has of it."""
+        load.rows += read.rows
+        if not read.rows:
+            yield from self._nothing(load, read.name)
+        for rows in tables:
+            yield {self.table.name: rows}
+        yield self._noted(load, read.name, read.version, read.rows)
+
+    def _count(self, load: Load, read: _Read) -> None:
+        load.pages += 1
+        load.usage.api_calls += 1
+        load.usage.api_bytes += read.version.size
+        for name in sorted(read.undeclared - load.new_fields):
+            load.warn(f"{read.name} has an undeclared column: {name}")
+        load.new_fields |= read.undeclared
+        if missing := sorted(read.missing - self._missing):
+            load.warn(
+                f"{read.name} has no column {', '.join(missing)}: null in its rows, and in those of others like it"
+            )
+        self._missing |= read.missing
+
+    def _nothing(self, load: Load, name: str) -> Iterator[Mapping[str, pa.Table]]:
+        """The row that says: nothing is left of the file (:func:`ingest_shared.loading.write_disposition`)."""
+        if not load.is_first:
+            schema = arrow_schema(self.table)
+            values = [pa.array([name if field.name == FILE.name else None], field.type) for field in schema]
+            yield {self.table.name: pa.table(values, schema=schema)}
+
+    def _noted(self, load: Load, name: str, version: Version | None, rows: int) -> dict[str, pa.Table]:
+        """What ``loaded_files`` says of a file; without a version, it is gone."""
+        values = {
+            "resource": load.resource,
+            "name": name,
+            "size": version and version.size,
+            "modified_at": version and version.modified,
+            "etag": version and version.etag,
+            "rows": rows,
+            "loaded_at": self._now,
+            "deleted_at": None if version else self._now,
+            "load_id": dlt.current.load_package_state()["load_id"],
+        }
+        schema = arrow_schema(LOADED_FILES)
+        arrays = [pa.array([values.get(field.name)], field.type) for field in schema]
+        return {LOADED_FILES.name: pa.table(arrays, schema=schema)}
+
+    # The audit.
+
+    def _differing(
+        self, load: Load, files: Iterable[_Read], known: Mapping[str, Version | None], found: Counter[str]
+    ) -> Iterator[Mapping[str, pa.Table]]:
+        """The files that the warehouse holds with other rows than they have, or in another version."""
+        some: list[_Read] = []
+        for read in files:
+            self._count(load, read)
+            some.append(read)
+            if len(some) == FILES_COMPARED_AT_ONCE or sum(one.rows for one in some) >= ROWS_COMPARED_AT_ONCE:
+                yield from self._compared(load, some, known, found)
+                some = []
+        yield from self._compared(load, some, known, found)
+
+    def _compared(
+        self, load: Load, files: list[_Read], known: Mapping[str, Version | None], found: Counter[str]
+    ) -> Iterator[Mapping[str, pa.Table]]:
+        empty = arrow_schema(self.table).empty_table()
+        origin = pa.concat_tables([empty, *(rows for read in files for rows in read.tables())])
+        held = held_table(self.table, {FILE.name: tuple(read.name for read in files)}) if files else empty
+        sent, there = (_comparable(self.table, rows) for rows in (origin, held))
+        same = sent.equals(there)
+        for read in files:
+            of_file = pc.field(FILE.name) == read.name
+            is_known = known.get(read.name) == read.version
+            wrong = {} if same else self._wrong(sent.filter(of_file), there.filter(of_file))
+            found["compared"] += read.rows
+            for verdict, count in wrong.items():
+                found[verdict if is_known else "changed"] += count
+            if wrong or not is_known:
+                yield from self._loaded(load, read, [origin.filter(of_file)])
+
+    def _wrong(self, sent: pa.Table, held: pa.Table) -> dict[str, int]:
+        """How many rows of a file the warehouse lacks, has too many of, or holds with other values."""
+        rows, others = ({tuple(row[k] for k in self.table.key): row for row in one.to_pylist()} for one in (sent, held))
+        both = rows.keys() & others.keys()
+        stale = sum(rows[key] != others[key] for key in both)
+        return +Counter(missing=len(rows.keys() - both), surplus=len(held) - len(both), stale=stale)
+
+
+def _comparable(table: Table, rows: pa.Table) -> pa.Table:
+    """The rows in the order of their keys, with values that are equal if they mean the same."""
+    columns = {c.name: rows[c.name] for c in all_columns(table)}
+    for c in all_columns(table):
+        if c.type is DOUBLE:  # NaN equals nothing
+            columns[c.name] = pc.cast(rows[c.name], pa.string())
+        elif c.type is JSON:  # a destination may write it differently
+            columns[c.name] = pa.array(map(_sorted_json, rows[c.name].to_pylist()), pa.string())
+    keys = dict.fromkeys((FILE.name, *table.key), "ascending")
+    return pa.table(columns).sort_by(list(keys.items())).combine_chunks()
+
+
+def _sorted_json(text: str | None) -> str | None:
+    return None if text is None else msgspec.json.encode(msgspec.json.decode(text), order="sorted").decode()
