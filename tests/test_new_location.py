@@ -15,10 +15,10 @@ from ingest_tools import new_location
 from ingest_tools.projects import ROOT, Project
 from tree import MODEL, Copy
 
-MADE = {"zendesk": "rest", "a_name_of_thirty_letters_1_2_3": "component"}
+MADE = {"zendesk": "rest", "crm": "sql", "a_name_of_thirty_letters_1_2_3": "component"}
 """Before and after what else is imported, and as long as a name may be."""
-PASSED = {"rest": 53, "component": 22}
-"""Tests: the standard ones, and four of its own."""
+PASSED = {"rest": 53, "sql": 27, "component": 22}
+"""Tests: the standard ones, and for an API four of its own."""
 BIN = Path(sys.executable).parent
 FAIL = """
 from ingest_tools import new_location
@@ -48,6 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
     assert copy.files() == before
 
 
+APIS = [name for name, style in MADE.items() if style != "sql"]
 each = pytest.mark.parametrize("name", MADE)
 
 
@@ -92,11 +93,11 @@ def test_it_is_owned_by_a_team(made: Copy) -> None:
 
 def test_the_sandbox_beside_it_is_its_origin(made: Copy) -> None:
     told = made.python("from ingest_tools import sandbox; print(sandbox.settings('http://127.0.0.1:1'))")
-    for name in map(str.upper, MADE):
+    for name in map(str.upper, APIS):
         assert f"'SOURCES__{name}__API_URL': 'http://127.0.0.1:1/example'" in told
 
 
-@each
+@pytest.mark.parametrize("name", APIS)
 def test_its_api_has_one_address(name: str, made: Copy) -> None:
     """A second one, in a file of settings, would win over a corrected one, and get the credential."""
     folder = made.root / "locations" / name

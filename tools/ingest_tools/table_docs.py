@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 from dagster import AssetKey
 
+from ingest_shared.databases.declared import Mirrored
 from ingest_shared.groups import STALE, Group
 from ingest_shared.reading.listings import Listing
 from ingest_shared.reading.per_row import PerRow
@@ -32,7 +33,7 @@ def page(location: str) -> str:
     tables: Mapping[str, Table] = import_module(f"{location}_location.source.tables").TABLES
     permissions: Mapping[str, str] = getattr(source, "PERMISSIONS", {})
     groups = groups_of(location)
-    by_table = {listing.table.name: listing for listing in source.LISTINGS}
+    by_table: Mapping[str, Any] = getattr(source, "MIRRORED", None) or {one.table.name: one for one in source.LISTINGS}
     if unlisted := tables.keys() - by_table.keys():
         raise SystemExit(f"{location}: LISTINGS of its source has no list for the table {min(unlisted)}")
     # A table that is loaded on request is no asset where nobody asks; it belongs to the group of its rows.
@@ -94,9 +95,16 @@ def _groups(location: str) -> Any:
     return import_module(f"{location}_location.defs.groups")
 
 
-def section(table: Table, listing: Listing, permission: str) -> Iterator[str]:
+def section(table: Table, listing: Listing | Mirrored, permission: str) -> Iterator[str]:
     """All about a table and its child tables; ``permission`` is what a credential needs for it."""
     yield f"## {table.name}"
+    if isinstance(listing, Mirrored):
+        yield f"{table.description}"
+        yield ""
+        yield f"- **Read**: {listing.told}"
+        yield f"- **Deletes**: found by every {listing.deletes}."
+        yield from columns(table)
+        return
     yield f"{table.description} [The API's documentation]({table.docs})."
     yield ""
     yield f"- **Request**: `{request(listing)}`{_scope(listing)}"

@@ -11,6 +11,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import dlt
@@ -100,6 +101,8 @@ class Load:
     """Scopes that were read completely, if the reader has scopes."""
     postponed: int = 0
     """Scopes that are read once this load is in the warehouse."""
+    replaces: bool = False
+    """Whether the table has nothing yet, or nothing that counts: rows replace what is there, without a merge."""
     waits: bool = False
     """Whether nothing was read yet, because all of another table must be read first."""
     started: float = field(default_factory=time.monotonic)
@@ -165,15 +168,28 @@ def keep_new(rows: list[Any], decoder: Decoder, known: set[Any]) -> list[Any]:
     return rows
 
 
+@dataclass(frozen=True)
+class RowsFile:
+    """Rows that are staged already, as a Parquet file with all columns; its folder must be on the pipeline's disk."""
+
+    path: Path
+    num_rows: int
+    schema: pa.Schema
+
+    def item(self) -> Any:
+        """What dlt takes for it: https://dlthub.com/docs/general-usage/resource#import-external-files"""
+        return dlt.mark.with_file_import(str(self.path), "parquet", self.num_rows, hints=self.schema.empty_table())
+
+
 class Reads(Protocol):
-    """Reads a table: gets the :class:`Load` and yields pages, or rows that are Arrow already.
+    """Reads a table: gets the :class:`Load` and yields pages, or rows that are Arrow already, or staged.
 
     None means that nothing has arrived yet: dlt asks the other resources, and this one again later.
     """
 
     decoder: Decoder
 
-    def __call__(self, load: Load) -> Iterable[Page | pa.Table | None]: ...
+    def __call__(self, load: Load) -> Iterable[Page | pa.Table | RowsFile | None]: ...
 
 
 def mirror(read: Reads) -> DltResource:
@@ -188,9 +204,12 @@ def mirror(read: Reads) -> DltResource:
     def generate() -> Iterator[Any]:
         load = Load(table.name, dlt.current.resource_state())
         there = _tables_there()
+        replaces: bool | None = None
         for found in _together(_arrow(load, decoder, read(load))):
-            if found is None:
-                yield None
+            if isinstance(found, RowsFile) and load.replaces != replaces:
+                yield dlt.mark.with_hints(found.schema.empty_table(), _disposition(table, replaces := load.replaces))
+            if not isinstance(found, tuple):
+                yield found.item() if found else None
                 continue
             name, rows = found
             if name in children:
@@ -245,23 +264,25 @@ def mirror(read: Reads) -> DltResource:
 
 
 def _arrow(
-    load: Load, decoder: Decoder, pages: Iterable[Page | pa.Table | None]
-) -> Iterator[Mapping[str, pa.Table] | None]:
-    """The rows of the pages by table, in batches; None as it comes."""
+    load: Load, decoder: Decoder, pages: Iterable[Page | pa.Table | RowsFile | None]
+) -> Iterator[Mapping[str, pa.Table] | RowsFile | None]:
+    """The rows of the pages by table, in batches; files and None as they come."""
     for batch in _batches(load, decoder, pages):
         if isinstance(batch, list):
             yield to_arrow(load, decoder, batch)[1]
         else:
-            yield batch if batch is None else {decoder.table.name: batch}
+            yield {decoder.table.name: batch} if isinstance(batch, pa.Table) else batch
 
 
-def _together(batches: Iterable[Mapping[str, pa.Table] | None]) -> Iterator[tuple[str, pa.Table] | None]:
+def _together(
+    batches: Iterable[Mapping[str, pa.Table] | RowsFile | None],
+) -> Iterator[tuple[str, pa.Table] | RowsFile | None]:
     """The rows of many batches by table: dlt looks at the schema of whatever it is given, for some 10 ms."""
     held: defaultdict[str, list[pa.Table]] = defaultdict(list)
     size = 0
     for batch in batches:
-        if batch is None:
-            yield None
+        if batch is None or isinstance(batch, RowsFile):
+            yield batch
             continue
         for name, rows in batch.items():
             held[name].append(rows)
@@ -320,6 +341,10 @@ def write_disposition(table: AnyTable) -> TWriteDispositionConfig:
     return merge  # type: ignore[return-value]
 
 
+def _disposition(table: AnyTable, replaces: bool) -> Any:
+    return dlt.mark.make_hints(write_disposition="replace" if replaces else write_disposition(table))
+
+
 def own_key(table: AnyTable) -> str:
     """The part of the key that tells the rows of one owner apart; null in a row that stands for none."""
     return next(name for name in table.key if name not in table.merge_key)
@@ -337,8 +362,8 @@ def column_hints(table: AnyTable) -> dict[str, TColumnSchema]:
 
 
 def _batches(
-    load: Load, decoder: Decoder, pages: Iterable[Page | pa.Table | None]
-) -> Iterator[list[Page] | pa.Table | None]:
+    load: Load, decoder: Decoder, pages: Iterable[Page | pa.Table | RowsFile | None]
+) -> Iterator[list[Page] | pa.Table | RowsFile | None]:
     """Pages by the thousand rows; at least one batch, which may be empty."""
     by_key = isinstance(decoder.table, Table) and not decoder.table.merge_key
     batch: list[Page] = []

@@ -68,7 +68,7 @@ _YEARS_1_TO_9999 = range(-62_135_596_800_000_000, 253_402_300_800_000_000)
 """In microseconds since 1970."""
 
 
-def _plain(values: list[Any], arrow: pa.DataType) -> pa.Array:
+def plain(values: list[Any], arrow: pa.DataType) -> pa.Array:
     return pa.array(values, arrow)
 
 
@@ -78,18 +78,18 @@ def _from_text(values: list[Any], arrow: pa.DataType) -> pa.Array:
 
 
 def _from_iso(values: list[Any], arrow: pa.DataType) -> pa.Array:
-    return _storable(_from_text(values, arrow))
+    return storable(_from_text(values, arrow))
 
 
 def _from_epoch(values: list[Any], arrow: pa.DataType) -> pa.Array:
-    return _storable(pc.cast(pc.cast(pa.array(values, pa.int64()), pa.timestamp("s", "UTC")), arrow))
+    return storable(pc.cast(pc.cast(pa.array(values, pa.int64()), pa.timestamp("s", "UTC")), arrow))
 
 
 def _from_epoch_millis(values: list[Any], arrow: pa.DataType) -> pa.Array:
-    return _storable(pc.cast(pc.cast(pa.array(values, pa.int64()), pa.timestamp("ms", "UTC")), arrow))
+    return storable(pc.cast(pc.cast(pa.array(values, pa.int64()), pa.timestamp("ms", "UTC")), arrow))
 
 
-def _storable(instants: pa.Array) -> pa.Array:
+def storable(instants: pa.Array) -> pa.Array:
     """The instants; raises ArrowInvalid outside the years that warehouses and Python's datetime know."""
     ends = pc.min_max(instants)
     if ends["min"].is_valid and not (ends["min"].value in _YEARS_1_TO_9999 and ends["max"].value in _YEARS_1_TO_9999):
@@ -106,10 +106,10 @@ def _is_present(values: list[Any], arrow: pa.DataType) -> pa.Array:
     return pa.array([value is not None and bytes(value) != b"null" for value in values], arrow)
 
 
-TEXT = ColumnType("text", "text", pa.string(), str, _plain)
-BIGINT = ColumnType("bigint", "bigint", pa.int64(), int, _plain)
-DOUBLE = ColumnType("double", "double", pa.float64(), float, _plain)
-BOOLEAN = ColumnType("boolean", "bool", pa.bool_(), bool, _plain)
+TEXT = ColumnType("text", "text", pa.string(), str, plain)
+BIGINT = ColumnType("bigint", "bigint", pa.int64(), int, plain)
+DOUBLE = ColumnType("double", "double", pa.float64(), float, plain)
+BOOLEAN = ColumnType("boolean", "bool", pa.bool_(), bool, plain)
 TIMESTAMP = ColumnType("timestamp", "timestamp", _INSTANT, str, _from_iso)
 EPOCH = ColumnType("epoch", "timestamp", _INSTANT, int, _from_epoch)
 EPOCH_MILLIS = ColumnType("epoch_millis", "timestamp", _INSTANT, int, _from_epoch_millis)
