@@ -45,16 +45,19 @@ from dagster._core.snap import snapshot_from_execution_plan
 from dagster._core.test_utils import create_run_for_test, instance_for_test
 from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
 from dagster._core.workspace.load_target import GrpcServerTarget
+from dagster._grpc import server_watcher  # noqa: F401, it checks for the class that it finds when it is imported
+from dagster._grpc.__generated__.dagster_api_pb2 import StreamingChunkEvent
+from dagster._serdes import serialize_value
 from dagster_shared.serdes.utils import SerializableTimeDelta
 
 from ingest_host.answers import (
     ForeignAnswerError,
     check_definitions,
     check_plan,
+    check_replies,
     check_runs,
     check_schedule,
     check_sensor,
-    check_text,
     checked_answers,
 )
 
@@ -118,15 +121,23 @@ def test_a_sensor_acts_on_runs_of_its_own() -> None:
             check_runs("one", [run.run_id for run in run_of.values()], instance)
 
 
+def reply(message: str) -> list[StreamingChunkEvent]:
+    """A sensor's answer with a message, in two parts, the first of which ends in the middle of an escaped character."""
+    written = serialize_value(SensorExecutionData(skip_message=message))
+    middle = written.find("\\u") + 3
+    return [StreamingChunkEvent(serialized_chunk=part) for part in (written[:middle], written[middle:])]
+
+
 @pytest.mark.parametrize("text", ["half \ud800", "\udfff", "NUL \0", "\\\0"])
 def test_text_that_no_page_shows_and_no_database_holds_is_refused(text: str) -> None:
-    with pytest.raises(ForeignAnswerError, match="the location one sent text that contains"):
-        check_text("one", SensorExecutionData(skip_message=text))
+    with pytest.raises(ForeignAnswerError, match="the code server sent text that contains"):
+        check_replies("ExternalSensorExecution", reply(text))
 
 
 @pytest.mark.parametrize("text", ["naïve 😀", r"written \u0000", r"\ud800", "a\nb", "\\"])
 def test_any_other_text_is_taken(text: str) -> None:
-    check_text("one", SensorExecutionData(skip_message=text))
+    replies = reply(text)
+    assert check_replies("ExternalSensorExecution", replies) == replies
 
 
 REFUSED = (
@@ -200,7 +211,7 @@ def test_what_keeps_everybody_waiting_is_refused(definitions: Definitions, refus
 
 def test_an_answer_that_no_storage_should_keep_is_refused() -> None:
     with pytest.raises(ForeignAnswerError, match=r"the answer has 4000\d{3} characters: more than 4000000"):
-        check_text("one", SensorExecutionData(skip_message="x" * 4_000_000))
+        check_replies("ExternalSensorExecution", reply("x" * 4_000_000))
 
 
 # What webserver and daemon do with it

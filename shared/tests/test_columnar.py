@@ -291,6 +291,22 @@ def test_a_child_gets_the_given_and_derived_columns_of_its_parent() -> None:
     assert part == {"issue_id": 1, "repo_id": 9, "doubled": 2, "id": 5}
 
 
+def test_the_elements_of_a_child_without_an_id_are_told_apart_by_their_place() -> None:
+    child = Child(
+        name="tiers",
+        description="Tiers.",
+        path="tiers",
+        key=("issue_id", "position"),
+        columns=(
+            bigint("issue_id", "Issue.", path="id", origin="parent"),
+            bigint("position", "Place.", origin="position"),
+            bigint("up_to", "Last unit."),
+        ),
+    )
+    rows = arrow(decoder(children=(child,)), {"id": 1, "tiers": [{"up_to": 9}, {"up_to": 5}]}, {"id": 2, "tiers": []})
+    assert [tuple(row.values())[:3] for row in rows["tiers"].to_pylist()] == [(1, 0, 9), (1, 1, 5), (2, None, None)]
+
+
 # Undeclared fields
 
 

@@ -42,6 +42,11 @@ def test_a_key_column_of_a_child_must_be_declared() -> None:
         )
 
 
+def test_only_the_elements_of_a_child_have_a_place() -> None:
+    with pytest.raises(ValueError, match='origin="position" is only for the elements of a child list'):
+        table(bigint("id", "Id."), bigint("position", "Place.", origin="position"))
+
+
 def test_a_column_is_declared_once() -> None:
     with pytest.raises(ValueError, match="column 'id' is declared twice"):
         table(bigint("id", "Id."), text("id", "Id again."))
@@ -66,7 +71,9 @@ def test_a_reference_names_a_table() -> None:
 
 
 def test_a_value_has_a_known_origin() -> None:
-    with pytest.raises(ValueError, match="column id: origin 'scope' must be one of payload, reader, parent, derived"):
+    with pytest.raises(
+        ValueError, match="column id: origin 'scope' must be one of payload, reader, parent, position, derived"
+    ):
         bigint("id", "Id.", origin="scope")
 
 

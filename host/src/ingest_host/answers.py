@@ -9,7 +9,7 @@ https://docs.dagster.io/guides/automate/sensors
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -19,7 +19,6 @@ from croniter import CroniterBadDateError, croniter
 from dagster import AssetCheckKey, AssetKey, DagsterInstance
 from dagster._core.definitions.assets.definition.asset_spec import AssetExecutionType
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
-from dagster._core.definitions.schedule_definition import ScheduleExecutionData
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.op_concurrency_limits_counter import _pool_key_for_step
 from dagster._core.remote_representation import code_location
@@ -33,7 +32,8 @@ from dagster._core.remote_representation.external_data import (
 )
 from dagster._core.snap import ExecutionPlanSnapshot, JobSnap
 from dagster._core.storage.dagster_run import RunsFilter
-from dagster._serdes import serialize_value
+from dagster._grpc import client as grpc_client
+from dagster._grpc.client import DagsterGrpcClient
 from dagster._utils.schedules import is_valid_cron_schedule
 
 from ingest_host.text import fault
@@ -54,6 +54,10 @@ LONGEST_ANSWER = 4_000_000
 """Characters of what a schedule or sensor answers, all together."""
 
 
+UNSHOWABLE = re.compile(r"\\u(0000|[dD][89a-fA-F])")
+"""How JSON writes NUL, and half a surrogate pair; also, how it begins to write a whole one."""
+
+
 class ForeignAnswerError(Exception):
     """A code server's answer names what is not its location's."""
 
@@ -63,17 +67,37 @@ Names = Callable[[], Iterable[str]]
 
 @contextmanager
 def checked_answers(locations: Names) -> Iterator[None]:
-    """Has this process ask code servers by way of :class:`OwnCodeLocation`.
+    """Has this process ask code servers by way of :class:`OwnCodeLocation` and :class:`CheckedClient`.
 
     ``locations`` gives the names of all locations, as the workspace has them by then.
     """
     OwnCodeLocation.locations = staticmethod(locations)
-    # Dagster looks the class up there each time that it loads a location.
+    # Dagster looks the classes up there each time that it loads a location.
     code_location.GrpcServerCodeLocation = OwnCodeLocation  # type: ignore[misc]
+    grpc_client.DagsterGrpcClient = CheckedClient  # type: ignore[misc]
     try:
         yield
     finally:
         code_location.GrpcServerCodeLocation = GrpcServerCodeLocation  # type: ignore[misc]
+        grpc_client.DagsterGrpcClient = DagsterGrpcClient  # type: ignore[misc]
+
+
+class CheckedClient(DagsterGrpcClient):
+    """Dagster's own: every call to a code server, whatever it asks, takes one of these four ways."""
+
+    def _query(self, method: str, *arguments: Any, **options: Any) -> Any:
+        return check_replies(method, [super()._query(method, *arguments, **options)])[0]
+
+    async def _gen_query(self, method: str, *arguments: Any, **options: Any) -> Any:
+        return check_replies(method, [await super()._gen_query(method, *arguments, **options)])[0]
+
+    def _streaming_query(self, method: str, *arguments: Any, **options: Any) -> Iterator[Any]:
+        yield from check_replies(method, list(super()._streaming_query(method, *arguments, **options)))
+
+    async def _gen_streaming_query(self, method: str, *arguments: Any, **options: Any) -> AsyncIterator[Any]:
+        replies = super()._gen_streaming_query(method, *arguments, **options)
+        for reply in check_replies(method, [reply async for reply in replies]):
+            yield reply
 
 
 class OwnCodeLocation(GrpcServerCodeLocation):
@@ -87,7 +111,6 @@ class OwnCodeLocation(GrpcServerCodeLocation):
         try:
             for name, repository in self.remote_repositories.items():
                 jobs = self._job_snaps_by_name[name].values()
-                check_text(self.name, repository.repository_snap, *jobs)
                 check_tags(tag for job in jobs for tag in _tags(job))
                 check_definitions(self.name, repository.repository_snap)
         except ForeignAnswerError:
@@ -96,7 +119,6 @@ class OwnCodeLocation(GrpcServerCodeLocation):
 
     def get_sensor_execution_data(self, instance: DagsterInstance, *arguments: Any, **options: Any) -> Any:
         answer = super().get_sensor_execution_data(instance, *arguments, **options)
-        check_text(self.name, answer)
         check_length("cursor", answer.cursor or "", LONGEST_CURSOR)
         check_sensor(self.name, answer)
         reacted = {
@@ -107,19 +129,16 @@ class OwnCodeLocation(GrpcServerCodeLocation):
 
     def get_schedule_execution_data(self, *arguments: Any, **options: Any) -> Any:
         answer = super().get_schedule_execution_data(*arguments, **options)
-        check_text(self.name, answer)
         check_tags(tag for run in answer.run_requests or () for tag in run.tags)
         return answer
 
     def get_partition_set_execution_params(self, *arguments: Any, **options: Any) -> Any:
         answer = super().get_partition_set_execution_params(*arguments, **options)
-        check_text(self.name, answer)
         check_tags(tag for partition in getattr(answer, "partition_data", ()) for tag in partition.tags)
         return answer
 
     def get_partition_tags_from_repo(self, *arguments: Any, **options: Any) -> Any:
         answer = super().get_partition_tags_from_repo(*arguments, **options)
-        check_text(self.name, answer)
         check_tags(getattr(answer, "tags", ()))
         return answer
 
@@ -131,7 +150,6 @@ class OwnCodeLocation(GrpcServerCodeLocation):
 
     def _checked_subset(self, answer: RemoteJobSubsetResult) -> RemoteJobSubsetResult:
         """A job of chosen assets or ops, whose runs get the tags that it has in this answer."""
-        check_text(self.name, answer)
         if answer.job_data_snap:
             check_tags(_tags(answer.job_data_snap.job))
         return answer
@@ -147,17 +165,23 @@ class OwnCodeLocation(GrpcServerCodeLocation):
         return plan
 
 
-def check_text(location: str, *answers: Any) -> None:
-    """Half a surrogate pair, or NUL, is text that no page can show and no database can hold.
+def check_replies(method: str, replies: Sequence[Any]) -> Sequence[Any]:
+    """The replies to one call, or the parts of one: half a surrogate pair, or NUL, is text that no page can show and
+    no database can hold.
 
     One such name, and the pages that list everybody's things fail for everybody.
     """
-    for answer in answers:
-        written = serialize_value(answer)
-        if isinstance(answer, SensorExecutionData | ScheduleExecutionData):
-            check_length("answer", written, LONGEST_ANSWER)
-        if "\\u" in written and (wrong := fault(json.loads(written))):
-            raise ForeignAnswerError(f"the location {location} sent text that contains {wrong}")
+    parts: dict[str, list[str]] = {}
+    for field, value in (found for reply in replies for found in reply.ListFields()):
+        if isinstance(value, str):
+            parts.setdefault(field.name, []).append(value)
+    for name, text in ((name, "".join(texts)) for name, texts in parts.items()):
+        if method.endswith(("SensorExecution", "ScheduleExecution")):
+            check_length("answer", text, LONGEST_ANSWER)
+        is_suspect = name.startswith("serialized_") and UNSHOWABLE.search(text)
+        if wrong := fault(json.loads(text) if is_suspect else text):
+            raise ForeignAnswerError(f"the code server sent text that contains {wrong}")
+    return replies
 
 
 def check_definitions(location: str, definitions: RepositorySnap) -> None:

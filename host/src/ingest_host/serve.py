@@ -49,10 +49,10 @@ POLL_MILLISECONDS = 2000
 
 STATEMENT_MILLISECONDS = {"webserver": 15_000, "daemon": 0}
 """The longest that a query may take; 0 is without limit. Dagster's own defaults."""
-WATCH_SECONDS = 3
+WATCH_SECONDS = 5
 """How often each code server is asked whether it is still the same one; a deploy does not wait for that."""
-WATCH_ATTEMPTS = 4
-"""How often it may not answer before its location is in error: with Dagster's own 1 s and 10, after as long."""
+WATCH_ATTEMPTS = 3
+"""How often it may not answer before its location is in error; Dagster's own are 1 s and 10."""
 CONNECTION_SECONDS = 3600
 LONGEST_MESSAGE = 262_144
 """Bytes of what a page sends through its WebSocket: a query and its variables."""

@@ -48,6 +48,24 @@ def test_an_amount_is_kept_in_minor_units_and_as_a_decimal(currency: str, units:
     assert all(money == Decimal(minor) / units and exact == minor for minor, money, exact in amounts)
 
 
+def test_the_tiers_of_a_price_and_the_fees_of_a_movement_keep_their_order(mirrored: Warehouse) -> None:
+    first = {"flat_amount": None, "flat_amount_decimal": None, "unit_amount": 500, "unit_amount_decimal": "500"}
+    rest = {"flat_amount": 1_000, "flat_amount_decimal": "1000", "unit_amount": None, "unit_amount_decimal": "0.25"}
+    tiers = [first | {"up_to": 10}, rest | {"up_to": None}]
+    set_ = {"billing_scheme": "tiered", "tiers_mode": "graduated", "tiers": tiers}
+    change = mirrored.origin.change("price.create", set=set_)
+    mirrored.origin.advance()
+    mirrored.sync("billing")
+    columns = "position, up_to, unit_amount, unit_amount_exact, flat_amount"
+    id_ = change["changed"][0]["id"]
+    assert mirrored.query(f"SELECT {columns} FROM {{price_tiers}} WHERE price_id = %s ORDER BY 1", id_) == [
+        (0, 10, 500, Decimal(500), None),
+        (1, None, None, Decimal("0.25"), 1_000),
+    ]
+    assert mirrored.query("SELECT DISTINCT position, type FROM {balance_transaction_fees}") == [(0, "stripe_fee")]
+    assert_mirrors(mirrored, "prices", "balance_transactions")
+
+
 @pytest.mark.parametrize(
     ("group", "kinds"),
     [

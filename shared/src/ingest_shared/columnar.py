@@ -479,10 +479,19 @@ def _child_table(child: Child, blank: Row, parents: _Rows, root: pa.Table) -> pa
     That row makes the merge delete what the parent had before, and is itself never inserted
     (:func:`ingest_shared.loading.write_disposition`).
     """
-    lists = [values or (blank,) for values in parents.values(child.path)]
+    found = parents.values(child.path)
+    lists = [values or (blank,) for values in found]
     owners = pa.array(chain.from_iterable(repeat(i, len(values)) for i, values in enumerate(lists)), pa.int64())
     elements = _Rows(list(chain.from_iterable(lists)), blank)
-    return _arrow_table(child, elements, lambda column: root[column.path].combine_chunks().take(owners))
+
+    def of_parent(column: Column) -> pa.Array:
+        if column.origin == "position":
+            return pa.array(
+                chain.from_iterable(range(len(values)) if values else (None,) for values in found), pa.int64()
+            )
+        return root[column.path].combine_chunks().take(owners)
+
+    return _arrow_table(child, elements, of_parent)
 
 
 def _convert(table: AnyTable, column: Column, values: list[Any], rows: _Rows) -> pa.Array:

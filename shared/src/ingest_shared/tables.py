@@ -45,7 +45,7 @@ _NAMES = NamingConvention()
 UNDECLARED = "_undeclared"
 """The column that keeps, as JSON, what the API sent but no column holds."""
 
-Origin = Literal["payload", "reader", "parent", "derived"]
+Origin = Literal["payload", "reader", "parent", "position", "derived"]
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,9 @@ class Column:
     """One column: where its value comes from and what it means.
 
     ``origin`` is *payload* (the value at ``path`` in the row's JSON), *parent* (the same, in the
-    row that a child list belongs to), *reader* (it passes one value for a whole page), or
-    *derived* (``compute`` makes it from the columns named in ``of``). ``to`` is the table of which it
-    names a row, by the last column of that table's key.
+    row that a child list belongs to), *position* (the element's place in that list, from 0), *reader* (it
+    passes one value for a whole page), or *derived* (``compute`` makes it from the columns named in
+    ``of``). ``to`` is the table of which it names a row, by the last column of that table's key.
     """
 
     name: str
@@ -246,6 +246,8 @@ class Table:
             for name in (*table.key, *table.merge_key):
                 if name not in names:
                     raise ValueError(f"table {table.name}: key column {name!r} is not declared")
+            if isinstance(table, Table) and any(column.origin == "position" for column in table.columns):
+                raise ValueError(f'table {table.name}: origin="position" is only for the elements of a child list')
             for name in names:
                 if names.count(name) > 1:
                     raise ValueError(f"table {table.name}: column {name!r} is declared twice")

@@ -14,7 +14,7 @@ from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
 from ingest_shared import pipelines
 from ingest_shared.loading import Load, mirror
-from ingest_shared.reading import reader
+from ingest_shared.reading import reader, turns
 from ingest_shared.reading.api import Api
 from ingest_shared.reading.crawl import Arrived, Task, crawl
 from ingest_shared.reading.envelopes import HasMore
@@ -95,7 +95,7 @@ def test_lists_are_read_side_by_side(loaded: Loaded) -> None:
 
 
 def test_no_more_lists_at_once_than_fit_into_memory(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "LISTS_AT_ONCE", 1)
+    monkeypatch.setattr(turns, "LISTS_AT_ONCE", 1)
     assert loaded.paths(*PLAIN) == [*PAGES * ["/trees"], *PAGES * ["/rocks"], *PAGES * ["/birds"]]
 
 

@@ -110,7 +110,11 @@ class Mirror:
             if column.origin == "parent"
         }
         elements = [element for element in value_at(payload, child.path) or () if element is not None]
-        return [self._expected(child, element, {}, owner) for element in elements]
+        places = [column.name for column in child.columns if column.origin == "position"]
+        return [
+            self._expected(child, element, {}, owner | dict.fromkeys(places, place))
+            for place, element in enumerate(elements)
+        ]
 
     def _expected(
         self, table: Table | Child, payload: Any, given: Mapping[str, Any], owner: Mapping[str, Any] = {}

@@ -21,6 +21,7 @@ _CUSTOMER: Fields = _METADATA | {
 }
 _PRODUCT: Fields = _METADATA | {"name": str, "description": str | None, "active": bool}
 _PRICE: Fields = _METADATA | {"nickname": str | None, "active": bool}
+_TIERS: Fields = {"billing_scheme": str, "tiers_mode": str, "tiers": list}
 _SUBSCRIPTION: Fields = _METADATA | {"cancel_at_period_end": bool, "description": str | None}
 _INVOICE: Fields = _METADATA | {"description": str | None, "footer": str | None}
 _CHARGE: Fields = {"amount": int, "paid": bool}
@@ -337,7 +338,7 @@ KINDS: dict[str, Kind[_Hand]] = _plain_kinds() | {
     "stripe.product.create": Kind(_product_create, 1, _PRODUCT),
     "stripe.product.update": Kind(_product_update, 2, _PRODUCT),
     "stripe.product.delete": Kind(_product_delete, 1),
-    "stripe.price.create": Kind(_price_create, 1, _PRICE),
+    "stripe.price.create": Kind(_price_create, 1, _PRICE | _TIERS),
     "stripe.price.update": Kind(_price_update, 2, _PRICE),
     "stripe.subscription.create": Kind(_subscription_create, 5, _SUBSCRIPTION),
     "stripe.subscription.update": Kind(_subscription_update, 4, _SUBSCRIPTION),

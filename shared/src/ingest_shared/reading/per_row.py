@@ -57,12 +57,12 @@ class PerRow:
         columns = [*self.values.values(), *([self.changed] if self.changed else [])]
         known = load.state.get("parents_until")
         window = {}
-        reads_all = sync.audit or load.resource in sync.was_killed
+        reads_all = sync.audit or load.resource in sync.turns.was_killed
         if self.changed and known is not None and not reads_all:
             is_over = known + self.lag < load.state.get("parents_read", 0)
             window = {self.changed: Window(known + 1 if is_over else known - self.lag, FOREVER)}
         # What the parent loaded in runs without this list is in the warehouse; what it loads in this one is not yet.
-        held, is_read = held_where(self.parent, columns, window), self.parent.name in sync.read
+        held, is_read = held_where(self.parent, columns, window), self.parent.name in sync.turns.read
         if held is None and not is_read:
             raise SettingError(
                 f"{load.resource} is read per row of {self.parent.name}, which was never loaded: select both tables"

@@ -25,6 +25,7 @@ from ingest_shared.reading.crawl import Arrived, crawl
 from ingest_shared.reading.envelopes import Request
 from ingest_shared.reading.listings import WHOLE, Cursor, Listing, Piece, Progress, Scope, Step
 from ingest_shared.reading.tombstones import DELETED_AT, deleted, living, warehouse_opened_once
+from ingest_shared.reading.turns import Turns
 from ingest_shared.reading.windows import Window
 
 logger = logging.getLogger("ingest")
@@ -32,9 +33,6 @@ logger = logging.getLogger("ingest")
 BEGINS_FOR = 180.0
 """Seconds for which a list begins further scopes, or pieces of one at first; then what was read is loaded, and the run
 goes on with the rest. One that is stopped loses no more than that."""
-LISTS_AT_ONCE = 6
-"""Lists read side by side, since an API may allow each endpoint only a part of its rate; rows of each are held
-in memory."""
 SCOPES_AT_ONCE = 1_000
 """Scopes of a list that are read to their end before others of it begin: what is known of their pages takes memory."""
 ROUNDS = 6
@@ -72,32 +70,17 @@ class Sync:
         """What this run has read of tables with lists per row: the columns that those lists need."""
         self.needed: defaultdict[str, set[str]] = defaultdict(set)
         """The names of these columns, by table."""
-        self.done: defaultdict[str, set[str]] = defaultdict(set)
-        """The scopes of each table that this run has read completely, if it loads in several parts."""
         self.gone_keys: dict[str, set[Any]] = {}
         """The keys of such tables that this run has found to be gone."""
-        self.read: set[str] = set()
-        """The tables that this run reads or has read."""
-        self.unread: set[str] = set()
-        """The tables that it has not finished reading."""
-        self.reading: set[str] = set()
-        """The tables that it is reading now."""
-        self.incomplete: set[str] = set()
-        """The tables of which this run reads more once what it has read is loaded."""
-        self.waited: set[str] = set()
-        """The tables that could not begin in a part, because the table they are read per row of was incomplete."""
-        self.was_killed: set[str] = set()
-        """The tables that were still waiting so when an earlier run was killed: none of their lists was read."""
+        self.done: defaultdict[str, set[str]] = defaultdict(set)
+        """The scopes of each table that this run has read completely, if it loads in several parts."""
+        self.turns = Turns()
         self.arrived = Arrived()
-        """Counts the pages of all these tables that wait to be taken."""
-
-    def may_begin(self, listing: Listing) -> bool:
-        """Whether a list may be read now: few others are being read, and none that must come first is left."""
-        return len(self.reading) < LISTS_AT_ONCE and self.unread.isdisjoint(listing.after)
+        """Counts the pages of all tables that wait to be taken."""
 
     def in_flight(self) -> int:
         """How many requests may be in flight for each list that is being read."""
-        return max(1, self.api.in_flight // max(1, len(self.reading)))
+        return max(1, self.api.in_flight // max(1, len(self.turns.reading)))
 
     @property
     def reads_all(self) -> bool:
@@ -147,28 +130,15 @@ class Reader:
 
         It yields None while it has nothing, so that dlt asks the other lists of the run.
         """
-        sync, table = self.sync, self.listing.table.name
-        for tables in (sync.read, sync.unread):
-            tables.add(table)
-        try:
+        turns = self.sync.turns
+        with turns.of(self.listing.table.name):
             yield None  # until all lists of the run are known
-            while not sync.may_begin(self.listing):
+            while not turns.may_begin(self.listing):
                 yield None
-            if load.state.pop("waits", False) and table not in sync.waited:
-                sync.was_killed.add(table)
-            if not sync.incomplete.isdisjoint(self.listing.after):
-                sync.incomplete.add(table)
-                sync.waited.add(table)
-                load.waits = load.state["waits"] = True
-                return
-            sync.reading.add(table)
-            load.started = time.monotonic()
-            yield from self._read(load)
-            is_part = any(isinstance(progress.error, Postponed) for progress in self.progress.values())
-            (sync.incomplete.add if is_part else sync.incomplete.discard)(table)
-        finally:
-            for tables in (sync.reading, sync.unread):
-                tables.discard(table)
+            if turns.begin(self.listing, load):
+                yield from self._read(load)
+                is_part = any(isinstance(progress.error, Postponed) for progress in self.progress.values())
+                turns.end(self.listing, is_part=is_part)
 
     def _read(self, load: Load) -> Iterator[Page | pa.Table | None]:
         self.load = load

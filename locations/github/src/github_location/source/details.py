@@ -107,7 +107,7 @@ class NewCommits(PerRow):
     def scopes(self, sync: Sync, load: Load) -> Iterator[Row]:
         columns = ["repo_id", "sha"]
         held = held_where(self.parent, columns, {}) if sync.audit else held_without(self.parent, code.commit_details)
-        if held is None and self.parent.name not in sync.read:
+        if held is None and self.parent.name not in sync.turns.read:
             raise SettingError(f"{load.resource} is read per row of commits, which was never loaded: select both")
         known = {(row["repo_id"], row["sha"]) for row in _mirrored(held, sync)}
         for repo_id, sha in known | {(row["repo_id"], row["sha"]) for row in sync.loaded[self.parent.name]}:

@@ -379,7 +379,7 @@ class PaymentMethods(Objects):
         """The customers that the warehouse has."""
         customers = TABLES["customers"]
         held = held_where(customers, ["id"], scope.values)
-        if held is None and customers.name not in reader.sync.read:
+        if held is None and customers.name not in reader.sync.turns.read:
             raise SettingError(
                 "payment_methods is read per customer, and customers was never loaded: select both, or leave out both"
             )

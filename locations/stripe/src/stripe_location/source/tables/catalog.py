@@ -1,7 +1,7 @@
 """What is sold, and for how much."""
 
-from ingest_shared.tables import Table, bigint, boolean, decimal, epoch, json, text
-from stripe_location.source.tables.columns import API, amounts, identified
+from ingest_shared.tables import Child, Table, bigint, boolean, decimal, epoch, json, text
+from stripe_location.source.tables.columns import API, POSITION, amounts, identified
 
 products = Table(
     name="products",
@@ -51,9 +51,35 @@ prices = Table(
         text("recurring_usage_type", "licensed or metered.", path="recurring.usage_type"),
         text("recurring_meter", "Meter whose usage is billed.", path="recurring.meter"),
         json("currency_options", "What it costs in other currencies."),
-        json("tiers", "What the first units cost, the next ones, and so on."),
         json("custom_unit_amount", "Limits when the customer names the price."),
         json("transform_quantity", "How usage is turned into a quantity."),
+    ),
+    children=(
+        Child(
+            name="price_tiers",
+            description="What the first units cost, the next ones, and so on.",
+            path="tiers",
+            key=("account_id", "price_id", "position"),
+            columns=(
+                text("account_id", "Stripe account.", origin="parent"),
+                text("price_id", "Price.", path="id", origin="parent"),
+                POSITION,
+                bigint("up_to", "Last unit of the tier; null if it has no end."),
+                text("currency", "Currency of the price.", origin="parent"),
+                *amounts(
+                    unit_amount="Price of a unit; null when a fraction is needed",
+                    flat_amount="What is taken once for the tier; null when a fraction is needed",
+                ),
+                decimal(
+                    "unit_amount_exact", "Price of a unit in minor units with fractions.", path="unit_amount_decimal"
+                ),
+                decimal(
+                    "flat_amount_exact",
+                    "What is taken once for the tier, in minor units with fractions.",
+                    path="flat_amount_decimal",
+                ),
+            ),
+        ),
     ),
     unused=("object", "deleted", "recurring.*"),
 )

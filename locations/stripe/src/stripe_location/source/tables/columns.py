@@ -11,6 +11,7 @@ ID = text("id", "Immutable id.")
 DELETED_AT = epoch("deleted_at", "When it was deleted at Stripe; null while it exists.", origin="reader")
 LIVEMODE = boolean("livemode", "False for data of the test mode.")
 MODE = boolean("livemode", "False for data of the test mode; the object itself does not tell.", origin="reader")
+POSITION = bigint("position", "Its place in the list, from 0.", origin="position")
 METADATA = json("metadata", "Keys and values that the account's own systems have set.")
 CREATED = epoch("created", "When it was made.")
 

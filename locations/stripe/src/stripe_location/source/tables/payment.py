@@ -1,7 +1,7 @@
 """The money that moves."""
 
-from ingest_shared.tables import Table, boolean, epoch, json, text
-from stripe_location.source.tables.columns import API, amounts, identified
+from ingest_shared.tables import Child, Table, boolean, epoch, json, text
+from stripe_location.source.tables.columns import API, POSITION, amounts, identified
 
 charges = Table(
     name="charges",
@@ -105,9 +105,26 @@ balance_transactions = Table(
         *amounts(amount="Gross amount", fee="Fees", net="Amount without the fees"),
         json("exchange_rate", "Rate, when a currency was converted; a number as JSON, to keep its digits."),
         text("description", "Description."),
-        json("fee_details", "Fees one by one."),
         epoch("available_on", "When the money can be used."),
         lacks=("livemode", "metadata"),
+    ),
+    children=(
+        Child(
+            name="balance_transaction_fees",
+            description="The fees of each movement of the balance.",
+            path="fee_details",
+            key=("account_id", "balance_transaction_id", "position"),
+            columns=(
+                text("account_id", "Stripe account.", origin="parent"),
+                text("balance_transaction_id", "Movement of the balance.", path="id", origin="parent"),
+                POSITION,
+                text("type", "stripe_fee, application_fee, payment_method_passthrough_fee, tax or withheld_tax."),
+                text("currency", "Currency."),
+                *amounts(amount="What was taken"),
+                text("application", "Connect application that earned it."),
+                text("description", "What it was taken for."),
+            ),
+        ),
     ),
     unused=("object",),
 )
