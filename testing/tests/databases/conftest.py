@@ -56,7 +56,7 @@ class Mirror:
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         with pipeline(self.location, "items").sql_client() as client:
-            return list(client.execute_sql(sql) or ())
+            return [tuple(row) for row in client.execute_sql(sql) or ()]
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         names = [column.name for column in mirrored(table, self.entries[table]).table.columns]

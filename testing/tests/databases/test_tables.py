@@ -25,7 +25,7 @@ def made_in_each(request: pytest.FixtureRequest, make_mirror: Callable[..., Mirr
     return make_mirror(request.param)
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "no primary key": ("id int", {}, "--key a,b"),
     "names that are the same in the warehouse": (
         'id int PRIMARY KEY, {"Total Amount"} int, total_amount int',
