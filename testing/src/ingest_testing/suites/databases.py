@@ -19,6 +19,7 @@ from ingest_testing.suites.definitions import Assets, Definitions
 from ingest_testing.suites.jobs import Jobs
 from ingest_testing.suites.losses import Losses
 from ingest_testing.suites.mirrors import Mirrors
+from ingest_testing.suites.suite import Suite
 from ingest_testing.warehouse import Warehouse
 
 
@@ -59,10 +60,8 @@ def _insert(origin: Any, seed: int) -> None:
         origin.change(f"{origin.random.choice(list(origin.mirrored))}.insert")
 
 
-class DatabaseInput:
+class DatabaseInput(Suite):
     """Settings and catalogues that a location must not trip over."""
-
-    location: Any
 
     def test_the_declared_tables_are_those_of_the_database(self, origin: Any, warehouse: Warehouse[Any]) -> None:
         file = Path(__import__(self.location.module).__path__[0]) / "source" / "tables.yaml"
