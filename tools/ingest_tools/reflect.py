@@ -17,9 +17,7 @@ from ingest_tools.projects import LOCATIONS, Project
     context_settings={"ignore_unknown_options": True},
 )
 @click.argument("location")
-@click.argument(
-    "tables", metavar="[TABLE]... [--cursor COLUMN] [--lag SECONDS] [...]", nargs=-1, type=click.UNPROCESSED
-)
+@click.argument("tables", metavar="[TABLE]... [SETTING]...", nargs=-1, type=click.UNPROCESSED)
 def reflect_command(location: str, tables: tuple[str, ...]) -> int:
     """Declare tables of a database, with the columns that they have there."""
     if not (LOCATIONS / location / f"src/{location}_location/source").exists():
