@@ -124,8 +124,12 @@ lock: $(ROOT_READY) ## Renew the lock files; UPGRADE=1 takes the newest versions
 	@$(INGEST) lock $(if $(UPGRADE),--upgrade)
 
 .PHONY: new-location
-new-location: $(call ready,sandbox) ## Create a location NAME=zendesk, tested and registered; STYLE=rest, files or component
+new-location: $(call ready,sandbox) ## Create a location NAME=zendesk, tested and registered; STYLE=rest, sql, files or component
 	@$(INGEST) new-location "$$NAME" $(call option,STYLE,style)
+
+.PHONY: reflect
+reflect: $(ROOT_READY) ## Declare the tables of a database: NAME=crm TABLES="public.orders public.customers"; `ingest reflect` has options
+	@$(INGEST) reflect "$$NAME" $$TABLES
 
 .PHONY: remove-location
 remove-location: $(ROOT_READY) ## Remove the location NAME=zendesk, and list what remains of it

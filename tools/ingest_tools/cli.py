@@ -23,6 +23,7 @@ from ingest_tools import (
     documents,
     lock,
     new_location,
+    reflect,
     remove_location,
     run,
     run_tests,
@@ -38,7 +39,19 @@ from ingest_tools.local import Refused, end_in_order
 SECTIONS = {
     "Run": (run, dev, sandbox),
     "The platform, on a Docker engine": (up, status, activate, secret, access, analyst, audit),
-    "Work on it": (new_location, remove_location, run_tests, check, lock, contract, documents, affected, walls, sync),
+    "Work on it": (
+        new_location,
+        remove_location,
+        reflect,
+        run_tests,
+        check,
+        lock,
+        contract,
+        documents,
+        affected,
+        walls,
+        sync,
+    ),
     "Measure it": (bench_platform, bench_locations),
 }
 

@@ -20,7 +20,7 @@ from ingest_tools.projects import LOCATIONS, ROOT, Project, locations
 from ingest_tools.sync import sync
 
 TEMPLATES = ROOT / "templates"
-PARTS = {"rest": "rest", "files": "files", "component": "rest"}
+PARTS = {"rest": "rest", "sql": "sql", "files": "files", "component": "rest"}
 """What each style adds to ``templates/location``."""
 BIN = Path(sys.executable).parent
 _DAGSTER = re.compile(r"^dagster==(\S+)", re.MULTILINE)
@@ -52,7 +52,7 @@ def render(name: str, style: str, folder: Path) -> None:
     """Writes the location's files, without locks, to ``folder``; raises :class:`Refused`."""
     for part in ("location", PARTS[style]):
         answers = [f"--data={key}={value}" for key, value in {"name": name, "style": style, "part": part}.items()]
-        _run([BIN / "copier", "copy", "--quiet", "--defaults", *answers, TEMPLATES, folder], ROOT)
+        _run([BIN / "copier", "copy", "--quiet", "--defaults", "--overwrite", *answers, TEMPLATES, folder], ROOT)
     # Where a name stands in the alphabet decides the order of imports, its length where lines break.
     _run([BIN / "ruff", "check", "--fix-only", "--quiet", folder], ROOT)
     _run([BIN / "ruff", "format", "--quiet", folder], ROOT)
@@ -110,7 +110,7 @@ def _all_or_nothing(name: str) -> Iterator[None]:
     type=click.Choice([*PARTS]),
     default="rest",
     show_default=True,
-    help="rest: an API; files: CSV, JSON Lines or Parquet; component: an API, with its assets in YAML.",
+    help="rest: an API; sql: tables of a database; files: CSV, JSON Lines or Parquet; component: an API, its assets in YAML.",
 )
 def new_location_command(name: str, style: str) -> None:
     """Create a location, tested and registered."""

@@ -1,7 +1,7 @@
 """Writes docs/tables/<location>.md: every table with its keys and columns, how it is read, and what that costs.
 
 Run with the Python of the location's environment, as `make table-docs` does. Everything follows from the
-declarations (the tables, ``LISTINGS`` or ``FILES`` in ``source/__init__.py``, the groups, the walks), except for the
+declarations (the tables, ``LISTINGS``, ``FILES`` or ``MIRRORED`` in ``source/__init__.py``, the groups, the walks), except for the
 total cost, which people measure and write into ``cost.md`` in the location's folder.
 """
 
@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 from dagster import AssetKey
 
+from ingest_shared.databases.declared import Mirrored
 from ingest_shared.groups import STALE, Group
 from ingest_shared.reading.files import Files
 from ingest_shared.reading.listings import Listing
@@ -33,10 +34,16 @@ def page(location: str) -> str:
     tables: Mapping[str, Table] = import_module(f"{location}_location.source.tables").TABLES
     permissions: Mapping[str, str] = getattr(source, "PERMISSIONS", {})
     groups = groups_of(location)
-    declared: tuple[Listing | Files, ...] = (*getattr(source, "LISTINGS", ()), *getattr(source, "FILES", ()))
+    declared: tuple[Listing | Files | Mirrored, ...] = (
+        *getattr(source, "LISTINGS", ()),
+        *getattr(source, "FILES", ()),
+        *getattr(source, "MIRRORED", {}).values(),
+    )
     by_table = {one.table.name: one for one in declared}
     if unlisted := tables.keys() - by_table.keys():
-        raise SystemExit(f"{location}: neither LISTINGS nor FILES of its source has the table {min(unlisted)}")
+        raise SystemExit(
+            f"{location}: neither LISTINGS, FILES nor MIRRORED of its source has the table {min(unlisted)}"
+        )
     what, sent = ("file", "what a file has") if hasattr(source, "FILES") else ("list", "fields that the API sent")
     stays = any(column.name == "deleted_at" for table in tables.values() for column in table.columns)
     # A table that is loaded on request is no asset where nobody asks; it belongs to the group of its rows.
@@ -100,13 +107,13 @@ def _groups(location: str) -> Any:
     return import_module(f"{location}_location.defs.groups")
 
 
-def section(table: Table, declared: Listing | Files, permission: str) -> Iterator[str]:
+def section(table: Table, declared: Listing | Files | Mirrored, permission: str) -> Iterator[str]:
     """All about a table and its child tables; ``permission`` is what a credential needs for it."""
     yield f"## {table.name}"
-    docs = "Documentation" if isinstance(declared, Files) else "The API's documentation"
-    yield f"{table.description} [{docs}]({table.docs})."
+    docs = "The API's documentation" if isinstance(declared, Listing) else "Documentation"
+    yield table.description + (f" [{docs}]({table.docs})." if table.docs else "")
     yield ""
-    for name, fact in (declared.facts if isinstance(declared, Files) else facts(declared)).items():
+    for name, fact in (facts(declared) if isinstance(declared, Listing) else declared.facts).items():
         yield f"- **{name}**: {fact}"
     if permission:
         yield f"- **Permission**: `{permission}`"

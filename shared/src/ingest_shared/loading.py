@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import dlt
@@ -22,7 +23,7 @@ from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
 from dlt.extract.resource import DltResource
 
-from ingest_shared.columnar import Decoder, Page
+from ingest_shared.columnar import Decoder, Page, arrow_schema
 from ingest_shared.errors import PayloadError
 from ingest_shared.reading.api import Usage
 from ingest_shared.tables import AnyTable, Table, all_columns, bigint, epoch, text, timestamp
@@ -132,6 +133,8 @@ class Load:
     """Scopes that were read completely, if the reader has scopes."""
     postponed: int = 0
     """Scopes that are read once this load is in the warehouse."""
+    replaces: bool | None = None
+    """Whether the rows replace all that is in the table, instead of being merged; None if that is never so."""
     waits: bool = False
     """Whether nothing was read yet, because all of another table must be read first."""
     started: float = field(default_factory=time.monotonic)
@@ -197,16 +200,29 @@ def keep_new(rows: list[Any], decoder: Decoder, known: set[Any]) -> list[Any]:
     return rows
 
 
-Arrived: TypeAlias = Page | pa.Table | Mapping[str, pa.Table] | None
+@dataclass(frozen=True)
+class RowsFile:
+    """Rows that are staged already, as a Parquet file with all columns; its folder must be on the pipeline's disk."""
+
+    path: Path
+    num_rows: int
+    schema: pa.Schema
+
+    def item(self) -> Any:
+        """What dlt takes for it: https://dlthub.com/docs/general-usage/resource#import-external-files"""
+        return dlt.mark.with_file_import(str(self.path), "parquet", self.num_rows, hints=self.schema.empty_table())
+
+
+Arrived: TypeAlias = Page | pa.Table | Mapping[str, pa.Table] | RowsFile | None
 """What a reader yields."""
 
 
 class Reads(Protocol):
-    """Reads a table: gets the :class:`Load` and yields pages, or rows that are Arrow already.
+    """Reads a table: gets the :class:`Load` and yields pages, or rows that are Arrow already, or staged.
 
     None means that nothing has arrived yet: dlt asks the other resources, and this one again later. A reader
     that keeps a table of its own beside the one that it reads names it in ``notes``, and yields rows by table;
-    it counts them itself. One whose first load may replace what the table holds has ``loads_anew``.
+    it counts them itself.
     """
 
     decoder: Decoder
@@ -226,22 +242,19 @@ def mirror(read: Reads) -> DltResource:
     def generate() -> Iterator[Any]:
         load = Load(table.name, dlt.current.resource_state())
         there = _tables_there()
-        # With nothing to merge with, rows need not be staged; what a load that was killed left there is truncated.
-        untold = getattr(read, "loads_anew", False)
-        anew = untold and load.is_first
+        replaces: bool | None = None
         for found in _together(_arrow(load, decoder, read(load))):
-            if found is None:
-                yield None
+            if found is not None and load.replaces != replaces:
+                assert load.replaces is not None
+                empty = arrow_schema(table).empty_table()
+                yield dlt.mark.with_hints(empty, _disposition(table, replaces := load.replaces))
+            if not isinstance(found, tuple):
+                yield found.item() if found else None
                 continue
             name, rows = found
             if name in children:
                 load.child_rows[name] += len(rows) - rows[own_key(children[name])].null_count
-            if not rows.num_rows and name in there and not anew:  # rows, even none, create a table, or truncate it
-                continue
-            if untold and name == table.name:
-                yield _told(rows, table, "replace" if anew else write_disposition(table))
-                untold = False
-            else:
+            if rows.num_rows or name not in there:  # rows are what creates a table, even none
                 yield dlt.mark.with_table_name(rows, name)
         for end in load.at_end:
             end()
@@ -291,16 +304,10 @@ def mirror(read: Reads) -> DltResource:
     return resource
 
 
-def _told(rows: pa.Table, table: AnyTable, disposition: TWriteDispositionConfig) -> Any:
-    """The first rows of a table in a load, and how this load merges it."""
-    hints = dlt.mark.make_hints(
-        table_name=table.name, write_disposition=disposition, columns=column_hints(table), file_format=FILE_FORMAT
-    )
-    return dlt.mark.with_hints(rows, hints, create_table_variant=True)
-
-
-def _arrow(load: Load, decoder: Decoder, pages: Iterable[Arrived]) -> Iterator[Mapping[str, pa.Table] | None]:
-    """The rows of the pages by table, in batches; None as it comes."""
+def _arrow(
+    load: Load, decoder: Decoder, pages: Iterable[Arrived]
+) -> Iterator[Mapping[str, pa.Table] | RowsFile | None]:
+    """The rows of the pages by table, in batches; files and None as they come."""
     for batch in _batches(load, decoder, pages):
         if isinstance(batch, list):
             yield to_arrow(load, decoder, batch)[1]
@@ -308,13 +315,15 @@ def _arrow(load: Load, decoder: Decoder, pages: Iterable[Arrived]) -> Iterator[M
             yield {decoder.table.name: batch} if isinstance(batch, pa.Table) else batch
 
 
-def _together(batches: Iterable[Mapping[str, pa.Table] | None]) -> Iterator[tuple[str, pa.Table] | None]:
+def _together(
+    batches: Iterable[Mapping[str, pa.Table] | RowsFile | None],
+) -> Iterator[tuple[str, pa.Table] | RowsFile | None]:
     """The rows of many batches by table: dlt looks at the schema of whatever it is given, for some 10 ms."""
     held: defaultdict[str, list[pa.Table]] = defaultdict(list)
     size = 0
     for batch in batches:
-        if batch is None:
-            yield None
+        if batch is None or isinstance(batch, RowsFile):
+            yield batch
             continue
         for name, rows in batch.items():
             held[name].append(rows)
@@ -373,6 +382,13 @@ def write_disposition(table: AnyTable) -> TWriteDispositionConfig:
     return merge  # type: ignore[return-value]
 
 
+def _disposition(table: AnyTable, replaces: bool) -> Any:
+    """The hints by which a table is replaced or merged, from now on."""
+    # As a plain word, it would make dlt forget the resource's state before the next part of the run.
+    replace: Any = {"disposition": "replace"}
+    return dlt.mark.make_hints(write_disposition=replace if replaces else write_disposition(table))
+
+
 def own_key(table: AnyTable) -> str:
     """The part of the key that tells the rows of one owner apart; null in a row that stands for none."""
     return next(name for name in table.key if name not in table.merge_key)
@@ -383,6 +399,8 @@ def column_hints(table: AnyTable) -> dict[str, TColumnSchema]:
     hints: dict[str, TColumnSchema] = {}
     for column in all_columns(table):
         hint: TColumnSchema = {"name": column.name, "data_type": column.type.dlt, "description": column.description}
+        if pa.types.is_timestamp(column.type.arrow) and column.type.arrow.tz is None:
+            hint["timezone"] = False
         if table.key == (column.name,) and not table.merge_key:
             hint |= {"unique": True, "nullable": False}
         hints[column.name] = hint
@@ -391,7 +409,7 @@ def column_hints(table: AnyTable) -> dict[str, TColumnSchema]:
 
 def _batches(
     load: Load, decoder: Decoder, pages: Iterable[Arrived]
-) -> Iterator[list[Page] | pa.Table | Mapping[str, pa.Table] | None]:
+) -> Iterator[list[Page] | pa.Table | Mapping[str, pa.Table] | RowsFile | None]:
     """Pages by the thousand rows; at least one batch, which may be empty."""
     by_key = isinstance(decoder.table, Table) and not decoder.table.merge_key
     batch: list[Page] = []

@@ -68,7 +68,7 @@ _YEARS_1_TO_9999 = range(-62_135_596_800_000_000, 253_402_300_800_000_000)
 """In microseconds since 1970."""
 
 
-def _plain(values: list[Any], arrow: pa.DataType) -> pa.Array:
+def plain(values: list[Any], arrow: pa.DataType) -> pa.Array:
     return pa.array(values, arrow)
 
 
@@ -106,10 +106,10 @@ def _is_present(values: list[Any], arrow: pa.DataType) -> pa.Array:
     return pa.array([value is not None and bytes(value) != b"null" for value in values], arrow)
 
 
-TEXT = ColumnType("text", "text", pa.string(), str, _plain)
-BIGINT = ColumnType("bigint", "bigint", pa.int64(), int, _plain)
-DOUBLE = ColumnType("double", "double", pa.float64(), float, _plain)
-BOOLEAN = ColumnType("boolean", "bool", pa.bool_(), bool, _plain)
+TEXT = ColumnType("text", "text", pa.string(), str, plain)
+BIGINT = ColumnType("bigint", "bigint", pa.int64(), int, plain)
+DOUBLE = ColumnType("double", "double", pa.float64(), float, plain)
+BOOLEAN = ColumnType("boolean", "bool", pa.bool_(), bool, plain)
 TIMESTAMP = ColumnType("timestamp", "timestamp", _INSTANT, str, _from_iso)
 EPOCH = ColumnType("epoch", "timestamp", _INSTANT, int, _from_epoch)
 EPOCH_MILLIS = ColumnType("epoch_millis", "timestamp", _INSTANT, int, _from_epoch_millis)

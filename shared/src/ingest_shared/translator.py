@@ -47,8 +47,8 @@ class IngestTranslator(DagsterDltTranslator):
             metadata={
                 "dagster/column_schema": table_schema(table),
                 "dagster/table_name": f"{self.location}_raw.{table.name}",
-                "source documentation": MetadataValue.url(parent.docs),
-            },
+            }
+            | ({"source documentation": MetadataValue.url(parent.docs)} if parent.docs else {}),
             group_name=self.group.name,
             owners=self.owners,
             kinds={self.location, "dlt"} | ({destination} if destination else set()),

@@ -62,7 +62,7 @@ class _Planter:
         for (root, table), kind in cycle(product(self.tables, KINDS)):
             if kind == "added" and root.name in self.kept:
                 continue
-            owners = [key for key in self.untouched[root.name] if self._has_rows(root, table, key)]
+            owners = [key for key in self.untouched[root.name] if table is root or self._has_rows(root, table, key)]
             if owners:
                 owner = self.random.choice(owners)
                 self.untouched[root.name].remove(owner)

@@ -188,8 +188,6 @@ class FileReader:
 
     notes = (LOADED_FILES,)
     """The tables that it loads beside its own."""
-    loads_anew = True
-    """Its first load replaces whatever the table holds; so it must yield no row that stands for nothing."""
 
     def __init__(self, files: Files, folder: Folder, audit: bool = False) -> None:
         self.files = files
@@ -204,6 +202,7 @@ class FileReader:
 
     def __call__(self, load: Load) -> Iterator[Mapping[str, pa.Table] | None]:
         yield None  # until all tables of the run are known
+        load.replaces = load.is_first  # whatever a first load that was killed left; so none of its rows stands for none
         self.folder.open()
         self._now = datetime.now(UTC)
         listed = self.folder.list(self.files.pattern)

@@ -1,0 +1,336 @@
+"""The reader of a database's tables, for :func:`ingest_shared.loading.mirror`.
+
+A first load reads key ranges side by side and goes on where it was stopped. A later sync reads what changed, by the
+cursor, and compares keys and cursors of all rows with the warehouse; a table without a cursor is compared whole, and
+so is every table by an audit. Only what differs is loaded.
+"""
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import uuid4
+
+import dlt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+
+from ingest_shared.columnar import Decoder, Page, arrow_schema
+from ingest_shared.databases.compare import Comparison, Found, scratch
+from ingest_shared.databases.connection import Database, Reads, Snapshot, first_line
+from ingest_shared.databases.declared import Mirrored
+from ingest_shared.databases.held import warehouse
+from ingest_shared.databases.ranges import between, edges, less, not_in_the_future, read_back, written
+from ingest_shared.databases.types import column_type, readable
+from ingest_shared.errors import IngestError, PayloadError
+from ingest_shared.loading import Load, RowsFile
+from ingest_shared.reading.tombstones import DELETED_AT
+from ingest_shared.tables import UNDECLARED, Column, all_columns
+
+SIDE_BY_SIDE = 2
+"""Ranges read at a time from a database whose snapshot can be shared."""
+BEGINS_FOR = 180.0
+"""Seconds for which a first load begins further ranges; then what was read is loaded, and the run goes on."""
+BYTES_PER_FILE = 64_000_000
+BYTES_PER_GROUP = 4_000_000
+"""Of Arrow, in one row group of a staged file: a destination's loader takes them one by one."""
+FEW = 5_000
+"""Rows that are looked up by their keys; for more, the table is read whole again."""
+
+
+class Sync:
+    """What the tables of one run share: the database at one moment."""
+
+    def __init__(self, connect: Callable[[], Database], audit: bool = False) -> None:
+        self.connect = connect
+        self.audit = audit
+        self.reading: set[str] = set()
+        """The tables that this part of the run has not finished."""
+        self._opened = ExitStack()
+        self._snapshot: Snapshot | None = None
+
+    def snapshot(self) -> Snapshot:
+        """The database as it was when the first table of this part was read; raises an :class:`IngestError`."""
+        if self._snapshot is None:
+            self._snapshot = self._opened.enter_context(self.connect().snapshot())
+        return self._snapshot
+
+    def finish(self, table: str) -> None:
+        """Closes the snapshot after the last table."""
+        self.reading.discard(table)
+        if not self.reading:
+            self._opened.close()
+            self._snapshot = None
+
+
+class TableReader:
+    """Reads one table."""
+
+    load: Load
+    snapshot: Snapshot
+    reads: Reads
+
+    def __init__(self, mirrored: Mirrored, sync: Sync) -> None:
+        self.mirrored = mirrored
+        self.sync = sync
+        self.decoder = Decoder(mirrored.table)
+        self.schema = arrow_schema(mirrored.table)
+        columns = {column.name: column for column in mirrored.table.columns}
+        self.deleted = columns[DELETED_AT]
+        self.cursor = columns[mirrored.cursor] if mirrored.cursor else None
+        self._lock = threading.Lock()
+
+    def __call__(self, load: Load) -> Iterator[Page | pa.Table | RowsFile | None]:
+        """Yields what must be loaded; if the table cannot be read, that is a gap, and the next sync reads it again."""
+        table = self.mirrored.table.name
+        self.sync.reading.add(table)
+        try:
+            yield None  # until all tables of the run are known
+            load.started = time.monotonic()
+            load.scopes_read = 0
+            load.replaces = False  # also where an earlier part of the run replaced the table
+            self.load = load
+            with TemporaryDirectory(dir=dlt.current.pipeline().working_dir) as folder:
+                self.folder = Path(folder)
+                self.snapshot = self.sync.snapshot()
+                try:
+                    self.reads = self._checked()
+                    yield from self._read()
+                    load.scopes_read = 1
+                except (PayloadError, sa.exc.SQLAlchemyError, pa.ArrowException, OSError) as error:
+                    reason = str(error) if isinstance(error, IngestError) else first_line(error)
+                    load.leave_out(self.mirrored.source, reason)
+        finally:
+            self.sync.finish(table)
+
+    def _checked(self) -> Reads:
+        """How the table is read; raises :class:`PayloadError` if it is no longer as declared."""
+        reads, source = self.snapshot.reads(self.mirrored), self.mirrored.source
+        remedy = f"run `ingest reflect {dlt.current.pipeline().dataset_name.removesuffix('_raw')}`"
+        for column in self.mirrored.read:
+            if column.path not in reads.types:
+                raise PayloadError(f"the column {column.path} of {source} is gone: {remedy}")
+            now = column_type(reads.types[column.path], self.snapshot.dialect)
+            if now != column.type and column is not self.deleted:
+                is_now = now.name if now else "of a type that cannot be read"
+                raise PayloadError(
+                    f"the column {column.path} of {source} was {column.type.name}, now {is_now}: {remedy}"
+                )
+        known_columns = {column.path for column in self.mirrored.read}.union(self.mirrored.without)
+        if new := sorted(reads.types.keys() - known_columns):
+            self.load.new_fields |= set(new)
+            self.load.warn(f"{source} has columns that are not loaded: {', '.join(new)}; {remedy}")
+        return reads
+
+    def _read(self) -> Iterator[pa.Table | RowsFile]:
+        state, names = self.load.state, [column.name for column in self.mirrored.table.columns]
+        mark = self._mark()
+        if not state.get("loaded"):
+            mark = state.setdefault("first", {"edges": None, "next": 0, "mark": mark})["mark"]
+            yield from self._first(state["first"])
+            if self.load.postponed:
+                return
+            del state["first"]
+        elif self.sync.audit or state.get("cursor") is None or names != state["columns"]:
+            yield from self._compared(self.mirrored.read, is_whole=True)
+        else:
+            assert self.cursor
+            changed = self.reads.raw(self.cursor)
+            is_new = sa.or_(changed >= self._since(), changed.is_(None))
+            yield from self._files([self.reads.select(self.mirrored.read, is_new)])
+            if self.mirrored.deletes == "sync":
+                yield from self._compared((*self.mirrored.key, self.cursor), is_whole=False)
+        state.update(loaded=True, columns=names)
+        if not self.load.gaps:  # a row that was left out is looked at again by the next sync
+            state["cursor"] = mark
+
+    def _mark(self) -> Any:
+        """Up to where the cursor is known after this sync; None without a cursor or a row."""
+        if self.cursor is None:
+            return None
+        highest = sa.select(sa.func.max(self.reads.raw(self.cursor))).select_from(self.reads.table)
+        ((found,),) = self.snapshot.rows(highest)
+        return None if found is None else written(not_in_the_future(found))
+
+    def _since(self) -> Any:
+        """From where on rows may have changed since the previous sync; None if that is not known."""
+        mark = self.load.state.get("cursor")
+        return None if mark is None or self.cursor is None else less(read_back(mark, self.cursor), self.mirrored.lag)
+
+    def _first(self, first: dict[str, Any]) -> Iterator[RowsFile]:
+        """The rows of the ranges that are left, as many as there is time for."""
+        key = self.mirrored.key
+        if first["edges"] is None:
+            first["edges"] = edges(self.snapshot, self.reads, key)
+        replaces, until = first["next"] == 0, time.monotonic() + BEGINS_FOR
+        ends = [None, *first["edges"], None]
+        begun = first["next"]
+
+        def queries() -> Iterator[sa.Select[Any]]:
+            nonlocal begun
+            while begun < len(ends) - 1 and (time.monotonic() < until or begun == first["next"]):
+                begun += 1
+                yield self.reads.select(self.mirrored.read, *between(self.reads, key, ends[begun - 1], ends[begun]))
+
+        self.load.replaces = replaces
+        yield from self._files(queries())
+        first["next"] = begun
+        self.load.postponed = len(ends) - 1 - begun
+
+    def _compared(self, columns: Sequence[Column], *, is_whole: bool) -> Iterator[pa.Table | RowsFile]:
+        """What differs between the database and the warehouse in these columns."""
+        table, key = self.mirrored.table, self.mirrored.key
+        columns = list(dict.fromkeys([*key, *columns, *([self.cursor] if self.cursor else []), self.deleted]))
+        asked = [column for column in columns if column.origin == "reader"]
+        with scratch() as database:
+            comparison = Comparison(database, key, columns, self.cursor, self._since())
+            nothing = pa.schema([self.schema.field(column.name) for column in columns]).empty_table()
+            rows = (self._rows(batch, columns, is_lost=False) for batch in self._batches(self.reads.select(asked)))
+            comparison.fill("origin", chain([nothing], rows))
+            with warehouse() as held:
+                comparison.fill("held", chain([nothing], held.batches(table, columns)))
+            found = comparison.find(leave_changed=not is_whole)
+            if comparison.count("wanted") <= FEW:
+                yield from self._files(self._by_keys(keys) for keys in comparison.keys_of("wanted"))
+            else:
+                all_rows = (self._rows(batch, table.columns) for batch in self._batches(self._all()))
+                yield from self._written(comparison.only("wanted", all_rows))
+            yield from self._gone(comparison)
+        self._note(found)
+
+    def _all(self) -> sa.Select[Any]:
+        return self.reads.select(self.mirrored.read)
+
+    def _by_keys(self, keys: Sequence[tuple[Any, ...]]) -> sa.Select[Any]:
+        raw = [self.reads.raw(column) for column in self.mirrored.key]
+        if len(raw) == 1:
+            return self.reads.select(self.mirrored.read, raw[0].in_([value for (value,) in keys]))
+        each = (sa.and_(*(column == value for column, value in zip(raw, values, strict=True))) for values in keys)
+        return self.reads.select(self.mirrored.read, sa.or_(*each))
+
+    def _gone(self, comparison: Comparison) -> Iterator[pa.Table]:
+        """The rows that the database no longer has, each marked as deleted."""
+        table, key = self.mirrored.table, self.mirrored.key
+        columns = all_columns(table)
+        place = self.schema.get_field_index(DELETED_AT)
+        with warehouse() as held:
+            if comparison.count("surplus") <= FEW:
+                found: Iterator[pa.Table] = chain.from_iterable(
+                    held.batches(table, columns, key, some) for some in comparison.keys_of("surplus")
+                )
+            else:
+                found = comparison.only("surplus", held.batches(table, columns))
+            for rows in found:
+                at = pa.array([datetime.now(UTC)] * rows.num_rows, self.schema.field(place).type)
+                yield rows.set_column(place, DELETED_AT, at).cast(self.schema)
+
+    def _note(self, found: Found) -> None:
+        """Counts what an audit found; what came, changed or went since the previous sync was not lost."""
+        same = self.load.state.get("digest") == found.digest
+        self.load.state["digest"] = found.digest
+        if not self.sync.audit:
+            return
+        changed = found.changed
+        missing, stale = (found.missing, found.stale) if same or self.cursor else (0, 0)
+        if not (same or self.cursor):
+            changed += found.missing + found.stale
+        surplus, deleted = (found.surplus, 0) if same else (0, found.surplus)
+        counts = {"missing": missing, "surplus": surplus, "stale": stale, "changed": changed, "deleted": deleted}
+        audit = {"scope": self.mirrored.source, "audited_at": int(time.time()), "compared": found.compared, **counts}
+        self.load.audits = [{**audit, "calls": self.load.usage.api_calls}]
+
+    def _files(self, queries: Iterable[sa.Select[Any]]) -> Iterator[RowsFile]:
+        """The rows of the queries, side by side if the snapshot can be shared."""
+        if not self.snapshot.is_shared:
+            for query in queries:
+                yield from list(self._written(self._loadable(query)))
+            return
+        begun: deque[Future[list[RowsFile]]] = deque()
+        stop = threading.Event()
+
+        def write(query: sa.Select[Any]) -> list[RowsFile]:
+            return list(self._written(self._loadable(query, stop)))
+
+        with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+            try:
+                for query in queries:
+                    begun.append(pool.submit(write, query))
+                    if len(begun) > SIDE_BY_SIDE:
+                        yield from begun.popleft().result()
+                while begun:
+                    yield from begun.popleft().result()
+            finally:
+                stop.set()
+
+    def _loadable(self, query: sa.Select[Any], stop: threading.Event | None = None) -> Iterator[pa.Table]:
+        for batch in self._batches(query):
+            if stop and stop.is_set():
+                return
+            yield self._rows(batch, self.mirrored.table.columns)
+
+    def _batches(self, query: sa.Select[Any]) -> Iterator[pa.Table]:
+        """The rows of a query as the database has them, and counts what they cost."""
+        with self._lock:
+            self.load.usage.api_calls += 1
+        for batch in self.snapshot.batches(query):
+            with self._lock:
+                self.load.usage.api_bytes += batch.nbytes
+            yield batch
+
+    def _rows(self, batch: pa.Table, columns: Sequence[Column], *, is_lost: bool = True) -> pa.Table:
+        """The rows as the warehouse has them, without those that it cannot hold.
+
+        If they are only compared, such rows stay, without the value: when they are read, they are left out.
+        """
+        arrays: dict[str, Any] = {}
+        wrong: dict[int, str] = {}
+        read = iter(batch.columns)
+        for column in columns:
+            if column.origin != "reader":
+                arrays[column.name] = pa.nulls(batch.num_rows, column.type.arrow)
+                continue
+            arrays[column.name], bad = readable(next(read), column.type)
+            if column in self.mirrored.key and arrays[column.name].null_count:
+                nulls = pc.is_null(arrays[column.name]).to_pylist()
+                bad = {i: "null" for i, is_null in enumerate(nulls) if is_null} | bad
+            elif not is_lost:
+                continue
+            told = f"the value %s of the column {column.path} does not fit {column.type.name}"
+            wrong = {i: told % value for i, value in bad.items()} | wrong
+        if is_lost:
+            arrays[UNDECLARED] = pa.nulls(batch.num_rows, self.schema.field(UNDECLARED).type)
+        rows = pa.table(arrays)
+        if wrong:
+            keys = [[str(value) for value in arrays[column.name].to_pylist()] for column in self.mirrored.key]
+            for i, why in wrong.items():
+                of = ", ".join(f"{c.path}={values[i]}" for c, values in zip(self.mirrored.key, keys, strict=True))
+                with self._lock:
+                    self.load.leave_out(f"{self.mirrored.source} {of}", why)
+            rows = rows.filter(pa.array([i not in wrong for i in range(rows.num_rows)]))
+        return rows.cast(pa.schema([self.schema.field(name) for name in rows.column_names]))
+
+    def _written(self, batches: Iterable[pa.Table]) -> Iterator[RowsFile]:
+        """Staged files of the rows."""
+        batches = (batch for batch in batches if batch.num_rows)
+        for first in batches:
+            path = self.folder / f"{uuid4().hex}.parquet"
+            rows = size = 0
+            # Columns that repeat their values are rare; looking for them takes longer than writing the file.
+            with pq.ParquetWriter(path, self.schema, use_dictionary=False, compression="lz4") as writer:
+                for batch in chain([first], batches):
+                    groups = math.ceil(batch.nbytes / BYTES_PER_GROUP)
+                    writer.write_table(batch, row_group_size=math.ceil(batch.num_rows / groups))
+                    rows, size = rows + batch.num_rows, size + batch.nbytes
+                    if size >= BYTES_PER_FILE:
+                        break
+            yield RowsFile(path, rows, self.schema)

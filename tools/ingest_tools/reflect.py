@@ -1,0 +1,27 @@
+"""Writes the tables of a location that mirrors a database, from the database's own catalogue.
+
+The location's environment does it: :mod:`ingest_shared.databases.reflect`.
+"""
+
+import subprocess
+from pathlib import Path
+
+import click
+
+from ingest_tools.local import Refused
+from ingest_tools.projects import LOCATIONS, Project
+
+
+@click.command(
+    epilog="Example: ingest reflect crm public.orders --cursor updated_at",
+    context_settings={"ignore_unknown_options": True},
+)
+@click.argument("location")
+@click.argument("tables", metavar="[TABLE]... [SETTING]...", nargs=-1, type=click.UNPROCESSED)
+def reflect_command(location: str, tables: tuple[str, ...]) -> int:
+    """Declare tables of a database, with the columns that they have there."""
+    if not (LOCATIONS / location / f"src/{location}_location/source").exists():
+        raise Refused(f"there is no locations/{location}: `ingest new-location {location} --style sql` makes one")
+    project = Project(LOCATIONS / location)
+    command: list[str | Path] = [project.python, "-m", "ingest_shared.databases.reflect", location, *tables]
+    return subprocess.run(command, cwd=project.folder, check=False).returncode
