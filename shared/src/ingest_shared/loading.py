@@ -332,6 +332,8 @@ def column_hints(table: AnyTable) -> dict[str, TColumnSchema]:
         hint: TColumnSchema = {"name": column.name, "data_type": column.type.dlt, "description": column.description}
         if table.key == (column.name,) and not table.merge_key:
             hint |= {"unique": True, "nullable": False}
+        if column.name in table.merge_key:
+            hint["cluster"] = True
         hints[column.name] = hint
     return hints
 
