@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+import subprocess
 import tempfile
 import threading
 import time
@@ -118,6 +119,25 @@ def postgres() -> Iterator[str]:
     shutil.rmtree(folder)
 
 
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[str]:
+    """The address of a MariaDB server that lives as long as the tests run; Debian's mariadb-server-core has it."""
+    if not shutil.which("mariadbd") and os.environ.get("REQUIRE_MARIADB") != "1":
+        pytest.skip("mariadbd is missing: install mariadb-server-core")
+    folder = Path(tempfile.mkdtemp(prefix="mdb-"))
+    options = ["--no-defaults", f"--datadir={folder}/data", *(["--user=root"] if os.geteuid() == 0 else [])]
+    install = ["mariadb-install-db", *options, "--auth-root-authentication-method=normal", "--skip-test-db"]
+    subprocess.run(install, check=True, capture_output=True)
+    log = ["--skip-networking", f"--socket={folder}/socket", f"--log-error={folder}/log"]
+    with subprocess.Popen(["mariadbd", *options, *log, "--innodb-flush-log-at-trx-commit=0"]) as server:
+        until = time.monotonic() + 60
+        while not (folder / "socket").exists() and server.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        yield f"mariadb+pymysql://root@localhost/mysql?unix_socket={folder}/socket"
+        server.terminate()
+    shutil.rmtree(folder)
+
+
 @dataclass
 class Warehouse:
     """A warehouse as a location sees it, and what a test asks of it."""
@@ -153,11 +173,12 @@ class Warehouse:
         return {row[0] for row in rows or () if not row[0].startswith("_dlt")}
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
+@pytest.fixture(params=["duckdb", "postgres", "mariadb"])
 def warehouse(request: pytest.FixtureRequest) -> Warehouse:
-    """An empty warehouse; each test that uses it runs on DuckDB and on PostgreSQL."""
-    if request.param == "postgres":
-        os.environ["DESTINATION__POSTGRES__CREDENTIALS"] = request.getfixturevalue("postgres")
+    """An empty warehouse; each test that uses it runs on every proven destination."""
+    if request.param != "duckdb":
+        address = request.getfixturevalue(request.param)
+        os.environ[f"DESTINATION__{request.param.upper()}__CREDENTIALS"] = address
     os.environ["INGEST_DESTINATION"] = request.param
     return Warehouse(request.param, f"test{next(_unused)}")
 

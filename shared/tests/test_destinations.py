@@ -12,6 +12,7 @@ from adbc_driver_manager.dbapi import Cursor
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.pipeline.pipeline import Pipeline
 
+from ingest_shared import destinations
 from ingest_shared.columnar import Decoder
 from ingest_shared.destinations import check_destination, duckdb_file
 from ingest_shared.errors import IngestError, SettingError, WarehouseError
@@ -52,6 +53,14 @@ def test_a_destination_whose_merge_is_not_proven_is_refused(monkeypatch: pytest.
     error = error_of(Warehouse("", "github").pipeline())
     assert isinstance(error, SettingError)
     assert "INGEST_UNPROVEN=1" in str(error)
+
+
+def test_a_destination_whose_driver_is_missing_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INGEST_DESTINATION", "mariadb")
+    monkeypatch.setitem(destinations.DRIVERS, "mariadb", "no_such_driver")
+    error = error_of(Warehouse("", "github").pipeline())
+    assert isinstance(error, SettingError)
+    assert "add ingest-shared[mariadb] to the dependencies" in str(error)
 
 
 def test_a_destination_that_is_not_proven_may_be_tried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -151,7 +160,7 @@ def test_settings_are_looked_for_once_and_every_client_connects_on_its_own(
     one, other = pipeline.sql_client(), pipeline.sql_client()
     assert one.credentials is not other.credentials
     with one, other:
-        one.execute_sql("CREATE TEMP TABLE of_one (id INT)")
+        one.execute_sql("CREATE TEMPORARY TABLE of_one (id INT)")
         with pytest.raises(DatabaseUndefinedRelation):
             other.execute_sql("SELECT * FROM of_one")
 

@@ -1,13 +1,14 @@
 """Where rows go: chosen by configuration, never by a location.
 
-``INGEST_DESTINATION`` names it: ``duckdb`` (the default) or ``postgres``, with dlt's own settings
-(``destination.postgres.credentials`` and so on). Every test of the mirror proves both. dlt's other
-destinations may silently append instead of merging, so they are refused unless
+``INGEST_DESTINATION`` names it: ``duckdb`` (the default), ``postgres`` or ``mariadb``, with dlt's own settings
+(``destination.postgres.credentials`` and so on). The tests compare every value in each of them with the
+origin. dlt's other destinations may silently append instead of merging, so they are refused unless
 ``INGEST_UNPROVEN=1``: https://dlthub.com/docs/dlt-ecosystem/destinations
 """
 
 import contextlib
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,11 @@ from dlt.pipeline.pipeline import Pipeline
 
 from ingest_shared.errors import SettingError, WarehouseError
 
-PROVEN = ("duckdb", "postgres")
+PROVEN = ("duckdb", "postgres", "mariadb")
 """Destinations on which the tests compare every value with the origin."""
+ONE_OF_THEM = f"{', '.join(PROVEN[:-1])} or {PROVEN[-1]}"
+DRIVERS = {"mariadb": "pymysql"}
+"""Those that a location has not by itself: ``ingest-shared[mariadb]`` brings it."""
 DUCKDB_MEMORY = "256MB"
 """DuckDB's own cache. A large load uses all of it and, without a limit, up to 80 % of the machine's memory."""
 
@@ -76,7 +80,7 @@ def duckdb_file(location: str) -> Path:
 
 
 def destination(location: str, pipeline_name: str) -> Destination[Any, Any] | None:
-    """The destination of a location's pipeline; None if dlt does not know the name.
+    """The destination of a location's pipeline; None if dlt does not know the name, or a driver is missing.
 
     :func:`check_destination` raises that error when a run starts, so that definitions still load.
     Each pipeline stages its rows in a dataset of its own, since two may load at the same time.
@@ -94,10 +98,20 @@ def destination(location: str, pipeline_name: str) -> Destination[Any, Any] | No
         from ingest_shared.postgres import postgres  # noqa: PLC0415, its driver is loaded where it is used
 
         return postgres(**options)
+    if not _has_driver(name):
+        return None
+    if name == "mariadb":
+        from ingest_shared.mariadb import ENGINE, mariadb  # noqa: PLC0415
+
+        return mariadb(engine_kwargs=ENGINE, **options)
     try:
         return Destination.from_reference(name, **options)
     except UnknownDestinationModule:
         return None
+
+
+def _has_driver(name: str) -> bool:
+    return name not in DRIVERS or find_spec(DRIVERS[name]) is not None
 
 
 def check_destination(pipeline: Pipeline) -> None:
@@ -106,15 +120,18 @@ def check_destination(pipeline: Pipeline) -> None:
     Raises :class:`SettingError` or :class:`WarehouseError` in one line.
     """
     name = destination_name()
-    if pipeline.destination is None:
+    if not _has_driver(name):
         raise SettingError(
-            f"INGEST_DESTINATION is {name!r}, which dlt does not support; set it to {' or '.join(PROVEN)}"
+            f"INGEST_DESTINATION is {name!r}, whose driver {DRIVERS[name]} is not installed: "
+            f"add ingest-shared[{name}] to the dependencies in pyproject.toml"
         )
+    if pipeline.destination is None:
+        raise SettingError(f"INGEST_DESTINATION is {name!r}, which dlt does not support; set it to {ONE_OF_THEM}")
     if name not in PROVEN and os.environ.get("INGEST_UNPROVEN", "").strip() != "1":
         raise SettingError(
             f"INGEST_DESTINATION is {name!r}, for which no test shows that a merge replaces rows instead of "
             "adding them; "
-            f"use {' or '.join(PROVEN)}, or set INGEST_UNPROVEN=1 to try it"
+            f"use {ONE_OF_THEM}, or set INGEST_UNPROVEN=1 to try it"
         )
     if name == "duckdb":
         folder = data_dir()

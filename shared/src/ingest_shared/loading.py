@@ -403,6 +403,8 @@ def column_hints(table: AnyTable) -> dict[str, TColumnSchema]:
             hint["timezone"] = False
         if table.key == (column.name,) and not table.merge_key:
             hint |= {"unique": True, "nullable": False}
+        if column.name in table.merge_key:
+            hint["cluster"] = True
         hints[column.name] = hint
     return hints
 

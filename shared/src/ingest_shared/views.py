@@ -17,6 +17,7 @@ from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
 from dlt.pipeline.pipeline import Pipeline
 
+from ingest_shared.destinations import PROVEN, destination_name
 from ingest_shared.resource import plain_errors
 
 _NAME = re.compile(r"\{(\w+)\}")
@@ -90,10 +91,12 @@ def view_assets(
     pipeline: Pipeline,
     owners: Sequence[str],
     constants: Mapping[str, str] = {},
+    destinations: Sequence[str] = PROVEN,
 ) -> AssetsDefinition:
     """An asset ``[location, view]`` for each view, downstream of the tables that it reads; one step creates them all.
 
-    A view of a table that was never loaded, or is left out, is not created; the run says so.
+    A view of a table that was never loaded, or is left out, is not created; the run says so. In a warehouse that
+    is none of ``destinations``, whose SQL the views are written in, none is.
     """
 
     @multi_asset(
@@ -114,6 +117,9 @@ def view_assets(
         pool=group,
     )
     def make(context: AssetExecutionContext) -> Iterator[MaterializeResult[object]]:
+        if (name := destination_name()) not in destinations:
+            context.log.warning("no views: their SQL is for %s, not for %s", " and ".join(destinations), name)
+            return
         with plain_errors(pipeline), pipeline.sql_client() as client:
             not_made = create(client, views, constants)
         for view in views:

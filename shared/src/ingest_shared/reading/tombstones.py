@@ -207,7 +207,7 @@ def _held(table: AnyTable, scope: Mapping[str, Any]) -> Iterator[_Held | None]:
         name = client.make_qualified_table_name(table.name)
         try:
             with client.execute_query(f"SELECT * FROM {name} WHERE 1 = 0") as cursor:
-                columns = frozenset(column[0].lower() for column in cursor.description)
+                columns = frozenset(map(str.lower, cursor.columns_schema))
         except DatabaseUndefinedRelation:
             columns = frozenset()
         yield _Held(client, name, columns, own_key, scope) if columns else None

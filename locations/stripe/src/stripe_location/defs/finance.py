@@ -54,4 +54,6 @@ def history_assets(
     yield from dlt.run(context, dlt_source=source.history())
 
 
-finance_views = view_assets("stripe", FINANCE.name, VIEWS, history_pipeline, OWNERS, CONSTANTS)
+finance_views = view_assets(
+    "stripe", FINANCE.name, VIEWS, history_pipeline, OWNERS, CONSTANTS, destinations=("duckdb", "postgres")
+)
