@@ -110,7 +110,7 @@ def _all_or_nothing(name: str) -> Iterator[None]:
     type=click.Choice([*PARTS]),
     default="rest",
     show_default=True,
-    help="rest: an API; sql: tables of a database; files: CSV, JSON Lines or Parquet; component: an API, its assets in YAML.",
+    help="rest: an API; sql: tables of a database; files: CSV, JSON Lines, Parquet; component: rest with YAML assets.",
 )
 def new_location_command(name: str, style: str) -> None:
     """Create a location, tested and registered."""

