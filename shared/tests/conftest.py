@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -162,6 +163,12 @@ class Warehouse:
             name = client.make_qualified_table_name(table)
             rows = client.execute_sql(f"SELECT {', '.join(columns)} FROM {name}")
         return sorted(tuple(row) for row in rows or ())
+
+    def execute(self, *statements: str) -> None:
+        """Runs statements in which ``{name}`` stands for a table."""
+        with self.pipeline().sql_client() as client:
+            for sql in statements:
+                client.execute_sql(re.sub(r"{(\w+)}", lambda found: client.make_qualified_table_name(found[1]), sql))
 
     def tables(self) -> set[str]:
         """The names of the tables that hold, or could hold, rows of the location."""

@@ -170,8 +170,7 @@ def test_a_gap_is_open_until_a_load_reads_what_was_left_out(warehouse: Warehouse
 def test_a_gap_that_a_killed_load_left_is_closed(warehouse: Warehouse) -> None:
     """The load was never completed, so the state of the next one does not know of its gaps."""
     warehouse.load(reading(issues, page(issue(1, "one"))))
-    with warehouse.pipeline().sql_client() as client:
-        client.execute_sql("INSERT INTO load_gaps (resource, scope) VALUES ('issues', 'octo/private')")
+    warehouse.execute("INSERT INTO {load_gaps} (resource, scope) VALUES ('issues', 'octo/private')")
     pipelines.run(warehouse.pipeline(), reading(issues, page(issue(2, "two"))))
     assert warehouse.rows("load_gaps", "resource", "scope") == []
 

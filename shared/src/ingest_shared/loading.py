@@ -91,7 +91,7 @@ LOADED_FILES = Table(
         bigint("size", "Its size in bytes."),
         timestamp("modified_at", "When it was last changed, by its storage."),
         text("etag", "The ETag of an object in S3; null for a local file."),
-        bigint("rows", "The rows that it has."),
+        bigint("row_count", "The rows that it has."),
         timestamp("loaded_at", "When the sync that loaded it began."),
         timestamp("deleted_at", "When it was found to be gone, and its rows were removed; null while it exists."),
         text("load_id", "The load; it is complete once `_dlt_loads` has it."),

@@ -110,7 +110,7 @@ def test_new_changed_and_vanished_files_and_no_others_are_read(origin: Origin) -
     origin.sync()
     assert sorted(set(origin.read)) == ["orders/a.csv", "orders/c.csv"]
     assert origin.orders() == [("orders/a.csv", 2, "zwei"), ("orders/c.csv", 4, "four")]
-    known = origin.warehouse.rows("loaded_files", "name", "rows", "deleted_at IS NULL")
+    known = origin.warehouse.rows("loaded_files", "name", "row_count", "deleted_at IS NULL")
     assert known == [
         ("events/2026/x.jsonl", 2, True),
         ("orders/a.csv", 1, True),
@@ -166,19 +166,18 @@ def test_what_a_load_left_that_was_not_completed_counts_for_nothing(origin: Orig
     origin.write("orders/a.csv", "id,name\n1,uno\n")
     (origin.path / "orders/b.csv").unlink()
     origin.sync()
-    with origin.warehouse.pipeline().sql_client() as client:
-        last = "(SELECT max(load_id) FROM loaded_files)"
-        client.execute_sql(f"DELETE FROM _dlt_loads WHERE load_id = {last}")
-        client.execute_sql("DELETE FROM orders WHERE id = 1")
-        client.execute_sql("INSERT INTO orders (file, id) VALUES ('orders/b.csv', 3)")
+    origin.warehouse.execute(
+        "DELETE FROM {_dlt_loads} WHERE load_id = (SELECT max(load_id) FROM {loaded_files})",
+        "DELETE FROM {orders} WHERE id = 1",
+        "INSERT INTO {orders} (file, id) VALUES ('orders/b.csv', 3)",
+    )
     origin.sync()
     assert origin.orders() == [("orders/a.csv", 1, "uno")]
 
 
 def test_a_gap_that_a_killed_load_left_is_closed(origin: Origin) -> None:
     """The load was never completed, so the state of the next one does not know of its gaps."""
-    with origin.warehouse.pipeline().sql_client() as client:
-        client.execute_sql("INSERT INTO load_gaps (resource, scope) VALUES ('orders', 'orders/a.csv')")
+    origin.warehouse.execute("INSERT INTO {load_gaps} (resource, scope) VALUES ('orders', 'orders/a.csv')")
     origin.sync()
     assert origin.gaps() == []
 
@@ -250,10 +249,11 @@ def test_an_empty_folder_empties_no_table_unless_that_is_meant(origin: Origin) -
 
 
 def test_an_audit_finds_and_mends_what_differs_and_counts_what_changed_since_apart(origin: Origin) -> None:
-    with origin.warehouse.pipeline().sql_client() as client:
-        client.execute_sql("DELETE FROM orders WHERE id = 1")
-        client.execute_sql("UPDATE orders SET name = 'zwei' WHERE id = 2")
-        client.execute_sql("INSERT INTO orders (file, id) VALUES ('orders/b.csv', 9), ('orders/never.csv', 10)")
+    origin.warehouse.execute(
+        "DELETE FROM {orders} WHERE id = 1",
+        "UPDATE {orders} SET name = 'zwei' WHERE id = 2",
+        "INSERT INTO {orders} (file, id) VALUES ('orders/b.csv', 9), ('orders/never.csv', 10)",
+    )
     origin.write("events/2026/x.jsonl", '{"what": "made"}\n{"what": "lost"}\n')
     origin.sync(audit=True)
     columns = ("resource", "compared", "missing", "surplus", "stale", "changed")

@@ -404,7 +404,7 @@ class FileReader:
             "size": version and version.size,
             "modified_at": version and version.modified,
             "etag": version and version.etag,
-            "rows": rows,
+            "row_count": rows,
             "loaded_at": self._now,
             "deleted_at": None if version else self._now,
             "load_id": dlt.current.load_package_state()["load_id"],
