@@ -56,7 +56,10 @@ def said(platform: Tested, pod: str, *command: str) -> str:
 
 
 def reaches(platform: Tested, pod: str, *addresses: str) -> dict[str, bool]:
-    lines = said(platform, pod, "python", "-c", CONNECT, *addresses).splitlines()
+    try:
+        lines = said(platform, pod, "python", "-c", CONNECT, *addresses).splitlines()
+    except EngineError as error:
+        raise AssertionError(error.output) from None
     return {address: answer == "yes" for address, answer in map(str.split, lines)}
 
 

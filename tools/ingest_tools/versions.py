@@ -34,8 +34,8 @@ LOOK_SECONDS = 2
 FIRST_TAG = "local"
 """What `docker compose up` built before any deploy."""
 
-_ERROR = re.compile(r"\b(?:[\w.]*\.)?(\w+(?:Error|Exception): .+)")
-"""The line of a traceback that says what is wrong."""
+_ERROR = re.compile(r"\b(?:[\w.]*\.)?(?!DagsterUserCodeLoadError)(\w+(?:Error|Exception): .+)")
+"""The line of a traceback that says what is wrong; Dagster's own around it says only that something is."""
 
 
 class Versions(ABC):
