@@ -11,7 +11,7 @@ from .conftest import PROJECT, Tested
 
 pytestmark = pytest.mark.kubernetes
 
-CONNECT = """
+CONNECT = r"""
 import socket, sys
 from concurrent.futures import ThreadPoolExecutor
 

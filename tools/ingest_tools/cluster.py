@@ -291,7 +291,7 @@ class _Released:
             if sum(one["restartCount"] for one in statuses) > before.get(metadata["name"], 0):
                 where = f"--namespace={metadata['namespace']}"
                 try:
-                    said = self.deployment.kubectl("logs", metadata["name"], where, "--previous", "--tail=200")
+                    said = self.deployment.kubectl("logs", metadata["name"], where, "--previous", "--tail=2000")
                 except EngineError:  # Kubernetes has just removed it
                     said = ""
                 return f"died ({([*errors_in(said)] or ['its log gives no reason'])[-1]})"

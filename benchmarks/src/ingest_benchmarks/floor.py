@@ -59,7 +59,13 @@ def _child(child: Child, parents: "_Values", root: pa.Table) -> pa.Table:
     lists = [elements or () for elements in parents.at(child.path)]
     owners = pa.array([owner for owner, elements in enumerate(lists) for _ in elements], pa.int64())
     values = _Values([element for elements in lists for element in elements])
-    return _columns(child, values, lambda column: root[column.path].take(owners))
+
+    def of_parent(column: Column) -> Any:
+        if column.origin == "position":
+            return pa.array([place for elements in lists for place in range(len(elements))], pa.int64())
+        return root[column.path].take(owners)
+
+    return _columns(child, values, of_parent)
 
 
 def _columns(table: Table | Child, values: "_Values", other: Callable[[Column], Any]) -> pa.Table:
