@@ -56,7 +56,7 @@ NAMES = ", ".join(map(repr, location_names()))
         ("token ci --role owner", "'--role': 'owner' is not one of 'viewer', 'launcher', 'editor', 'admin'."),
         ("token ci --days 367", "'--days': 367 is not in the range 1<=x<=366."),
         ("audit --last many", "'--last': 'many' is not a valid integer range."),
-        ("new-location zendesk --style cobol", "'--style': 'cobol' is not one of 'rest', 'sql', 'component'."),
+        ("new-location zendesk --style cobol", "'--style': 'cobol' is not one of 'rest', 'sql', 'files', 'component'."),
         ("lock --check --upgrade", "--check changes nothing, --upgrade does: choose one."),
         ("nope", "No such command 'nope'. See `ingest --help`."),
         ("status --jso", "No such option '--jso'."),

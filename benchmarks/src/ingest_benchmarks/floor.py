@@ -63,7 +63,7 @@ def _child(child: Child, parents: "_Values", root: pa.Table) -> pa.Table:
     def of_parent(column: Column) -> Any:
         if column.origin == "position":
             return pa.array([place for elements in lists for place in range(len(elements))], pa.int64())
-        return root[column.path].take(owners)
+        return root[column.path].combine_chunks().take(owners)
 
     return _columns(child, values, of_parent)
 
