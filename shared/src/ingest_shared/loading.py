@@ -418,7 +418,7 @@ def _batches(
     rows = batches = 0
     for page in pages:
         if not isinstance(page, Page):
-            load.rows += page.num_rows if isinstance(page, pa.Table) else 0
+            load.rows += page.num_rows if isinstance(page, pa.Table | RowsFile) else 0
             yield page
             continue
         if by_key and not page.empty:
