@@ -216,7 +216,7 @@ STUCK = V1ContainerStateWaiting
             "its pod cannot start: ImagePullBackOff: no such image",
         ),
         (pod("Running", gone_since=5), "its node worker does not answer"),
-        (pod("Running", gone_since=-30), ""),
+        (pod("Running", gone_since=-86_400), ""),
     ],
 )
 def test_why_a_pod_is_ill(seen: V1Pod, why: str, launcher: LocationRunLauncher, cluster: PlayedCluster) -> None:
