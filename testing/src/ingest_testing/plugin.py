@@ -169,5 +169,5 @@ def in_mariadb(location: AnyLocation, origin: Any, tmp_path: Path) -> Warehouse[
     with sa.create_engine(mariadb()).connect() as server:
         for (name,) in server.exec_driver_sql(f"SHOW DATABASES LIKE '{location.name}_raw%%'").fetchall():
             server.exec_driver_sql(f"DROP DATABASE {name}")
-    address = mariadb().render_as_string(hide_password=False)
+    address = mariadb().set(host="localhost").render_as_string(hide_password=False)  # dlt wants one
     return Warehouse(location, origin, tmp_path, INGEST_DESTINATION="mariadb", **{MARIADB: address})
