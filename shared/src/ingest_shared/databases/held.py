@@ -38,7 +38,7 @@ class Held:
         name, quoted = self.client.make_qualified_table_name(table.name), self.client.escape_column_name
         try:
             with self.client.execute_query(f"SELECT * FROM {name} WHERE 1 = 0") as cursor:
-                there = {column[0].lower() for column in cursor.description}
+                there = set(map(str.lower, cursor.columns_schema))
         except DatabaseUndefinedRelation:
             return
         asked = ", ".join(self._asked(column) if column.name in there else "NULL" for column in columns)
