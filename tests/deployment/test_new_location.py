@@ -27,7 +27,7 @@ def deployed(platform: Tested, tree: Copy) -> Iterator[Deployed]:
     names = []
 
     def deploy(name: str, lock: Path | None = None) -> str:
-        tree.make(name, "python")
+        tree.make(name, "rest")
         if lock:
             (tree.root / "locations" / name / "requirements.lock").write_text(lock.read_text())
         names.append(name)
