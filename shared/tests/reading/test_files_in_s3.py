@@ -12,19 +12,11 @@ from moto.server import ThreadedMotoServer
 
 from ingest_shared.loading import mirror
 from ingest_shared.pipelines import run
-from ingest_shared.reading.files import FILE, FileReader, Files, Folder
+from ingest_shared.reading.files import FileReader, Files, Folder
 from ingest_shared.reading.formats import Csv
-from ingest_shared.tables import Table, bigint, text
 from tests.conftest import Warehouse
+from tests.reading.test_files import ORDERS
 
-ORDERS = Table(
-    name="orders",
-    description="Orders.",
-    docs="https://example.com",
-    key=("id",),
-    merge_key=("file",),
-    columns=(FILE, bigint("id", "Immutable id."), text("name", "Name.")),
-)
 FILES = Files(table=ORDERS, pattern="**/*.csv", format=Csv())
 
 
