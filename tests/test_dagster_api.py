@@ -1,10 +1,14 @@
 """What is made of the webserver's answers."""
 
+import io
+import json
+import urllib.request
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
-from ingest_tools.dagster_api import Platform
+from ingest_tools.dagster_api import Platform, PlatformError
 
 
 class Answering(Platform):
@@ -32,3 +36,28 @@ def test_why_a_location_is_not_loaded_is_shown_whatever_it_says(
     monkeypatch.setattr(Answering, "reason", reason)
     (found,) = Answering("http://127.0.0.1").locations().values()
     assert (found.loaded, found.error) == (False, shown)
+
+
+UNREACHABLE = {"__typename": "PythonError", "message": "Could not reach user code server"}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (500, json.dumps({"data": {"launchRun": UNREACHABLE}}), "Could not reach user code server"),
+        (400, json.dumps({"errors": [{"message": "no such field"}]}), "no such field"),
+        (403, json.dumps({"error": "who asks?"}), "who asks\\?"),
+        (401, "", "`make token` creates one"),
+        (502, "<html>", "the webserver does not answer"),
+        (500, "[]", "the webserver does not answer"),
+    ],
+)
+def test_what_the_webserver_says_of_a_launch_that_it_refuses_is_shown(
+    status: int, body: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise HTTPError("http://127.0.0.1/graphql", status, "", {}, io.BytesIO(body.encode()))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    with pytest.raises(PlatformError, match=said):
+        Platform("http://127.0.0.1").launch("stripe", "stripe_ingest")

@@ -121,8 +121,9 @@ def test_the_host_waits_for_locations_that_swap_and_they_for_it_and_not_for_each
 BEGAN = "2026-11-28T08:00:00.1Z"
 
 
-def server(*, running: bool = True, started: str = BEGAN, health: str = "healthy") -> dict[str, Any]:
-    return {"Id": "a", "State": {"Running": running, "StartedAt": started, "Health": {"Status": health}}}
+def server(*, running: bool = True, started: str = BEGAN, health: str = "healthy", failed: int = 0) -> dict[str, Any]:
+    checks = {"Status": health, "FailingStreak": failed}
+    return {"Id": "a", "State": {"Running": running, "StartedAt": started, "Health": checks}}
 
 
 @pytest.fixture
@@ -142,7 +143,7 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deploy:
     [
         (server(running=False), "died (ImportError: no more)"),
         (server(started="2026-11-28T08:00:30Z"), "died (ImportError: no more)"),
-        (server(health="unhealthy"), "became unhealthy"),
+        (server(health="unhealthy", failed=3), "became unhealthy"),
     ],
     ids=["ended", "was started again", "is unhealthy"],
 )
@@ -151,6 +152,15 @@ def test_a_server_that_is_ill_after_the_swap_is_told(
 ) -> None:
     monkeypatch.setattr(versions, "inspect", lambda _: found)
     assert watched.watch() == f"{why} 0 s after it was loaded"
+
+
+def test_one_that_the_engine_calls_unhealthy_while_it_dies_has_died(
+    watched: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """https://github.com/moby/moby/blob/master/daemon/container/health.go says so as soon as it stops checking."""
+    looks = iter([server(health="unhealthy"), server(running=False)])
+    monkeypatch.setattr(versions, "inspect", lambda _: next(looks))
+    assert watched.watch() == "died (ImportError: no more) 0 s after it was loaded"
 
 
 def test_so_is_one_that_the_webserver_cannot_load(watched: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:

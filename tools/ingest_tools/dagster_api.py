@@ -114,7 +114,7 @@ class Platform:
             with urllib.request.urlopen(request, timeout=TIMEOUT) as response:  # noqa: S310
                 return json.load(response)
         except urllib.error.HTTPError as error:
-            raise PlatformError(_reason(error, self.token)) from None
+            return _answer(error, self.token)
         except OSError as error:
             raise PlatformError(
                 f"the UI at {self.url} does not answer ({error}): start the platform with `make up`"
@@ -182,16 +182,19 @@ def wait_for(what: Callable[[], T | None], name: str, seconds: float, every: flo
         time.sleep(every)
 
 
-def _reason(error: urllib.error.HTTPError, token: str) -> str:
-    """What the UI says of a request that it refused."""
+def _answer(error: urllib.error.HTTPError, token: str) -> Any:
+    """What Dagster answered where a part of it is an error, with the status 500; raises what the UI says otherwise."""
     if error.code == HTTPStatus.UNAUTHORIZED and not token:
-        return "the UI requires a login: set INGEST_TOKEN, here or in .env; `make token` creates one"
+        raise PlatformError("the UI requires a login: set INGEST_TOKEN, here or in .env; `make token` creates one")
     try:
         told = json.load(error)
     except ValueError:
-        return f"the webserver does not answer ({error}): it may still be starting"
-    errors = told.get("errors") or [{"message": told.get("error", error)}]
-    return str(errors[0]["message"])
+        told = None
+    if not isinstance(told, dict):
+        raise PlatformError(f"the webserver does not answer ({error}): it may still be starting")
+    if not told.keys() & {"data", "errors"}:
+        raise PlatformError(str(told.get("error", error)))
+    return told
 
 
 def printable(text: str) -> str:

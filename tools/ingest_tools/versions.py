@@ -271,7 +271,9 @@ def _illness(found: dict[str, Any], started: str) -> str:
     state = found["State"]
     if not state["Running"] or state["StartedAt"] != started:
         return f"died ({last_error(found['Id']) or 'its log gives no reason'})"
-    return "became unhealthy" if state["Health"]["Status"] == "unhealthy" else ""
+    # The engine calls a container unhealthy while it dies, too: without a check that failed.
+    health = state["Health"]
+    return "became unhealthy" if health["Status"] == "unhealthy" and health["FailingStreak"] else ""
 
 
 def errors_in(text: str) -> Iterator[str]:
