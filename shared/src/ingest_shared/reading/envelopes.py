@@ -57,10 +57,18 @@ class Envelope:
 
     rows: str | None = None
     """The path of the list of rows in the response; None if the response is the list."""
+    errors: str | None = "errors"
+    """The path of what went wrong in a response that has rows nevertheless, as in GraphQL and in batches. Unless it
+    is empty, the response is not read, since what it lacks would be lost. None if such a response is complete."""
     told: ClassVar[Sequence[str]] = ()
     """Paths of the response that :meth:`following` reads."""
     shifts = False
     """Whether a row that disappears moves others to a page already read, as with numbered pages."""
+
+    @property
+    def beside_rows(self) -> Sequence[str]:
+        """Paths of all that is read of a response besides its rows."""
+        return [*self.told, self.errors] if self.errors else self.told
 
     def first(self, request: Request) -> Request:
         """The request for the first page."""
