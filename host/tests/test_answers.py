@@ -28,6 +28,7 @@ from dagster import (
     Definitions,
     DeleteDynamicPartitionsRequest,
     FreshnessPolicy,
+    MetadataValue,
     RunRequest,
     ScheduleDefinition,
     SensorDefinition,
@@ -146,6 +147,18 @@ def reply(message: str) -> list[StreamingChunkEvent]:
 def test_text_that_no_page_shows_and_no_database_holds_is_refused(text: str) -> None:
     with pytest.raises(ForeignAnswerError, match="the code server sent text that contains"):
         check_replies("ExternalSensorExecution", reply(text))
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "-2.5E+400"])
+def test_a_number_that_is_not_finite_is_refused(number: str) -> None:
+    """Each asset's metadata is in the answer to a question about the assets of all locations."""
+    metadata = {"at": MetadataValue.timestamp(17.5), "note": MetadataValue.text("NaN of 1e999")}
+    snap = RepositorySnap.from_def(Definitions(assets=[AssetSpec("a", metadata=metadata)]).get_repository_def())
+    written = serialize_value(snap)
+    check_replies("StreamingExternalRepository", [StreamingChunkEvent(serialized_chunk=written)])
+    reply = StreamingChunkEvent(serialized_chunk=written.replace("17.5", number))
+    with pytest.raises(ForeignAnswerError, match=re.escape(f"the number {number}, which is not finite")):
+        check_replies("StreamingExternalRepository", [reply])
 
 
 @pytest.mark.parametrize("text", ["naïve 😀", r"written \u0000", r"\ud800", "a\nb", "\\"])

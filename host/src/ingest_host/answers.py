@@ -12,6 +12,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 from zoneinfo import ZoneInfo
@@ -58,8 +59,8 @@ LONGEST_ANSWER = 4_000_000
 """Characters of what a schedule or sensor answers, all together."""
 
 
-UNSHOWABLE = re.compile(r"\\u(0000|[dD][89a-fA-F])")
-"""How JSON writes NUL, and half a surrogate pair; also, how it begins to write a whole one."""
+UNSHOWABLE = re.compile(r"\\u(0000|[dD][89a-fA-F])|NaN|Infinity|\d[eE]\+?\d{3}")
+"""How JSON writes NUL, half a surrogate pair, and numbers that are none; also, what begins like them."""
 
 
 class ForeignAnswerError(Exception):
@@ -171,8 +172,7 @@ class OwnCodeLocation(GrpcServerCodeLocation):
 
 
 def check_replies(method: str, replies: Sequence[Any]) -> Sequence[Any]:
-    """The replies to one call, or the parts of one: half a surrogate pair, or NUL, is text that no page can show and
-    no database can hold.
+    """The replies to one call, or the parts of one: no page can show half a surrogate pair, NUL, or an infinite number.
 
     One such name, and the pages that list everybody's things fail for everybody.
     """
@@ -184,9 +184,20 @@ def check_replies(method: str, replies: Sequence[Any]) -> Sequence[Any]:
         if method.endswith(("SensorExecution", "ScheduleExecution")):
             check_length("answer", text, LONGEST_ANSWER)
         is_suspect = name.startswith("serialized_") and UNSHOWABLE.search(text)
-        if wrong := fault(json.loads(text) if is_suspect else text):
+        if wrong := fault(_parsed(text) if is_suspect else text):
             raise ForeignAnswerError(f"the code server sent text that contains {wrong}")
     return replies
+
+
+def _parsed(text: str) -> Any:
+    """Python reads and writes more numbers than JSON has, and a page shows fewer."""
+
+    def number(text: str) -> float:
+        if not isfinite(value := float(text)):
+            raise ForeignAnswerError(f"the code server sent the number {text[:20]}, which is not finite")
+        return value
+
+    return json.loads(text, parse_float=number, parse_constant=number)
 
 
 def check_definitions(location: str, definitions: RepositorySnap) -> None:
