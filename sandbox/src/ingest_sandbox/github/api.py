@@ -1,4 +1,4 @@
-"""GitHub's REST routes, under ``/github``.
+"""GitHub's routes, under ``/github``: those of REST, and the one of GraphQL.
 
 What a client must get right here, it must get right there: `Link` pagination with its border,
 ETags that belong to a token, quotas, renamed repositories, and the errors by their status.
@@ -22,7 +22,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from .. import wire
 from ..ordered import Key, Span, View
 from ..world import World
-from . import details, render
+from . import details, graphql_api, render
 from .compare import compare, comparison
 from .installation import INSTALLATION_ID, Installation
 from .model import Account, Issue, Repository, Row
@@ -46,6 +46,8 @@ _FILES_PER_PAGE = 300
 _FILES_SHOWN = 3_000
 _COMMITS_SHOWN = 250
 """Of a pull request."""
+
+_NO_LIMIT = 1_000_000_000
 
 _AFFILIATIONS = {"owner", "collaborator", "organization_member"}
 
@@ -160,7 +162,9 @@ class GitHubApi:
             routes.append(Route("/repos/{owner}/{name}" + path, endpoint))
             routes.append(Route("/repositories/{repository_id:int}" + path, endpoint))
         routes.append(Route("/{path:path}", self._endpoint(_nothing)))
-        return [Mount("/api/v3", routes=routes)] if self._enterprise else routes
+        if self._enterprise:
+            return [Route("/api/graphql", self._graphql, methods=["POST"]), Mount("/api/v3", routes=routes)]
+        return [Route("/graphql", self._graphql, methods=["POST"]), *routes]
 
     # The way of every request.
 
@@ -169,8 +173,7 @@ class GitHubApi:
             token, now = _token(request), self._world.now()
             if not self._is_known(token):
                 return _error(401, "Bad credentials", {})
-            # The tokens of an installation share its quota.
-            quota = self._quotas.of("installation" if self._installation.has_issued(token, now) else token, now)
+            quota = self._quota(token, now)
             if quota.used >= quota.limit and not self._enterprise:
                 message = "API rate limit exceeded. (Authenticated requests get a higher limit.)"
                 return _error(403, message, quota.headers())
@@ -196,6 +199,23 @@ class GitHubApi:
 
     def _is_known(self, token: str | None) -> bool:
         return token is None or token in self._quotas.tokens or self._installation.has_issued(token, self._world.now())
+
+    def _quota(self, token: str | None, now: int, resource: str = "core") -> Quota:
+        """The quota of a token; those of an installation share one."""
+        owner = "installation" if self._installation.has_issued(token, now) else token
+        return self._quotas.of(owner, now, resource)
+
+    async def _graphql(self, request: Request) -> Response:
+        token, now = _token(request), self._world.now()
+        if token is None or not self._is_known(token):
+            return _error(401, "Bad credentials" if token else "Requires authentication", {})
+        quota = Quota(_NO_LIMIT, now) if self._enterprise else self._quota(token, now, "graphql")
+        try:
+            asked = msgspec.json.decode(await request.body(), type=dict[str, Any])
+        except msgspec.DecodeError:
+            return _error(400, "Problems parsing JSON", self._told(quota))
+        body = wire.encode(graphql_api.answer(self._world.github, quota, asked))
+        return Response(body, media_type="application/json; charset=utf-8", headers=self._told(quota))
 
     def _told(self, quota: Quota) -> dict[str, str]:
         return {} if self._enterprise else quota.headers()

@@ -17,7 +17,8 @@ from . import build
 from .hand import Hand
 from .model import GHOST, Account, Branch, Forge, Issue, Repository, Row
 from .plain import COLLECTIONS
-from .plain.collection import kinds_of
+from .plain.collection import Making, kinds_of
+from .plain.review import REVIEWS
 from .plain.tracker import ISSUE_EVENTS
 
 _ISSUE: Fields = {"title": str, "body": str | None, "locked": bool}
@@ -651,6 +652,27 @@ def _repository_delete(hand: Hand) -> None:
     hand.forge.remove(hand.moment.at, "repositories", repo, repo.id, full_name=repo.full_name)
 
 
+def _review_draft(hand: Hand) -> None:
+    """The token's user begins a review, and does not submit it."""
+    repo, issue = hand.issue(lambda row: row.pull is not None)
+    row = REVIEWS.add(Making(hand.forge, hand.moment.rng, repo, issue, hand.moment.at))
+    assert row
+    row.facts |= {"state": "PENDING", "user": hand.forge.viewer}
+    REVIEWS.tell(hand, repo, row, "created")
+
+
+def _review_lose_commit(hand: Hand) -> None:
+    """Git forgets the commit that was reviewed."""
+    repo, row = hand.moment.choose(
+        (repo, row)
+        for repo in hand.repositories()
+        for row in REVIEWS.rows(repo).values()
+        if hand.named(row.parent.number, row.id)
+    )
+    row.facts["commit_gone"] = True
+    REVIEWS.tell(hand, repo, row, "updated")
+
+
 SILENT: dict[str, Kind[Hand]] = {
     "github.account.delete": Kind(_account_delete, 0),
     "github.commit.comment": Kind(_commit_comment, 0),
@@ -714,6 +736,8 @@ KINDS: dict[str, Kind[Hand]] = (
         "github.pull.edit": Kind(_pull_edit, 4, _ISSUE),
         "github.pull.merge": Kind(_pull_merge, 4),
         "github.pull.push": Kind(_pull_push, 0),
+        "github.review.draft": Kind(_review_draft, 0),
+        "github.review.lose_commit": Kind(_review_lose_commit, 0),
     }
 )
 

@@ -1,4 +1,4 @@
-"""GitHub's primary rate limit: so many requests an hour for each token.
+"""GitHub's primary rate limits: for each token so many requests an hour, and so many points of GraphQL.
 
 See https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api.
 """
@@ -16,6 +16,7 @@ class Quota:
 
     limit: int
     resets_at: int
+    resource: str = "core"
     used: int = 0
 
     def state(self) -> dict[str, int | str]:
@@ -24,7 +25,7 @@ class Quota:
             "used": self.used,
             "remaining": self.limit - self.used,
             "reset": self.resets_at,
-            "resource": "core",
+            "resource": self.resource,
         }
 
     def headers(self) -> dict[str, str]:
@@ -32,17 +33,17 @@ class Quota:
 
 
 class Quotas:
-    """The quotas of all tokens, and one for all requests without a token."""
+    """The quotas of all tokens for each resource, and one for all requests without a token."""
 
     def __init__(self, tokens: Sequence[str], limit: int) -> None:
         self.tokens = frozenset(tokens)
         self._limit = limit
-        self._quotas: dict[str | None, Quota] = {}
+        self._quotas: dict[tuple[str | None, str], Quota] = {}
 
-    def of(self, token: str | None, now: int) -> Quota:
+    def of(self, token: str | None, now: int, resource: str = "core") -> Quota:
         """The quota of a token in the hour of its first request; a new one after that hour."""
-        quota = self._quotas.get(token)
+        quota = self._quotas.get((token, resource))
         if quota is None or quota.resets_at <= now:
             limit = _WITHOUT_TOKEN if token is None else self._limit
-            quota = self._quotas[token] = Quota(limit, now + _HOUR)
+            quota = self._quotas[token, resource] = Quota(limit, now + _HOUR, resource)
         return quota

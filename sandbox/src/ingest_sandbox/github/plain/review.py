@@ -9,7 +9,7 @@ from typing import Any
 from ... import prose
 from ...wire import Json, iso
 from ..hand import Hand
-from ..model import Repository, Row
+from ..model import GHOST, Repository, Row
 from ..render import API, WEB, node_id, reactions, user
 from .collection import Collection, Making
 
@@ -17,20 +17,25 @@ _STATES = ("APPROVED", "CHANGES_REQUESTED", "COMMENTED")
 
 
 def review(repo: Repository, row: Row) -> Json:
+    """A review; where the account is deleted, nobody is named, not even the ghost.
+
+    https://github.com/SpinlockLabs/github.dart/pull/383
+    """
+    reviewer = row.facts["user"]
     url, html = _addresses(repo, row)
     html = f"{html}#pullrequestreview-{row.id}"
     return {
         "id": row.id,
         "node_id": node_id("PRR", row.id),
-        "user": user(repo, row.facts["user"]),
+        "user": user(repo, None if reviewer is GHOST else reviewer),
         "body": row.facts["body"],
         "state": row.facts["state"],
         "html_url": html,
         "pull_request_url": url,
         "author_association": "MEMBER",
         "_links": {"html": {"href": html}, "pull_request": {"href": url}},
-        "submitted_at": iso(row.created_at),
-        "commit_id": row.facts["sha"],
+        **({} if row.facts["state"] == "PENDING" else {"submitted_at": iso(row.created_at)}),
+        "commit_id": None if row.facts.get("commit_gone") else row.facts["sha"],
     }
 
 
