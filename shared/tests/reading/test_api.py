@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+import requests
 from dlt.sources.helpers.rest_client.auth import APIKeyAuth, BearerTokenAuth
 from requests.auth import AuthBase
 
@@ -288,6 +289,18 @@ def test_too_many_requests_waits_as_long_as_the_api_asks(server: Server) -> None
     assert get(server, Reply(429, headers={"Retry-After": "1"}), GOOD).body == GOOD.body
     first, second = server.requests
     assert second.at - first.at >= 0.95
+
+
+def test_a_success_may_say_that_calls_come_too_fast(server: Server) -> None:
+    """As GraphQL APIs do."""
+
+    class WithErrors(Api):
+        def too_fast(self, response: requests.Response) -> float | None:
+            return 0.01 if "errors" in response.json() else None
+
+    server.replies(Reply(body=b'{"errors": []}'), Reply(body=b'{"data": 1}'))
+    assert api(server.url, kind=WithErrors).get("/things", usage=Usage()).body == b'{"data": 1}'
+    assert len(server.requests) == 2
 
 
 def test_the_wait_may_be_given_as_a_date(server: Server) -> None:

@@ -219,6 +219,7 @@ class Api:
                     )
                 # In one piece: requests itself reads 10 kB at a time, and waits for the other threads each time.
                 body: bytes = response.raw.read(decode_content=True) if response.ok else response.content
+                response._content = body  # so that hooks can look into a success, too
                 usage.count(body, self.quota_left(response))
                 if (seconds := self.too_fast(response)) is not None:
                     waits += 1

@@ -68,7 +68,7 @@ class PerRow:
                 f"{load.resource} is read per row of {self.parent.name}, which was never loaded: select both tables"
             )
         left_out = [one for left in load.state.get("left_out", []) for one in self._one_by_one(left)]
-        rows = [{self.values[name]: value for name, value in left.items()} for left in left_out]
+        rows = [{column: left.get(name) for name, column in self.values.items()} for left in left_out]
         rows += [*(held or ()), *sync.loaded.get(self.parent.name, [])]
         gone = sync.gone_keys.get(self.parent.name, set())
         newest = known

@@ -466,7 +466,7 @@ class Reader:
     def send(self, scope: Scope, request: Request) -> tuple[Page, Response]:
         """The rows of a page, and its response."""
         response = self.respond(scope, request)
-        return self._page(scope, response), response
+        return self.page(scope, response), response
 
     def send_if_changed(
         self, scope: Scope, request: Request, etag: str | None, *, was_last: bool = True
@@ -477,7 +477,7 @@ class Reader:
         self._count(scope)
         usage = self.load.usage
         response = self.sync.api.get_if_changed(request.path, request.params, etag=etag, was_last=was_last, usage=usage)
-        return (self._page(scope, response), self._timed(response)) if response else None
+        return (self.page(scope, response), self._timed(response)) if response else None
 
     def row(self, scope: Scope, body: bytes, **given: Any) -> Page:
         """A page of one row, from a response that is the row itself; an empty page if it cannot be read."""
@@ -490,7 +490,8 @@ class Reader:
                 self.unreadable.append((scope, error))
             return Page([], scope.values)
 
-    def _page(self, scope: Scope, response: Response) -> Page:
+    def page(self, scope: Scope, response: Response) -> Page:
+        """The rows of a response; those that cannot be read are noted as a gap."""
         page = self.decoder.readable(response.body, scope.values)
         if errors := page.told.get(self.listing.envelope.errors or ""):
             raise PayloadError(f"table {self.listing.table.name}: the response has errors: {shown(errors)}")

@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ingest_shared.columnar import Page
+from ingest_shared.reading.api import Response
+from ingest_shared.reading.envelopes import Request
 from ingest_shared.reading.listings import Cursor, NumberedPage, Piece, Progress, Scope, Step, Walk, instants
 from ingest_shared.reading.reader import Reader
 
@@ -53,7 +56,7 @@ class FullList(Walk):
         already = reader.progress[piece.scope.id].numbered
         known = already.get(request)
         etag = known.etag if known else cursor.get("etag") if request == reader.request(piece.scope) else None
-        answer = reader.send_if_changed(piece.scope, request, etag, was_last=known.was_last if known else True)
+        answer = self.answer(reader, piece.scope, request, etag, was_last=known.was_last if known else True)
         if answer is None:
             return Step()
         page, response = answer
@@ -69,6 +72,12 @@ class FullList(Walk):
             cursor=cursor_then,
             numbered=(request, NumberedPage(keys, response.headers.get("ETag"), "next" not in response.links)),
         )
+
+    def answer(
+        self, reader: Reader, scope: Scope, request: Request, etag: str | None, *, was_last: bool
+    ) -> tuple[Page, Response] | None:
+        """A page and its response; None if the page still has this ETag."""
+        return reader.send_if_changed(scope, request, etag, was_last=was_last)
 
     def again(self, reader: Reader, scope: Scope, progress: Progress) -> list[Piece]:
         has_moved = progress.moved or not progress.stood_still
