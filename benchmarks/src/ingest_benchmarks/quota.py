@@ -28,6 +28,7 @@ import pyarrow as pa
 import requests
 
 from github_location import source
+from github_location.source import reviews
 from github_location.source.api import IN_FLIGHT
 from github_location.source.tables import TABLES
 from ingest_benchmarks import floor
@@ -55,6 +56,7 @@ class Page:
     given: Mapping[str, Any]
     path: str
     params: Mapping[str, Any]
+    body: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def first(url: str) -> tuple[Cost, list[Page]]:
     respond = Reader.respond
 
     def recorded(reader: Reader, scope: Scope, request: Request) -> Any:
-        pages.append(Page(reader.listing.table.name, scope.values, request.path, request.params or {}))
+        pages.append(Page(reader.listing.table.name, scope.values, request.path, request.params or {}, request.body))
         return respond(reader, scope, request)
 
     with mock.patch.object(Reader, "respond", recorded):
@@ -101,6 +103,8 @@ def at_the_floor(url: str, folder: Path, pages: list[Page]) -> float:
 
     def fetch(page: Page) -> tuple[Page, Any]:
         address = page.path if page.path.startswith("http") else f"{url}/github{page.path}"
+        if page.body is not None:
+            return page, _rows_of(session.post(address, json=page.body).content)
         return page, orjson.loads(session.get(address, params=dict(page.params)).content)
 
     gc.disable()
@@ -115,6 +119,12 @@ def at_the_floor(url: str, folder: Path, pages: list[Page]) -> float:
         for name, tables in parts.items():
             insert(name, pa.concat_tables(tables))
     return time.perf_counter() - started
+
+
+def _rows_of(answer: bytes) -> list[Any]:
+    """The reviews that a query of GraphQL brought."""
+    pulls = reviews.decoded(answer).whole() or ()
+    return [row for list_ in reviews.lists(pulls).values() for row in orjson.loads(list_)]
 
 
 def measure(url: str, folder: Path, repositories: int) -> None:

@@ -183,7 +183,7 @@ GITHUB = Location(
     asked_first="/orgs",
     lists=(
         *"/issues /comments /pulls /reviews /events /commits /compare /labels /releases /branches /tags".split(),
-        *"/issue-types /traffic/views /traffic/clones /files /attempts/ /pulls/\\d+$ /commits/\\w".split(),
+        *"/graphql /issue-types /traffic/views /traffic/clones /files /attempts/ /pulls/\\d+$ /commits/\\w".split(),
         *"/actions/runs /jobs /deployments /statuses /stargazers /collaborators /teams /members /orgs".split(),
     ),
     faults=(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import requests
 
-from github_location.source.api import WAIT, GitHub, connect
+from github_location.source.api import WAIT, GitHub, GraphQL, connect
 
 from .origin import Warehouse
 
@@ -78,3 +78,39 @@ def test_the_reason_of_a_page_that_is_no_json_is_its_text(github: GitHub, monkey
     monkeypatch.setattr(page, "json", fail)
     assert github.reason(page) == "<html>Bad Gateway</html>"
     assert github.reason(response(404, "")) == ""
+
+
+@pytest.fixture
+def graphql(github: GitHub) -> GraphQL:
+    assert github.graphql
+    return github.graphql
+
+
+def errors(type_: str, text: str) -> str:
+    return f'{{"data": null, "errors": [{{"type": "{type_}", "message": "{text}"}}]}}'
+
+
+@pytest.mark.parametrize("type_", ["RATE_LIMITED", "RATE_LIMIT"])
+def test_a_success_of_graphql_that_says_the_points_are_spent_waits_for_the_next(graphql: GraphQL, type_: str) -> None:
+    reset = str(int(time.time()) + 100)
+    spent = errors(type_, "API rate limit already exceeded.")
+    waits = graphql.too_fast(response(200, spent, X_RateLimit_Remaining="4", X_RateLimit_Reset=reset))
+    assert waits == pytest.approx(101, abs=2)
+    assert graphql.too_fast(response(200, spent)) == WAIT
+
+
+def test_the_secondary_limit_of_graphql_waits_as_long_as_it_says(graphql: GraphQL) -> None:
+    said = errors("FORBIDDEN", "You have exceeded a secondary rate limit.")
+    assert graphql.too_fast(response(200, said, Retry_After="7")) == 7
+    assert graphql.too_fast(response(200, said)) == WAIT
+    assert graphql.too_fast(response(403, message("You have exceeded a secondary rate limit."))) == WAIT
+
+
+@pytest.mark.parametrize("body", ['{"data": {}}', errors("NOT_FOUND", "Could not resolve"), "", "[]"])
+def test_another_success_of_graphql_does_not_wait(graphql: GraphQL, body: str) -> None:
+    assert graphql.too_fast(response(200, body, X_RateLimit_Remaining="0")) is None
+
+
+def test_a_pause_of_graphql_does_not_hold_up_rest(github: GitHub, graphql: GraphQL) -> None:
+    graphql.credentials.first.pause(5)
+    assert github.credentials.first.paused_for == 0

@@ -27,8 +27,9 @@ def large_origin(run_origin: Callable[..., Any]) -> Iterator[Origin]:
 
 
 def test_a_second_sync_with_nothing_new_makes_a_tenth_of_the_calls(
-    start_origin: Callable[..., Origin], tmp_path: Path
+    start_origin: Callable[..., Origin], tmp_path: Path, per_page: Callable[[int], None]
 ) -> None:
+    per_page(10)
     origin = start_origin(1)  # 720 issues in acme/platform
     warehouse = Warehouse(GITHUB, origin, tmp_path, SOURCES__GITHUB__REPOSITORIES="acme/platform")
     warehouse.sync("activity")

@@ -186,4 +186,5 @@ def test_an_enterprise_server_has_a_prefix_and_no_quota(start_origin: StartOrigi
     warehouse = Warehouse(GITHUB, origin, tmp_path, SOURCES__GITHUB__API_URL=f"{origin.url}/github/api/v3")
     assert run_job(warehouse, "catalog_ingest").metadata["labels"]["quota_left"] is None
     warehouse.sync("activity")
+    assert origin.requests()["by_path"]["/github/api/graphql"] >= 1
     assert_mirrors(warehouse, *ACTIVITY, *CATALOG)

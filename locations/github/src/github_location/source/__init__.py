@@ -23,6 +23,7 @@ from github_location.source.repositories import (
     Repositories,
     RepositoriesReader,
 )
+from github_location.source.reviews import Reviews, TogetherWithOthers
 from github_location.source.tables import actions, code, metrics, people, repository, review, tracker
 from ingest_shared.errors import SettingError
 from ingest_shared.loading import mirror
@@ -85,6 +86,7 @@ OF_PULL = PerRow(
     changed="updated_at",
     absent=(404,),
 )
+OF_PULL_AND_OTHERS = TogetherWithOthers(**{**vars(OF_PULL), "values": {**OF_PULL.values, "node_id": "node_id"}})
 A_PULL = PullRequests(**vars(OF_PULL))
 A_COMMIT = NewCommits(code.commits, {"repo_id": "repo_id", "commit_sha": "sha"})
 OF_RUN = PerRow(actions.workflow_runs, {"repo_id": "repo_id", "run_id": "id"}, changed="updated_at", absent=(404,))
@@ -101,7 +103,7 @@ OF_DEPLOYMENT = PerRow(
 ACTIVITY = (
     listing(tracker.issues, "/issues", ChangedSince("updated_at", since), WITH_ISSUES, state="all", **OLDEST_CHANGE),
     listing(review.pull_requests, "/pulls", PULLS, state="all"),
-    listing(review.reviews, "/pulls/{pull_request_number}/reviews", FullList(), OF_PULL),
+    listing(review.reviews, "/pulls/{pull_request_number}/reviews", Reviews(), OF_PULL_AND_OTHERS),
     listing(review.review_comments, "/pulls/comments", ChangedSince("updated_at", since), **OLDEST_CHANGE),
     listing(
         tracker.issue_comments, "/issues/comments", ChangedSince("updated_at", since), WITH_ISSUES, **OLDEST_CHANGE

@@ -1,4 +1,4 @@
-"""GitHub's REST API: https://docs.github.com/en/rest"""
+"""GitHub's REST API, https://docs.github.com/en/rest, and GraphQL API, https://docs.github.com/en/graphql"""
 
 import re
 import time
@@ -41,17 +41,71 @@ _TOO_FAST = ("secondary rate limit", "abuse detection", "rate limit exceeded")
 """What a 403 says that is no missing right, in lower case."""
 
 
-class GitHub(Api):
-    """The API under its credentials; it waits for the primary and the secondary rate limit of each.
+class _Limited(Api):
+    """An API of GitHub's under its credentials; it waits for the primary and the secondary rate limit of each.
 
     https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
     """
 
     name = "GitHub"
+
+    def too_fast(self, response: requests.Response) -> float | None:
+        if response.status_code not in (403, 429):
+            return None
+        if (seconds := retry_after(response)) is not None:
+            return seconds
+        if response.headers.get("X-RateLimit-Remaining") == "0":
+            return _until_reset(response)
+        said = self.reason(response).lower()
+        return WAIT if response.status_code == 429 or any(words in said for words in _TOO_FAST) else None
+
+    def renew(self, auth: AuthBase, response: requests.Response) -> bool:
+        return isinstance(auth, InstallationAuth) and auth.renew(response)
+
+    def reason(self, response: requests.Response) -> str:
+        return message(response)
+
+
+class GraphQL(_Limited):
+    """The GraphQL API: one address, whose rates are apart from those of REST.
+
+    An hour has 5,000 points, and a query costs one for each 100 lists in it; a minute may have 2,000.
+    https://docs.github.com/en/graphql/overview/rate-limits-and-query-limits-for-the-graphql-api
+    """
+
+    name = "GitHub's GraphQL API"
+    has_refused = False
+    """Whether it refused a query for good, as a server does that lacks a field of it."""
+
+    def too_fast(self, response: requests.Response) -> float | None:
+        """Also a success that holds nothing but the error that the quota is spent.
+
+        Its type is RATE_LIMITED or RATE_LIMIT, and there may be points left, only fewer than the query costs:
+        https://github.com/yanyongyu/githubkit/issues/271
+        """
+        if not response.ok:
+            return super().too_fast(response)
+        try:
+            errors = msgspec.json.decode(response.content, type=_Errors).errors
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        is_spent = any((error.type or "").startswith("RATE_LIMIT") for error in errors)
+        if not is_spent and not any(words in error.message.lower() for error in errors for words in _TOO_FAST):
+            return None
+        if (seconds := retry_after(response)) is not None:
+            return seconds
+        return _until_reset(response) if is_spent else WAIT
+
+
+class GitHub(_Limited):
+    """The REST API, and beside it the GraphQL API."""
+
     unseen = (403, 404)
 
     def __init__(self, *args: Any, auth: Sequence[AuthBase], **kwargs: Any) -> None:
         super().__init__(*args, auth=auth, **kwargs)
+        self.graphql: GraphQL | None = None
+        """None without a token: it is not for anybody."""
         self.is_app = isinstance(auth[0], InstallationAuth)
         self._is_anonymous = isinstance(auth[0], Anonymous)
         self._heavy: set[str] = set()
@@ -91,19 +145,10 @@ class GitHub(Api):
         headers = {name: value for name, value in parts[0].headers.items() if name.lower() != "etag"}
         return Response(_together([part.body for part in parts]), headers, links)
 
-    def too_fast(self, response: requests.Response) -> float | None:
-        if response.status_code not in (403, 429):
-            return None
-        if (seconds := retry_after(response)) is not None:
-            return seconds
-        if response.headers.get("X-RateLimit-Remaining") == "0":
-            reset = response.headers.get("X-RateLimit-Reset", "")
-            return max(1.0, float(reset) - time.time() + 1.0) if reset.isdigit() else WAIT
-        said = self.reason(response).lower()
-        return WAIT if response.status_code == 429 or any(words in said for words in _TOO_FAST) else None
-
-    def renew(self, auth: AuthBase, response: requests.Response) -> bool:
-        return isinstance(auth, InstallationAuth) and auth.renew(response)
+    def post(self, path: str, body: Mapping[str, Any], *, usage: Usage) -> Response:
+        """Posts a query to the GraphQL API: nothing else is read by POST."""
+        assert self.graphql
+        return self.graphql.post(path, body, usage=usage)
 
     def _check(self, response: requests.Response) -> None:
         if self._is_anonymous and response.status_code == UNAUTHORIZED:
@@ -115,8 +160,20 @@ class GitHub(Api):
         left = response.headers.get("X-RateLimit-Remaining", "")
         return int(left) if left.isdigit() else None
 
-    def reason(self, response: requests.Response) -> str:
-        return message(response)
+
+def _until_reset(response: requests.Response) -> float:
+    """Seconds until the quota is renewed."""
+    reset = response.headers.get("X-RateLimit-Reset", "")
+    return max(1.0, float(reset) - time.time() + 1.0) if reset.isdigit() else WAIT
+
+
+class _Error(msgspec.Struct):
+    message: str = ""
+    type: str | None = None
+
+
+class _Errors(msgspec.Struct):
+    errors: list[_Error] = []
 
 
 @dataclass(frozen=True)
@@ -159,17 +216,28 @@ def connect() -> GitHub:
     """The API under the configured address and credential; raises :class:`SettingError`."""
     url = text_setting("sources.github.api_url", API_URL)
     auths, credential_setting = configured_auths(url)
-    return GitHub(
-        url,
-        auth=auths,
-        headers=HEADERS,
-        calls_per_second=number_setting("sources.github.calls_per_second", CALLS_PER_SECOND),
-        in_flight=IN_FLIGHT,
-        url_setting="sources.github.api_url",
-        credential_setting=credential_setting,
-        deletes_believed=number_setting("sources.github.deletes_believed", DELETES_BELIEVED),
-        longest_wait=number_setting("sources.github.longest_wait", LONGEST_WAIT),
-    )
+    settings: dict[str, Any] = {
+        "auth": auths,
+        "headers": HEADERS,
+        "calls_per_second": number_setting("sources.github.calls_per_second", CALLS_PER_SECOND),
+        "in_flight": IN_FLIGHT,
+        "url_setting": "sources.github.api_url",
+        "credential_setting": credential_setting,
+        "deletes_believed": number_setting("sources.github.deletes_believed", DELETES_BELIEVED),
+        "longest_wait": number_setting("sources.github.longest_wait", LONGEST_WAIT),
+    }
+    github = GitHub(url, **settings)
+    if not isinstance(auths[0], Anonymous):
+        github.graphql = GraphQL(graphql_url(url), **settings)
+    return github
+
+
+def graphql_url(url: str) -> str:
+    """The address of the GraphQL API, by that of REST, which has a version in it at an Enterprise Server.
+
+    https://docs.github.com/en/enterprise-server/graphql/guides/forming-calls-with-graphql
+    """
+    return f"{url.rstrip('/').removesuffix('/v3')}/graphql"
 
 
 def tables_left_out() -> list[str]:

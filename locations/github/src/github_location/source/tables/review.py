@@ -20,6 +20,7 @@ pull_requests = Table(
     columns=(
         bigint("id", "Immutable id. The same pull request has another id in the table issues."),
         REPO_ID,
+        text("node_id", "Its immutable id in GitHub's GraphQL API."),
         bigint("number", "Number within the repository, the same as in the table issues."),
         text("title", "Title."),
         text("body", "Text, in Markdown."),
@@ -69,7 +70,7 @@ pull_requests = Table(
         ),
     ),
     unused=(
-        *"user.* base.* base.repo head.* head.repo.* node_id url diff_url patch_url issue_url assignee".split(),
+        *"user.* base.* base.repo head.* head.repo.* url diff_url patch_url issue_url assignee".split(),
         *"assignees labels milestone commits_url review_comments_url review_comment_url".split(),
         *"comments_url statuses_url _links active_lock_reason stack".split(),
     ),

@@ -1,0 +1,296 @@
+"""The reviews of 100 pull requests with one query, where REST takes a call for each pull request.
+
+GraphQL only spares calls: a list that it does not give whole, or with other values than REST, is read by REST as if
+there were no GraphQL. That is decided here alone, for each pull request by itself:
+
+- Ids are in ``fullDatabaseId``, as text; ``databaseId`` ends at 2^31, which reviews have passed.
+- A bot's ``login`` lacks the ``[bot]`` that REST gives it. An actor without a ``databaseId`` is read by REST.
+- ``author`` is null for a deleted account, as REST's ``user`` is in reviews, which elsewhere is the account ghost
+  (https://github.com/SpinlockLabs/github.dart/pull/383).
+- ``commit`` is null if Git no longer has it; what REST then says differs (https://github.com/sigmavirus24/github3.py/pull/944).
+- A pull request that is gone or may not be seen is null, with an error that has its place in the list.
+- A response may have rows and lack others, when the query took too much: no list that an error may concern is taken
+  (https://github.blog/changelog/2025-09-01-graphql-api-resource-limits).
+"""
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import Any
+
+import msgspec
+
+from github_location.source.api import PART, GitHub, GraphQL
+from ingest_shared.columnar import Page
+from ingest_shared.errors import ApiError, IngestError, PayloadError, QuotaSpent
+from ingest_shared.loading import Load
+from ingest_shared.reading.api import SERVER_ERROR, Response
+from ingest_shared.reading.envelopes import Request
+from ingest_shared.reading.listings import Scope
+from ingest_shared.reading.per_row import PerRow, Row
+from ingest_shared.reading.reader import SCOPES_AT_ONCE, Reader, Sync
+from ingest_shared.reading.tombstones import held_where
+from ingest_shared.reading.walks import FullList
+
+logger = logging.getLogger("ingest")
+
+AT_ONCE = 100
+"""Ids that a query may have, and rows of a list in it: https://github.com/sourcecred/sourcecred/pull/908"""
+QUERY = """
+query ($ids: [ID!]!) {
+  nodes(ids: $ids) {
+    ... on PullRequest {
+      fullDatabaseId
+      reviews(first: 100) {
+        pageInfo { hasNextPage }
+        nodes {
+          fullDatabaseId state body authorAssociation submittedAt url
+          commit { oid }
+          author {
+            __typename
+            login
+            ... on Bot { databaseId }
+            ... on Mannequin { databaseId }
+            ... on Organization { databaseId }
+            ... on User { databaseId }
+          }
+        }
+      }
+    }
+  }
+}
+"""
+_TOO_MUCH = ("something went wrong", "timeout", "in time", "resource limit")
+"""What an error says if a query is too expensive, in lower case."""
+
+
+class _Author(msgspec.Struct):
+    login: str
+    typename: str = msgspec.field(name="__typename")
+    database_id: int | None = msgspec.field(name="databaseId", default=None)
+
+
+class _Commit(msgspec.Struct):
+    oid: str
+
+
+class _Review(msgspec.Struct, rename="camel"):
+    full_database_id: str | int | None
+    state: str
+    body: str
+    author_association: str
+    submitted_at: str | None
+    url: str
+    commit: _Commit | None
+    author: _Author | None
+
+
+class _PageInfo(msgspec.Struct, rename="camel"):
+    has_next_page: bool
+
+
+class _Reviews(msgspec.Struct, rename="camel"):
+    page_info: _PageInfo
+    nodes: list[_Review | None]
+
+
+class _PullRequest(msgspec.Struct, rename="camel"):
+    full_database_id: str | int | None = None
+    reviews: _Reviews | None = None
+
+
+class _Data(msgspec.Struct):
+    nodes: list[_PullRequest | None]
+
+
+class _Error(msgspec.Struct):
+    message: str = ""
+    path: list[str | int] | None = None
+
+    @property
+    def place(self) -> str | int | None:
+        """The place of the pull request that it concerns; None if it may concern all."""
+        match self.path:
+            case ["nodes", place, *_]:
+                return place
+        return None
+
+
+class _Answer(msgspec.Struct):
+    data: _Data | None = None
+    errors: list[_Error] = []
+
+    def whole(self) -> list[_PullRequest] | None:
+        """The pull requests that no error concerns; None if an error may concern all of them."""
+        without = {error.place for error in self.errors}
+        if self.data is None or None in without:
+            return None
+        return [pull for place, pull in enumerate(self.data.nodes) if pull and place not in without]
+
+
+@dataclass(frozen=True)
+class Pull(Row):
+    """A pull request; ``query`` reads its reviews with those of others."""
+
+    node_id: str | None = None
+    query: "Query | None" = None
+
+
+class TogetherWithOthers(PerRow):
+    """The pull requests that changed, 100 to a query. Their value ``node_id`` is no column of the reviews."""
+
+    def scopes(self, sync: Sync, load: Load) -> Iterator[Row]:
+        rows = [*super().scopes(sync, load)]
+        if _graphql(sync) is None:
+            yield from rows
+            return
+        done = sync.done[load.resource]
+        pulls = self._with_node_ids([row for row in rows if isinstance(row, Pull) and row.id not in done])
+        for i in range(0, len(pulls), SCOPES_AT_ONCE):
+            some = pulls[i : i + SCOPES_AT_ONCE]
+            # In turn, so that the first of them, which are read side by side, do not wait for the same query.
+            count = ceil(len(some) / AT_ONCE)
+            queries = [Query([pull.node_id for pull in some[k::count] if pull.node_id]) for k in range(count)]
+            yield from (replace(pull, query=queries[k % count]) for k, pull in enumerate(some))
+
+    def _with_node_ids(self, pulls: list[Pull]) -> list[Pull]:
+        """Those that an earlier run could not read come without."""
+        if all(pull.node_id for pull in pulls):
+            return pulls
+        held = held_where(self.parent, [self.values[self._key], "node_id"], {}) or ()
+        node_ids = {str(row[self.values[self._key]]): row["node_id"] for row in held}
+        return [replace(pull, node_id=pull.node_id or node_ids.get(pull.id)) for pull in pulls]
+
+    def _scope(self, values: dict[str, Any], has_changed: bool | None = None) -> Pull:
+        columns = {name: value for name, value in values.items() if name != "node_id"}
+        row = super()._scope(columns, has_changed)
+        return Pull(row.id, row.name, row.values, row.changed, values.get("node_id"))
+
+
+@dataclass(frozen=True)
+class Reviews(FullList):
+    """By GraphQL, 100 pull requests with one query. A list that it does not give whole is read by REST, with the same
+    values; so are all lists without a token."""
+
+    cost = (
+        "One call, and one of GraphQL's points, for each 100 pull requests that changed, and one call for each whose "
+        "list is read by REST."
+    )
+
+    def answer(
+        self, reader: Reader, scope: Scope, request: Request, etag: str | None, *, was_last: bool
+    ) -> tuple[Page, Response] | None:
+        if isinstance(scope, Pull) and scope.query and (body := scope.query.take(reader, scope)) is not None:
+            response = Response(body, {}, {})
+            return reader.page(scope, response), response
+        return super().answer(reader, scope, request, etag, was_last=was_last)
+
+
+class Query:
+    """Reads the reviews of several pull requests, as soon as those of the first one are wanted."""
+
+    def __init__(self, node_ids: Sequence[str]) -> None:
+        self._node_ids = node_ids
+        self._lists: dict[str, bytes] | None = None
+        self._error: IngestError | None = None
+        self._lock = threading.Lock()
+
+    def take(self, reader: Reader, scope: Scope) -> bytes | None:
+        """The reviews of a pull request as REST lists them, once; None if they are to be read by REST."""
+        with self._lock:
+            if self._lists is None:
+                self._lists = {}
+                try:
+                    self._lists = _read(reader, scope, self._node_ids)
+                except IngestError as error:
+                    self._error = error
+            if self._error:
+                raise self._error
+            return self._lists.pop(scope.id, None)
+
+
+def _graphql(sync: Sync) -> GraphQL | None:
+    assert isinstance(sync.api, GitHub)
+    return sync.api.graphql
+
+
+def _read(reader: Reader, scope: Scope, node_ids: Sequence[str]) -> dict[str, bytes]:
+    """The reviews by the pull request's id, of those whose list is whole.
+
+    Raises :class:`QuotaSpent`: REST would take a hundred times the calls. No other status may leave here, or a 404
+    of this address would say that a pull request is gone.
+    """
+    graphql = _graphql(reader.sync)
+    if graphql is None or graphql.has_refused or not node_ids:
+        return {}
+    request = Request(graphql.url, body={"query": QUERY, "variables": {"ids": node_ids}})
+    try:
+        body = reader.respond(scope, request).body
+    except ApiError as error:
+        if error.status is None or isinstance(error, QuotaSpent):
+            raise
+        problem, is_too_much = error.reason or str(error), error.status >= SERVER_ERROR
+    else:
+        answer = decoded(body)
+        if (pulls := answer.whole()) is not None:
+            return lists(pulls)
+        problem = "; ".join(error.message for error in answer.errors) or "the response has no data"
+        is_too_much = any(words in problem.lower() for words in _TOO_MUCH)
+    if not is_too_much:
+        graphql.has_refused = True
+        logger.warning("GitHub: reading reviews by REST, one call each, as GraphQL refuses the query: %s", problem)
+    elif len(node_ids) > PART:
+        parts = [node_ids[i : i + PART] for i in range(0, len(node_ids), PART)]
+        return {id_: list_ for part in parts for id_, list_ in _read(reader, scope, part).items()}
+    else:
+        logger.warning(
+            "GitHub: reading the reviews of %d pull requests by REST, as GraphQL takes too long: %s",
+            len(node_ids),
+            problem,
+        )
+    return {}
+
+
+def decoded(body: bytes) -> _Answer:
+    """A response of GraphQL; raises :class:`PayloadError`."""
+    try:
+        return msgspec.json.decode(body, type=_Answer)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise PayloadError(f"table reviews: the response of GraphQL cannot be read: {error}") from None
+
+
+def lists(pulls: Sequence[_PullRequest]) -> dict[str, bytes]:
+    """The lists that are whole, by the pull request's id, as REST writes them."""
+    found: dict[str, bytes] = {}
+    for pull in pulls:
+        if pull.full_database_id is None or pull.reviews is None or pull.reviews.page_info.has_next_page:
+            continue
+        rows = [_as_in_rest(review) for review in pull.reviews.nodes]
+        if None not in rows:
+            found[str(pull.full_database_id)] = msgspec.json.encode(rows)
+    return found
+
+
+def _as_in_rest(review: _Review | None) -> dict[str, Any] | None:
+    """A review with REST's names and values; None if GraphQL does not say all of them."""
+    if review is None or review.full_database_id is None or review.commit is None:
+        return None
+    author = review.author
+    if author and author.database_id is None:
+        return None
+    return {
+        "id": int(review.full_database_id),
+        "user": author and {"id": author.database_id, "login": _login(author)},
+        "author_association": review.author_association,
+        "state": review.state,
+        "body": review.body,
+        "commit_id": review.commit.oid,
+        "html_url": review.url,
+        "submitted_at": review.submitted_at,
+    }
+
+
+def _login(author: _Author) -> str:
+    return f"{author.login}[bot]" if author.typename == "Bot" else author.login
