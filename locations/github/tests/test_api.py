@@ -106,7 +106,9 @@ def test_the_secondary_limit_of_graphql_waits_as_long_as_it_says(graphql: GraphQ
     assert graphql.too_fast(response(403, message("You have exceeded a secondary rate limit."))) == WAIT
 
 
-@pytest.mark.parametrize("body", ['{"data": {}}', errors("NOT_FOUND", "Could not resolve"), "", "[]"])
+@pytest.mark.parametrize(
+    "body", ['{"data": {}}', errors("NOT_FOUND", "Could not resolve"), "", "[]", f'{{"x": {"[" * 10_000}']
+)
 def test_another_success_of_graphql_does_not_wait(graphql: GraphQL, body: str) -> None:
     assert graphql.too_fast(response(200, body, X_RateLimit_Remaining="0")) is None
 

@@ -87,7 +87,7 @@ class GraphQL(_Limited):
             return super().too_fast(response)
         try:
             errors = msgspec.json.decode(response.content, type=_Errors).errors
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         is_spent = any((error.type or "").startswith("RATE_LIMIT") for error in errors)
         if not is_spent and not any(words in error.message.lower() for error in errors for words in _TOO_FAST):

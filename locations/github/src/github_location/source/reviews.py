@@ -257,7 +257,7 @@ def decoded(body: bytes) -> _Answer:
     """A response of GraphQL; raises :class:`PayloadError`."""
     try:
         return msgspec.json.decode(body, type=_Answer)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PayloadError(f"table reviews: the response of GraphQL cannot be read: {error}") from None
 
 
