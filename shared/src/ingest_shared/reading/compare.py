@@ -1,7 +1,7 @@
-"""What differs between a table of a database and the warehouse, row by row, in bounded memory.
+"""What differs between an origin and the warehouse, row by row, in bounded memory.
 
 Both sides are streamed into a DuckDB file of this process, which keeps of each row its key and a hash of its values
-and finds the differences. So neither the order of keys nor the SQL of the two databases has to agree.
+and finds the differences. So neither the order of keys nor the SQL of the two sides has to agree.
 """
 
 import json
@@ -10,25 +10,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import dlt
 import duckdb
 import pyarrow as pa
 
-from ingest_shared.reading.tombstones import DELETED_AT
+from ingest_shared.reading.tombstones import DELETED_AT, KEYS_PER_QUERY
 from ingest_shared.tables import JSON, Column
 
 MEMORY = "256MB"
-KEYS_PER_QUERY = 500
-
-
-@contextmanager
-def scratch() -> "Iterator[duckdb.DuckDBPyConnection]":
-    """A database on disk that ends with the block."""
-    with tempfile.TemporaryDirectory(prefix="ingest-compare-") as folder:
-        config: dict[str, Any] = {"memory_limit": MEMORY, "preserve_insertion_order": False}
-        with duckdb.connect(Path(folder) / "scratch.duckdb", config=config) as database:
-            yield database
+"""Of DuckDB; what does not fit is beside its file."""
 
 
 @dataclass(frozen=True)
@@ -44,109 +36,125 @@ class Found:
     """Of the keys and what tells changes of all rows of the origin."""
 
 
-class Comparison:
-    """Compares by ``key``, and by the values of ``columns``; ``cursor`` and ``since`` tell which rows have changed.
+@contextmanager
+def comparison(
+    key: Sequence[str], columns: Sequence[Column], cursor: str = "", since: Any = None
+) -> "Iterator[Comparison]":
+    """A comparison by ``key``, and by the values of the other ``columns``, until the block ends.
 
-    Rows that have changed are read anyway if ``columns`` are not all that the table has, and are left out here.
+    Rows whose ``cursor`` is null or not below ``since`` have changed. On the pipeline's disk: a folder for temporary
+    files may be in memory.
     """
+    config: dict[str, Any] = {"memory_limit": MEMORY, "preserve_insertion_order": False}
+    with (
+        tempfile.TemporaryDirectory(dir=dlt.current.pipeline().working_dir) as folder,
+        duckdb.connect(Path(folder) / "compared.duckdb", config=config) as database,
+    ):
+        yield Comparison(database, key, columns, cursor, since)
+
+
+class Comparison:
+    """The tables ``origin`` and ``held``, and what differs: ``wanted`` is to be loaded, ``surplus`` is gone."""
 
     def __init__(
         self,
-        database: "duckdb.DuckDBPyConnection",
-        key: Sequence[Column],
+        database: duckdb.DuckDBPyConnection,
+        key: Sequence[str],
         columns: Sequence[Column],
-        cursor: Column | None,
+        cursor: str,
         since: Any,
     ) -> None:
-        self.database = database
-        self.key = [column.name for column in key]
-        self.columns = [column for column in columns if column.name not in self.key]
-        self.cursor = cursor
-        self.keys = ", ".join(map(_quoted, self.key))
-        changed = f"{_quoted(cursor.name)} IS NULL OR {_quoted(cursor.name)} >= $since" if cursor else "false"
-        self.changed = changed if since is not None else "false"
-        self.values = {"since": since} if since is not None and cursor else {}
+        self._database = database
+        self._key = key
+        self._keys = ", ".join(map(_quoted, key))
+        self._since = since
+        values = ", ".join(_quoted(column.name) for column in columns if column.name not in key) or "0"
+        told = _quoted(cursor) if cursor else values
+        changed = f"{_quoted(cursor)} IS NULL OR {_quoted(cursor)} >= $since" if since is not None else "false"
+        is_alive = f"{DELETED_AT} IS NULL" if any(column.name == DELETED_AT for column in columns) else "true"
+        self._asked = {
+            "origin": f"hash({values}) AS h, hash({self._keys}, {told}) AS d, {changed} AS changed",
+            "held": f"hash({values}) AS h, {is_alive} AS alive",
+        }
+        self._json = [column.name for column in columns if column.type is JSON]
+        self._schema = pa.schema([(column.name, column.type.arrow) for column in columns])
+        for side in self._asked:
+            self._take(f"CREATE TABLE {side} AS", side, self._schema.empty_table())
 
-    def fill(self, side: str, batches: Iterable[pa.Table]) -> None:
-        """Takes the rows of one side, ``origin`` or ``held``."""
-        hashed = ", ".join(_quoted(column.name) for column in self.columns) or "0"
-        told = _quoted(self.cursor.name) if self.cursor else hashed
-        alive = f"{_quoted(DELETED_AT)} IS NULL" if side == "held" else "true"
-        asked = f"hash({hashed}) AS h, hash({self.keys}, {told}) AS d, {alive} AS alive, "
-        asked += f"({self.changed}) AS changed" if side == "origin" else "false AS changed"
-        is_there = False
-        for batch in batches:
-            rows = _canonical(batch, self.columns)  # noqa: F841, DuckDB finds it by its name
-            begin = f"INSERT INTO {side}" if is_there else f"CREATE TABLE {side} AS"
-            self.database.execute(f"{begin} SELECT {self.keys}, {asked} FROM rows", self._given(side))
-            is_there = True
+    def fill(self, side: Literal["origin", "held"], batches: Iterable[pa.Table]) -> None:
+        """Takes rows of one side."""
+        for rows in batches:
+            self._take(f"INSERT INTO {side}", side, rows)
 
-    def _given(self, side: str) -> dict[str, Any]:
-        return self.values if side == "origin" else {}
+    def _take(self, statement: str, side: str, rows: pa.Table) -> None:
+        for name in self._json:  # a destination may write it differently
+            texts = pa.array(map(_canonical, rows[name].to_pylist()), pa.string())
+            rows = rows.set_column(rows.schema.get_field_index(name), name, texts)
+        asked = self._asked[side]
+        given = {"since": self._since} if "$since" in asked else {}
+        self._database.execute(f"{statement} SELECT {self._keys}, {asked} FROM rows", given)
 
-    def find(self, *, leave_changed: bool) -> Found:
-        """Makes the tables ``wanted`` and ``surplus`` of the keys to load and to mark as deleted."""
+    def find(self, *, leave_changed: bool = False) -> Found:
+        """Makes the tables ``wanted`` and ``surplus``; ``leave_changed`` if what has changed is loaded anyway."""
+        same = " AND ".join(f"o.{name} = h.{name}" for name in map(_quoted, self._key))
+        of_origin, of_held = (", ".join(f"{side}.{_quoted(name)}" for name in self._key) for side in "oh")
         kept = "AND NOT o.changed" if leave_changed else ""
-        self.database.execute(
-            f"CREATE TABLE wanted AS SELECT {self._of('o')}, o.changed, h.h IS NULL AS missing "
-            f"FROM origin o LEFT JOIN held h ON {self._same} WHERE (h.h IS NULL OR h.h <> o.h) {kept}"
+        self._database.execute(
+            f"CREATE TABLE wanted AS SELECT {of_origin}, o.changed, h.h IS NULL AS missing "
+            f"FROM origin o LEFT JOIN held h ON {same} WHERE (h.h IS NULL OR h.h <> o.h) {kept}"
         )
-        self.database.execute(
-            f"CREATE TABLE surplus AS SELECT {self._of('h')} FROM held h ANTI JOIN origin o ON {self._same} "
-            "WHERE h.alive"
+        self._database.execute(
+            f"CREATE TABLE surplus AS SELECT {of_held} FROM held h ANTI JOIN origin o ON {same} WHERE h.alive"
         )
-        compared, digest = self._one("SELECT count(*), coalesce(bit_xor(d), 0) FROM origin")
+        ((compared, digest),) = self._rows("SELECT count(*), coalesce(bit_xor(d), 0) FROM origin")
         told = "count(*) FILTER (missing AND NOT changed), count(*) FILTER (NOT missing AND NOT changed)"
-        missing, stale, changed = self._one(f"SELECT {told}, count(*) FILTER (changed) FROM wanted")
-        (surplus,) = self._one("SELECT count(*) FROM surplus")
-        return Found(compared, missing, surplus, stale, changed, f"{compared}:{digest}")
+        ((missing, stale, changed),) = self._rows(f"SELECT {told}, count(*) FILTER (changed) FROM wanted")
+        return Found(compared, missing, self.count("surplus"), stale, changed, f"{compared}:{digest}")
 
     def count(self, table: str) -> int:
-        return int(self._one(f"SELECT count(*) FROM {table}")[0])
+        ((rows,),) = self._rows(f"SELECT count(*) FROM {table}")
+        return int(rows)
 
-    def keys_of(self, table: str) -> Iterator[list[tuple[Any, ...]]]:
-        """The keys in ``wanted`` or ``surplus``, some hundred at a time."""
-        result = self.database.cursor().execute(f"SELECT {self.keys} FROM {table}")
-        while keys := result.fetchmany(KEYS_PER_QUERY):
-            yield keys
+    def by(self, column: str) -> list[tuple[Any, int, int, int, int]]:
+        """For each value of a column of the key: how many rows were compared, are missing, stale and surplus."""
+        of, wrong = _quoted(column), "count(*) FILTER (missing) AS missing, count(*) FILTER (NOT missing) AS stale"
+        counts = "coalesce(o.n, 0), coalesce(missing, 0), coalesce(stale, 0)"
+        return self._rows(
+            f"WITH o AS (SELECT {of}, count(*) AS n FROM origin GROUP BY ALL), "
+            f"h AS (SELECT {of}, count(*) AS n FROM held GROUP BY ALL), "
+            f"w AS (SELECT {of}, {wrong} FROM wanted GROUP BY ALL) "
+            # Surplus is also a row that is there twice.
+            f"SELECT {of}, {counts}, coalesce(h.n, 0) - coalesce(o.n, 0) + coalesce(missing, 0) "
+            f"FROM o FULL JOIN h USING ({of}) LEFT JOIN w USING ({of})"
+        )
 
-    def only(self, table: str, batches: Iterable[pa.Table]) -> Iterator[pa.Table]:
-        """The rows whose keys are in ``wanted`` or ``surplus``."""
-        same = " AND ".join(f"w.{_quoted(name)} = r.{_quoted(name)}" for name in self.key)
-        query = f"SELECT r.* FROM rows r SEMI JOIN {table} w ON {same}"
+    def keys(self, table: Literal["wanted", "surplus"]) -> Iterator[list[tuple[Any, ...]]]:
+        """The keys of few rows, some hundred at a time; instants are in UTC."""
+        schema = pa.schema([self._schema.field(name) for name in self._key])
+        keys = self._database.sql(f"SELECT {self._keys} FROM {table}").to_arrow_table().cast(schema)
+        for first in range(0, keys.num_rows, KEYS_PER_QUERY):
+            yield [tuple(row.values()) for row in keys.slice(first, KEYS_PER_QUERY).to_pylist()]
+
+    def only(self, table: Literal["wanted", "surplus"], batches: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """The rows whose keys are in the table."""
         for rows in batches:
-            reader: Any = self.database.execute(query).to_arrow_reader()
-            found: pa.Table = reader.read_all()
+            query = f"SELECT rows.* FROM rows SEMI JOIN {table} USING ({self._keys})"
+            found = self._database.sql(query).to_arrow_table()
             if found.num_rows:
                 yield found.cast(rows.schema)
 
-    @property
-    def _same(self) -> str:
-        return " AND ".join(f"o.{_quoted(name)} = h.{_quoted(name)}" for name in self.key)
-
-    def _of(self, side: str) -> str:
-        return ", ".join(f"{side}.{_quoted(name)}" for name in self.key)
-
-    def _one(self, query: str) -> tuple[Any, ...]:
-        row = self.database.execute(query).fetchone()
-        assert row is not None
-        return tuple(row)
+    def _rows(self, query: str) -> list[Any]:
+        return self._database.execute(query).fetchall()
 
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _canonical(rows: pa.Table, columns: Sequence[Column]) -> pa.Table:
-    """The rows with their JSON written in one way: a destination may write it differently."""
-    for column in columns:
-        if column.type is JSON:
-            texts = [None if text is None else _same_json(text) for text in rows[column.name].to_pylist()]
-            rows = rows.set_column(rows.schema.get_field_index(column.name), column.name, pa.array(texts, pa.string()))
-    return rows
-
-
-def _same_json(text: str) -> str:
+def _canonical(text: str | None) -> str | None:
+    """JSON written in one way; a number is the same with and without an exponent or decimals that are zero."""
+    if text is None:
+        return None
     try:
         return json.dumps(json.loads(text, parse_float=_number), sort_keys=True)
     except ValueError:
