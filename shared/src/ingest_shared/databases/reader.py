@@ -210,11 +210,8 @@ class TableReader:
         self._note(found)
 
     def _by_keys(self, keys: Sequence[tuple[Any, ...]]) -> sa.Select[Any]:
-        raw = [self.reads.raw(column) for column in self.mirrored.key]
-        if len(raw) == 1:
-            return self.reads.select(self.mirrored.read, raw[0].in_([value for (value,) in keys]))
-        each = (sa.and_(*(column == value for column, value in zip(raw, values, strict=True))) for values in keys)
-        return self.reads.select(self.mirrored.read, sa.or_(*each))
+        raw = sa.tuple_(*map(self.reads.raw, self.mirrored.key))
+        return self.reads.select(self.mirrored.read, raw.in_(keys))
 
     def _gone(self, compared: Comparison) -> Iterator[pa.Table]:
         """The rows that the database no longer has, each marked as deleted."""
@@ -300,8 +297,8 @@ class TableReader:
                 bad = {i: "null" for i, is_null in enumerate(nulls) if is_null} | bad
             elif not is_lost:
                 continue
-            told = f"the value %s of the column {column.path} does not fit {column.type.name}"
-            wrong = {i: told % value for i, value in bad.items()} | wrong
+            of = f"the column {column.path} does not fit {column.type.name}"
+            wrong = {i: f"the value {value} of {of}" for i, value in bad.items()} | wrong
         if is_lost:
             arrays[UNDECLARED] = pa.nulls(batch.num_rows, self.schema.field(UNDECLARED).type)
         rows = pa.table(arrays)

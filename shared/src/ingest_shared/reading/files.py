@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -141,15 +140,19 @@ class Folder:
 
     def list(self, pattern: str) -> dict[str, Version]:
         """The files whose path in the folder matches, in the order of their names."""
-        with self._told_in_one_line():
+        try:
             if self.deletes_believed < 1 and not self._files.isdir(self._root):  # in S3, an empty folder is none
                 raise SettingError(f"{self.setting} is {self.url!r}: there is no such folder, or nothing in it")
             found = self._files.glob(f"{glob.escape(self._root)}/{pattern}", detail=True)
+        except Exception as error:
+            if not is_of_storage(error):
+                raise
+            why = f"{first_line(error)}; check `{self.setting}` and `{self.section}.credentials`"
+            raise ApiError(f"cannot list {self.url}: {why}") from None
         names = {path.removeprefix(f"{self._root}/"): info for path, info in found.items() if info["type"] == "file"}
         return {name: self._version(names[name]) for name in sorted(names)}
 
     def version(self, name: str) -> Version:
-        self._files.invalidate_cache()
         return self._version(self._files.info(f"{self._root}/{name}"))
 
     def read(self, name: str) -> IO[bytes]:
@@ -160,16 +163,6 @@ class Folder:
         if modified is None:
             raise SettingError(f"{self.setting} is {self.url!r}, whose listing tells no times of change")
         return Version(int(info["size"]), modified, info.get("ETag") or info.get("etag"))
-
-    @contextmanager
-    def _told_in_one_line(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            if not is_of_storage(error):
-                raise
-            why = f"{first_line(error)}; check `{self.setting}` and `{self.section}.credentials`"
-            raise ApiError(f"cannot list {self.url}: {why}") from None
 
 
 def is_of_storage(error: Exception) -> bool:
