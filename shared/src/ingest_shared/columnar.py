@@ -167,7 +167,7 @@ class Decoder:
                 return self._page(self._strict.decode(body, single), given, single)
             except msgspec.ValidationError:
                 return self._decode_tolerantly(body, given, single)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise self._not_json(error) from None
 
     def _raws(self, body: bytes, given: Mapping[str, Any]) -> Page:
