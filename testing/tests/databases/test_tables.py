@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import yaml
 
 from ingest_shared.databases import ranges, reader
 from ingest_shared.databases.connection import Database
@@ -304,6 +305,22 @@ def test_a_column_whose_type_changed_is_a_gap_of_its_table_alone(made: Mirror) -
     assert reason == f"the column v of things was bigint, now text: run `ingest reflect {made.location}`"
     assert len(made.rows("others")) == 2
     made.declare("things")
+
+
+def test_the_file_can_be_read_whatever_a_database_calls_its_columns(made: Mirror) -> None:
+    quote = '"' if made.database().dialect == "postgresql" else "`"
+    made.execute(f"CREATE TABLE things (id int PRIMARY KEY, {quote}two\nlines{quote} int, {quote}a: #b{quote} int)")
+    made.declare("things")
+    assert yaml.safe_load(written(made.entries, "crm")) == made.entries
+    made.execute("INSERT INTO things VALUES (1, 2, 3)")
+    made.sync()
+    assert [*made.rows("things")[0].values()][:3] == [1, 2, 3]
+
+
+def test_a_table_that_is_called_as_one_of_the_mirrors_own_is_refused(made: Mirror) -> None:
+    made.execute("CREATE TABLE audits (id int PRIMARY KEY)")
+    with pytest.raises(SettingError, match="the mirror keeps a table audits of its own: give yours another name"):
+        made.declare("audits")
 
 
 def test_the_file_keeps_what_the_team_decided(made: Mirror) -> None:

@@ -165,6 +165,11 @@ class Folder:
         return Version(int(info["size"]), modified, info.get("ETag") or info.get("etag"))
 
 
+def _utf8(name: str) -> str:
+    """The name of a file, with bytes that are not UTF-8 written as the warehouse can hold them: ``\\udcff``."""
+    return name.encode(errors="backslashreplace").decode()
+
+
 def is_of_storage(error: Exception) -> bool:
     """Whether a storage raised it: the operating system, or a client of S3."""
     return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in ("botocore", "aiohttp")
@@ -210,6 +215,9 @@ class FileReader:
         self.folder.open()
         self._now = datetime.now(UTC)
         listed = self.folder.list(self.files.pattern)
+        for name in [name for name in listed if name != _utf8(name)]:
+            load.leave_out(_utf8(name), "its name is not UTF-8: rename it")
+            del listed[name]
         known = self._known()
         gone = self._gone(load, listed, known)
         load.audits = [] if self.audit else None
