@@ -7,7 +7,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from dagster import (
@@ -17,14 +20,20 @@ from dagster import (
     AssetKey,
     AssetMaterialization,
     AssetObservation,
+    AssetSelection,
     AssetSpec,
     AutomationCondition,
+    AutomationConditionSensorDefinition,
     DagsterInstance,
     Definitions,
     DeleteDynamicPartitionsRequest,
+    FreshnessPolicy,
+    MetadataValue,
     RunRequest,
     ScheduleDefinition,
     SensorDefinition,
+    StaticPartitionsDefinition,
+    define_asset_job,
     evaluate_automation_conditions,
     job,
     op,
@@ -35,24 +44,30 @@ from dagster._core.definitions.selector import JobSubsetSelector
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.execution.api import create_execution_plan
 from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
+from dagster._core.remote_representation.external import RemoteRepository
 from dagster._core.remote_representation.external_data import (
+    AssetParentEdgeSnap,
     JobDataSnap,
+    PresetSnap,
     RemoteJobSubsetResult,
     RepositorySnap,
     ScheduleSnap,
 )
+from dagster._core.remote_representation.handle import RepositoryHandle
 from dagster._core.snap import snapshot_from_execution_plan
 from dagster._core.test_utils import create_run_for_test, instance_for_test
 from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
 from dagster._core.workspace.load_target import GrpcServerTarget
 from dagster._grpc import server_watcher  # noqa: F401, it checks for the class that it finds when it is imported
 from dagster._grpc.__generated__.dagster_api_pb2 import StreamingChunkEvent
+from dagster._record import replace
 from dagster._serdes import serialize_value
 from dagster_shared.serdes.utils import SerializableTimeDelta
 
 from ingest_host.answers import (
     ForeignAnswerError,
     check_definitions,
+    check_graph,
     check_plan,
     check_replies,
     check_runs,
@@ -132,6 +147,18 @@ def reply(message: str) -> list[StreamingChunkEvent]:
 def test_text_that_no_page_shows_and_no_database_holds_is_refused(text: str) -> None:
     with pytest.raises(ForeignAnswerError, match="the code server sent text that contains"):
         check_replies("ExternalSensorExecution", reply(text))
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "-2.5E+400"])
+def test_a_number_that_is_not_finite_is_refused(number: str) -> None:
+    """Each asset's metadata is in the answer to a question about the assets of all locations."""
+    metadata = {"at": MetadataValue.timestamp(17.5), "note": MetadataValue.text("NaN of 1e999")}
+    snap = RepositorySnap.from_def(Definitions(assets=[AssetSpec("a", metadata=metadata)]).get_repository_def())
+    written = serialize_value(snap)
+    check_replies("StreamingExternalRepository", [StreamingChunkEvent(serialized_chunk=written)])
+    reply = StreamingChunkEvent(serialized_chunk=written.replace("17.5", number))
+    with pytest.raises(ForeignAnswerError, match=re.escape(f"the number {number}, which is not finite")):
+        check_replies("StreamingExternalRepository", [reply])
 
 
 @pytest.mark.parametrize("text", ["naïve 😀", r"written \u0000", r"\ud800", "a\nb", "\\"])
@@ -260,6 +287,74 @@ def test_a_location_that_checks_anothers_assets_is_not_loaded() -> None:
     repository = Definitions(asset_checks=[foreign_location.sound]).get_repository_def()
     with pytest.raises(ForeignAnswerError, match="the asset one/items does not belong to the location two"):
         check_definitions("two", RepositorySnap.from_def(repository))
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        {"deps": [["other", "later"]]},
+        {"partitions_def": StaticPartitionsDefinition(["a"])},
+        {"automation_condition": AutomationCondition.eager()},
+        {"freshness_policy": FreshnessPolicy.time_window(fail_window=timedelta(days=1))},
+    ],
+    ids=lambda says: next(iter(says)),
+)
+def test_a_location_that_says_more_of_anothers_assets_than_their_names_is_not_loaded(says: dict[str, Any]) -> None:
+    """Dagster adds up what locations say of an asset, and dependencies in a circle stop the automation of all."""
+    named = Definitions(assets=[AssetSpec(["other", "items"])]).get_repository_def()
+    check_definitions("one", RepositorySnap.from_def(named))
+    described = Definitions(assets=[AssetSpec(["other", "items"], **says)]).get_repository_def()
+    with pytest.raises(ForeignAnswerError, match="the asset other/items does not belong to the location one"):
+        check_definitions("one", RepositorySnap.from_def(described))
+
+
+def test_an_automation_sensor_does_not_say_whose_its_runs_are() -> None:
+    automation = AutomationConditionSensorDefinition("auto", target="*", run_tags={"dagster/image": "another"})
+    repository = Definitions(assets=[foreign_location.items], sensors=[automation]).get_repository_def()
+    with pytest.raises(ForeignAnswerError, match="the tag 'dagster/image' is reserved for the platform"):
+        check_definitions("one", RepositorySnap.from_def(repository))
+
+
+def test_a_preset_of_a_job_does_not_say_it_either() -> None:
+    snap = RepositorySnap.from_def(foreign_location.defs.get_repository_def())
+    preset = PresetSnap(name="p", run_config={}, op_selection=None, mode="default", tags={"user": "admin"})
+    (first, *others) = snap.job_datas or ()
+    with pytest.raises(ForeignAnswerError, match="the tag 'user' is reserved for the platform"):
+        check_definitions("one", replace(snap, job_datas=[replace(first, active_presets=[preset]), *others]))
+
+
+def located(snap: RepositorySnap) -> Any:
+    """A code location named ``one`` that has these definitions."""
+    handle = RepositoryHandle.for_test(location_name="one", repository_name=snap.name)
+    repository = RemoteRepository(snap, handle, auto_materialize_use_sensors=True)
+    return SimpleNamespace(name="one", get_repositories=lambda: {snap.name: repository})
+
+
+def test_a_location_whose_assets_are_in_no_order_is_not_loaded() -> None:
+    """One graph is made of all locations, so that what breaks it stops the daemons for everybody."""
+    assets = [AssetSpec(["one", "first"]), AssetSpec(["one", "second"], deps=[["one", "first"]])]
+    sensor = SensorDefinition("targeting", evaluation_fn=lambda _: None, target=AssetSelection.all())
+    snap = RepositorySnap.from_def(Definitions(assets=assets, sensors=[sensor]).get_repository_def())
+    check_graph(located(snap))
+    first, second = snap.asset_nodes
+    circle = [replace(first, parent_edges=[AssetParentEdgeSnap(parent_asset_key=second.asset_key)]), second]
+    unknown = [replace(sensor, asset_selection=AssetSelection.assets("nothing")) for sensor in snap.sensors]
+    for broken in (replace(snap, asset_nodes=circle), replace(snap, sensors=unknown)):
+        with pytest.raises(ForeignAnswerError, match="Dagster cannot put its assets in order: "):
+            check_graph(located(broken))
+
+
+def test_a_job_with_an_automation_condition_has_the_name_of_its_location() -> None:
+    condition = AutomationCondition.any_job_root_assets_match(AutomationCondition.missing())
+    for name in ("one_nightly", "nightly"):
+        automated = define_asset_job(name, automation_condition=condition)
+        repository = Definitions(assets=[foreign_location.items], jobs=[automated]).get_repository_def()
+        location = located(RepositorySnap.from_def(repository))
+        if name == "one_nightly":
+            check_graph(location)
+        else:
+            with pytest.raises(ForeignAnswerError, match=r"the job 'nightly' has .* begin it with 'one_'"):
+                check_graph(location)
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,20 @@ def test_what_a_run_printed_is_read_from_its_locations_folder(
     assert instance.compute_log_manager.is_capture_complete(key(run))
 
 
+@pytest.mark.parametrize("most", [None, -1, 2**40])
+def test_a_file_is_read_a_part_at_a_time_however_much_is_wanted(
+    base: Path, instance: DagsterInstance, run: DagsterRun, most: int | None
+) -> None:
+    with write(base, run).open("r+b") as file:
+        file.truncate(3 * logs.READ_AT_ONCE)  # which takes no room on the disk
+    cursor, parts = None, []
+    for _ in range(4):
+        found = instance.compute_log_manager.get_log_data(key(run), cursor, most)
+        parts.append(len(found.stdout or b""))
+        cursor = found.cursor
+    assert parts == [*[logs.READ_AT_ONCE] * 3, 0]
+
+
 def test_a_page_that_is_opened_before_anything_is_printed_writes_nothing(
     base: Path, instance: DagsterInstance, run: DagsterRun
 ) -> None:

@@ -1,5 +1,7 @@
 """What one location wrote and nobody can read hides nothing of the others."""
 
+import base64
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +15,7 @@ from dagster import (
     DagsterEventType,
     DagsterInstance,
 )
+from dagster._core.definitions.asset_daemon_cursor import AssetDaemonCursor
 from dagster._core.events import DagsterEvent
 from dagster._core.storage.event_log.schema import (
     AssetCheckExecutionsTable,
@@ -20,6 +23,7 @@ from dagster._core.storage.event_log.schema import (
     SqlEventLogStorageTable,
 )
 from dagster._core.test_utils import create_run_for_test
+from dagster._daemon import asset_daemon
 
 from ingest_host.unreadable import BY_KEY, IN_ORDER, pass_over_unreadable
 
@@ -106,3 +110,14 @@ def test_what_can_be_read_is_read_at_once(instance: DagsterInstance, caplog: pyt
     assert len(read(instance, BY_KEY[1], CHECKS)) == len(CHECKS)
     assert len(read(instance, IN_ORDER, 0, {FAILED}, 10)) == len(KEYS)
     assert caplog.records == []
+
+
+def test_a_cursor_is_unpacked_up_to_a_size(instance: DagsterInstance) -> None:
+    pass_over_unreadable(instance)
+    cursor = AssetDaemonCursor.empty(7)
+    packed = asset_daemon.asset_daemon_cursor_to_instigator_serialized_cursor(cursor)
+    assert asset_daemon.asset_daemon_cursor_from_instigator_serialized_cursor(packed, None).evaluation_id == 7
+    bomb = "0" + base64.b64encode(zlib.compress(b" " * 5_000_000)).decode()
+    assert len(bomb) < 10_000
+    with pytest.raises(ValueError, match="is longer than 4000000 bytes when it is unpacked"):
+        asset_daemon.asset_daemon_cursor_from_instigator_serialized_cursor(bomb, None)

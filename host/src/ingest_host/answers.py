@@ -12,20 +12,25 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from math import isfinite
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
 from zoneinfo import ZoneInfo
 
 from croniter import CroniterBadDateError, croniter
 from dagster import AssetCheckKey, AssetKey, DagsterInstance
 from dagster._core.definitions.assets.definition.asset_spec import AssetExecutionType
+from dagster._core.definitions.assets.graph.remote_asset_graph import RemoteWorkspaceAssetGraph
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.op_concurrency_limits_counter import _pool_key_for_step
 from dagster._core.remote_representation import code_location
-from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
+from dagster._core.remote_representation.code_location import CodeLocation, GrpcServerCodeLocation
 from dagster._core.remote_representation.external import RemoteExecutionPlan
 from dagster._core.remote_representation.external_data import (
     AssetNodeSnap,
+    JobDataSnap,
+    JobRefSnap,
     RemoteJobSubsetResult,
     RepositorySnap,
     ScheduleSnap,
@@ -54,8 +59,8 @@ LONGEST_ANSWER = 4_000_000
 """Characters of what a schedule or sensor answers, all together."""
 
 
-UNSHOWABLE = re.compile(r"\\u(0000|[dD][89a-fA-F])")
-"""How JSON writes NUL, and half a surrogate pair; also, how it begins to write a whole one."""
+UNSHOWABLE = re.compile(r"\\u(0000|[dD][89a-fA-F])|NaN|Infinity|\d[eE]\+?\d{3}")
+"""How JSON writes NUL, half a surrogate pair, and numbers that are none; also, what begins like them."""
 
 
 class ForeignAnswerError(Exception):
@@ -113,6 +118,7 @@ class OwnCodeLocation(GrpcServerCodeLocation):
                 jobs = self._job_snaps_by_name[name].values()
                 check_tags(tag for job in jobs for tag in _tags(job))
                 check_definitions(self.name, repository.repository_snap)
+            check_graph(self)
         except ForeignAnswerError:
             self.cleanup()
             raise
@@ -166,8 +172,7 @@ class OwnCodeLocation(GrpcServerCodeLocation):
 
 
 def check_replies(method: str, replies: Sequence[Any]) -> Sequence[Any]:
-    """The replies to one call, or the parts of one: half a surrogate pair, or NUL, is text that no page can show and
-    no database can hold.
+    """The replies to one call, or the parts of one: no page can show half a surrogate pair, NUL, or an infinite number.
 
     One such name, and the pages that list everybody's things fail for everybody.
     """
@@ -179,13 +184,24 @@ def check_replies(method: str, replies: Sequence[Any]) -> Sequence[Any]:
         if method.endswith(("SensorExecution", "ScheduleExecution")):
             check_length("answer", text, LONGEST_ANSWER)
         is_suspect = name.startswith("serialized_") and UNSHOWABLE.search(text)
-        if wrong := fault(json.loads(text) if is_suspect else text):
+        if wrong := fault(_parsed(text) if is_suspect else text):
             raise ForeignAnswerError(f"the code server sent text that contains {wrong}")
     return replies
 
 
+def _parsed(text: str) -> Any:
+    """Python reads and writes more numbers than JSON has, and a page shows fewer."""
+
+    def number(text: str) -> float:
+        if not isfinite(value := float(text)):
+            raise ForeignAnswerError(f"the code server sent the number {text[:20]}, which is not finite")
+        return value
+
+    return json.loads(text, parse_float=number, parse_constant=number)
+
+
 def check_definitions(location: str, definitions: RepositorySnap) -> None:
-    """A location may name another's asset as what its own is made of, but not say that it makes or checks it.
+    """A location may name another's asset as what its own is made of, but say no more of it.
 
     Dagster checks a schedule where it is written, not where it is read: one that it cannot read fails the page
     of all schedules.
@@ -200,10 +216,34 @@ def check_definitions(location: str, definitions: RepositorySnap) -> None:
         raise ForeignAnswerError(f"there are {count} schedules and sensors: more than {INSTIGATORS}")
     for node in definitions.asset_nodes:
         check_freshness(node)
-    known = AssetExecutionType.UNEXECUTABLE
-    made = (node for node in definitions.asset_nodes if node.job_names or node.execution_type != known)
-    check_keys(location, (node.asset_key for node in made))
+    check_keys(location, (node.asset_key for node in definitions.asset_nodes if _says_more_than_a_name(node)))
     check_keys(location, (node.asset_key for node in definitions.asset_check_nodes or ()))
+    check_tags(tag for sensor in definitions.sensors for tag in sensor.run_tags or ())
+    jobs: list[JobRefSnap | JobDataSnap] = [*(definitions.job_refs or ()), *(definitions.job_datas or ())]
+    check_tags(tag for job in jobs for preset in job.active_presets for tag in preset.tags)
+
+
+def check_graph(location: CodeLocation) -> None:
+    """Dagster makes one graph of all locations' assets, and a daemon that cannot make it does nothing for any.
+
+    So it is made here of this location alone, put in order, and asked what each sensor watches.
+    """
+    alone = SimpleNamespace(code_location_entries={location.name: SimpleNamespace(code_location=location)})
+    try:
+        graph = RemoteWorkspaceAssetGraph.build(cast("Any", alone))
+        list(graph.toposorted_entity_keys_by_level)
+        for repository in location.get_repositories().values():
+            for selection in filter(None, (sensor.asset_selection for sensor in repository.get_sensors())):
+                selection.resolve(graph)
+    except Exception as error:  # noqa: BLE001  whatever it stumbles over
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ForeignAnswerError(f"Dagster cannot put its assets in order: {reason}") from None
+    for job in graph.remote_asset_job_nodes_by_key:
+        if not f"{job.job_name}_".startswith(f"{location.name}_"):
+            raise ForeignAnswerError(
+                f"the job {job.job_name!r} has an automation condition, and Dagster tells such jobs of all locations "
+                f"apart by name: begin it with '{location.name}_'"
+            )
 
 
 def check_tags(tags: Iterable[str]) -> None:
@@ -232,6 +272,24 @@ def check_freshness(node: AssetNodeSnap) -> None:
 def _tags(job: JobSnap) -> Sequence[str]:
     """Those of a job, and those of its runs."""
     return (*job.tags, *(job.run_tags or ()))
+
+
+def _says_more_than_a_name(node: AssetNodeSnap) -> bool:
+    """Whether it is more than what a dependency leaves of an asset that is made elsewhere.
+
+    Dagster adds what locations say of an asset: dependencies that close a circle, for one, stop everybody's automation.
+    """
+    return bool(
+        node.job_names
+        or node.execution_type != AssetExecutionType.UNEXECUTABLE
+        or node.parent_edges
+        or node.partitions
+        or node.automation_condition_snapshot
+        or node.auto_materialize_policy
+        or node.freshness_policy
+        or node.legacy_freshness_policy
+        or node.backfill_policy
+    )
 
 
 def check_schedule(schedule: ScheduleSnap) -> None:

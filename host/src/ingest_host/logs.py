@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Self
 
 from dagster import DagsterInstance
 from dagster._core.storage.cloud_storage_compute_log_manager import PollingComputeLogSubscriptionManager
-from dagster._core.storage.compute_log_manager import ComputeLogManager
+from dagster._core.storage.compute_log_manager import MAX_BYTES_CHUNK_READ, ComputeLogManager
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._serdes import ConfigurableClassData
 from starlette.requests import Request
@@ -32,6 +32,8 @@ RUNS = Path("/var/lib/runs")
 HOST = "host"
 """The folder of logs that are of no run, such as a tick's; no location may be called so."""
 CHUNK = 2**16
+READ_AT_ONCE = MAX_BYTES_CHUNK_READ
+"""Bytes of a file in memory; the cursor leads on to the rest. A location makes its files as large as it likes."""
 _RUN_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -76,7 +78,8 @@ class RunLogs(LocalComputeLogManager):
             return None, offset
         with file:
             file.seek(offset)
-            data = file.read(-1 if max_bytes is None else max_bytes)
+            most = READ_AT_ONCE if max_bytes is None or max_bytes < 0 else min(max_bytes, READ_AT_ONCE)
+            data = file.read(most)
             return data, file.tell()
 
     def is_capture_complete(self, log_key: Sequence[str]) -> bool:

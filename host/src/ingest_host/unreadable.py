@@ -5,14 +5,17 @@ them. The platform's processes read the events of all locations together. If tha
 one, and skip what cannot be read.
 """
 
+import base64
 import inspect
 import logging
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
 from dagster import DagsterEventType, DagsterInstance, EventLogEntry
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from dagster._daemon import asset_daemon
 from dagster_shared.serdes import deserialize_value
 from sqlalchemy import select
 
@@ -24,6 +27,8 @@ IN_ORDER = "get_logs_for_all_runs_by_log_id"
 """How the daemon follows the ends of all runs, by one cursor: an event that stops it stops everybody's retries."""
 EVENTS = 1000
 """Read in one query."""
+CURSOR_BYTES = 4_000_000
+"""Of an automation sensor's cursor, unpacked. It is stored packed, where a thousandth of that takes no more room."""
 
 
 def pass_over_unreadable(instance: DagsterInstance) -> None:
@@ -33,6 +38,17 @@ def pass_over_unreadable(instance: DagsterInstance) -> None:
         setattr(storage, name, _by_key(getattr(storage, name), storage))
     getattr(storage, IN_ORDER)
     setattr(storage, IN_ORDER, _in_order(storage))
+    getattr(asset_daemon, "_decode_instigator_cursor_payload")  # noqa: B009  it is private
+    asset_daemon._decode_instigator_cursor_payload = unpacked_cursor
+
+
+def unpacked_cursor(encoded_bytes: str) -> str:
+    """As Dagster unpacks it, up to a size; raises ``ValueError`` beyond, which fails this sensor's tick alone."""
+    unpacking = zlib.decompressobj()
+    cursor = unpacking.decompress(base64.b64decode(encoded_bytes), CURSOR_BYTES)
+    if unpacking.unconsumed_tail:
+        raise ValueError(f"the cursor of the automation sensor is longer than {CURSOR_BYTES} bytes when it is unpacked")
+    return cursor.decode()
 
 
 def _by_key(read: Callable[..., Any], storage: Any) -> Callable[..., Any]:

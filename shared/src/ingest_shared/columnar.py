@@ -210,8 +210,7 @@ class Decoder:
         by_path = {c.path: c.name for c in self.table.columns if c.origin == "payload"}
         column = f", column {by_path.get(path, path)}" if path else ""
         return PayloadError(
-            f"table {self.table.name}{column}, row {row}: "
-            f"{reason[:1].lower()}{reason[1:]}; the value is {_shown(value)}"
+            f"table {self.table.name}{column}, row {row}: {reason[:1].lower()}{reason[1:]}; the value is {shown(value)}"
         )
 
     def _name_row(self, payload: Mapping[str, Any]) -> str:
@@ -349,7 +348,7 @@ class _Object:
         return left
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value as an error message shows it: in one line that is not too long."""
     return repr(value) if len(repr(value)) <= 80 else repr(value)[:77] + "..."
 
@@ -507,6 +506,6 @@ def _convert(table: AnyTable, column: Column, values: list[Any], rows: _Rows) ->
                 row = ", ".join(f"{c.name}={rows.values(c.path)[index]!r}" for c in keys)
                 raise PayloadError(
                     f"table {table.name}, column {column.name}, row {row or 'unknown'}: "
-                    f"expected {column.type.name} ({' '.join(str(error).split())}); the value is {_shown(value)}"
+                    f"expected {column.type.name} ({' '.join(str(error).split())}); the value is {shown(value)}"
                 ) from None
         raise

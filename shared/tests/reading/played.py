@@ -67,6 +67,8 @@ class Origin:
     things: list[Thing]
     per_page: int = 3
     in_data: bool = False
+    errors: Any = None
+    """What it says of errors beside its rows, where ``in_data``."""
     in_flight: int = 1
     """With one call at a time, a test knows what is read before what."""
     now: int = NOW
@@ -109,7 +111,8 @@ class Origin:
         self.calls.append(request)
         self.meanwhile(len(self.calls))
         rows, more = self._page(request.query)
-        body = json.dumps({"data": rows, "has_more": more} if self.in_data else rows).encode()
+        beside = {"has_more": more, "errors": self.errors}
+        body = json.dumps({"data": rows, **beside} if self.in_data else rows).encode()
         headers = {"Date": formatdate(self.now, usegmt=True), "ETag": sha256(body).hexdigest(), **self._links(request)}
         if request.headers.get("If-None-Match") == headers["ETag"]:
             return Reply(304, b"", headers)

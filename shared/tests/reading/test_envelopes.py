@@ -165,6 +165,32 @@ def test_numbered_pages_are_asked_for_one_after_the_other_while_there_is_more(as
     assert following(NUMBERED, second, page(more=False)) == []
 
 
+@pytest.mark.parametrize("asked", [QUERY, SEARCH])
+def test_the_first_page_names_all_the_others_by_number_where_it_says_how_many_there_are(asked: Request) -> None:
+    counted = PageNumber(rows="items", pages="meta.pages", param="p", starts_at=0)
+    told = page(**{"meta.pages": 3})
+    first = counted.first(asked)
+    second, third = following(counted, first, told)
+    assert [request.asked("p") for request in (first, second, third)] == [0, 1, 2]
+    assert following(counted, second, told) == []
+    response = Response(b"", {}, {})
+    assert counted.next(second, told, response) == [third]
+    assert counted.next(third, told, response) == []
+
+
+@pytest.mark.parametrize("pages", [0, 1, None])
+def test_a_list_of_one_page_or_none_ends_with_its_first(pages: int | None) -> None:
+    counted = PageNumber(rows="items", pages="pages")
+    assert following(counted, counted.first(QUERY), page(pages=pages)) == []
+
+
+def test_numbered_pages_of_which_nothing_is_said_end_with_an_empty_one() -> None:
+    silent = PageNumber(rows=None)
+    (second,) = following(silent, silent.first(QUERY), page(1))
+    assert second.asked("page") == 2
+    assert following(silent, second, page(0)) == []
+
+
 # Offsets
 
 BY_OFFSET = Offset(rows="items", total="total", limit=100)
@@ -199,3 +225,22 @@ def test_each_page_names_the_next_offset_alone_where_no_other_is_wanted() -> Non
     (third,) = BY_OFFSET.next(second, page(50, total=120), response)
     assert offsets([second, third]) == [50, 100]
     assert BY_OFFSET.next(third, page(20, total=120), response) == []
+
+
+@pytest.mark.parametrize(
+    ("envelope", "last"),
+    [
+        (Offset(rows="items", limit=100, more="more"), page(20, more=False)),
+        (Offset(rows="items", limit=100), page(0)),
+    ],
+    ids=["says that there is more", "says nothing"],
+)
+def test_offsets_without_a_total_go_on_until_the_last_or_an_empty_page(envelope: Offset, last: Page) -> None:
+    (second,) = following(envelope, envelope.first(QUERY), page(50, more=True))
+    assert second.params == {"state": "all", "offset": 50, "limit": 100}
+    assert following(envelope, second, last) == []
+
+
+def test_an_empty_page_by_offset_that_has_more_is_an_error_and_not_the_end() -> None:
+    with pytest.raises(PayloadError, match="has no row to continue after"):
+        following(Offset(rows="items", limit=100, more="more"), QUERY.having(offset=100), page(0, more=True))

@@ -1,5 +1,6 @@
 """One value that cannot be read leaves out its row, and no other: the rest is loaded, and nothing is taken for gone."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -90,3 +91,30 @@ def test_a_page_without_a_row_that_can_be_read_ends_its_list(
     assert living(duckdb_warehouse) == []
     assert len(gaps(duckdb_warehouse)) == 1
     assert len(origin.calls) == 1
+
+
+@pytest.mark.parametrize("errors", [[{"message": "too complex"}], "timeout", {"thing 3": "not found"}])
+def test_rows_that_come_with_errors_are_not_taken_for_the_list(
+    origin: Origin, duckdb_warehouse: Warehouse, errors: Any
+) -> None:
+    """GraphQL sends what it has beside its ``errors`` (https://spec.graphql.org/draft/#sec-Errors), as batches do."""
+    listing, origin.in_data, everything = (
+        replace(LISTINGS["full"], envelope=HasMore(after="after")),
+        True,
+        origin.things,
+    )
+    origin.sync(duckdb_warehouse, listing)
+    origin.things, origin.errors = everything[:6], errors
+    origin.sync(duckdb_warehouse, listing)
+    assert [id for id, _ in living(duckdb_warehouse)] == list(range(1, 9))
+    (gap,) = gaps(duckdb_warehouse)
+    assert gap == f"table things: the response has errors: {errors!r}"
+    origin.things, origin.errors = everything, []
+    origin.sync(duckdb_warehouse, listing)
+    assert gaps(duckdb_warehouse) == []
+
+
+def test_an_api_may_say_errors_of_a_list_that_is_complete(origin: Origin, duckdb_warehouse: Warehouse) -> None:
+    origin.in_data, origin.errors = True, ["this version ends in May"]
+    origin.sync(duckdb_warehouse, replace(LISTINGS["full"], envelope=HasMore(after="after", errors=None)))
+    assert len(living(duckdb_warehouse)) == 8

@@ -57,10 +57,18 @@ class Envelope:
 
     rows: str | None = None
     """The path of the list of rows in the response; None if the response is the list."""
+    errors: str | None = "errors"
+    """The path of what went wrong in a response that has rows nevertheless, as in GraphQL and in batches. Unless it
+    is empty, the response is not read, since what it lacks would be lost. None if such a response is complete."""
     told: ClassVar[Sequence[str]] = ()
     """Paths of the response that :meth:`following` reads."""
     shifts = False
     """Whether a row that disappears moves others to a page already read, as with numbered pages."""
+
+    @property
+    def beside_rows(self) -> Sequence[str]:
+        """Paths of all that is read of a response besides its rows."""
+        return [*self.told, self.errors] if self.errors else self.told
 
     def first(self, request: Request) -> Request:
         """The request for the first page."""
@@ -174,43 +182,61 @@ class NextLink(Envelope):
 
 @dataclass(frozen=True, kw_only=True)
 class PageNumber(Envelope):
-    """Numbered pages, as long as ``more`` is true in the response."""
+    """Numbered pages: as many as the path ``pages`` says, or while the path ``more`` is true, or until one is empty."""
 
     rows: str | None
-    more: str
+    pages: str | None = None
+    more: str | None = None
     param: str = "page"
+    starts_at: int = 1
     shifts: bool = True
 
     @property
     def told(self) -> Sequence[str]:  # type: ignore[override]
-        return (self.more,)
+        return [path for path in (self.pages, self.more) if path]
 
     def first(self, request: Request) -> Request:
-        return request.having(**{self.param: 1})
+        return request.having(**{self.param: self.starts_at})
 
     def following(self, request: Request, page: Page, response: Response) -> list[Request]:
-        return [request.having(**{self.param: request.asked(self.param) + 1})] if page.told.get(self.more) else []
+        if not self.pages:
+            return self.next(request, page, response)
+        if request.asked(self.param) > self.starts_at:  # the first page named them all
+            return []
+        numbers = range(self.starts_at + 1, self.starts_at + int(page.told.get(self.pages) or 0))
+        return [request.having(**{self.param: number}) for number in numbers]
+
+    def next(self, request: Request, page: Page, response: Response) -> list[Request]:
+        following = request.asked(self.param) + 1
+        if self.pages:
+            more = following < self.starts_at + int(page.told.get(self.pages) or 0)
+        else:
+            more = bool(page.told.get(self.more) if self.more else page.rows)
+        return [request.having(**{self.param: following})] if more else []
 
 
 @dataclass(frozen=True, kw_only=True)
 class Offset(Envelope):
-    """Pages by the number of rows to skip; the response gives the total."""
+    """Pages by rows to skip: as many as the path ``total`` says, or while ``more`` is true, or until one is empty."""
 
     rows: str | None
-    total: str
     limit: int
+    total: str | None = None
+    more: str | None = None
     param: str = "offset"
     limit_param: str = "limit"
     shifts: bool = True
 
     @property
     def told(self) -> Sequence[str]:  # type: ignore[override]
-        return (self.total,)
+        return [path for path in (self.total, self.more) if path]
 
     def first(self, request: Request) -> Request:
         return request.having(**{self.param: 0, self.limit_param: self.limit})
 
     def following(self, request: Request, page: Page, response: Response) -> list[Request]:
+        if not self.total:
+            return self.next(request, page, response)
         if request.asked(self.param) > 0 or not page.rows:  # the first page named them all
             return []
         step = len(page.rows)  # the API may send less than it was asked for
@@ -219,5 +245,10 @@ class Offset(Envelope):
 
     def next(self, request: Request, page: Page, response: Response) -> list[Request]:
         following = request.asked(self.param) + len(page.rows)
-        more = page.rows and following < int(page.told.get(self.total) or 0)
-        return [request.having(**{self.param: following})] if more else []
+        if self.total:
+            more = following < int(page.told.get(self.total) or 0)
+        else:
+            more = not self.more or bool(page.told.get(self.more))
+        if self.more and more and not page.rows:
+            raise PayloadError(f"a page without rows says {self.more}, but has no row to continue after")
+        return [request.having(**{self.param: following})] if more and page.rows else []

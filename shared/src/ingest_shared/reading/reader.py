@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from ingest_shared.columnar import Decoder, Page, value_at
+from ingest_shared.columnar import Decoder, Page, shown, value_at
 from ingest_shared.errors import ApiError, IngestError, NotJson, PayloadError
 from ingest_shared.loading import Load, keep_new
 from ingest_shared.reading.api import Api, Response, server_time
@@ -119,7 +119,7 @@ class Reader:
         if parent := getattr(listing.per, "parent", None):
             sync.loaded.setdefault(parent.name, [])
             sync.needed[parent.name].update([*listing.per.values.values(), listing.per.changed or ""])
-        self.decoder = Decoder(listing.table, listing.envelope.rows, listing.envelope.told)
+        self.decoder = Decoder(listing.table, listing.envelope.rows, listing.envelope.beside_rows)
         self.calls: Counter[str] = Counter()
         self.unreadable: list[tuple[Scope, PayloadError]] = []
         """Rows that were left out, until their scopes are."""
@@ -492,6 +492,8 @@ class Reader:
 
     def _page(self, scope: Scope, response: Response) -> Page:
         page = self.decoder.readable(response.body, scope.values)
+        if errors := page.told.get(self.listing.envelope.errors or ""):
+            raise PayloadError(f"table {self.listing.table.name}: the response has errors: {shown(errors)}")
         with self._lock:
             self.unreadable += [(scope, error) for error in page.unreadable]
         return page
