@@ -27,7 +27,7 @@ def told(platform: Tested, run_id: str, *asset: str) -> dict[str, int]:
 def test_down_and_up_again(platform: Tested) -> None:
     """With one run under way and one queued: neither outlives `make down`, both come to their end after it."""
     (first, *_) = platform.platform.runs(1, statuses=["SUCCESS"])
-    interrupted = [platform.platform.launch("stripe", "stripe_ingest") for _ in range(2)]
+    interrupted = [platform.platform.launch("stripe", job) for job in ("stripe_ingest", "stripe_payments_ingest")]
     wait_for(lambda: platform.platform.run(interrupted[0]).status == "STARTED", "the run to begin", 60)
     done = platform.ingest("down")
     assert done.returncode == 0, done.stdout + done.stderr
