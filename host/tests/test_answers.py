@@ -38,6 +38,7 @@ from dagster import (
     job,
     op,
 )
+from dagster._core.definitions.asset_key import AssetJobKey
 from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.definitions.selector import JobSubsetSelector
@@ -122,6 +123,25 @@ def test_a_sensor_answers_of_its_own(answer: SensorExecutionData) -> None:
 def test_a_sensor_that_answers_of_anothers_is_refused(answer: SensorExecutionData) -> None:
     with pytest.raises(ForeignAnswerError, match="not belong to the location one: begin "):
         check_sensor("one", answer)
+
+
+@pytest.mark.parametrize(
+    ("many", "refused"),
+    [
+        (SensorExecutionData(asset_events=[AssetMaterialization(key("one"))] * 1001), "1001 events of assets"),
+        (
+            SensorExecutionData(
+                dynamic_partitions_requests=[AddDynamicPartitionsRequest("one/days", list(map(str, range(501))))] * 2
+            ),
+            "1002 keys of partitions",
+        ),
+        (SensorExecutionData(run_requests=[RunRequest(asset_selection=[key("one")])] * 251), "251 runs"),
+    ],
+    ids=["events", "partitions", "runs"],
+)
+def test_a_sensor_does_not_keep_those_of_others_waiting(many: SensorExecutionData, refused: str) -> None:
+    with pytest.raises(ForeignAnswerError, match=f"the answer has {refused}: more than"):
+        check_sensor("one", many)
 
 
 def test_a_sensor_acts_on_runs_of_its_own() -> None:
@@ -344,17 +364,20 @@ def test_a_location_whose_assets_are_in_no_order_is_not_loaded() -> None:
             check_graph(located(broken))
 
 
-def test_a_job_with_an_automation_condition_has_the_name_of_its_location() -> None:
+def test_a_job_that_automation_starts_has_the_name_of_its_location() -> None:
+    """And a sensor starts no other's: which ones it is for, it says itself."""
     condition = AutomationCondition.any_job_root_assets_match(AutomationCondition.missing())
-    for name in ("one_nightly", "nightly"):
+
+    def location(name: str, started: str) -> Any:
         automated = define_asset_job(name, automation_condition=condition)
-        repository = Definitions(assets=[foreign_location.items], jobs=[automated]).get_repository_def()
-        location = located(RepositorySnap.from_def(repository))
-        if name == "one_nightly":
-            check_graph(location)
-        else:
-            with pytest.raises(ForeignAnswerError, match=r"the job 'nightly' has .* begin it with 'one_'"):
-                check_graph(location)
+        sensor = AutomationConditionSensorDefinition("auto", target="*", asset_job_keys={AssetJobKey(started)})
+        definitions = Definitions(assets=[foreign_location.items], jobs=[automated], sensors=[sensor])
+        return located(RepositorySnap.from_def(definitions.get_repository_def()))
+
+    check_graph(location("one_nightly", "one_nightly"))
+    for name, started, wrong in (("nightly", "one_nightly", "nightly"), ("one_nightly", "other_job", "other_job")):
+        with pytest.raises(ForeignAnswerError, match=f"the job '{wrong}', which automation starts, does not belong"):
+            check_graph(location(name, started))
 
 
 @pytest.mark.parametrize(

@@ -246,8 +246,14 @@ LATE = (
     "(SELECT max(word) FROM ts_stat('SELECT to_tsvector(secret) FROM {0}.items'))",
     "ts_rewrite('a'::tsquery, 'SELECT to_tsquery(''a''), to_tsquery(secret) FROM {0}.items')",
     "set_config('search_path', '{0}', false)",
+    "current_query()",
+    "(SELECT max(query) FROM pg_stat_get_activity(pg_backend_pid()))",
+    "pg_stat_get_backend_activity(1)",
+    "(SELECT max(statement) FROM pg_cursor())",
+    "(SELECT max(statement) FROM pg_prepared_statement())",
 )
-"""What says only when it is executed which table it reads, or whose: a view that was made without the right to."""
+"""What says only when it is executed which table it reads, or whose question it answers: a view that was made without
+the right to."""
 
 
 @pytest.mark.parametrize("late", LATE)

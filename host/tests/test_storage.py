@@ -388,7 +388,7 @@ def test_an_event_is_one_that_can_be_listed(played: Played, good: DagsterRun, wr
         {"asset_key": """'["one", ["a"]]'"""},
         {"asset_key": """'["one"]/other'"""},
         {"last_materialization": "'no JSON'"},
-        {"last_materialization": "'{}' || repeat(' ', 1000000)"},
+        {"last_materialization": "'{}' || repeat(' ', 100000)"},
         {"last_materialization_timestamp": "'infinity'"},
     ],
     ids=lambda wrong: " ".join(wrong.values()),
@@ -397,6 +397,24 @@ def test_an_asset_is_one_that_can_be_listed(played: Played, wrong: dict[str, str
     right = {"asset_key": """'["one", "listed"]'"""}
     with refused("row-level security"):
         insert(played, "asset_keys", **right | wrong)
+
+
+def test_a_location_has_no_more_assets_than_everybody_can_read(played: Played) -> None:
+    """Webserver, purge and monitor read what the assets of all locations last told."""
+    many = """INSERT INTO asset_keys (asset_key) SELECT '["one", "many", "' || number || '"]'
+      FROM generate_series(1, {}) AS number ON CONFLICT DO NOTHING"""
+    ((before,),) = played.sql("one", "SELECT count(*) FROM asset_keys")
+    try:
+        with refused("a location has at most 1000 assets"):
+            played.sql("one", many.format(1001 - before))
+        played.sql("one", many.format(1000 - before))
+        played.sql("one", many.format(10))  # which are there
+        with refused("a location has at most 1000 assets"):
+            insert(played, "asset_keys", asset_key="""'["one", "one", "more"]'""")
+    finally:
+        played.platform.sql(
+            "dagster", """DELETE FROM asset_keys WHERE starts_with(asset_key, '["one", "many"')""", "dagster"
+        )
 
 
 def test_a_check_has_an_outcome_that_can_be_shown(played: Played, good: DagsterRun) -> None:

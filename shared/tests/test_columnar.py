@@ -494,6 +494,7 @@ def test_a_long_value_is_shortened_in_the_error() -> None:
         b'[{"id": 1}',
         pytest.param(b'[{"id": 1, "mood": 2}, {"id"', id="truncated after an unknown field"),
         pytest.param(b'[{"id": 1, "title": "\xff"}]', id="not UTF-8"),
+        pytest.param(b'[{"id": 1, "title": ' + b"[" * 100_000, id="too deep"),
     ],
 )
 def test_a_body_that_is_not_json_is_an_error_that_a_retry_may_mend(sent: bytes) -> None:

@@ -25,20 +25,6 @@ SUBNETS = "10.214"
 """Not the default, so that a platform may run beside the tests'."""
 
 
-_measured: list[str] = []
-
-
-def measured(line: str) -> None:
-    """Keeps a number that was measured on the way, to be told when all is done."""
-    _measured.append(line)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _measured:
-        terminalreporter.section("measured")
-        terminalreporter.write_line("\n".join(_measured))
-
-
 @dataclass(frozen=True)
 class Tested(Deployment):
     """The platform under test, and how long it took to come up."""

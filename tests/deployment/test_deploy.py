@@ -18,9 +18,10 @@ from ingest_tools.deploy import Deploy
 from ingest_tools.engine import docker, inspect
 from ingest_tools.local import Refused
 from ingest_tools.versions import Versions
+from measured import measured
 from tree import Copy
 
-from .conftest import Tested, measured
+from .conftest import Tested
 from .test_faults import at_work
 
 pytestmark = pytest.mark.docker

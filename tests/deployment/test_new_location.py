@@ -11,9 +11,10 @@ import pytest
 from ingest_tools import versions
 from ingest_tools.deploy import Deploy
 from ingest_tools.engine import docker, inspect
+from measured import measured
 from tree import Copy
 
-from .conftest import Tested, measured
+from .conftest import Tested
 
 pytestmark = pytest.mark.docker
 

@@ -6,8 +6,9 @@ import pytest
 
 from ingest_tools.dagster_api import Run, wait_for
 from ingest_tools.engine import docker, inspect
+from measured import measured
 
-from .conftest import Tested, measured
+from .conftest import Tested
 from .origin import assert_equal
 
 pytestmark = pytest.mark.docker

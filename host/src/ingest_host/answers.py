@@ -19,8 +19,10 @@ from zoneinfo import ZoneInfo
 
 from croniter import CroniterBadDateError, croniter
 from dagster import AssetCheckKey, AssetKey, DagsterInstance
+from dagster._core.definitions.asset_key import AssetJobKey
 from dagster._core.definitions.assets.definition.asset_spec import AssetExecutionType
 from dagster._core.definitions.assets.graph.remote_asset_graph import RemoteWorkspaceAssetGraph
+from dagster._core.definitions.automation_condition_sensor_definition import asset_job_keys_from_sensor_metadata
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.op_concurrency_limits_counter import _pool_key_for_step
@@ -57,6 +59,10 @@ LONGEST_CURSOR = 250_000
 """Characters; it stays in the storage, where webserver, daemon and monitor read those of all locations at once."""
 LONGEST_ANSWER = 4_000_000
 """Characters of what a schedule or sensor answers, all together."""
+RUNS_AT_ONCE = 250
+"""That a schedule or sensor asks for; all wait in one queue."""
+CHANGES_AT_ONCE = 1000
+"""Events and keys of partitions in a sensor's answer; the daemon stores them one by one, and others' sensors wait."""
 
 
 UNSHOWABLE = re.compile(r"\\u(0000|[dD][89a-fA-F])|NaN|Infinity|\d[eE]\+?\d{3}")
@@ -135,6 +141,7 @@ class OwnCodeLocation(GrpcServerCodeLocation):
 
     def get_schedule_execution_data(self, *arguments: Any, **options: Any) -> Any:
         answer = super().get_schedule_execution_data(*arguments, **options)
+        check_count("runs", len(answer.run_requests or ()), RUNS_AT_ONCE)
         check_tags(tag for run in answer.run_requests or () for tag in run.tags)
         return answer
 
@@ -232,18 +239,14 @@ def check_graph(location: CodeLocation) -> None:
     try:
         graph = RemoteWorkspaceAssetGraph.build(cast("Any", alone))
         list(graph.toposorted_entity_keys_by_level)
-        for repository in location.get_repositories().values():
-            for selection in filter(None, (sensor.asset_selection for sensor in repository.get_sensors())):
-                selection.resolve(graph)
+        sensors = [one for repository in location.get_repositories().values() for one in repository.get_sensors()]
+        for selection in filter(None, (sensor.asset_selection for sensor in sensors)):
+            selection.resolve(graph)
+        automated = [job for sensor in sensors for job in asset_job_keys_from_sensor_metadata(sensor.metadata)]
     except Exception as error:  # noqa: BLE001  whatever it stumbles over
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ForeignAnswerError(f"Dagster cannot put its assets in order: {reason}") from None
-    for job in graph.remote_asset_job_nodes_by_key:
-        if not f"{job.job_name}_".startswith(f"{location.name}_"):
-            raise ForeignAnswerError(
-                f"the job {job.job_name!r} has an automation condition, and Dagster tells such jobs of all locations "
-                f"apart by name: begin it with '{location.name}_'"
-            )
+    check_keys(location.name, (*automated, *graph.remote_asset_job_nodes_by_key))
 
 
 def check_tags(tags: Iterable[str]) -> None:
@@ -255,6 +258,11 @@ def check_tags(tags: Iterable[str]) -> None:
 def check_length(what: str, text: str, most: int) -> None:
     if len(text) > most:
         raise ForeignAnswerError(f"the {what} has {len(text)} characters: more than {most}")
+
+
+def check_count(what: str, count: int, most: int) -> None:
+    if count > most:
+        raise ForeignAnswerError(f"the answer has {count} {what}: more than {most}; leave the rest to the next tick")
 
 
 def check_freshness(node: AssetNodeSnap) -> None:
@@ -325,6 +333,10 @@ def _comes_due(line: str) -> bool:
 
 def check_sensor(location: str, answer: SensorExecutionData) -> None:
     """What the daemon does for a sensor: events of assets, partitions, runs, backfills, what it evaluated."""
+    partitions = sum(len(request.partition_keys) for request in answer.dynamic_partitions_requests or ())
+    check_count("events of assets", len(answer.asset_events), CHANGES_AT_ONCE)
+    check_count("keys of partitions", partitions, CHANGES_AT_ONCE)
+    check_count("runs", len(answer.run_requests or ()) + len(answer.dagster_run_reactions or ()), RUNS_AT_ONCE)
     check_keys(location, (event.asset_key for event in answer.asset_events))
     for request in answer.dynamic_partitions_requests or ():
         if request.partitions_def_name.split("/")[0] != location:
@@ -369,8 +381,16 @@ def check_plan(location: str, plan: ExecutionPlanSnapshot, locations: Iterable[s
 
 
 def check_keys(location: str, keys: Iterable[Any]) -> None:
-    """The first part of an asset's key is its location's name."""
+    """The first part of an asset's key is its location's name; with that begins the name of a job in such a place.
+
+    Dagster tells jobs that have an automation condition apart by name alone, whosever they are.
+    """
     for key in keys:
+        if isinstance(key, AssetJobKey) and not key.job_name.startswith(f"{location}_"):
+            raise ForeignAnswerError(
+                f"the job {key.job_name!r}, which automation starts, does not belong to the location {location}: "
+                f"begin its name with '{location}_'"
+            )
         asset = key.asset_key if isinstance(key, AssetCheckKey) else key
         if isinstance(asset, AssetKey) and list(asset.path[:1]) != [location]:
             raise ForeignAnswerError(

@@ -45,8 +45,9 @@ def purge_runs(instance: DagsterInstance, now: datetime) -> int:
         return run.run_id == newest(run.job_name, run.tags.get(CODE_LOCATION_TAG))
 
     succeeded = [DagsterRunStatus.SUCCESS]
-    told = [record.asset_entry.last_materialization for record in instance.get_asset_records()]
-    latest = {event.run_id for event in told if event}
+    # One by one: a location may have written much into each of them.
+    records = (record for key in instance.all_asset_keys() for record in instance.get_asset_records([key]))
+    latest = {told.run_id for record in records if (told := record.asset_entry.last_materialization)}
     deleted = 0
     for status, keep in KEEP_RUNS.items():
         # Of every run the id alone: the list may be long where nothing was purged for a while.

@@ -62,14 +62,16 @@ REVOKED = r"""
 DO $$ DECLARE it regprocedure; BEGIN
   FOR it IN SELECT oid FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace
       AND (proname ~ '^(lo_|lo(read|write|creat)|pg_(try_)?advisory_|pg_notify$|setval$|pg_logical_emit_message$)'
-        OR proname ~ '^((query|table|schema|database|cursor)_to_xml|ts_(stat|rewrite)$|set_config$)')
+        OR proname ~ '^((query|table|schema|database|cursor)_to_xml|ts_(stat|rewrite)$|set_config$)'
+        OR proname ~ '^(current_query|pg_stat_get_(backend_)?activity|pg_(cursor|prepared_statement))$')
   LOOP EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', it); END LOOP;
 END $$;
 REVOKE USAGE ON LANGUAGE sql, plpgsql FROM PUBLIC;
 REVOKE SELECT ON pg_stats, pg_stats_ext, pg_stats_ext_exprs FROM PUBLIC
 """
 """Functions by which a view tells its owner what the reader may read, or by which one blocks or fills what is
-everybody's; those that execute a text, as a view would with its reader's rights, or change the reader's session;
+everybody's; those that execute a text, as a view would with its reader's rights, or change the reader's session, or
+tell what the reader asks: a view can answer by which of its owner's tables it scans, and the owner sees the counts;
 languages, so that none can be made that runs with the rights of who reads, or restores, a table; and statistics, in
 which a view sees values of all tables that its reader may read."""
 

@@ -98,6 +98,19 @@ ALTER TABLE runs
 
 CREATE OR REPLACE TRIGGER keep_record BEFORE UPDATE ON runs FOR EACH ROW
   WHEN (CURRENT_USER <> 'dagster') EXECUTE FUNCTION platform.keep_record();
+
+-- Of the keys, a location sees its own alone.
+CREATE OR REPLACE FUNCTION platform.limit_assets() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM public.asset_keys WHERE asset_key = NEW.asset_key)
+      AND (SELECT count(*) FROM public.asset_keys) >= 1000 THEN
+    RAISE EXCEPTION 'a location has at most 1000 assets';
+  END IF;
+  RETURN NEW;
+END $$;
+
+CREATE OR REPLACE TRIGGER limit_assets BEFORE INSERT ON asset_keys FOR EACH ROW
+  WHEN (CURRENT_USER <> 'dagster') EXECUTE FUNCTION platform.limit_assets();
 """
 
 OWN_RUN = "EXISTS (SELECT FROM runs WHERE runs.run_id = {0}.run_id)"
@@ -106,6 +119,8 @@ OWN_ASSET = "platform.is_own_asset(asset_key)"
 NEW_ASSET = f"{OWN_ASSET} AND platform.is_asset_key(asset_key)"
 LONGEST = 1_000_000
 """Characters of an event: webserver and daemon hold hundreds of them at once in their memory."""
+LONGEST_LATEST = 100_000
+"""Characters of what an asset last told: purge, monitor and the list of assets read those of all locations."""
 EVENT = f"coalesce({{0}} IS JSON OBJECT AND length({{0}}) <= {LONGEST}, true)"
 
 
@@ -174,7 +189,8 @@ TABLES = (
         "asset_keys",
         read=OWN_ASSET,
         write=f"{NEW_ASSET} AND platform.is_possible(last_materialization_timestamp)"
-        f" AND {EVENT.format('last_materialization')}",
+        f" AND {EVENT.format('last_materialization')}"
+        f" AND coalesce(length(last_materialization) <= {LONGEST_LATEST}, true)",
         inserts=("asset_key", "last_materialization", "last_run_id", "last_materialization_timestamp", "asset_details"),
         updates=("last_materialization", "last_run_id", "last_materialization_timestamp", "asset_details"),
     ),

@@ -187,8 +187,9 @@ def test_an_api_that_is_down_is_named_with_its_setting() -> None:
     assert caught.value.retry
 
 
-def test_a_body_that_is_never_json_is_named_as_such(server: Server) -> None:
-    error = error_of(server, Reply(body=b"<html>"))
+@pytest.mark.parametrize("body", [b"<html>", b"[" * 100_000], ids=["no JSON", "too deep"])
+def test_a_body_that_is_never_json_is_named_as_such(server: Server, body: bytes) -> None:
+    error = error_of(server, Reply(body=body))
     assert isinstance(error, NotJson)
     assert len(server.requests) == http.ATTEMPTS
     assert "the response body is empty or not valid JSON" in str(error)

@@ -55,8 +55,12 @@ INSTIGATORS = """SELECT instigator_type, instigator_body,
         WHERE job_ticks.selector_id = instigators.selector_id
           AND timestamp > now() AT TIME ZONE 'utc' - interval '1 day') END
   FROM instigators WHERE status IN ('RUNNING', 'DECLARED_IN_CODE') AND length(instigator_body) < 1000000"""
-LOADS = """SELECT asset_key, last_materialization FROM asset_keys
-  WHERE length(last_materialization) < 100000 ORDER BY last_materialization_timestamp"""
+LOADS = """SELECT asset_key, last_materialization FROM (
+    SELECT *, sum(length(last_materialization)) OVER (
+      PARTITION BY split_part(asset_key, '"', 2) ORDER BY last_materialization_timestamp DESC) AS characters
+    FROM (SELECT asset_key, last_materialization, last_materialization_timestamp FROM asset_keys) AS own
+  ) AS told WHERE characters < 2000000 ORDER BY last_materialization_timestamp"""
+"""Of each location the newest: the monitor holds them all in its memory."""
 
 
 @dataclass(frozen=True)

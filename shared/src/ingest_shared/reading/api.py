@@ -356,10 +356,10 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def _is_json(body: bytes) -> bool:
-    """Whether the body is one complete JSON text, without building its values."""
+    """Whether the body is one complete JSON text, no deeper than it can be read, without building its values."""
     try:
         msgspec.json.decode(body, type=msgspec.Raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
 
