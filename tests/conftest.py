@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from measured import LINES
+
 # In a copy of the tree, its own come before those that are installed.
 sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
 
@@ -61,7 +63,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Says loudly, in a line each, what was skipped for want of an engine or a cluster."""
+    """Writes what was measured; says loudly, in a line each, what was skipped for want of an engine or a cluster."""
+    if LINES:
+        terminalreporter.section("measured")
+        terminalreporter.write_line("\n".join(LINES))
     for _, required, missing in NEEDED.values():
         skipped = [one for one in terminalreporter.stats.get("skipped", []) if missing in str(one.longrepr)]
         if skipped:

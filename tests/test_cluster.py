@@ -34,8 +34,26 @@ def test_a_registry_gives_the_image_a_digest(tmp_path: Path, monkeypatch: pytest
 
 def test_a_cluster_without_a_registry_loads_the_image_itself(tmp_path: Path) -> None:
     assert given(tmp_path, INGEST_LOAD=f"test {IMAGE} =").deliver(IMAGE) == IMAGE
-    with pytest.raises(Refused, match=r"^INGEST_LOAD: ls /nowhere ingest-github:0123: ls: [^\n]*$"):
+    with pytest.raises(Refused, match=r"^INGEST_LOAD `ls /nowhere`: ls /nowhere: ls: [^\n]*$"):
         given(tmp_path, INGEST_LOAD="ls /nowhere").deliver(IMAGE)
+    with pytest.raises(Refused, match=r"^INGEST_LOAD `false`: false ingest-github:0123: exit code 1$"):
+        given(tmp_path, INGEST_LOAD="false").deliver(IMAGE)
+    with pytest.raises(Refused, match=r"^INGEST_LOAD `no-such-kind load`: no-such-kind is not installed"):
+        given(tmp_path, INGEST_LOAD="no-such-kind load").deliver(IMAGE)
+
+
+def test_the_namespace_of_the_host_is_made_beside_those_of_its_locations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def kubectl(self: Cluster, *arguments: str) -> str:
+        asked.append(arguments)
+        return "namespace/default\nnamespace/ingest-github"
+
+    monkeypatch.setattr(Cluster, "kubectl", kubectl)
+    given(tmp_path).make_namespace()
+    assert asked[1:] == [("create", "namespace", "ingest")]
 
 
 def test_where_neither_is_set_the_setting_is_named(tmp_path: Path) -> None:

@@ -5,16 +5,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ingest_tools import versions
 from ingest_tools.dagster_api import Location, Platform, PlatformError
 from ingest_tools.deploy import Deploy, provenance
 from ingest_tools.deploy_host import DeployHost
 from ingest_tools.engine import Deployment, EngineError
+from ingest_tools.projects import ROOT
 from tree import Copy
 
 
@@ -193,3 +196,13 @@ def test_who_watches_keeps_nobody_from_deploying(watched: Deploy, monkeypatch: p
     monkeypatch.setattr(versions, "inspect", replaced)
     assert watched.watch() == ""
     assert watched.take_back("9f", "died") == "github: 9f died, and was replaced meanwhile"
+
+
+def test_the_one_shots_of_a_host_start_in_their_order() -> None:
+    """A deploy gives them all to Docker Compose, which knows no order but what depends on what."""
+    services: dict[str, Any] = {}
+    for file in ("docker-compose.yml", "locations/github/compose.yaml"):
+        services |= yaml.safe_load((ROOT / file).read_text())["services"]
+    order = ["secrets", "setup", "github-setup", "github-sandbox"]
+    for first, then in pairwise(order):
+        assert services[then]["depends_on"][first] == {"condition": "service_completed_successfully"}

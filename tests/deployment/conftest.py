@@ -20,23 +20,9 @@ from .origin import Origin
 PROJECT = "ingest-test"
 SIZE = "0.25"
 BUILT = "test"
-"""The tag of what Compose builds, before anything is deployed."""
+"""The tag of what Compose builds, before anything is deployed; stripe has the one that a deploy would give it."""
 SUBNETS = "10.214"
 """Not the default, so that a platform may run beside the tests'."""
-
-
-_measured: list[str] = []
-
-
-def measured(line: str) -> None:
-    """Keeps a number that was measured on the way, to be told when all is done."""
-    _measured.append(line)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _measured:
-        terminalreporter.section("measured")
-        terminalreporter.write_line("\n".join(_measured))
 
 
 @dataclass(frozen=True)
@@ -71,17 +57,22 @@ class Tested(Deployment):
         for location in ("github", "stripe"):
             self.wait_until_loaded(location)  # the UI does not wait for it
             self.loaded_since[location] = self.origin.now()
-            self.succeed(location, f"{location}_ingest")
+        self.succeed_together({"github": "github_ingest", "stripe": "stripe_ingest"})
 
     def wait_until_loaded(self, location: str) -> None:
         wait_for(lambda: self.platform.locations()[location].loaded, f"{location} to be loaded", 60)
 
     def succeed(self, location: str, job: str) -> str:
         """Runs a job to its good end, and gives the id of the run."""
-        run_id = self.platform.launch(location, job)
-        run = self.platform.ended(run_id)
-        assert run.status == "SUCCESS", self.logs_of(run.container)
-        return run_id
+        (run,) = self.succeed_together({location: job})
+        return run.id
+
+    def succeed_together(self, jobs: dict[str, str]) -> list[Run]:
+        """Runs a job of each location to their good ends, at the same time."""
+        launched = [self.platform.launch(location, job) for location, job in jobs.items()]
+        runs = [self.platform.ended(run_id) for run_id in launched]
+        assert {run.id: self.logs_of(run.container) for run in runs if run.status != "SUCCESS"} == {}
+        return runs
 
     def wait_for_run(self, tag: str, value: str, seconds: float) -> Run:
         """The newest run with the tag, as soon as there is one."""
@@ -132,7 +123,6 @@ def free_port() -> str:
 @pytest.fixture(scope="session")
 def platform(tree: Copy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tested]:
     env_file = tmp_path_factory.mktemp("deployment") / ".env"
-    env_file.write_text("".join(f"{name}_TAG={BUILT}\n" for name in ("HOST", "GITHUB", "STRIPE")))
     settings = {
         "INGEST_PORT": free_port(),
         "INGEST_METRICS_PORT": free_port(),
@@ -141,6 +131,8 @@ def platform(tree: Copy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
         "SANDBOX_SIZE": SIZE,
     }
     tested = Tested(PROJECT, settings, env_file, tree.root)
+    tags = {"HOST": BUILT, "GITHUB": BUILT, "STRIPE": Deploy("stripe", tested).new_tag()}
+    env_file.write_text("".join(f"{name}_TAG={tag}\n" for name, tag in tags.items()))
     tested.remove()
     tested.compose("--profile", "sandbox", "build", "--quiet")
     started = time.monotonic()

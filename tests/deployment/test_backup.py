@@ -2,6 +2,7 @@
 
 import re
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,12 +35,14 @@ def commands() -> list[str]:
 
 @pytest.fixture
 def restored(platform: Tested) -> Iterator[Tested]:
-    """A platform that is not there yet, of the same images."""
+    """A platform that is not there yet; its host's images are built, and those of locations are there."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     images = dict(line.split("=", 1) for line in platform.env_file.read_text().splitlines())
-    other = Tested(RESTORED, images | {"INGEST_PORT": str(port), "INGEST_SUBNETS": "10.215"}, Path("/nowhere"))
+    # Docker Compose writes its project into an image: under the same tag, its next `up` would renew the platform.
+    own = {"HOST_TAG": RESTORED, "INGEST_PORT": str(port), "INGEST_SUBNETS": "10.215"}
+    other = Tested(RESTORED, images | own, Path("/nowhere"))
     other.remove()
     yield other
     # The sandbox and the volume are not of this project.
@@ -49,11 +52,15 @@ def restored(platform: Tested) -> Iterator[Tested]:
             docker("network", "disconnect", "--force", network, sandbox["Id"])
     other.remove()
     docker("volume", "rm", "--force", f"{RESTORED}_github-secrets")
+    docker("image", "rm", "--force", f"ingest-host:{RESTORED}", f"ingest-front:{RESTORED}")
 
 
 def run(text: str, deployment: Tested, tree: Copy) -> None:
-    block = text.replace("ingest_", f"{deployment.project}_")
-    settings = deployment.settings | {"COMPOSE_PROJECT_NAME": deployment.project}
+    """With this environment, so that `make` sets up none in the copy; the tools are the copy's own."""
+    make = f"make --assume-old=.venv/.synced INGEST='{sys.executable} -m ingest_tools'"
+    block = text.replace("ingest_", f"{deployment.project}_").replace("make ", f"{make} ")
+    own = {"COMPOSE_PROJECT_NAME": deployment.project, "PYTHONPATH": str(tree.root / "tools")}
+    settings = deployment.settings | own
     done = tree.run("bash", "-euxo", "pipefail", "-c", block, folder=".", **settings)
     assert done.returncode == 0, done.stdout + done.stderr
 

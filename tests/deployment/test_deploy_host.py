@@ -7,8 +7,9 @@ import pytest
 from ingest_tools.deploy_host import DeployHost
 from ingest_tools.engine import docker
 from ingest_tools.local import Refused
+from measured import measured
 
-from .conftest import Tested, measured
+from .conftest import Tested
 from .test_deploy import changed
 from .test_faults import at_work
 

@@ -2,43 +2,72 @@
 
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from ingest_tools import versions
 from ingest_tools.deploy import Deploy
 from ingest_tools.engine import docker, inspect
+from measured import measured
 from tree import Copy
 
-from .conftest import Tested, measured
+from .conftest import Tested
 
 pytestmark = pytest.mark.docker
 
 OLDER = Path(__file__).parent / "older.lock"
 """Really other versions of dagster and dlt than the locations have: `make lock` leaves it alone."""
 
-Deployed = Callable[..., str]
+VERSIONS = "import dagster, dlt; print(dagster.__version__, dlt.__version__)"
 
 
-@pytest.fixture
-def deployed(platform: Tested, tree: Copy) -> Iterator[Deployed]:
-    """Makes and deploys locations, which are gone from the platform afterwards."""
-    names = []
+MEMORY = """
+from glob import glob
 
-    def deploy(name: str, lock: Path | None = None) -> str:
-        tree.make(name, "rest")
+lines = [line for file in glob("/proc/[0-9]*/status") for line in open(file)]
+print(sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) // 1024)
+"""
+"""MiB of anonymous memory: pages of files belong to whichever container read them first."""
+
+
+@dataclass
+class Made:
+    """Locations that are made and deployed here: the seconds that each took, and the MiB that its server has then."""
+
+    platform: Tested
+    tree: Copy
+    names: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    memory: dict[str, int] = field(default_factory=dict)
+
+    def deploy(self, name: str, lock: Path | None = None) -> None:
+        started = time.monotonic()
+        self.tree.make(name, "rest")
         if lock:
-            (tree.root / "locations" / name / "requirements.lock").write_text(lock.read_text())
-        names.append(name)
-        return Deploy(name, platform).deploy(tests=False)
+            (self.tree.root / "locations" / name / "requirements.lock").write_text(lock.read_text())
+        self.names.append(name)
+        Deploy(name, self.platform).deploy(tests=False)
+        self.seconds[name] = time.monotonic() - started
+        self.memory[name] = int(docker("exec", f"{self.platform.project}-{name}-1", "python", "-c", MEMORY))
 
-    yield deploy
-    for name in names:
-        remove(platform, name)
-        assert tree.ingest("remove-location", name).returncode == 0
-    platform.compose("up", "--no-deps", "--exit-code-from", "setup", "setup")
-    platform.platform.reload_workspace()
+    def remove(self) -> None:
+        while self.names:
+            remove(self.platform, self.names[-1])
+            assert self.tree.ingest("remove-location", self.names.pop()).returncode == 0
+        self.platform.compose("up", "--no-deps", "--exit-code-from", "setup", "setup")
+        self.platform.platform.reload_workspace()
+
+
+@pytest.fixture(scope="module")
+def made(platform: Tested, tree: Copy) -> Iterator[Made]:
+    """They are gone from the platform afterwards."""
+    made = Made(platform, tree)
+    yield made
+    if made.names:
+        made.remove()
 
 
 def remove(platform: Tested, name: str) -> None:
@@ -56,10 +85,10 @@ def remove(platform: Tested, name: str) -> None:
     docker("image", "rm", *docker("image", "ls", "--quiet", f"ingest-{name}").split())
 
 
-def test_a_new_location_is_served_and_loads_its_rows(platform: Tested, deployed: Deployed) -> None:
+def test_a_new_location_is_served_and_loads_its_rows(platform: Tested, made: Made) -> None:
     hosts = {service: platform.inspect(service)["Id"] for service in ("webserver", "daemon", "github", "stripe")}
     started = time.monotonic()
-    deployed("zendesk")
+    made.deploy("zendesk")
     platform.succeed("zendesk", "zendesk_ingest")
     measured(f"from its deploy to the first rows of a new location: {time.monotonic() - started:.1f} s")
     rows = platform.sql("warehouse", "SELECT count(*) FROM zendesk_raw.items")
@@ -69,53 +98,49 @@ def test_a_new_location_is_served_and_loads_its_rows(platform: Tested, deployed:
     assert time.monotonic() - started < 300
 
 
-def test_removed_it_leaves_no_trace_in_git(platform: Tested, tree: Copy) -> None:
-    assert tree.git("status", "--porcelain") == ""
-    assert platform.platform.locations().keys() == {"github", "stripe"}
+def test_a_location_of_the_same_versions_shares_what_is_made_of_them(platform: Tested, made: Made) -> None:
+    """Its lock is github's, but for the comments."""
+    if "zendesk" not in made.names:
+        made.deploy("zendesk")
+    names = (platform.image("github"), platform.image("zendesk"), versions.BASE)
+    github, zendesk, base = [inspect(name)["RootFS"]["Layers"] for name in names]
+    assert len(set(github) & set(zendesk) - set(base)) > 1  # the user's layer, and that of the versions
 
 
-def test_locations_of_other_versions_are_served_by_the_same_host(platform: Tested, deployed: Deployed) -> None:
-    deployed("older", OLDER)
-    platform.succeed("older", "older_ingest")
-    platform.succeed("github", "github_catalog_ingest")
-    versions = [
+def test_locations_of_other_versions_are_served_by_the_same_host(platform: Tested, made: Made) -> None:
+    made.deploy("older", OLDER)
+    platform.succeed_together({"older": "older_ingest", "github": "github_catalog_ingest"})
+    told = [
         platform.compose("exec", "-T", "github", "python", "-c", VERSIONS),
         docker("exec", f"{platform.project}-older-1", "python", "-c", VERSIONS),
     ]
-    measured(f"dagster and dlt of two locations on one host: {' and '.join(versions)}")
-    (dagster, dlt), (older_dagster, older_dlt) = (version.split() for version in versions)
+    measured(f"dagster and dlt of two locations on one host: {' and '.join(told)}")
+    (dagster, dlt), (older_dagster, older_dlt) = (version.split() for version in told)
     assert older_dagster != dagster
     assert older_dlt != dlt
 
 
-VERSIONS = "import dagster, dlt; print(dagster.__version__, dlt.__version__)"
-
-
-MEMORY = """
-from glob import glob
-
-lines = [line for file in glob("/proc/[0-9]*/status") for line in open(file)]
-print(sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) // 1024)
-"""
-"""MiB of anonymous memory: pages of files belong to whichever container read them first."""
-
-
 @pytest.mark.parametrize("count", [3, pytest.param(10, marks=pytest.mark.many)])
-def test_more_locations_at_once(platform: Tested, deployed: Deployed, count: int) -> None:
-    """Memory grows with each by the same, and the UI answers."""
-    seconds, memory = [], []
-    for number in range(count):
-        started = time.monotonic()
-        deployed(f"many_{number}")
-        seconds.append(time.monotonic() - started)
-        memory.append(int(docker("exec", f"{platform.project}-many_{number}-1", "python", "-c", MEMORY)))
+def test_more_locations_at_once(platform: Tested, made: Made, count: int) -> None:
+    """Memory grows with each of the same versions by the same, and the UI answers."""
+    names = ["zendesk", *(f"many_{number}" for number in range(1, count))]
+    for name in names:
+        if name not in made.names:
+            made.deploy(name)
+    seconds, memory = [[told[name] for name in names] for told in (made.seconds, made.memory)]
     started = time.monotonic()
     unloaded = [one for one in platform.platform.locations().values() if not one.loaded]
     assert unloaded == []
     answered = time.monotonic() - started
     with urllib.request.urlopen(f"{platform.platform.url}/server_info", timeout=10) as answer:  # noqa: S310
         assert answer.status == 200
-    measured(f"{count} locations: {min(memory):.0f} to {max(memory):.0f} MiB each, deployed in {min(seconds):.1f} to")
+    measured(f"{count} locations: {min(memory)} to {max(memory)} MiB each, deployed in {min(seconds):.1f} to")
     measured(f"{max(seconds):.1f} s each; the UI told of {len(platform.platform.locations())} in {answered:.2f} s")
     assert max(memory) < 1.3 * min(memory)
     assert answered < 5
+
+
+def test_removed_they_leave_no_trace_in_git(platform: Tested, made: Made, tree: Copy) -> None:
+    made.remove()
+    assert tree.git("status", "--porcelain") == ""
+    assert platform.platform.locations().keys() == {"github", "stripe"}

@@ -17,8 +17,9 @@ import pytest
 from ingest_tools.dagster_api import wait_for
 from ingest_tools.engine import EngineError, docker
 from ingest_tools.projects import ROOT
+from measured import measured
 
-from .conftest import Tested, free_port, measured
+from .conftest import Tested, free_port
 
 pytestmark = pytest.mark.docker
 

@@ -1,7 +1,8 @@
-"""A schedule launches its run by itself, also when its code server dies just then."""
+"""Code servers that fail: a schedule launches its run nevertheless, and other locations notice nothing."""
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
@@ -46,15 +47,45 @@ def runs_of_ticks(platform: Tested) -> dict[float, list[Run]]:
     return found
 
 
-def test_a_code_server_killed_at_tick_time_delays_the_run(platform: Tested, tick: int) -> None:
-    """By a minute: then the scheduler asks again.
+@contextmanager
+def broken(platform: Tested) -> Iterator[None]:
+    """Stripe's code server dies at its imports, again and again."""
+    recipe = (
+        f"FROM {platform.image('stripe')}\nUSER 0\n"
+        "RUN echo 'raise RuntimeError(\"broken on purpose\")' >> src/stripe_location/definitions.py\nUSER 10001\n"
+    )
+    docker("build", "--quiet", "--tag", "ingest-stripe:broken", "-", text=recipe)
+    up = ("up", "--detach", "--no-deps", "stripe")
+    try:
+        platform.compose(*up, STRIPE_TAG="broken")
+        yield
+    finally:
+        platform.compose(*up, "--wait")
+        docker("image", "rm", "ingest-stripe:broken")
+    platform.wait_until_loaded("stripe")
 
-    Were the schedule due again by then, that run would take its place: Dagster catches up on partitions only.
+
+def test_code_servers_that_fail_harm_no_schedule_and_no_other_location(platform: Tested, tick: int) -> None:
+    """One that is killed as a schedule is due delays the run by a minute: then the scheduler asks again.
+
+    Were the schedule due again by then, that run would take its place: Dagster catches up on partitions only. In this
+    minute another location cannot start.
     """
+    killed = platform.platform.locations()["github"].server_id
     time.sleep(tick - time.time() - 0.2)
     docker("exec", platform.container("github"), "python", "-c", "import os; os.kill(-1, 9)")
-    (run,) = wait_for(lambda: runs_of_ticks(platform).get(tick), "the run that was due", 100)
-    run = platform.platform.ended(run.id)
+    with broken(platform):
+        wait_for(
+            lambda: platform.platform.locations()["github"].server_id not in ("", killed),
+            "the code server to come back",
+            60,
+        )
+        wait_for(lambda: bool(platform.platform.locations()["stripe"].error), "stripe to be in error", 60)
+        wait_for(lambda: platform.inspect("stripe")["RestartCount"] > 1, "stripe to crash again", 60)
+        platform.succeed("github", "github_catalog_ingest")
+        assert platform.inspect("webserver")["State"]["Health"]["Status"] == "healthy"
+        (run,) = wait_for(lambda: runs_of_ticks(platform).get(tick), "the run that was due", 100)
+        run = platform.platform.ended(run.id)
     assert (run.status, run.image) == ("SUCCESS", IMAGE)
     assert platform.inspect("github")["RestartCount"] > 0
     platform.succeed("github", "github_ingest")

@@ -78,9 +78,9 @@ def test_a_click_on_materialize_ends_green(page: Page, platform: Tested) -> None
 
 
 def test_what_a_run_wrote_is_readable_when_its_container_is_gone(page: Page, platform: Tested) -> None:
-    run_id = platform.succeed("github", "github_ingest")
-    platform.remove_container(run_id)
-    page.goto(f"/runs/{run_id}")
+    (run, *_) = platform.platform.runs(1, pipelineName="github_ingest", statuses=["SUCCESS"])
+    platform.remove_container(run.id)
+    page.goto(f"/runs/{run.id}")
     # Until the run's events are there, the page offers the steps and not what they wrote: all of them into one file.
     expect(page.get_by_text(re.compile(r"Succeeded \([1-9]"))).to_be_visible()
     page.locator("[aria-label=logs_stderr]").click()

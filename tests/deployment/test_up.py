@@ -6,8 +6,9 @@ import pytest
 
 from ingest_tools.dagster_api import Run, wait_for
 from ingest_tools.engine import docker, inspect
+from measured import measured
 
-from .conftest import Tested, measured
+from .conftest import Tested
 from .origin import assert_equal
 
 pytestmark = pytest.mark.docker
@@ -40,9 +41,17 @@ def test_both_locations_are_loaded_and_their_schedules_run(platform: Tested) -> 
     measured(f"from `docker compose up` to healthy: {platform.seconds_to_up:.1f} s")
 
 
-@pytest.mark.parametrize(("location", "job"), JOBS.items())
-def test_a_run_has_a_container_of_its_own_and_mirrors_the_api(platform: Tested, location: str, job: str) -> None:
-    run = platform.platform.run(platform.succeed(location, job))
+@pytest.fixture(scope="module")
+def loaded(platform: Tested) -> dict[str, Run]:
+    """A run of everything, by location."""
+    return dict(zip(JOBS, platform.succeed_together(JOBS), strict=True))
+
+
+@pytest.mark.parametrize("location", JOBS)
+def test_a_run_has_a_container_of_its_own_and_mirrors_the_api(
+    platform: Tested, loaded: dict[str, Run], location: str
+) -> None:
+    run = loaded[location]
     container = inspect(run.container)
     assert container["Config"]["Image"] == platform.image(location)
     assert docker("wait", run.container) == "0"

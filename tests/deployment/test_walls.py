@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from ingest_tools.dagster_api import wait_for
 from ingest_tools.engine import EngineError, docker, inspect
 from ingest_tools.projects import ROOT
 
@@ -92,16 +91,11 @@ def stripes(platform: Tested) -> Iterator[Probe]:
 
 
 @pytest.fixture(scope="module")
-def stripe_loaded(platform: Tested) -> None:
-    """Stripe's tables are there, and it was given a secret that must stay with it."""
+def stripes_run(platform: Tested) -> str:
+    """A run of stripe's since it was given a secret that must stay with it."""
     assert platform.ingest("secret", "stripe", "sources.stripe.canary", text=CANARY).returncode == 0
     platform.compose("--profile", "sandbox", "run", "--rm", "-T", "--no-deps", "stripe-sandbox")
-    platform.succeed("stripe", "stripe_payments_ingest")
-
-
-@pytest.fixture(scope="module")
-def github_loaded(platform: Tested) -> None:
-    platform.succeed("github", "github_catalog_ingest")
+    return platform.succeed("stripe", "stripe_payments_ingest")
 
 
 # Networks
@@ -145,7 +139,7 @@ def test_the_set_up_of_a_location_has_no_password_of_the_superuser(platform: Tes
     assert found == {"/secrets/setup/platform-password", "/secrets/runs/destination--postgres--credentials--password"}
 
 
-def test_a_role_works_in_its_own_schema(probe: Probe, github_loaded: None) -> None:
+def test_a_role_works_in_its_own_schema(probe: Probe) -> None:
     probe.python(SQL, "warehouse", "github", "SELECT count(*) FROM github_raw.repositories")
 
 
@@ -162,7 +156,7 @@ def test_a_role_works_in_its_own_schema(probe: Probe, github_loaded: None) -> No
         "SELECT platform.make_schema('stripe_raw_staging_ours')",
     ],
 )
-def test_a_role_can_do_nothing_in_anothers_schema(probe: Probe, stripe_loaded: None, statement: str) -> None:
+def test_a_role_can_do_nothing_in_anothers_schema(probe: Probe, statement: str) -> None:
     with refused("must be owner|permission denied|is not a schema that github stages in"):
         probe.python(SQL, "warehouse", "github", statement)
 
@@ -177,9 +171,7 @@ def test_a_role_opens_no_other_database_and_no_other_role(probe: Probe, database
 
 
 @pytest.mark.parametrize("schema", ["github_raw.repositories", "stripe_raw.charges"])
-def test_an_analyst_reads_everything_and_writes_nothing(
-    platform: Tested, stripe_loaded: None, github_loaded: None, schema: str
-) -> None:
+def test_an_analyst_reads_everything_and_writes_nothing(platform: Tested, schema: str) -> None:
     address = f"postgresql://analyst:{platform.secret('analyst-password')}@postgres/warehouse"
     ask = ["exec", "-T", "postgres", "psql", address, "--no-psqlrc", "--tuples-only", "--command"]
     assert int(platform.compose(*ask, f"SELECT count(*) FROM {schema}")) > 0
@@ -187,7 +179,7 @@ def test_an_analyst_reads_everything_and_writes_nothing(
         platform.compose(*ask, f"DELETE FROM {schema}")
 
 
-def test_a_secret_is_found_nowhere_else(platform: Tested, probe: Probe, stripe_loaded: None) -> None:
+def test_a_secret_is_found_nowhere_else(platform: Tested, probe: Probe, stripes_run: str) -> None:
     containers = platform.compose("--profile", "sandbox", "ps", "--all", "--quiet").split() + platform.run_containers()
     for container in containers:
         assert CANARY not in docker("inspect", container)
@@ -206,7 +198,7 @@ def test_a_secret_is_found_nowhere_else(platform: Tested, probe: Probe, stripe_l
         probe.run(*search, *where)
 
 
-def test_the_canary_is_where_it_should_be(platform: Tested, stripe_loaded: None) -> None:
+def test_the_canary_is_where_it_should_be(platform: Tested, stripes_run: str) -> None:
     """Or else nothing was proven by looking for it."""
     command = ["run", "--rm", "-T", "--no-deps", "stripe-setup", "cat", "/secrets/runs/sources--stripe--canary"]
     assert platform.compose(*command) == CANARY
@@ -322,14 +314,26 @@ from github_location.definitions import *
 """
 
 
-@contextmanager
-def queued(platform: Tested) -> Iterator[str]:
-    """A run of github's that waits for the daemon, which comes back with the end of the block."""
+OTHER_CODE = "/var/lib/runs/evil"
+OTHER_IMAGES = ("ingest-stripe:{tag}", "ingest-host:test", "ingest-github:never-active")
+
+
+@pytest.fixture(scope="module")
+def forged(platform: Tested, probe: Probe) -> dict[str, str]:
+    """Runs of github's that waited for the daemon while their records were changed: by what these say now."""
+    probe.run("mkdir", "-p", f"{OTHER_CODE}/github_location")
+    probe.python(f"open('{OTHER_CODE}/github_location/definitions.py', 'w').write({EVIL!r})")
     platform.compose("stop", "daemon")
     try:
-        yield platform.platform.launch("github", "github_catalog_ingest")
+        says = (*OTHER_IMAGES, OTHER_CODE)
+        runs = {said: platform.platform.launch("github", "github_catalog_ingest") for said in says}
+        tag = platform.image("stripe").rpartition(":")[2]
+        for image in OTHER_IMAGES:
+            forge(platform, runs[image], "container_image", f'"{image.format(tag=tag)}"')
+        forge(platform, runs[OTHER_CODE], "code_pointer,working_directory", f'"{OTHER_CODE}"')
     finally:
         platform.compose("up", "--detach", "--no-deps", "--wait", "daemon")
+    return runs
 
 
 def forge(platform: Tested, run_id: str, path: str, value: str) -> None:
@@ -338,23 +342,18 @@ def forge(platform: Tested, run_id: str, path: str, value: str) -> None:
     platform.sql("dagster", f"SET ROLE dagster; UPDATE public.runs SET run_body = {body} WHERE run_id = '{run_id}'")
 
 
-def test_a_record_leads_a_run_to_no_other_code(platform: Tested, probe: Probe) -> None:
+def test_a_record_leads_a_run_to_no_other_code(platform: Tested, probe: Probe, forged: dict[str, str]) -> None:
     """Not even to code that lies in its own location's folder, the only one that its container has."""
-    probe.run("mkdir", "-p", "/var/lib/runs/evil/github_location")
-    probe.python(f"open('/var/lib/runs/evil/github_location/definitions.py', 'w').write({EVIL!r})")
-    with queued(platform) as run_id:
-        forge(platform, run_id, "code_pointer,working_directory", '"/var/lib/runs/evil"')
-    assert platform.platform.ended(run_id).status == "SUCCESS"
+    assert platform.platform.ended(forged[OTHER_CODE]).status == "SUCCESS"
     with refused("No such file"):
         probe.run("ls", "/var/lib/runs/ran")
 
 
-@pytest.mark.parametrize("image", ["ingest-stripe:{tag}", "ingest-host:test", "ingest-github:never-active"])
-def test_a_record_leads_a_run_to_no_other_image(platform: Tested, image: str) -> None:
-    image = image.format(tag=platform.image("stripe").rpartition(":")[2])
-    with queued(platform) as run_id:
-        forge(platform, run_id, "container_image", f'"{image}"')
-    run = wait_for(lambda: one if (one := platform.platform.run(run_id)).status == "FAILURE" else None, "its end", 60)
+@pytest.mark.parametrize("image", OTHER_IMAGES)
+def test_a_record_leads_a_run_to_no_other_image(platform: Tested, forged: dict[str, str], image: str) -> None:
+    run_id = forged[image]
+    run = platform.platform.ended(run_id)
+    assert run.status == "FAILURE"
     assert run.container == ""
     events = platform.sql("dagster", f"SELECT event FROM public.event_logs WHERE run_id = '{run_id}'")
     assert "is not an active image of github" in str(events)
@@ -383,8 +382,10 @@ def test_no_folder_is_writable_by_two_locations(platform: Tested, probe: Probe, 
     assert all(folder for name, folder in github | stripe if name in shared), "all of a volume holds its folders"
 
 
-def test_what_a_run_printed_is_there_for_its_location_alone(platform: Tested, probe: Probe, stripes: Probe) -> None:
-    run_id = platform.succeed("github", "github_catalog_ingest")
+def test_what_a_run_printed_is_there_for_its_location_alone(
+    platform: Tested, probe: Probe, stripes: Probe, forged: dict[str, str]
+) -> None:
+    run_id = platform.platform.ended(forged[OTHER_CODE]).id
     assert run_id in probe.run("ls", "/var/lib/runs/logs")
     for path in ("/var/lib/runs/logs", "/var/lib/runs/..", "/var/lib/runs/../runs/github"):
         with refused(".*"):
@@ -394,12 +395,13 @@ def test_what_a_run_printed_is_there_for_its_location_alone(platform: Tested, pr
 LOGS = """query($key: [String!]!) { capturedLogs(logKey: $key) { stdout stderr } }"""
 
 
-def test_a_link_among_the_logs_shows_none_of_the_hosts_secrets(platform: Tested, stripes: Probe) -> None:
+def test_a_link_among_the_logs_shows_none_of_the_hosts_secrets(
+    platform: Tested, stripes: Probe, stripes_run: str
+) -> None:
     """Webserver and daemon have the storage's password at /run/secrets."""
-    run_id = platform.succeed("stripe", "stripe_payments_ingest")
-    folder = f"/var/lib/runs/logs/{run_id}/compute_logs"
+    folder = f"/var/lib/runs/logs/{stripes_run}/compute_logs"
     name = stripes.run("sh", "-c", f"cd {folder} && ls *.err").split(".")[0]
-    key, file = [run_id, "compute_logs", name], "/run/secrets/pg_service.conf"
+    key, file = [stripes_run, "compute_logs", name], "/run/secrets/pg_service.conf"
     (password,) = re.findall("password=(.+)", platform.compose("exec", "-T", "webserver", "cat", file))
     address = f"{platform.platform.url}/logs/{'/'.join(key)}/err"
     with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310

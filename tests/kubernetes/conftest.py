@@ -17,6 +17,7 @@ import pytest
 from deployment.origin import Origin, assert_equal
 from ingest_tools.cluster import Cluster, HostRelease, LocationRelease
 from ingest_tools.engine import docker
+from measured import measured
 from tree import Copy
 
 PROJECT = "ingest-test"
@@ -38,19 +39,6 @@ with DagsterInstance.get() as instance:
     instance.run_launcher._api_client.batch_api.create_namespaced_job(namespace, job)
 """
 """In the daemon, as the run launcher does it."""
-
-_measured: list[str] = []
-
-
-def measured(line: str) -> None:
-    """Keeps a number that was measured on the way, to be told when all is done."""
-    _measured.append(line)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _measured:
-        terminalreporter.section("measured")
-        terminalreporter.write_line("\n".join(_measured))
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from ingest_tools import cluster
 from ingest_tools.cluster import LocationRelease
 from ingest_tools.dagster_api import wait_for
 from ingest_tools.local import Refused
+from measured import measured
 from tree import Copy
 
-from .conftest import Tested, measured
+from .conftest import Tested
 
 pytestmark = pytest.mark.kubernetes
 

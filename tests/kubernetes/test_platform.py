@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from .conftest import LOCATIONS, Tested, measured
+from measured import measured
+
+from .conftest import LOCATIONS, Tested
 
 pytestmark = pytest.mark.kubernetes
 

@@ -62,12 +62,19 @@ class Cluster(Deployment):
             raise EngineError(f"{program} is not installed: install it, then point it at the cluster") from None
         if done.returncode:
             said = (done.stderr or done.stdout).strip() or f"exit code {done.returncode}"
-            raise EngineError(f"{program} {arguments[1]}: {said.splitlines()[-1]}", done.stdout + said)
+            verb = next((one for one in arguments if not one.startswith("-")), "")
+            raise EngineError(f"{program} {verb}: {said.splitlines()[-1]}", done.stdout + said)
         return done.stdout.strip()
 
     def namespace(self, location: str) -> str:
         """Where a location's pods are."""
         return f"{self.project}-{location.replace('_', '-')}"
+
+    def make_namespace(self) -> None:
+        """Creates the host's namespace, if there is none."""
+        there = self.kubectl("get", "namespaces", "--output=name").splitlines()
+        if f"namespace/{self.project}" not in there:
+            self.kubectl("create", "namespace", self.project)
 
     def forward(self, service: str, port: int) -> str:
         """An address on this machine by which a service of the host answers, for as long as this program runs."""
@@ -110,9 +117,10 @@ class Cluster(Deployment):
                 "INGEST_REGISTRY is not set: name the registry that the cluster pulls from, in .env; or as INGEST_LOAD"
                 " a command that loads an image into a cluster of this machine, such as `kind load docker-image`"
             )
-        done = subprocess.run([*shlex.split(load), image], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Refused(f"INGEST_LOAD: {load} {image}: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+        try:
+            self._call(*shlex.split(load), image)
+        except EngineError as error:
+            raise Refused(f"INGEST_LOAD `{load}`: {error}") from None
         return image
 
     def share(self) -> None:
@@ -374,8 +382,7 @@ class HostRelease(_Released, DeployHost):
         if sandbox:
             names["sandboxImage"] = "ingest-sandbox"
         values = {value: self.deployment.deliver(f"{name}:{tag}") for value, name in names.items()}
-        if self.deployment.project not in self.deployment.kubectl("get", "namespaces", "--output=name"):
-            self.deployment.kubectl("create", "namespace", self.deployment.project)
+        self.deployment.make_namespace()
         self.deployment.share()
         return self._activate(tag, HOST, {"sandboxImage": "", **values})
 

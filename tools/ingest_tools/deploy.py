@@ -58,11 +58,15 @@ class Deploy(Versions):
     def services(self) -> list[str]:
         return [self.location]
 
+    def new_tag(self) -> str:
+        """The tag of what this tree makes of the location."""
+        return f"{content_tag(self.location, self.deployment.tree)}-{self._renewed_base()}"
+
     def deploy(self, *, tests: bool) -> str:
         """What was done, in a line; raises :class:`Refused` when the new code was not activated."""
         self._must_be_up()
         self._must_keep_to_its_walls()
-        tag = f"{content_tag(self.location, self.deployment.tree)}-{self._renewed_base()}"
+        tag = self.new_tag()
         if tag == self.tag and self._serves(tag):
             return f"{self.location}: {tag} is active already, nothing to do"
         self._build(tag, "build", *provenance(self.deployment.tree), self.location)

@@ -88,17 +88,25 @@ class DeployHost(Versions):
             yield json.loads(file.read_text())["services"]
 
     def _set_up(self, tag: str, running: set[str]) -> None:
-        """Migrates the storage, and renews what the set-up of the new version makes; the old services go on."""
+        """Migrates the storage, and renews what the set-up of the new version makes; the old services go on.
+
+        Docker Compose starts each of the one-shots when those that it depends on have succeeded.
+        """
         names = [name for name in location_names(self.deployment.tree) if name in running]
-        steps = [["secrets"], ["setup"], [f"{name}-setup" for name in names]]
-        steps += [[f"{name}-sandbox" for name in names]] if "sandbox" in running else []
-        for services in filter(None, steps):
+        kinds = ["setup", "sandbox"] if "sandbox" in running else ["setup"]
+        services = ["secrets", "setup", *(f"{name}-{kind}" for name in names for kind in kinds)]
+        failed = None
+        try:
             self.deployment.compose("--profile=*", "up", "--no-deps", *services, **self._settings(tag))
-            containers = self.deployment.containers()
-            for service in services:
-                if code := containers[service]["State"]["ExitCode"]:
-                    why = last_error(containers[service]["Id"]) or f"exit code {code}"
-                    raise Refused(f"{self.name}: nothing was swapped, since {service} of {tag} fails ({why})")
+        except EngineError as error:
+            failed = error  # names the service, and not its reason
+        containers = self.deployment.containers()
+        for service in services:
+            if code := containers[service]["State"]["ExitCode"]:
+                why = last_error(containers[service]["Id"]) or f"exit code {code}"
+                raise Refused(f"{self.name}: nothing was swapped, since {service} of {tag} fails ({why})")
+        if failed:
+            raise Refused(f"{self.name}: nothing was swapped: {failed}")
 
     def _serve(self, tag: str, tried: Callable[[], None]) -> None:
         tried()

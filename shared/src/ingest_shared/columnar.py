@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, repeat
 from keyword import iskeyword
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ingest_shared.errors import NotJson, PayloadError
 from ingest_shared.tables import BIGINT, TEXT, UNDECLARED, AnyTable, Child, Column, Table, all_columns
@@ -64,6 +65,22 @@ def without_nul(body: bytes) -> bytes:
         backslashes = len(part) - len(part.rstrip(b"\\"))  # an odd one escapes the backslash of \u0000
         parts[i] = part + (_NUL if backslashes % 2 else _REPLACEMENT)
     return b"".join(parts)
+
+
+TextsT = TypeVar("TextsT", pa.Array, pa.ChunkedArray)
+
+
+def text_without_nul(texts: TextsT) -> TextsT:
+    """The texts with each NUL character replaced by U+FFFD."""
+    return pc.replace_substring(texts, "\0", "\ufffd") if pc.any(pc.match_substring(texts, "\0")).as_py() else texts
+
+
+def json_without_nul(texts: TextsT) -> TextsT:
+    """The same for JSON in an array of texts."""
+    if not pc.any(pc.match_substring(texts, _NUL.decode())).as_py():
+        return texts
+    kept = [None if text is None else without_nul(text.encode()).decode() for text in texts.to_pylist()]
+    return pa.chunked_array([kept], pa.string()) if isinstance(texts, pa.ChunkedArray) else pa.array(kept, pa.string())
 
 
 def arrow_schema(table: AnyTable) -> pa.Schema:

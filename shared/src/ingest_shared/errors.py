@@ -45,3 +45,9 @@ class WarehouseError(IngestError):
     """The warehouse cannot be reached or written to; the text names the setting."""
 
     retry = True
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in a line: that of the driver, if SQLAlchemy wraps it; its type, if it says nothing."""
+    said = str(getattr(error, "orig", None) or error).strip()
+    return said.splitlines()[0] if said else type(error).__name__

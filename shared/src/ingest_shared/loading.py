@@ -24,9 +24,9 @@ from dlt.destinations.sql_client import SqlClientBase
 from dlt.extract.resource import DltResource
 
 from ingest_shared.columnar import Decoder, Page, arrow_schema
-from ingest_shared.errors import PayloadError
+from ingest_shared.errors import PayloadError, SettingError
 from ingest_shared.reading.api import Usage
-from ingest_shared.tables import AnyTable, Table, all_columns, bigint, epoch, text, timestamp
+from ingest_shared.tables import AnyTable, Table, all_columns, bigint, epoch, text
 
 logger = logging.getLogger("ingest")
 
@@ -80,24 +80,7 @@ AUDITS = Table(
     ),
 )
 _AUDITS = Decoder(AUDITS)
-LOADED_FILES = Table(
-    name="loaded_files",
-    description="The files that tables were loaded from, and which version of each.",
-    docs="https://dlthub.com/docs/dlt-ecosystem/verified-sources/filesystem/basic",
-    key=("resource", "name"),
-    columns=(
-        text("resource", "The resource that was loaded from it."),
-        text("name", "Its path in the folder."),
-        bigint("size", "Its size in bytes."),
-        timestamp("modified_at", "When it was last changed, by its storage."),
-        text("etag", "The ETag of an object in S3; null for a local file."),
-        bigint("row_count", "The rows that it has."),
-        timestamp("loaded_at", "When the sync that loaded it began."),
-        timestamp("deleted_at", "When it was found to be gone, and its rows were removed; null while it exists."),
-        text("load_id", "The load; it is complete once `_dlt_loads` has it."),
-    ),
-)
-
+OWN_TABLES = (LOAD_GAPS.name, AUDITS.name, "loaded_files")
 
 NOTED_GAPS: ContextVar[frozenset[str]] = ContextVar("noted_gaps", default=frozenset())
 """The resources that have gaps in the warehouse when a run begins, also those of a killed load, whose state is lost."""
@@ -230,6 +213,12 @@ class Reads(Protocol):
     def __call__(self, load: Load) -> Iterable[Arrived]: ...
 
 
+def check_name(table: str) -> None:
+    """Raises :class:`SettingError` for a table that is called as one of the mirror's own, or of dlt's."""
+    if table in OWN_TABLES or table.startswith("_dlt"):
+        raise SettingError(f"the mirror keeps a table {table} of its own: give yours another name")
+
+
 def mirror(read: Reads) -> DltResource:
     """The dlt resource that loads a table and its child tables from what ``read`` yields.
 
@@ -238,6 +227,8 @@ def mirror(read: Reads) -> DltResource:
     decoder = read.decoder
     table = decoder.table
     children = {child.name: child for child in table.children} if isinstance(table, Table) else {}
+    for name in (table.name, *children):
+        check_name(name)
 
     def generate() -> Iterator[Any]:
         load = Load(table.name, dlt.current.resource_state())

@@ -140,6 +140,14 @@ def test_a_bad_file_is_a_gap_and_its_rows_stay_until_it_is_mended(origin: Origin
     assert origin.orders() == [("orders/a.csv", 1, "uno"), *B, ("orders/c.csv", 4, "four")]
 
 
+def test_a_name_that_is_not_utf8_is_a_gap(origin: Origin) -> None:
+    (origin.path / os.fsdecode(b"orders/\xff.csv")).write_text("id,name\n4,four\n")
+    origin.write("orders/c.csv", "id,name\n5,five\n")
+    origin.sync()
+    assert origin.gaps() == [("orders", "orders/\\udcff.csv", "its name is not UTF-8: rename it")]
+    assert origin.orders() == [*A, *B, ("orders/c.csv", 5, "five")]
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -242,8 +250,11 @@ def test_an_empty_folder_empties_no_table_unless_that_is_meant(origin: Origin) -
     origin.sync()
     assert origin.orders() == A + B
     assert "set sources.shop.deletes_believed to 1 for one run" in origin.gaps()[0][2]
+    origin.warehouse.execute("DELETE FROM {loaded_files} WHERE name = 'orders/b.csv'")
+    origin.sync(audit=True)
+    assert origin.orders() == A + B, "also those of a file that no sync knows of"
     os.environ["SOURCES__SHOP__DELETES_BELIEVED"] = "1"
-    origin.sync()
+    origin.sync(audit=True)
     assert origin.orders() == []
     assert origin.gaps() == []
 

@@ -49,9 +49,9 @@ def rows(format_: Format, content: bytes, name: str = "a") -> list[dict[str, Any
     return [{name: value for name, value in row.items() if value is not None} for row in found]
 
 
-def parquet(**columns: Any) -> bytes:
+def parquet(table: pa.Table | None = None, **columns: Any) -> bytes:
     sink = io.BytesIO()
-    pq.write_table(pa.table(columns), sink)
+    pq.write_table(table or pa.table(columns), sink)
     return sink.getvalue()
 
 
@@ -113,11 +113,26 @@ def test_a_compressed_file(compress: Any) -> None:
         (b"id,at\n1,2026-01-02 03:04:05\n", [{"id": 1, "at": AT}]),
         (b"id,at\n1,2026-01-02 05:04:05+02:00\n", [{"id": 1, "at": AT}]),
         (b"id,Full name\n1,a\0b\n", [{"id": 1, "name": "a\ufffdb"}]),
+        (b'id,of\n1,"""\\u0000"""\n', [{"id": 1, "of": '"\\ufffd"'}]),
+        (b"id,votes\n1,a\0b\n", [{"id": 1, "_undeclared": '{"votes":"a\\ufffdb"}'}]),
         (b"id,votes,internal\n1,3,x\n2,,\n", [{"id": 1, "_undeclared": '{"votes":"3"}'}, {"id": 2}]),
         (b"id\n\n1\n", [{"id": 1}]),
         (b"id,Full name\n", []),
     ],
-    ids=["BOM", "CRLF", "line break", "empty text", "no zone", "zone", "NUL", "undeclared", "blank line", "no row"],
+    ids=[
+        "BOM",
+        "CRLF",
+        "line break",
+        "empty text",
+        "no zone",
+        "zone",
+        "NUL",
+        "NUL in JSON",
+        "undeclared NUL",
+        "undeclared",
+        "blank line",
+        "no row",
+    ],
 )
 def test_what_a_csv_may_have(content: bytes, expected: list[Any]) -> None:
     assert rows(Csv(), content) == expected
@@ -126,6 +141,15 @@ def test_what_a_csv_may_have(content: bytes, expected: list[Any]) -> None:
 def test_another_delimiter_quote_and_encoding() -> None:
     content = "id;Full name\n1;'Grüße; alle'\n".encode("latin-1")
     assert rows(Csv(delimiter=";", quote="'", encoding="latin-1"), content) == [{"id": 1, "name": "Grüße; alle"}]
+
+
+def test_what_python_does_not_have_is_kept_as_text() -> None:
+    nanoseconds = pa.array([1], pa.timestamp("ns"))
+    assert rows(Parquet(), parquet(id=[1], x=nanoseconds)) == [
+        {"id": 1, "_undeclared": '{"x":"1970-01-01 00:00:00.000000001"}'}
+    ]
+    with pytest.raises(PayloadError, match=r"row 1, column at: .* '1970-01-01 00:00:00.000000001'"):
+        rows(Parquet(), parquet(id=[1], at=nanoseconds))
 
 
 def test_what_a_file_has_too_much_and_what_it_lacks_is_told() -> None:
@@ -159,16 +183,43 @@ BAD: dict[str, tuple[Format, str, bytes, str]] = {
         "line 3: In CSV column #1: CSV conversion error to string: invalid UTF8",
     ),
     "quote": (Csv(), "a", b'id,Full name\n1,a\n2,"b\n3,c\n', "line 3: a quotation mark is not closed"),
+    "quote in UTF-16": (
+        Csv(encoding="utf-16"),
+        "a",
+        'id,Full name\n1,a\n2,"b\n3,c\n'.encode("utf-16"),
+        "line 3: a quotation mark is not closed",
+    ),
+    "quote of a long file": (
+        Csv(),
+        "a",
+        b'id,Full name\n1,a\n2,"b\n' + GOOD * 13,
+        "line 3: a quotation mark is not closed",
+    ),
+    "long row": (Csv(), "a", b"id\n" + b"1" * 8_000_000 + b"\n", "a row is longer than 4,000,000 bytes"),
+    "long header": (Csv(), "a", b"a" * 1_100_000 + b",id\n,2\n", "line 1: the header is longer than 1,048,576 bytes"),
     "header": (Csv(), "a", b"id,\xff\n1,2\n", "line 1: the header is not utf-8"),
-    "twice": (Csv(), "a", b"id,id\n1,2\n", "line 1: the header names the column 'id' twice"),
+    "twice": (Csv(), "a", b"id,id\n1,2\n", "two columns are called 'id'"),
     "delimiter": (Csv(), "a", b"id;name\n1;2\n", "none of the columns is declared: id;name"),
     "cut gzip": (Csv(), "a.gz", gzip.compress(GOOD)[:-50], "Truncated compressed stream"),
     "no gzip": (Csv(), "a.gz", b"id\n1\n", "incorrect header check"),
     "JSON": (JsonLines(), "a", b'{"id": 1}\n{"id": 2\n', "line 2: table orders: this is not valid JSON"),
     "JSON value": (JsonLines(), "a", b'\n{"id": 1}\n{"id": "2"}\n', "line 3: table orders, column id"),
+    "JSON over two lines": (
+        JsonLines(),
+        "a",
+        b'{"id": 1\n"name": "a"}\n',
+        "line 1: table orders: this is not valid JSON",
+    ),
+    "JSON without a line break": (JsonLines(), "a", b'{"id": 1},{"id": 2}\n', "line 1: expected an object"),
     "JSON key": (JsonLines(), "a", b'{"name": "x"}\n', "line 1: table orders, column id"),
-    "Parquet": (Parquet(), "a", parquet(id=[1])[:-9], "not a whole Parquet file"),
-    "no Parquet": (Parquet(), "a", b"", "not a whole Parquet file"),
+    "Parquet": (Parquet(), "a", parquet(id=[1])[:-9], "cannot be read as Parquet"),
+    "no Parquet": (Parquet(), "a", b"", "cannot be read as Parquet"),
+    "Parquet twice": (
+        Parquet(),
+        "a",
+        parquet(pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["id", "id"])),
+        "two columns are called 'id'",
+    ),
     "type": (Parquet(), "a", parquet(id=["1"]), "column id: it is string in the file, but declared as bigint"),
     "loss": (Parquet(), "a", parquet(id=[1, 2], price=[0.5, 1.0]), "column price: it is double in the file"),
     "range": (Parquet(), "a", parquet(id=pa.array([1, 2**63], pa.uint64())), "row 2, column id: expected bigint"),

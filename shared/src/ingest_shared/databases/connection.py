@@ -9,19 +9,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import adbc_driver_manager
 import pyarrow as pa
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
 from ingest_shared.databases.declared import Mirrored
 from ingest_shared.databases.types import expression
-from ingest_shared.errors import ApiError, PayloadError, SettingError
+from ingest_shared.errors import ApiError, PayloadError, SettingError, first_line
+from ingest_shared.reading.held import copied
 from ingest_shared.tables import Column
 
 ROWS_AT_ONCE = 20_000
 """Rows fetched at once from a driver that does not speak Arrow."""
-_DRIVERS = {"postgres": "postgresql", "postgresql": "postgresql+psycopg2"}
+_DRIVERS = {"postgres": "postgresql+psycopg2", "postgresql": "postgresql+psycopg2"}
 _DRIVERS |= {"mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
+"""By engine; what we ask of a connection was tried with these."""
 _REFUSED = ("password authentication failed", "does not exist", "no pg_hba.conf entry", "(1044,", "(1045,", "(1049,")
 """What a database says to a wrong name or password."""
 _SNAPSHOT = (
@@ -30,10 +34,6 @@ _SNAPSHOT = (
     "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
 )
 """Of MySQL and MariaDB, whose TIMESTAMP is shown in the time zone of the connection."""
-
-
-def first_line(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
 
 
 class Database:
@@ -48,7 +48,7 @@ class Database:
                 f"{setting} is not the address of a database; write it as postgresql://user:password@host:5432/database"
             ) from None
         try:
-            url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
+            url = url.set(drivername=_DRIVERS.get(url.get_backend_name(), url.drivername))
             self.engine = sa.create_engine(url, poolclass=sa.NullPool)
         except (sa.exc.NoSuchModuleError, ImportError) as error:
             raise SettingError(
@@ -104,27 +104,24 @@ class Snapshot:
 
     def rows(self, query: sa.Select[Any]) -> Sequence[Any]:
         """The result of a small query; one that fails leaves the snapshot as it was."""
-        with self.connection.begin_nested():
+        with _told_in_one_line(), self.connection.begin_nested():
             return self.connection.execute(query).fetchall()
 
     def reads(self, mirrored: Mirrored) -> "Reads":
         """How the table is read; raises :class:`PayloadError` if it is not as declared."""
-        types = column_types(self.connection, mirrored.source)
-        return Reads(mirrored, types, self.dialect)
+        with _told_in_one_line():
+            columns = described(self.connection, mirrored.source)
+        return Reads(mirrored, {column["name"]: column["type"] for column in columns}, self.dialect)
 
     def batches(self, query: sa.Select[Any]) -> Iterator[pa.Table]:
-        """The rows of a query, a few megabytes at a time."""
-        return self._by_adbc(query) if self._exported else self._by_rows(query)
-
-    def _by_adbc(self, query: sa.Select[Any]) -> Iterator[pa.Table]:
-        from adbc_driver_postgresql import dbapi  # noqa: PLC0415, loaded where it is used
-
-        with dbapi.connect(self.database.uri) as connection, connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            cursor.execute(f"SET TRANSACTION SNAPSHOT '{self._exported}'")
-            cursor.execute(self.sql(query))
-            for batch in cursor.fetch_record_batch():
-                yield pa.Table.from_batches([batch])
+        """The rows of a query, a few megabytes at a time; raises :class:`PayloadError` if it fails."""
+        with _told_in_one_line():
+            if not self._exported:
+                yield from self._by_rows(query)
+                return
+            begin = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+            snapshot = f"SET TRANSACTION SNAPSHOT '{self._exported}'"
+            yield from copied(self.database.uri, begin, snapshot, self.sql(query))
 
     def _by_rows(self, query: sa.Select[Any]) -> Iterator[pa.Table]:
         names = [str(i) for i in range(len(query.selected_columns))]
@@ -143,12 +140,17 @@ def _array(values: Sequence[Any]) -> pa.Array:
     return pa.array(values, pa.string()) if all(value is None for value in values) else pa.array(values)
 
 
-def column_types(connection: sa.Connection, source: str) -> dict[str, TypeEngine[Any]]:
-    """The table's columns and their types now; raises :class:`PayloadError` if there is no such table."""
-    return {column["name"]: column["type"] for column in described(connection, source)}
+@contextmanager
+def _told_in_one_line() -> Iterator[None]:
+    """Raises :class:`PayloadError` for what the database refuses, and for a connection that breaks."""
+    try:
+        yield
+    except (sa.exc.SQLAlchemyError, adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
+        raise PayloadError(first_line(error)) from None
 
 
 def described(connection: sa.Connection, source: str) -> list[Any]:
+    """The table's columns as they are now; raises :class:`PayloadError` if there is no such table."""
     schema, name = split(source)
     try:
         return list(sa.inspect(connection).get_columns(name, schema))
@@ -172,12 +174,16 @@ class Reads:
         self.dialect = dialect
         self.table = sa.table(name, schema=schema)
 
-    def raw(self, column: Column) -> sa.ColumnClause[Any]:
-        """The column itself, for conditions: an index on it is used."""
-        return sa.column(column.path)
+    def raw(self, column: Column) -> sa.ColumnElement[Any]:
+        """The column itself, for conditions: an index on it is used.
+
+        MySQL sorts an enum by the place of its values in the type, and compares it as text.
+        """
+        is_enum = isinstance(self.types[column.path], mysql.ENUM | mysql.SET)
+        return sa.cast(sa.column(column.path), sa.CHAR) if is_enum else sa.column(column.path)
 
     def value(self, column: Column) -> sa.ColumnElement[Any]:
-        return expression(self.raw(column), self.types[column.path], self.dialect)
+        return expression(sa.column(column.path), self.types[column.path], self.dialect)
 
     def select(self, columns: Sequence[Column], *conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
         chosen = [self.value(column).label(f"c{i}") for i, column in enumerate(columns)]

@@ -26,14 +26,14 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from ingest_shared.columnar import Decoder, Page, arrow_schema
-from ingest_shared.databases.compare import Comparison, Found, scratch
-from ingest_shared.databases.connection import Database, Reads, Snapshot, first_line
+from ingest_shared.databases.connection import Database, Reads, Snapshot
 from ingest_shared.databases.declared import Mirrored
-from ingest_shared.databases.held import warehouse
 from ingest_shared.databases.ranges import between, edges, less, not_in_the_future, read_back, written
-from ingest_shared.databases.types import column_type, readable
-from ingest_shared.errors import IngestError, PayloadError
+from ingest_shared.databases.types import NO_DATE, column_type, readable
+from ingest_shared.errors import PayloadError
 from ingest_shared.loading import Load, RowsFile
+from ingest_shared.reading.compare import Comparison, Found, comparison
+from ingest_shared.reading.held import warehouse
 from ingest_shared.reading.tombstones import DELETED_AT
 from ingest_shared.tables import UNDECLARED, Column, all_columns
 
@@ -107,9 +107,8 @@ class TableReader:
                     self.reads = self._checked()
                     yield from self._read()
                     load.scopes_read = 1
-                except (PayloadError, sa.exc.SQLAlchemyError, pa.ArrowException, OSError) as error:
-                    reason = str(error) if isinstance(error, IngestError) else first_line(error)
-                    load.leave_out(self.mirrored.source, reason)
+                except PayloadError as error:
+                    load.leave_out(self.mirrored.source, str(error))
         finally:
             self.sync.finish(table)
 
@@ -160,7 +159,9 @@ class TableReader:
             return None
         highest = sa.select(sa.func.max(self.reads.raw(self.cursor))).select_from(self.reads.table)
         ((found,),) = self.snapshot.rows(highest)
-        return None if found is None else written(not_in_the_future(found))
+        if found is None or str(found).startswith(NO_DATE):
+            return None
+        return written(not_in_the_future(found))
 
     def _since(self) -> Any:
         """From where on rows may have changed since the previous sync; None if that is not known."""
@@ -172,7 +173,9 @@ class TableReader:
         key = self.mirrored.key
         if first["edges"] is None:
             first["edges"] = edges(self.snapshot, self.reads, key)
-        replaces, until = first["next"] == 0, time.monotonic() + BEGINS_FOR
+        self.load.replaces = first["next"] == 0
+        self.load.gaps |= first.get("gaps", {})  # of earlier parts: what a load notes replaces what is there
+        until = time.monotonic() + BEGINS_FOR
         ends = [None, *first["edges"], None]
         begun = first["next"]
 
@@ -182,72 +185,61 @@ class TableReader:
                 begun += 1
                 yield self.reads.select(self.mirrored.read, *between(self.reads, key, ends[begun - 1], ends[begun]))
 
-        self.load.replaces = replaces
         yield from self._files(queries())
-        first["next"] = begun
+        first |= {"next": begun, "gaps": dict(self.load.gaps)}
         self.load.postponed = len(ends) - 1 - begun
 
     def _compared(self, columns: Sequence[Column], *, is_whole: bool) -> Iterator[pa.Table | RowsFile]:
         """What differs between the database and the warehouse in these columns."""
-        table, key = self.mirrored.table, self.mirrored.key
-        columns = list(dict.fromkeys([*key, *columns, *([self.cursor] if self.cursor else []), self.deleted]))
-        asked = [column for column in columns if column.origin == "reader"]
-        with scratch() as database:
-            comparison = Comparison(database, key, columns, self.cursor, self._since())
-            nothing = pa.schema([self.schema.field(column.name) for column in columns]).empty_table()
-            rows = (self._rows(batch, columns, is_lost=False) for batch in self._batches(self.reads.select(asked)))
-            comparison.fill("origin", chain([nothing], rows))
+        table = self.mirrored.table
+        columns = list(
+            dict.fromkeys([*self.mirrored.key, *columns, *([self.cursor] if self.cursor else []), self.deleted])
+        )
+        asked = self.reads.select([column for column in columns if column.origin == "reader"])
+        with comparison(table.key, columns, self.mirrored.cursor, self._since()) as compared:
+            compared.fill("origin", (self._rows(batch, columns, is_lost=False) for batch in self._batches(asked)))
             with warehouse() as held:
-                comparison.fill("held", chain([nothing], held.batches(table, columns)))
-            found = comparison.find(leave_changed=not is_whole)
-            if comparison.count("wanted") <= FEW:
-                yield from self._files(self._by_keys(keys) for keys in comparison.keys_of("wanted"))
+                compared.fill("held", held.batches(table, columns))
+            found = compared.find(leave_changed=not is_whole)
+            if compared.count("wanted") <= FEW:
+                yield from self._files(self._by_keys(keys) for keys in compared.keys("wanted"))
             else:
-                all_rows = (self._rows(batch, table.columns) for batch in self._batches(self._all()))
-                yield from self._written(comparison.only("wanted", all_rows))
-            yield from self._gone(comparison)
+                all_rows = self._loadable(self.reads.select(self.mirrored.read))
+                yield from self._written(compared.only("wanted", all_rows))
+            yield from self._gone(compared)
         self._note(found)
 
-    def _all(self) -> sa.Select[Any]:
-        return self.reads.select(self.mirrored.read)
-
     def _by_keys(self, keys: Sequence[tuple[Any, ...]]) -> sa.Select[Any]:
-        raw = [self.reads.raw(column) for column in self.mirrored.key]
-        if len(raw) == 1:
-            return self.reads.select(self.mirrored.read, raw[0].in_([value for (value,) in keys]))
-        each = (sa.and_(*(column == value for column, value in zip(raw, values, strict=True))) for values in keys)
-        return self.reads.select(self.mirrored.read, sa.or_(*each))
+        raw = sa.tuple_(*map(self.reads.raw, self.mirrored.key))
+        return self.reads.select(self.mirrored.read, raw.in_(keys))
 
-    def _gone(self, comparison: Comparison) -> Iterator[pa.Table]:
+    def _gone(self, compared: Comparison) -> Iterator[pa.Table]:
         """The rows that the database no longer has, each marked as deleted."""
-        table, key = self.mirrored.table, self.mirrored.key
+        table = self.mirrored.table
         columns = all_columns(table)
         place = self.schema.get_field_index(DELETED_AT)
         with warehouse() as held:
-            if comparison.count("surplus") <= FEW:
-                found: Iterator[pa.Table] = chain.from_iterable(
-                    held.batches(table, columns, key, some) for some in comparison.keys_of("surplus")
-                )
+            if compared.count("surplus") <= FEW:
+                some = (held.batches(table, columns, keys) for keys in compared.keys("surplus"))
+                found: Iterator[pa.Table] = chain.from_iterable(some)
             else:
-                found = comparison.only("surplus", held.batches(table, columns))
+                found = compared.only("surplus", held.batches(table, columns))
             for rows in found:
                 at = pa.array([datetime.now(UTC)] * rows.num_rows, self.schema.field(place).type)
                 yield rows.set_column(place, DELETED_AT, at).cast(self.schema)
 
     def _note(self, found: Found) -> None:
         """Counts what an audit found; what came, changed or went since the previous sync was not lost."""
-        same = self.load.state.get("digest") == found.digest
+        is_same = self.load.state.get("digest") == found.digest
         self.load.state["digest"] = found.digest
         if not self.sync.audit:
             return
-        changed = found.changed
-        missing, stale = (found.missing, found.stale) if same or self.cursor else (0, 0)
-        if not (same or self.cursor):
-            changed += found.missing + found.stale
-        surplus, deleted = (found.surplus, 0) if same else (0, found.surplus)
-        counts = {"missing": missing, "surplus": surplus, "stale": stale, "changed": changed, "deleted": deleted}
-        audit = {"scope": self.mirrored.source, "audited_at": int(time.time()), "compared": found.compared, **counts}
-        self.load.audits = [{**audit, "calls": self.load.usage.api_calls}]
+        counts = {"compared": found.compared, "missing": found.missing, "stale": found.stale, "changed": found.changed}
+        if not is_same and self.cursor is None:
+            counts |= {"missing": 0, "stale": 0, "changed": found.changed + found.missing + found.stale}
+        counts |= {"surplus": found.surplus, "deleted": 0} if is_same else {"surplus": 0, "deleted": found.surplus}
+        at, calls = int(time.time()), self.load.usage.api_calls
+        self.load.audits = [{"scope": self.mirrored.source, "audited_at": at, **counts, "calls": calls}]
 
     def _files(self, queries: Iterable[sa.Select[Any]]) -> Iterator[RowsFile]:
         """The rows of the queries, side by side if the snapshot can be shared."""
@@ -305,8 +297,8 @@ class TableReader:
                 bad = {i: "null" for i, is_null in enumerate(nulls) if is_null} | bad
             elif not is_lost:
                 continue
-            told = f"the value %s of the column {column.path} does not fit {column.type.name}"
-            wrong = {i: told % value for i, value in bad.items()} | wrong
+            of = f"the column {column.path} does not fit {column.type.name}"
+            wrong = {i: f"the value {value} of {of}" for i, value in bad.items()} | wrong
         if is_lost:
             arrays[UNDECLARED] = pa.nulls(batch.num_rows, self.schema.field(UNDECLARED).type)
         rows = pa.table(arrays)

@@ -20,6 +20,7 @@ from ingest_shared.databases.connection import Database, described, split
 from ingest_shared.databases.declared import SETTINGS, called, declared, mirrored
 from ingest_shared.databases.types import column_type
 from ingest_shared.errors import IngestError, SettingError
+from ingest_shared.loading import check_name
 from ingest_shared.reading.tombstones import DELETED_AT
 from ingest_shared.tables import UNDECLARED
 
@@ -33,6 +34,7 @@ Entry = dict[str, Any]
 
 def entry(database: Database, connection: sa.Connection, name: str, known: Entry) -> Entry:
     """A table's entry, with the settings that are ``known``; raises an :class:`IngestError`."""
+    check_name(name)
     schema, table = split(known["source"])
     columns = described(connection, known["source"])
     left_out = known.get("without") or []
@@ -63,7 +65,7 @@ def entry(database: Database, connection: sa.Connection, name: str, known: Entry
             found["deleted"] = at_source
         told = {"type": type_.name}
         if column.get("comment"):
-            told["description"] = " ".join(column["comment"].split())
+            told["description"] = _printable(column["comment"])
         found["columns"][at_source] = told
     ordered = {setting: found[setting] for setting in SETTINGS if found.get(setting) not in (None, "", [])}
     mirrored(name, ordered)  # raises for what does not fit together
@@ -72,9 +74,14 @@ def entry(database: Database, connection: sa.Connection, name: str, known: Entry
 
 def _comment(inspector: Any, table: str, schema: str | None) -> str:
     try:
-        return " ".join((inspector.get_table_comment(table, schema)["text"] or "").split())
+        return _printable(inspector.get_table_comment(table, schema)["text"] or "")
     except NotImplementedError:  # an engine that has none
         return ""
+
+
+def _printable(comment: str) -> str:
+    """In one line, without what would be a command to a terminal or turn the direction of writing."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in comment).split())
 
 
 def written(entries: dict[str, Entry], location: str) -> str:
@@ -91,7 +98,11 @@ def written(entries: dict[str, Entry], location: str) -> str:
 
 
 def _flow(value: Any) -> str:
-    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10**6)
+    """In one line, whatever is in it: such as a column's name that has a line break."""
+    style = '"' if isinstance(value, str) and not value.isprintable() else None
+    text: str = yaml.safe_dump(
+        value, default_flow_style=True, default_style=style, allow_unicode=True, sort_keys=False, width=10**6
+    )
     return text.removesuffix("\n...\n").strip()
 
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.types import TypeEngine
 
-from ingest_shared.columnar import without_nul
+from ingest_shared.columnar import json_without_nul, text_without_nul
 from ingest_shared.tables import BIGINT, BOOLEAN, DATE, DOUBLE, JSON, TEXT, TIMESTAMP, ColumnType, plain, storable
 
 BINARY = ColumnType("binary", "binary", pa.binary(), msgspec.Raw, plain)
@@ -25,7 +25,7 @@ MOST_DIGITS = 38
 _DECIMAL = re.compile(r"decimal\((\d+),(\d+)\)")
 _DAYS = range(-719_162, 2_932_897)
 """The years 1 to 9999, in days since 1970."""
-_NO_DATE = "0000-00-00"
+NO_DATE = "0000-00-00"
 """What MySQL keeps in place of a date that is missing or wrong; it is null here."""
 
 
@@ -64,7 +64,7 @@ def column_type(type_: TypeEngine[Any], dialect: str) -> ColumnType | None:
             return DATE
         case sa.JSON() | sa.ARRAY():
             return JSON
-        case sa.LargeBinary() | sa.types._Binary():
+        case sa.types._Binary():
             return BINARY
         case sa.types.NullType():
             return TEXT if dialect == "postgresql" else None
@@ -117,7 +117,7 @@ def typed(values: pa.ChunkedArray, type_: ColumnType) -> pa.ChunkedArray:
     wanted = type_.arrow
     if pa.types.is_string(values.type):
         if type_ in (DATE, TIMESTAMP, LOCAL_TIMESTAMP):
-            values = pc.if_else(pc.starts_with(values, _NO_DATE), None, values)
+            values = pc.if_else(pc.starts_with(values, NO_DATE), None, values)
         if type_ is TIMESTAMP:
             wanted = pa.timestamp("us")
     elif pa.types.is_timestamp(values.type) and type_ is TIMESTAMP and values.type.tz is None:
@@ -132,11 +132,7 @@ def typed(values: pa.ChunkedArray, type_: ColumnType) -> pa.ChunkedArray:
         if ends["min"].is_valid and not (ends["min"].as_py() in _DAYS and ends["max"].as_py() in _DAYS):
             raise pa.ArrowInvalid("a year from 1 to 9999")
     elif type_ is TEXT:
-        return (
-            pc.replace_substring(values, "\0", "\ufffd") if pc.any(pc.match_substring(values, "\0")).as_py() else values
-        )
-    elif type_ is JSON and pc.any(pc.match_substring(values, "\\u0000")).as_py():
-        return pa.chunked_array(
-            [[None if text is None else without_nul(text.encode()).decode() for text in values.to_pylist()]]
-        )
+        return text_without_nul(values)
+    elif type_ is JSON:
+        return json_without_nul(values)
     return values

@@ -9,10 +9,9 @@ file is kept in the table ``loaded_files``, so that the next sync lists the fold
 import glob
 import tempfile
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -20,7 +19,6 @@ from itertools import islice
 from typing import IO, Any
 
 import dlt
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 from dlt.common.configuration import resolve_configuration
@@ -29,17 +27,36 @@ from dlt.common.storages import FilesystemConfiguration
 from dlt.common.storages.fsspec_filesystem import MTIME_DISPATCH, fsspec_from_config
 
 from ingest_shared.columnar import Decoder, arrow_schema
-from ingest_shared.errors import ApiError, PayloadError, SettingError
-from ingest_shared.loading import LOADED_FILES, Load
+from ingest_shared.errors import ApiError, PayloadError, SettingError, first_line
+from ingest_shared.loading import Load
 from ingest_shared.reading.api import setting_help
 from ingest_shared.reading.audit import COUNTS
+from ingest_shared.reading.compare import comparison
 from ingest_shared.reading.formats import Batch, Format, decompressed
-from ingest_shared.reading.tombstones import held_table, query
+from ingest_shared.reading.held import warehouse
+from ingest_shared.reading.tombstones import query
 from ingest_shared.settings import number_setting, text_setting
-from ingest_shared.tables import DOUBLE, JSON, UNDECLARED, Table, all_columns, bigint, text
+from ingest_shared.tables import UNDECLARED, Table, all_columns, bigint, text, timestamp
 
 FILE = text("file", "The file that the row is in: its path in the folder.", origin="reader")
 ROW = bigint("row", "The number of the row in its file, from 1.", origin="reader")
+LOADED_FILES = Table(
+    name="loaded_files",
+    description="The files that tables were loaded from, and which version of each.",
+    docs="https://dlthub.com/docs/dlt-ecosystem/verified-sources/filesystem/basic",
+    key=("resource", "name"),
+    columns=(
+        text("resource", "The resource that was loaded from it."),
+        text("name", "Its path in the folder."),
+        bigint("size", "Its size in bytes."),
+        timestamp("modified_at", "When it was last changed, by its storage."),
+        text("etag", "The ETag of an object in S3; null for a local file."),
+        bigint("row_count", "The rows that it has."),
+        timestamp("loaded_at", "When the sync that loaded it began."),
+        timestamp("deleted_at", "When it was found to be gone, and its rows were removed; null while it exists."),
+        text("load_id", "The load; it is complete once `_dlt_loads` has it."),
+    ),
+)
 FILES_AT_ONCE = 4
 BYTES_IN_MEMORY = 32_000_000
 """Of each file that is being read; the rest waits on disk until the file is known to be right to its end."""
@@ -48,9 +65,6 @@ BEGINS_FOR = 180.0
 SETTLED_AFTER = timedelta(seconds=2)
 """How long a file that has no ETag must have been unchanged when it was read: it may change again within
 the same tick of its storage's clock, which nobody could see. Until then, it is read again by the next sync."""
-ROWS_COMPARED_AT_ONCE = 100_000
-FILES_COMPARED_AT_ONCE = 500
-"""By an audit; each comparison is one query."""
 DELETES_BELIEVED = 0.1
 
 
@@ -121,20 +135,24 @@ class Folder:
                 f"{self.setting} is {self.url!r}; write it as a folder or as s3://bucket/folder"
             ) from None
         except (ConfigurationException, ImportError, ValueError) as error:
-            raise SettingError(f"cannot open {self.setting} {self.url!r}: {_first_line(error)}") from None
+            raise SettingError(f"cannot open {self.setting} {self.url!r}: {first_line(error)}") from None
         self._root = root.rstrip("/")
 
     def list(self, pattern: str) -> dict[str, Version]:
         """The files whose path in the folder matches, in the order of their names."""
-        with self._told_in_one_line():
+        try:
             if self.deletes_believed < 1 and not self._files.isdir(self._root):  # in S3, an empty folder is none
                 raise SettingError(f"{self.setting} is {self.url!r}: there is no such folder, or nothing in it")
             found = self._files.glob(f"{glob.escape(self._root)}/{pattern}", detail=True)
+        except Exception as error:
+            if not is_of_storage(error):
+                raise
+            why = f"{first_line(error)}; check `{self.setting}` and `{self.section}.credentials`"
+            raise ApiError(f"cannot list {self.url}: {why}") from None
         names = {path.removeprefix(f"{self._root}/"): info for path, info in found.items() if info["type"] == "file"}
         return {name: self._version(names[name]) for name in sorted(names)}
 
     def version(self, name: str) -> Version:
-        self._files.invalidate_cache()
         return self._version(self._files.info(f"{self._root}/{name}"))
 
     def read(self, name: str) -> IO[bytes]:
@@ -146,24 +164,15 @@ class Folder:
             raise SettingError(f"{self.setting} is {self.url!r}, whose listing tells no times of change")
         return Version(int(info["size"]), modified, info.get("ETag") or info.get("etag"))
 
-    @contextmanager
-    def _told_in_one_line(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            if not is_of_storage(error):
-                raise
-            why = f"{_first_line(error)}; check `{self.setting}` and `{self.section}.credentials`"
-            raise ApiError(f"cannot list {self.url}: {why}") from None
+
+def _utf8(name: str) -> str:
+    """The name of a file, with bytes that are not UTF-8 written as the warehouse can hold them: ``\\udcff``."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def is_of_storage(error: Exception) -> bool:
     """Whether a storage raised it: the operating system, or a client of S3."""
     return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in ("botocore", "aiohttp")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @dataclass
@@ -206,27 +215,23 @@ class FileReader:
         self.folder.open()
         self._now = datetime.now(UTC)
         listed = self.folder.list(self.files.pattern)
+        for name in [name for name in listed if name != _utf8(name)]:
+            load.leave_out(_utf8(name), "its name is not UTF-8: rename it")
+            del listed[name]
         known = self._known()
         gone = self._gone(load, listed, known)
-        found: Counter[str] = Counter()
-        if self.audit:
-            load.audits = []
-            gone |= self._surplus(listed, known, found)
-        wanted = [name for name in listed if self.audit or load.is_first or known.get(name) != listed[name]]
-        files = self._whole(load, wanted, listed)
+        load.audits = [] if self.audit else None
         if self.audit and not load.is_first:
-            yield from self._differing(load, files, known, found)
-            counts = {count: found[count] for count in COUNTS}
-            at = int(self._now.timestamp())
-            load.audits = [{"scope": self.files.pattern, "audited_at": at, **counts, "calls": load.pages}]
+            wanted = self._audited(load, listed, known, gone)
         else:
-            for read in files:
-                self._count(load, read)
-                yield from self._loaded(load, read, read.tables())
+            wanted = [name for name in listed if load.is_first or known.get(name) != listed[name]]
+        for read in self._whole(load, wanted, listed):
+            self._count(load, read)
+            yield from self._loaded(load, read)
         for name in sorted(gone):
             yield self._noted(load, name, None, 0)
             yield from self._nothing(load, name)
-        load.scopes_read = len(listed) - len(wanted) + load.pages
+        load.scopes_read = sum(name not in load.gaps for name in listed) - load.postponed
 
     # What there is to do.
 
@@ -266,16 +271,6 @@ class FileReader:
                 load.leave_out(pattern, f"{len(gone)} files were missing in one listing, {len(again)} in the next")
                 return set()
         return set(gone)
-
-    def _surplus(self, listed: Mapping[str, Version], known: Mapping[str, Any], found: Counter[str]) -> set[str]:
-        """Files of which the warehouse has rows, although no sync knows of them."""
-        name = self.table.name
-        surplus = set()
-        for file, rows in query(f"SELECT file, count(*) FROM {{{name}}} GROUP BY file"):
-            if file not in listed:
-                found["changed" if file in known else "surplus"] += rows
-                surplus |= set() if file in known else {file}
-        return surplus
 
     # Reading.
 
@@ -318,8 +313,8 @@ class FileReader:
             spool.close()
             if not isinstance(error, PayloadError) and not is_of_storage(error):
                 raise
-            self._bad[name] = version, _first_line(error)
-            return _first_line(error)
+            self._bad[name] = version, first_line(error)
+            return first_line(error)
         return read
 
     def _fill(self, read: _Read) -> None:
@@ -367,12 +362,12 @@ class FileReader:
 
     # Loading.
 
-    def _loaded(self, load: Load, read: _Read, tables: Iterable[pa.Table]) -> Iterator[Mapping[str, pa.Table]]:
+    def _loaded(self, load: Load, read: _Read) -> Iterator[Mapping[str, pa.Table]]:
         """The rows of a file, in place of those that the warehouse has of it."""
         load.rows += read.rows
         if not read.rows:
             yield from self._nothing(load, read.name)
-        for rows in tables:
+        for rows in read.tables():
             yield {self.table.name: rows}
         yield self._noted(load, read.name, read.version, read.rows)
 
@@ -415,56 +410,37 @@ class FileReader:
 
     # The audit.
 
-    def _differing(
-        self, load: Load, files: Iterable[_Read], known: Mapping[str, Version | None], found: Counter[str]
-    ) -> Iterator[Mapping[str, pa.Table]]:
-        """The files that the warehouse holds with other rows than they have, or in another version."""
-        some: list[_Read] = []
-        for read in files:
-            self._count(load, read)
-            some.append(read)
-            if len(some) == FILES_COMPARED_AT_ONCE or sum(one.rows for one in some) >= ROWS_COMPARED_AT_ONCE:
-                yield from self._compared(load, some, known, found)
-                some = []
-        yield from self._compared(load, some, known, found)
+    def _audited(
+        self, load: Load, listed: Mapping[str, Version], known: Mapping[str, Version | None], gone: set[str]
+    ) -> list[str]:
+        """The files that the warehouse holds with other rows than they have, or in another version.
 
-    def _compared(
-        self, load: Load, files: list[_Read], known: Mapping[str, Version | None], found: Counter[str]
-    ) -> Iterator[Mapping[str, pa.Table]]:
-        empty = arrow_schema(self.table).empty_table()
-        origin = pa.concat_tables([empty, *(rows for read in files for rows in read.tables())])
-        held = held_table(self.table, {FILE.name: tuple(read.name for read in files)}) if files else empty
-        sent, there = (_comparable(self.table, rows) for rows in (origin, held))
-        same = sent.equals(there)
-        for read in files:
-            of_file = pc.field(FILE.name) == read.name
-            is_known = known.get(read.name) == read.version
-            wrong = {} if same else self._wrong(sent.filter(of_file), there.filter(of_file))
-            found["compared"] += read.rows
-            for verdict, count in wrong.items():
-                found[verdict if is_known else "changed"] += count
-            if wrong or not is_known:
-                yield from self._loaded(load, read, [origin.filter(of_file)])
-
-    def _wrong(self, sent: pa.Table, held: pa.Table) -> dict[str, int]:
-        """How many rows of a file the warehouse lacks, has too many of, or holds with other values."""
-        rows, others = ({tuple(row[k] for k in self.table.key): row for row in one.to_pylist()} for one in (sent, held))
-        both = rows.keys() & others.keys()
-        stale = sum(rows[key] != others[key] for key in both)
-        return +Counter(missing=len(rows.keys() - both), surplus=len(held) - len(both), stale=stale)
-
-
-def _comparable(table: Table, rows: pa.Table) -> pa.Table:
-    """The rows in the order of their keys, with values that are equal if they mean the same."""
-    columns = {c.name: rows[c.name] for c in all_columns(table)}
-    for c in all_columns(table):
-        if c.type is DOUBLE:  # NaN equals nothing
-            columns[c.name] = pc.cast(rows[c.name], pa.string())
-        elif c.type is JSON:  # a destination may write it differently
-            columns[c.name] = pa.array(map(_sorted_json, rows[c.name].to_pylist()), pa.string())
-    keys = dict.fromkeys((FILE.name, *table.key), "ascending")
-    return pa.table(columns).sort_by(list(keys.items())).combine_chunks()
-
-
-def _sorted_json(text: str | None) -> str | None:
-    return None if text is None else msgspec.json.encode(msgspec.json.decode(text), order="sorted").decode()
+        Adds to ``gone`` those of which it has rows, although neither the folder nor a sync knows them.
+        """
+        columns = all_columns(self.table)
+        read: set[str] = set()
+        wrong: set[str] = set()
+        counts = dict.fromkeys(COUNTS, 0)
+        with comparison(list(dict.fromkeys((FILE.name, *self.table.key))), columns) as compared:
+            for file in self._whole(load, listed, listed):
+                self._count(load, file)
+                compared.fill("origin", file.tables())
+                read.add(file.name)
+            with warehouse() as held:
+                compared.fill("held", held.batches(self.table, columns))
+            compared.find()
+            found = compared.by(FILE.name)
+        for name, rows, missing, stale, surplus in found:
+            if name in listed and name not in read:  # it is a gap
+                continue
+            is_lost = known.get(name) == listed[name] if name in listed else name not in known
+            counts["compared"] += rows
+            for verdict, count in {"missing": missing, "stale": stale, "surplus": surplus}.items():
+                counts[verdict if is_lost else "changed"] += count
+            if missing or stale or surplus:
+                wrong.add(name)
+        if self.files.pattern not in load.gaps:  # otherwise, the folder could not be listed
+            gone |= wrong - listed.keys() - known.keys()
+        at = int(self._now.timestamp())
+        load.audits = [{"scope": self.files.pattern, "audited_at": at, **counts, "calls": load.pages}]
+        return [name for name in listed if name in read and (name in wrong or known.get(name) != listed[name])]

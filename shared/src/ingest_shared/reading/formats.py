@@ -8,9 +8,9 @@ column that is not declared is kept as JSON in ``_undeclared``; a declared one t
 import csv
 import io
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import IO, Any
 
 import msgspec
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from ingest_shared.columnar import Decoder
+from ingest_shared.columnar import Decoder, json_without_nul, text_without_nul
 from ingest_shared.errors import PayloadError
 from ingest_shared.tables import JSON, PRESENT, TEXT, UNDECLARED, Column, Table, storable
 
@@ -29,7 +29,8 @@ BYTES_AT_ONCE = 4_000_000
 ROWS_AT_ONCE = 50_000
 LINES_AT_ONCE = 1_000
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
-_HEADER_BYTES = 1 << 16
+HEADER_BYTES = 1 << 20
+"""Of a CSV, at most."""
 _ROW = re.compile(r"Row #(\d+): ")
 _UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, msgspec.DecodeError)
 _AS_PARQUET_HAS_THEM: Mapping[str, Sequence[Callable[[pa.DataType], bool]]] = {
@@ -70,27 +71,29 @@ class Csv:
 
     def batches(self, open_file: Open, table: Table) -> Iterator[Batch]:
         with open_file() as file:
-            counted = _Counted(file, self.quote.encode(self.encoding))
-            text = io.BufferedReader(counted, _HEADER_BYTES)
-            names = self._header(text.peek(_HEADER_BYTES))
-            if not names:
-                raise PayloadError("the file is empty: it has no header")
+            quote = self.quote.encode(self.encoding)
+            counted = _Counted(file, quote)
+            text = io.BufferedReader(counted, HEADER_BYTES)
+            names = self._header(text.peek(HEADER_BYTES))
             row = 1
             for batch in self._read(text, names, open_file):
-                yield _fitted(
-                    table, dict(zip(names, batch.columns, strict=True)), _from_texts, row, self._at(open_file)
-                )
+                columns = dict(zip(names, batch.columns, strict=True))
+                yield _fitted(table, columns, _from_texts, row, self._at(open_file))
                 row += len(batch)
-            if counted.quotes % 2:
+            if counted.quotes % 2 or len(quote) > 1:  # a character of UTF-16 may be cut in two, and is not counted
                 self._raise_if_open(open_file)
 
     def _header(self, begin: bytes) -> list[str]:
         text = begin.decode(self.encoding, "replace").removeprefix("\ufeff")
-        names: list[str] = next((names for names in self._csv(io.StringIO(text)) if names), [])
+        lines = self._csv(io.StringIO(text))
+        names: list[str] = next((names for names in lines if names), [])
+        if not names:
+            raise PayloadError("the file is empty: it has no header")
         if any("\ufffd" in name for name in names):
             raise PayloadError(f"line 1: the header is not {self.encoding}")
-        if double := next((name for name in names if names.count(name) > 1), None):
-            raise PayloadError(f"line 1: the header names the column {double!r} twice")
+        if len(begin) == HEADER_BYTES and next(lines, None) is None:
+            raise PayloadError(f"line 1: the header is longer than {HEADER_BYTES:,} bytes")
+        _refuse_double(names)
         return names
 
     def _read(self, text: "io.BufferedReader[Any]", names: list[str], open_file: Open) -> Iterator[pa.RecordBatch]:
@@ -109,6 +112,9 @@ class Csv:
             )
         except pa.ArrowInvalid as error:
             said = str(error).removeprefix("CSV parse error: ").partition("\n")[0]
+            if "straddles two block boundaries" in said:
+                self._raise_if_open(open_file)
+                said = f"a row is longer than {BYTES_AT_ONCE:,} bytes"
             found = _ROW.search(said)
             line = f"line {self._line(open_file, int(found[1]))}: " if found else ""
             raise PayloadError(line + _ROW.sub("", said)[:200]) from None
@@ -158,14 +164,17 @@ class JsonLines:
 
     def _rows(self, decoder: Decoder, lines: Sequence[bytes], first: int) -> tuple[pa.Table, frozenset[str]]:
         """The rows of some lines, and their undeclared fields; raises for the first line that is not right."""
+        objects = [line for line in lines if line.strip()]
         try:
-            page = decoder.page(b"[" + b",".join(line for line in lines if line.strip()) + b"]")
-            return decoder.arrow([page])[decoder.table.name], page.new_fields
+            page = decoder.page(b"[" + b",".join(objects) + b"]")
+            if len(page.rows) == len(objects):  # otherwise, an object goes on in the next line, or a line has several
+                return decoder.arrow([page])[decoder.table.name], page.new_fields
+            said = "expected an object"
         except PayloadError as error:
-            if len(lines) == 1:
-                raise PayloadError(f"line {first}: {_of_line(error)}") from None
+            said = _of_line(error)
+        if len(lines) == 1:
+            raise PayloadError(f"line {first}: {said}")
         parts = [self._rows(decoder, [line], first + index) for index, line in enumerate(lines)]
-        # What is wrong with them together, such as a comma too many, is not wrong with any by itself.
         return pa.concat_tables([rows for rows, _ in parts]), frozenset[str]().union(*(names for _, names in parts))
 
 
@@ -178,16 +187,14 @@ class Parquet:
             row = 1
             try:
                 parquet = pa.parquet.ParquetFile(file)
-                for batch in parquet.iter_batches(ROWS_AT_ONCE):
+                _refuse_double(parquet.schema_arrow.names)
+                no_rows = pa.RecordBatch.from_pylist([], parquet.schema_arrow)  # a file without rows has columns, too
+                for batch in chain([no_rows], parquet.iter_batches(ROWS_AT_ONCE)):
                     columns = dict(zip(batch.schema.names, batch.columns, strict=True))
                     yield _fitted(table, columns, _from_arrow, row, lambda row: f"row {row}")
                     row += len(batch)
-                if row == 1:
-                    empty = parquet.schema_arrow.empty_table()
-                    columns = dict(zip(empty.schema.names, empty.columns, strict=True))
-                    yield _fitted(table, columns, _from_arrow, row, str)
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                raise PayloadError(f"not a whole Parquet file ({_one_line(error)})") from None
+                raise PayloadError(f"cannot be read as Parquet ({_one_line(error)})") from None
 
 
 Format = Csv | JsonLines | Parquet
@@ -197,6 +204,12 @@ def decompressed(file: IO[bytes], name: str) -> IO[bytes]:
     """The file as it was before it was compressed, which its name tells."""
     kind = next((kind for suffix, kind in COMPRESSIONS.items() if name.endswith(suffix)), None)
     return io.BufferedReader(pa.input_stream(file, compression=kind)) if kind else file
+
+
+def _refuse_double(names: Sequence[str]) -> None:
+    """Raises :class:`PayloadError` if two columns have the same name: one of them would be lost."""
+    if double := next((name for name in names if names.count(name) > 1), None):
+        raise PayloadError(f"two columns are called {double!r}")
 
 
 class _Counted(io.RawIOBase):
@@ -251,7 +264,7 @@ def _at_first_unfit(
             convert(column, array[index : index + 1])
         except _UNFIT as of_value:
             if array[index].is_valid:
-                value = str(array[index].as_py())[:80]
+                value = str(_values(array[index : index + 1])[0])[:80]
                 return PayloadError(
                     f"{at(first + index)}, column {column.name}: expected {column.type.name}; "
                     f"the value is {value!r} ({_one_line(of_value)[:120]})"
@@ -264,15 +277,13 @@ def _from_texts(column: Column, texts: pa.Array) -> pa.Array:
     type_ = column.type
     if type_ is PRESENT:
         return pc.is_valid(texts)
-    if pc.any(pc.match_substring(texts, "\0")).as_py():
-        texts = pc.replace_substring(texts, "\0", "\ufffd")  # as columnar.without_nul does
     if type_ is TEXT:
-        return texts
+        return text_without_nul(texts)
     texts = pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), pc.utf8_trim_whitespace(texts))
     if type_ is JSON:
         for text in texts.drop_null().to_pylist():
             msgspec.json.decode(text)
-        return texts
+        return json_without_nul(texts)
     if type_.payload is int and pa.types.is_timestamp(type_.arrow):
         return type_.convert(pc.cast(texts, pa.int64()).to_pylist(), type_.arrow)
     return _instants(texts, type_.arrow) if pa.types.is_timestamp(type_.arrow) else pc.cast(texts, type_.arrow)
@@ -296,8 +307,7 @@ def _from_arrow(column: Column, array: pa.Array) -> pa.Array:
     if type_ is PRESENT:
         return pc.is_valid(array)
     if type_ is JSON and not pa.types.is_string(array.type):
-        values = (None if value is None else msgspec.json.encode(value).decode() for value in array.to_pylist())
-        return pa.array(values, pa.string())
+        return _encoded(_values(array))
     if pa.types.is_null(array.type):
         return pc.cast(array, type_.arrow)
     if type_ in (TEXT, JSON) and pa.types.is_string(array.type):
@@ -314,9 +324,22 @@ def _from_arrow(column: Column, array: pa.Array) -> pa.Array:
 
 def _as_json(columns: Mapping[str, pa.Array]) -> pa.Array:
     """The values that no column holds, as an object for each row; null where there are none."""
-    rows = zip(*(array.to_pylist() for array in columns.values()), strict=True)
-    kept = ({n: v for n, v in zip(columns, row, strict=True) if v is not None} for row in rows)
-    return pa.array([msgspec.json.encode(row).decode() if row else None for row in kept], pa.string())
+    rows = zip(*map(_values, columns.values()), strict=True)
+    return _encoded({n: v for n, v in zip(columns, row, strict=True) if v is not None} or None for row in rows)
+
+
+def _encoded(values: Iterable[Any]) -> pa.Array:
+    """The values as JSON; None stays null."""
+    texts = (None if value is None else msgspec.json.encode(value).decode() for value in values)
+    return json_without_nul(pa.array(texts, pa.string()))
+
+
+def _values(array: pa.Array) -> list[Any]:
+    try:
+        values: list[Any] = array.to_pylist()
+    except ValueError:  # Python has no nanoseconds
+        values = pc.cast(array, pa.string()).to_pylist()
+    return values
 
 
 def _of_line(error: PayloadError) -> str:

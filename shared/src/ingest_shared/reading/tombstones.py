@@ -130,13 +130,6 @@ def deleted(table: Table, scope: Mapping[str, Any], at: Mapping[Any, int]) -> pa
     return _arrow(table, values)
 
 
-def held_table(table: Table, scope: Mapping[str, Any]) -> pa.Table:
-    """All rows of ``scope`` that the warehouse holds."""
-    schema = arrow_schema(table)
-    with _held(table, scope) as held:
-        return _arrow(table, _by_column(schema, held.rows(schema.names, "1 = 1") if held else []))
-
-
 def query(sql: str, *args: Any) -> list[Any]:
     """The rows of a query, in which ``{name}`` stands for a table; none if there is no such table yet."""
     with warehouse_opened_once():

@@ -7,6 +7,8 @@ from typing import Any
 import dlt
 import pyarrow as pa
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
+from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
 from dlt.destinations.sql_client import SqlClientBase
 
 from ingest_shared.databases.types import typed
@@ -18,21 +20,18 @@ ROWS_AT_ONCE = 50_000
 @contextmanager
 def warehouse() -> "Iterator[Held]":
     """The warehouse, open until the block ends: meanwhile no other group can load into a DuckDB file."""
-    pipeline = dlt.current.pipeline()
-    with pipeline.sql_client() as client:
-        destination = pipeline.destination
-        yield Held(client, destination is not None and destination.destination_name == "postgres")
+    with dlt.current.pipeline().sql_client() as client:
+        yield Held(client)
 
 
 class Held:
     """What the warehouse holds."""
 
-    def __init__(self, client: SqlClientBase[Any], is_postgres: bool) -> None:
+    def __init__(self, client: SqlClientBase[Any]) -> None:
         self.client = client
-        self.is_postgres = is_postgres
 
     def batches(
-        self, table: Table, columns: Sequence[Column], key: Sequence[Column] = (), keys: Sequence[tuple[Any, ...]] = ()
+        self, table: Table, columns: Sequence[Column], keys: Sequence[tuple[Any, ...]] = ()
     ) -> Iterator[pa.Table]:
         """These columns of all rows, or of those with the keys; a column that is not there yet is null."""
         name, quoted = self.client.make_qualified_table_name(table.name), self.client.escape_column_name
@@ -43,8 +42,8 @@ class Held:
             return
         asked = ", ".join(self._asked(column) if column.name in there else "NULL" for column in columns)
         query = f"SELECT {asked} FROM {name}"
-        if key:
-            one = "(" + " AND ".join(f"{quoted(column.name)} = %s" for column in key) + ")"
+        if keys:
+            one = "(" + " AND ".join(f"{quoted(column)} = %s" for column in table.key) + ")"
             query += f" WHERE {' OR '.join([one] * len(keys))}"
         for batch in self._query(query, [value for values in keys for value in values]):
             arrays = [typed(batch.column(i), column.type) for i, column in enumerate(columns)]
@@ -52,19 +51,31 @@ class Held:
 
     def _asked(self, column: Column) -> str:
         name = self.client.escape_column_name(column.name)
-        return f"{name}::text" if self.is_postgres and column.type is JSON else name
+        return f"{name}::text" if isinstance(self.client, Psycopg2SqlClient) and column.type is JSON else name
 
     def _query(self, query: str, values: Sequence[Any]) -> Iterator[pa.Table]:
-        if not self.is_postgres:
+        """Streamed: of DuckDB and PostgreSQL, dlt's cursor holds a whole result."""
+        if isinstance(self.client, DuckDbSqlClient):
+            relation = self.client.native_connection.sql(query.replace("%s", "?"), params=list(values) or None)
+            yield from map(_table, relation.to_arrow_reader(ROWS_AT_ONCE))
+        elif isinstance(self.client, Psycopg2SqlClient):
+            with self.client.native_connection.cursor() as plain:
+                sql = plain.mogrify(query, values).decode()
+            yield from copied(self.client.credentials.to_native_representation(), sql)
+        else:
             with self.client.execute_query(query, *values) as cursor:
                 yield from cursor.iter_arrow(chunk_size=ROWS_AT_ONCE)
-            return
-        from adbc_driver_postgresql import dbapi  # noqa: PLC0415, loaded where it is used
 
-        with self.client.native_connection.cursor() as plain:
-            sql = plain.mogrify(query, values).decode()
-        address = self.client.credentials.to_native_representation()
-        with dbapi.connect(address) as connection, connection.cursor() as cursor:
-            cursor.execute(sql)
-            for batch in cursor.fetch_record_batch():
-                yield pa.Table.from_batches([batch])
+
+def copied(address: str, *statements: str) -> Iterator[pa.Table]:
+    """The rows of the last statement, streamed from PostgreSQL: ADBC turns a binary COPY into Arrow."""
+    from adbc_driver_postgresql import dbapi  # noqa: PLC0415, loaded where it is used
+
+    with dbapi.connect(address) as connection, connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+        yield from map(_table, cursor.fetch_record_batch())
+
+
+def _table(batch: pa.RecordBatch) -> pa.Table:
+    return pa.Table.from_batches([batch])
