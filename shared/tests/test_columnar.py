@@ -34,6 +34,7 @@ from ingest_shared.tables import (
     present,
     text,
     timestamp,
+    utc_timestamp,
 )
 
 
@@ -152,6 +153,17 @@ def test_an_iso_instant_is_kept_in_utc() -> None:
     expected = datetime(2024, 5, 1, 10, 30, tzinfo=UTC)
     assert converted(timestamp("at", "At."), "2024-05-01T10:30:00Z") == expected
     assert converted(timestamp("at", "At."), "2024-05-01T12:30:00+02:00") == expected
+    nanoseconds = converted(timestamp("at", "At."), "2024-05-01T10:30:00.123456789Z")
+    assert nanoseconds == expected.replace(microsecond=123_456)
+
+
+@pytest.mark.parametrize("sent", ["2024-05-01T10:30:00", "2024-05-01 10:30:00", "2024-05-01T10:30"])
+def test_an_instant_without_a_zone_is_in_utc_where_that_is_declared(sent: str) -> None:
+    at = datetime(2024, 5, 1, 10, 30, tzinfo=UTC)
+    assert converted(utc_timestamp("at", "At."), sent) == at
+    assert seconds(sent) == at.timestamp()
+    message = error_of(decoder(utc_timestamp("at", "At.")), {"id": 2, "at": f"{sent}+02:00"})
+    assert message.startswith("table issues, column at, row id=2: expected utc_timestamp ")
 
 
 def test_an_epoch_is_kept_as_the_instant_it_names() -> None:

@@ -26,6 +26,7 @@ HOLDS = {
     "double": {"integer", "number"},
     "boolean": {"boolean"},
     "timestamp": {INSTANT},
+    "utc_timestamp": {"string", INSTANT},
     "decimal": {"string"},
     "json": _ALL,
     "present": _ALL,

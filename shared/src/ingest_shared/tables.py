@@ -78,7 +78,15 @@ def _from_text(values: list[Any], arrow: pa.DataType) -> pa.Array:
 
 
 def _from_iso(values: list[Any], arrow: pa.DataType) -> pa.Array:
-    return storable(_from_text(values, arrow))
+    try:
+        instants = _from_text(values, arrow)
+    except pa.ArrowInvalid:  # some write nanoseconds, which most warehouses do not keep
+        instants = pc.cast(_from_text(values, pa.timestamp("ns", "UTC")), arrow, safe=False)
+    return storable(instants)
+
+
+def _from_iso_without_zone(values: list[Any], arrow: pa.DataType) -> pa.Array:
+    return storable(pc.assume_timezone(_from_text(values, pa.timestamp("us")), "UTC"))
 
 
 def _from_epoch(values: list[Any], arrow: pa.DataType) -> pa.Array:
@@ -111,6 +119,7 @@ BIGINT = ColumnType("bigint", "bigint", pa.int64(), int, plain)
 DOUBLE = ColumnType("double", "double", pa.float64(), float, plain)
 BOOLEAN = ColumnType("boolean", "bool", pa.bool_(), bool, plain)
 TIMESTAMP = ColumnType("timestamp", "timestamp", _INSTANT, str, _from_iso)
+UTC_TIMESTAMP = ColumnType("utc_timestamp", "timestamp", _INSTANT, str, _from_iso_without_zone)
 EPOCH = ColumnType("epoch", "timestamp", _INSTANT, int, _from_epoch)
 EPOCH_MILLIS = ColumnType("epoch_millis", "timestamp", _INSTANT, int, _from_epoch_millis)
 DATE = ColumnType("date", "date", pa.date32(), str, _from_text)
@@ -171,6 +180,7 @@ bigint = _column_function(BIGINT, "A 64-bit integer.")
 double = _column_function(DOUBLE, "A floating-point number.")
 boolean = _column_function(BOOLEAN, "True or false.")
 timestamp = _column_function(TIMESTAMP, "An instant, sent as ISO 8601 with a zone, kept in UTC.")
+utc_timestamp = _column_function(UTC_TIMESTAMP, "An instant in UTC, sent as ISO 8601 without a zone.")
 epoch = _column_function(EPOCH, "An instant, sent as whole seconds since 1970, kept in UTC.")
 epoch_millis = _column_function(EPOCH_MILLIS, "An instant, sent as whole milliseconds since 1970, kept in UTC.")
 date = _column_function(DATE, "A calendar day, sent as ``2024-01-31``.")

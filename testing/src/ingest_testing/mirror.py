@@ -183,6 +183,8 @@ def _converted(column: Column, value: Any) -> Any:
     match column.type.name:
         case "timestamp":
             return datetime.fromisoformat(value).astimezone(UTC)
+        case "utc_timestamp":
+            return datetime.fromisoformat(value).replace(tzinfo=UTC)
         case "epoch":
             return datetime.fromtimestamp(value, UTC)
         case "epoch_millis":
