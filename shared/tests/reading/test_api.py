@@ -71,8 +71,9 @@ def test_a_request_carries_the_credential_its_parameters_and_its_own_headers(ser
     assert request.headers["If-None-Match"] == '"x"'
 
 
-def test_the_address_of_a_further_page_is_followed_as_it_is(server: Server) -> None:
-    link = f'<{server.url}/things?page=2>; rel="next"'
+@pytest.mark.parametrize("address", ["{0}/things?page=2", "/things?page=2", "?page=2"])
+def test_the_address_of_a_further_page_is_followed_as_it_is(server: Server, address: str) -> None:
+    link = f'<{address.format(server.url)}>; rel="next"'
     answer = get(server, Reply(headers={"Link": link}), GOOD)
     assert answer.links == {"next": f"{server.url}/things?page=2"}
     assert api(server.url).get(answer.links["next"], usage=Usage()).body == GOOD.body

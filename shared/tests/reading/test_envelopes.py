@@ -66,6 +66,15 @@ def test_the_address_of_the_next_page_may_stand_in_the_body() -> None:
         following(links, Request(f"{ADDRESS}2"), Page([], told={"links.next": f"{ADDRESS}2"}))
 
 
+@pytest.mark.parametrize("address", ["/v2/things?page=2", "?page=2", "things?page=2"])
+def test_that_address_may_be_relative_to_the_page_it_stands_on(address: str) -> None:
+    """https://www.rfc-editor.org/rfc/rfc3986#section-5"""
+    response = Response(b"", {}, {}, url="https://api.test/v2/things?page=1")
+    links = NextLink(at="links.next", rows="data")
+    found = links.following(QUERY, Page([], told={"links.next": address}), response)
+    assert found == [Request("https://api.test/v2/things?page=2")]
+
+
 # Link header
 
 

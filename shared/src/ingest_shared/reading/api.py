@@ -82,6 +82,8 @@ class Response:
     headers: Mapping[str, str]
     links: Mapping[str, str]
     status: int = 200
+    url: str = ""
+    """Where it came from: what a link in it is relative to."""
 
 
 class Api:
@@ -236,8 +238,8 @@ class Api:
                         continue
                     self._check(response)
                     if status == NOT_MODIFIED or _is_json(body):
-                        links = {name: link["url"] for name, link in response.links.items()}
-                        return Response(body, response.headers, links, status)
+                        links = {name: urljoin(response.url, link["url"]) for name, link in response.links.items()}
+                        return Response(body, response.headers, links, status, response.url)
                     problem = "the response body is empty or not valid JSON"
                 else:
                     problem = f"{status}: {self._reason_line(response)}"

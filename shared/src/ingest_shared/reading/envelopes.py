@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
+from urllib.parse import urljoin
 
 from ingest_shared.columnar import Page
 from ingest_shared.errors import PayloadError
@@ -174,10 +175,11 @@ class NextLink(Envelope):
         return (self.at,)
 
     def following(self, request: Request, page: Page, response: Response) -> list[Request]:
-        address = page.told.get(self.at)
-        if address and address == request.path:
+        if not (address := page.told.get(self.at)):
+            return []
+        if (address := urljoin(response.url, address)) == request.path:
             raise PayloadError(f"the page {address} names itself as the next one")
-        return [Request(address)] if address else []
+        return [Request(address)]
 
 
 @dataclass(frozen=True, kw_only=True)
