@@ -1,9 +1,13 @@
 """However late calls are, the API counts no more than a ceiling in any one second."""
 
 import random
+import subprocess
+import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +23,7 @@ class Clock:
     counted: list[float] = field(default_factory=list)
     """When each call arrived."""
 
-    def monotonic(self) -> float:
+    def time(self) -> float:
         return self.now
 
     def sleep(self, seconds: float) -> None:
@@ -36,6 +40,11 @@ class Clock:
         return max(sum(at <= other < at + 1 for other in self.counted) for at in self.counted)
 
 
+@pytest.fixture(autouse=True)
+def limits_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INGEST_LIMITS_DIR", str(tmp_path))
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
@@ -44,14 +53,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_calls_that_are_late_are_made_up_for_by_later_ones(clock: Clock) -> None:
-    ceiling, late = Ceiling(5), random.Random(1)
+    ceiling, late = Ceiling("things", 5), random.Random(1)
     for _ in range(300):
         clock.call(ceiling, there=0.01 + late.choice([0, 0, 0.05, 0.4]))
     assert clock.most_in_a_second() == 5
 
 
 def test_calls_that_take_the_same_time_reach_the_ceiling(clock: Clock) -> None:
-    ceiling, began = Ceiling(5), clock.now
+    ceiling, began = Ceiling("things", 5), clock.now
     for _ in range(51):
         clock.call(ceiling)
     assert clock.most_in_a_second() == 5
@@ -59,7 +68,7 @@ def test_calls_that_take_the_same_time_reach_the_ceiling(clock: Clock) -> None:
 
 
 def test_a_call_that_fails_counts_and_is_not_the_fastest(clock: Clock) -> None:
-    ceiling = Ceiling(1)
+    ceiling = Ceiling("things", 1)
     clock.call(ceiling, there=0.3)
     with pytest.raises(ConnectionError), ceiling.call():
         raise ConnectionError
@@ -68,8 +77,49 @@ def test_a_call_that_fails_counts_and_is_not_the_fastest(clock: Clock) -> None:
     assert [late - early for early, late in pairwise(clock.counted[1:])] == pytest.approx([1 + MARGIN] * 2)
 
 
+CALLS = """
+import time
+from ingest_shared.reading.ceilings import ceiling
+for number in range({calls}):
+    with ceiling("things", 5).call():
+        print(time.time(), flush=True)
+    {then}
+"""
+
+
+def a_run(calls: int, then: str = "pass") -> "subprocess.Popen[str]":
+    """A process that makes so many calls, and says when."""
+    code = CALLS.format(calls=calls, then=then)
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+
+
+def test_runs_side_by_side_are_under_one_ceiling() -> None:
+    runs = [a_run(8) for _ in range(2)]
+    counted = sorted(float(line) for run in runs for line in run.communicate(timeout=60)[0].split())
+    assert len(counted) == 16
+    assert all(late - early >= 1 for early, late in zip(counted, counted[5:], strict=False))
+
+
+def test_what_a_killed_run_sent_counts_and_blocks_nobody() -> None:
+    killed = a_run(5, then="number == 4 and time.sleep(60)")
+    assert killed.stdout
+    sent = [float(killed.stdout.readline()) for _ in range(5)]
+    killed.kill()
+    killed.wait()
+    with Ceiling("things", 5).call():
+        assert time.time() - sent[0] >= 1
+
+
+def test_a_time_of_another_clock_blocks_nobody(clock: Clock) -> None:
+    clock.call(Ceiling("things", 1))
+    clock.now -= 500
+    before = clock.now
+    clock.call(Ceiling("things", 1))
+    assert clock.now - before < 1
+
+
 def test_no_call_is_sent_while_as_many_are_under_way() -> None:
-    ceiling, sent = Ceiling(2), threading.Semaphore(0)
+    ceiling, sent = Ceiling("things", 2), threading.Semaphore(0)
     may_end = threading.Event()
 
     def call() -> None:

@@ -1,30 +1,49 @@
-"""Ceilings of an API: so many calls in a second, as the API counts them where they arrive."""
+"""Ceilings of an API: so many calls in a second, as the API counts them where they arrive.
 
-import heapq
+A ceiling of 25 is 25 slots in a file that all runs on a machine share, as they share a rate
+(:mod:`ingest_shared.reading.limits`). A call has a slot, which is locked, from when it is sent until its answer begins.
+"""
+
+import fcntl
+import os
+import struct
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+
+from ingest_shared.reading.limits import file_of
 
 MARGIN = 0.02
 """Seconds by which the way to the API and the way back may vary, in which the fastest call says little."""
+MOST_SLOTS = 1_000
+"""Beyond which no ceiling is kept: a run makes fewer calls in a second."""
+LOOK_SECONDS = 0.01
+"""How often a call that finds no slot looks for one that another run gave back."""
+_TIME = struct.Struct("d")
+
+
+@cache
+def ceiling(name: str, calls: int) -> "Ceiling":
+    """The ceiling of that name, of which a process has one alone: its locks are the process'."""
+    return Ceiling(name, calls)
 
 
 class Ceiling:
     """No more than ``calls`` calls arrive in any one second, however long each is on its way.
 
     A pace alone cannot promise that: calls that leave evenly arrive together when the network, the API or this
-    machine stood still for a moment. When a call arrived is not known, only when it was sent and answered. So a
-    call counts from when it is sent until a second later, and for as much longer as its answer took longer than
-    the fastest one: it may have waited on its way there. This holds for one run; the pace of
-    :class:`~ingest_shared.reading.limits.Limit` is shared by all.
+    machine stood still for a moment. When a call arrived is not known, only when it was sent and answered. So its
+    slot is used again a second after it was answered, less what the fastest call took: it may have waited on its
+    way there. Use :func:`ceiling` to get one.
     """
 
-    def __init__(self, calls: int) -> None:
-        self._calls = calls
-        self._under_way = 0
-        self._answered: list[float] = []
-        """When the latest calls were answered that another may follow, the oldest first."""
+    def __init__(self, name: str, calls: int) -> None:
+        self._slots = range(calls)
+        self._file = file_of(f"{name} {calls} in a second")
+        self._taken: set[int] = set()
+        """The slots of this process' own calls."""
         self._fastest = 0.0
         """Seconds between sending a call and the beginning of its answer, at best; 0 before the first."""
         self._changed = threading.Condition()
@@ -32,22 +51,49 @@ class Ceiling:
     @contextmanager
     def call(self) -> Iterator[None]:
         """Blocks until a call may be sent, which lasts until its answer begins."""
-        time.sleep(max(0.0, self._begin() + 1.0 + MARGIN - self._fastest - time.monotonic()))
-        sent = time.monotonic()
-        try:
+        if len(self._slots) > MOST_SLOTS:
             yield
-            took = time.monotonic() - sent
-            self._fastest = min(took, self._fastest or took)
+            return
+        slot, answered = self._take()
+        try:
+            time.sleep(max(0.0, answered + 1.0 + MARGIN - self._fastest - time.time()))
+            sent = time.time()
+            self._note(slot, sent)  # in case that this process is killed before the answer
+            try:
+                yield
+                took = time.time() - sent
+                self._fastest = min(took, self._fastest or took)
+            finally:
+                self._note(slot, time.time())
         finally:
             with self._changed:
-                self._under_way -= 1
-                heapq.heappush(self._answered, time.monotonic())
+                self._taken.remove(slot)
+                fcntl.lockf(self._file, fcntl.LOCK_UN, _TIME.size, slot * _TIME.size)
                 self._changed.notify()
 
-    def _begin(self) -> float:
-        """When the call was answered that this one follows; 0 where there is room for one more."""
+    def _take(self) -> tuple[int, float]:
+        """The free slot that was answered first, and when; blocks until there is one."""
         with self._changed:
-            self._changed.wait_for(lambda: self._answered or self._under_way < self._calls)
-            is_full = self._under_way + len(self._answered) >= self._calls
-            self._under_way += 1
-            return heapq.heappop(self._answered) if is_full else 0.0
+            while True:
+                answered = self._answered()
+                for slot in sorted(self._slots, key=answered.__getitem__):
+                    if slot not in self._taken and self._has_locked(slot):
+                        self._taken.add(slot)
+                        return slot, answered[slot]
+                self._changed.wait(LOOK_SECONDS)
+
+    def _has_locked(self, slot: int) -> bool:
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, _TIME.size, slot * _TIME.size)
+        except OSError:
+            return False
+        return True
+
+    def _answered(self) -> list[float]:
+        """When the call in each slot was answered; one in the future was written with another clock."""
+        noted = os.pread(self._file, len(self._slots) * _TIME.size, 0).ljust(len(self._slots) * _TIME.size, b"\0")
+        now = time.time()
+        return [at if at <= now else 0.0 for (at,) in _TIME.iter_unpack(noted)]
+
+    def _note(self, slot: int, at: float) -> None:
+        os.pwrite(self._file, _TIME.pack(at), slot * _TIME.size)

@@ -33,7 +33,7 @@ class Limit:
         self._span = max(1, int(SPAN * calls_per_second)) * self._interval
         self._next = self._until = 0.0
         self._lock = threading.Lock()
-        self._file = os.open(_folder() / hashlib.sha256(name.encode()).hexdigest()[:32], os.O_RDWR | os.O_CREAT, 0o600)
+        self._file = file_of(name)
 
     def wait(self) -> None:
         """Blocks until the next call may be sent."""
@@ -90,6 +90,11 @@ class Limit:
 
     def __del__(self) -> None:
         os.close(self._file)
+
+
+def file_of(name: str) -> int:
+    """The file that all runs on a machine share under a name, opened."""
+    return os.open(_folder() / hashlib.sha256(name.encode()).hexdigest()[:32], os.O_RDWR | os.O_CREAT, 0o600)
 
 
 def _folder() -> Path:

@@ -12,7 +12,7 @@ from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
 from ingest_shared.errors import SettingError
 from ingest_shared.reading.api import Api
-from ingest_shared.reading.ceilings import Ceiling
+from ingest_shared.reading.ceilings import Ceiling, ceiling
 from ingest_shared.reading.limits import Limit
 from ingest_shared.settings import list_setting, number_setting, secret_setting, text_setting
 
@@ -49,7 +49,7 @@ class Stripe(Api):
         self._per_endpoint = number_setting(
             "sources.stripe.calls_per_second_per_endpoint", CALLS_PER_SECOND_PER_ENDPOINT
         )
-        self._account = Ceiling(round(settings["calls_per_second"] / PACE))
+        self._account = ceiling(self.identity, round(settings["calls_per_second"] / PACE))
         self._endpoints: dict[str, tuple[Limit, Ceiling]] = {}
         self._lock = threading.Lock()
 
@@ -64,7 +64,8 @@ class Stripe(Api):
         with self._lock:
             if endpoint not in self._endpoints:
                 pace = min(self._per_endpoint, FILES_PER_SECOND) if "/v1/files" in endpoint else self._per_endpoint
-                self._endpoints[endpoint] = Limit(f"{self.identity} {endpoint}", pace), Ceiling(round(pace / PACE))
+                name = f"{self.identity} {endpoint}"
+                self._endpoints[endpoint] = Limit(name, pace), ceiling(name, round(pace / PACE))
         return self._endpoints[endpoint]
 
     def reason(self, response: requests.Response) -> str:
