@@ -25,7 +25,8 @@ def test_without():
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
     """A suite of two tests under the repository's own rules, one of which needs an engine."""
-    shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
+    for name in ("conftest.py", "measured.py"):
+        shutil.copy(ROOT / "tests" / name, tmp_path)
     (tmp_path / "test_two.py").write_text(TESTS)
     return tmp_path
 
