@@ -175,10 +175,14 @@ def materialize(instance: DagsterInstance, table: str, **metadata: Any) -> None:
     instance.report_runless_asset_event(AssetMaterialization(AssetKey(["github", table]), metadata=metadata))
 
 
-def test_rows_and_quota_of_the_latest_loads(instance: DagsterInstance) -> None:
+def test_rows_and_quota_of_the_latest_loads(instance: DagsterInstance, platform: Platform) -> None:
     materialize(instance, "issues", **{"dagster/row_count": 10, "rows_loaded": 10, "quota_left": 4000})
     materialize(instance, "issues", **{"dagster/row_count": 12, "rows_loaded": 2, "quota_left": 3000})
     materialize(instance, "labels", **{"dagster/row_count": 5, "rows_loaded": 5})
+    begun = """INSERT INTO asset_keys (asset_key, last_materialization_timestamp)
+      VALUES ('["github", "begun"]', '2024-01-01')"""  # a run plans to load it
+    with closing(platform.connect("dagster", "dagster")) as storage, storage.cursor() as cursor:
+        cursor.execute(begun)
     loads = look().loads
     assert loads == {"github": seen.Load(rows=17, rows_loaded=7, quota_left=3000)}
 

@@ -58,7 +58,8 @@ INSTIGATORS = """SELECT instigator_type, instigator_body,
 LOADS = """SELECT asset_key, last_materialization FROM (
     SELECT *, sum(length(last_materialization)) OVER (
       PARTITION BY split_part(asset_key, '"', 2) ORDER BY last_materialization_timestamp DESC) AS characters
-    FROM (SELECT asset_key, last_materialization, last_materialization_timestamp FROM asset_keys) AS own
+    FROM (SELECT asset_key, last_materialization, last_materialization_timestamp FROM asset_keys
+      WHERE last_materialization IS NOT NULL) AS own
   ) AS told WHERE characters < 2000000 ORDER BY last_materialization_timestamp"""
 """Of each location the newest: the monitor holds them all in its memory."""
 
