@@ -71,7 +71,7 @@ REVOKE SELECT ON pg_stats, pg_stats_ext, pg_stats_ext_exprs FROM PUBLIC
 """
 """Functions by which a view tells its owner what the reader may read, or by which one blocks or fills what is
 everybody's; those that execute a text, as a view would with its reader's rights, or change the reader's session, or
-tell what the reader asks: a view can answer by which of its owner's tables it scans, and the owner sees the counts;
+show the reader's query, which the view's owner could then learn from how often each of its tables is scanned;
 languages, so that none can be made that runs with the rights of who reads, or restores, a table; and statistics, in
 which a view sees values of all tables that its reader may read."""
 
