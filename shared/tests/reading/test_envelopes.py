@@ -89,8 +89,8 @@ def test_a_numbered_page_in_between_names_no_other() -> None:
 
 
 def test_the_page_that_was_the_last_leads_on_when_the_list_has_grown() -> None:
-    first = following(LinkHeader(), QUERY, page(), next=f"{ADDRESS}2", last=f"{ADDRESS}2")
-    grown = following(LinkHeader(), *first, page(), next=f"{ADDRESS}3", last=f"{ADDRESS}4")
+    (second,) = following(LinkHeader(), QUERY, page(), next=f"{ADDRESS}2", last=f"{ADDRESS}2")
+    grown = following(LinkHeader(), second, page(), next=f"{ADDRESS}3", last=f"{ADDRESS}4")
     assert [request.path for request in grown] == [f"{ADDRESS}3", f"{ADDRESS}4"]
     assert following(LinkHeader(), grown[-1], page()) == []
 
