@@ -190,7 +190,8 @@ def _column_function(type_: ColumnType, doc: str) -> Callable[..., Column]:
         sent_as_text: bool = False,
     ) -> Column:
         told = f"{description.removesuffix('.')}, an id of the table {to}." if to else description
-        sent = replace(type_, payload=str, convert=_from_text) if sent_as_text else type_
+        is_text = type_.payload is str  # in quotes anyway, with a conversion of its own
+        sent = replace(type_, payload=str, convert=_from_text) if sent_as_text and not is_text else type_
         return Column(name, sent, told, path or name, origin, to=to)
 
     column.__name__ = type_.name

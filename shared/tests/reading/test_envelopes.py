@@ -86,6 +86,7 @@ def test_the_first_page_names_all_the_others_by_number() -> None:
 def test_a_numbered_page_in_between_names_no_other() -> None:
     between = Request(f"{ADDRESS}2", last=4)
     assert following(LinkHeader(), between, page(), next=f"{ADDRESS}3", last=f"{ADDRESS}5") == []
+    assert following(LinkHeader(), between, page(), next=f"{ADDRESS}3") == []
 
 
 def test_the_page_that_was_the_last_leads_on_when_the_list_has_grown() -> None:

@@ -97,13 +97,14 @@ class LinkHeader(Envelope):
     shifts: bool = True
 
     def following(self, request: Request, page: Page, response: Response) -> list[Request]:
+        own = _PAGE_NUMBER.search(request.path)
+        number = int(own[2]) if own else 1
+        if request.last and number != request.last:
+            return []
         address = response.links.get("last", "")
         if not (named := _PAGE_NUMBER.search(address)):
             return self.next(request, page, response)
-        own = _PAGE_NUMBER.search(request.path)
-        number, last = int(own[2]) if own else 1, int(named[2])
-        if request.last and number != request.last:
-            return []
+        last = int(named[2])
         # Also from the page that was the last, if the list has grown since: the first page may answer 304 from now on.
         numbers = range(number + 1, last + 1)
         return [Request(_PAGE_NUMBER.sub(rf"\g<1>{number}", address), last=last) for number in numbers]

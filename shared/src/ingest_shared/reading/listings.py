@@ -287,7 +287,7 @@ def seconds(value: int | str | date) -> int:
     if isinstance(value, int):
         return value if value < FOREVER else value // 1000
     text = str(value)
-    # Only RFC 2822, as in e-mail, ends with a zone after a space.
+    # RFC 2822 begins with a weekday.
     at = parsedate_to_datetime(text) if text[:1].isalpha() else datetime.fromisoformat(text)
     return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
 
