@@ -32,6 +32,7 @@ from ingest_shared.tables import (
     epoch_millis,
     json,
     present,
+    rfc2822,
     text,
     timestamp,
     utc_timestamp,
@@ -157,11 +158,32 @@ def test_an_iso_instant_is_kept_in_utc() -> None:
     assert nanoseconds == expected.replace(microsecond=123_456)
 
 
+@pytest.mark.parametrize("never", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.9999999Z"])
+def test_nanoseconds_stand_beside_instants_that_have_none(never: str) -> None:
+    """.NET writes seven digits, and its first or last instant for "never"."""
+    rows = [{"id": 1, "at": "2024-05-01T10:30:00.1234567Z"}, {"id": 2, "at": never}]
+    held = column(decoder(timestamp("at", "At.")), "at", *rows)
+    assert held == [datetime(2024, 5, 1, 10, 30, 0, 123_456, UTC), datetime.fromisoformat(never)]
+
+
+@pytest.mark.parametrize("sent", ["Wed, 01 May 2024 10:30:00 +0000", "Wed, 1 May 2024 12:30:00 +0200"])
+def test_an_instant_may_be_written_as_in_mail(sent: str) -> None:
+    """https://www.twilio.com/docs/usage/twilios-response, https://www.rfc-editor.org/rfc/rfc2822#section-3.3"""
+    at = datetime(2024, 5, 1, 10, 30, tzinfo=UTC)
+    assert converted(rfc2822("at", "At."), sent) == at
+    assert seconds(sent) == at.timestamp()
+    assert converted(rfc2822("at", "At."), "") is None
+    message = error_of(decoder(rfc2822("at", "At.")), {"id": 2, "at": "2024-05-01T10:30:00Z"})
+    assert message.startswith("table issues, column at, row id=2: expected rfc2822 ")
+
+
 @pytest.mark.parametrize("sent", ["2024-05-01T10:30:00", "2024-05-01 10:30:00", "2024-05-01T10:30"])
 def test_an_instant_without_a_zone_is_in_utc_where_that_is_declared(sent: str) -> None:
     at = datetime(2024, 5, 1, 10, 30, tzinfo=UTC)
     assert converted(utc_timestamp("at", "At."), sent) == at
     assert seconds(sent) == at.timestamp()
+    if sent.endswith(":00"):
+        assert converted(utc_timestamp("at", "At."), f"{sent}.123456789") == at.replace(microsecond=123_456)
     message = error_of(decoder(utc_timestamp("at", "At.")), {"id": 2, "at": f"{sent}+02:00"})
     assert message.startswith("table issues, column at, row id=2: expected utc_timestamp ")
 
@@ -191,6 +213,13 @@ def test_a_decimal_is_kept_exactly() -> None:
     assert converted(decimal("amount", "Amount."), "12345678901234567890.123456789012") == Decimal(
         "12345678901234567890.123456789012"
     )
+
+
+@pytest.mark.parametrize("digits", [27, 29, 38, 39, 78])
+def test_a_decimal_that_does_not_fit_is_an_error_and_no_other_number(digits: int) -> None:
+    amount = decimal("amount", "Amount.", sent_as_text=True)
+    message = error_of(decoder(amount), {"id": 2, "amount": "12345678901" + "1" * (digits - 11)})
+    assert message.startswith("table issues, column amount, row id=2: expected decimal ")
 
 
 def test_json_is_kept_as_it_was_sent() -> None:

@@ -1,12 +1,14 @@
 """How GitHub says that calls come too fast, and what else goes wrong."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import requests
 
 from github_location.source.api import WAIT, GitHub, GraphQL, connect
+from ingest_shared.reading.api import Api, Usage
 
 from .origin import Warehouse
 
@@ -99,10 +101,27 @@ def test_a_success_of_graphql_that_says_the_points_are_spent_waits_for_the_next(
     assert graphql.too_fast(response(200, spent)) == WAIT
 
 
+def test_queries_are_sent_one_at_a_time(graphql: GraphQL, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six that take ten seconds each are all that a minute may have."""
+    under_way, most = [0], []
+
+    def post(self: Api, path: str, body: Any, *, usage: Usage) -> None:
+        under_way[0] += 1
+        most.append(under_way[0])
+        time.sleep(0.01)
+        under_way[0] -= 1
+
+    monkeypatch.setattr(Api, "post", post)
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: graphql.post("", {}, usage=Usage()), range(8)))
+    assert most == [1] * 8
+
+
 def test_the_secondary_limit_of_graphql_waits_as_long_as_it_says(graphql: GraphQL) -> None:
     said = errors("FORBIDDEN", "You have exceeded a secondary rate limit.")
     assert graphql.too_fast(response(200, said, Retry_After="7")) == 7
     assert graphql.too_fast(response(200, said)) == WAIT
+    assert graphql.too_fast(response(200, message("You have exceeded a secondary rate limit."))) == WAIT
     assert graphql.too_fast(response(403, message("You have exceeded a secondary rate limit."))) == WAIT
 
 

@@ -27,6 +27,7 @@ HOLDS = {
     "boolean": {"boolean"},
     "timestamp": {INSTANT},
     "utc_timestamp": {"string", INSTANT},
+    "rfc2822": {"string"},
     "decimal": {"string"},
     "json": _ALL,
     "present": _ALL,

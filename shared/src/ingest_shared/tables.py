@@ -33,6 +33,7 @@ Dagster's UI shows (:mod:`ingest_shared.translator`).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -64,6 +65,7 @@ class ColumnType:
 
 
 _INSTANT = pa.timestamp("us", "UTC")
+_WIDE_DECIMAL = pa.decimal256(76, 12)
 _YEARS_1_TO_9999 = range(-62_135_596_800_000_000, 253_402_300_800_000_000)
 """In microseconds since 1970."""
 
@@ -80,13 +82,35 @@ def _from_text(values: list[Any], arrow: pa.DataType) -> pa.Array:
 def _from_iso(values: list[Any], arrow: pa.DataType) -> pa.Array:
     try:
         instants = _from_text(values, arrow)
-    except pa.ArrowInvalid:  # some write nanoseconds, which most warehouses do not keep
-        instants = pc.cast(_from_text(values, pa.timestamp("ns", "UTC")), arrow, safe=False)
+    except pa.ArrowInvalid:
+        # Some write nanoseconds, which most warehouses do not keep. Cut in the text, as Arrow has nanoseconds only from
+        # 1677 to 2262, and who writes them also writes the years 1 and 9999 for "never".
+        texts = pa.array([value or None for value in values], pa.string())
+        instants = pc.cast(pc.replace_substring_regex(texts, r"(\.\d{6})\d+", r"\1"), arrow)
     return storable(instants)
 
 
 def _from_iso_without_zone(values: list[Any], arrow: pa.DataType) -> pa.Array:
-    return storable(pc.assume_timezone(_from_text(values, pa.timestamp("us")), "UTC"))
+    return storable(pc.assume_timezone(_from_iso(values, pa.timestamp("us")), "UTC"))
+
+
+def _from_rfc2822(values: list[Any], arrow: pa.DataType) -> pa.Array:
+    try:
+        return pa.array([parsedate_to_datetime(value) if value else None for value in values], arrow)
+    except ValueError as error:
+        raise pa.ArrowInvalid(str(error)) from None
+
+
+def _from_decimal_text(values: list[Any], arrow: pa.DataType) -> pa.Array:
+    return decimals(pa.array([value or None for value in values], pa.string()), arrow)
+
+
+def decimals(texts: pa.Array, arrow: pa.DataType) -> pa.Array:
+    """The numbers that texts stand for; raises ArrowInvalid for one that does not fit.
+
+    By way of a wider type: with 128 bits, Arrow gives another number for some texts of more than 28 digits.
+    """
+    return pc.cast(pc.cast(texts, _WIDE_DECIMAL), arrow)
 
 
 def _from_epoch(values: list[Any], arrow: pa.DataType) -> pa.Array:
@@ -120,10 +144,11 @@ DOUBLE = ColumnType("double", "double", pa.float64(), float, plain)
 BOOLEAN = ColumnType("boolean", "bool", pa.bool_(), bool, plain)
 TIMESTAMP = ColumnType("timestamp", "timestamp", _INSTANT, str, _from_iso)
 UTC_TIMESTAMP = ColumnType("utc_timestamp", "timestamp", _INSTANT, str, _from_iso_without_zone)
+RFC2822 = ColumnType("rfc2822", "timestamp", _INSTANT, str, _from_rfc2822)
 EPOCH = ColumnType("epoch", "timestamp", _INSTANT, int, _from_epoch)
 EPOCH_MILLIS = ColumnType("epoch_millis", "timestamp", _INSTANT, int, _from_epoch_millis)
 DATE = ColumnType("date", "date", pa.date32(), str, _from_text)
-DECIMAL = ColumnType("decimal", "decimal", pa.decimal128(38, 12), str, _from_text)
+DECIMAL = ColumnType("decimal", "decimal", pa.decimal128(38, 12), str, _from_decimal_text)
 JSON = ColumnType("json", "json", pa.string(), msgspec.Raw, _from_raw)
 PRESENT = ColumnType("present", "bool", pa.bool_(), msgspec.Raw, _is_present)
 
@@ -165,7 +190,8 @@ def _column_function(type_: ColumnType, doc: str) -> Callable[..., Column]:
         sent_as_text: bool = False,
     ) -> Column:
         told = f"{description.removesuffix('.')}, an id of the table {to}." if to else description
-        sent = replace(type_, payload=str, convert=_from_text) if sent_as_text else type_
+        is_text = type_.payload is str  # in quotes anyway, with a conversion of its own
+        sent = replace(type_, payload=str, convert=_from_text) if sent_as_text and not is_text else type_
         return Column(name, sent, told, path or name, origin, to=to)
 
     column.__name__ = type_.name
@@ -181,6 +207,7 @@ double = _column_function(DOUBLE, "A floating-point number.")
 boolean = _column_function(BOOLEAN, "True or false.")
 timestamp = _column_function(TIMESTAMP, "An instant, sent as ISO 8601 with a zone, kept in UTC.")
 utc_timestamp = _column_function(UTC_TIMESTAMP, "An instant in UTC, sent as ISO 8601 without a zone.")
+rfc2822 = _column_function(RFC2822, "An instant, sent as in e-mail, ``Wed, 31 Jan 2024 09:30:00 +0000``, kept in UTC.")
 epoch = _column_function(EPOCH, "An instant, sent as whole seconds since 1970, kept in UTC.")
 epoch_millis = _column_function(EPOCH_MILLIS, "An instant, sent as whole milliseconds since 1970, kept in UTC.")
 date = _column_function(DATE, "A calendar day, sent as ``2024-01-31``.")

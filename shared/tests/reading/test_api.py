@@ -1,5 +1,6 @@
 """The client waits when told to, tries again when it helps, and never swallows what went wrong."""
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -187,6 +188,22 @@ def test_an_api_that_is_down_is_named_with_its_setting() -> None:
         str(caught.value),
     )
     assert caught.value.retry
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        (rb'["cut \ud83d"]', "cut \ufffd"),
+        (rb'["\uDE00 cut"]', "\ufffd cut"),
+        (rb'["\ud83d\ud83d\ude00 \\ud83d \n"]', "\ufffd\U0001f600 \\ud83d \n"),
+        (b'\xef\xbb\xbf["marked"]', "marked"),
+    ],
+)
+def test_half_a_character_or_a_mark_of_the_encoding_is_no_reason_to_lose_a_page(
+    server: Server, sent: bytes, read: str
+) -> None:
+    assert json.loads(get(server, Reply(body=sent)).body) == [read]
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[" * 100_000], ids=["no JSON", "too deep"])

@@ -1,30 +1,40 @@
 """However late calls are, the API counts no more than a ceiling in any one second."""
 
+import errno
+import fcntl
 import random
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from ingest_shared.errors import SettingError
 from ingest_shared.reading import ceilings
 from ingest_shared.reading.ceilings import MARGIN, Ceiling
 
 
 @dataclass
 class Clock:
-    """A clock that only moves when somebody sleeps."""
+    """Clocks that only move when somebody sleeps; one of them is also set."""
 
     now: float = 1_000.0
+    set_to: float = 0.0
+    """By how much the clock on the wall is ahead."""
     counted: list[float] = field(default_factory=list)
     """When each call arrived."""
 
-    def time(self) -> float:
+    def monotonic(self) -> float:
         return self.now
+
+    def time(self) -> float:
+        return self.now + self.set_to
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -82,7 +92,7 @@ import time
 from ingest_shared.reading.ceilings import ceiling
 for number in range({calls}):
     with ceiling("things", 5).call():
-        print(time.time(), flush=True)
+        print(time.monotonic(), flush=True)
     {then}
 """
 
@@ -107,10 +117,20 @@ def test_what_a_killed_run_sent_counts_and_blocks_nobody() -> None:
     killed.kill()
     killed.wait()
     with Ceiling("things", 5).call():
-        assert time.time() - sent[0] >= 1
+        assert time.monotonic() - sent[0] >= 1
 
 
-def test_a_time_of_another_clock_blocks_nobody(clock: Clock) -> None:
+@pytest.mark.parametrize("seconds", [-500.0, 500.0])
+def test_a_clock_that_is_set_lets_no_call_through_and_blocks_none(clock: Clock, seconds: float) -> None:
+    ceiling = Ceiling("things", 2)
+    for number in range(6):
+        clock.set_to = seconds * number
+        clock.call(ceiling)
+    assert clock.most_in_a_second() == 2
+    assert clock.now < 1_000 + 3 * (1 + MARGIN)
+
+
+def test_a_file_from_before_the_machine_started_blocks_nobody(clock: Clock) -> None:
     clock.call(Ceiling("things", 1))
     clock.now -= 500
     before = clock.now
@@ -136,3 +156,28 @@ def test_no_call_is_sent_while_as_many_are_under_way() -> None:
     assert sent.acquire(timeout=30)
     for thread in threads:
         thread.join()
+
+
+def test_threads_that_begin_together_have_one_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of a process share the locks: neither would see that the other one has a slot."""
+    all_there = threading.Barrier(2)
+
+    class Slow(Ceiling):
+        def __init__(self, name: str, calls: int) -> None:
+            with suppress(threading.BrokenBarrierError):
+                all_there.wait(0.2)
+            super().__init__(name, calls)
+
+    monkeypatch.setattr(ceilings, "Ceiling", Slow)
+    with ThreadPoolExecutor(2) as threads:
+        one, other = threads.map(lambda _: ceilings.ceiling("begun together", 1), range(2))
+    assert one is other
+
+
+def test_a_folder_that_cannot_lock_is_an_error_and_no_endless_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cannot(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", cannot)
+    with pytest.raises(SettingError, match=r"`INGEST_LIMITS_DIR` cannot be locked .*No locks available"):
+        Ceiling("things", 1)._take()

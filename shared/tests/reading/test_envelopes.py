@@ -84,10 +84,19 @@ def test_the_first_page_names_all_the_others_by_number() -> None:
 
 
 def test_a_numbered_page_in_between_names_no_other() -> None:
-    assert following(LinkHeader(), Request(f"{ADDRESS}2"), page(), next=f"{ADDRESS}3", last=f"{ADDRESS}4") == []
+    between = Request(f"{ADDRESS}2", last=4)
+    assert following(LinkHeader(), between, page(), next=f"{ADDRESS}3", last=f"{ADDRESS}5") == []
+    assert following(LinkHeader(), between, page(), next=f"{ADDRESS}3") == []
 
 
 def test_the_page_that_was_the_last_leads_on_when_the_list_has_grown() -> None:
+    (second,) = following(LinkHeader(), QUERY, page(), next=f"{ADDRESS}2", last=f"{ADDRESS}2")
+    grown = following(LinkHeader(), second, page(), next=f"{ADDRESS}3", last=f"{ADDRESS}4")
+    assert [request.path for request in grown] == [f"{ADDRESS}3", f"{ADDRESS}4"]
+    assert following(LinkHeader(), grown[-1], page()) == []
+
+
+def test_numbered_pages_lead_from_one_to_the_next_where_none_names_the_last() -> None:
     assert following(LinkHeader(), Request(f"{ADDRESS}4"), page(), next=f"{ADDRESS}5") == [Request(f"{ADDRESS}5")]
 
 
@@ -152,6 +161,13 @@ def test_a_cursor_that_leads_to_itself_is_an_error_and_never_an_endless_list() -
     with pytest.raises(PayloadError, match="points to itself again"):
         following(CURSOR, asked, page(cursor="xyz"))
     assert following(CURSOR, asked, page(0, cursor="xyz")) == []
+
+
+@pytest.mark.parametrize("cursor", [None, ""])
+def test_a_page_that_says_that_there_is_more_without_a_cursor_is_an_error(cursor: str | None) -> None:
+    envelope = CursorIn(rows="data", at="cursor", param="after", more="has_more")
+    with pytest.raises(PayloadError, match="a page says has_more, but has no cursor at cursor"):
+        following(envelope, QUERY.having(after="xyz"), page(cursor=cursor, has_more=True))
 
 
 @pytest.mark.parametrize(("more", "ends"), [(True, False), (False, True), (None, True)])
@@ -219,13 +235,31 @@ def test_the_offsets_follow_the_page_size_of_the_api_where_it_is_smaller_than_as
     assert offsets(following(BY_OFFSET, BY_OFFSET.first(QUERY), page(50, total=120))) == [50, 100]
 
 
-@pytest.mark.parametrize("end", [page(80, total=80), page(0, total=80), page(80)])
+@pytest.mark.parametrize("end", [page(80, total=80), page(0, total=0), page(80)])
 def test_a_page_that_holds_all_is_the_only_one(end: Page) -> None:
     assert following(BY_OFFSET, BY_OFFSET.first(QUERY), end) == []
 
 
+LATER = QUERY.having(offset=100, limit=100)
+
+
 def test_a_later_page_names_no_other() -> None:
-    assert following(BY_OFFSET, QUERY.having(offset=100, limit=100), page(100, total=250)) == []
+    assert following(BY_OFFSET, LATER, page(100, total=250)) == []
+    assert following(BY_OFFSET, LATER, page(50, total=150)) == []
+    assert following(BY_OFFSET, LATER, page(0, total=100)) == [], "the list has shrunk meanwhile"
+
+
+def test_what_a_later_page_lacks_is_requested_by_itself() -> None:
+    (rest,) = following(BY_OFFSET, LATER, page(60, total=250))
+    assert rest.params == {"state": "all", "offset": 160, "limit": 40}
+    assert following(BY_OFFSET, rest, page(40, total=250)) == []
+
+
+@pytest.mark.parametrize("asked", [BY_OFFSET.first(QUERY), LATER])
+def test_a_page_without_rows_before_the_total_is_an_error_and_not_the_end(asked: Request) -> None:
+    for pages in (BY_OFFSET.following, BY_OFFSET.next):
+        with pytest.raises(PayloadError, match="a page without rows says total"):
+            pages(asked, page(0, total=250), Response(b"", {}, {}))
 
 
 def test_each_page_names_the_next_offset_alone_where_no_other_is_wanted() -> None:

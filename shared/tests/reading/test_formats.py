@@ -174,6 +174,7 @@ BAD: dict[str, tuple[Format, str, bytes, str]] = {
         b"id,price\n1,2\n2,1e-20\n",
         "line 3, column price: expected decimal; the value is '1e-20'",
     ),
+    "large decimal": (Csv(), "a", b"id,price\n1,2\n2,12345678901234567890123456789\n", "line 3, column price"),
     "year": (Csv(), "a", b"id,at\n1,99999-01-01\n", "line 2, column at"),
     "json": (Csv(), "a", b"id,of\n1,{\n", "line 2, column of: expected json"),
     "UTF-8": (

@@ -5,7 +5,11 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
+import pytest
+
+from ingest_shared.reading import limits
 from ingest_shared.reading.limits import Limit
 
 TEN_CALLS = """
@@ -102,4 +106,31 @@ def test_a_note_from_before_the_last_start_of_the_machine_holds_nobody() -> None
     limit.pause(10 * 24 * 3600)
     started = time.monotonic()
     limit.wait()
+    assert time.monotonic() - started < 1
+
+
+@pytest.mark.parametrize("seconds", [-600.0, 600.0])
+def test_a_clock_that_is_set_holds_nobody_and_lets_no_call_through(
+    monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    now, ahead = [1_000.0], [0.0]
+
+    def sleep(span: float) -> None:
+        now[0] += span
+
+    clocks = SimpleNamespace(monotonic=lambda: now[0], time=lambda: now[0] + ahead[0], sleep=sleep)
+    monkeypatch.setattr(limits, "time", clocks)
+    limit, other = Limit("api", 10), Limit("api", 10)
+    for number in range(10):
+        ahead[0] = number * seconds
+        limit.take_turn()
+        other.take_turn()
+    assert now[0] == pytest.approx(1_000 + 19 / 10)
+
+
+def test_time_that_was_reserved_before_the_machine_started_holds_nobody() -> None:
+    limit = Limit("api", 1e6)
+    limit._note(time.monotonic() + 100, 0.0)
+    started = time.monotonic()
+    limit.take_turn()
     assert time.monotonic() - started < 1

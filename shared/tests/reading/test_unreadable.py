@@ -1,5 +1,6 @@
 """One value that cannot be read leaves out its row, and no other: the rest is loaded, and nothing is taken for gone."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ from ingest_shared.loading import LOAD_GAPS
 from ingest_shared.reading.envelopes import HasMore, LinkHeader
 from ingest_shared.reading.listings import Listing
 from ingest_shared.reading.walks import ByCreated, ChangedSince, FullList
-from tests.conftest import Server, Warehouse
+from tests.conftest import Reply, Server, Warehouse
 from tests.reading.played import NOW, THINGS, Origin, living, thing
 
 LISTINGS = {
@@ -112,6 +113,15 @@ def test_rows_that_come_with_errors_are_not_taken_for_the_list(
     origin.things, origin.errors = everything, []
     origin.sync(duckdb_warehouse, listing)
     assert gaps(duckdb_warehouse) == []
+
+
+@pytest.mark.parametrize("data", [{"data": None}, {}])
+def test_what_an_api_says_instead_of_rows_is_the_reason(
+    origin: Origin, duckdb_warehouse: Warehouse, data: dict[str, None]
+) -> None:
+    origin.server.answers(lambda _: Reply(200, json.dumps({**data, "errors": "too complex"}).encode()))
+    origin.sync(duckdb_warehouse, replace(LISTINGS["full"], envelope=HasMore(rows="data.things", after="after")))
+    assert gaps(duckdb_warehouse) == ["table things: the response has errors: 'too complex'"]
 
 
 def test_an_api_may_say_errors_of_a_list_that_is_complete(origin: Origin, duckdb_warehouse: Warehouse) -> None:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ingest_shared.tables import UNDECLARED, Child, Column, Table
@@ -185,6 +186,8 @@ def _converted(column: Column, value: Any) -> Any:
             return datetime.fromisoformat(value).astimezone(UTC)
         case "utc_timestamp":
             return datetime.fromisoformat(value).replace(tzinfo=UTC)
+        case "rfc2822":
+            return parsedate_to_datetime(value).astimezone(UTC)
         case "epoch":
             return datetime.fromtimestamp(value, UTC)
         case "epoch_millis":

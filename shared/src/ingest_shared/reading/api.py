@@ -7,8 +7,10 @@ how much quota is left.
 import logging
 import os
 import random
+import re
 import threading
 import time
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -47,6 +49,11 @@ UNAUTHORIZED = 401
 TOO_MANY = 429
 SERVER_ERROR = 500
 
+_ESCAPED = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)", re.DOTALL
+)
+"""In JSON, a character of two halves, half a character, or what else is escaped."""
+_LONE = len(rb"\ud83d")
 _BROKEN = (
     requests.ConnectionError,
     requests.Timeout,
@@ -237,7 +244,7 @@ class Api:
                         tries += 1
                         continue
                     self._check(response)
-                    if status == NOT_MODIFIED or _is_json(body):
+                    if status == NOT_MODIFIED or _is_json(body) or _is_json(body := _mended(body)):
                         links = {name: urljoin(response.url, link["url"]) for name, link in response.links.items()}
                         return Response(body, response.headers, links, status, response.url)
                     problem = "the response body is empty or not valid JSON"
@@ -365,6 +372,15 @@ def _is_json(body: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
+
+
+def _mended(body: bytes) -> bytes:
+    """JSON as strict readers want it: without a byte order mark, and with U+FFFD for half a character.
+
+    A text has half a character where its writer cut it within an emoji:
+    https://www.rfc-editor.org/rfc/rfc8259#section-8
+    """
+    return _ESCAPED.sub(lambda found: rb"\ufffd" if len(found[0]) == _LONE else found[0], body.removeprefix(BOM_UTF8))
 
 
 def _session(url: str, connections: int) -> requests.Session:

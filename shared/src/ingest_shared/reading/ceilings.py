@@ -11,8 +11,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 
+from ingest_shared.errors import SettingError
 from ingest_shared.reading.limits import file_of
 
 MARGIN = 0.02
@@ -22,12 +22,21 @@ MOST_SLOTS = 1_000
 LOOK_SECONDS = 0.01
 """How often a call that finds no slot looks for one that another run gave back."""
 _TIME = struct.Struct("d")
+_ceilings: dict[tuple[str, int], "Ceiling"] = {}
+_making = threading.Lock()
 
 
-@cache
 def ceiling(name: str, calls: int) -> "Ceiling":
-    """The ceiling of that name, of which a process has one alone: its locks are the process'."""
-    return Ceiling(name, calls)
+    """The ceiling of that name, of which a process has one alone: its locks are the process'.
+
+    Two would share their slots, and the first one to close its file would give up the locks of both:
+    https://man7.org/linux/man-pages/man2/F_SETLK.2const.html
+    """
+    with _making:
+        key = (name, calls)
+        if key not in _ceilings:
+            _ceilings[key] = Ceiling(name, calls)
+        return _ceilings[key]
 
 
 class Ceiling:
@@ -56,15 +65,15 @@ class Ceiling:
             return
         slot, answered = self._take()
         try:
-            time.sleep(max(0.0, answered + 1.0 + MARGIN - self._fastest - time.time()))
-            sent = time.time()
+            time.sleep(max(0.0, answered + 1.0 + MARGIN - self._fastest - time.monotonic()))
+            sent = time.monotonic()
             self._note(slot, sent)  # in case that this process is killed before the answer
             try:
                 yield
-                took = time.time() - sent
+                took = time.monotonic() - sent
                 self._fastest = min(took, self._fastest or took)
             finally:
-                self._note(slot, time.time())
+                self._note(slot, time.monotonic())
         finally:
             with self._changed:
                 self._taken.remove(slot)
@@ -85,14 +94,22 @@ class Ceiling:
     def _has_locked(self, slot: int) -> bool:
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, _TIME.size, slot * _TIME.size)
-        except OSError:
+        except (BlockingIOError, PermissionError):  # another process has it: EAGAIN or EACCES
             return False
+        except OSError as error:
+            raise SettingError(
+                f"files in the folder `INGEST_LIMITS_DIR` cannot be locked ({error}); "
+                "set it to a folder on a disk of this machine"
+            ) from None
         return True
 
     def _answered(self) -> list[float]:
-        """When the call in each slot was answered; one in the future was written with another clock."""
+        """When the call in each slot was answered; one in the future was written before this machine started.
+
+        By the clock that starts with the machine and that nobody sets, which all its processes and containers share.
+        """
         noted = os.pread(self._file, len(self._slots) * _TIME.size, 0).ljust(len(self._slots) * _TIME.size, b"\0")
-        now = time.time()
+        now = time.monotonic()
         return [at if at <= now else 0.0 for (at,) in _TIME.iter_unpack(noted)]
 
     def _note(self, slot: int, at: float) -> None:

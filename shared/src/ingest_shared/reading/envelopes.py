@@ -25,6 +25,8 @@ class Request:
     path: str
     params: Mapping[str, Any] = field(default_factory=dict, hash=False)
     body: Mapping[str, Any] | None = field(default=None, hash=False)
+    last: int | None = field(default=None, compare=False)
+    """The number of the last page, if an earlier page named this one along with all pages up to it."""
 
     def having(self, **params: Any) -> "Request":
         """The same request with more parameters: in its body if it has one, otherwise in the query.
@@ -95,15 +97,17 @@ class LinkHeader(Envelope):
     shifts: bool = True
 
     def following(self, request: Request, page: Page, response: Response) -> list[Request]:
-        links = response.links
-        if _PAGE_NUMBER.search(request.path):
-            # One that was numbered from the last page on the first; a later one is known to it alone.
-            grown = "next" in links and "last" not in links
-            return [Request(links["next"])] if grown else []
-        if last := _PAGE_NUMBER.search(links.get("last", "")):
-            numbers = range(2, int(last[2]) + 1)
-            return [Request(_PAGE_NUMBER.sub(rf"\g<1>{number}", links["last"])) for number in numbers]
-        return self.next(request, page, response)
+        own = _PAGE_NUMBER.search(request.path)
+        number = int(own[2]) if own else 1
+        if request.last and number != request.last:
+            return []
+        address = response.links.get("last", "")
+        if not (named := _PAGE_NUMBER.search(address)):
+            return self.next(request, page, response)
+        last = int(named[2])
+        # Also from the page that was the last, if the list has grown since: the first page may answer 304 from now on.
+        numbers = range(number + 1, last + 1)
+        return [Request(_PAGE_NUMBER.sub(rf"\g<1>{number}", address), last=last) for number in numbers]
 
     def next(self, request: Request, page: Page, response: Response) -> list[Request]:
         return [Request(response.links["next"])] if "next" in response.links else []
@@ -152,6 +156,8 @@ class CursorIn(Envelope):
         cursor = page.told.get(self.at)
         if not (page.told.get(self.more) if self.more else cursor):
             return []
+        if not cursor:
+            raise PayloadError(f"a page says {self.more}, but has no cursor at {self.at}")
         if cursor == request.asked(self.param):
             if not page.rows:
                 return []
@@ -219,7 +225,10 @@ class PageNumber(Envelope):
 
 @dataclass(frozen=True, kw_only=True)
 class Offset(Envelope):
-    """Pages by rows to skip: as many as the path ``total`` says, or while ``more`` is true, or until one is empty."""
+    """Pages by rows to skip: as many as the path ``total`` says, or while ``more`` is true, or until one is empty.
+
+    A page may have fewer rows than requested. One without rows, though there should be more, is an error.
+    """
 
     rows: str | None
     limit: int
@@ -239,18 +248,26 @@ class Offset(Envelope):
     def following(self, request: Request, page: Page, response: Response) -> list[Request]:
         if not self.total:
             return self.next(request, page, response)
-        if request.asked(self.param) > 0 or not page.rows:  # the first page named them all
-            return []
-        step = len(page.rows)  # the API may send less than it was asked for
-        offsets = range(step, int(page.told.get(self.total) or 0), step)
-        return [request.having(**{self.param: offset}) for offset in offsets]
+        start, length = request.asked(self.param), len(page.rows)
+        total = int(page.told.get(self.total) or 0)
+        if start == 0:  # it names them all, by its own length: the API may send fewer rows than requested
+            self._check_rows(page, more=total > 0)
+            offsets = range(length, total, length) if length else ()
+            return [request.having(**{self.param: offset, self.limit_param: length}) for offset in offsets]
+        end = start + length
+        missing = min(start + request.asked(self.limit_param), total) - end
+        self._check_rows(page, more=missing > 0)
+        return [request.having(**{self.param: end, self.limit_param: missing})] if missing > 0 else []
 
     def next(self, request: Request, page: Page, response: Response) -> list[Request]:
         following = request.asked(self.param) + len(page.rows)
         if self.total:
             more = following < int(page.told.get(self.total) or 0)
         else:
-            more = not self.more or bool(page.told.get(self.more))
-        if self.more and more and not page.rows:
-            raise PayloadError(f"a page without rows says {self.more}, but has no row to continue after")
-        return [request.having(**{self.param: following})] if more and page.rows else []
+            more = bool(page.told.get(self.more) if self.more else page.rows)
+        self._check_rows(page, more=more)
+        return [request.having(**{self.param: following})] if more else []
+
+    def _check_rows(self, page: Page, *, more: bool) -> None:
+        if more and not page.rows:
+            raise PayloadError(f"a page without rows says {self.total or self.more}, but has no row to continue after")

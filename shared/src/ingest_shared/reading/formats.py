@@ -21,7 +21,7 @@ import pyarrow.parquet
 
 from ingest_shared.columnar import Decoder, json_without_nul, text_without_nul
 from ingest_shared.errors import PayloadError
-from ingest_shared.tables import JSON, PRESENT, TEXT, UNDECLARED, Column, Table, storable
+from ingest_shared.tables import DECIMAL, JSON, PRESENT, RFC2822, TEXT, UNDECLARED, Column, Table, decimals, storable
 
 Open = Callable[[], IO[bytes]]
 """Opens a file at its beginning."""
@@ -286,6 +286,10 @@ def _from_texts(column: Column, texts: pa.Array) -> pa.Array:
         return json_without_nul(texts)
     if type_.payload is int and pa.types.is_timestamp(type_.arrow):
         return type_.convert(pc.cast(texts, pa.int64()).to_pylist(), type_.arrow)
+    if type_ is RFC2822:
+        return type_.convert(texts.to_pylist(), type_.arrow)
+    if type_ is DECIMAL:
+        return decimals(texts, type_.arrow)
     return _instants(texts, type_.arrow) if pa.types.is_timestamp(type_.arrow) else pc.cast(texts, type_.arrow)
 
 

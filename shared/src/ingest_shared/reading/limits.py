@@ -18,11 +18,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _NOTE = struct.Struct("dd")
-"""The end of the reserved time, and the end of a pause in which no call may be sent."""
+"""The end of the reserved time, and the end of a pause in which no call may be sent.
+
+The first is by the clock that starts with the machine and that nobody sets; the other by the date, as APIs say it.
+"""
 SPAN = 0.02
 """Seconds that a run reserves at once, at least one call, so that not every call reads the file."""
 LONGEST_PAUSE = 3700.0
-"""How many seconds ahead a time in the file may be; one further ahead was written with another clock."""
+"""How many seconds ahead the end of a pause may be; one further ahead was written with another clock."""
+MOST_RUNS = 100
+"""How many reserved spans may be ahead; more were written before the machine started."""
 
 
 class Limit:
@@ -46,44 +51,44 @@ class Limit:
     def take_turn(self) -> None:
         """Blocks only for the pace: a pause may have begun meanwhile."""
         with self._lock:
-            now = time.time()
+            now = time.monotonic()
             at = max(now, self._next)
             if at + self._interval > self._until:
-                with self._noted() as (now, following, paused):
+                with self._noted() as (following, paused):
+                    now = time.monotonic()
                     at = max(now, following)
                     self._until = at + self._span
                     self._note(self._until, paused)
             if at > now:
                 time.sleep(at - now)  # in turn: a call that wakes late holds up the next, and no second has too many
-            self._next = max(at, time.time()) + self._interval
+            self._next = max(at, time.monotonic()) + self._interval
 
     def pause(self, seconds: float) -> None:
         """Sends no call for this many seconds."""
-        with self._lock, self._noted() as (now, following, paused):
+        with self._lock, self._noted() as (following, paused):
             self._until = 0.0
-            self._note(following, max(paused, now + seconds))
+            self._note(following, max(paused, time.time() + seconds))
 
     @property
     def paused_for(self) -> float:
         """Seconds for which no run sends a call; 0 if only the pace applies."""
-        now, _, paused = self._read()
-        return max(0.0, paused - now)
+        _, paused = self._read()
+        return max(0.0, paused - time.time())
 
     @contextmanager
-    def _noted(self) -> Iterator[tuple[float, float, float]]:
-        """Now, the end of other runs' reserved time, and the end of a pause; locked against other runs meanwhile."""
+    def _noted(self) -> Iterator[tuple[float, float]]:
+        """The end of other runs' reserved time, and the end of a pause; locked against other runs meanwhile."""
         fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
             yield self._read()
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
-    def _read(self) -> tuple[float, float, float]:
-        now = time.time()  # the same for all processes and containers, also after a restart of the machine
+    def _read(self) -> tuple[float, float]:
         noted = os.pread(self._file, _NOTE.size, 0)
         following, paused = _NOTE.unpack(noted) if len(noted) == _NOTE.size else (0.0, 0.0)
-        latest = now + LONGEST_PAUSE
-        return now, following if following < latest else 0.0, paused if paused < latest else 0.0
+        latest = time.monotonic() + MOST_RUNS * self._span
+        return following if following < latest else 0.0, paused if paused < time.time() + LONGEST_PAUSE else 0.0
 
     def _note(self, following: float, paused: float) -> None:
         os.pwrite(self._file, _NOTE.pack(following, paused), 0)

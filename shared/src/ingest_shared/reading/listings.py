@@ -10,6 +10,7 @@ change; :class:`~ingest_shared.reading.reader.Reader` reads all lists in the sam
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -285,7 +286,9 @@ def seconds(value: int | str | date) -> int:
     """
     if isinstance(value, int):
         return value if value < FOREVER else value // 1000
-    at = datetime.fromisoformat(str(value))
+    text = str(value)
+    # RFC 2822 begins with a weekday.
+    at = parsedate_to_datetime(text) if text[:1].isalpha() else datetime.fromisoformat(text)
     return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
 
 

@@ -492,12 +492,22 @@ class Reader:
 
     def page(self, scope: Scope, response: Response) -> Page:
         """The rows of a response; those that cannot be read are noted as a gap."""
-        page = self.decoder.readable(response.body, scope.values)
-        if errors := page.told.get(self.listing.envelope.errors or ""):
-            raise PayloadError(f"table {self.listing.table.name}: the response has errors: {shown(errors)}")
+        errors_at = self.listing.envelope.errors or ""
+        try:
+            page = self.decoder.readable(response.body, scope.values)
+        except NotJson:
+            raise
+        except PayloadError:  # GraphQL sends null instead of the rows
+            self._check_errors(_value_at(msgspec.json.decode(response.body), errors_at))
+            raise
+        self._check_errors(page.told.get(errors_at))
         with self._lock:
             self.unreadable += [(scope, error) for error in page.unreadable]
         return page
+
+    def _check_errors(self, errors: Any) -> None:
+        if errors:
+            raise PayloadError(f"table {self.listing.table.name}: the response has errors: {shown(errors)}")
 
     def following(self, request: Request, page: Page, response: Response) -> list[Request]:
         """The requests for the pages that follow."""
@@ -526,3 +536,10 @@ class Reader:
     def _count(self, scope: Scope) -> None:
         with self._lock:
             self.calls[scope.id] += 1
+
+
+def _value_at(response: Any, path: str) -> Any:
+    """The value at a path of a response of any form; None where it is not there."""
+    for name in path.split("."):
+        response = response.get(name) if isinstance(response, Mapping) else None
+    return response

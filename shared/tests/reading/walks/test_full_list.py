@@ -1,14 +1,17 @@
 """A list that is read whole: what it has no more is gone, and nothing else is."""
 
+import json
+from email.utils import formatdate
+
 import pytest
 
 from ingest_shared.reading.audit import COUNTS
-from ingest_shared.reading.envelopes import LinkHeader
+from ingest_shared.reading.envelopes import CursorIn, Envelope, LinkHeader, Offset, PageNumber
 from ingest_shared.reading.listings import Listing
 from ingest_shared.reading.reader import ROUNDS
 from ingest_shared.reading.walks import FullList
-from tests.conftest import Server, Warehouse
-from tests.reading.played import THINGS, Origin, gaps, gone, living, mirrors, thing
+from tests.conftest import Reply, Request, Server, Warehouse
+from tests.reading.played import NOW, THINGS, Origin, gaps, gone, living, mirrors, thing
 
 LISTING = Listing(THINGS, "/things", walk=FullList(), envelope=LinkHeader())
 
@@ -88,6 +91,68 @@ def test_a_row_that_vanishes_while_the_list_shrinks_to_one_page_is_gone_after_th
     origin.sync(duckdb_warehouse, LISTING)
     origin.sync(duckdb_warehouse, LISTING)
     assert gone(duckdb_warehouse) == {1}
+    assert mirrors(duckdb_warehouse, origin)
+
+
+def test_a_row_that_is_pushed_to_a_page_that_was_not_there_is_not_gone(
+    duckdb_warehouse: Warehouse, server: Server
+) -> None:
+    """The first page, which tells how many there are, is the same: the API does not send it again."""
+    origin = Origin(server, [thing(10 * id) for id in range(1, 22)])
+
+    def add_after_page_1(number: int) -> None:
+        if number == 2:
+            origin.things.append(thing(105))
+
+    origin.sync(duckdb_warehouse, LISTING)
+    origin.calls.clear()
+    origin.meanwhile = add_after_page_1
+    origin.sync(duckdb_warehouse, LISTING)
+    assert gone(duckdb_warehouse) == set()
+    assert mirrors(duckdb_warehouse, origin)
+
+
+@pytest.mark.parametrize(
+    ("envelope", "said"),
+    [
+        (CursorIn(rows="rows", at="next", param="after"), "an earlier page as the next one"),
+        (PageNumber(rows="rows"), "two pages in a row have the same rows"),
+        (Offset(rows="rows", limit=2), "two pages in a row have the same rows"),
+    ],
+)
+def test_a_list_that_leads_back_is_a_gap_and_neither_complete_nor_endless(
+    duckdb_warehouse: Warehouse, server: Server, envelope: Envelope, said: str
+) -> None:
+    """Some APIs show the last page again beyond it, and others know no such parameter."""
+    pages = {"a": ([1, 2], "b"), "b": ([3, 4], "a")}
+
+    def answer(request: Request) -> Reply:
+        rows, following = pages[request.query.get("after", "a")]
+        body = json.dumps({"rows": [thing(id) for id in rows], "next": following})
+        return Reply(200, body.encode(), {"Date": formatdate(NOW, usegmt=True)})
+
+    origin = Origin(server, [])
+    server.answers(answer)
+    origin.sync(duckdb_warehouse, Listing(THINGS, "/things", walk=FullList(), envelope=envelope))
+    (gap,) = gaps(duckdb_warehouse)
+    assert said in gap
+
+
+def test_a_page_that_is_shorter_than_the_first_hides_no_row(duckdb_warehouse: Warehouse, server: Server) -> None:
+    """Some APIs send fewer rows than asked for, where they are large or where some of them may not be seen."""
+    things = [thing(id) for id in range(1, 30)]
+
+    def answer(request: Request) -> Reply:
+        start, limit = int(request.query["offset"]), int(request.query["limit"])
+        rows = things[start : start + (limit if start < 10 else min(limit, 3))]
+        body = json.dumps({"rows": rows, "total": len(things)})
+        return Reply(200, body.encode(), {"Date": formatdate(NOW, usegmt=True)})
+
+    origin = Origin(server, things)
+    server.answers(answer)
+    envelope = Offset(rows="rows", limit=10, total="total")
+    origin.sync(duckdb_warehouse, Listing(THINGS, "/things", walk=FullList(), envelope=envelope))
+    assert gaps(duckdb_warehouse) == []
     assert mirrors(duckdb_warehouse, origin)
 
 

@@ -1,6 +1,7 @@
 """GitHub's REST API, https://docs.github.com/en/rest, and GraphQL API, https://docs.github.com/en/graphql"""
 
 import re
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -37,7 +38,7 @@ INSTALLED = "*"
 """The entry that stands for all repositories of the App's installation."""
 
 _NAME = re.compile(r"\*|\w[\w.-]*/([\w.-]+|\*)|-\w[\w.-]*/[\w.-]+")
-_TOO_FAST = ("secondary rate limit", "abuse detection", "rate limit exceeded")
+_TOO_FAST = ("secondary rate limit", "abuse detection", "rate limit exceeded", "rate limit already exceeded")
 """What a 403 says that is no missing right, in lower case."""
 
 
@@ -77,8 +78,20 @@ class GraphQL(_Limited):
     has_refused = False
     """Whether it refused a query for good, as a server does that lacks a field of it."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._turn = threading.Lock()
+
+    def post(self, path: str, body: Mapping[str, Any], *, usage: Usage) -> Response:
+        """One query at a time: a minute may have 60 seconds of them, as long as their responses take together.
+
+        https://docs.github.com/en/graphql/overview/rate-limits-and-query-limits-for-the-graphql-api#secondary-rate-limits
+        """
+        with self._turn:
+            return super().post(path, body, usage=usage)
+
     def too_fast(self, response: requests.Response) -> float | None:
-        """Also a success that holds nothing but the error that the quota is spent.
+        """Also a success that holds nothing but the error that the quota is spent, or that calls come too fast.
 
         Its type is RATE_LIMITED or RATE_LIMIT, and there may be points left, only fewer than the query costs:
         https://github.com/yanyongyu/githubkit/issues/271
@@ -86,7 +99,7 @@ class GraphQL(_Limited):
         if not response.ok:
             return super().too_fast(response)
         try:
-            errors = msgspec.json.decode(response.content, type=_Errors).errors
+            errors = msgspec.json.decode(response.content, type=_Errors).all
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         is_spent = any((error.type or "").startswith("RATE_LIMIT") for error in errors)
@@ -174,6 +187,11 @@ class _Error(msgspec.Struct):
 
 class _Errors(msgspec.Struct):
     errors: list[_Error] = []
+    message: str = ""
+
+    @property
+    def all(self) -> list[_Error]:
+        return [*self.errors, _Error(self.message)]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ GraphQL only spares calls: a list that it does not give whole, or with other val
 there were no GraphQL. That is decided here alone, for each pull request by itself:
 
 - Ids are in ``fullDatabaseId``, as text; ``databaseId`` ends at 2^31, which reviews have passed.
-- A bot's ``login`` lacks the ``[bot]`` that REST gives it. An actor without a ``databaseId`` is read by REST.
+- A bot's ``login`` lacks the ``[bot]`` that REST gives it, and Copilot's is another there. An actor without a
+  ``databaseId`` is read by REST.
 - ``author`` is null for a deleted account, as REST's ``user`` is in reviews, which elsewhere is the account ghost
   (https://github.com/SpinlockLabs/github.dart/pull/383).
 - ``commit`` is null if Git no longer has it; what REST then says differs (https://github.com/sigmavirus24/github3.py/pull/944).
@@ -64,6 +65,9 @@ query ($ids: [ID!]!) {
 """
 _TOO_MUCH = ("something went wrong", "timeout", "in time", "resource limit")
 """What an error says if a query is too expensive, in lower case."""
+_OTHERWISE_IN_REST = ("copilot-swe-agent",)
+"""Bots whose login in REST is not the one that they have here, with ``[bot]``, but ``Copilot``:
+https://api.github.com/repos/microsoft/vscode/pulls/275198"""
 
 
 class _Author(msgspec.Struct):
@@ -110,10 +114,15 @@ class _Error(msgspec.Struct):
     path: list[str | int] | None = None
 
     @property
+    def is_too_much(self) -> bool:
+        """Whether the query is too expensive. It was ended, so what stands elsewhere in the response may be cut."""
+        return any(words in self.message.lower() for words in _TOO_MUCH)
+
+    @property
     def place(self) -> str | int | None:
         """The place of the pull request that it concerns; None if it may concern all."""
         match self.path:
-            case ["nodes", place, *_]:
+            case ["nodes", place, *_] if not self.is_too_much:
                 return place
         return None
 
@@ -227,17 +236,19 @@ def _read(reader: Reader, scope: Scope, node_ids: Sequence[str]) -> dict[str, by
         return {}
     request = Request(graphql.url, body={"query": QUERY, "variables": {"ids": node_ids}})
     try:
-        body = reader.respond(scope, request).body
+        answer = decoded(reader.respond(scope, request).body)
     except ApiError as error:
         if error.status is None or isinstance(error, QuotaSpent):
             raise
         problem, is_too_much = error.reason or str(error), error.status >= SERVER_ERROR
+    except PayloadError as error:
+        logger.warning("GitHub: reading the reviews of %d pull requests by REST: %s", len(node_ids), error)
+        return {}
     else:
-        answer = decoded(body)
         if (pulls := answer.whole()) is not None:
             return lists(pulls)
         problem = "; ".join(error.message for error in answer.errors) or "the response has no data"
-        is_too_much = any(words in problem.lower() for words in _TOO_MUCH)
+        is_too_much = any(error.is_too_much for error in answer.errors)
     if not is_too_much:
         graphql.has_refused = True
         logger.warning("GitHub: reading reviews by REST, one call each, as GraphQL refuses the query: %s", problem)
@@ -278,7 +289,7 @@ def _as_in_rest(review: _Review | None) -> dict[str, Any] | None:
     if review is None or review.full_database_id is None or review.commit is None:
         return None
     author = review.author
-    if author and author.database_id is None:
+    if author and (author.database_id is None or author.login in _OTHERWISE_IN_REST):
         return None
     return {
         "id": int(review.full_database_id),

@@ -112,8 +112,7 @@ class ChangedSince(Walk):
         while len(found) > known:
             known, beyond = len(found), None
             requests = [reader.request(scope, **self.since(at))]
-            while requests:
-                request = requests.pop(0)
+            for request in requests:  # which grows
                 page, response = reader.send(scope, request)
                 times = instants(page.rows, self.column)
                 check_sorted(times, ascending=True)

@@ -1,10 +1,11 @@
 """A list that is read in full, so that what disappeared from it is known to be gone."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ingest_shared.columnar import Page
+from ingest_shared.errors import PayloadError
 from ingest_shared.reading.api import Response
 from ingest_shared.reading.envelopes import Request
 from ingest_shared.reading.listings import Cursor, NumberedPage, Piece, Progress, Scope, Step, Walk, instants
@@ -53,7 +54,8 @@ class FullList(Walk):
     def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
         request = piece.request
         assert request
-        already = reader.progress[piece.scope.id].numbered
+        progress = reader.progress[piece.scope.id]
+        already = progress.numbered
         known = already.get(request)
         etag = known.etag if known else cursor.get("etag") if request == reader.request(piece.scope) else None
         answer = self.answer(reader, piece.scope, request, etag, was_last=known.was_last if known else True)
@@ -66,6 +68,8 @@ class FullList(Walk):
         if is_first:
             cursor_then["etag"] = None if following or self.since else response.headers.get("ETag")
         keys = [reader.decoder.key(row) for row in page.rows]
+        if following and not progress.stood_still:
+            _check_leads_on(following, keys, already)
         return Step(
             pages=[page],
             pieces=[Piece(piece.scope, request=next_) for next_ in following if next_ not in already],
@@ -98,3 +102,14 @@ class FullList(Walk):
     def is_cut(self, progress: Progress) -> bool:
         shown = sum(len(page.keys) for page in progress.numbered.values())
         return self.at_most is not None and shown >= self.at_most
+
+
+def _check_leads_on(following: Sequence[Request], keys: Sequence[Any], already: Mapping[Request, NumberedPage]) -> None:
+    """Raises if the pages that follow were read before, so that the list would never end or end too early."""
+    if any(request in already for request in following):
+        raise PayloadError("a page names an earlier page as the next one, so the rest of the list cannot be read")
+    if keys and any(before.keys == keys for before in [*already.values()][-1:]):
+        raise PayloadError(
+            "two pages in a row have the same rows: check the parameters of its envelope, and whether the API says "
+            "which page is the last one"
+        )
