@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import replace
 from html import escape
 from typing import Any
@@ -14,7 +14,7 @@ from dagster_graphql.schema import create_schema
 from dagster_webserver import graphql
 from dagster_webserver.webserver import DagsterWebserver
 from graphene import Schema
-from graphql import GraphQLError
+from graphql import ASTValidationRule, GraphQLError, parse, specified_rules, validate
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.sessions import SessionMiddleware
@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from ingest_host.access.audit import Trail
+from ingest_host.access.bounds import Bounded
 from ingest_host.access.gate import Gate, session_of
 from ingest_host.access.login import LoginFailed, Provider, inner_path
 from ingest_host.access.permissions import VIEWER, ViewerContext
@@ -59,6 +60,9 @@ class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, ViewerContext])
     def build_graphql_schema(self) -> Schema:
         return guard(create_schema(), self._trail)
 
+    def build_graphql_validation_rules(self) -> Collection[type[ASTValidationRule]]:
+        return [Bounded, *specified_rules]
+
     def _make_request_context(self, conn: HTTPConnection) -> ViewerContext:
         return ViewerContext(self._process_context, conn)
 
@@ -72,6 +76,12 @@ class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, ViewerContext])
     ) -> Any:
         if len(query) > LONGEST_QUERY:
             return None, GraphQLError(TOO_LONG).formatted
+        try:  # graphene validates a subscription itself, by the standard rules only
+            wrong = validate(self._graphene_schema.graphql_schema, parse(query), [Bounded])
+        except GraphQLError as error:
+            wrong = [error]
+        if wrong:
+            return None, wrong[0].formatted
         return await super().execute_graphql_subscription(websocket, operation_id, query, *rest, **options)
 
     async def report_asset_materialization_endpoint(self, request: Request) -> JSONResponse:
