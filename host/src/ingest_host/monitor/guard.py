@@ -1,6 +1,6 @@
-"""Ends the sessions of a login that takes the locks of all: :data:`ingest_host.roles.END_GREEDY`.
+"""Ends sessions that stand in everybody's way: :data:`ingest_host.roles.END_GREEDY`.
 
-Postgres has one table of locks for everybody, and no limit per login. Once it is full, nobody can sign in: so the
+Postgres has one table of locks for all logins, and no limit for each. Once it is full, nobody can sign in: so the
 connection of this one stays open.
 """
 
@@ -21,10 +21,10 @@ logger = logging.getLogger("guard")
 
 
 class Guard:
-    """``ended`` has the logins whose sessions were ended: when it was last, and how many locks they held."""
+    """``ended`` has the logins whose sessions were ended: when it was last, and why."""
 
     def __init__(self) -> None:
-        self.ended: dict[str, tuple[float, int]] = {}
+        self.ended: dict[str, tuple[float, str]] = {}
         self._storage: connection | None = None
 
     def turn(self) -> None:
@@ -34,16 +34,16 @@ class Guard:
                 self._storage = psycopg2.connect(STORAGE, connect_timeout=TIMEOUT)
                 self._storage.autocommit = True
             with self._storage.cursor() as cursor:
-                cursor.execute("SELECT login, locks FROM platform.end_greedy()")
-                for login, locks in cursor.fetchall():
-                    self.ended[login] = time.time(), locks
+                cursor.execute("SELECT login, why FROM platform.end_greedy()")
+                for login, why in cursor.fetchall():
+                    self.ended[login] = time.time(), why
         except psycopg2.Error as error:
-            logger.warning("locks cannot be looked at: %s", str(error).strip())
+            logger.warning("sessions cannot be looked at: %s", str(error).strip())
 
-    def ended_lately(self) -> dict[str, int]:
-        """Locks by login."""
+    def ended_lately(self) -> dict[str, str]:
+        """Why, by login."""
         since = time.time() - TOLD_SECONDS
-        return {login: locks for login, (at, locks) in self.ended.copy().items() if at > since}
+        return {login: why for login, (at, why) in self.ended.copy().items() if at > since}
 
     def run(self) -> None:
         while True:

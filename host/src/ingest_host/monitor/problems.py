@@ -122,5 +122,5 @@ def _disk(seen: Seen) -> Iterator[tuple[str, str]]:
 
 
 def _greedy(seen: Seen) -> Iterator[tuple[str, str]]:
-    for login, locks in seen.ended.items():
-        yield f"{login}: locks", f"{login}: its sessions held {locks} locks in Postgres and were ended"
+    for login, why in seen.ended.items():
+        yield f"{login}: sessions", f"{login}: its sessions in Postgres were ended: {why}"
