@@ -117,14 +117,19 @@ class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, ViewerContext])
 
 
 class _Steps(SessionMiddleware):
-    """The cookie of a login that is under way, ``Secure`` as soon as `url` is https."""
+    """The cookie of a login that is under way, the platform's alone as soon as `url` is https.
+
+    Otherwise another host of the same domain could set one, and so log a browser in as whoever it likes.
+    """
 
     def __init__(self, app: ASGIApp, /, settings: Settings, **options: Any) -> None:
         super().__init__(app, **options)
-        self._settings, self._flags = settings, self.security_flags
+        self._settings, self._name, self._flags = settings, self.session_cookie, self.security_flags
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.security_flags = f"{self._flags}; secure" if self._settings.load().is_https else self._flags
+        is_https = self._settings.load().is_https
+        self.session_cookie = f"__Host-{self._name}" if is_https else self._name
+        self.security_flags = f"{self._flags}; secure" if is_https else self._flags
         await super().__call__(scope, receive, send)
 
 
@@ -153,7 +158,6 @@ class Login:
                         secret_key=secrets.token_urlsafe(32),
                         session_cookie="ingest_login",
                         max_age=LOGIN_SECONDS,
-                        path="/auth",
                     )
                 ],
             )
