@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
@@ -90,6 +90,16 @@ def test_a_request_has_at_most_a_megabyte(platform: Tested, size: int, status: i
     with pytest.raises(HTTPError) as error:
         urlopen(Request(f"{platform.platform.url}/graphql", b"x" * size, headers))  # noqa: S310
     assert error.value.status == status
+
+
+def test_a_request_that_never_ends_is_given_up(platform: Tested) -> None:
+    """With a thousand of them, each with a long header, the proxy would use up its memory."""
+    with pytest.raises(HTTPError, match="431"):
+        urlopen(Request(f"{platform.platform.url}/", headers={"X-Long": "x" * 50_000}))  # noqa: S310
+    with socket.create_connection(("127.0.0.1", urlsplit(platform.platform.url).port or 80), timeout=60) as waiting:
+        waiting.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
+        while waiting.recv(1000):
+            pass  # it says 408 before it hangs up
 
 
 # From a page of another origin

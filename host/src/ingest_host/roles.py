@@ -10,7 +10,7 @@
 | `analyst` | people | read what locations load |
 | `analyst-<name>` | a person or a BI tool | the same as `analyst`, whose member it is |
 | `door` | PgBouncer, by which analysts come in | ask for an analyst's verifier: :mod:`ingest_host.analysts` |
-| `monitor` | monitor | read how runs, ticks and loads go, in `dagster`: :data:`MONITORED` |
+| `monitor` | monitor | read how runs, ticks and loads go, in `dagster`: :data:`MONITORED`; :data:`END_GREEDY` |
 | `audit` | webserver | add rows to the audit trail: :mod:`ingest_host.access.audit` |
 
 A location may write to its schemas, so a name that one of the first three looks up there could be the
@@ -107,6 +107,43 @@ CREATE EVENT TRIGGER refuse_checks ON ddl_command_end EXECUTE FUNCTION platform.
 """A check calls its functions with the rights of who inserts: when a backup is restored, the superuser's. A policy or
 a rule calls them with the rights of who reads."""
 
+LOCKS = 10_000
+"""Of all sessions of a login together. The first load of a thousand tables takes some 4,000, and the table of locks,
+which all logins share, has room for 50,000 (max_locks_per_transaction in docker-compose.yml)."""
+TRANSACTION = "12 hours"
+"""The longest of a location or an analyst. While one is open, nothing that was deleted since is cleaned up, a backup
+may wait for it, and so may a new version's set-up; each session sets idle_in_transaction_session_timeout itself."""
+
+END_GREEDY = """
+CREATE OR REPLACE FUNCTION platform.end_greedy() RETURNS TABLE (login name, why text) LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  trusted oid[] := ARRAY['postgres', 'platform', 'dagster', 'monitor', 'audit', 'door']::regrole[];
+  greedy record;
+BEGIN
+  -- Functions, not the views over them: to read a table takes a lock, and there may be none.
+  FOR greedy IN
+    SELECT usesysid, array_agg(DISTINCT a.pid) AS pids, format('they held %s locks', count(*)) AS reason
+      FROM pg_stat_get_activity(NULL) a JOIN pg_lock_status() l ON l.pid = a.pid
+      WHERE usesysid <> ALL (trusted) GROUP BY usesysid HAVING count(*) > {0}
+    UNION ALL
+    SELECT usesysid, array_agg(pid), 'a transaction was open for more than ' || {1}
+      FROM pg_stat_get_activity(NULL)
+      WHERE usesysid <> ALL (trusted) AND xact_start < now() - {1}::interval GROUP BY usesysid
+  LOOP
+    PERFORM pg_terminate_backend(one, 1000) FROM unnest(greedy.pids) one;
+    RETURN QUERY SELECT pg_get_userbyid(greedy.usesysid), greedy.reason;
+  END LOOP;
+  -- Nor may it have to look up a role the next time: whose session is ended must be in this session's cache.
+  PERFORM pg_get_userbyid(oid) FROM pg_authid;
+END $$;
+REVOKE ALL ON FUNCTION platform.end_greedy FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION platform.end_greedy TO monitor
+"""
+"""Ends the sessions of a login that holds more than :data:`LOCKS`, and those in a transaction longer than
+:data:`TRANSACTION`, and tells of it. Whoever fills the table of locks, by ten thousand tables or savepoints in one
+transaction, keeps everybody from writing and from signing in."""
+
 
 @dataclass(frozen=True)
 class Session:
@@ -189,6 +226,9 @@ def set_up_storage() -> None:
         with storage.cursor() as cursor:
             for table, columns in MONITORED.items():
                 cursor.execute(f"GRANT SELECT ({columns}) ON public.{table} TO monitor")
+            cursor.execute("GRANT USAGE ON SCHEMA platform TO monitor")
+    with _session("postgres", "dagster") as run:
+        run(END_GREEDY, LOCKS, TRANSACTION)
 
 
 def set_up_location(name: str, password: str, storage_password: str) -> None:

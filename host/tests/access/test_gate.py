@@ -157,6 +157,16 @@ def test_a_query_that_would_take_minutes_to_check_is_refused(open_ui: Served) ->
     assert "at most 65536 characters" in subscribe(open_ui, f"subscription {query}", headers)["payload"]["message"]
 
 
+def test_a_query_that_would_take_minutes_to_answer_is_refused(open_ui: Served) -> None:
+    headers = {"Host": "127.0.0.1:3000", "Origin": LOCAL}
+    query = f"{{ {' '.join(f'a{one}: __schema {{ types {{ name }} }}' for one in range(1_000))} }}"
+    answer = open_ui.client.post("/graphql", json={"query": query}, headers=headers)
+    assert answer.status_code == 400
+    assert "more than 20 aliases" in answer.text
+    assert "more than 20 aliases" in subscribe(open_ui, f"subscription {query}", headers)["payload"]["message"]
+    assert "Syntax Error" in subscribe(open_ui, "subscription {", headers)["payload"]["message"]
+
+
 # With a login
 
 

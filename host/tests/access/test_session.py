@@ -94,11 +94,20 @@ def test_a_login_leads_into_the_ui_and_nowhere_else(given: str, path: str) -> No
     assert inner_path(given) == path
 
 
-@pytest.mark.parametrize(("scheme", "secure"), [("https", True), ("http", False)])
-def test_the_cookie_of_a_login_under_way_is_secure_at_once(served: Served, scheme: str, secure: bool) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "name", "secure"), [("https", "__Host-ingest_login", True), ("http", "ingest_login", False)]
+)
+def test_the_cookie_of_a_login_under_way_is_secure_at_once(
+    served: Served, scheme: str, name: str, secure: bool
+) -> None:
+    """By its prefix no other host of the same domain can set it, to log a browser in as somebody else."""
     openid = {"issuer": "https://login.test", "client_id": "ingest"}
     served.access(url=f"{scheme}://ingest.test", login={"openid": openid})
-    assert ("; secure" in served.client.get("/auth/login").headers["set-cookie"]) == secure
+    cookie = served.client.get("/auth/login").headers["set-cookie"]
+    assert cookie.startswith(f"{name}=")
+    assert "; path=/;" in cookie
+    assert "domain" not in cookie
+    assert ("; secure" in cookie) == secure
 
 
 def test_a_callback_that_nobody_began_is_refused(served: Served) -> None:

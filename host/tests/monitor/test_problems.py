@@ -67,6 +67,7 @@ def test_where_all_is_well_nothing_is_told() -> None:
         (well(instigators=[schedule("at noon")]), "github_ingest: cannot tell when ('at noon',) is due"),
         (well(queued=[NOW - 2 * HOUR, NOW]), "queue: 2 runs wait, the oldest for 2.0 h"),
         (well(disk_free=5 * 2**30, disk_size=100 * 2**30), "disk: 5.0 of 100 GB free; `docker system df` says what"),
+        (well(ended={"stripe": "too long"}), "stripe: its sessions in Postgres were ended: too long"),
         (well(faults={"storage": "refused"}, heartbeats={}), "storage: cannot be asked: refused"),
         (well(faults={"launch": "refused"}, services=[]), "launch: cannot be asked: refused"),
     ],

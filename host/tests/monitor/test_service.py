@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from ingest_host.monitor import __main__ as service
 from ingest_host.monitor import alerts
 from ingest_host.monitor.__main__ import Watch, serve
+from ingest_host.monitor.guard import Guard
 from ingest_host.monitor.seen import Instigator, Load, Seen
 from tests.monitor.test_problems import NOW, well
 from tests.monitor.test_problems import service as container
@@ -211,3 +213,27 @@ def test_the_status_says_what_is_ill(port: int, watch: Watch, monkeypatch: pytes
     assert get(port, "/healthz")[0] == 200
     assert json.loads(get(port, "/status")[1])["problems"] == ["daemon: no heartbeat of SENSOR for 360 s"]
     assert get(port, "/")[0] == 404
+
+
+def test_whose_sessions_the_guard_ended_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended, told = threading.Event(), []
+
+    def run(guard: Guard) -> None:
+        guard.ended["stripe"] = time.time(), "they held 12345 locks"
+        ended.set()
+
+    def look() -> Seen:
+        assert ended.wait(10)
+        return well()
+
+    def turn(_watch: Watch, seen: Seen) -> None:
+        told.append(seen.ended)
+        raise InterruptedError
+
+    monkeypatch.setattr(Guard, "run", run)
+    monkeypatch.setattr(service, "look", look)
+    monkeypatch.setattr(service, "serve", lambda *_: None)
+    monkeypatch.setattr(Watch, "turn", turn)
+    with pytest.raises(InterruptedError):
+        service.main()
+    assert told == [{"stripe": "they held 12345 locks"}]

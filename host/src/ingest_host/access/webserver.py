@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import replace
 from html import escape
 from typing import Any
@@ -14,7 +14,7 @@ from dagster_graphql.schema import create_schema
 from dagster_webserver import graphql
 from dagster_webserver.webserver import DagsterWebserver
 from graphene import Schema
-from graphql import GraphQLError
+from graphql import ASTValidationRule, GraphQLError, parse, specified_rules, validate
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.sessions import SessionMiddleware
@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from ingest_host.access.audit import Trail
+from ingest_host.access.bounds import Bounded
 from ingest_host.access.gate import Gate, session_of
 from ingest_host.access.login import LoginFailed, Provider, inner_path
 from ingest_host.access.permissions import VIEWER, ViewerContext
@@ -59,6 +60,9 @@ class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, ViewerContext])
     def build_graphql_schema(self) -> Schema:
         return guard(create_schema(), self._trail)
 
+    def build_graphql_validation_rules(self) -> Collection[type[ASTValidationRule]]:
+        return [Bounded, *specified_rules]
+
     def _make_request_context(self, conn: HTTPConnection) -> ViewerContext:
         return ViewerContext(self._process_context, conn)
 
@@ -72,6 +76,12 @@ class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, ViewerContext])
     ) -> Any:
         if len(query) > LONGEST_QUERY:
             return None, GraphQLError(TOO_LONG).formatted
+        try:  # graphene validates a subscription itself, by the standard rules only
+            wrong = validate(self._graphene_schema.graphql_schema, parse(query), [Bounded])
+        except GraphQLError as error:
+            wrong = [error]
+        if wrong:
+            return None, wrong[0].formatted
         return await super().execute_graphql_subscription(websocket, operation_id, query, *rest, **options)
 
     async def report_asset_materialization_endpoint(self, request: Request) -> JSONResponse:
@@ -107,14 +117,19 @@ class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, ViewerContext])
 
 
 class _Steps(SessionMiddleware):
-    """The cookie of a login that is under way, ``Secure`` as soon as `url` is https."""
+    """The cookie of a login that is under way, the platform's alone as soon as `url` is https.
+
+    Otherwise another host of the same domain could set one, and so log a browser in as whoever it likes.
+    """
 
     def __init__(self, app: ASGIApp, /, settings: Settings, **options: Any) -> None:
         super().__init__(app, **options)
-        self._settings, self._flags = settings, self.security_flags
+        self._settings, self._name, self._flags = settings, self.session_cookie, self.security_flags
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.security_flags = f"{self._flags}; secure" if self._settings.load().is_https else self._flags
+        is_https = self._settings.load().is_https
+        self.session_cookie = f"__Host-{self._name}" if is_https else self._name
+        self.security_flags = f"{self._flags}; secure" if is_https else self._flags
         await super().__call__(scope, receive, send)
 
 
@@ -143,7 +158,6 @@ class Login:
                         secret_key=secrets.token_urlsafe(32),
                         session_cookie="ingest_login",
                         max_age=LOGIN_SECONDS,
-                        path="/auth",
                     )
                 ],
             )

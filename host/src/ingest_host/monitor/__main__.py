@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from ingest_host.monitor.alerts import Alerts
+from ingest_host.monitor.guard import Guard
 from ingest_host.monitor.metrics import Metrics
 from ingest_host.monitor.problems import problems
 from ingest_host.monitor.seen import Seen, look
@@ -101,8 +102,12 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     watch = Watch()
     serve(watch, "0.0.0.0", PORT)  # noqa: S104, published by Compose
+    guard = Guard()
+    threading.Thread(target=guard.run, daemon=True).start()
     while True:
-        watch.turn(look())
+        seen = look()
+        seen.ended = guard.ended_lately()
+        watch.turn(seen)
         time.sleep(EVERY_SECONDS)
 
 

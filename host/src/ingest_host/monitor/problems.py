@@ -34,7 +34,7 @@ def problems(seen: Seen) -> dict[str, str]:
         found |= dict(_daemons(seen)) | dict(_instigators(seen)) | dict(_queue(seen))
     if "launch" not in seen.faults:
         found |= dict(_services(seen))
-    return found | dict(_disk(seen))
+    return found | dict(_disk(seen)) | dict(_greedy(seen))
 
 
 def _daemons(seen: Seen) -> Iterator[tuple[str, str]]:
@@ -119,3 +119,8 @@ def _disk(seen: Seen) -> Iterator[tuple[str, str]]:
     if seen.disk_free < seen.disk_size * DISK_FREE:
         free, size = seen.disk_free / 2**30, seen.disk_size / 2**30
         yield "disk: full", f"disk: {free:.1f} of {size:.0f} GB free; `docker system df` says what fills it"
+
+
+def _greedy(seen: Seen) -> Iterator[tuple[str, str]]:
+    for login, why in seen.ended.items():
+        yield f"{login}: sessions", f"{login}: its sessions in Postgres were ended: {why}"

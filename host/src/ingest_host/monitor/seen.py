@@ -110,6 +110,8 @@ class Seen:
     loads: dict[str, Load] = field(default_factory=dict)
     services: list[dict[str, Any]] = field(default_factory=list)
     """As the launch service tells them: :func:`ingest_host.launch.Launch.services`."""
+    ended: dict[str, str] = field(default_factory=dict)
+    """Logins whose sessions were ended, and why: :mod:`ingest_host.monitor.guard`."""
     disk_free: int = 0
     disk_size: int = 0
     faults: dict[str, str] = field(default_factory=dict)
