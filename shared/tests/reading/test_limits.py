@@ -6,11 +6,13 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from ingest_shared.reading.limits import Limit
+import pytest
+
+from ingest_shared.reading.limits import Limit, pace_of_each
 
 TEN_CALLS = """
 import time
-from ingest_shared.reading.limits import Limit
+from ingest_shared.reading.limits import Limit, pace_of_each
 
 limit = Limit("api", 50)
 for _ in range(10):
@@ -103,3 +105,10 @@ def test_a_note_from_before_the_last_start_of_the_machine_holds_nobody() -> None
     started = time.monotonic()
     limit.wait()
     assert time.monotonic() - started < 1
+
+
+def test_on_kubernetes_where_runs_share_no_folder_each_shard_has_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pace_of_each(14, 4) == 14
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    assert pace_of_each(14, 4) == 3.5
+    assert pace_of_each(14, 1) == 14
