@@ -5,16 +5,19 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 from unittest import mock
 
 import dlt
 import pytest
+from dagster import Failure, build_asset_context
 from dlt.destinations.sql_jobs import SqlMergeFollowupJob
 
 from ingest_shared import pipelines
 from ingest_shared.columnar import Decoder
 from ingest_shared.errors import SettingError
+from ingest_shared.groups import Group
 from ingest_shared.loading import Load, mirror
 from ingest_shared.resharding import _lists_per_row
 from ingest_shared.shards import WHOLE_SOURCE, Shard, all_shards, shard_of, shards_setting
@@ -136,6 +139,17 @@ def test_a_number_of_shards_that_is_none(value: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("SOURCES__TEST__SHARDS", value)
     with pytest.raises(SettingError, match=re.escape("sources.test.shards is ") + ".*; write it as a "):
         shards_setting("sources.test.shards")
+
+
+def test_a_run_of_no_shard_is_refused() -> None:
+    def group(shards: int) -> Group:
+        return Group("github_activity", "hourly", "30 * * * *", timedelta(hours=1), shards)
+
+    assert group(1).shard(build_asset_context()) == WHOLE_SOURCE
+    assert group(4).shard(build_asset_context(partition_key="2_of_4")) == Shard(2, 4)
+    with pytest.raises(Failure) as refused:
+        group(4).shard(build_asset_context())
+    assert refused.value.description == "github_activity is loaded in 4 shards: launch the run for a partition"
 
 
 # When their number changes.

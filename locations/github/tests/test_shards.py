@@ -107,6 +107,16 @@ def test_an_audit_of_one_shard_takes_no_row_of_another_for_lost(synced: Warehous
     assert synced.query("SELECT count(*) FROM {issues} WHERE deleted_at IS NOT NULL") == [(0,)]
 
 
+def test_a_shard_without_a_repository_loads_nothing_though_an_entry_cannot_be_read(synced: Warehouse) -> None:
+    ids = {item["repository_id"] for item in synced.origin.objects("repositories")}
+    empty = next(shard for shard in all_shards(16) if not any(map(shard.has, ids)))
+    settings = {SHARDS: "16", "SOURCES__GITHUB__REPOSITORIES": "acme/*,acme/nothing"}
+    done = run_job(synced, "activity_ingest", "issues", partition=empty.name, **settings)
+    assert done.success
+    assert done.metadata["issues"]["rows_loaded"] == 0
+    assert not done.checks["issues", "no_open_load_gaps"]
+
+
 def test_a_repository_of_another_shard_cannot_be_loaded_anew(synced: Warehouse) -> None:
     found = synced.origin.objects("repositories")[0]["object"]
     own = shard_of(found["id"], 2)

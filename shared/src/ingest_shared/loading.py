@@ -300,10 +300,10 @@ def mirror(read: Reads) -> DltResource:
     resource: DltResource = dlt.resource(generate, name=table.name)
     others: tuple[AnyTable, ...] = (*children.values(), gaps.table, audits.table, *getattr(read, "notes", ()))
     for other in others:
-        is_shards = SHARD in other.merge_key
+        is_by_shard = SHARD in other.merge_key
         resource.apply_hints(
             table_name=other.name,
-            write_disposition=_notes_disposition(other, shard) if is_shards else write_disposition(other),
+            write_disposition=_notes_disposition(other, shard) if is_by_shard else write_disposition(other),
             columns=column_hints(other),
             file_format=FILE_FORMAT,
             primary_key=None if other.merge_key else other.key,

@@ -96,7 +96,7 @@ def pace_of_each(calls_per_second: float, shards: int) -> float:
     """The pace of one of so many shards that run at the same time, such that together they keep to this one.
 
     On one machine all runs share the pace itself. On Kubernetes they share nothing, so each gets its part:
-    https://kubernetes.io/docs/tutorials/services/connect-applications-service/#environment-variables
+    https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
     """
     return calls_per_second / shards if "KUBERNETES_SERVICE_HOST" in os.environ else calls_per_second
 

@@ -194,7 +194,8 @@ class Reader:
         self.load.postponed = sum(isinstance(progress.error, Postponed) for progress in self.progress.values())
         self.sync.done[self.listing.table.name].update(scope.id for scope in read if self.load.postponed)
         self.load.state["left_out"] = [dict(scope.values) for scope in failed]
-        self.load.scopes_read = len(read)
+        # Of a shard that no scope belongs to, none could be read.
+        self.load.scopes_read = len(read) if self.scopes or self.shard.is_whole else None
 
     def _note_left(self) -> None:
         """In the cursors of scopes that were read in part, what is left of them."""
