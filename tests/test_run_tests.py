@@ -36,6 +36,14 @@ def test_it():
     Path("sleeps").touch()
     time.sleep(600)
 """
+WRITES = """
+import tempfile
+from pathlib import Path
+
+def test_it(tmp_path):
+    assert tmp_path.is_relative_to(tempfile.gettempdir())
+    Path("folder").write_text(tempfile.gettempdir())
+"""
 
 Make = Callable[..., list[run_tests.Suite]]
 
@@ -96,3 +104,11 @@ def test_a_suite_without_tests_does_not_pass(make: Make) -> None:
     (suite,) = made = make(one="")
     assert "=== one" in "".join(run_tests.run(made))
     assert (suite.passed, suite.verdict) == (False, "no tests found")
+
+
+def test_what_a_suite_writes_is_in_a_folder_of_its_own_that_goes_with_it(make: Make) -> None:
+    (suite,) = made = make(one=WRITES)
+    assert "1 passed" in "".join(run_tests.run(made))
+    folder = Path((suite.project.folder / "folder").read_text())
+    assert folder.name.startswith("tests-")
+    assert not folder.exists()

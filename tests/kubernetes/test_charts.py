@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,24 @@ def test_no_pod_has_a_right_that_it_does_not_need(chart: str) -> None:
             assert container["resources"]["limits"].keys() >= {"cpu", "memory"}, name
         assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys(), name
         assert not any("hostPath" in one for one in spec["volumes"]), name
+
+
+@needs_helm
+@pytest.mark.many
+def test_a_policy_scan_finds_nothing_that_is_not_explained(tmp_path: Path) -> None:
+    """https://www.checkov.io/ has two hundred dependencies, so it is in no lock of ours."""
+    for chart in VALUES:
+        (tmp_path / f"{chart}.yaml").write_text(yaml.safe_dump_all(rendered(chart)))
+    scan = [
+        str(Path(sys.executable).with_name("uvx")),
+        "checkov==3.3.30",
+        "--compact",
+        f"--config-file={CHARTS / 'checkov.yaml'}",
+        f"--directory={tmp_path}",
+    ]
+    done = subprocess.run(scan, capture_output=True, text=True, check=False)
+    assert "Passed checks: " in done.stdout, done.stderr
+    assert done.returncode == 0, done.stdout
 
 
 @needs_helm

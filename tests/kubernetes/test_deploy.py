@@ -84,7 +84,7 @@ def test_a_version_that_does_not_serve_is_taken_back(
 
 
 def test_a_run_whose_pod_is_killed_is_started_again(platform: Tested) -> None:
-    platform.origin.slow_down(300)
+    platform.origin.slow_down(3000)
     run_id = platform.platform.launch("github", "github_reference_ingest")
     wait_for(lambda: platform.platform.run(run_id).status == "STARTED", "the run to start", 120)
     platform.in_location(

@@ -21,6 +21,7 @@ from ingest_tools import (
     contract,
     dev,
     documents,
+    draft,
     lock,
     new_location,
     reflect,
@@ -42,6 +43,7 @@ SECTIONS = {
     "Work on it": (
         new_location,
         remove_location,
+        draft,
         reflect,
         run_tests,
         check,

@@ -296,17 +296,23 @@ class _Released:
         """What is wrong with a pod, in a few words; empty where nothing is, or nothing new."""
         for pod in self._pods():
             metadata, statuses = pod["metadata"], _statuses(pod)
-            if sum(one["restartCount"] for one in statuses) > before.get(metadata["name"], 0):
-                where = f"--namespace={metadata['namespace']}"
-                try:
-                    said = self.deployment.kubectl("logs", metadata["name"], where, "--previous", "--tail=2000")
-                except EngineError:  # Kubernetes has just removed it
-                    said = ""
+            has_died = sum(one["restartCount"] for one in statuses) > before.get(metadata["name"], 0)
+            if has_died and (said := self._log_of_dead(metadata, statuses)) is not None:
                 return f"died ({([*errors_in(said)] or ['its log gives no reason'])[-1]})"
             for waiting in (one["state"].get("waiting", {}) for one in statuses):
                 if waiting.get("reason", "") not in STARTING:
                     return f"cannot start ({waiting['reason']}: {waiting.get('message', '')})"
         return ""
+
+    def _log_of_dead(self, metadata: dict[str, Any], statuses: list[dict[str, Any]]) -> str | None:
+        """The log of the container that died last; None where the node has removed it, or the whole pod."""
+        is_next_begun = not any("terminated" in one["state"] for one in statuses)
+        which = (f"--namespace={metadata['namespace']}", f"--previous={str(is_next_begun).lower()}", "--tail=2000")
+        try:
+            said = self.deployment.kubectl("logs", metadata["name"], *which)
+        except EngineError:
+            return None
+        return None if said.startswith("unable to retrieve container logs") else said
 
 
 class LocationRelease(_Released, Deploy):

@@ -14,9 +14,9 @@ from ingest_testing import assert_mirrors, run_job
 
 from .origin import GITHUB, TOKEN, Origin, Warehouse
 
-LATENCY_MS = 100
-"""Most of the time of a request, also where other suites take the processor."""
-PAGES = 200
+LATENCY_MS = 300
+"""Nearly all the time of a request, also where other suites take the processor."""
+PAGES = 100
 
 
 @pytest.fixture(scope="module")
@@ -78,18 +78,20 @@ def test_a_push_costs_calls_for_that_repository_alone(mirrored: Warehouse) -> No
 
 
 @pytest.mark.parametrize(
-    ("table", "path", "rows_per_page"),
+    ("table", "path", "rows_per_page", "times"),
     [
-        ("issues", "issues?state=all&sort=updated&direction=asc", 13),
-        ("issue_comments", "issues/comments?sort=updated&direction=asc", 17),
-        ("pull_requests", "pulls?state=all&sort=created&direction=asc", 4),
-        ("commits", "commits?", 10),
+        # 130 issues changed in one second: their pages, which no time divides, are read one after the other.
+        ("issues", "issues?state=all&sort=updated&direction=asc", 26, 3),
+        ("issue_comments", "issues/comments?sort=updated&direction=asc", 34, 5),
+        ("pull_requests", "pulls?state=all&sort=created&direction=asc", 8, 5),
+        ("commits", "commits?", 20, 5),
     ],
 )
-def test_many_pages_of_a_list_take_a_fifth_of_the_time_of_one_by_one(
+def test_many_pages_of_a_list_are_read_several_times_as_fast_as_one_by_one(
     table: str,
     path: str,
     rows_per_page: int,
+    times: int,
     large_origin: Origin,
     tmp_path: Path,
     per_page: Callable[[int], None],
@@ -107,20 +109,20 @@ def test_many_pages_of_a_list_take_a_fifth_of_the_time_of_one_by_one(
             loading.extract(wanted)
             seconds = time.monotonic() - started
             pages = large_origin.requests()["by_path"]["/github/repositories/{id}/" + path.split("?", maxsplit=1)[0]]
-            if seconds <= pages * one_page / 5:
+            if seconds <= pages * one_page / times:
                 break
     large_origin.heal()
     assert pages >= PAGES
-    assert seconds <= pages * one_page / 5
+    assert seconds <= pages * one_page / times
 
 
 def seconds_of_a_page(origin: Origin, path: str, rows_per_page: int) -> float:
-    """How long a page takes where they are read one after the other: the mean of ten."""
+    """How long a page takes where they are read one after the other: the mean of four."""
     with requests.Session() as session:
         session.trust_env = False
         session.headers["Authorization"] = f"Bearer {TOKEN}"
         started = time.monotonic()
-        for page in range(1, 11):
+        for page in range(1, 5):
             address = f"{origin.url}/github/repos/acme/platform/{path}&per_page={rows_per_page}&page={page}"
             assert session.get(address, timeout=30).json()
-        return (time.monotonic() - started) / 10
+        return (time.monotonic() - started) / 4

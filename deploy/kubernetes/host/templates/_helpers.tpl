@@ -58,3 +58,10 @@ token by which runs are launched. It is mounted with the login, because /run/sec
     - {name: secrets, mountPath: /run/secrets, readOnly: true}
     - {name: tmp, mountPath: /tmp}
 {{- end }}
+
+{{- /* How often the cluster looks whether what runs still answers; what fails three times is started again. */ -}}
+{{- define "liveness" -}}
+initialDelaySeconds: 120
+timeoutSeconds: 10
+periodSeconds: 60
+{{- end }}

@@ -9,12 +9,12 @@ contains its instant.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cached_property
 from typing import Any
 
 import dlt
@@ -30,7 +30,31 @@ from ingest_shared.tables import JSON, AnyTable, Table, all_columns
 DELETED_AT = "deleted_at"
 KEYS_PER_QUERY = 500
 
-_client: ContextVar[Callable[[], SqlClientBase[Any]] | None] = ContextVar("client", default=None)
+
+class _Opened:
+    """The warehouse for a while in which no table of the group changes."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._columns: dict[str, frozenset[str]] = {}
+
+    @cached_property
+    def client(self) -> SqlClientBase[Any]:
+        client: SqlClientBase[Any] = dlt.current.pipeline().sql_client()
+        return self._stack.enter_context(client)  # type: ignore[arg-type]  # dlt types __exit__ too narrowly
+
+    def columns(self, table: str) -> frozenset[str]:
+        """Those that a table has, in lower case; none before its first load."""
+        if table not in self._columns:
+            try:
+                with self.client.execute_query(f"SELECT * FROM {table} WHERE 1 = 0") as cursor:
+                    self._columns[table] = frozenset(map(str.lower, cursor.columns_schema))
+            except DatabaseUndefinedRelation:
+                self._columns[table] = frozenset()
+        return self._columns[table]
+
+
+_opened: ContextVar[_Opened | None] = ContextVar("opened", default=None)
 
 
 @contextmanager
@@ -40,21 +64,15 @@ def warehouse_opened_once() -> Iterator[None]:
     Opening it takes some 50 ms. While an API is read it must be closed: other groups of the location
     could not load into a DuckDB file.
     """
-    if _client.get():
+    if _opened.get():
         yield
         return
     with ExitStack() as stack:
-
-        @cache
-        def opened() -> SqlClientBase[Any]:
-            client: SqlClientBase[Any] = dlt.current.pipeline().sql_client()
-            return stack.enter_context(client)  # type: ignore[arg-type]  # dlt types __exit__ too narrowly
-
-        token = _client.set(opened)
+        token = _opened.set(_Opened(stack))
         try:
             yield
         finally:
-            _client.reset(token)
+            _opened.reset(token)
 
 
 def held_rows(table: AnyTable, like: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -133,9 +151,9 @@ def deleted(table: Table, scope: Mapping[str, Any], at: Mapping[Any, int]) -> pa
 def query(sql: str, *args: Any) -> list[Any]:
     """The rows of a query, in which ``{name}`` stands for a table; none if there is no such table yet."""
     with warehouse_opened_once():
-        opened = _client.get()
+        opened = _opened.get()
         assert opened
-        client = opened()
+        client = opened.client
         named = re.sub(r"\{(\w+)\}", lambda found: client.make_qualified_table_name(found[1]), sql)
         try:
             return list(client.execute_sql(named, *args) or ())
@@ -194,16 +212,11 @@ def _held(table: AnyTable, scope: Mapping[str, Any]) -> Iterator[_Held | None]:
             f"table {table.name}: declare a column {min(unknown)!r}, which says which scope a row belongs to"
         )
     with warehouse_opened_once():
-        opened = _client.get()
+        opened = _opened.get()
         assert opened
-        client = opened()
-        name = client.make_qualified_table_name(table.name)
-        try:
-            with client.execute_query(f"SELECT * FROM {name} WHERE 1 = 0") as cursor:
-                columns = frozenset(map(str.lower, cursor.columns_schema))
-        except DatabaseUndefinedRelation:
-            columns = frozenset()
-        yield _Held(client, name, columns, own_key, scope) if columns else None
+        name = opened.client.make_qualified_table_name(table.name)
+        columns = opened.columns(name)
+        yield _Held(opened.client, name, columns, own_key, scope) if columns else None
 
 
 def _by_column(schema: pa.Schema, rows: list[Any]) -> dict[str, tuple[Any, ...]]:
