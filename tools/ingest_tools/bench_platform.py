@@ -1,6 +1,6 @@
 """``make bench-platform``: this deployment against Dagster's own example of one, in one run on one engine.
 
-The reference is in ``benchmarks/reference``: the same location, locks, Python and Postgres, laid out
+The reference is in ``benchmarks/reference``: the same locations, locks, Python and Postgres, laid out
 as in https://github.com/dagster-io/dagster/tree/master/examples/deploy_docker. One deployment runs
 at a time, on the sandbox, and is removed before the next one starts. Prints a table, and writes
 the same and each service's share as JSON to ``data/bench-platform.json``.
@@ -34,8 +34,10 @@ from ingest_tools.table import aligned
 OUTPUT = ROOT / "data" / "bench-platform.json"
 REFERENCE = "benchmarks/reference/docker-compose.yml"
 
+LOCATIONS = ("github", "stripe")
+"""Those that the reference serves."""
 LOCATION = "github"
-"""The one that both serve, and its smallest job."""
+"""The one whose server and runs are measured, by its smallest job."""
 JOB = "github_reference_ingest"
 SOURCE = "locations/github/src/github_location/__init__.py"
 
@@ -271,9 +273,9 @@ class Bench:
 
 
 def reference() -> Bench:
-    settings = settings_for([LOCATION], REFERENCE) | {"REFERENCE_PASSWORD": secrets.token_hex(16)}
+    settings = settings_for(LOCATIONS, REFERENCE) | {"REFERENCE_PASSWORD": secrets.token_hex(16)}
     deployment = Deployment("bench-reference", settings)
-    return Bench("reference", (LOCATION,), f"reference-{LOCATION}", ("webserver", LOCATION, "sandbox"), deployment)
+    return Bench("reference", LOCATIONS, f"reference-{LOCATION}", ("webserver", *LOCATIONS, "sandbox"), deployment)
 
 
 def ours() -> Bench:
