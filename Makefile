@@ -151,6 +151,10 @@ bench-github: $(call ready,benchmarks) ## Measure what GitHub costs: calls, quot
 bench-stripe: $(call ready,benchmarks) ## Measure what Stripe costs: calls, pace, time and memory for OBJECTS="20000 200000"
 	@benchmarks/.venv/bin/python -m ingest_benchmarks.pace $(OBJECTS)
 
+.PHONY: bench-shards
+bench-shards: $(call ready,benchmarks) ## Measure a first load of 1,000 repositories in SHARDS="1 2 4 8"
+	@benchmarks/.venv/bin/python -m ingest_benchmarks.shards $(SHARDS)
+
 .PHONY: bench-files
 bench-files: $(call ready,benchmarks) ## Measure files against DuckDB's own reader: FILES="1000 10000", files and rows in each
 	@benchmarks/.venv/bin/python -m ingest_benchmarks.files $(FILES)

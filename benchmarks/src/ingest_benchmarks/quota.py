@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +26,7 @@ from unittest import mock
 import orjson
 import pyarrow as pa
 import requests
+from dlt.extract.source import DltSource
 
 from github_location import source
 from github_location.source import reviews
@@ -39,7 +40,7 @@ from ingest_shared.reading.envelopes import Request
 from ingest_shared.reading.listings import Scope
 from ingest_shared.reading.reader import Reader
 
-GROUPS = {
+GROUPS: Mapping[str, Callable[[], DltSource]] = {
     "catalog": source.catalog,
     "activity": source.activity,
     "actions": source.actions_and_deployments,

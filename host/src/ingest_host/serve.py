@@ -144,6 +144,7 @@ def webserver(instance: DagsterInstance) -> None:
 
 def daemon(instance: DagsterInstance) -> None:
     fail_dead_runs()
+    mark_runs(instance)
     with (
         suppress(KeyboardInterrupt),  # `docker stop`
         capture_interrupts(),

@@ -10,6 +10,7 @@ from dagster import (
     AssetCheckSeverity,
     AssetCheckSpec,
     AssetKey,
+    AssetRecordsFilter,
     AssetsDefinition,
     MetadataValue,
     multi_asset_check,
@@ -79,7 +80,10 @@ def _has(check: str, table: AnyTable, assets: AssetsDefinition) -> bool:
 
 def _was_audited(context: AssetCheckExecutionContext, asset: AssetKey) -> bool:
     """Whether this run compared the asset with its origin."""
-    event = context.op_execution_context.instance.get_latest_materialization_event(asset)
+    partition = context.op_execution_context.partition_key if context.op_execution_context.has_partition_key else None
+    wanted = AssetRecordsFilter(asset, asset_partitions=[partition] if partition else None)
+    records = context.op_execution_context.instance.fetch_materializations(wanted, limit=1).records
+    event = records[0].event_log_entry if records else None
     if event is None or event.run_id != context.run.run_id or event.asset_materialization is None:
         return False
     audited = event.asset_materialization.metadata.get(AUDITED)

@@ -34,6 +34,7 @@ from dagster_dlt import dlt_assets
 from dlt.extract.source import DltSource
 
 from ingest_shared.checks import table_checks
+from ingest_shared.errors import SettingError
 from ingest_shared.groups import Group
 from ingest_shared.pipelines import pipeline
 from ingest_shared.resource import IngestConfig, IngestDltResource
@@ -74,6 +75,8 @@ class IngestComponent(Component, Resolvable):
 
     def _assets_and_checks(self, load: Load) -> tuple[AssetsDefinition, AssetChecksDefinition]:
         name = load.group.name
+        if load.group.shards > 1:
+            raise SettingError(f"{name} has {load.group.shards} shards, which only a group in Python can have")
         loads_by = pipeline(self.location, name.removeprefix(f"{self.location}_"))
 
         @dlt_assets(

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -26,6 +27,7 @@ from dlt.extract.resource import DltResource
 from ingest_shared.columnar import Decoder, Page, arrow_schema
 from ingest_shared.errors import PayloadError, SettingError
 from ingest_shared.reading.api import Usage
+from ingest_shared.shards import WHOLE_SOURCE, Shard, all_shards
 from ingest_shared.tables import AnyTable, Table, all_columns, bigint, epoch, text
 
 logger = logging.getLogger("ingest")
@@ -55,7 +57,6 @@ LOAD_GAPS = Table(
         epoch("noticed_at", "When the load noticed it."),
     ),
 )
-_GAPS = Decoder(LOAD_GAPS)
 AUDITS = Table(
     name="audits",
     description="What the latest audit of each list found and mended, by scope.",
@@ -79,7 +80,8 @@ AUDITS = Table(
         bigint("calls", "API calls that it took."),
     ),
 )
-_AUDITS = Decoder(AUDITS)
+SHARD = "shard"
+"""The column by which shards tell their notes apart, in :func:`noted_by`."""
 OWN_TABLES = (LOAD_GAPS.name, AUDITS.name, "loaded_files")
 
 NOTED_GAPS: ContextVar[frozenset[str]] = ContextVar("noted_gaps", default=frozenset())
@@ -213,6 +215,25 @@ class Reads(Protocol):
     def __call__(self, load: Load) -> Iterable[Arrived]: ...
 
 
+def noted_by(shard: Shard, notes: Table) -> Table:
+    """``load_gaps`` or ``audits`` as a shard fills it: each replaces what it has noted itself."""
+    if shard.is_whole:
+        return notes
+    column = text(SHARD, "The shard that noted it, such as 2_of_4; null if there was only one.", origin="reader")
+    resource, *others = notes.columns
+    return replace(
+        notes,
+        key=("resource", SHARD, "scope"),
+        merge_key=("resource", SHARD),
+        columns=(resource, column, *others),
+    )
+
+
+@cache
+def _notes(shard: Shard) -> tuple[Decoder, Decoder]:
+    return Decoder(noted_by(shard, LOAD_GAPS)), Decoder(noted_by(shard, AUDITS))
+
+
 def check_name(table: str) -> None:
     """Raises :class:`SettingError` for a table that is called as one of the mirror's own, or of dlt's."""
     if table in OWN_TABLES or table.startswith("_dlt"):
@@ -226,6 +247,8 @@ def mirror(read: Reads) -> DltResource:
     """
     decoder = read.decoder
     table = decoder.table
+    shard: Shard = getattr(read, "shard", WHOLE_SOURCE)
+    gaps, audits = _notes(shard)
     children = {child.name: child for child in table.children} if isinstance(table, Table) else {}
     for name in (table.name, *children):
         check_name(name)
@@ -251,9 +274,9 @@ def mirror(read: Reads) -> DltResource:
             end()
         had_gaps = table.name in NOTED_GAPS.get() or load.state.get("gaps", 0)
         if not load.waits and (load.gaps or had_gaps or LOAD_GAPS.name not in _tables_there()):
-            yield dlt.mark.with_table_name(_rows_of(load, _GAPS, [*load.gaps.values()]), LOAD_GAPS.name)
+            yield dlt.mark.with_table_name(_rows_of(load, shard, gaps, [*load.gaps.values()]), LOAD_GAPS.name)
         if load.audits is not None:
-            yield dlt.mark.with_table_name(_rows_of(load, _AUDITS, load.audits), AUDITS.name)
+            yield dlt.mark.with_table_name(_rows_of(load, shard, audits, load.audits), AUDITS.name)
         if not load.waits:
             load.state["gaps"] = len(load.gaps)
         load.tell_left_out()
@@ -275,11 +298,12 @@ def mirror(read: Reads) -> DltResource:
         )
 
     resource: DltResource = dlt.resource(generate, name=table.name)
-    others: tuple[AnyTable, ...] = (*children.values(), LOAD_GAPS, AUDITS, *getattr(read, "notes", ()))
+    others: tuple[AnyTable, ...] = (*children.values(), gaps.table, audits.table, *getattr(read, "notes", ()))
     for other in others:
+        is_by_shard = SHARD in other.merge_key
         resource.apply_hints(
             table_name=other.name,
-            write_disposition=write_disposition(other),
+            write_disposition=_notes_disposition(other, shard) if is_by_shard else write_disposition(other),
             columns=column_hints(other),
             file_format=FILE_FORMAT,
             primary_key=None if other.merge_key else other.key,
@@ -351,9 +375,9 @@ def _tables_there() -> set[str]:
     return {str(table["name"]) for table in dlt.current.source_schema().data_tables()}
 
 
-def _rows_of(load: Load, decoder: Decoder, rows: list[dict[str, Any]]) -> pa.Table:
+def _rows_of(load: Load, shard: Shard, decoder: Decoder, rows: list[dict[str, Any]]) -> pa.Table:
     """What is noted of this load of the resource; it replaces what was noted of its earlier ones."""
-    given = {"resource": load.resource}
+    given = {"resource": load.resource} | ({} if shard.is_whole else {SHARD: shard.name})
     page = decoder.page(msgspec.json.encode(rows), given) if rows else decoder.nothing(given)
     return decoder.arrow([page])[decoder.table.name]
 
@@ -371,6 +395,18 @@ def write_disposition(table: AnyTable) -> TWriteDispositionConfig:
         merge["destination_scope"] = f"({owner}) IN (SELECT {owner} FROM {{staging_table}})"
         merge["source_filter"] = f"{own_key(table)} IS NOT NULL"
     return merge  # type: ignore[return-value]
+
+
+def _notes_disposition(notes: AnyTable, shard: Shard) -> TWriteDispositionConfig:
+    """A shard's notes replace its own, and those of shards that are no more since their number was changed."""
+    merge: Any = write_disposition(notes)
+    current = ", ".join(f"'{one.name}'" for one in all_shards(shard.count))
+    staged = "SELECT {} FROM {{staging_table}}"
+    merge["destination_scope"] = (
+        f"resource IN ({staged.format('resource')}) AND "
+        f"({SHARD} IS NULL OR {SHARD} NOT IN ({current}) OR {SHARD} IN ({staged.format(SHARD)}))"
+    )
+    return merge  # type: ignore[no-any-return]
 
 
 def _disposition(table: AnyTable, replaces: bool) -> Any:

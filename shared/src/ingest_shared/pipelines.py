@@ -22,24 +22,33 @@ import pyarrow as pa
 from dlt.common.pipeline import LoadInfo
 from dlt.extract.resource import DltResource
 from dlt.extract.source import DltSource
+from dlt.pipeline.helpers import retry_schema_update
 from dlt.pipeline.pipeline import Pipeline
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random
 
 from ingest_shared.destinations import destination
 from ingest_shared.loading import NOTED_GAPS, noted_gaps
+from ingest_shared.resharding import take_over
+from ingest_shared.shards import WHOLE_SOURCE, Shard
 
 ROWS_PER_FILE = 50_000
 """Rows in one staged file: bounds the memory that a destination's bulk loader needs."""
 ROWS_PER_GROUP = 5_000
 """Rows that a bulk loader takes from such a file at once: PostgreSQL's sends them as one message."""
 COUNTED = ("rows", "pages", "api_calls", "api_bytes", "seconds")
+SCHEMA_ATTEMPTS = 5
 LOAD_WORKERS = 2
 """Files loaded side by side; more only multiply the memory."""
 
 
-def pipeline(location: str, group: str) -> Pipeline:
-    """The pipeline ``<location>_<group>``, which writes to the dataset ``<location>_raw``."""
+def pipeline(location: str, group: str, shard: Shard = WHOLE_SOURCE) -> Pipeline:
+    """The pipeline ``<location>_<group>``, which writes to the dataset ``<location>_raw``.
+
+    A shard of several has a pipeline of its own, such as ``<location>_<group>_2_of_4``: with one for all of them, side
+    by side, dlt loses rows without an error (https://github.com/dlt-hub/dlt/issues/4297).
+    """
     _set_defaults()
-    name = f"{location}_{group}"
+    name = f"{location}_{group}" + ("" if shard.is_whole else f"_{shard.name}")
     return dlt.pipeline(
         pipeline_name=name,
         pipelines_dir=_private_folder(),
@@ -70,6 +79,7 @@ def run(pipeline: Pipeline, source: DltSource | DltResource, **options: Any) -> 
     with pipeline.sql_client() as client:
         pipeline.sync_destination()
         NOTED_GAPS.set(noted_gaps(client))
+        take_over(pipeline)
     updates: list[Mapping[str, Any]] = []
     metrics: dict[str, dict[str, Any]] = {}
     while True:
@@ -77,7 +87,7 @@ def run(pipeline: Pipeline, source: DltSource | DltResource, **options: Any) -> 
         pa.default_memory_pool().release_unused()  # which Arrow keeps, beside what the warehouse's loader needs now
         pipeline.normalize()
         with pipeline.sql_client():
-            info = pipeline.load()
+            info = _unless_others_made_the_tables()(pipeline.load)
         info.raise_on_failed_jobs()
         updates += [package.schema_update for package in info.load_packages]
         latest = _metrics(pipeline)
@@ -88,6 +98,19 @@ def run(pipeline: Pipeline, source: DltSource | DltResource, **options: Any) -> 
             return Loaded(info, updates, metrics)
         assert isinstance(source, DltSource)
         source = source.with_resources(*unread)
+
+
+def _unless_others_made_the_tables() -> Retrying:
+    """Loads again where another pipeline made the same table or column meanwhile: shards begin at the same time.
+
+    https://dlthub.com/docs/running-in-production/running
+    """
+    return Retrying(
+        retry=retry_if_exception(retry_schema_update()),
+        stop=stop_after_attempt(SCHEMA_ATTEMPTS),
+        wait=wait_random(0, 1),
+        reraise=True,
+    )
 
 
 def _metrics(pipeline: Pipeline) -> Mapping[str, Mapping[str, Any]]:

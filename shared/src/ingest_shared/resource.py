@@ -110,7 +110,8 @@ class IngestDltResource(DagsterDltResource):
                     if key(table) in selected:
                         yield MaterializeResult(asset_key=key(table), metadata=metadata)
                     else:
-                        context.log_event(AssetMaterialization(key(table), metadata=metadata))
+                        partition = context.partition_key if context.has_partition_key else None
+                        context.log_event(AssetMaterialization(key(table), metadata=metadata, partition=partition))
 
     def extract_resource_metadata(
         self,

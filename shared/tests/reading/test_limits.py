@@ -10,11 +10,11 @@ from types import SimpleNamespace
 import pytest
 
 from ingest_shared.reading import limits
-from ingest_shared.reading.limits import Limit
+from ingest_shared.reading.limits import Limit, pace_of_each
 
 TEN_CALLS = """
 import time
-from ingest_shared.reading.limits import Limit
+from ingest_shared.reading.limits import Limit, pace_of_each
 
 limit = Limit("api", 50)
 for _ in range(10):
@@ -134,3 +134,10 @@ def test_time_that_was_reserved_before_the_machine_started_holds_nobody() -> Non
     started = time.monotonic()
     limit.take_turn()
     assert time.monotonic() - started < 1
+
+
+def test_on_kubernetes_where_runs_share_no_folder_each_shard_has_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pace_of_each(14, 4) == 14
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    assert pace_of_each(14, 4) == 3.5
+    assert pace_of_each(14, 1) == 14

@@ -45,10 +45,17 @@ def load_definitions(location: AnyLocation) -> dg.Definitions:
     return loaded
 
 
-def run_job(warehouse: Warehouse[Any], job: str, *assets: str, config: Any = None, **settings: str) -> Run:
+def run_job(
+    warehouse: Warehouse[Any],
+    job: str,
+    *assets: str,
+    config: Any = None,
+    partition: str | None = None,
+    **settings: str,
+) -> Run:
     """Runs the job ``<location>_<job>``, or only some of its assets, in this process; retries do not wait.
 
-    ``config`` is what the launchpad would send with it.
+    ``config`` is what the launchpad would send with it, ``partition`` the one that it is launched for.
     """
     location, at_once = warehouse.location, dg.RetryPolicy(max_retries=1)
     with warehouse.configured(**settings), mock.patch.object(resource, "RETRY_POLICY", at_once):
@@ -57,6 +64,7 @@ def run_job(warehouse: Warehouse[Any], job: str, *assets: str, config: Any = Non
             .resolve_job_def(f"{location.name}_{job}")
             .execute_in_process(
                 run_config=config,
+                partition_key=partition,
                 raise_on_error=False,
                 asset_selection=[dg.AssetKey([location.name, name]) for name in assets] or None,
             )

@@ -1,8 +1,15 @@
-"""Marks each run with who launched it: https://docs.dagster.io/deployment/execution/customizing-run-queue-priority"""
+"""Marks each run with who launched it, and with the partition that it loads.
+
+https://docs.dagster.io/deployment/execution/customizing-run-queue-priority
+"""
 
 from dagster import DagsterInstance, DagsterRun
 from dagster._core.run_coordinator.base import SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
+from dagster._core.storage.tags import PARTITION_NAME_TAG
+
+PARTITION = "ingest/partition"
+"""The tag by which dagster.yaml keeps two runs of a partition apart: of this location's, as others may have it too."""
 
 
 class MarkingRunCoordinator(QueuedRunCoordinator):
@@ -12,9 +19,17 @@ class MarkingRunCoordinator(QueuedRunCoordinator):
     """
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
-        if tags := context.workspace.get_viewer_tags():
-            self._instance.add_run_tags(context.dagster_run.run_id, tags)
+        run = context.dagster_run
+        if tags := {**context.workspace.get_viewer_tags(), **_partition(run)}:
+            self._instance.add_run_tags(run.run_id, tags)
         return super().submit_run(context)
+
+
+def _partition(run: DagsterRun) -> dict[str, str]:
+    key = run.tags.get(PARTITION_NAME_TAG)
+    if key is None or run.remote_job_origin is None:
+        return {}
+    return {PARTITION: f"{run.remote_job_origin.location_name} {key}"}
 
 
 def mark_runs(instance: DagsterInstance) -> None:

@@ -97,6 +97,15 @@ class Limit:
         os.close(self._file)
 
 
+def pace_of_each(calls_per_second: float, shards: int) -> float:
+    """The pace of one of so many shards that run at the same time, such that together they keep to this one.
+
+    On one machine all runs share the pace itself. On Kubernetes they share nothing, so each gets its part:
+    https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+    """
+    return calls_per_second / shards if "KUBERNETES_SERVICE_HOST" in os.environ else calls_per_second
+
+
 def file_of(name: str) -> int:
     """The file that all runs on a machine share under a name, opened."""
     return os.open(_folder() / hashlib.sha256(name.encode()).hexdigest()[:32], os.O_RDWR | os.O_CREAT, 0o600)

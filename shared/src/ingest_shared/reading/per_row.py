@@ -70,6 +70,7 @@ class PerRow:
         left_out = [one for left in load.state.get("left_out", []) for one in self._one_by_one(left)]
         rows = [{column: left.get(name) for name, column in self.values.items()} for left in left_out]
         rows += [*(held or ()), *sync.loaded.get(self.parent.name, [])]
+        rows = [row for row in rows if sync.reads({name: row[column] for name, column in self.values.items()})]
         gone = sync.gone_keys.get(self.parent.name, set())
         newest = known
         scopes: dict[str, Row] = {}

@@ -27,6 +27,7 @@ from ingest_shared.reading.listings import WHOLE, Cursor, Listing, Piece, Progre
 from ingest_shared.reading.tombstones import DELETED_AT, deleted, living, warehouse_opened_once
 from ingest_shared.reading.turns import Turns
 from ingest_shared.reading.windows import Window
+from ingest_shared.shards import WHOLE_SOURCE, Shard
 
 logger = logging.getLogger("ingest")
 
@@ -58,9 +59,11 @@ class Sync:
     A location subclasses it if its lists have parts, or if its API must be queried first.
     """
 
-    def __init__(self, connect: Any, audit: bool = False, *, anew: bool = False) -> None:
+    def __init__(self, connect: Any, audit: bool = False, *, anew: bool = False, shard: Shard = WHOLE_SOURCE) -> None:
         self._connect = connect
         self.audit = audit
+        self.shard = shard
+        """The part of the scopes that the run reads."""
         self.anew = anew
         """Whether only some scopes are reloaded, each from its beginning; cursors of the others stay."""
         self.api: Api
@@ -99,6 +102,10 @@ class Sync:
             return found
         return (WHOLE,)
 
+    def reads(self, values: Mapping[str, Any]) -> bool:
+        """Whether the shard reads the lists of a row that the warehouse has, by what it gives them."""
+        return True
+
     def gone(self, listing: Listing, load: Load) -> Iterable[Scope]:
         """The scopes that no longer exist; all their rows are gone, and so is their cursor."""
         found: Iterable[Scope] = listing.per.gone(self) if hasattr(listing.per, "gone") else ()
@@ -124,6 +131,10 @@ class Reader:
         self.unreadable: list[tuple[Scope, PayloadError]] = []
         """Rows that were left out, until their scopes are."""
         self._lock = threading.Lock()
+
+    @property
+    def shard(self) -> Shard:
+        return self.sync.shard
 
     def __call__(self, load: Load) -> Iterator[Page | pa.Table | None]:
         """Yields the pages of all scopes, then moves the cursors of those that were read completely.
@@ -183,7 +194,8 @@ class Reader:
         self.load.postponed = sum(isinstance(progress.error, Postponed) for progress in self.progress.values())
         self.sync.done[self.listing.table.name].update(scope.id for scope in read if self.load.postponed)
         self.load.state["left_out"] = [dict(scope.values) for scope in failed]
-        self.load.scopes_read = len(read)
+        # Of a shard that no scope belongs to, none could be read.
+        self.load.scopes_read = len(read) if self.scopes or self.shard.is_whole else None
 
     def _note_left(self) -> None:
         """In the cursors of scopes that were read in part, what is left of them."""

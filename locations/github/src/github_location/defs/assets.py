@@ -26,26 +26,38 @@ catalog_pipeline = pipeline("github", "catalog")
     dlt_source=with_child_tables(source.activity(), TABLES),
     dlt_pipeline=activity_pipeline,
     name=ACTIVITY.name,
-    pool=ACTIVITY.name,
+    pool=ACTIVITY.pool,
+    partitions_def=ACTIVITY.partitions,
     dagster_dlt_translator=IngestTranslator("github", ACTIVITY, TABLES, OWNERS),
 )
 def activity_assets(
     context: AssetExecutionContext, dlt: IngestDltResource, config: GitHubConfig
 ) -> Iterator[AssetMaterialization | MaterializeResult[object]]:
-    yield from dlt.run(context, dlt_source=source.activity(config.audit, config.repositories))
+    shard = ACTIVITY.shard(context)
+    yield from dlt.run(
+        context,
+        dlt_source=source.activity(config.audit, config.repositories, shard),
+        dlt_pipeline=pipeline("github", "activity", shard),
+    )
 
 
 @dlt_assets(
     dlt_source=with_child_tables(source.actions_and_deployments(), TABLES),
     dlt_pipeline=actions_pipeline,
     name=ACTIONS.name,
-    pool=ACTIONS.name,
+    pool=ACTIONS.pool,
+    partitions_def=ACTIONS.partitions,
     dagster_dlt_translator=IngestTranslator("github", ACTIONS, TABLES, OWNERS),
 )
 def actions_assets(
     context: AssetExecutionContext, dlt: IngestDltResource, config: GitHubConfig
 ) -> Iterator[AssetMaterialization | MaterializeResult[object]]:
-    yield from dlt.run(context, dlt_source=source.actions_and_deployments(config.audit, config.repositories))
+    shard = ACTIONS.shard(context)
+    yield from dlt.run(
+        context,
+        dlt_source=source.actions_and_deployments(config.audit, config.repositories, shard),
+        dlt_pipeline=pipeline("github", "actions", shard),
+    )
 
 
 @dlt_assets(

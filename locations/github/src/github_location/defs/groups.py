@@ -3,14 +3,20 @@
 from datetime import timedelta
 
 from ingest_shared.groups import Group
+from ingest_shared.shards import shards_setting
 
-ACTIVITY = Group("github_activity", "hourly", cron="30 * * * *", every=timedelta(hours=1))
-ACTIONS = Group("github_actions", "hourly", cron="45 * * * *", every=timedelta(hours=1))
+SHARDS = shards_setting("sources.github.shards")
+"""In how many parts the repositories are loaded, as far as the hourly groups go."""
+
+ACTIVITY = Group("github_activity", "hourly", cron="30 * * * *", every=timedelta(hours=1), shards=SHARDS)
+ACTIONS = Group("github_actions", "hourly", cron="45 * * * *", every=timedelta(hours=1), shards=SHARDS)
 PEOPLE = Group("github_people", "daily", cron="15 5 * * *", every=timedelta(days=1))
 CATALOG = Group("github_catalog", "daily", cron="15 5 * * *", every=timedelta(days=1))
 VIEWS = Group("github_views", "daily", cron="15 5 * * *", every=timedelta(days=1))
 """Of the other groups' tables, made by the job of the whole location."""
 GROUPS = (ACTIVITY, ACTIONS, PEOPLE, CATALOG)
+SHARDED = tuple(group for group in GROUPS if group.shards > 1)
+"""Those whose runs are for a partition: a job has such groups, or others."""
 
 AUDIT_CRON = "0 3 * * 0"
 """Sunday."""

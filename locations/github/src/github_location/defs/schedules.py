@@ -3,32 +3,15 @@
 https://docs.dagster.io/guides/automate/schedules
 """
 
-from dagster import DefaultScheduleStatus, ScheduleDefinition
-
-from github_location.defs.groups import ACTIONS, ACTIVITY, AUDIT_CRON, CATALOG
+from github_location.defs import jobs
+from github_location.defs.groups import ACTIONS, ACTIVITY, AUDIT_CRON, CATALOG, SHARDED
 from github_location.defs.jobs import github_actions_ingest, github_activity_ingest, github_audit, github_ingest
+from ingest_shared.groups import scheduled
 
-github_ingest_schedule = ScheduleDefinition(
-    job=github_ingest,
-    cron_schedule=CATALOG.cron,
-    execution_timezone="UTC",
-    default_status=DefaultScheduleStatus.RUNNING,
-)
-github_activity_ingest_schedule = ScheduleDefinition(
-    job=github_activity_ingest,
-    cron_schedule=ACTIVITY.cron,
-    execution_timezone="UTC",
-    default_status=DefaultScheduleStatus.RUNNING,
-)
-github_actions_ingest_schedule = ScheduleDefinition(
-    job=github_actions_ingest,
-    cron_schedule=ACTIONS.cron,
-    execution_timezone="UTC",
-    default_status=DefaultScheduleStatus.RUNNING,
-)
-github_audit_schedule = ScheduleDefinition(
-    job=github_audit,
-    cron_schedule=AUDIT_CRON,
-    execution_timezone="UTC",
-    default_status=DefaultScheduleStatus.RUNNING,
-)
+github_ingest_schedule = scheduled(github_ingest, CATALOG.cron)
+github_activity_ingest_schedule = scheduled(github_activity_ingest, ACTIVITY.cron)
+github_actions_ingest_schedule = scheduled(github_actions_ingest, ACTIONS.cron)
+github_audit_schedule = scheduled(github_audit, AUDIT_CRON)
+
+if SHARDED:
+    github_shards_audit_schedule = scheduled(jobs.github_shards_audit, AUDIT_CRON)

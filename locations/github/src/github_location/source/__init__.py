@@ -32,6 +32,7 @@ from ingest_shared.reading.listings import Listing, Walk, iso
 from ingest_shared.reading.per_row import PerRow
 from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.walks import ChangedSince, FullList, NewestFirst
+from ingest_shared.shards import WHOLE_SOURCE, Shard
 from ingest_shared.tables import Table
 
 EVERY = Repositories()
@@ -183,16 +184,18 @@ def _mirrors(listings: Iterable[Listing], sync: GitHubSync) -> Iterator[DltResou
 
 # Its arguments come from the run alone: without a spec of its own, dlt would take them from variables like AUDIT, too.
 @dlt.source(name="github_activity", section="github", spec=BaseConfiguration)
-def activity(audit: bool = False, only: Sequence[str] = ()) -> Iterable[DltResource]:
+def activity(audit: bool = False, only: Sequence[str] = (), shard: Shard = WHOLE_SOURCE) -> Iterable[DltResource]:
     """What people do, all day long: issues, pull requests, reviews, comments, events and commits."""
-    sync = GitHubSync(audit, only)
+    sync = GitHubSync(audit, only, shard)
     yield from _mirrors(ACTIVITY, sync)
 
 
 @dlt.source(name="github_actions", section="github", spec=BaseConfiguration)
-def actions_and_deployments(audit: bool = False, only: Sequence[str] = ()) -> Iterable[DltResource]:
+def actions_and_deployments(
+    audit: bool = False, only: Sequence[str] = (), shard: Shard = WHOLE_SOURCE
+) -> Iterable[DltResource]:
     """What is run and deployed: workflow runs with their jobs, deployments with their statuses."""
-    sync = GitHubSync(audit, only)
+    sync = GitHubSync(audit, only, shard)
     yield from _mirrors(ACTIONS, sync)
 
 

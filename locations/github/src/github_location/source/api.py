@@ -16,6 +16,7 @@ from requests.auth import AuthBase
 from github_location.source.auth import HEADERS, Anonymous, InstallationAuth, configured_auths, message
 from ingest_shared.errors import ApiError, SettingError
 from ingest_shared.reading.api import LONGEST_WAIT, UNAUTHORIZED, Api, Response, Usage, retry_after, setting_help
+from ingest_shared.reading.limits import pace_of_each
 from ingest_shared.settings import list_setting, number_setting, text_setting
 
 API_URL = "https://api.github.com"
@@ -23,6 +24,8 @@ CALLS_PER_SECOND = 14.0
 """GitHub's secondary limit is 900 points a minute, and a GET costs one; the rest is room for calls that arrive late."""
 IN_FLIGHT = 16
 """Requests at a time; GitHub allows 100, and slows clients that come near."""
+IN_FLIGHT_TOGETHER = 64
+"""Of all shards, whose pace holds for all of them too."""
 DELETES_BELIEVED = 0.1
 """Share of a list's rows that may vanish at once; for more it is read once more."""
 PART = 25
@@ -230,15 +233,15 @@ def _together(bodies: list[bytes]) -> bytes:
     return msgspec.json.encode(whole | {name: [row for page in pages for row in page[name]]})
 
 
-def connect() -> GitHub:
-    """The API under the configured address and credential; raises :class:`SettingError`."""
+def connect(shards: int = 1) -> GitHub:
+    """The API under the configured address and credential, for one of so many shards; raises :class:`SettingError`."""
     url = text_setting("sources.github.api_url", API_URL)
     auths, credential_setting = configured_auths(url)
     settings: dict[str, Any] = {
         "auth": auths,
         "headers": HEADERS,
-        "calls_per_second": number_setting("sources.github.calls_per_second", CALLS_PER_SECOND),
-        "in_flight": IN_FLIGHT,
+        "calls_per_second": pace_of_each(number_setting("sources.github.calls_per_second", CALLS_PER_SECOND), shards),
+        "in_flight": max(1, min(IN_FLIGHT, IN_FLIGHT_TOGETHER // shards)),
         "url_setting": "sources.github.api_url",
         "credential_setting": credential_setting,
         "deletes_believed": number_setting("sources.github.deletes_believed", DELETES_BELIEVED),

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from ingest_shared.reading.listings import WHOLE, Cursor, Listing, Scope, second
 from ingest_shared.reading.reader import Reader, Sync, digest
 from ingest_shared.reading.tombstones import deleted, living
 from ingest_shared.reading.walks import FullList
+from ingest_shared.shards import WHOLE_SOURCE, Shard, shard_of
 
 PER_PAGE = 100
 INSTALLATION = "/installation/repositories"
@@ -104,9 +106,9 @@ class GitHubSync(Sync):
 
     api: GitHub
 
-    def __init__(self, audit: bool = False, only: Sequence[str] = ()) -> None:
+    def __init__(self, audit: bool = False, only: Sequence[str] = (), shard: Shard = WHOLE_SOURCE) -> None:
         """``only`` names the repositories to load anew, as ``owner/name``; all others stay as they are."""
-        super().__init__(connect, audit, anew=bool(only))
+        super().__init__(partial(connect, shard.count), audit, anew=bool(only), shard=shard)
         self.only = only
         self.selection: Selection
         self.entries: Sequence[str] = ()
@@ -163,6 +165,9 @@ class GitHubSync(Sync):
         known = load.state.get("cursors", {})
         for id_ in sorted(self.gone_ids & {int(id_) for id_ in known}):
             yield Scope(str(id_), f"repository {id_}", {"repo_id": id_})
+
+    def reads(self, values: Mapping[str, Any]) -> bool:
+        return self.shard.has(values["repo_id"])
 
     def why(self, error: IngestError) -> str:
         status = error.status if isinstance(error, ApiError) else None
@@ -272,11 +277,15 @@ class GitHubSync(Sync):
         decoder = self.listed.decoder if response.body.lstrip()[:1] == b"[" or single else _INSTALLED
         page = decoder.row(response.body) if single else decoder.page(response.body)
         mirrored = [row for row in page.rows if self.selection.has(row, entry)]
+        for row in mirrored if self.only else ():
+            self._check_shard(row)
         self.looked_for |= {row.id for row in page.rows} - {row.id for row in mirrored}
         page.rows = [
             row
             for row in mirrored
-            if row.id not in self.repositories and owner.lower() in ("", (row.owner.login or "").lower())
+            if self.shard.has(row.id)
+            and row.id not in self.repositories
+            and owner.lower() in ("", (row.owner.login or "").lower())
         ]
         page.scope = WHOLE
         self.pages.append(page)
@@ -299,6 +308,14 @@ class GitHubSync(Sync):
                 {name: getattr(row, name) for name in COUNTS},
             )
         return page
+
+    def _check_shard(self, row: Any) -> None:
+        """Raises :class:`SettingError` for a repository of a run that another shard loads."""
+        if not self.shard.has(row.id):
+            raise SettingError(
+                f"the run names the repository {row.full_name!r}, which the shard {self.shard.name} does not have: "
+                f"launch it for the partition {shard_of(row.id, self.shard.count).name}"
+            )
 
 
 class RepositoriesReader(Reader):
