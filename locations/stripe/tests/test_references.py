@@ -35,17 +35,29 @@ def test_an_inline_price_that_no_list_shows_is_asked_for_by_those_who_name_it(wa
     assert warehouse.audit("billing") == {}
 
 
-def test_hidden_objects_are_looked_for_once_a_day(synced: Warehouse) -> None:
+def test_what_rows_name_is_there_after_the_sync_that_follows(synced: Warehouse) -> None:
+    origin = synced.origin
+    synced.sync("billing")
+    price = made(
+        origin.change("invoiceitem.create_inline", id=origin.objects("customers")[0]["id"], untold=["*"]), "prices"
+    )
+    for _ in range(2):
+        origin.advance()
+        synced.sync("billing")
+    assert synced.query("SELECT active FROM {prices} WHERE id = %s", price) == [(False,)]
+
+
+def test_hidden_objects_that_are_not_found_are_looked_for_once_a_day(synced: Warehouse) -> None:
     synced.sync("billing")
     with synced.opened() as database:
         database.execute("UPDATE invoiceitems SET price = 'price_gone' WHERE id = (SELECT min(id) FROM invoiceitems)")
     asked = []
-    for pause in (3_600, DAY, 3_600):
+    for pause in (3_600, 3_600, DAY, 3_600):
         synced.origin.advance(pause)
         synced.origin.forget_requests()
         synced.sync("billing")
         asked.append(synced.origin.requests()["by_path"].get("/stripe/v1/prices/{id}", 0))
-    assert asked == [0, 1, 0]
+    assert asked == [1, 0, 1, 0]
 
 
 def test_a_check_counts_the_rows_that_name_nothing(synced: Warehouse) -> None:

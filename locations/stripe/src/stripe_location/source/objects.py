@@ -34,7 +34,9 @@ from stripe_location.source.tables import TABLES
 logger = logging.getLogger("ingest")
 
 LOOK_EVERY = 86_400
-"""Seconds after which hidden objects are looked for again."""
+"""Seconds after which hidden objects that were not found are looked for again."""
+MOST_IN_VAIN = 1_000
+"""Ids whose objects were not found that a cursor keeps; if there are more, all wait until then."""
 ALWAYS = 100 * 365 * 86_400
 """Seconds in which all objects were created."""
 LONGEST_GAP = 25 * 86_400
@@ -103,7 +105,8 @@ class Objects(ByCreated):
     """For how many seconds after its creation an object is listed at every sync: no event tells of all its changes."""
     hides: bool = False
     """Whether lists show only a part, as of prices those that are not inline. What rows of other tables name and
-    the warehouse has not is asked for by its id: once a day, and in an audit."""
+    the warehouse has not is asked for by its id: at the sync after those rows came, and if it is not found then, once
+    a day and in an audit."""
     hides_clocks: bool = False
     """Whether the list shows objects of a test clock only where it is asked for those of that clock."""
 
@@ -168,12 +171,22 @@ class Objects(ByCreated):
             held = living(reader.listing.table, self.audited(reader, scope))
             progress.noted["changes"] = dict.fromkeys(held, Change()) | progress.noted["changes"]
         pieces = self._named(scope, progress)
-        is_due = reader.sync.audit or reader.sync.now >= progress.cursor.get("looked", 0) + LOOK_EVERY
-        if self.hides and is_due:
-            progress.cursor["looked"] = reader.sync.now if "until" in reader.known.get(scope.id, {}) else 0
-            hidden = named_in_vain(reader.listing.table, scope) - progress.there - progress.noted["changes"].keys()
+        if self.hides:
+            hidden = self._hidden(reader, scope, progress) - progress.there - progress.noted["changes"].keys()
             pieces += [Hidden(scope, id=id_) for id_ in sorted(hidden)]
         return pieces
+
+    @staticmethod
+    def _hidden(reader: Reader, scope: Scope, progress: Progress) -> set[str]:
+        """The ids that rows name, and that were not asked for in vain lately."""
+        cursor, named = progress.cursor, named_in_vain(reader.listing.table, scope)
+        if reader.sync.audit or reader.sync.now >= cursor.get("looked", 0) + LOOK_EVERY:
+            asked = set[str]()
+            cursor["looked"] = reader.sync.now if "until" in reader.known.get(scope.id, {}) else 0
+        else:
+            asked = named if len(named) > MOST_IN_VAIN else set(cursor.get("in_vain", ()))
+        cursor["in_vain"] = sorted(named)[:MOST_IN_VAIN]
+        return named - asked
 
     def leave(self, reader: Reader, progress: Progress) -> Cursor:
         return super().leave(reader, progress) | {"start": progress.noted["start"], "version": API_VERSION}
