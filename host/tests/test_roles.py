@@ -1,9 +1,11 @@
 """Who may do what in PostgreSQL. A location's role is tried as an attacker would, who knows all of this code."""
 
-import multiprocessing
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from subprocess import PIPE
 from typing import Any
 
 import psycopg2
@@ -16,6 +18,21 @@ from ingest_host import roles
 from .conftest import Platform, refused, run
 
 MANY = 8
+SET_UP = """
+import sys
+from pathlib import Path
+from ingest_host import roles, setup
+
+roles.HOST, (folder, name) = sys.argv[1], sys.argv[2:]
+roles.PLATFORM, roles.SETUP = Path(folder, "platform"), Path(folder, "setup")
+setup.RUNS, setup.SERVER = Path(folder, name, "runs"), Path(folder, name, "server")
+setup.RUN_FILES = Path(folder, "run-files")
+sys.argv = ["setup", "location", name]
+print("ready", flush=True)
+sys.stdin.read()  # until all are
+for _ in range(10):
+    assert setup.main() == 0
+"""
 
 
 def superuser(platform: Platform, statement: str, database: str = "warehouse") -> list[tuple[Any, ...]]:
@@ -47,28 +64,18 @@ def test_postgres_never_sees_a_password(platform: Platform, monkeypatch: pytest.
     assert {verifier[:14] for verifier in made} == {"SCRAM-SHA-256$"}
 
 
-def test_many_locations_are_set_up_at_once(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_locations_are_set_up_at_once(platform: Platform) -> None:
     """As `docker compose up` does: each in a process of its own."""
-    fork = multiprocessing.get_context("fork")
-    together = fork.Barrier(MANY)
-    connect = roles.connect
-
-    def connect_together(user: str, database: str) -> connection:
-        opened = connect(user, database)
-        together.wait(timeout=20)
-        return opened
-
-    def set_up(name: str) -> None:
-        for _ in range(10):
-            platform.location(name)
-
-    monkeypatch.setattr(roles, "connect", connect_together)
-    processes = [fork.Process(target=set_up, args=(f"many{number}",)) for number in range(MANY)]
+    names = [f"many{number}" for number in range(MANY)]
+    for name in names:
+        platform.enter(name)
+    commands = [[sys.executable, "-c", SET_UP, roles.HOST, str(platform.folder), name] for name in names]
+    processes = [subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) for command in commands]
+    assert [process.stdout.readline() for process in processes if process.stdout] == ["ready\n"] * MANY
     for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0] * MANY
+        assert process.stdin
+        process.stdin.close()
+    assert [process.wait(60) for process in processes] == [0] * MANY
 
 
 # The superuser

@@ -113,7 +113,8 @@ def git(root: Path, *arguments: str) -> str:
         raise Refused("git is not installed: install it") from None
     if done.returncode:
         said = os.fsdecode(done.stderr).strip().splitlines() or [f"exit code {done.returncode}"]
-        raise Refused(f"git {arguments[0]} failed: {said[-1]}")
+        why = next((line for line in said if line.startswith("fatal: ")), said[-1])
+        raise Refused(f"git {arguments[0]} failed: {why}")
     return os.fsdecode(done.stdout)
 
 
