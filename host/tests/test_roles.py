@@ -20,9 +20,18 @@ from .conftest import Platform, refused, run
 MANY = 8
 SET_UP = """
 import sys
+import time
 from pathlib import Path
 from ingest_host import roles, setup
 
+connect = roles.connect
+
+def connect_together(user, database):
+    opened = connect(user, database)
+    time.sleep(-time.time() % 0.2)
+    return opened
+
+roles.connect = connect_together
 roles.HOST, (folder, name) = sys.argv[1], sys.argv[2:]
 roles.PLATFORM, roles.SETUP = Path(folder, "platform"), Path(folder, "setup")
 setup.RUNS, setup.SERVER = Path(folder, name, "runs"), Path(folder, name, "server")
