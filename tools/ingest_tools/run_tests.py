@@ -95,13 +95,18 @@ def _folder_in_memory() -> Path | None:
 
 
 def suites() -> list[Suite]:
-    """All of them, the longest first: the platforms', then the locations'."""
+    """All of them, the longest first: the platforms', then the locations', the repository's and the libraries'."""
     root, *others = projects()
     tested = [Suite(project) for project in others if _is_tested(project)]
     locations = [suite for suite in tested if suite.project.is_location]
-    libraries = [suite for suite in tested if not suite.project.is_location]
+    libraries = sorted((suite for suite in tested if not suite.project.is_location), key=_size, reverse=True)
     platforms = [Suite(root, folder) for folder in PLATFORMS]
     return [*platforms, *locations, Suite(root, without=PLATFORMS), *libraries]
+
+
+def _size(suite: Suite) -> int:
+    """Bytes of its tests, by which one guesses how long they take."""
+    return sum(file.stat().st_size for file in (suite.project.folder / suite.folder).rglob("*.py"))
 
 
 def _is_tested(project: Project) -> bool:
