@@ -101,7 +101,7 @@ def test_every_field_is_a_column_of_its_type() -> None:
         "is_open": ("boolean", "is_open", "payload"),
         "tags": ("json", "tags", "payload"),
         "owner_id": ("text", "owner.id", "payload"),
-        "owner_id_of_row": ("bigint", "owner_id", "payload"),
+        "owner_id_2": ("bigint", "owner_id", "payload"),
         "place_city": ("text", "place.city", "payload"),
         "place_at": ("json", "place.at", "payload"),
         "deleted_at": ("timestamp", "deleted_at", "reader"),

@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import chain, count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -152,9 +152,8 @@ def _table(name: str, row: Value, owners: list[Column], operation: Mapping[str, 
     found: dict[str, Column] = {}
     for column in _columns(row):
         known = {*found, *(owner.name for owner in owners)}
-        named = next(
-            name for name in (column.name, f"{column.name}_of_row", f"{column.name}_nested") if name not in known
-        )
+        numbered = (f"{column.name}_{number}" for number in count(2))
+        named = next(name for name in chain([column.name], numbered) if name not in known)
         found[named] = replace(column, name=named)
     if not found:
         raise SettingError(f"the rows of {name} have no fields in the document")
@@ -187,11 +186,12 @@ def _columns(row: Value, within: str = "") -> Iterator[Column]:
             yield from _columns(field, f"{name}.")
             continue
         formats = {schema.get("format") for schema in field.plain}
-        function = _COLUMNS.get(*types, tables.json) if len(types) == 1 else tables.json  # type: ignore[call-overload]
-        if types == {"integer", "number"}:
-            function = tables.double
-        if function is tables.text and formats & {"date"}:
+        if types == {"string"} and "date" in formats:
             function = tables.date
+        elif types == {"integer", "number"}:
+            function = tables.double
+        else:
+            function = _COLUMNS.get(next(iter(types)), tables.json) if len(types) == 1 else tables.json
         said = next((schema["description"] for schema in field.plain if schema.get("description")), "")
         yield function(_NAMES.normalize_identifier(path.replace(".", "_")), _sentence(said, path), path=path)
 
