@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ... import prose
-from ...wire import Json, iso
+from ...wire import Json, iso, nulls
 from ..hand import Hand
 from ..model import GHOST, Repository, Row
 from ..render import API, WEB, node_id, reactions, user
@@ -61,15 +61,13 @@ def review_comment(repo: Repository, row: Row) -> Json:
         "author_association": "CONTRIBUTOR",
         "_links": {"self": {"href": own}, "html": {"href": html}, "pull_request": {"href": url}},
         "reactions": reactions(own, {}),
-        "start_line": None,
-        "original_start_line": None,
-        "start_side": None,
         "line": row.facts["line"],
         "original_line": row.facts["line"],
         "side": "RIGHT",
         "original_position": row.facts["line"],
         "position": row.facts["line"],
         "subject_type": "line",
+        **nulls("start_line original_start_line start_side"),
     }
 
 

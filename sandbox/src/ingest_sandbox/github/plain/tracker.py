@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ...wire import Json, iso
+from ...wire import Json, iso, nulls
 from ..hand import Hand
 from ..model import Repository, Row
 from ..render import API, issue, issue_type, node_id, user
@@ -20,11 +20,9 @@ def issue_event(repo: Repository, row: Row) -> Json:
         "url": f"{API}/repos/{repo.full_name}/issues/events/{row.id}",
         "actor": user(repo, facts["user"]),
         "event": facts["event"],
-        "commit_id": None,
-        "commit_url": None,
         "created_at": iso(row.created_at),
-        "performed_via_github_app": None,
         "issue": repo.rendered(issue, row.parent).raw,
+        **nulls("commit_id commit_url performed_via_github_app"),
     }
     if facts["event"] in ("labeled", "unlabeled"):
         found["label"] = {"name": facts["name"], "color": "ededed"}

@@ -1,7 +1,7 @@
 """What customers are offered, and how they take it."""
 
 from ... import prose
-from ...wire import Json
+from ...wire import Json, nulls
 from ..objects import DAY, Context, embedded, nested, new_id
 
 
@@ -36,15 +36,12 @@ def promotion_code(c: Context) -> Json:
         "active": True,
         "code": prose.token(c.rng, 8).upper(),
         "created": c.at,
-        "customer": None,
-        "customer_account": None,
-        "expires_at": None,
         "livemode": False,
-        "max_redemptions": None,
         "metadata": {},
         "promotion": {"coupon": c.any("coupons")["id"], "type": "coupon"},
         "restrictions": {"first_time_transaction": False, "minimum_amount": None, "minimum_amount_currency": None},
         "times_redeemed": 0,
+        **nulls("customer customer_account expires_at max_redemptions"),
     }
 
 
@@ -57,10 +54,8 @@ def tax_rate(c: Context) -> Json:
         "active": True,
         "country": "DE",
         "created": c.at,
-        "description": None,
         "display_name": "VAT",
         "effective_percentage": percentage,
-        "flat_amount": None,
         "inclusive": False,
         "jurisdiction": "DE",
         "jurisdiction_level": "country",
@@ -68,8 +63,8 @@ def tax_rate(c: Context) -> Json:
         "metadata": {},
         "percentage": percentage,
         "rate_type": "percentage",
-        "state": None,
         "tax_type": "vat",
+        **nulls("description flat_amount state"),
     }
 
 
@@ -101,75 +96,41 @@ def checkout_session(c: Context) -> Json:
     return {
         "id": id,
         "object": "checkout.session",
-        "after_expiration": None,
-        "allow_promotion_codes": None,
         "amount_subtotal": total,
         "amount_total": total,
         "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
-        "billing_address_collection": None,
-        "cancel_url": None,
-        "client_reference_id": None,
-        "client_secret": None,
-        "collected_information": None,
-        "consent": None,
-        "consent_collection": None,
         "created": c.at,
         "currency": of["currency"],
-        "currency_conversion": None,
         "custom_fields": [],
-        "custom_text": {
-            "after_submit": None,
-            "shipping_address": None,
-            "submit": None,
-            "terms_of_service_acceptance": None,
-        },
+        "custom_text": nulls("after_submit shipping_address submit terms_of_service_acceptance"),
         "customer": of["id"],
-        "customer_account": None,
-        "customer_creation": None,
         "customer_details": {
-            "address": None,
-            "business_name": None,
             "email": of["email"],
-            "individual_name": None,
-            "name": None,
-            "phone": None,
             "tax_exempt": "none",
-            "tax_ids": None,
+            **nulls("address business_name individual_name name phone tax_ids"),
         },
-        "customer_email": None,
         "discounts": [],
         "expires_at": c.at + DAY,
-        "invoice": None,
-        "invoice_creation": None,
         "line_items": nested(items, f"/v1/checkout/sessions/{id}/line_items"),
         "livemode": False,
-        "locale": None,
         "metadata": {},
         "mode": "payment",
-        "origin_context": None,
-        "payment_intent": None,
-        "payment_link": None,
-        "payment_method_collection": None,
-        "payment_method_options": None,
         "payment_method_types": ["card"],
         "payment_status": "unpaid",
-        "phone_number_collection": None,
-        "recovered_from": None,
-        "redirect_on_completion": None,
-        "return_url": None,
-        "saved_payment_method_options": None,
-        "setup_intent": None,
-        "shipping_address_collection": None,
-        "shipping_cost": None,
         "shipping_options": [],
         "status": "open",
-        "submit_type": None,
-        "subscription": None,
         "success_url": "https://acme.example.com/thanks",
-        "tax_id_collection": None,
         "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
         "ui_mode": "hosted_page",
         "url": f"https://checkout.stripe.com/c/pay/{id}",
+        **nulls(
+            "after_expiration allow_promotion_codes billing_address_collection cancel_url client_reference_id "
+            "client_secret collected_information consent consent_collection currency_conversion customer_account "
+            "customer_creation customer_email invoice invoice_creation locale origin_context payment_intent "
+            "payment_link payment_method_collection payment_method_options phone_number_collection recovered_from "
+            "redirect_on_completion return_url saved_payment_method_options setup_intent shipping_address_collection "
+            "shipping_cost submit_type subscription tax_id_collection"
+        ),
     }
 
 
@@ -183,39 +144,26 @@ def payment_link(c: Context) -> Json:
         "active": True,
         "after_completion": {"hosted_confirmation": {"custom_message": None}, "type": "hosted_confirmation"},
         "allow_promotion_codes": False,
-        "application": None,
-        "application_fee_amount": None,
-        "application_fee_percent": None,
         "automatic_tax": {"enabled": False, "liability": None},
         "billing_address_collection": "auto",
-        "consent_collection": None,
         "currency": "usd",
         "custom_fields": [],
-        "custom_text": {
-            "after_submit": None,
-            "shipping_address": None,
-            "submit": None,
-            "terms_of_service_acceptance": None,
-        },
+        "custom_text": nulls("after_submit shipping_address submit terms_of_service_acceptance"),
         "customer_creation": "if_required",
-        "inactive_message": None,
-        "invoice_creation": None,
         "line_items": nested(items, f"/v1/payment_links/{id}/line_items"),
         "livemode": False,
         "metadata": {},
-        "on_behalf_of": None,
-        "payment_intent_data": None,
         "payment_method_collection": "always",
-        "payment_method_types": None,
         "phone_number_collection": {"enabled": False},
-        "restrictions": None,
-        "shipping_address_collection": None,
         "shipping_options": [],
         "submit_type": "auto",
-        "subscription_data": None,
         "tax_id_collection": {"enabled": False, "required": "if_supported"},
-        "transfer_data": None,
         "url": f"https://buy.stripe.com/test_{id}",
+        **nulls(
+            "application application_fee_amount application_fee_percent consent_collection inactive_message "
+            "invoice_creation on_behalf_of payment_intent_data payment_method_types restrictions "
+            "shipping_address_collection subscription_data transfer_data"
+        ),
     }
 
 
@@ -231,9 +179,6 @@ def quote(c: Context) -> Json:
         "object": "quote",
         "amount_subtotal": total,
         "amount_total": total,
-        "application": None,
-        "application_fee_amount": None,
-        "application_fee_percent": None,
         "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
         "collection_method": "charge_automatically",
         "computed": {
@@ -243,35 +188,26 @@ def quote(c: Context) -> Json:
         "created": c.at,
         "currency": of["currency"],
         "customer": of["id"],
-        "customer_account": None,
         "default_tax_rates": [],
-        "description": None,
         "discounts": [],
         "expires_at": c.at + 30 * DAY,
-        "footer": None,
-        "from_quote": None,
-        "header": None,
-        "invoice": None,
         "invoice_settings": {"days_until_due": None, "issuer": {"type": "self"}},
         "line_items": nested(items, f"/v1/quotes/{id}/line_items"),
         "livemode": False,
         "metadata": {},
-        "number": None,
-        "on_behalf_of": None,
         "status": "draft",
         "status_transitions": {"accepted_at": None, "canceled_at": None, "finalized_at": None},
-        "subscription": None,
         "subscription_data": {
             "billing_mode": {"type": "classic"},
-            "description": None,
-            "effective_date": None,
             "metadata": {},
-            "trial_period_days": None,
+            **nulls("description effective_date trial_period_days"),
         },
-        "subscription_schedule": None,
         "test_clock": of["test_clock"],
         "total_details": details,
-        "transfer_data": None,
+        **nulls(
+            "application application_fee_amount application_fee_percent customer_account description footer from_quote "
+            "header invoice number on_behalf_of subscription subscription_schedule transfer_data"
+        ),
     }
 
 
