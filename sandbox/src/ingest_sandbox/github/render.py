@@ -6,6 +6,7 @@ same bytes on every port; the `Link` header leads through the sandbox.
 See https://docs.github.com/en/rest/issues/issues and its neighbours for every field.
 """
 
+import re
 from base64 import urlsafe_b64encode
 from typing import Any
 
@@ -35,6 +36,11 @@ def node_id(prefix: str, id: int | str) -> str:
     return f"{prefix}_kwDO{urlsafe_b64encode(str(id).encode()).decode().rstrip('=')}"
 
 
+def _urls(api: str, paths: str) -> Json:
+    """The addresses of what is below an object: `keys_url` for `keys{/key_id}`."""
+    return {f"{re.split(r'[^a-z_]', path)[0]}_url": f"{api}/{path}" for path in paths.split()}
+
+
 def account(_: Repository | None, user: Account) -> Json:
     """The simple user, https://docs.github.com/en/rest/users."""
     api = f"{API}/users/{user.login}"
@@ -46,15 +52,12 @@ def account(_: Repository | None, user: Account) -> Json:
         "gravatar_id": "",
         "url": api,
         "html_url": f"{WEB}/{user.login}",
-        "followers_url": f"{api}/followers",
-        "following_url": f"{api}/following{{/other_user}}",
-        "gists_url": f"{api}/gists{{/gist_id}}",
-        "starred_url": f"{api}/starred{{/owner}}{{/repo}}",
-        "subscriptions_url": f"{api}/subscriptions",
         "organizations_url": f"{api}/orgs",
-        "repos_url": f"{api}/repos",
-        "events_url": f"{api}/events{{/privacy}}",
-        "received_events_url": f"{api}/received_events",
+        **_urls(
+            api,
+            "followers following{/other_user} gists{/gist_id} starred{/owner}{/repo} subscriptions repos "
+            "events{/privacy} received_events",
+        ),
         "type": user.type,
         "user_view_type": "public",
         "site_admin": False,
@@ -92,42 +95,22 @@ def repository(repo: Repository, _: Repository) -> Json:
         "description": repo.description,
         "fork": False,
         "url": api,
-        "forks_url": f"{api}/forks",
-        "keys_url": f"{api}/keys{{/key_id}}",
-        "collaborators_url": f"{api}/collaborators{{/collaborator}}",
-        "teams_url": f"{api}/teams",
-        "hooks_url": f"{api}/hooks",
         "issue_events_url": f"{api}/issues/events{{/number}}",
-        "events_url": f"{api}/events",
-        "assignees_url": f"{api}/assignees{{/user}}",
-        "branches_url": f"{api}/branches{{/branch}}",
-        "tags_url": f"{api}/tags",
         "blobs_url": f"{api}/git/blobs{{/sha}}",
         "git_tags_url": f"{api}/git/tags{{/sha}}",
         "git_refs_url": f"{api}/git/refs{{/sha}}",
         "trees_url": f"{api}/git/trees{{/sha}}",
-        "statuses_url": f"{api}/statuses/{{sha}}",
-        "languages_url": f"{api}/languages",
-        "stargazers_url": f"{api}/stargazers",
-        "contributors_url": f"{api}/contributors",
-        "subscribers_url": f"{api}/subscribers",
-        "subscription_url": f"{api}/subscription",
-        "commits_url": f"{api}/commits{{/sha}}",
         "git_commits_url": f"{api}/git/commits{{/sha}}",
-        "comments_url": f"{api}/comments{{/number}}",
         "issue_comment_url": f"{api}/issues/comments{{/number}}",
-        "contents_url": f"{api}/contents/{{+path}}",
-        "compare_url": f"{api}/compare/{{base}}...{{head}}",
-        "merges_url": f"{api}/merges",
         "archive_url": f"{api}/{{archive_format}}{{/ref}}",
-        "downloads_url": f"{api}/downloads",
-        "issues_url": f"{api}/issues{{/number}}",
-        "pulls_url": f"{api}/pulls{{/number}}",
-        "milestones_url": f"{api}/milestones{{/number}}",
-        "notifications_url": f"{api}/notifications{{?since,all,participating}}",
-        "labels_url": f"{api}/labels{{/name}}",
-        "releases_url": f"{api}/releases{{/id}}",
-        "deployments_url": f"{api}/deployments",
+        **_urls(
+            api,
+            "forks keys{/key_id} collaborators{/collaborator} teams hooks events assignees{/user} branches{/branch} "
+            "tags statuses/{sha} languages stargazers contributors subscribers subscription commits{/sha} "
+            "comments{/number} contents/{+path} compare/{base}...{head} merges downloads issues{/number} "
+            "pulls{/number} milestones{/number} notifications{?since,all,participating} labels{/name} releases{/id} "
+            "deployments",
+        ),
         "created_at": iso(repo.created_at),
         "updated_at": iso(repo.updated_at),
         "pushed_at": iso(repo.pushed_at),
