@@ -41,6 +41,16 @@ def _urls(api: str, paths: str) -> Json:
     return {f"{re.split(r'[^a-z_]', path)[0]}_url": f"{api}/{path}" for path in paths.split()}
 
 
+def common(prefix: str, row: Any) -> Json:
+    """What nearly every object has."""
+    return {
+        "id": row.id,
+        "node_id": node_id(prefix, row.id),
+        "created_at": iso(row.created_at),
+        "updated_at": iso(row.updated_at),
+    }
+
+
 def account(_: Repository | None, user: Account) -> Json:
     """The simple user, https://docs.github.com/en/rest/users."""
     api = f"{API}/users/{user.login}"
@@ -85,8 +95,7 @@ def repository(repo: Repository, _: Repository) -> Json:
     api, web = f"{API}/repos/{repo.full_name}", f"{WEB}/{repo.full_name}"
     open_issues = repo.tally()[None][0]
     return {
-        "id": repo.id,
-        "node_id": node_id("R", repo.id),
+        **common("R", repo),
         "name": repo.name,
         "full_name": repo.full_name,
         "private": repo.private,
@@ -111,8 +120,6 @@ def repository(repo: Repository, _: Repository) -> Json:
             "pulls{/number} milestones{/number} notifications{?since,all,participating} labels{/name} releases{/id} "
             "deployments",
         ),
-        "created_at": iso(repo.created_at),
-        "updated_at": iso(repo.updated_at),
         "pushed_at": iso(repo.pushed_at),
         "git_url": f"git://github.com/{repo.full_name}.git",
         "ssh_url": f"git@github.com:{repo.full_name}.git",
@@ -188,8 +195,7 @@ def milestone(repo: Repository, row: Milestone) -> Json:
         "url": url,
         "html_url": f"{WEB}/{repo.full_name}/milestone/{row.number}",
         "labels_url": f"{url}/labels",
-        "id": row.id,
-        "node_id": node_id("MI", row.id),
+        **common("MI", row),
         "number": row.number,
         "title": row.title,
         "description": row.description,
@@ -197,8 +203,6 @@ def milestone(repo: Repository, row: Milestone) -> Json:
         "open_issues": opened,
         "closed_issues": closed,
         "state": "open" if row.closed_at is None else "closed",
-        "created_at": iso(row.created_at),
-        "updated_at": iso(row.updated_at),
         "due_on": iso_or_none(row.due_on),
         "closed_at": iso_or_none(row.closed_at),
     }
@@ -207,13 +211,10 @@ def milestone(repo: Repository, row: Milestone) -> Json:
 def issue_type(_: Account | None, row: Row) -> Json:
     """https://docs.github.com/en/rest/orgs/issue-types"""
     return {
-        "id": row.id,
-        "node_id": node_id("IT", row.id),
+        **common("IT", row),
         "name": row.facts["name"],
         "description": row.facts["description"],
         "color": row.facts["color"],
-        "created_at": iso(row.created_at),
-        "updated_at": iso(row.updated_at),
         "is_enabled": row.facts["is_enabled"],
     }
 
@@ -383,11 +384,8 @@ def comment(repo: Repository, row: Comment) -> Json:
         "url": url,
         "html_url": f"{web}/{place}/{row.issue.number}#issuecomment-{row.id}",
         "issue_url": f"{api}/issues/{row.issue.number}",
-        "id": row.id,
-        "node_id": node_id("IC", row.id),
+        **common("IC", row),
         "user": user(repo, row.author),
-        "created_at": iso(row.created_at),
-        "updated_at": iso(row.updated_at),
         "body": row.body,
         "author_association": row.association,
         "reactions": reactions(url, row.reactions),
@@ -464,17 +462,14 @@ def release(repo: Repository, row: Release) -> Json:
         "assets_url": f"{api}/releases/{row.id}/assets",
         "upload_url": (f"https://uploads.github.com/repos/{repo.full_name}/releases/{row.id}/assets{{?name,label}}"),
         "html_url": f"{web}/releases/tag/{row.tag}",
-        "id": row.id,
+        **common("RE", row),
         "author": user(repo, row.author),
-        "node_id": node_id("RE", row.id),
         "tag_name": row.tag,
         "target_commitish": row.target,
         "name": row.name,
         "draft": False,
         "immutable": False,
         "prerelease": row.prerelease,
-        "created_at": iso(row.created_at),
-        "updated_at": iso(row.updated_at),
         "published_at": iso(row.created_at),
         "assets": [_asset(repo, row, asset) for asset in row.assets],
         "tarball_url": f"{api}/tarball/{row.tag}",

@@ -48,6 +48,11 @@ def in_live_mode(value: Any) -> Any:
     return value
 
 
+def common(id: str, type: str, at: int) -> Json:
+    """What nearly every object has, in test mode."""
+    return {"id": id, "object": type, "created": at, "livemode": False, "metadata": {}}
+
+
 def nested(data: list[Json], url: str) -> Json:
     """A whole list inside an object."""
     return {
@@ -105,15 +110,11 @@ def product(rng: Random, at: int) -> Json:
     token = prose.token(rng, 14)
     return {
         # An account may give a product an id of its own choice.
-        "id": f"Seats 50%25 #{token}?" if token[0].islower() else f"prod_{token}",
-        "object": "product",
+        **common(f"Seats 50%25 #{token}?" if token[0].islower() else f"prod_{token}", "product", at),
         "active": True,
-        "created": at,
         "description": rng.choice((None, "Everything in it, and “more” ✨")),
         "images": [],
-        "livemode": False,
         "marketing_features": [],
-        "metadata": {},
         "name": f"{prose.slug(rng)} plan",
         "type": "service",
         "unit_label": rng.choice((None, "seat")),
@@ -134,11 +135,9 @@ def price(rng: Random, at: int, product_id: str, currency: str, interval: str | 
         "usage_type": "licensed",
     }
     return {
-        "id": new_id(rng, "price"),
-        "object": "price",
+        **common(new_id(rng, "price"), "price", at),
         "active": True,
         "billing_scheme": "per_unit",
-        "created": at,
         "currency": currency,
         "currency_options": {
             currency: {
@@ -148,8 +147,6 @@ def price(rng: Random, at: int, product_id: str, currency: str, interval: str | 
                 "unit_amount_decimal": str(amount),
             }
         },
-        "livemode": False,
-        "metadata": {},
         "nickname": rng.choice((None, "Early bird 🐦")),
         "product": product_id,
         "recurring": recurring if interval else None,
@@ -179,18 +176,14 @@ def subscription_item(rng: Random, at: int, subscription_id: str, of_price: Json
         "discounts": [],
         "metadata": {},
         "plan": {
-            "id": of_price["id"],
-            "object": "plan",
+            **common(of_price["id"], "plan", of_price["created"]),
             "active": of_price["active"],
             "amount": of_price["unit_amount"],
             "amount_decimal": of_price["unit_amount_decimal"],
             "billing_scheme": "per_unit",
-            "created": of_price["created"],
             "currency": of_price["currency"],
             "interval": recurring["interval"],
             "interval_count": 1,
-            "livemode": False,
-            "metadata": {},
             "nickname": of_price["nickname"],
             "product": of_price["product"],
             "usage_type": "licensed",
@@ -215,8 +208,7 @@ def subscription(rng: Random, at: int, of_customer: Json) -> Json:
     """https://docs.stripe.com/api/subscriptions/object, without items yet."""
     id = new_id(rng, "sub")
     return {
-        "id": id,
-        "object": "subscription",
+        **common(id, "subscription", at),
         "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
         "billing_cycle_anchor": at,
         "billing_mode": {"flexible": None, "type": "classic"},
@@ -224,15 +216,12 @@ def subscription(rng: Random, at: int, of_customer: Json) -> Json:
         "cancel_at_period_end": False,
         "cancellation_details": {"comment": None, "feedback": None, "reason": None},
         "collection_method": "charge_automatically",
-        "created": at,
         "currency": of_customer["currency"],
         "customer": of_customer["id"],
         "default_tax_rates": [],
         "discounts": [],
         "invoice_settings": {"account_tax_ids": None, "issuer": {"type": "self"}},
         "items": nested([], items_url(id)),
-        "livemode": False,
-        "metadata": {},
         "payment_settings": {
             "payment_method_options": None,
             "payment_method_types": None,
@@ -330,8 +319,7 @@ def invoice(rng: Random, at: int, of_customer: Json, lines: list[Json], id: str,
     """https://docs.stripe.com/api/invoices/object: a draft, of a subscription or alone."""
     total = sum(line["amount"] for line in lines)
     return {
-        "id": id,
-        "object": "invoice",
+        **common(id, "invoice", at),
         "account_country": "US",
         "account_name": "Acme Sandbox",
         "amount_due": total,
@@ -350,7 +338,6 @@ def invoice(rng: Random, at: int, of_customer: Json, lines: list[Json], id: str,
         "automatically_finalizes_at": at + 3_600,
         "billing_reason": "subscription_cycle" if of else "manual",
         "collection_method": "charge_automatically",
-        "created": at,
         "currency": of_customer["currency"],
         "customer": of_customer["id"],
         "customer_address": of_customer["address"],
@@ -362,8 +349,6 @@ def invoice(rng: Random, at: int, of_customer: Json, lines: list[Json], id: str,
         "discounts": [],
         "issuer": {"type": "self"},
         "lines": nested(lines, lines_url(id)),
-        "livemode": False,
-        "metadata": {},
         "next_payment_attempt": at + 3_600,
         "parent": {
             "quote_details": None,
@@ -402,8 +387,7 @@ def charge(rng: Random, at: int, of_customer: Json, amount: int, intent_id: str,
     """https://docs.stripe.com/api/charges/object; basil has no `invoice` here any more."""
     id = new_id(rng, "ch")
     return {
-        "id": id,
-        "object": "charge",
+        **common(id, "charge", at),
         "amount": amount,
         "amount_captured": amount if paid else 0,
         "amount_refunded": 0,
@@ -416,7 +400,6 @@ def charge(rng: Random, at: int, of_customer: Json, amount: int, intent_id: str,
         },
         "calculated_statement_descriptor": "ACME SANDBOX",
         "captured": paid,
-        "created": at,
         "currency": of_customer["currency"],
         "customer": of_customer["id"],
         "description": rng.choice((None, "Subscription update", "Zahlung – danke! 🙏")),
@@ -424,8 +407,6 @@ def charge(rng: Random, at: int, of_customer: Json, amount: int, intent_id: str,
         "failure_code": None if paid else "card_declined",
         "failure_message": None if paid else "Your card was declined.",
         "fraud_details": {},
-        "livemode": False,
-        "metadata": {},
         "outcome": {
             "network_status": "approved_by_network" if paid else "declined_by_network",
             "reason": None if paid else "generic_decline",

@@ -10,7 +10,7 @@ from ... import prose
 from ...wire import Json, iso, nulls
 from ..hand import Hand
 from ..model import GHOST, Repository, Row
-from ..render import API, WEB, node_id, reactions, user
+from ..render import API, WEB, common, node_id, reactions, user
 from .collection import Collection, Making
 
 _STATES = ("APPROVED", "CHANGES_REQUESTED", "COMMENTED")
@@ -46,16 +46,13 @@ def review_comment(repo: Repository, row: Row) -> Json:
     return {
         "url": own,
         "pull_request_review_id": row.facts["review_id"],
-        "id": row.id,
-        "node_id": node_id("PRRC", row.id),
+        **common("PRRC", row),
         "diff_hunk": "@@ -1,3 +1,3 @@\n-old\n+new",
         "path": row.facts["path"],
         "commit_id": row.facts["sha"],
         "original_commit_id": row.facts["sha"],
         "user": user(repo, row.facts["user"]),
         "body": row.facts["body"],
-        "created_at": iso(row.created_at),
-        "updated_at": iso(row.updated_at),
         "html_url": html,
         "pull_request_url": url,
         "author_association": "CONTRIBUTOR",

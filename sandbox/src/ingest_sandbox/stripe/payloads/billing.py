@@ -1,7 +1,7 @@
 """What is billed beside subscriptions and invoices."""
 
 from ...wire import Json, nulls
-from ..objects import DAY, Context, nested, new_id
+from ..objects import DAY, Context, common, nested, new_id
 
 
 def invoiceitem(c: Context, of_customer: Json | None = None, of_price: Json | None = None, quantity: int = 1) -> Json:
@@ -44,11 +44,9 @@ def credit_note(c: Context) -> Json:
     lines = [_credited(c, line) for line in invoice["lines"]["data"]]
     amount = sum(line["amount"] for line in lines)
     return {
-        "id": id,
-        "object": "credit_note",
+        **common(id, "credit_note", c.at),
         "amount": amount,
         "amount_shipping": 0,
-        "created": c.at,
         "currency": invoice["currency"],
         "customer": invoice["customer"],
         "discount_amount": 0,
@@ -56,9 +54,7 @@ def credit_note(c: Context) -> Json:
         "effective_at": c.at,
         "invoice": invoice["id"],
         "lines": nested(lines, f"/v1/credit_notes/{id}/lines"),
-        "livemode": False,
         "memo": c.rng.choice((None, "Sorry for the delay")),
-        "metadata": {},
         "number": f"{invoice['number']}-CN-{c.rng.randrange(100):02}",
         "out_of_band_amount": amount,
         "pdf": f"https://pay.stripe.com/credit_notes/{id}/pdf",
@@ -107,10 +103,8 @@ def subscription_schedule(c: Context) -> Json:
     month = 30 * DAY
     phases = [_phase(of, c.at + n * month, c.at + (n + 1) * month) for n in range(c.rng.randint(1, 3))]
     return {
-        "id": new_id(c.rng, "sub_sched"),
-        "object": "subscription_schedule",
+        **common(new_id(c.rng, "sub_sched"), "subscription_schedule", c.at),
         "billing_mode": {"flexible": None, "type": "classic", "updated_at": None},
-        "created": c.at,
         "current_phase": {"end_date": phases[0]["end_date"], "start_date": phases[0]["start_date"]},
         "customer": of["customer"],
         "default_settings": {
@@ -126,8 +120,6 @@ def subscription_schedule(c: Context) -> Json:
             ),
         },
         "end_behavior": "release",
-        "livemode": False,
-        "metadata": {},
         "pause_schedules": [],
         "phases": phases,
         "status": "active",

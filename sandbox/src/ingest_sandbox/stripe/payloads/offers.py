@@ -2,7 +2,7 @@
 
 from ... import prose
 from ...wire import Json, nulls
-from ..objects import DAY, Context, embedded, nested, new_id
+from ..objects import DAY, Context, common, embedded, nested, new_id
 
 
 def coupon(c: Context) -> Json:
@@ -10,16 +10,12 @@ def coupon(c: Context) -> Json:
     amount = c.rng.choice((None, c.rng.randint(1, 50) * 100))
     duration = c.rng.choice(("once", "forever", "repeating"))
     return {
-        "id": prose.token(c.rng, 8),
-        "object": "coupon",
+        **common(prose.token(c.rng, 8), "coupon", c.at),
         "amount_off": amount,
-        "created": c.at,
         "currency": amount and "usd",
         "duration": duration,
         "duration_in_months": 3 if duration == "repeating" else None,
-        "livemode": False,
         "max_redemptions": None,
-        "metadata": {},
         "name": c.rng.choice((None, "Spring 🌷")),
         "percent_off": None if amount else c.rng.choice((10.0, 12.5, 33.33)),
         "redeem_by": None,
@@ -31,13 +27,9 @@ def coupon(c: Context) -> Json:
 def promotion_code(c: Context) -> Json:
     """https://docs.stripe.com/api/promotion_codes/object: a word that gives a coupon."""
     return {
-        "id": new_id(c.rng, "promo"),
-        "object": "promotion_code",
+        **common(new_id(c.rng, "promo"), "promotion_code", c.at),
         "active": True,
         "code": prose.token(c.rng, 8).upper(),
-        "created": c.at,
-        "livemode": False,
-        "metadata": {},
         "promotion": {"coupon": c.any("coupons")["id"], "type": "coupon"},
         "restrictions": {"first_time_transaction": False, "minimum_amount": None, "minimum_amount_currency": None},
         "times_redeemed": 0,
@@ -49,18 +41,14 @@ def tax_rate(c: Context) -> Json:
     """https://docs.stripe.com/api/tax_rates/object"""
     percentage = c.rng.choice((7.0, 19.0, 8.875))
     return {
-        "id": new_id(c.rng, "txr"),
-        "object": "tax_rate",
+        **common(new_id(c.rng, "txr"), "tax_rate", c.at),
         "active": True,
         "country": "DE",
-        "created": c.at,
         "display_name": "VAT",
         "effective_percentage": percentage,
         "inclusive": False,
         "jurisdiction": "DE",
         "jurisdiction_level": "country",
-        "livemode": False,
-        "metadata": {},
         "percentage": percentage,
         "rate_type": "percentage",
         "tax_type": "vat",
@@ -72,15 +60,11 @@ def shipping_rate(c: Context) -> Json:
     """https://docs.stripe.com/api/shipping_rates/object"""
     amount = c.rng.randint(1, 30) * 100
     return {
-        "id": new_id(c.rng, "shr"),
-        "object": "shipping_rate",
+        **common(new_id(c.rng, "shr"), "shipping_rate", c.at),
         "active": True,
-        "created": c.at,
         "delivery_estimate": {"maximum": {"unit": "day", "value": 5}, "minimum": None},
         "display_name": "Parcel",
         "fixed_amount": {"amount": amount, "currency": "usd"},
-        "livemode": False,
-        "metadata": {},
         "tax_behavior": "unspecified",
         "tax_code": None,
         "type": "fixed_amount",
@@ -94,12 +78,10 @@ def checkout_session(c: Context) -> Json:
     items = line_items(c, of["currency"], c.rng.choice((1, 2, 12)))
     total = sum(item["amount_total"] for item in items)
     return {
-        "id": id,
-        "object": "checkout.session",
+        **common(id, "checkout.session", c.at),
         "amount_subtotal": total,
         "amount_total": total,
         "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
-        "created": c.at,
         "currency": of["currency"],
         "custom_fields": [],
         "custom_text": nulls("after_submit shipping_address submit terms_of_service_acceptance"),
@@ -112,8 +94,6 @@ def checkout_session(c: Context) -> Json:
         "discounts": [],
         "expires_at": c.at + DAY,
         "line_items": nested(items, f"/v1/checkout/sessions/{id}/line_items"),
-        "livemode": False,
-        "metadata": {},
         "mode": "payment",
         "payment_method_types": ["card"],
         "payment_status": "unpaid",
@@ -175,8 +155,7 @@ def quote(c: Context) -> Json:
     total = sum(item["amount_total"] for item in items)
     details = {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0}
     return {
-        "id": id,
-        "object": "quote",
+        **common(id, "quote", c.at),
         "amount_subtotal": total,
         "amount_total": total,
         "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
@@ -185,7 +164,6 @@ def quote(c: Context) -> Json:
             "recurring": None,
             "upfront": {"amount_subtotal": total, "amount_total": total, "total_details": details},
         },
-        "created": c.at,
         "currency": of["currency"],
         "customer": of["id"],
         "default_tax_rates": [],
@@ -193,8 +171,6 @@ def quote(c: Context) -> Json:
         "expires_at": c.at + 30 * DAY,
         "invoice_settings": {"days_until_due": None, "issuer": {"type": "self"}},
         "line_items": nested(items, f"/v1/quotes/{id}/line_items"),
-        "livemode": False,
-        "metadata": {},
         "status": "draft",
         "status_transitions": {"accepted_at": None, "canceled_at": None, "finalized_at": None},
         "subscription_data": {

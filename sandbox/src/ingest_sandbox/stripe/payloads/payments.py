@@ -2,7 +2,7 @@
 
 from ... import prose
 from ...wire import Json, nulls
-from ..objects import DAY, Context, new_id
+from ..objects import DAY, Context, common, new_id
 
 _EVIDENCE = nulls(
     "access_activity_log appeal billing_address cancellation_policy cancellation_policy_disclosure "
@@ -20,8 +20,7 @@ def payment_intent(c: Context, of_customer: Json | None = None) -> Json:
     id = new_id(c.rng, "pi")
     amount = c.rng.randint(1, 500) * 100
     return {
-        "id": id,
-        "object": "payment_intent",
+        **common(id, "payment_intent", c.at),
         "amount": amount,
         "amount_capturable": 0,
         "amount_details": {"tip": {}},
@@ -30,11 +29,8 @@ def payment_intent(c: Context, of_customer: Json | None = None) -> Json:
         "capture_method": "automatic",
         "client_secret": f"{id}_secret_{prose.token(c.rng, 24)}",
         "confirmation_method": "automatic",
-        "created": c.at,
         "currency": of["currency"],
         "customer": of["id"],
-        "livemode": False,
-        "metadata": {},
         "payment_method_options": {
             "card": {
                 "request_three_d_secure": "automatic",
@@ -56,8 +52,7 @@ def payment_method(c: Context) -> Json:
     """https://docs.stripe.com/api/payment_methods/object: a card that is attached to a customer."""
     of = c.any("customers")
     return {
-        "id": new_id(c.rng, "pm"),
-        "object": "payment_method",
+        **common(new_id(c.rng, "pm"), "payment_method", c.at),
         "allow_redisplay": "unspecified",
         "billing_details": {
             "address": nulls("city country line1 line2 postal_code state"),
@@ -82,11 +77,8 @@ def payment_method(c: Context) -> Json:
             "three_d_secure_usage": {"supported": True},
             "wallet": None,
         },
-        "created": c.at,
         "customer": of["id"],
         "customer_account": None,
-        "livemode": False,
-        "metadata": {},
         "type": "card",
     }
 
@@ -96,13 +88,9 @@ def setup_intent(c: Context) -> Json:
     of = c.any("customers")
     id = new_id(c.rng, "seti")
     return {
-        "id": id,
-        "object": "setup_intent",
+        **common(id, "setup_intent", c.at),
         "client_secret": f"{id}_secret_{prose.token(c.rng, 24)}",
-        "created": c.at,
         "customer": of["id"],
-        "livemode": False,
-        "metadata": {},
         "payment_method_types": ["card"],
         "status": "requires_payment_method",
         "usage": "off_session",
@@ -119,12 +107,10 @@ def dispute(c: Context) -> Json:
     """https://docs.stripe.com/api/disputes/object: of a charge that was paid."""
     of = c.any("charges", lambda row: row["paid"] and not row["disputed"])
     return {
-        "id": new_id(c.rng, "du"),
-        "object": "dispute",
+        **common(new_id(c.rng, "du"), "dispute", c.at),
         "amount": of["amount"],
         "balance_transactions": [],
         "charge": of["id"],
-        "created": c.at,
         "currency": of["currency"],
         "enhanced_eligibility_types": [],
         "evidence": _EVIDENCE | {"enhanced_evidence": {}},
@@ -138,8 +124,6 @@ def dispute(c: Context) -> Json:
         },
         "intended_submission_method": None,
         "is_charge_refundable": False,
-        "livemode": False,
-        "metadata": {},
         "network_reason_code": None,
         "payment_intent": of["payment_intent"],
         "payment_method_details": {
@@ -189,17 +173,13 @@ def payout(c: Context) -> Json:
     """https://docs.stripe.com/api/payouts/object: to the bank account of the account."""
     amount = c.rng.randint(1, 5_000) * 100
     return {
-        "id": new_id(c.rng, "po"),
-        "object": "payout",
+        **common(new_id(c.rng, "po"), "payout", c.at),
         "amount": amount,
         "arrival_date": c.at + 2 * DAY,
         "automatic": True,
-        "created": c.at,
         "currency": "usd",
         "description": "STRIPE PAYOUT",
         "destination": "ba_1SandboxBank",
-        "livemode": False,
-        "metadata": {},
         "method": "standard",
         "reconciliation_status": "in_progress",
         "source_type": "card",

@@ -2,7 +2,7 @@
 
 from ... import prose
 from ...wire import Json, nulls
-from ..objects import DAY, Context, nested, new_id
+from ..objects import DAY, Context, common, nested, new_id
 
 
 def account(c: Context) -> Json:
@@ -45,16 +45,12 @@ def transfer(c: Context) -> Json:
     of = c.any("accounts")
     id = new_id(c.rng, "tr")
     return {
-        "id": id,
-        "object": "transfer",
+        **common(id, "transfer", c.at),
         "amount": c.rng.randint(10, 900) * 100,
         "amount_reversed": 0,
-        "created": c.at,
         "currency": "eur",
         "destination": of["id"],
         "destination_payment": new_id(c.rng, "py"),
-        "livemode": False,
-        "metadata": {},
         "reversals": nested([], f"/v1/transfers/{id}/reversals"),
         "reversed": False,
         "source_type": "card",
@@ -131,16 +127,12 @@ def test_clock(c: Context) -> Json:
 def topup(c: Context) -> Json:
     """https://docs.stripe.com/api/topups/object: money from the bank account into the balance."""
     return {
-        "id": new_id(c.rng, "tu"),
-        "object": "topup",
+        **common(new_id(c.rng, "tu"), "topup", c.at),
         "amount": c.rng.randint(10, 900) * 100,
-        "created": c.at,
         "currency": "usd",
         "description": "Top-up",
         "expected_availability_date": c.at + 3 * DAY,
         "initiated_by": "user",
-        "livemode": False,
-        "metadata": {},
         "status": "pending",
         **nulls("balance_transaction failure_code failure_message source statement_descriptor transfer_group"),
     }
