@@ -248,7 +248,6 @@ def _make_job(making: Making) -> Json:
 
 WORKFLOW_RUNS = Collection(
     name="workflow_runs",
-    one="workflow_run",
     path="/actions/runs",
     show=workflow_run,
     make=_make_run,
@@ -265,7 +264,6 @@ WORKFLOW_RUNS = Collection(
 )
 WORKFLOW_RUN_ATTEMPTS = Collection(
     name="workflow_run_attempts",
-    one="workflow_run_attempt",
     path="/actions/runs/{parent:int}/attempts/{attempt:int}",
     show=workflow_run_attempt,
     make=lambda making: making.parent.facts.pop("earlier", None),
@@ -279,7 +277,6 @@ WORKFLOW_RUN_ATTEMPTS = Collection(
 )
 WORKFLOW_JOBS = Collection(
     name="workflow_jobs",
-    one="workflow_job",
     path="/actions/runs/{parent:int}/jobs",
     show=workflow_job,
     make=_make_job,
@@ -348,8 +345,6 @@ def _follow_status(hand: Hand, home: Any, status: Row, action: str) -> None:
 
 DEPLOYMENTS = Collection(
     name="deployments",
-    one="deployment",
-    path="/deployments",
     show=deployment,
     make=_make_deployment,
     after=_follow_deployment,

@@ -112,7 +112,6 @@ def _touch_pull(hand: Hand, home: Any, row: Row, action: str) -> None:
 
 REVIEWS = Collection(
     name="reviews",
-    one="review",
     path="/pulls/{parent:int}/reviews",
     show=review,
     make=_make_review,
@@ -127,7 +126,6 @@ REVIEWS = Collection(
 )
 REVIEW_COMMENTS = Collection(
     name="review_comments",
-    one="review_comment",
     path="/pulls/comments",
     show=review_comment,
     make=_make_comment,

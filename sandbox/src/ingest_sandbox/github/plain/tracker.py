@@ -71,7 +71,6 @@ def _follow_type(hand: Hand, home: Any, row: Row, action: str) -> None:
 
 ISSUE_TYPES = Collection(
     name="issue_types",
-    one="issue_type",
     path="/issue-types",
     show=issue_type,
     make=_make_type,
@@ -84,7 +83,6 @@ ISSUE_TYPES = Collection(
 )
 ISSUE_EVENTS = Collection(
     name="issue_events",
-    one="issue_event",
     path="/issues/events",
     show=issue_event,
     make=_make,
