@@ -2,7 +2,7 @@
 
 Two merges are enough. Rows are replaced *by key*; lists that always come complete with their owner
 (the labels of an issue) are replaced *within* it, so what disappears there disappears here. Both use
-dlt's ``delete-insert`` strategy:
+dlt's ``delete-insert`` strategy; to a table that is not in the warehouse yet, rows are appended:
 https://dlthub.com/docs/general-usage/merge-loading
 """
 
