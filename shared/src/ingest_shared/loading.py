@@ -2,7 +2,7 @@
 
 Two merges are enough. Rows are replaced *by key*; lists that always come complete with their owner
 (the labels of an issue) are replaced *within* it, so what disappears there disappears here. Both use
-dlt's ``delete-insert`` strategy:
+dlt's ``delete-insert`` strategy; to a table that is not in the warehouse yet, rows are appended:
 https://dlthub.com/docs/general-usage/merge-loading
 """
 
@@ -11,22 +11,23 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import dlt
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 from dlt.common.schema.typing import TColumnSchema, TFileFormat, TWriteDispositionConfig
 from dlt.extract.resource import DltResource
 
 from ingest_shared.columnar import Decoder, Page, arrow_schema
 from ingest_shared.errors import PayloadError
-from ingest_shared.notes import AUDITS, LOAD_GAPS, NOTED_GAPS, SHARD, check_name, noted_by
+from ingest_shared.notes import AUDITS, LOAD_GAPS, SHARD, STORED, check_name, noted_by
 from ingest_shared.reading.api import Usage
 from ingest_shared.shards import WHOLE_SOURCE, Shard, all_shards
-from ingest_shared.tables import AnyTable, Table, all_columns
+from ingest_shared.tables import AnyTable, Child, Table, all_columns
 
 logger = logging.getLogger("ingest")
 
@@ -64,8 +65,8 @@ class Load:
     """Scopes that were read completely, if the reader has scopes."""
     postponed: int = 0
     """Scopes that are read once this load is in the warehouse."""
-    replaces: bool | None = None
-    """Whether the rows replace all that is in the table, instead of being merged; None if that is never so."""
+    disposition: Literal["append", "replace", "merge"] = "merge"
+    """How dlt writes the rows: https://dlthub.com/docs/general-usage/incremental-loading"""
     waits: bool = False
     """Whether nothing was read yet, because all of another table must be read first."""
     started: float = field(default_factory=time.monotonic)
@@ -175,30 +176,35 @@ def mirror(read: Reads) -> DltResource:
     table = decoder.table
     shard: Shard = getattr(read, "shard", WHOLE_SOURCE)
     gaps, audits = _notes(shard)
-    children = {child.name: child for child in table.children} if isinstance(table, Table) else {}
-    for name in (table.name, *children):
+    children = table.children if isinstance(table, Table) else ()
+    tables: dict[str, AnyTable] = {one.name: one for one in (table, *children)}
+    for name in tables:
         check_name(name)
+    written = "merge"  # as the hints below say; a further part of a run begins as the part before ended
 
     def generate() -> Iterator[Any]:
+        nonlocal written
         load = Load(table.name, dlt.current.resource_state())
-        there = _tables_there()
-        replaces: bool | None = None
+        there, before = _tables_there(), STORED.get()
+        if before and table.name not in before.tables and load.is_first and shard.is_whole:
+            load.disposition = "append"  # merging into nothing would take twice the time
         for found in _together(_arrow(load, decoder, read(load))):
-            if found is not None and load.replaces != replaces:
-                assert load.replaces is not None
-                empty = arrow_schema(table).empty_table()
-                yield dlt.mark.with_hints(empty, _disposition(table, replaces := load.replaces))
+            if found is not None and load.disposition != written:
+                written = load.disposition
+                yield from map(partial(_rewritten, disposition=written), tables.values())
             if not isinstance(found, tuple):
                 yield found.item() if found else None
                 continue
             name, rows = found
-            if name in children:
-                load.child_rows[name] += len(rows) - rows[own_key(children[name])].null_count
+            if name in tables and written != "merge":
+                rows = _without_nothing(tables[name], rows)
+            if name in tables and name != table.name:
+                load.child_rows[name] += len(rows) - rows[own_key(tables[name])].null_count
             if rows.num_rows or name not in there:  # rows are what creates a table, even none
                 yield dlt.mark.with_table_name(rows, name)
         for end in load.at_end:
             end()
-        had_gaps = table.name in NOTED_GAPS.get() or load.state.get("gaps", 0)
+        had_gaps = (before and table.name in before.gaps) or load.state.get("gaps", 0)
         if not load.waits and (load.gaps or had_gaps or LOAD_GAPS.name not in _tables_there()):
             yield dlt.mark.with_table_name(_rows_of(load, shard, gaps, [*load.gaps.values()]), LOAD_GAPS.name)
         if load.audits is not None:
@@ -224,7 +230,7 @@ def mirror(read: Reads) -> DltResource:
         )
 
     resource: DltResource = dlt.resource(generate, name=table.name)
-    others: tuple[AnyTable, ...] = (*children.values(), gaps.table, audits.table, *getattr(read, "notes", ()))
+    others: tuple[AnyTable, ...] = (*children, gaps.table, audits.table, *getattr(read, "notes", ()))
     for other in others:
         is_by_shard = SHARD in other.merge_key
         resource.apply_hints(
@@ -335,11 +341,19 @@ def _notes_disposition(notes: AnyTable, shard: Shard) -> TWriteDispositionConfig
     return merge  # type: ignore[no-any-return]
 
 
-def _disposition(table: AnyTable, replaces: bool) -> Any:
-    """The hints by which a table is replaced or merged, from now on."""
+def _rewritten(table: AnyTable, disposition: str) -> Any:
+    """No rows, with the hints by which dlt writes the table's rows from now on."""
     # As a plain word, it would make dlt forget the resource's state before the next part of the run.
-    replace: Any = {"disposition": "replace"}
-    return dlt.mark.make_hints(write_disposition=replace if replaces else write_disposition(table))
+    plain: Any = {"disposition": disposition}
+    hints = dlt.mark.make_hints(
+        table_name=table.name, write_disposition=write_disposition(table) if disposition == "merge" else plain
+    )
+    return dlt.mark.with_hints(arrow_schema(table).empty_table(), hints, create_table_variant=isinstance(table, Child))
+
+
+def _without_nothing(table: AnyTable, rows: pa.Table) -> pa.Table:
+    """The rows without those that only a merge needs: they say that nothing is left of their owner."""
+    return rows.filter(pc.is_valid(rows[own_key(table)])) if table.merge_key else rows
 
 
 def own_key(table: AnyTable) -> str:

@@ -1,10 +1,9 @@
 """The tables that the mirror keeps beside those of a location: what a load left out, audits found, files held."""
 
 from contextvars import ContextVar
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
 
 from ingest_shared.errors import SettingError
@@ -69,16 +68,26 @@ OWN_TABLES = {table.name for table in (LOAD_GAPS, AUDITS, LOADED_FILES)}
 SHARD = "shard"
 """The column by which shards tell their notes apart, in :func:`noted_by`."""
 
-NOTED_GAPS: ContextVar[frozenset[str]] = ContextVar("noted_gaps", default=frozenset())
-"""The resources that have gaps in the warehouse when a run begins, also those of a killed load, whose state is lost."""
+
+@dataclass(frozen=True)
+class Stored:
+    """What the warehouse has of a location when a run begins."""
+
+    tables: frozenset[str]
+    gaps: frozenset[str]
+    """The resources with gaps, also those of a killed load, whose state is lost."""
 
 
-def noted_gaps(client: SqlClientBase[Any]) -> frozenset[str]:
-    try:
-        rows = client.execute_sql(f"SELECT DISTINCT resource FROM {client.make_qualified_table_name(LOAD_GAPS.name)}")
-    except DatabaseUndefinedRelation:
-        return frozenset()
-    return frozenset(resource for (resource,) in rows or ())
+STORED: ContextVar[Stored | None] = ContextVar("stored", default=None)
+
+
+def stored(client: SqlClientBase[Any]) -> Stored:
+    names = "SELECT table_name FROM information_schema.tables WHERE table_schema = %s"
+    tables = frozenset(name for (name,) in client.execute_sql(names, client.dataset_name) or ())
+    if LOAD_GAPS.name not in tables:
+        return Stored(tables, frozenset())
+    rows = client.execute_sql(f"SELECT DISTINCT resource FROM {client.make_qualified_table_name(LOAD_GAPS.name)}")
+    return Stored(tables, frozenset(resource for (resource,) in rows or ()))
 
 
 def noted_by(shard: Shard, notes: Table) -> Table:
