@@ -5,7 +5,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -60,12 +60,13 @@ from dagster._core.test_utils import create_run_for_test, instance_for_test
 from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
 from dagster._core.workspace.load_target import GrpcServerTarget
 from dagster._grpc import server_watcher  # noqa: F401, it checks for the class that it finds when it is imported
-from dagster._grpc.__generated__.dagster_api_pb2 import StreamingChunkEvent
+from dagster._grpc.__generated__.dagster_api_pb2 import PingRequest, StreamingChunkEvent, StreamingPingRequest
 from dagster._record import replace
 from dagster._serdes import serialize_value
 from dagster_shared.serdes.utils import SerializableTimeDelta
 
 from ingest_host.answers import (
+    CheckedClient,
     ForeignAnswerError,
     check_definitions,
     check_graph,
@@ -301,6 +302,42 @@ def test_a_location_that_makes_anothers_assets_is_not_loaded(port: int) -> None:
         )
         assert load_error(port, "one") == ""
     assert load_error(port, "two") == ""  # as Dagster takes it
+
+
+ECHO = "x" * 1_000_000
+
+
+async def all_echoes(client: CheckedClient) -> list[Any]:
+    asked = {"request_type": StreamingPingRequest, "sequence_length": 1_000_000_000, "echo": ECHO}
+    return [reply async for reply in client._gen_streaming_query("StreamingPing", **asked)]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.ping(11 * ECHO),
+        lambda client: asyncio.run(client._gen_query("Ping", PingRequest, echo=11 * ECHO)),
+        lambda client: list(client.streaming_ping(1_000_000_000, ECHO)),
+        lambda client: list(client.streaming_ping(1_000_000_000, "")),
+        lambda client: asyncio.run(all_echoes(client)),
+    ],
+    ids=["whole", "whole, async", "in parts", "in empty parts", "in parts, async"],
+)
+def test_an_answer_that_takes_all_of_the_memory_is_refused(port: int, ask: Callable[[CheckedClient], Any]) -> None:
+    """Whatever the answer is, it is read only so far; some have no end."""
+    with checked_answers(list):
+        client = CheckedClient(host="127.0.0.1", port=port)
+        assert client.ping(9 * ECHO)["echo"] == 9 * ECHO
+        with pytest.raises(ForeignAnswerError, match="the code server's answer is larger than 10 MB"):
+            ask(client)
+
+
+def test_a_location_with_more_assets_than_pages_can_list_is_not_loaded() -> None:
+    repository = Definitions(assets=[AssetSpec(["one", str(number)]) for number in range(2001)]).get_repository_def()
+    with pytest.raises(
+        ForeignAnswerError, match="there are 2001 assets, counting those they depend on: more than 2000"
+    ):
+        check_definitions("one", RepositorySnap.from_def(repository))
 
 
 def test_a_location_that_checks_anothers_assets_is_not_loaded() -> None:

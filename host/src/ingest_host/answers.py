@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from math import isfinite
 from types import SimpleNamespace
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NoReturn, cast
 from zoneinfo import ZoneInfo
 
 from croniter import CroniterBadDateError, croniter
@@ -41,6 +41,7 @@ from dagster._core.snap import ExecutionPlanSnapshot, JobSnap
 from dagster._core.storage.dagster_run import RunsFilter
 from dagster._grpc import client as grpc_client
 from dagster._grpc.client import DagsterGrpcClient
+from dagster._grpc.utils import max_rx_bytes
 from dagster._utils.schedules import is_valid_cron_schedule
 
 from ingest_host.text import fault
@@ -59,6 +60,12 @@ LONGEST_CURSOR = 250_000
 """Characters; it stays in the storage, where webserver, daemon and monitor read those of all locations at once."""
 LONGEST_ANSWER = 4_000_000
 """Characters of what a schedule or sensor answers, all together."""
+LARGEST_ANSWER = 10_000_000
+"""Bytes of any answer, of its parts together; an asset takes some 8,000. Once read, it takes ten times the memory."""
+PART = 1000
+"""Bytes that each of its parts counts besides, so that parts without content come to an end, too."""
+ASSETS = 2000
+"""Of a location, and those of others that they are made of; :mod:`ingest_host.storage` keeps 1,000 of its own."""
 RUNS_AT_ONCE = 250
 """That a schedule or sensor asks for; all wait in one queue."""
 CHANGES_AT_ONCE = 1000
@@ -67,6 +74,9 @@ CHANGES_AT_ONCE = 1000
 
 UNSHOWABLE = re.compile(r"\\u(0000|[dD][89a-fA-F])|NaN|Infinity|\d[eE]\+?\d{3}")
 """How JSON writes NUL, half a surrogate pair, and numbers that are none; also, what begins like them."""
+
+
+TOO_LARGE = f"the code server's answer is larger than {LARGEST_ANSWER // 1_000_000} MB"
 
 
 class ForeignAnswerError(Exception):
@@ -86,11 +96,13 @@ def checked_answers(locations: Names) -> Iterator[None]:
     # Dagster looks the classes up there each time that it loads a location.
     code_location.GrpcServerCodeLocation = OwnCodeLocation  # type: ignore[misc]
     grpc_client.DagsterGrpcClient = CheckedClient  # type: ignore[misc]
+    grpc_client.max_rx_bytes = lambda: LARGEST_ANSWER  # type: ignore[attr-defined]
     try:
         yield
     finally:
         code_location.GrpcServerCodeLocation = GrpcServerCodeLocation  # type: ignore[misc]
         grpc_client.DagsterGrpcClient = DagsterGrpcClient  # type: ignore[misc]
+        grpc_client.max_rx_bytes = max_rx_bytes  # type: ignore[attr-defined]
 
 
 class CheckedClient(DagsterGrpcClient):
@@ -103,12 +115,36 @@ class CheckedClient(DagsterGrpcClient):
         return check_replies(method, [await super()._gen_query(method, *arguments, **options)])[0]
 
     def _streaming_query(self, method: str, *arguments: Any, **options: Any) -> Iterator[Any]:
-        yield from check_replies(method, list(super()._streaming_query(method, *arguments, **options)))
+        answer = Parts()
+        for reply in super()._streaming_query(method, *arguments, **options):
+            answer.add(reply)
+        yield from check_replies(method, answer.replies)
 
     async def _gen_streaming_query(self, method: str, *arguments: Any, **options: Any) -> AsyncIterator[Any]:
-        replies = super()._gen_streaming_query(method, *arguments, **options)
-        for reply in check_replies(method, [reply async for reply in replies]):
+        answer = Parts()
+        async for reply in super()._gen_streaming_query(method, *arguments, **options):
+            answer.add(reply)
+        for reply in check_replies(method, answer.replies):
             yield reply
+
+    def _raise_grpc_exception(self, e: Exception, *arguments: Any, **options: Any) -> NoReturn:
+        if "larger than max" in str(e):
+            raise ForeignAnswerError(TOO_LARGE) from None
+        super()._raise_grpc_exception(e, *arguments, **options)
+
+
+class Parts:
+    """The parts of one answer, as they come in; raises ``ForeignAnswerError`` where they become too large."""
+
+    def __init__(self) -> None:
+        self.replies: list[Any] = []
+        self._size = 0
+
+    def add(self, reply: Any) -> None:
+        self.replies.append(reply)
+        self._size += PART + reply.ByteSize()
+        if self._size > LARGEST_ANSWER:
+            raise ForeignAnswerError(TOO_LARGE)
 
 
 class OwnCodeLocation(GrpcServerCodeLocation):
@@ -221,6 +257,8 @@ def check_definitions(location: str, definitions: RepositorySnap) -> None:
     count = len(definitions.schedules) + len(definitions.sensors)
     if count > INSTIGATORS:
         raise ForeignAnswerError(f"there are {count} schedules and sensors: more than {INSTIGATORS}")
+    if (count := len(definitions.asset_nodes)) > ASSETS:
+        raise ForeignAnswerError(f"there are {count} assets, counting those they depend on: more than {ASSETS}")
     for node in definitions.asset_nodes:
         check_freshness(node)
     check_keys(location, (node.asset_key for node in definitions.asset_nodes if _says_more_than_a_name(node)))
