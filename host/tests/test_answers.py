@@ -44,6 +44,7 @@ from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.definitions.selector import JobSubsetSelector
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.execution.api import create_execution_plan
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
 from dagster._core.remote_representation.external import RemoteRepository
 from dagster._core.remote_representation.external_data import (
@@ -65,6 +66,7 @@ from dagster._record import replace
 from dagster._serdes import serialize_value
 from dagster_shared.serdes.utils import SerializableTimeDelta
 
+from ingest_host import answers as answers_module
 from ingest_host.answers import (
     CheckedClient,
     ForeignAnswerError,
@@ -330,6 +332,18 @@ def test_an_answer_that_takes_all_of_the_memory_is_refused(port: int, ask: Calla
         assert client.ping(9 * ECHO)["echo"] == 9 * ECHO
         with pytest.raises(ForeignAnswerError, match="the code server's answer is larger than 10 MB"):
             ask(client)
+
+
+def test_a_location_whose_jobs_take_all_of_the_memory_together_is_not_loaded(port: int) -> None:
+    """Each is asked for by itself."""
+    location = GrpcServerCodeLocationOrigin("127.0.0.1", port, location_name="one")
+    origin, client = RemoteRepositoryOrigin(location, "__repository__"), CheckedClient(host="127.0.0.1", port=port)
+    jobs = (client.external_job(origin, "filling") for _ in range(50))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answers_module, "LARGEST_LOCATION", 50_000)
+        assert next(jobs).serialized_job_data
+        with pytest.raises(ForeignAnswerError, match="its definitions are larger than"):
+            list(jobs)
 
 
 def test_a_location_with_more_assets_than_pages_can_list_is_not_loaded() -> None:

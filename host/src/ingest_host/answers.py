@@ -62,6 +62,8 @@ LONGEST_ANSWER = 4_000_000
 """Characters of what a schedule or sensor answers, all together."""
 LARGEST_ANSWER = 10_000_000
 """Bytes of any answer, of its parts together; an asset takes some 8,000. Once read, it takes ten times the memory."""
+LARGEST_LOCATION = 20_000_000
+"""Bytes of all that is asked to load one: Dagster asks for each repository, and for each of its jobs."""
 PART = 1000
 """Bytes that each of its parts counts besides, so that parts without content come to an end, too."""
 ASSETS = 2000
@@ -108,8 +110,15 @@ def checked_answers(locations: Names) -> Iterator[None]:
 class CheckedClient(DagsterGrpcClient):
     """Dagster's own: every call to a code server, whatever it asks, takes one of these four ways."""
 
+    _loaded = 0
+
     def _query(self, method: str, *arguments: Any, **options: Any) -> Any:
-        return check_replies(method, [super()._query(method, *arguments, **options)])[0]
+        reply = super()._query(method, *arguments, **options)
+        if method in ("ExternalRepository", "ExternalJob"):
+            self._loaded += reply.ByteSize()
+            if self._loaded > LARGEST_LOCATION:
+                raise ForeignAnswerError(f"its definitions are larger than {LARGEST_LOCATION // 1_000_000} MB")
+        return check_replies(method, [reply])[0]
 
     async def _gen_query(self, method: str, *arguments: Any, **options: Any) -> Any:
         return check_replies(method, [await super()._gen_query(method, *arguments, **options)])[0]
