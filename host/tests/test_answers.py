@@ -442,6 +442,17 @@ def test_the_daemon_does_nothing_of_what_a_sensor_answers_of_others(port: int, s
             location.get_sensor_execution_data(context.instance, repository, sensor, None, None, None, None, None)
 
 
+def test_an_error_or_a_reason_that_everybody_would_have_to_read_is_cut_or_refused(port: int) -> None:
+    with checked_answers(list), workspace(port, "one") as context:
+        location = context.get_code_location("one")
+        repository = location.get_repository("__repository__").handle
+        with pytest.raises(ForeignAnswerError, match="the reason to skip has 50001 characters: more than 50000"):
+            location.get_sensor_execution_data(context.instance, repository, "skipping", None, None, None, None, None)
+        with pytest.raises(ForeignAnswerError, match=r"x{1000}\.\.\. \(1\d{5} characters\)$") as failed:
+            location.get_sensor_execution_data(context.instance, repository, "failing", None, None, None, None, None)
+        assert len(str(failed.value)) < 51_000
+
+
 def test_a_cursor_that_everybody_would_have_to_read_is_refused(port: int) -> None:
     with checked_answers(list), workspace(port, "one") as context:
         location = context.get_code_location("one")

@@ -25,6 +25,7 @@ from dagster._core.definitions.assets.graph.remote_asset_graph import RemoteWork
 from dagster._core.definitions.automation_condition_sensor_definition import asset_job_keys_from_sensor_metadata
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.definitions.sensor_definition import SensorExecutionData
+from dagster._core.errors import DagsterUserCodeProcessError
 from dagster._core.op_concurrency_limits_counter import _pool_key_for_step
 from dagster._core.remote_representation import code_location
 from dagster._core.remote_representation.code_location import CodeLocation, GrpcServerCodeLocation
@@ -60,6 +61,8 @@ LONGEST_CURSOR = 250_000
 """Characters; it stays in the storage, where webserver, daemon and monitor read those of all locations at once."""
 LONGEST_ANSWER = 4_000_000
 """Characters of what a schedule or sensor answers, all together."""
+LONGEST_ERROR = 50_000
+"""Characters of an error, or of why a tick skipped; pages and the storage have those of all locations."""
 LARGEST_ANSWER = 10_000_000
 """Bytes of any answer, of its parts together; an asset takes some 8,000. Once read, it takes ten times the memory."""
 LARGEST_LOCATION = 20_000_000
@@ -163,7 +166,8 @@ class OwnCodeLocation(GrpcServerCodeLocation):
     """The :data:`Names`."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+        with short_errors():
+            super().__init__(*arguments, **options)
         try:
             for name, repository in self.remote_repositories.items():
                 jobs = self._job_snaps_by_name[name].values()
@@ -175,7 +179,9 @@ class OwnCodeLocation(GrpcServerCodeLocation):
             raise
 
     def get_sensor_execution_data(self, instance: DagsterInstance, *arguments: Any, **options: Any) -> Any:
-        answer = super().get_sensor_execution_data(instance, *arguments, **options)
+        with short_errors():
+            answer = super().get_sensor_execution_data(instance, *arguments, **options)
+        check_length("reason to skip", answer.skip_message or "", LONGEST_ERROR)
         check_length("cursor", answer.cursor or "", LONGEST_CURSOR)
         check_sensor(self.name, answer)
         reacted = {
@@ -185,7 +191,9 @@ class OwnCodeLocation(GrpcServerCodeLocation):
         return answer
 
     def get_schedule_execution_data(self, *arguments: Any, **options: Any) -> Any:
-        answer = super().get_schedule_execution_data(*arguments, **options)
+        with short_errors():
+            answer = super().get_schedule_execution_data(*arguments, **options)
+        check_length("reason to skip", answer.skip_message or "", LONGEST_ERROR)
         check_count("runs", len(answer.run_requests or ()), RUNS_AT_ONCE)
         check_tags(tag for run in answer.run_requests or () for tag in run.tags)
         return answer
@@ -221,6 +229,18 @@ class OwnCodeLocation(GrpcServerCodeLocation):
         plan: RemoteExecutionPlan = await super().gen_execution_plan(*arguments, **options)
         check_plan(self.name, plan.execution_plan_snapshot, self.locations())
         return plan
+
+
+@contextmanager
+def short_errors() -> Iterator[None]:
+    """An error of the code server's, as long as it is, is cut."""
+    try:
+        yield
+    except DagsterUserCodeProcessError as error:
+        length = len(repr(error.user_code_process_error_infos))  # with what caused it
+        if length <= LONGEST_ERROR:
+            raise
+        raise ForeignAnswerError(f"{str(error)[:LONGEST_ERROR]}... ({length} characters)") from None
 
 
 def check_replies(method: str, replies: Sequence[Any]) -> Sequence[Any]:
