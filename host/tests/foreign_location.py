@@ -43,6 +43,16 @@ def noting(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     return dg.SkipReason("it has noted much")
 
 
+@dg.sensor(target=[items])
+def skipping(_context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    return dg.SkipReason("x" * 50_001)
+
+
+@dg.sensor(target=[items])
+def failing(_context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    raise ValueError("x" * 100_000)
+
+
 @dg.op
 def fill_part() -> None: ...
 
@@ -52,4 +62,6 @@ def parted() -> None:
     fill_part()
 
 
-defs = dg.Definitions(assets=[items], asset_checks=[sound], jobs=[filling, parted], sensors=[telling, reacting, noting])
+defs = dg.Definitions(
+    assets=[items], asset_checks=[sound], jobs=[filling, parted], sensors=[telling, reacting, noting, skipping, failing]
+)

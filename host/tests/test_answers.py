@@ -5,7 +5,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -44,6 +44,7 @@ from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.definitions.selector import JobSubsetSelector
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.execution.api import create_execution_plan
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
 from dagster._core.remote_representation.external import RemoteRepository
 from dagster._core.remote_representation.external_data import (
@@ -60,12 +61,14 @@ from dagster._core.test_utils import create_run_for_test, instance_for_test
 from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
 from dagster._core.workspace.load_target import GrpcServerTarget
 from dagster._grpc import server_watcher  # noqa: F401, it checks for the class that it finds when it is imported
-from dagster._grpc.__generated__.dagster_api_pb2 import StreamingChunkEvent
+from dagster._grpc.__generated__.dagster_api_pb2 import PingRequest, StreamingChunkEvent, StreamingPingRequest
 from dagster._record import replace
 from dagster._serdes import serialize_value
 from dagster_shared.serdes.utils import SerializableTimeDelta
 
+from ingest_host import answers as answers_module
 from ingest_host.answers import (
+    CheckedClient,
     ForeignAnswerError,
     check_definitions,
     check_graph,
@@ -303,6 +306,54 @@ def test_a_location_that_makes_anothers_assets_is_not_loaded(port: int) -> None:
     assert load_error(port, "two") == ""  # as Dagster takes it
 
 
+ECHO = "x" * 1_000_000
+
+
+async def all_echoes(client: CheckedClient) -> list[Any]:
+    asked = {"request_type": StreamingPingRequest, "sequence_length": 1_000_000_000, "echo": ECHO}
+    return [reply async for reply in client._gen_streaming_query("StreamingPing", **asked)]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.ping(11 * ECHO),
+        lambda client: asyncio.run(client._gen_query("Ping", PingRequest, echo=11 * ECHO)),
+        lambda client: list(client.streaming_ping(1_000_000_000, ECHO)),
+        lambda client: list(client.streaming_ping(1_000_000_000, "")),
+        lambda client: asyncio.run(all_echoes(client)),
+    ],
+    ids=["whole", "whole, async", "in parts", "in empty parts", "in parts, async"],
+)
+def test_an_answer_that_takes_all_of_the_memory_is_refused(port: int, ask: Callable[[CheckedClient], Any]) -> None:
+    """Whatever the answer is, it is read only so far; some have no end."""
+    with checked_answers(list):
+        client = CheckedClient(host="127.0.0.1", port=port)
+        assert client.ping(9 * ECHO)["echo"] == 9 * ECHO
+        with pytest.raises(ForeignAnswerError, match="the code server's answer is larger than 10 MB"):
+            ask(client)
+
+
+def test_a_location_whose_jobs_take_all_of_the_memory_together_is_not_loaded(port: int) -> None:
+    """Each is asked for by itself."""
+    location = GrpcServerCodeLocationOrigin("127.0.0.1", port, location_name="one")
+    origin, client = RemoteRepositoryOrigin(location, "__repository__"), CheckedClient(host="127.0.0.1", port=port)
+    jobs = (client.external_job(origin, "filling") for _ in range(50))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answers_module, "LARGEST_LOCATION", 50_000)
+        assert next(jobs).serialized_job_data
+        with pytest.raises(ForeignAnswerError, match="its definitions are larger than"):
+            list(jobs)
+
+
+def test_a_location_with_more_assets_than_pages_can_list_is_not_loaded() -> None:
+    repository = Definitions(assets=[AssetSpec(["one", str(number)]) for number in range(2001)]).get_repository_def()
+    with pytest.raises(
+        ForeignAnswerError, match="there are 2001 assets, counting those they depend on: more than 2000"
+    ):
+        check_definitions("one", RepositorySnap.from_def(repository))
+
+
 def test_a_location_that_checks_anothers_assets_is_not_loaded() -> None:
     repository = Definitions(asset_checks=[foreign_location.sound]).get_repository_def()
     with pytest.raises(ForeignAnswerError, match="the asset one/items does not belong to the location two"):
@@ -389,6 +440,17 @@ def test_the_daemon_does_nothing_of_what_a_sensor_answers_of_others(port: int, s
         repository = location.get_repository("__repository__").handle
         with pytest.raises(ForeignAnswerError, match=what):
             location.get_sensor_execution_data(context.instance, repository, sensor, None, None, None, None, None)
+
+
+def test_an_error_or_a_reason_that_everybody_would_have_to_read_is_cut_or_refused(port: int) -> None:
+    with checked_answers(list), workspace(port, "one") as context:
+        location = context.get_code_location("one")
+        repository = location.get_repository("__repository__").handle
+        with pytest.raises(ForeignAnswerError, match="the reason to skip has 50001 characters: more than 50000"):
+            location.get_sensor_execution_data(context.instance, repository, "skipping", None, None, None, None, None)
+        with pytest.raises(ForeignAnswerError, match=r"x{1000}\.\.\. \(1\d{5} characters\)$") as failed:
+            location.get_sensor_execution_data(context.instance, repository, "failing", None, None, None, None, None)
+        assert len(str(failed.value)) < 51_000
 
 
 def test_a_cursor_that_everybody_would_have_to_read_is_refused(port: int) -> None:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from ingest_tools.deploy_host import DeployHost
+from ingest_tools.deploy_host import UNDER_RUNS, DeployHost
 from ingest_tools.engine import docker
 from ingest_tools.local import Refused
 from measured import measured
@@ -31,7 +31,8 @@ def test_a_version_that_does_not_start_is_taken_back_whole_and_one_that_does_is_
     """Images, Compose files and dagster.yaml; a run that is under way goes on meanwhile."""
     host, compose = DeployHost(platform), platform.tree / "docker-compose.yml"
     host.keep(host.tag)  # as `make up` does
-    before, before_tag, postgres = made_of(platform, "daemon"), host.tag, platform.inspect("postgres")["Id"]
+    before, before_tag = made_of(platform, "daemon"), host.tag
+    under_runs = [platform.inspect(service)["Id"] for service in UNDER_RUNS]
     as_it_was = compose.read_text()
     platform.origin.slow_down(300)
     try:
@@ -52,6 +53,6 @@ def test_a_version_that_does_not_start_is_taken_back_whole_and_one_that_does_is_
         compose.write_text(as_it_was)
     assert made_of(platform, "daemon") == (f"ingest-host:{host.tag}", 255, "# Another version.")
     assert host.tags_before == [before_tag]
-    assert platform.inspect("postgres")["Id"] == postgres
+    assert [platform.inspect(service)["Id"] for service in UNDER_RUNS] == under_runs
     assert platform.platform.ended(run.id).status == "SUCCESS"
     assert all(one.loaded for one in platform.platform.locations().values())

@@ -1,6 +1,7 @@
 """What a location reaches in the platform's database: tried with its own logins, from its own containers."""
 
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,30 @@ try:
 except psycopg2.OperationalError as error:
     print(len(held), error, flush=True)
 time.sleep(20)
+"""
+
+HELLO = """
+import socket, struct, sys
+words = b"user\\0stripe\\0database\\0warehouse\\0\\0"
+hello = struct.pack("!II", len(words) + 8, 3 << 16) + words
+
+def knock():
+    door = socket.create_connection(("postgres", 5432), 5)
+    try:
+        door.sendall(hello)
+    except ConnectionError:
+        pass
+    return door
+
+def is_asked_for_a_password(door):
+    try:
+        return door.recv(1) == b"R"
+    except ConnectionError:
+        return False
+
+doors = [knock() for _ in range(300)]
+print(sum(map(is_asked_for_a_password, doors)), flush=True)
+sys.stdin.read()
 """
 
 
@@ -90,3 +115,18 @@ def test_one_location_does_not_take_all_connections(platform: Tested) -> None:
         count, _, why = taken.result(timeout=60).partition(" ")
     assert int(count) <= 24
     assert "too many connections for role" in why
+
+
+def test_connections_that_never_sign_in_keep_nobody_out(platform: Tested) -> None:
+    """Postgres gives each a place before it asks for a password, also of those that it reserves for Dagster."""
+    command = ["docker", "exec", "--interactive", platform.container("stripe"), "python", "-c", HELLO]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as attack:
+        assert attack.stdout
+        entered = int(attack.stdout.readline())
+        for service in ("webserver", "github"):
+            platform.compose("exec", "-T", service, "python", "-c", ASK, "SELECT 1")
+        platform.sql("postgres", "SELECT 1")
+        attack.communicate()
+    assert 0 < entered <= 48
+    networks = [set(platform.inspect(one)["NetworkSettings"]["Networks"]) for one in ("postgres", "github", "stripe")]
+    assert not networks[0] & (networks[1] | networks[2]), "a location goes by the turnstile"

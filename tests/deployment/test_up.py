@@ -13,7 +13,19 @@ from .origin import assert_equal
 
 pytestmark = pytest.mark.docker
 
-SERVICES = ("postgres", "webserver", "front", "daemon", "purge", "launch", "monitor", "sandbox", "github", "stripe")
+SERVICES = (
+    "postgres",
+    "turnstile",
+    "webserver",
+    "front",
+    "daemon",
+    "purge",
+    "launch",
+    "monitor",
+    "sandbox",
+    "github",
+    "stripe",
+)
 JOBS = {"github": "github_ingest", "stripe": "stripe_ingest"}
 
 

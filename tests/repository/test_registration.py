@@ -58,6 +58,7 @@ OWN = f"locations/{OTHER}"
         (replace(COMPOSE, f"  - locations/{OTHER}/compose.yaml\n", ""), "`include` names github 0 times"),
         (replace(COMPOSE, ", github", ""), "`x-networks` names github 0 times"),
         (replace(COMPOSE, "      github:\n", ""), "`host-networks` names github 0 times"),
+        (replace(COMPOSE, "      github: {aliases: [postgres]}\n", ""), "`turnstile` names github 0 times"),
         (replace(COMPOSE, ", github", ", github, github"), "`x-networks` names github 2 times"),
         (replace(COMPOSE, ", github", ", github, gitlab"), "names gitlab, but there is no"),
         (replace(COMPOSE, "include:", "includes:"), "cannot find the list `include`"),

@@ -23,10 +23,11 @@ RESTARTS = 1
 """More of them in a new container are no accident."""
 BUILT = ("webserver", "front")
 """Services that between them have the images."""
-POSTGRES = "postgres"
+UNDER_RUNS = ("postgres", "turnstile")
+"""Services that runs have connections to: they go on, unless the version changes them."""
 SANDBOX = "ingest-sandbox"
-IN_EVERY_NETWORK = ("postgres", "webserver", "daemon", "sandbox")
-"""Services of the host that are in the network of every location."""
+IN_EVERY_NETWORK = {"turnstile": "postgres", "webserver": "webserver", "daemon": "daemon", "sandbox": "sandbox"}
+"""Services of the host that are in the network of every location, and what each is called there."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class DeployHost(Versions):
     def _serve(self, tag: str, tried: Callable[[], None]) -> None:
         tried()
         before = self._loaded()
-        services = [name for name in self._services(self._running()) if name != POSTGRES or self._changes_postgres()]
+        services = [name for name in self._services(self._running()) if name not in UNDER_RUNS or self._changes(name)]
         file = (f"--file={self._kept(tag)}", f"--project-directory={self.deployment.tree}")
         up = ("--profile=*", "up", "--detach", "--no-deps")
         self.deployment.compose(*file, *up, *services, **self._settings(tag))
@@ -136,11 +137,13 @@ class DeployHost(Versions):
             if one["RestartCount"] > RESTARTS:
                 raise EngineError(f"{service} dies again and again: {last_error(one['Id']) or 'its log has no error'}")
         self.deployment.platform.login()
-        return len(found) == len(services) and all(_is_well(one, tag) for one in found.values())
+        return len(found) == len(services) and all(_is_well(*one, tag) for one in found.items())
 
-    def _changes_postgres(self) -> bool:
-        """Whether any version that is kept has another Postgres: `up --no-deps` would restart one that is the same."""
-        return len({json.dumps(services[POSTGRES]) for services in self._kept_models()}) > 1
+    def _changes(self, service: str) -> bool:
+        """Whether versions that are kept differ in it, or it is gone: `up --no-deps` restarts one that is the same."""
+        kept = [services[service] for services in self._kept_models() if service in services]
+        made_of = {json.dumps(one | {"image": _layers(one["image"])}) for one in kept}
+        return len(made_of) > 1 or service not in self.deployment.containers()
 
     def _loaded(self) -> set[str]:
         """The locations that are loaded; none where the UI does not answer."""
@@ -168,10 +171,17 @@ class DeployHost(Versions):
             docker("image", "rm", f"{SANDBOX}:{tag}")
 
 
-def _is_well(container: dict[str, Any], tag: str) -> bool:
-    image = container["Config"]["Image"]
-    healthy = container["State"].get("Health", {}).get("Status") == "healthy"
-    return healthy and (image.endswith(f":{tag}") or not image.startswith("ingest-"))
+def _layers(image: str) -> str:
+    """The files of an image, without the labels that say when it was built, and from what."""
+    try:
+        return docker("image", "inspect", "--format={{.RootFS.Layers}}", image)
+    except EngineError:
+        return "gone"
+
+
+def _is_well(service: str, container: dict[str, Any], tag: str) -> bool:
+    is_of_tag = container["Config"]["Image"].endswith(f":{tag}") or service in UNDER_RUNS
+    return is_of_tag and bool(container["State"].get("Health", {}).get("Status") == "healthy")
 
 
 def join(deployment: Deployment, *locations: str) -> None:
@@ -179,8 +189,9 @@ def join(deployment: Deployment, *locations: str) -> None:
     networks = {f"{deployment.project}_{location}" for location in locations}
     networks &= set(docker("network", "ls", "--format={{.Name}}").split())  # one that was never deployed has none
     containers = deployment.containers()
-    for service in (name for name in IN_EVERY_NETWORK if name in containers):
-        container = containers[service]
+    for service, alias in IN_EVERY_NETWORK.items():
+        if not (container := containers.get(service)):
+            continue
         for network in networks - container["NetworkSettings"]["Networks"].keys():
             if container["State"]["Running"]:
-                docker("network", "connect", f"--alias={service}", network, container["Id"])
+                docker("network", "connect", f"--alias={alias}", network, container["Id"])

@@ -115,6 +115,12 @@ PLACES = (
         "      <name>:\n",
     ),
     Place(
+        COMPOSE,
+        "the networks of `turnstile`",
+        r"^  turnstile:\n(?:    .*\n)*?    networks:\n      default:\n",
+        "      <name>: {aliases: [postgres]}\n",
+    ),
+    Place(
         WORKSPACE,
         "the list `load_from`",
         r"^load_from:\n",

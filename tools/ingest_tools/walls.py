@@ -44,6 +44,7 @@ HOST = {
     },
     "setup": {"access", "dagster-secrets", "platform-secrets", "setup-secrets", "workspace"},
     "tls": {"access", "tls-data", "webserver-socket"},
+    "turnstile": set(),
     "warehouse": {"door-data", "door-secrets"},
     "webserver": {"access", "access-secrets", "dagster-secrets", "runs", "webserver-socket", "workspace"},
 }
@@ -84,7 +85,7 @@ def problems(model: Model, locations: list[str], root: Path = ROOT) -> Iterator[
 
 def host_service(name: str, root: Path) -> dict[str, Check]:
     """What a service of the platform may have, by key."""
-    images = dict.fromkeys(("front", "tls", "warehouse"), "ingest-front")
+    images = dict.fromkeys(("front", "tls", "turnstile", "warehouse"), "ingest-front")
     images |= {"postgres": "postgres", "sandbox": "ingest-sandbox"}
     image = images.get(name, "ingest-host")
     return {

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from math import isfinite
 from types import SimpleNamespace
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NoReturn, cast
 from zoneinfo import ZoneInfo
 
 from croniter import CroniterBadDateError, croniter
@@ -25,6 +25,7 @@ from dagster._core.definitions.assets.graph.remote_asset_graph import RemoteWork
 from dagster._core.definitions.automation_condition_sensor_definition import asset_job_keys_from_sensor_metadata
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.definitions.sensor_definition import SensorExecutionData
+from dagster._core.errors import DagsterUserCodeProcessError
 from dagster._core.op_concurrency_limits_counter import _pool_key_for_step
 from dagster._core.remote_representation import code_location
 from dagster._core.remote_representation.code_location import CodeLocation, GrpcServerCodeLocation
@@ -41,6 +42,7 @@ from dagster._core.snap import ExecutionPlanSnapshot, JobSnap
 from dagster._core.storage.dagster_run import RunsFilter
 from dagster._grpc import client as grpc_client
 from dagster._grpc.client import DagsterGrpcClient
+from dagster._grpc.utils import max_rx_bytes
 from dagster._utils.schedules import is_valid_cron_schedule
 
 from ingest_host.text import fault
@@ -59,6 +61,16 @@ LONGEST_CURSOR = 250_000
 """Characters; it stays in the storage, where webserver, daemon and monitor read those of all locations at once."""
 LONGEST_ANSWER = 4_000_000
 """Characters of what a schedule or sensor answers, all together."""
+LONGEST_ERROR = 50_000
+"""Characters of an error, or of why a tick skipped; pages and the storage have those of all locations."""
+LARGEST_ANSWER = 10_000_000
+"""Bytes of any answer, of its parts together; an asset takes some 8,000. Once read, it takes ten times the memory."""
+LARGEST_LOCATION = 20_000_000
+"""Bytes of all that is asked to load one: Dagster asks for each repository, and for each of its jobs."""
+PART = 1000
+"""Bytes that each of its parts counts besides, so that parts without content come to an end, too."""
+ASSETS = 2000
+"""Of a location, and those of others that they are made of; :mod:`ingest_host.storage` keeps 1,000 of its own."""
 RUNS_AT_ONCE = 250
 """That a schedule or sensor asks for; all wait in one queue."""
 CHANGES_AT_ONCE = 1000
@@ -67,6 +79,9 @@ CHANGES_AT_ONCE = 1000
 
 UNSHOWABLE = re.compile(r"\\u(0000|[dD][89a-fA-F])|NaN|Infinity|\d[eE]\+?\d{3}")
 """How JSON writes NUL, half a surrogate pair, and numbers that are none; also, what begins like them."""
+
+
+TOO_LARGE = f"the code server's answer is larger than {LARGEST_ANSWER // 1_000_000} MB"
 
 
 class ForeignAnswerError(Exception):
@@ -86,29 +101,62 @@ def checked_answers(locations: Names) -> Iterator[None]:
     # Dagster looks the classes up there each time that it loads a location.
     code_location.GrpcServerCodeLocation = OwnCodeLocation  # type: ignore[misc]
     grpc_client.DagsterGrpcClient = CheckedClient  # type: ignore[misc]
+    grpc_client.max_rx_bytes = lambda: LARGEST_ANSWER  # type: ignore[attr-defined]
     try:
         yield
     finally:
         code_location.GrpcServerCodeLocation = GrpcServerCodeLocation  # type: ignore[misc]
         grpc_client.DagsterGrpcClient = DagsterGrpcClient  # type: ignore[misc]
+        grpc_client.max_rx_bytes = max_rx_bytes  # type: ignore[attr-defined]
 
 
 class CheckedClient(DagsterGrpcClient):
     """Dagster's own: every call to a code server, whatever it asks, takes one of these four ways."""
 
+    _loaded = 0
+
     def _query(self, method: str, *arguments: Any, **options: Any) -> Any:
-        return check_replies(method, [super()._query(method, *arguments, **options)])[0]
+        reply = super()._query(method, *arguments, **options)
+        if method in ("ExternalRepository", "ExternalJob"):
+            self._loaded += reply.ByteSize()
+            if self._loaded > LARGEST_LOCATION:
+                raise ForeignAnswerError(f"its definitions are larger than {LARGEST_LOCATION // 1_000_000} MB")
+        return check_replies(method, [reply])[0]
 
     async def _gen_query(self, method: str, *arguments: Any, **options: Any) -> Any:
         return check_replies(method, [await super()._gen_query(method, *arguments, **options)])[0]
 
     def _streaming_query(self, method: str, *arguments: Any, **options: Any) -> Iterator[Any]:
-        yield from check_replies(method, list(super()._streaming_query(method, *arguments, **options)))
+        answer = Parts()
+        for reply in super()._streaming_query(method, *arguments, **options):
+            answer.add(reply)
+        yield from check_replies(method, answer.replies)
 
     async def _gen_streaming_query(self, method: str, *arguments: Any, **options: Any) -> AsyncIterator[Any]:
-        replies = super()._gen_streaming_query(method, *arguments, **options)
-        for reply in check_replies(method, [reply async for reply in replies]):
+        answer = Parts()
+        async for reply in super()._gen_streaming_query(method, *arguments, **options):
+            answer.add(reply)
+        for reply in check_replies(method, answer.replies):
             yield reply
+
+    def _raise_grpc_exception(self, e: Exception, *arguments: Any, **options: Any) -> NoReturn:
+        if "larger than max" in str(e):
+            raise ForeignAnswerError(TOO_LARGE) from None
+        super()._raise_grpc_exception(e, *arguments, **options)
+
+
+class Parts:
+    """The parts of one answer, as they come in; raises ``ForeignAnswerError`` where they become too large."""
+
+    def __init__(self) -> None:
+        self.replies: list[Any] = []
+        self._size = 0
+
+    def add(self, reply: Any) -> None:
+        self.replies.append(reply)
+        self._size += PART + reply.ByteSize()
+        if self._size > LARGEST_ANSWER:
+            raise ForeignAnswerError(TOO_LARGE)
 
 
 class OwnCodeLocation(GrpcServerCodeLocation):
@@ -118,7 +166,8 @@ class OwnCodeLocation(GrpcServerCodeLocation):
     """The :data:`Names`."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+        with short_errors():
+            super().__init__(*arguments, **options)
         try:
             for name, repository in self.remote_repositories.items():
                 jobs = self._job_snaps_by_name[name].values()
@@ -130,7 +179,9 @@ class OwnCodeLocation(GrpcServerCodeLocation):
             raise
 
     def get_sensor_execution_data(self, instance: DagsterInstance, *arguments: Any, **options: Any) -> Any:
-        answer = super().get_sensor_execution_data(instance, *arguments, **options)
+        with short_errors():
+            answer = super().get_sensor_execution_data(instance, *arguments, **options)
+        check_length("reason to skip", answer.skip_message or "", LONGEST_ERROR)
         check_length("cursor", answer.cursor or "", LONGEST_CURSOR)
         check_sensor(self.name, answer)
         reacted = {
@@ -140,7 +191,9 @@ class OwnCodeLocation(GrpcServerCodeLocation):
         return answer
 
     def get_schedule_execution_data(self, *arguments: Any, **options: Any) -> Any:
-        answer = super().get_schedule_execution_data(*arguments, **options)
+        with short_errors():
+            answer = super().get_schedule_execution_data(*arguments, **options)
+        check_length("reason to skip", answer.skip_message or "", LONGEST_ERROR)
         check_count("runs", len(answer.run_requests or ()), RUNS_AT_ONCE)
         check_tags(tag for run in answer.run_requests or () for tag in run.tags)
         return answer
@@ -176,6 +229,18 @@ class OwnCodeLocation(GrpcServerCodeLocation):
         plan: RemoteExecutionPlan = await super().gen_execution_plan(*arguments, **options)
         check_plan(self.name, plan.execution_plan_snapshot, self.locations())
         return plan
+
+
+@contextmanager
+def short_errors() -> Iterator[None]:
+    """An error of the code server's, as long as it is, is cut."""
+    try:
+        yield
+    except DagsterUserCodeProcessError as error:
+        length = len(repr(error.user_code_process_error_infos))  # with what caused it
+        if length <= LONGEST_ERROR:
+            raise
+        raise ForeignAnswerError(f"{str(error)[:LONGEST_ERROR]}... ({length} characters)") from None
 
 
 def check_replies(method: str, replies: Sequence[Any]) -> Sequence[Any]:
@@ -221,6 +286,8 @@ def check_definitions(location: str, definitions: RepositorySnap) -> None:
     count = len(definitions.schedules) + len(definitions.sensors)
     if count > INSTIGATORS:
         raise ForeignAnswerError(f"there are {count} schedules and sensors: more than {INSTIGATORS}")
+    if (count := len(definitions.asset_nodes)) > ASSETS:
+        raise ForeignAnswerError(f"there are {count} assets, counting those they depend on: more than {ASSETS}")
     for node in definitions.asset_nodes:
         check_freshness(node)
     check_keys(location, (node.asset_key for node in definitions.asset_nodes if _says_more_than_a_name(node)))

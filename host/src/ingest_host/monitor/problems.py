@@ -23,7 +23,7 @@ DISK_FREE = float(os.environ.get("INGEST_DISK_FREE") or 0.1)
 UNTELLABLE = (ValueError, TypeError, OverflowError, AttributeError)
 """What a cron line may raise: a location's code may say anything."""
 
-HOST = ("daemon", "front", "launch", "postgres", "purge", "webserver")
+HOST = ("daemon", "front", "launch", "postgres", "purge", "turnstile", "webserver")
 """Services that are always there; the code server of each location besides."""
 
 
