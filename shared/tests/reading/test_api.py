@@ -89,6 +89,11 @@ def test_a_body_is_posted_as_json(server: Server) -> None:
     assert request.headers["Content-Type"] == "application/json"
 
 
+def test_no_content_is_an_answer_and_is_not_asked_for_again(server: Server) -> None:
+    assert get(server, Reply(204, b"")).status == http.NO_CONTENT
+    assert len(server.requests) == 1
+
+
 def test_a_page_that_did_not_change_is_none(server: Server) -> None:
     server.replies(Reply(304, b""))
     assert api(server.url).get_if_changed("/things", etag='"x"', usage=Usage()) is None

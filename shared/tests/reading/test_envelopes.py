@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ingest_shared.columnar import Page
+from ingest_shared.columnar import Decoder, Page
 from ingest_shared.errors import PayloadError
 from ingest_shared.reading.api import Response
 from ingest_shared.reading.envelopes import (
@@ -18,8 +18,10 @@ from ingest_shared.reading.envelopes import (
     PageNumber,
     Request,
 )
+from ingest_shared.tables import Table, bigint
 
 ADDRESS = "https://api.test/things?per_page=2&page="
+ITEMS = Table(name="items", description="I.", docs="", key=("id",), columns=(bigint("id", "Id.", path="node.item-id"),))
 SEARCH = Request("/search", body={"query": "all"})
 QUERY = Request("/things", {"state": "all"})
 
@@ -122,6 +124,13 @@ def test_a_parameter_that_only_ends_in_page_is_no_number() -> None:
 # A mark that there is more
 
 
+def test_a_list_may_continue_after_any_field_of_its_last_row() -> None:
+    after = HasMore(key="node.item-id")
+    decoder = Decoder(ITEMS, "data", after.told)
+    end = decoder.page(b'{"has_more": true, "data": [{"node": {"item-id": 7}}]}')
+    assert following(after, QUERY, end) == [QUERY.having(starting_after=7)]
+
+
 def test_a_list_that_has_more_goes_on_after_its_last_row() -> None:
     (request,) = following(HasMore(), QUERY, page(3, has_more=True))
     assert request.params == {"state": "all", "starting_after": 3}
@@ -203,10 +212,19 @@ def test_the_first_page_names_all_the_others_by_number_where_it_says_how_many_th
     assert counted.next(third, told, response) == []
 
 
-@pytest.mark.parametrize("pages", [0, 1, None])
-def test_a_list_of_one_page_or_none_ends_with_its_first(pages: int | None) -> None:
+@pytest.mark.parametrize("end", [page(pages=0), page(pages=1), page(0, pages=None), page(0)])
+def test_a_list_of_one_page_or_none_ends_with_its_first(end: Page) -> None:
     counted = PageNumber(rows="items", pages="pages")
-    assert following(counted, counted.first(QUERY), page(pages=pages)) == []
+    assert following(counted, counted.first(QUERY), end) == []
+
+
+@pytest.mark.parametrize(
+    "envelope", [PageNumber(rows="items", pages="pages"), Offset(rows="items", total="n", limit=2)]
+)
+def test_rows_without_the_number_of_all_rows_are_an_error_and_not_the_end(envelope: Envelope) -> None:
+    for lead in (envelope.following, envelope.next):
+        with pytest.raises(PayloadError, match=r"nothing at '(pages|n)', so it does not say how long the list is"):
+            lead(envelope.first(QUERY), page(), Response(b"", {}, {}))
 
 
 def test_numbered_pages_of_which_nothing_is_said_end_with_an_empty_one() -> None:
@@ -235,7 +253,7 @@ def test_the_offsets_follow_the_page_size_of_the_api_where_it_is_smaller_than_as
     assert offsets(following(BY_OFFSET, BY_OFFSET.first(QUERY), page(50, total=120))) == [50, 100]
 
 
-@pytest.mark.parametrize("end", [page(80, total=80), page(0, total=0), page(80)])
+@pytest.mark.parametrize("end", [page(80, total=80), page(0, total=0), page(0)])
 def test_a_page_that_holds_all_is_the_only_one(end: Page) -> None:
     assert following(BY_OFFSET, BY_OFFSET.first(QUERY), end) == []
 

@@ -44,6 +44,8 @@ LONGEST_WAIT = 3700.0
 WAITS = 30
 """How many times in a row one request may be told to wait."""
 
+NO_CONTENT = 204
+"""How some APIs, such as Zoho's, say that a list is empty: https://www.zoho.com/crm/developer/docs/api/v8/status-codes.html."""
 NOT_MODIFIED = 304
 UNAUTHORIZED = 401
 TOO_MANY = 429
@@ -83,7 +85,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Response:
-    """A successful response: a JSON body, its headers, and the addresses of its ``Link`` header."""
+    """A successful response: a JSON body (none with 204), its headers, and the addresses of its ``Link`` header."""
 
     body: bytes
     headers: Mapping[str, str]
@@ -244,7 +246,7 @@ class Api:
                         tries += 1
                         continue
                     self._check(response)
-                    if status == NOT_MODIFIED or _is_json(body) or _is_json(body := _mended(body)):
+                    if status in (NO_CONTENT, NOT_MODIFIED) or _is_json(body) or _is_json(body := _mended(body)):
                         links = {name: urljoin(response.url, link["url"]) for name, link in response.links.items()}
                         return Response(body, response.headers, links, status, response.url)
                     problem = "the response body is empty or not valid JSON"

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 from urllib.parse import urljoin
 
-from ingest_shared.columnar import Page
+from ingest_shared.columnar import Page, getter
 from ingest_shared.errors import PayloadError
 from ingest_shared.reading.api import Response
+from ingest_shared.tables import names_of
 
 _PAGE_NUMBER = re.compile(r"([?&]page=)(\d+)")
 
@@ -37,7 +38,7 @@ class Request:
             return replace(self, params={**self.params, **params})
         body = dict(self.body)
         for path, value in params.items():
-            *parents, name = path.split(".")
+            *parents, name = names_of(path)
             place = body
             for parent in parents:
                 place[parent] = place = dict(place.get(parent) or {})
@@ -49,7 +50,7 @@ class Request:
         if self.body is None:
             return self.params.get(param)
         value: Any = self.body
-        for name in param.split("."):
+        for name in names_of(param):
             value = value.get(name) if isinstance(value, Mapping) else None
         return value
 
@@ -131,7 +132,7 @@ class HasMore(Envelope):
             return []
         if not page.rows:
             raise PayloadError(f"a page without rows says {self.more}, but has no row to continue after")
-        return [request.having(**{self.after: getattr(page.rows[-1], self.key)})]
+        return [request.having(**{self.after: getter(self.key)(page.rows[-1])})]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,13 +212,13 @@ class PageNumber(Envelope):
             return self.next(request, page, response)
         if request.asked(self.param) > self.starts_at:  # the first page named them all
             return []
-        numbers = range(self.starts_at + 1, self.starts_at + int(page.told.get(self.pages) or 0))
+        numbers = range(self.starts_at + 1, self.starts_at + _count(page, self.pages))
         return [request.having(**{self.param: number}) for number in numbers]
 
     def next(self, request: Request, page: Page, response: Response) -> list[Request]:
         following = request.asked(self.param) + 1
         if self.pages:
-            more = following < self.starts_at + int(page.told.get(self.pages) or 0)
+            more = following < self.starts_at + _count(page, self.pages)
         else:
             more = bool(page.told.get(self.more) if self.more else page.rows)
         return [request.having(**{self.param: following})] if more else []
@@ -249,7 +250,7 @@ class Offset(Envelope):
         if not self.total:
             return self.next(request, page, response)
         start, length = request.asked(self.param), len(page.rows)
-        total = int(page.told.get(self.total) or 0)
+        total = _count(page, self.total)
         if start == 0:  # it names them all, by its own length: the API may send fewer rows than requested
             self._check_rows(page, more=total > 0)
             offsets = range(length, total, length) if length else ()
@@ -262,7 +263,7 @@ class Offset(Envelope):
     def next(self, request: Request, page: Page, response: Response) -> list[Request]:
         following = request.asked(self.param) + len(page.rows)
         if self.total:
-            more = following < int(page.told.get(self.total) or 0)
+            more = following < _count(page, self.total)
         else:
             more = bool(page.told.get(self.more) if self.more else page.rows)
         self._check_rows(page, more=more)
@@ -271,3 +272,11 @@ class Offset(Envelope):
     def _check_rows(self, page: Page, *, more: bool) -> None:
         if more and not page.rows:
             raise PayloadError(f"a page without rows says {self.total or self.more}, but has no row to continue after")
+
+
+def _count(page: Page, path: str) -> int:
+    """The number at a path of the response; raises if a page with rows has none: the list would seem to end there."""
+    count = page.told.get(path)
+    if count is None and page.rows:
+        raise PayloadError(f"the response has nothing at {path!r}, so it does not say how long the list is")
+    return int(count or 0)

@@ -19,7 +19,7 @@ import pyarrow as pa
 from ingest_shared.columnar import Decoder, Page, shown, value_at
 from ingest_shared.errors import ApiError, IngestError, NotJson, PayloadError
 from ingest_shared.loading import Load, keep_new
-from ingest_shared.reading.api import Api, Response, server_time
+from ingest_shared.reading.api import NO_CONTENT, Api, Response, server_time
 from ingest_shared.reading.audit import Audit
 from ingest_shared.reading.crawl import Arrived, crawl
 from ingest_shared.reading.envelopes import Request
@@ -28,6 +28,7 @@ from ingest_shared.reading.tombstones import DELETED_AT, deleted, living, wareho
 from ingest_shared.reading.turns import Turns
 from ingest_shared.reading.windows import Window
 from ingest_shared.shards import WHOLE_SOURCE, Shard
+from ingest_shared.tables import names_of
 
 logger = logging.getLogger("ingest")
 
@@ -504,6 +505,8 @@ class Reader:
 
     def page(self, scope: Scope, response: Response) -> Page:
         """The rows of a response; those that cannot be read are noted as a gap."""
+        if response.status == NO_CONTENT:
+            return Page([], scope.values)
         errors_at = self.listing.envelope.errors or ""
         try:
             page = self.decoder.readable(response.body, scope.values)
@@ -552,6 +555,6 @@ class Reader:
 
 def _value_at(response: Any, path: str) -> Any:
     """The value at a path of a response of any form; None where it is not there."""
-    for name in path.split("."):
+    for name in names_of(path):
         response = response.get(name) if isinstance(response, Mapping) else None
     return response
