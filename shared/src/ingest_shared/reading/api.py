@@ -157,6 +157,10 @@ class Api:
         """Whether a credential that was refused before it expired has been replaced by a new one."""
         return False
 
+    def status_of(self, response: requests.Response) -> int:
+        """The status that a success stands for, where the API answers 200 and has an error in its JSON."""
+        return response.status_code
+
     def too_fast(self, response: requests.Response) -> float | None:
         """Seconds to wait if calls come too fast, 0 if the response does not say how long; otherwise None."""
         return retry_after(response) or 0.0 if response.status_code == 429 else None
@@ -231,6 +235,8 @@ class Api:
                 # In one piece: requests itself reads 10 kB at a time, and waits for the other threads each time.
                 body: bytes = response.raw.read(decode_content=True) if response.ok else response.content
                 response._content = body  # so that hooks can look into a success, too
+                if (has_json := _is_json(body)) and response.ok:
+                    response.status_code = self.status_of(response)
                 usage.count(body, self.quota_left(response))
                 if (seconds := self.too_fast(response)) is not None:
                     waits += 1
@@ -246,7 +252,7 @@ class Api:
                         tries += 1
                         continue
                     self._check(response)
-                    if status in (NO_CONTENT, NOT_MODIFIED) or _is_json(body) or _is_json(body := _mended(body)):
+                    if status in (NO_CONTENT, NOT_MODIFIED) or has_json or _is_json(body := _mended(body)):
                         links = {name: urljoin(response.url, link["url"]) for name, link in response.links.items()}
                         return Response(body, response.headers, links, status, response.url)
                     problem = "the response body is empty or not valid JSON"
