@@ -116,6 +116,13 @@ def test_an_error_in_the_body_of_a_success_counts_as_its_status(server: Server) 
     assert api(server.url, kind=Slack).get("/things", usage=Usage()).body == good.body
 
 
+@pytest.mark.parametrize(("results", "links"), [("true", {"next"}), ("false", set())])
+def test_a_link_that_has_nothing_to_show_leads_nowhere(results: str, links: set[str], server: Server) -> None:
+    """https://docs.sentry.io/api/pagination/"""
+    link = f'<{server.url}/things?cursor=0:100:0>; rel="next"; results="{results}"; cursor="0:100:0"'
+    assert get(server, Reply(headers={"Link": link})).links.keys() == links
+
+
 def test_no_content_is_an_answer_and_is_not_asked_for_again(server: Server) -> None:
     assert get(server, Reply(204, b"")).status == http.NO_CONTENT
     assert len(server.requests) == 1

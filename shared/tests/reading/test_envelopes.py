@@ -1,5 +1,6 @@
 """Where a response holds its rows and how it leads on, for every kind of page."""
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,6 +39,41 @@ def following(envelope: Envelope, request: Request, page: Page, **links: str) ->
 def test_a_bare_list_is_all_there_is() -> None:
     assert Envelope().first(QUERY) == QUERY
     assert following(Envelope(), QUERY, page()) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "sent", "listed"),
+    [
+        ("query.pages", {"query": {"pages": {"7": {"title": "a"}}}}, {"query": {"pages": [{"title": "a", "id": "7"}]}}),
+        (None, {"7": {"title": "a"}, "8": 5}, [{"title": "a", "id": "7"}, 5]),
+        ("pages", {"pages": []}, {"pages": []}),  # PHP has no empty object
+        ("query.pages", {"query": None}, {"query": None}),
+        ("query.pages", [], []),
+    ],
+)
+def test_rows_by_key_become_a_list_of_rows_with_their_key(rows: str | None, sent: Any, listed: Any) -> None:
+    """https://www.mediawiki.org/wiki/API:Query"""
+    assert json.loads(Envelope(rows=rows, keyed="id").listed(json.dumps(sent).encode())) == listed
+
+
+def test_a_list_of_rows_stays_as_it_was_sent() -> None:
+    assert Envelope(rows="pages").listed(b' {"pages": {}}') == b' {"pages": {}}'
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        CursorIn(rows="rows", at="cursor", param="cursor", last="end_of_stream"),
+        PageNumber(rows="rows", last="end_of_stream"),
+        Offset(rows="rows", limit=2, last="end_of_stream"),
+    ],
+)
+def test_a_list_may_say_which_page_is_the_last(envelope: Envelope) -> None:
+    """https://developer.zendesk.com/api-reference/ticketing/ticket-management/incremental_exports/"""
+    assert "end_of_stream" in envelope.told
+    first = envelope.first(QUERY)
+    assert following(envelope, first, page(cursor="x", end_of_stream=True)) == []
+    assert len(following(envelope, first, page(cursor="x", end_of_stream=False))) == 1
 
 
 def test_a_parameter_goes_into_the_body_of_a_request_that_has_one_and_else_into_the_query() -> None:
@@ -175,7 +211,7 @@ def test_a_cursor_that_leads_to_itself_is_an_error_and_never_an_endless_list() -
 @pytest.mark.parametrize("cursor", [None, ""])
 def test_a_page_that_says_that_there_is_more_without_a_cursor_is_an_error(cursor: str | None) -> None:
     envelope = CursorIn(rows="data", at="cursor", param="after", more="has_more")
-    with pytest.raises(PayloadError, match="a page says has_more, but has no cursor at cursor"):
+    with pytest.raises(PayloadError, match="a page says that it is not the last, but has no cursor at cursor"):
         following(envelope, QUERY.having(after="xyz"), page(cursor=cursor, has_more=True))
 
 
@@ -276,7 +312,7 @@ def test_what_a_later_page_lacks_is_requested_by_itself() -> None:
 @pytest.mark.parametrize("asked", [BY_OFFSET.first(QUERY), LATER])
 def test_a_page_without_rows_before_the_total_is_an_error_and_not_the_end(asked: Request) -> None:
     for pages in (BY_OFFSET.following, BY_OFFSET.next):
-        with pytest.raises(PayloadError, match="a page without rows says total"):
+        with pytest.raises(PayloadError, match="a page has no rows, although total says that there are more"):
             pages(asked, page(0, total=250), Response(b"", {}, {}))
 
 
@@ -303,5 +339,5 @@ def test_offsets_without_a_total_go_on_until_the_last_or_an_empty_page(envelope:
 
 
 def test_an_empty_page_by_offset_that_has_more_is_an_error_and_not_the_end() -> None:
-    with pytest.raises(PayloadError, match="has no row to continue after"):
+    with pytest.raises(PayloadError, match="a page has no rows, although more says that there are more"):
         following(Offset(rows="items", limit=100, more="more"), QUERY.having(offset=100), page(0, more=True))

@@ -253,8 +253,7 @@ class Api:
                         continue
                     self._check(response)
                     if status in (NO_CONTENT, NOT_MODIFIED) or has_json or _is_json(body := _mended(body)):
-                        links = {name: urljoin(response.url, link["url"]) for name, link in response.links.items()}
-                        return Response(body, response.headers, links, status, response.url)
+                        return Response(body, response.headers, _links(response), status, response.url)
                     problem = "the response body is empty or not valid JSON"
                 else:
                     problem = f"{status}: {self._reason_line(response)}"
@@ -371,6 +370,15 @@ def _check_address(url: str, url_setting: str) -> None:
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def _links(response: requests.Response) -> dict[str, str]:
+    """The addresses of the ``Link`` header, without those that say that they have nothing to show.
+
+    Sentry always names a next page: https://docs.sentry.io/api/pagination/
+    """
+    links = response.links.items()
+    return {name: urljoin(response.url, link["url"]) for name, link in links if link.get("results") != "false"}
 
 
 def _is_json(body: bytes) -> bool:

@@ -509,7 +509,7 @@ class Reader:
             return Page([], scope.values)
         errors_at = self.listing.envelope.errors or ""
         try:
-            page = self.decoder.readable(response.body, scope.values)
+            page = self.decoder.readable(self.listing.envelope.listed(response.body), scope.values)
         except NotJson:
             raise
         except PayloadError:  # GraphQL sends null instead of the rows
