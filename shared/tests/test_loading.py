@@ -68,6 +68,18 @@ def test_the_first_load_of_a_parent_with_an_empty_list_leaves_no_child_row(wareh
     assert warehouse.rows("issue_labels", "issue_id") == []
 
 
+def test_only_to_a_table_that_the_warehouse_does_not_have_rows_are_appended(warehouse: Warehouse) -> None:
+    def load() -> set[Any]:
+        schema = warehouse.load(reading(issues, page(issue(1, "one", 5)))).default_schema
+        return {schema.tables[name]["write_disposition"] for name in ("issues", "issue_labels")}
+
+    assert load() == {"append"}
+    warehouse.execute("DELETE FROM {_dlt_pipeline_state}", "DELETE FROM {_dlt_version}")  # as if it had been killed
+    assert load() == {"merge"}
+    assert warehouse.rows("issues", "id") == [(1,)]
+    assert warehouse.rows("issue_labels", "issue_id", "label_id") == [(1, 5)]
+
+
 def test_rows_that_vanished_from_a_whole_list_vanish_within_their_owner_only(warehouse: Warehouse) -> None:
     warehouse.load(reading(labels, label_page(1, "bug", "docs"), label_page(2, "bug")))
     warehouse.load(reading(labels, label_page(1, "bug")))

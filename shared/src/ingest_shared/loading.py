@@ -2,7 +2,7 @@
 
 Two merges are enough. Rows are replaced *by key*; lists that always come complete with their owner
 (the labels of an issue) are replaced *within* it, so what disappears there disappears here. Both use
-dlt's ``delete-insert`` strategy:
+dlt's ``delete-insert`` strategy; to a table that is not in the warehouse yet, rows are appended:
 https://dlthub.com/docs/general-usage/merge-loading
 """
 
@@ -12,15 +12,15 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import dlt
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 from dlt.common.schema.typing import TColumnSchema, TFileFormat, TWriteDispositionConfig
-from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
 from dlt.extract.resource import DltResource
 
@@ -28,7 +28,7 @@ from ingest_shared.columnar import Decoder, Page, arrow_schema
 from ingest_shared.errors import PayloadError, SettingError
 from ingest_shared.reading.api import Usage
 from ingest_shared.shards import WHOLE_SOURCE, Shard, all_shards
-from ingest_shared.tables import AnyTable, Table, all_columns, bigint, epoch, text
+from ingest_shared.tables import AnyTable, Child, Table, all_columns, bigint, epoch, text
 
 logger = logging.getLogger("ingest")
 
@@ -84,16 +84,26 @@ SHARD = "shard"
 """The column by which shards tell their notes apart, in :func:`noted_by`."""
 OWN_TABLES = (LOAD_GAPS.name, AUDITS.name, "loaded_files")
 
-NOTED_GAPS: ContextVar[frozenset[str]] = ContextVar("noted_gaps", default=frozenset())
-"""The resources that have gaps in the warehouse when a run begins, also those of a killed load, whose state is lost."""
+
+@dataclass(frozen=True)
+class Stored:
+    """What the warehouse has of a location when a run begins."""
+
+    tables: frozenset[str]
+    gaps: frozenset[str]
+    """The resources with gaps, also those of a killed load, whose state is lost."""
 
 
-def noted_gaps(client: SqlClientBase[Any]) -> frozenset[str]:
-    try:
-        rows = client.execute_sql(f"SELECT DISTINCT resource FROM {client.make_qualified_table_name(LOAD_GAPS.name)}")
-    except DatabaseUndefinedRelation:
-        return frozenset()
-    return frozenset(resource for (resource,) in rows or ())
+STORED: ContextVar[Stored | None] = ContextVar("stored", default=None)
+
+
+def stored(client: SqlClientBase[Any]) -> Stored:
+    names = "SELECT table_name FROM information_schema.tables WHERE table_schema = %s"
+    tables = frozenset(name for (name,) in client.execute_sql(names, client.dataset_name) or ())
+    if LOAD_GAPS.name not in tables:
+        return Stored(tables, frozenset())
+    rows = client.execute_sql(f"SELECT DISTINCT resource FROM {client.make_qualified_table_name(LOAD_GAPS.name)}")
+    return Stored(tables, frozenset(resource for (resource,) in rows or ()))
 
 
 @dataclass
@@ -118,8 +128,8 @@ class Load:
     """Scopes that were read completely, if the reader has scopes."""
     postponed: int = 0
     """Scopes that are read once this load is in the warehouse."""
-    replaces: bool | None = None
-    """Whether the rows replace all that is in the table, instead of being merged; None if that is never so."""
+    disposition: Literal["append", "replace", "merge"] = "merge"
+    """How dlt writes the rows: https://dlthub.com/docs/general-usage/incremental-loading"""
     waits: bool = False
     """Whether nothing was read yet, because all of another table must be read first."""
     started: float = field(default_factory=time.monotonic)
@@ -249,30 +259,35 @@ def mirror(read: Reads) -> DltResource:
     table = decoder.table
     shard: Shard = getattr(read, "shard", WHOLE_SOURCE)
     gaps, audits = _notes(shard)
-    children = {child.name: child for child in table.children} if isinstance(table, Table) else {}
-    for name in (table.name, *children):
+    children = table.children if isinstance(table, Table) else ()
+    tables: dict[str, AnyTable] = {one.name: one for one in (table, *children)}
+    for name in tables:
         check_name(name)
+    written = "merge"  # as the hints below say; a further part of a run begins as the part before ended
 
     def generate() -> Iterator[Any]:
+        nonlocal written
         load = Load(table.name, dlt.current.resource_state())
-        there = _tables_there()
-        replaces: bool | None = None
+        there, before = _tables_there(), STORED.get()
+        if before and table.name not in before.tables and load.is_first and shard.is_whole:
+            load.disposition = "append"  # merging into nothing would take twice the time
         for found in _together(_arrow(load, decoder, read(load))):
-            if found is not None and load.replaces != replaces:
-                assert load.replaces is not None
-                empty = arrow_schema(table).empty_table()
-                yield dlt.mark.with_hints(empty, _disposition(table, replaces := load.replaces))
+            if found is not None and load.disposition != written:
+                written = load.disposition
+                yield from map(partial(_rewritten, disposition=written), tables.values())
             if not isinstance(found, tuple):
                 yield found.item() if found else None
                 continue
             name, rows = found
-            if name in children:
-                load.child_rows[name] += len(rows) - rows[own_key(children[name])].null_count
+            if name in tables and written != "merge":
+                rows = _without_nothing(tables[name], rows)
+            if name in tables and name != table.name:
+                load.child_rows[name] += len(rows) - rows[own_key(tables[name])].null_count
             if rows.num_rows or name not in there:  # rows are what creates a table, even none
                 yield dlt.mark.with_table_name(rows, name)
         for end in load.at_end:
             end()
-        had_gaps = table.name in NOTED_GAPS.get() or load.state.get("gaps", 0)
+        had_gaps = (before and table.name in before.gaps) or load.state.get("gaps", 0)
         if not load.waits and (load.gaps or had_gaps or LOAD_GAPS.name not in _tables_there()):
             yield dlt.mark.with_table_name(_rows_of(load, shard, gaps, [*load.gaps.values()]), LOAD_GAPS.name)
         if load.audits is not None:
@@ -298,7 +313,7 @@ def mirror(read: Reads) -> DltResource:
         )
 
     resource: DltResource = dlt.resource(generate, name=table.name)
-    others: tuple[AnyTable, ...] = (*children.values(), gaps.table, audits.table, *getattr(read, "notes", ()))
+    others: tuple[AnyTable, ...] = (*children, gaps.table, audits.table, *getattr(read, "notes", ()))
     for other in others:
         is_by_shard = SHARD in other.merge_key
         resource.apply_hints(
@@ -409,11 +424,19 @@ def _notes_disposition(notes: AnyTable, shard: Shard) -> TWriteDispositionConfig
     return merge  # type: ignore[no-any-return]
 
 
-def _disposition(table: AnyTable, replaces: bool) -> Any:
-    """The hints by which a table is replaced or merged, from now on."""
+def _rewritten(table: AnyTable, disposition: str) -> Any:
+    """No rows, with the hints by which dlt writes the table's rows from now on."""
     # As a plain word, it would make dlt forget the resource's state before the next part of the run.
-    replace: Any = {"disposition": "replace"}
-    return dlt.mark.make_hints(write_disposition=replace if replaces else write_disposition(table))
+    plain: Any = {"disposition": disposition}
+    hints = dlt.mark.make_hints(
+        table_name=table.name, write_disposition=write_disposition(table) if disposition == "merge" else plain
+    )
+    return dlt.mark.with_hints(arrow_schema(table).empty_table(), hints, create_table_variant=isinstance(table, Child))
+
+
+def _without_nothing(table: AnyTable, rows: pa.Table) -> pa.Table:
+    """The rows without those that only a merge needs: they say that nothing is left of their owner."""
+    return rows.filter(pc.is_valid(rows[own_key(table)])) if table.merge_key else rows
 
 
 def own_key(table: AnyTable) -> str:

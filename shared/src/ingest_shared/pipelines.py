@@ -27,7 +27,7 @@ from dlt.pipeline.pipeline import Pipeline
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random
 
 from ingest_shared.destinations import destination
-from ingest_shared.loading import NOTED_GAPS, noted_gaps
+from ingest_shared.loading import STORED, stored
 from ingest_shared.resharding import take_over
 from ingest_shared.shards import WHOLE_SOURCE, Shard
 
@@ -78,7 +78,7 @@ def run(pipeline: Pipeline, source: DltSource | DltResource, **options: Any) -> 
     """
     with pipeline.sql_client() as client:
         pipeline.sync_destination()
-        NOTED_GAPS.set(noted_gaps(client))
+        STORED.set(stored(client))
         take_over(pipeline)
     updates: list[Mapping[str, Any]] = []
     metrics: dict[str, dict[str, Any]] = {}

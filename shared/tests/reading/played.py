@@ -100,11 +100,15 @@ class Origin:
             credential_setting="sources.test.api_key",
         )
 
-    def sync(self, warehouse: Warehouse, listing: Listing, *, audit: bool = False) -> int:
-        """Reads the list into the warehouse, a while after what happened last; gives the calls that it took."""
+    def sync(self, warehouse: Warehouse, listing: Listing, *, audit: bool = False, stopped: bool = False) -> int:
+        """Reads the list into the warehouse, a while after what happened last; gives the calls that it took.
+
+        One that is ``stopped`` has loaded its first part.
+        """
         self.now += 1000
         before = len(self.calls)
-        warehouse.load(mirror(Reader(listing, Sync(self.api, audit))))
+        load = warehouse.load_first_part if stopped else warehouse.load
+        load(mirror(Reader(listing, Sync(self.api, audit))))
         return len(self.calls) - before
 
     def _answer(self, request: Request) -> Reply:

@@ -11,7 +11,7 @@ import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from ingest_shared.destinations import duckdb_file
-from ingest_shared.pipelines import pipeline
+from ingest_shared.pipelines import pipeline, run
 from tests.sources import crm, helpdesk, planner
 from tests.sources.played import World, served
 
@@ -43,7 +43,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 def sync(source: ModuleType, audit: bool = False) -> None:
     name = source.__name__.rpartition(".")[2]
-    pipeline(name, "all").drop().run(source.SOURCE(audit))
+    run(pipeline(name, "all").drop(), source.SOURCE(audit))
 
 
 def rows(source: ModuleType, sql: str) -> list[tuple[Any, ...]]:

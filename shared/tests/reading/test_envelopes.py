@@ -36,6 +36,13 @@ def following(envelope: Envelope, request: Request, page: Page, **links: str) ->
     return envelope.following(request, page, Response(b"", {}, links))
 
 
+@pytest.mark.parametrize("request_", [SEARCH, QUERY])
+def test_the_pages_of_a_long_list_are_told_apart_fast(request_: Request) -> None:
+    pages = [request_.having(after=number, limit=100) for number in range(1000)]
+    assert len(set(map(hash, pages))) == len(pages)
+    assert {request_.having(limit=100, after=1)} == {request_.having(after=1, limit=100)}
+
+
 def test_a_bare_list_is_all_there_is() -> None:
     assert Envelope().first(QUERY) == QUERY
     assert following(Envelope(), QUERY, page()) == []

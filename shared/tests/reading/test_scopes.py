@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import dlt
 import pytest
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
@@ -75,10 +74,5 @@ def test_each_page_of_a_scope_is_asked_for_with_its_headers(server: Server, duck
         )
 
     listing = Listing(THINGS, "/things", walk=FullList(), envelope=HasMore())
-
-    @dlt.source(name="tenants")
-    def source() -> Iterable[object]:
-        yield mirror(Reader(listing, Tenants(connect)))
-
-    duckdb_warehouse.load(source())
+    duckdb_warehouse.load(mirror(Reader(listing, Tenants(connect))))
     assert duckdb_warehouse.rows("things", "tenant", "id") == [("one", 1), ("one", 2), ("two", 3), ("two", 4)]

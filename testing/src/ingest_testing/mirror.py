@@ -37,8 +37,9 @@ def assert_mirrors(warehouse: "Warehouse[Any]", *tables: str, audited: bool = Fa
     ``audited`` is whether the last load was an audit, after which less may differ.
     """
     location = warehouse.location
-    for name in tables or [name for group in warehouse.groups for name in location.tables_of(group)]:
-        location.mirror(warehouse, location.tables[name], audited).assert_equal()
+    with warehouse.kept_open():
+        for name in tables or [name for group in warehouse.groups for name in location.tables_of(group)]:
+            location.mirror(warehouse, location.tables[name], audited).assert_equal()
 
 
 class Mirror:

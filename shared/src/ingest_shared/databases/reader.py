@@ -98,7 +98,6 @@ class TableReader:
             yield None  # until all tables of the run are known
             load.started = time.monotonic()
             load.scopes_read = 0
-            load.replaces = False  # also where an earlier part of the run replaced the table
             self.load = load
             with TemporaryDirectory(dir=dlt.current.pipeline().working_dir) as folder:
                 self.folder = Path(folder)
@@ -173,7 +172,7 @@ class TableReader:
         key = self.mirrored.key
         if first["edges"] is None:
             first["edges"] = edges(self.snapshot, self.reads, key)
-        self.load.replaces = first["next"] == 0
+        self.load.disposition = "merge" if first["next"] else "replace"
         self.load.gaps |= first.get("gaps", {})  # of earlier parts: what a load notes replaces what is there
         until = time.monotonic() + BEGINS_FOR
         ends = [None, *first["edges"], None]

@@ -280,7 +280,8 @@ class Api:
         """
         while True:
             credential = self._pick(url, unseen_by)
-            time.sleep(credential.paused_for)
+            if seconds := credential.paused_for:
+                time.sleep(seconds)
             for limit in self.limits(method, url):
                 limit.wait()
             credential.limit.take_turn()

@@ -26,10 +26,14 @@ class Request:
     """A request for a page: a POST if it has a ``body``, otherwise a GET."""
 
     path: str
-    params: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    body: Mapping[str, Any] | None = field(default=None, hash=False)
+    params: Mapping[str, Any] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
     last: int | None = field(default=None, compare=False)
     """The number of the last page, if an earlier page named this one along with all pages up to it."""
+
+    def __hash__(self) -> int:
+        """Of all that tells a page from others of its list, of which there may be many thousands."""
+        return hash((self.path, msgspec.json.encode((self.params, self.body), order="sorted")))
 
     def having(self, **params: Any) -> "Request":
         """The same request with more parameters: in its body if it has one, otherwise in the query.

@@ -211,7 +211,7 @@ class FileReader:
 
     def __call__(self, load: Load) -> Iterator[Mapping[str, pa.Table] | None]:
         yield None  # until all tables of the run are known
-        load.replaces = load.is_first  # whatever a first load that was killed left; so none of its rows stands for none
+        load.disposition = "replace" if load.is_first else "merge"  # whatever a first load that was killed left
         self.folder.open()
         self._now = datetime.now(UTC)
         listed = self.folder.list(self.files.pattern)
@@ -230,7 +230,7 @@ class FileReader:
             yield from self._loaded(load, read)
         for name in sorted(gone):
             yield self._noted(load, name, None, 0)
-            yield from self._nothing(load, name)
+            yield self._nothing(name)
         load.scopes_read = sum(name not in load.gaps for name in listed) - load.postponed
 
     # What there is to do.
@@ -366,7 +366,7 @@ class FileReader:
         """The rows of a file, in place of those that the warehouse has of it."""
         load.rows += read.rows
         if not read.rows:
-            yield from self._nothing(load, read.name)
+            yield self._nothing(read.name)
         for rows in read.tables():
             yield {self.table.name: rows}
         yield self._noted(load, read.name, read.version, read.rows)
@@ -384,12 +384,11 @@ class FileReader:
             )
         self._missing |= read.missing
 
-    def _nothing(self, load: Load, name: str) -> Iterator[Mapping[str, pa.Table]]:
+    def _nothing(self, name: str) -> dict[str, pa.Table]:
         """The row that says: nothing is left of the file (:func:`ingest_shared.loading.write_disposition`)."""
-        if not load.is_first:
-            schema = arrow_schema(self.table)
-            values = [pa.array([name if field.name == FILE.name else None], field.type) for field in schema]
-            yield {self.table.name: pa.table(values, schema=schema)}
+        schema = arrow_schema(self.table)
+        values = [pa.array([name if field.name == FILE.name else None], field.type) for field in schema]
+        return {self.table.name: pa.table(values, schema=schema)}
 
     def _noted(self, load: Load, name: str, version: Version | None, rows: int) -> dict[str, pa.Table]:
         """What ``loaded_files`` says of a file; without a version, it is gone."""

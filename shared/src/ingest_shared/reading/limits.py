@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from mmap import mmap
 from pathlib import Path
 
 _NOTE = struct.Struct("dd")
@@ -39,11 +40,16 @@ class Limit:
         self._next = self._until = 0.0
         self._lock = threading.Lock()
         self._file = file_of(name)
+        if os.fstat(self._file).st_size < _NOTE.size:
+            os.ftruncate(self._file, _NOTE.size)
+        # Not read as a file, several times a call: each time, Python would let other threads go first.
+        self._noted = mmap(self._file, _NOTE.size)
 
     def wait(self) -> None:
         """Blocks until the next call may be sent."""
         while True:
-            time.sleep(self.paused_for)
+            if seconds := self.paused_for:
+                time.sleep(seconds)
             self.take_turn()
             if not self.paused_for:
                 return
@@ -54,7 +60,8 @@ class Limit:
             now = time.monotonic()
             at = max(now, self._next)
             if at + self._interval > self._until:
-                with self._noted() as (following, paused):
+                with self._alone():
+                    following, paused = self._read()
                     now = time.monotonic()
                     at = max(now, following)
                     self._until = at + self._span
@@ -65,7 +72,8 @@ class Limit:
 
     def pause(self, seconds: float) -> None:
         """Sends no call for this many seconds."""
-        with self._lock, self._noted() as (following, paused):
+        with self._lock, self._alone():
+            following, paused = self._read()
             self._until = 0.0
             self._note(following, max(paused, time.time() + seconds))
 
@@ -76,22 +84,22 @@ class Limit:
         return max(0.0, paused - time.time())
 
     @contextmanager
-    def _noted(self) -> Iterator[tuple[float, float]]:
-        """The end of other runs' reserved time, and the end of a pause; locked against other runs meanwhile."""
+    def _alone(self) -> Iterator[None]:
+        """Locked against other runs."""
         fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
-            yield self._read()
+            yield
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def _read(self) -> tuple[float, float]:
-        noted = os.pread(self._file, _NOTE.size, 0)
-        following, paused = _NOTE.unpack(noted) if len(noted) == _NOTE.size else (0.0, 0.0)
+        """The end of all runs' reserved time, and the end of a pause."""
+        following, paused = _NOTE.unpack_from(self._noted)
         latest = time.monotonic() + MOST_RUNS * self._span
         return following if following < latest else 0.0, paused if paused < time.time() + LONGEST_PAUSE else 0.0
 
     def _note(self, following: float, paused: float) -> None:
-        os.pwrite(self._file, _NOTE.pack(following, paused), 0)
+        _NOTE.pack_into(self._noted, 0, following, paused)
 
     def __del__(self) -> None:
         os.close(self._file)

@@ -76,7 +76,7 @@ def test_a_first_load_that_ends_early_goes_on_where_it_was(
     with monkeypatch.context() as patch:
         patch.setattr(reader, "BEGINS_FOR", 0.0)
         for pages in (1, 2):
-            assert origin.sync(duckdb_warehouse, LISTING) == 1, "of a part, the first page is always read"
+            assert origin.sync(duckdb_warehouse, LISTING, stopped=True) == 1, "of a part, the first page is always read"
             assert len(living(duckdb_warehouse)) == 2 * pages, "the last row of a page is left to the next"
     origin.things.append(thing(99, at=began + 1))
     calls = origin.sync(duckdb_warehouse, LISTING)
@@ -90,9 +90,9 @@ def test_a_part_that_cannot_be_read_loses_nothing_of_what_was_left(
     duckdb_warehouse: Warehouse, origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reader, "BEGINS_FOR", 0.0)
-    origin.sync(duckdb_warehouse, LISTING)
+    origin.sync(duckdb_warehouse, LISTING, stopped=True)
     origin[5]["seen"] = "just now"
-    origin.sync(duckdb_warehouse, LISTING)
+    origin.sync(duckdb_warehouse, LISTING, stopped=True)
     assert [*gaps(duckdb_warehouse)]
     origin[5]["seen"] = 1000 * NOW
     monkeypatch.setattr(reader, "BEGINS_FOR", 180.0)

@@ -104,11 +104,11 @@ class FullList(Walk):
         return self.at_most is not None and shown >= self.at_most
 
 
-def _check_leads_on(following: Sequence[Request], keys: Sequence[Any], already: Mapping[Request, NumberedPage]) -> None:
+def _check_leads_on(following: Sequence[Request], keys: Sequence[Any], already: dict[Request, NumberedPage]) -> None:
     """Raises if the pages that follow were read before, so that the list would never end or end too early."""
     if any(request in already for request in following):
         raise PayloadError("a page names an earlier page as the next one, so the rest of the list cannot be read")
-    if keys and any(before.keys == keys for before in [*already.values()][-1:]):
+    if keys and already and already[next(reversed(already))].keys == keys:
         raise PayloadError(
             "two pages in a row have the same rows: check the parameters of its envelope, and whether the API says "
             "which page is the last one"
