@@ -44,7 +44,9 @@ class Scope:
     name: str
     values: Mapping[str, Any] = field(default_factory=dict)
 
-    keeps_cursor = True
+    def keeps_cursor(self, walk: "Walk") -> bool:
+        """Whether it is remembered how far the walk has read it."""
+        return True
 
     def fill(self, value: Any, *, in_query: bool = False) -> Any:
         """A parameter or a part of a body, with the scope's own value for each placeholder, ``{name}``.

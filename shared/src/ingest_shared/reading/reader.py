@@ -178,9 +178,9 @@ class Reader:
         parts: dict[str, list[str]] = {}
         for scope in read:
             # Of a scope that was not loaded before, nothing can be lost.
-            if scope.id in self.known if scope.keeps_cursor else not self.load.is_first:
+            if scope.id in self.known if scope.keeps_cursor(self.walk) else not self.load.is_first:
                 parts.setdefault(scope.part, []).append(scope.id)
-            if scope.keeps_cursor:
+            if scope.keeps_cursor(self.walk):
                 self.walk.finish(self, scope, self.progress[scope.id])
                 self.load.state["cursors"][scope.id] = {**scope.noted, **self.progress[scope.id].cursor}
         self._note_left()
@@ -190,7 +190,8 @@ class Reader:
                 calls, has_changed = sum(self.calls[id_] for id_ in ids), digests.get(part) != self.digests.get(part)
                 audit.close(part, ids, calls, self.sync.now, has_changed=has_changed)
         self.load.state["digests"] = self.digests | digests if self._is_part else digests
-        failed = [scope for id_, scope in self.scopes.items() if self.progress[id_].error and not scope.keeps_cursor]
+        left_out = [scope for id_, scope in self.scopes.items() if self.progress[id_].error]
+        failed = [scope for scope in left_out if not scope.keeps_cursor(self.walk)]
         self._keep_gaps()
         self.load.postponed = sum(isinstance(progress.error, Postponed) for progress in self.progress.values())
         self.sync.done[self.listing.table.name].update(scope.id for scope in read if self.load.postponed)
@@ -253,7 +254,7 @@ class Reader:
         read_all = self.sync.reads_all or self.walk.has_read_all(progress)
         progress.shows_all = read_all and not self.walk.is_cut(progress)
         progress.lists_all = self.walk.lists_all(progress)
-        if not scope.keeps_cursor:
+        if not scope.keeps_cursor(self.walk):
             progress.numbered, progress.noted, progress.cursor = {}, {}, {}
 
     def _start(self, scope: Scope, known: Progress) -> list[Piece]:
