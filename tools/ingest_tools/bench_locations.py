@@ -26,10 +26,10 @@ from urllib.parse import urlsplit
 import click
 
 from ingest_tools import registrations
-from ingest_tools.bench_platform import JOB, TAG, settings_for, usage
-from ingest_tools.dagster_api import PlatformError, wait_for
+from ingest_tools.bench_platform import JOB, TAG, copy_tree, running, settings_for, usage
+from ingest_tools.dagster_api import PlatformError
 from ingest_tools.engine import Deployment, docker
-from ingest_tools.images import git_paths, location_names
+from ingest_tools.images import location_names
 from ingest_tools.local import Refused
 from ingest_tools.projects import ROOT
 from ingest_tools.table import aligned
@@ -67,10 +67,7 @@ class Request:
 
 def copy_of_the_tree(folder: Path, count: int) -> Path:
     """The tree with so many locations."""
-    for name in git_paths(ROOT, "ls-files", "--cached", "--others", "--exclude-standard"):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
+    copy_tree(folder)
     for number in range(count - len(location_names(folder))):
         name = f"{MODEL}{number:02}x"
         (folder / "locations" / name).mkdir()
@@ -84,35 +81,17 @@ def copy_of_the_tree(folder: Path, count: int) -> Path:
 def up(deployment: Deployment, names: list[str]) -> Iterator[float]:
     """The platform, for as long as it is needed; gives the seconds until all locations were loaded."""
     originals = location_names()
-    deployment.compose("--profile=sandbox", "build", "--quiet", "webserver", "front", "sandbox", *originals)
+    deployment.compose("build", "--quiet", "webserver", "front", "sandbox", *originals)
     for name in sorted(set(names) - set(originals)):
         recipe = COPIED.format(image=f"ingest-{MODEL}:{TAG}", model=MODEL, name=name)
         docker("build", "--quiet", f"--tag=ingest-{name}:{TAG}", "-", text=recipe)
-    remove(deployment)
     say(f"starting {len(names)} locations")
-    began = time.monotonic()
-
-    def loaded() -> bool:
-        found = deployment.platform.locations()
-        return all(name in found and found[name].loaded for name in names)
-
     try:
-        with ThreadPoolExecutor(1) as beside:
-            starting = beside.submit(deployment.compose, "--profile=sandbox", "up", "--detach")
-            wait_for(loaded, "all locations to be loaded", UP_SECONDS)
-            seconds = time.monotonic() - began
-            starting.result()
-        yield seconds
+        with running(deployment, names, UP_SECONDS) as seconds:
+            yield seconds
     finally:
-        remove(deployment)
         for name in sorted(set(names) - set(originals)):
             docker("image", "rm", "--force", f"ingest-{name}:{TAG}")
-
-
-def remove(deployment: Deployment) -> None:
-    if left := deployment.run_containers():
-        docker("rm", "--force", "--volumes", *left)
-    deployment.compose("--profile=*", "down", "--volumes", "--remove-orphans", "--timeout=5")
 
 
 def recorded(url: str) -> list[Request]:
@@ -230,7 +209,8 @@ def bench_locations_command(locations: int, pages: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         tree = copy_of_the_tree(Path(folder), locations)
         names = location_names(tree)
-        settings = settings_for(names, "docker-compose.yml") | {"INGEST_SUBNETS": "10.218", "INGEST_METRICS_PORT": "0"}
+        settings = settings_for(names, "docker-compose.yml") | {"COMPOSE_PROFILES": "sandbox"}
+        settings |= {"INGEST_SUBNETS": "10.218", "INGEST_METRICS_PORT": "0"}
         deployment = Deployment("bench-locations", settings, tree / ".env", tree)
         with up(deployment, names) as seconds:
             found = [(f"up to {len(names)} locations loaded", seconds, "s"), *measured(deployment, names, pages)]

@@ -154,7 +154,8 @@ class Bench:
         load = os.getloadavg()[0]
         self.say("building its images")
         self.deployment.compose("build", "--quiet", *self.built)
-        with self.up() as seconds_to_loaded:
+        self.say("starting it")
+        with running(self.deployment, self.locations, UP_SECONDS) as seconds_to_loaded:
             steps = [self.seconds_to_step() for _ in range(TRIES)]
             cpu = self.idle_minute()
             server = usage(self.deployment.container(LOCATION))
@@ -174,26 +175,6 @@ class Bench:
             each_rebuild=rebuilds,
             cpu_by_service=cpu,
         )
-
-    @contextmanager
-    def up(self) -> Iterator[float]:
-        """The deployment, for as long as it is needed; gives the seconds until its locations were loaded."""
-        self.remove()
-        self.say("starting it")
-        started = time.monotonic()
-        try:
-            with ThreadPoolExecutor(1) as beside:
-                starting = beside.submit(self.deployment.compose, "up", "--detach")
-                wait_for(self.is_loaded, "all locations to be loaded", UP_SECONDS, 0.1)
-                seconds = time.monotonic() - started
-                starting.result()
-            yield seconds
-        finally:
-            self.remove()
-
-    def is_loaded(self) -> bool:
-        found = self.deployment.platform.locations()
-        return all(name in found and found[name].loaded for name in self.locations)
 
     def seconds_to_step(self) -> float:
         """From the API's call to the first step that the run's log tells of; the run must succeed."""
@@ -236,10 +217,7 @@ class Bench:
         self.say("rebuilding the location's image")
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder)
-            for name in git_paths(ROOT, "ls-files"):
-                if (ROOT / name).is_file():
-                    (copy / name).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy(ROOT / name, copy / name)
+            copy_tree(copy)
             self.build(copy)
             return [self.rebuild(copy) for _ in range(TRIES)]
 
@@ -257,12 +235,6 @@ class Bench:
         self.deployment.compose("build", "--quiet", LOCATION, **rebuilt)
         docker("image", "rm", f"{self.image}:{TAG}-rebuilt")
 
-    def remove(self) -> None:
-        """Containers, volumes and networks, also those that an earlier benchmark left."""
-        if left := self.deployment.run_containers():
-            docker("rm", "--force", "--volumes", *left)
-        self.deployment.compose("down", "--volumes", "--remove-orphans", "--timeout=5")
-
     def remove_images(self) -> None:
         for image in set(self.deployment.compose("config", "--images").split()):
             if image.endswith(f":{TAG}") and docker("image", "ls", "--quiet", image):
@@ -270,6 +242,42 @@ class Bench:
 
     def say(self, what: str) -> None:
         print(f"{self.name}: {what}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def running(deployment: Deployment, locations: Sequence[str], seconds: float) -> Iterator[float]:
+    """The platform, for as long as it is needed; gives the seconds until its locations were loaded."""
+    remove(deployment)
+    began = time.monotonic()
+
+    def loaded() -> bool:
+        found = deployment.platform.locations()
+        return all(name in found and found[name].loaded for name in locations)
+
+    try:
+        with ThreadPoolExecutor(1) as beside:
+            starting = beside.submit(deployment.compose, "up", "--detach")
+            wait_for(loaded, "all locations to be loaded", seconds, 0.1)
+            took = time.monotonic() - began
+            starting.result()
+        yield took
+    finally:
+        remove(deployment)
+
+
+def remove(deployment: Deployment) -> None:
+    """Removes containers, volumes and networks, also those that an earlier benchmark left."""
+    if left := deployment.run_containers():
+        docker("rm", "--force", "--volumes", *left)
+    deployment.compose("--profile=*", "down", "--volumes", "--remove-orphans", "--timeout=5")
+
+
+def copy_tree(folder: Path) -> None:
+    """Copies what git knows of the tree, or would add to it."""
+    for name in git_paths(ROOT, "ls-files", "--cached", "--others", "--exclude-standard"):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
 
 
 def reference() -> Bench:

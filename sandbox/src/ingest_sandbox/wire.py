@@ -39,6 +39,11 @@ def array(bodies: Iterable[bytes]) -> bytes:
     return b"[" + b",".join(bodies) + b"]"
 
 
+def nulls(names: str) -> Json:
+    """Fields that an API sends as null, by their names with spaces between."""
+    return dict.fromkeys(names.split())
+
+
 def iso(seconds: int) -> str:
     """Epoch seconds as ``2025-03-31T00:00:00Z``."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -19,7 +19,7 @@ from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
 from dlt.pipeline.pipeline import Pipeline
 
-from ingest_shared.loading import AUDITS, LOAD_GAPS
+from ingest_shared.notes import AUDITS, LOAD_GAPS
 from ingest_shared.references import references, to_nowhere, with_children
 from ingest_shared.resource import AUDITED, can_audit, plain_errors
 from ingest_shared.tables import AnyTable, Table

@@ -12,9 +12,9 @@
 https://docs.dagster.io/guides/build/components/creating-new-components
 """
 
+import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Annotated, Any
 
 from dagster import (
@@ -43,9 +43,11 @@ from ingest_shared.translator import IngestTranslator, with_child_tables
 
 
 def _named(context: ResolutionContext, path: str) -> Any:
-    """What a dotted name stands for."""
-    module, _, name = path.rpartition(".")
-    return getattr(import_module(module), name)
+    """What a dotted name stands for; raises :class:`SettingError` if it stands for nothing."""
+    try:
+        return pkgutil.resolve_name(path)
+    except (ValueError, ImportError, AttributeError) as error:
+        raise SettingError(f"defs.yaml names {path!r}, which cannot be found ({error})") from None
 
 
 _NAMED = Resolver(_named, model_field_type=str)

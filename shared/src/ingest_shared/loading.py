@@ -10,7 +10,6 @@ import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
@@ -21,14 +20,14 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 from dlt.common.schema.typing import TColumnSchema, TFileFormat, TWriteDispositionConfig
-from dlt.destinations.sql_client import SqlClientBase
 from dlt.extract.resource import DltResource
 
 from ingest_shared.columnar import Decoder, Page, arrow_schema
-from ingest_shared.errors import PayloadError, SettingError
+from ingest_shared.errors import PayloadError
+from ingest_shared.notes import AUDITS, LOAD_GAPS, SHARD, STORED, check_name, noted_by
 from ingest_shared.reading.api import Usage
 from ingest_shared.shards import WHOLE_SOURCE, Shard, all_shards
-from ingest_shared.tables import AnyTable, Child, Table, all_columns, bigint, epoch, text
+from ingest_shared.tables import AnyTable, Child, Table, all_columns
 
 logger = logging.getLogger("ingest")
 
@@ -42,68 +41,6 @@ GAPS_LOGGED = 3
 """Gaps of a table that are logged one by one; all of them are in ``load_gaps``."""
 FILE_FORMAT: TFileFormat = "parquet"
 """How rows are staged. For Postgres, dlt would use CSV, in which empty text becomes NULL."""
-
-LOAD_GAPS = Table(
-    name="load_gaps",
-    description="What a load could not read and had to leave out, until a later load reads it.",
-    docs="https://dlthub.com/docs/general-usage/merge-loading",
-    key=("resource", "scope"),
-    merge_key=("resource",),
-    columns=(
-        text("resource", "The resource that was being loaded.", origin="reader"),
-        text("scope", "What was left out, as a person would name it: a repository, an account."),
-        bigint("status", "HTTP status that the API answered with; null when it was something else."),
-        text("reason", "Why, in one line."),
-        epoch("noticed_at", "When the load noticed it."),
-    ),
-)
-AUDITS = Table(
-    name="audits",
-    description="What the latest audit of each list found and mended, by scope.",
-    docs="https://dlthub.com/docs/general-usage/merge-loading",
-    key=("resource", "scope"),
-    merge_key=("resource",),
-    columns=(
-        text("resource", "The resource that was audited.", origin="reader"),
-        text("scope", "The part of its list: a repository, an account."),
-        epoch("audited_at", "When it was audited."),
-        bigint("compared", "Rows of the origin that were compared with the warehouse, in every value."),
-        bigint("missing", "Rows that the warehouse did not have; they were loaded."),
-        bigint("surplus", "Rows that the origin does not have; they were marked as deleted."),
-        bigint("stale", "Rows that had other values in the warehouse; they were loaded again."),
-        bigint(
-            "changed",
-            "Rows that came, changed or went after the load before, or may have in a list that tells no times; "
-            "they were not lost.",
-        ),
-        bigint("deleted", "Rows that are gone from a list that tells of no deletes; they were marked as deleted."),
-        bigint("calls", "API calls that it took."),
-    ),
-)
-SHARD = "shard"
-"""The column by which shards tell their notes apart, in :func:`noted_by`."""
-OWN_TABLES = (LOAD_GAPS.name, AUDITS.name, "loaded_files")
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What the warehouse has of a location when a run begins."""
-
-    tables: frozenset[str]
-    gaps: frozenset[str]
-    """The resources with gaps, also those of a killed load, whose state is lost."""
-
-
-STORED: ContextVar[Stored | None] = ContextVar("stored", default=None)
-
-
-def stored(client: SqlClientBase[Any]) -> Stored:
-    names = "SELECT table_name FROM information_schema.tables WHERE table_schema = %s"
-    tables = frozenset(name for (name,) in client.execute_sql(names, client.dataset_name) or ())
-    if LOAD_GAPS.name not in tables:
-        return Stored(tables, frozenset())
-    rows = client.execute_sql(f"SELECT DISTINCT resource FROM {client.make_qualified_table_name(LOAD_GAPS.name)}")
-    return Stored(tables, frozenset(resource for (resource,) in rows or ()))
 
 
 @dataclass
@@ -225,29 +162,9 @@ class Reads(Protocol):
     def __call__(self, load: Load) -> Iterable[Arrived]: ...
 
 
-def noted_by(shard: Shard, notes: Table) -> Table:
-    """``load_gaps`` or ``audits`` as a shard fills it: each replaces what it has noted itself."""
-    if shard.is_whole:
-        return notes
-    column = text(SHARD, "The shard that noted it, such as 2_of_4; null if there was only one.", origin="reader")
-    resource, *others = notes.columns
-    return replace(
-        notes,
-        key=("resource", SHARD, "scope"),
-        merge_key=("resource", SHARD),
-        columns=(resource, column, *others),
-    )
-
-
 @cache
 def _notes(shard: Shard) -> tuple[Decoder, Decoder]:
     return Decoder(noted_by(shard, LOAD_GAPS)), Decoder(noted_by(shard, AUDITS))
-
-
-def check_name(table: str) -> None:
-    """Raises :class:`SettingError` for a table that is called as one of the mirror's own, or of dlt's."""
-    if table in OWN_TABLES or table.startswith("_dlt"):
-        raise SettingError(f"the mirror keeps a table {table} of its own: give yours another name")
 
 
 def mirror(read: Reads) -> DltResource:

@@ -25,7 +25,7 @@ from dlt.common.normalizers.naming.snake_case import NamingConvention
 from ingest_shared import tables
 from ingest_shared.contract import INSTANT, Schema, Value
 from ingest_shared.errors import IngestError, SettingError
-from ingest_shared.loading import check_name
+from ingest_shared.notes import check_name
 from ingest_shared.tables import Column, Table, names_of, path_of
 
 _NAMES = NamingConvention()

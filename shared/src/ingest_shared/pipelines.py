@@ -27,7 +27,7 @@ from dlt.pipeline.pipeline import Pipeline
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random
 
 from ingest_shared.destinations import destination
-from ingest_shared.loading import STORED, stored
+from ingest_shared.notes import STORED, stored
 from ingest_shared.resharding import take_over
 from ingest_shared.shards import WHOLE_SOURCE, Shard
 

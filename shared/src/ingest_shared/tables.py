@@ -36,6 +36,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, DecimalException
 from email.utils import parsedate_to_datetime
+from types import ModuleType
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -330,6 +331,13 @@ class Table:
 
 
 AnyTable = Table | Child
+
+
+def tables_in(*modules: ModuleType) -> dict[str, Table]:
+    """The tables that modules describe, by name, as they stand there."""
+    found = (value for module in modules for value in vars(module).values() if isinstance(value, Table))
+    return {table.name: table for table in found}
+
 
 UNDECLARED_COLUMN = Column(
     UNDECLARED, JSON, "Fields that the API sent but no column holds, as JSON; null if there are none.", UNDECLARED

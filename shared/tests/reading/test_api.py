@@ -288,6 +288,24 @@ def test_a_page_of_html_that_a_proxy_sends_is_one_line_too(server: Server, statu
     assert len(server.requests) == (http.ATTEMPTS if status == 502 else 1)
 
 
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"error": {"message": "no such thing"}}', "no such thing"),
+        (b'{"error": "no such thing"}', '{"error": "no such thing"}'),
+        (b'["no such thing"]', '["no such thing"]'),
+    ],
+)
+def test_the_reason_is_where_the_api_has_it_or_else_all_that_it_sent(server: Server, body: bytes, reason: str) -> None:
+    class Nested(Api):
+        reason_at = "error.message"
+
+    server.replies(Reply(404, body))
+    with pytest.raises(ApiError) as caught:
+        api(server.url, kind=Nested).get("/things", usage=Usage())
+    assert caught.value.reason == reason
+
+
 def test_a_long_or_many_lined_reason_is_cut_to_one_line(server: Server) -> None:
     error = error_of(server, Reply(404, b"<html>\n<body>\n" + b"x" * 5000))
     assert len(str(error)) < 400

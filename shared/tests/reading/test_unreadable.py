@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ingest_shared.loading import LOAD_GAPS
+from ingest_shared.notes import LOAD_GAPS
 from ingest_shared.reading.envelopes import HasMore, LinkHeader
 from ingest_shared.reading.listings import Listing
 from ingest_shared.reading.walks import ByCreated, ChangedSince, FullList

@@ -29,7 +29,7 @@ from sqlalchemy.dialects import mysql
 from ingest_shared.databases.declared import Mirrored
 from ingest_shared.reading.tombstones import DELETED_AT
 from ingest_shared.tables import Column, Table
-from ingest_testing.location import Location, Sample
+from ingest_testing.location import Location, PlainLocation, Sample
 from ingest_testing.mirror import Mirror, Row, by_key
 from ingest_testing.sandbox import Json, Origin, Sandboxes
 
@@ -286,25 +286,13 @@ def database_location(
 ) -> Location[Any]:
     """What the suites must know of a location that mirrors a database."""
     first = next(iter(tables))
-    return _DatabaseLocation(
+    return PlainLocation(
         name=name,
         origin=origin,
         mirror=DatabaseMirror,
         groups=groups,
         tables=tables,
         address=f"sources.{name}.credentials",
-        credential=f"sources.{name}.credentials",
-        key="",
-        numbers=(),
-        size=1.0,
-        sample=Sample(table=first, group=next(iter(groups)), path="", number="", changes=()),
-        refused="",
-        asked_first="",
-        lists=(),
+        sample=Sample(table=first, group=next(iter(groups)), number=""),
         kept=[name for name, one in origin.mirrored.items() if any(column.name == DELETED_AT for column in one.read)],
     )
-
-
-class _DatabaseLocation(Location[Any]):
-    def settings_for(self, url: str) -> dict[str, str]:
-        return {self.address.upper().replace(".", "__"): url, **self.settings}

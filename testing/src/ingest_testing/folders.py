@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -21,7 +21,7 @@ import pyarrow.parquet
 from ingest_shared.reading.files import FILE, ROW, Files
 from ingest_shared.reading.formats import Csv, JsonLines
 from ingest_shared.tables import Column, Table
-from ingest_testing.location import Location, variable
+from ingest_testing.location import PlainLocation
 from ingest_testing.mirror import Held, Mirror
 from ingest_testing.sandbox import Json, Origin, Sandboxes
 
@@ -219,21 +219,10 @@ class FolderMirror(Mirror):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileLocation(Location[FolderT]):
+class FileLocation(PlainLocation[FolderT]):
     """A location that reads files. Its credential, if any, is not needed for a local folder."""
 
     mirror: type[Mirror] = FolderMirror
-    credential: str = ""
-    key: str = ""
-    numbers: Sequence[str] = ()
-    size: float = 1.0
-    refused: str = ""
-    asked_first: str = ""
-    lists: Sequence[str] = ()
-    settings: Mapping[str, str] = field(default_factory=dict)
-
-    def settings_for(self, url: str) -> dict[str, str]:
-        return {variable(self.address): url, **self.settings}
 
 
 def _as_field(value: Any) -> str:

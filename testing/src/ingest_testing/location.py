@@ -103,6 +103,22 @@ class Location(Generic[OriginT]):
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlainLocation(Location[OriginT]):
+    """A location whose origin is no API, but a folder or a database: its address is all it needs to be told."""
+
+    credential: str = ""
+    key: str = ""
+    numbers: Sequence[str] = ()
+    size: float = 1.0
+    refused: str = ""
+    asked_first: str = ""
+    lists: Sequence[str] = ()
+
+    def settings_for(self, url: str) -> dict[str, str]:
+        return {variable(self.address): url, **self.settings}
+
+
 def variable(setting: str) -> str:
     """The environment variable of a dlt setting: ``SOURCES__GITHUB__API_URL``."""
     return setting.upper().replace(".", "__")

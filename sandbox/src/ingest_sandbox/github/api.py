@@ -448,8 +448,7 @@ class GitHubApi:
     # What a repository holds.
 
     def _issues(self, request: Request, repo: Repository) -> _Answer:
-        if not repo.has_issues:
-            raise _Refusal(410, "Issues has been disabled in this repository.")
+        _must_have_issues(repo)
         state = _choice(request, "state", ("open", "closed", "all"))
         sort = _choice(request, "sort", ("created", "updated", "comments"))
 
@@ -458,15 +457,8 @@ class GitHubApi:
                 if state in ("all", row.state):
                     yield (_sort_value(row, sort), row.id), row
 
-        span = repo.view(f"issues {state} {sort}", keyed).span(descending=_descending(request, True))
-        since = _time(request, "since")
-        if since is not None:
-            if sort == "updated":
-                span = span.at_least((since,))
-            else:
-                recent = [pair for pair in keyed() if pair[1].updated_at >= since]
-                span = View(recent).span(descending=span.descending)
-        return self._page(request, span, lambda row: repo.rendered(render.issue, row), repo=repo, border=True)
+        descending = _descending(request, True)
+        return self._list(request, repo, f"issues {state} {sort}", render.issue, keyed, descending, long_by=sort)
 
     def _issue(self, request: Request, repo: Repository) -> _Answer:
         number = request.path_params["number"]
@@ -475,17 +467,14 @@ class GitHubApi:
             raise _Refusal(301, "Moved Permanently", Location=f"{_base(request)}/repositories/{target}/issues/{moved}")
         if number in repo.deleted_issues:
             raise _Refusal(410, "This issue was deleted")
-        if not repo.has_issues:
-            raise _Refusal(410, "Issues has been disabled in this repository.")
+        _must_have_issues(repo)
         if number not in repo.issues:
             raise _Refusal(404, "Not Found")
         return _one(repo.rendered(render.issue, repo.issues[number]))
 
     def _comments(self, request: Request, repo: Repository) -> _Answer:
-        if not repo.has_issues:
-            raise _Refusal(410, "Issues has been disabled in this repository.")
+        _must_have_issues(repo)
         sort = _choice(request, "sort", ("created", "updated"))
-        since = _time(request, "since")
 
         def keyed() -> Iterable[tuple[Key, Any]]:
             for row in repo.comments.values():
@@ -493,14 +482,7 @@ class GitHubApi:
 
         # Without a sort the direction is ignored, and comments come by their ids.
         descending = "sort" in request.query_params and _descending(request, False)
-        span = repo.view(f"comments {sort}", keyed).span(descending=descending)
-        if since is not None:
-            if sort == "updated":
-                span = span.at_least((since,))
-            else:
-                recent = [pair for pair in keyed() if pair[1].updated_at >= since]
-                span = View(recent).span(descending=descending)
-        return self._page(request, span, lambda row: repo.rendered(render.comment, row), repo=repo, border=True)
+        return self._list(request, repo, f"comments {sort}", render.comment, keyed, descending, long_by=sort)
 
     def _comment(self, request: Request, repo: Repository) -> _Answer:
         row = repo.comments.get(request.path_params["id"])
@@ -517,8 +499,8 @@ class GitHubApi:
                 if row.pull and state in ("all", row.state):
                     yield (_sort_value(row, sort), row.pull.id), row
 
-        span = repo.view(f"pulls {state} {sort}", keyed).span(descending=_descending(request, sort == "created"))
-        return self._page(request, span, lambda row: repo.rendered(render.pull, row), repo=repo)
+        descending = _descending(request, sort == "created")
+        return self._list(request, repo, f"pulls {state} {sort}", render.pull, keyed, descending)
 
     def _pull(self, request: Request, repo: Repository) -> _Answer:
         """Whether it can be merged is found out when somebody asks; the first who does is not told."""
@@ -586,39 +568,52 @@ class GitHubApi:
         return _Answer(whole.body, whole.digest, links)
 
     def _releases(self, request: Request, repo: Repository) -> _Answer:
-        view = repo.view("releases", lambda: (((row.created_at, row.id), row) for row in repo.releases.values()))
-        return self._page(
-            request,
-            view.span(descending=True),
-            lambda row: repo.rendered(render.release, row),
-            repo=repo,
-        )
+        keyed = (((row.created_at, row.id), row) for row in repo.releases.values())
+        return self._list(request, repo, "releases", render.release, lambda: keyed, descending=True)
 
     def _labels(self, request: Request, repo: Repository) -> _Answer:
-        view = repo.view("labels", lambda: (((row.id,), row) for row in repo.labels.values()))
-        return self._page(request, view.span(), lambda row: repo.rendered(render.label, row), repo=repo)
+        keyed = (((row.id,), row) for row in repo.labels.values())
+        return self._list(request, repo, "labels", render.label, lambda: keyed)
 
     def _milestones(self, request: Request, repo: Repository) -> _Answer:
         state = _choice(request, "state", ("open", "closed", "all"))
         # By due date; those without one come last, as at GitHub.
-        view = repo.view(
-            f"milestones {state}",
-            lambda: (
-                ((row.due_on is None, row.due_on or 0, row.number), row)
-                for row in repo.milestones.values()
-                if state == "all" or (state == "open") == (row.closed_at is None)
-            ),
+        keyed = (
+            ((row.due_on is None, row.due_on or 0, row.number), row)
+            for row in repo.milestones.values()
+            if state == "all" or (state == "open") == (row.closed_at is None)
         )
-        return self._page(
-            request,
-            view.span(descending=_descending(request, False)),
-            lambda row: repo.rendered(render.milestone, row),
-            repo=repo,
-        )
+        descending = _descending(request, False)
+        return self._list(request, repo, f"milestones {state}", render.milestone, lambda: keyed, descending)
 
     def _branches(self, request: Request, repo: Repository) -> _Answer:
-        view = repo.view("branches", lambda: (((row.name,), row) for row in repo.branches.values()))
-        return self._page(request, view.span(), lambda row: repo.rendered(render.branch, row), repo=repo)
+        keyed = (((row.name,), row) for row in repo.branches.values())
+        return self._list(request, repo, "branches", render.branch, lambda: keyed)
+
+    def _list(
+        self,
+        request: Request,
+        repo: Repository,
+        name: str,
+        show: Callable[[Repository, Any], wire.Json],
+        keyed: Callable[[], Iterable[tuple[Key, Any]]],
+        descending: bool = False,
+        *,
+        long_by: str = "",
+    ) -> _Answer:
+        """A page of the rows of a repository; a long list, by its sort, has a border and takes ``since``."""
+        span = repo.view(name, keyed).span(descending=descending)
+        since = _time(request, "since") if long_by else None
+        if since is not None and long_by == "updated":
+            span = span.at_least((since,))
+        elif since is not None:
+            span = View((key, row) for key, row in keyed() if row.updated_at >= since).span(descending=descending)
+        return self._page(request, span, lambda row: repo.rendered(show, row), repo=repo, border=bool(long_by))
+
+
+def _must_have_issues(repo: Repository) -> None:
+    if not repo.has_issues:
+        raise _Refusal(410, "Issues has been disabled in this repository.")
 
 
 def _pull_of(request: Request, repo: Repository) -> Issue:

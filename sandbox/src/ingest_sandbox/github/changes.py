@@ -9,6 +9,7 @@ Who gets a new ``updated_at`` here; GitHub documents hardly any of it, so this i
 - nothing at all, by the kinds of `SILENT`.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from .. import prose
@@ -619,26 +620,18 @@ def _repository_show(hand: Hand) -> None:
     hand.forge.touch("updated", "repositories", repo, repo.id, full_name=repo.full_name)
 
 
-def _issues_off(hand: Hand) -> None:
-    """The issues are kept, and nobody sees them.
+def _switches(name: str, *, on: bool) -> Callable[[Hand], None]:
+    """Switches a setting of a repository. With `has_issues` off, the issues are kept, and nobody sees them.
 
     https://docs.github.com/en/repositories/managing-your-repositorys-settings-and-features/enabling-features-for-your-repository/disabling-issues
     """
-    repo = hand.repository(lambda repo: repo.has_issues)
-    repo.has_issues = False
-    _settings(hand, repo)
 
+    def switch(hand: Hand) -> None:
+        repo = hand.repository(lambda repo: getattr(repo, name) != on)
+        setattr(repo, name, on)
+        _settings(hand, repo)
 
-def _issues_on(hand: Hand) -> None:
-    repo = hand.repository(lambda repo: not repo.has_issues)
-    repo.has_issues = True
-    _settings(hand, repo)
-
-
-def _repository_archive(hand: Hand) -> None:
-    repo = hand.repository(lambda repo: not repo.archived)
-    repo.archived = True
-    _settings(hand, repo)
+    return switch
 
 
 def _repository_delete(hand: Hand) -> None:
@@ -728,9 +721,9 @@ KINDS: dict[str, Kind[Hand]] = (
         "github.repository.edit": Kind(_repository_edit, 0.5, _SETTINGS),
         "github.repository.hide": Kind(_repository_hide, 0),
         "github.repository.show": Kind(_repository_show, 0),
-        "github.repository.issues_off": Kind(_issues_off, 0),
-        "github.repository.issues_on": Kind(_issues_on, 0),
-        "github.repository.archive": Kind(_repository_archive, 0.2),
+        "github.repository.issues_off": Kind(_switches("has_issues", on=False), 0),
+        "github.repository.issues_on": Kind(_switches("has_issues", on=True), 0),
+        "github.repository.archive": Kind(_switches("archived", on=True), 0.2),
         "github.repository.delete": Kind(_repository_delete, 0.2),
         "github.pull.open": Kind(_pull_open, 4, _ISSUE),
         "github.pull.edit": Kind(_pull_edit, 4, _ISSUE),

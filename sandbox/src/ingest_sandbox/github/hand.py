@@ -1,11 +1,13 @@
 """What a change has in hand: how it finds what it is about, and writes down what it did."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from ..moment import Change, Moment
 from .model import Branch, Comment, Commit, Forge, Issue, Label, Milestone, Release, Repository
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,53 +35,47 @@ class Hand:
         return self.moment.choose(filter(wanted, self.repositories()))
 
     def issue(self, wanted: Callable[[Issue], bool] = lambda _: True) -> tuple[Repository, Issue]:
-        return self.moment.choose(
-            (repo, row)
-            for repo in self.repositories()
-            if repo.has_issues
-            for row in repo.issues.values()
-            if self.named(row.number, row.pull.id if row.pull else row.id, row.id) and wanted(row)
+        return self._one(
+            lambda repo: repo.issues.values() if repo.has_issues else (),
+            lambda row: (row.number, row.pull.id if row.pull else row.id, row.id),
+            wanted,
         )
 
     def comment(self) -> tuple[Repository, Comment]:
-        return self.moment.choose(
-            (repo, row)
-            for repo in self.repositories()
-            if repo.has_issues
-            for row in repo.comments.values()
-            if self.named(row.issue.number, row.id)
+        return self._one(
+            lambda repo: repo.comments.values() if repo.has_issues else (), lambda row: (row.issue.number, row.id)
         )
 
     def label(self) -> tuple[Repository, Label]:
-        return self.moment.choose(
-            (repo, row)
-            for repo in self.repositories()
-            for row in repo.labels.values()
-            if self.named(None, row.id, row.name)
-        )
+        return self._one(lambda repo: repo.labels.values(), lambda row: (None, row.id, row.name))
 
     def milestone(self, wanted: Callable[[Milestone], bool] = lambda _: True) -> tuple[Repository, Milestone]:
-        return self.moment.choose(
-            (repo, row)
-            for repo in self.repositories()
-            for row in repo.milestones.values()
-            if self.named(row.number, row.id) and wanted(row)
-        )
+        return self._one(lambda repo: repo.milestones.values(), lambda row: (row.number, row.id), wanted)
 
     def release(self, wanted: Callable[[Release], bool] = lambda _: True) -> tuple[Repository, Release]:
-        return self.moment.choose(
-            (repo, row)
-            for repo in self.repositories()
-            for row in repo.releases.values()
-            if self.named(None, row.id, row.tag) and wanted(row)
-        )
+        return self._one(lambda repo: repo.releases.values(), lambda row: (None, row.id, row.tag), wanted)
 
     def branch(self, wanted: Callable[[Repository, Branch], bool] = lambda *_: True) -> tuple[Repository, Branch]:
+        return self._one(
+            lambda repo: (row for row in repo.branches.values() if wanted(repo, row)), lambda row: (None, row.name)
+        )
+
+    def commit(self) -> tuple[Repository, Commit]:
+        def on_branches(repo: Repository) -> Iterator[Commit]:
+            for branch in repo.branches.values():
+                yield from repo.history(branch.sha).rows
+
+        return self._one(on_branches, lambda row: (None, row.sha))
+
+    def _one(
+        self,
+        of: Callable[[Repository], Iterable[R]],
+        names: Callable[[R], tuple[Any, ...]],
+        wanted: Callable[[R], bool] = lambda _: True,
+    ) -> tuple[Repository, R]:
+        """A row of a repository: the one that the change names by its number or an id, or a seeded one."""
         return self.moment.choose(
-            (repo, row)
-            for repo in self.repositories()
-            for row in repo.branches.values()
-            if self.named(None, row.name) and wanted(repo, row)
+            (repo, row) for repo in self.repositories() for row in of(repo) if self.named(*names(row)) and wanted(row)
         )
 
     def named(self, number: int | None, *ids: int | str) -> bool:
@@ -92,15 +88,6 @@ class Hand:
         """Give the record the values that the change sets."""
         for field, value in self.change.set.items():
             setattr(row, field, value)
-
-    def commit(self) -> tuple[Repository, Commit]:
-        return self.moment.choose(
-            (repo, row)
-            for repo in self.repositories()
-            for branch in repo.branches.values()
-            for row in repo.history(branch.sha).rows
-            if self.named(None, row.sha)
-        )
 
     def touch_issue(self, repo: Repository, row: Issue, action: str = "updated") -> None:
         if action == "updated":

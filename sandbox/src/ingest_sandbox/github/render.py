@@ -6,6 +6,7 @@ same bytes on every port; the `Link` header leads through the sandbox.
 See https://docs.github.com/en/rest/issues/issues and its neighbours for every field.
 """
 
+import re
 from base64 import urlsafe_b64encode
 from typing import Any
 
@@ -35,6 +36,21 @@ def node_id(prefix: str, id: int | str) -> str:
     return f"{prefix}_kwDO{urlsafe_b64encode(str(id).encode()).decode().rstrip('=')}"
 
 
+def _urls(api: str, paths: str) -> Json:
+    """The addresses of what is below an object: `keys_url` for `keys{/key_id}`."""
+    return {f"{re.split(r'[^a-z_]', path)[0]}_url": f"{api}/{path}" for path in paths.split()}
+
+
+def common(prefix: str, row: Any) -> Json:
+    """What nearly every object has."""
+    return {
+        "id": row.id,
+        "node_id": node_id(prefix, row.id),
+        "created_at": iso(row.created_at),
+        "updated_at": iso(row.updated_at),
+    }
+
+
 def account(_: Repository | None, user: Account) -> Json:
     """The simple user, https://docs.github.com/en/rest/users."""
     api = f"{API}/users/{user.login}"
@@ -46,15 +62,12 @@ def account(_: Repository | None, user: Account) -> Json:
         "gravatar_id": "",
         "url": api,
         "html_url": f"{WEB}/{user.login}",
-        "followers_url": f"{api}/followers",
-        "following_url": f"{api}/following{{/other_user}}",
-        "gists_url": f"{api}/gists{{/gist_id}}",
-        "starred_url": f"{api}/starred{{/owner}}{{/repo}}",
-        "subscriptions_url": f"{api}/subscriptions",
         "organizations_url": f"{api}/orgs",
-        "repos_url": f"{api}/repos",
-        "events_url": f"{api}/events{{/privacy}}",
-        "received_events_url": f"{api}/received_events",
+        **_urls(
+            api,
+            "followers following{/other_user} gists{/gist_id} starred{/owner}{/repo} subscriptions repos "
+            "events{/privacy} received_events",
+        ),
         "type": user.type,
         "user_view_type": "public",
         "site_admin": False,
@@ -82,8 +95,7 @@ def repository(repo: Repository, _: Repository) -> Json:
     api, web = f"{API}/repos/{repo.full_name}", f"{WEB}/{repo.full_name}"
     open_issues = repo.tally()[None][0]
     return {
-        "id": repo.id,
-        "node_id": node_id("R", repo.id),
+        **common("R", repo),
         "name": repo.name,
         "full_name": repo.full_name,
         "private": repo.private,
@@ -92,44 +104,22 @@ def repository(repo: Repository, _: Repository) -> Json:
         "description": repo.description,
         "fork": False,
         "url": api,
-        "forks_url": f"{api}/forks",
-        "keys_url": f"{api}/keys{{/key_id}}",
-        "collaborators_url": f"{api}/collaborators{{/collaborator}}",
-        "teams_url": f"{api}/teams",
-        "hooks_url": f"{api}/hooks",
         "issue_events_url": f"{api}/issues/events{{/number}}",
-        "events_url": f"{api}/events",
-        "assignees_url": f"{api}/assignees{{/user}}",
-        "branches_url": f"{api}/branches{{/branch}}",
-        "tags_url": f"{api}/tags",
         "blobs_url": f"{api}/git/blobs{{/sha}}",
         "git_tags_url": f"{api}/git/tags{{/sha}}",
         "git_refs_url": f"{api}/git/refs{{/sha}}",
         "trees_url": f"{api}/git/trees{{/sha}}",
-        "statuses_url": f"{api}/statuses/{{sha}}",
-        "languages_url": f"{api}/languages",
-        "stargazers_url": f"{api}/stargazers",
-        "contributors_url": f"{api}/contributors",
-        "subscribers_url": f"{api}/subscribers",
-        "subscription_url": f"{api}/subscription",
-        "commits_url": f"{api}/commits{{/sha}}",
         "git_commits_url": f"{api}/git/commits{{/sha}}",
-        "comments_url": f"{api}/comments{{/number}}",
         "issue_comment_url": f"{api}/issues/comments{{/number}}",
-        "contents_url": f"{api}/contents/{{+path}}",
-        "compare_url": f"{api}/compare/{{base}}...{{head}}",
-        "merges_url": f"{api}/merges",
         "archive_url": f"{api}/{{archive_format}}{{/ref}}",
-        "downloads_url": f"{api}/downloads",
-        "issues_url": f"{api}/issues{{/number}}",
-        "pulls_url": f"{api}/pulls{{/number}}",
-        "milestones_url": f"{api}/milestones{{/number}}",
-        "notifications_url": f"{api}/notifications{{?since,all,participating}}",
-        "labels_url": f"{api}/labels{{/name}}",
-        "releases_url": f"{api}/releases{{/id}}",
-        "deployments_url": f"{api}/deployments",
-        "created_at": iso(repo.created_at),
-        "updated_at": iso(repo.updated_at),
+        **_urls(
+            api,
+            "forks keys{/key_id} collaborators{/collaborator} teams hooks events assignees{/user} branches{/branch} "
+            "tags statuses/{sha} languages stargazers contributors subscribers subscription commits{/sha} "
+            "comments{/number} contents/{+path} compare/{base}...{head} merges downloads issues{/number} "
+            "pulls{/number} milestones{/number} notifications{?since,all,participating} labels{/name} releases{/id} "
+            "deployments",
+        ),
         "pushed_at": iso(repo.pushed_at),
         "git_url": f"git://github.com/{repo.full_name}.git",
         "ssh_url": f"git@github.com:{repo.full_name}.git",
@@ -205,8 +195,7 @@ def milestone(repo: Repository, row: Milestone) -> Json:
         "url": url,
         "html_url": f"{WEB}/{repo.full_name}/milestone/{row.number}",
         "labels_url": f"{url}/labels",
-        "id": row.id,
-        "node_id": node_id("MI", row.id),
+        **common("MI", row),
         "number": row.number,
         "title": row.title,
         "description": row.description,
@@ -214,8 +203,6 @@ def milestone(repo: Repository, row: Milestone) -> Json:
         "open_issues": opened,
         "closed_issues": closed,
         "state": "open" if row.closed_at is None else "closed",
-        "created_at": iso(row.created_at),
-        "updated_at": iso(row.updated_at),
         "due_on": iso_or_none(row.due_on),
         "closed_at": iso_or_none(row.closed_at),
     }
@@ -224,13 +211,10 @@ def milestone(repo: Repository, row: Milestone) -> Json:
 def issue_type(_: Account | None, row: Row) -> Json:
     """https://docs.github.com/en/rest/orgs/issue-types"""
     return {
-        "id": row.id,
-        "node_id": node_id("IT", row.id),
+        **common("IT", row),
         "name": row.facts["name"],
         "description": row.facts["description"],
         "color": row.facts["color"],
-        "created_at": iso(row.created_at),
-        "updated_at": iso(row.updated_at),
         "is_enabled": row.facts["is_enabled"],
     }
 
@@ -400,11 +384,8 @@ def comment(repo: Repository, row: Comment) -> Json:
         "url": url,
         "html_url": f"{web}/{place}/{row.issue.number}#issuecomment-{row.id}",
         "issue_url": f"{api}/issues/{row.issue.number}",
-        "id": row.id,
-        "node_id": node_id("IC", row.id),
+        **common("IC", row),
         "user": user(repo, row.author),
-        "created_at": iso(row.created_at),
-        "updated_at": iso(row.updated_at),
         "body": row.body,
         "author_association": row.association,
         "reactions": reactions(url, row.reactions),
@@ -481,17 +462,14 @@ def release(repo: Repository, row: Release) -> Json:
         "assets_url": f"{api}/releases/{row.id}/assets",
         "upload_url": (f"https://uploads.github.com/repos/{repo.full_name}/releases/{row.id}/assets{{?name,label}}"),
         "html_url": f"{web}/releases/tag/{row.tag}",
-        "id": row.id,
+        **common("RE", row),
         "author": user(repo, row.author),
-        "node_id": node_id("RE", row.id),
         "tag_name": row.tag,
         "target_commitish": row.target,
         "name": row.name,
         "draft": False,
         "immutable": False,
         "prerelease": row.prerelease,
-        "created_at": iso(row.created_at),
-        "updated_at": iso(row.updated_at),
         "published_at": iso(row.created_at),
         "assets": [_asset(repo, row, asset) for asset in row.assets],
         "tarball_url": f"{api}/tarball/{row.tag}",

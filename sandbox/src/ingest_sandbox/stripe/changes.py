@@ -83,25 +83,25 @@ def _is(status: str) -> Callable[[Json], bool]:
     return lambda row: row["status"] == status
 
 
+def _updates(resource: str, *events: str, wanted: Callable[[Json], bool] = _anything) -> Callable[[_Hand], None]:
+    """Sets fields of an object."""
+    return lambda hand: hand.update(resource, wanted, *events)
+
+
+def _does(
+    operation: Callable[[Books, str], Any], resource: str, wanted: Callable[[Json], bool] = _anything
+) -> Callable[[_Hand], None]:
+    """An operation of Stripe on an object; `id` names it."""
+    return lambda hand: operation(hand.books, hand.pick(resource, wanted)["id"])
+
+
 def _customer_create(hand: _Hand) -> None:
     hand.books.create_customer(**hand.moment.change.set)
-
-
-def _customer_update(hand: _Hand) -> None:
-    hand.update("customers", _anything, "customer.updated")
-
-
-def _customer_delete(hand: _Hand) -> None:
-    hand.books.delete_customer(hand.pick("customers")["id"])
 
 
 def _product_create(hand: _Hand) -> None:
     made = objects.product(hand.moment.rng, hand.moment.at) | hand.moment.change.set
     hand.books.insert("products", made, "product.created")
-
-
-def _product_update(hand: _Hand) -> None:
-    hand.update("products", _anything, "product.updated")
 
 
 def _product_delete(hand: _Hand) -> None:
@@ -120,10 +120,6 @@ def _price_create(hand: _Hand) -> None:
     hand.books.insert("prices", made | hand.moment.change.set, "price.created")
 
 
-def _price_update(hand: _Hand) -> None:
-    hand.update("prices", _anything, "price.updated")
-
-
 def _subscription_create(hand: _Hand) -> None:
     """A subscription of a customer: `id` names the customer."""
     id = hand.moment.change.id
@@ -134,14 +130,6 @@ def _subscription_create(hand: _Hand) -> None:
     invoice = hand.books.bill(made["id"])
     hand.books.finalize(invoice["id"])
     hand.books.pay(invoice["id"])
-
-
-def _subscription_update(hand: _Hand) -> None:
-    hand.update("subscriptions", _is("active"), "customer.subscription.updated")
-
-
-def _subscription_cancel(hand: _Hand) -> None:
-    hand.books.cancel(hand.pick("subscriptions", _is("active"))["id"])
 
 
 def _free_prices(hand: _Hand, row: Json) -> list[Json]:
@@ -179,10 +167,6 @@ def _invoice_create(hand: _Hand) -> None:
         hand.books.update("invoices", made["id"], hand.moment.change.set, "invoice.updated")
 
 
-def _invoice_update(hand: _Hand) -> None:
-    hand.update("invoices", _anything, "invoice.updated")
-
-
 def _billable(hand: _Hand, *statuses: str) -> Json:
     """An invoice in one of these states whose customer is still there."""
     customers = hand.books.tables["customers"].rows
@@ -198,10 +182,6 @@ def _invoice_pay(hand: _Hand) -> None:
     if row["status"] == "draft":
         hand.books.finalize(row["id"])
     hand.books.pay(row["id"])
-
-
-def _invoice_void(hand: _Hand) -> None:
-    hand.books.void(hand.pick("invoices", _is("open"))["id"])
 
 
 def _invoice_delete_draft(hand: _Hand) -> None:
@@ -227,27 +207,6 @@ def _refund_create(hand: _Hand) -> None:
     hand.books.refund(row["id"], amount)
 
 
-def _refund_update(hand: _Hand) -> None:
-    hand.update("refunds", _anything, "refund.updated", "charge.refund.updated")
-
-
-def _discount_create(hand: _Hand) -> None:
-    """A discount of a customer: `id` names the customer."""
-    hand.books.give_discount(hand.pick("customers", lambda row: row["discount"] is None)["id"])
-
-
-def _discount_delete(hand: _Hand) -> None:
-    hand.books.end_discount(hand.pick("customers", lambda row: row["discount"] is not None)["id"])
-
-
-def _add_tax_id(hand: _Hand) -> None:
-    hand.books.add_tax_id(hand.pick("customers")["id"])
-
-
-def _remove_tax_id(hand: _Hand) -> None:
-    hand.books.remove_tax_id(hand.pick("customers", lambda row: bool(row["tax_ids"]["data"]))["id"])
-
-
 def _invoice_upcoming(hand: _Hand) -> None:
     """The next invoice of a subscription is announced: `id` names the subscription."""
     hand.books.announce_invoice(hand.pick("subscriptions", _is("active"))["id"], with_id=hand.moment.rng.random() < 0.5)
@@ -259,26 +218,12 @@ def _invoice_collect(hand: _Hand) -> None:
     hand.books.collect(hand.pick("customers", lambda row: row["id"] in pending)["id"])
 
 
-def _invoiceitem_edit(hand: _Hand) -> None:
-    """An edit, of which Stripe writes no event."""
-    hand.update("invoiceitems", _anything)
-
-
-def _bill_inline(hand: _Hand) -> None:
-    """A pending invoice item with an inline price: `id` names the customer."""
-    hand.books.bill_inline(hand.pick("customers")["id"])
-
-
 def _event_plant(hand: _Hand) -> None:
     """Any event, by default of a connected account and so about an object that is not ours."""
     given, rng, at = hand.moment.value, hand.moment.rng, hand.moment.at
     account = given("account", objects.CONNECTED_ACCOUNT)
     more: Json = {} if account is None else {"account": account}
     hand.books.record(given("type", "customer.updated"), given("object", objects.customer(rng, at)), more=more)
-
-
-def _settle(hand: _Hand) -> None:
-    hand.books.settle(hand.pick("balance_transactions", _is("pending"))["id"])
 
 
 # What happens to objects of which one is like the other.
@@ -333,36 +278,41 @@ def _plain_kinds() -> dict[str, Kind[_Hand]]:
 
 KINDS: dict[str, Kind[_Hand]] = _plain_kinds() | {
     "stripe.customer.create": Kind(_customer_create, 6, _CUSTOMER),
-    "stripe.customer.update": Kind(_customer_update, 8, _CUSTOMER),
-    "stripe.customer.delete": Kind(_customer_delete, 2),
+    "stripe.customer.update": Kind(_updates("customers", "customer.updated"), 8, _CUSTOMER),
+    "stripe.customer.delete": Kind(_does(Books.delete_customer, "customers"), 2),
     "stripe.product.create": Kind(_product_create, 1, _PRODUCT),
-    "stripe.product.update": Kind(_product_update, 2, _PRODUCT),
+    "stripe.product.update": Kind(_updates("products", "product.updated"), 2, _PRODUCT),
     "stripe.product.delete": Kind(_product_delete, 1),
     "stripe.price.create": Kind(_price_create, 1, _PRICE | _TIERS),
-    "stripe.price.update": Kind(_price_update, 2, _PRICE),
+    "stripe.price.update": Kind(_updates("prices", "price.updated"), 2, _PRICE),
     "stripe.subscription.create": Kind(_subscription_create, 5, _SUBSCRIPTION),
-    "stripe.subscription.update": Kind(_subscription_update, 4, _SUBSCRIPTION),
-    "stripe.subscription.cancel": Kind(_subscription_cancel, 2),
+    "stripe.subscription.update": Kind(
+        _updates("subscriptions", "customer.subscription.updated", wanted=_is("active")), 4, _SUBSCRIPTION
+    ),
+    "stripe.subscription.cancel": Kind(_does(Books.cancel, "subscriptions", _is("active")), 2),
     "stripe.subscription.add_item": Kind(_subscription_add_item, 3),
     "stripe.subscription.remove_item": Kind(_subscription_remove_item, 2),
     "stripe.invoice.create": Kind(_invoice_create, 5, _INVOICE),
-    "stripe.invoice.update": Kind(_invoice_update, 5, _INVOICE),
+    "stripe.invoice.update": Kind(_updates("invoices", "invoice.updated"), 5, _INVOICE),
     "stripe.invoice.finalize": Kind(_invoice_finalize, 3),
     "stripe.invoice.pay": Kind(_invoice_pay, 5),
-    "stripe.invoice.void": Kind(_invoice_void, 1),
+    "stripe.invoice.void": Kind(_does(Books.void, "invoices", _is("open")), 1),
     "stripe.invoice.delete_draft": Kind(_invoice_delete_draft, 1),
     "stripe.charge.create": Kind(_charge_create, 5, _CHARGE),
     "stripe.refund.create": Kind(_refund_create, 3, _REFUND),
-    "stripe.refund.update": Kind(_refund_update, 2, _METADATA),
-    "stripe.balance_transaction.settle": Kind(_settle, 4),
-    "stripe.discount.create": Kind(_discount_create, 0),
-    "stripe.discount.delete": Kind(_discount_delete, 0),
+    "stripe.refund.update": Kind(_updates("refunds", "refund.updated", "charge.refund.updated"), 2, _METADATA),
+    "stripe.balance_transaction.settle": Kind(_does(Books.settle, "balance_transactions", _is("pending")), 4),
+    "stripe.discount.create": Kind(_does(Books.give_discount, "customers", lambda row: row["discount"] is None), 0),
+    "stripe.discount.delete": Kind(_does(Books.end_discount, "customers", lambda row: row["discount"] is not None), 0),
     "stripe.invoice.upcoming": Kind(_invoice_upcoming, 0),
     "stripe.invoice.collect": Kind(_invoice_collect, 2),
-    "stripe.invoiceitem.edit": Kind(_invoiceitem_edit, 0, _METADATA | {"description": str | None}),
-    "stripe.invoiceitem.create_inline": Kind(_bill_inline, 1),
-    "stripe.customer.add_tax_id": Kind(_add_tax_id, 2),
-    "stripe.customer.remove_tax_id": Kind(_remove_tax_id, 1),
+    # Of which Stripe writes no event.
+    "stripe.invoiceitem.edit": Kind(_updates("invoiceitems"), 0, _METADATA | {"description": str | None}),
+    "stripe.invoiceitem.create_inline": Kind(_does(Books.bill_inline, "customers"), 1),
+    "stripe.customer.add_tax_id": Kind(_does(Books.add_tax_id, "customers"), 2),
+    "stripe.customer.remove_tax_id": Kind(
+        _does(Books.remove_tax_id, "customers", lambda row: bool(row["tax_ids"]["data"])), 1
+    ),
     "stripe.event.plant": Kind(_event_plant, 0, _EVENT),
 }
 """Every kind of change. What one may set goes by the names of the fields."""

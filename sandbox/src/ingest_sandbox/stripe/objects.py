@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, Protocol
 
 from .. import prose
-from ..wire import Json
+from ..wire import Json, nulls
 
 API_VERSION = "2026-10-28.endive"
 DAY = 86_400
@@ -48,6 +48,11 @@ def in_live_mode(value: Any) -> Any:
     return value
 
 
+def common(id: str, type: str, at: int) -> Json:
+    """What nearly every object has, in test mode."""
+    return {"id": id, "object": type, "created": at, "livemode": False, "metadata": {}}
+
+
 def nested(data: list[Json], url: str) -> Json:
     """A whole list inside an object."""
     return {
@@ -69,33 +74,22 @@ def customer(rng: Random, at: int) -> Json:
         "object": "customer",
         "address": rng.choice((None, _address(rng))),
         "balance": 0,
-        "business_name": None,
         "created": at,
         "currency": rng.choice(CURRENCIES),
-        "customer_account": None,
-        "default_source": None,
         "delinquent": False,
         "description": rng.choice((None, f'"{name}" 💼')),
-        "discount": None,
         "email": rng.choice((f"buyer{number}@example.com", None)),
         "individual_name": name,
         "invoice_prefix": prose.token(rng, 8).upper(),
-        "invoice_settings": {
-            "custom_fields": None,
-            "default_payment_method": None,
-            "footer": None,
-            "rendering_options": None,
-        },
+        "invoice_settings": nulls("custom_fields default_payment_method footer rendering_options"),
         "livemode": False,
         "metadata": rng.choice(({}, {"crm_id": str(number)}, {"note": "líne 1\nline 2"})),
         "name": name,
         "next_invoice_sequence": 1,
-        "phone": None,
         "preferred_locales": rng.choice(([], ["de"], ["ja", "en"])),
-        "shipping": None,
         "tax_exempt": "none",
         "tax_ids": nested([], f"/v1/customers/{id}/tax_ids"),
-        "test_clock": None,
+        **nulls("business_name customer_account default_source discount phone shipping test_clock"),
     }
 
 
@@ -116,25 +110,16 @@ def product(rng: Random, at: int) -> Json:
     token = prose.token(rng, 14)
     return {
         # An account may give a product an id of its own choice.
-        "id": f"Seats 50%25 #{token}?" if token[0].islower() else f"prod_{token}",
-        "object": "product",
+        **common(f"Seats 50%25 #{token}?" if token[0].islower() else f"prod_{token}", "product", at),
         "active": True,
-        "created": at,
-        "default_price": None,
         "description": rng.choice((None, "Everything in it, and “more” ✨")),
         "images": [],
-        "livemode": False,
         "marketing_features": [],
-        "metadata": {},
         "name": f"{prose.slug(rng)} plan",
-        "package_dimensions": None,
-        "shippable": None,
-        "statement_descriptor": None,
-        "tax_code": None,
         "type": "service",
         "unit_label": rng.choice((None, "seat")),
         "updated": at,
-        "url": None,
+        **nulls("default_price package_dimensions shippable statement_descriptor tax_code url"),
     }
 
 
@@ -150,11 +135,9 @@ def price(rng: Random, at: int, product_id: str, currency: str, interval: str | 
         "usage_type": "licensed",
     }
     return {
-        "id": new_id(rng, "price"),
-        "object": "price",
+        **common(new_id(rng, "price"), "price", at),
         "active": True,
         "billing_scheme": "per_unit",
-        "created": at,
         "currency": currency,
         "currency_options": {
             currency: {
@@ -164,20 +147,14 @@ def price(rng: Random, at: int, product_id: str, currency: str, interval: str | 
                 "unit_amount_decimal": str(amount),
             }
         },
-        "custom_unit_amount": None,
-        "livemode": False,
-        "lookup_key": None,
-        "metadata": {},
         "nickname": rng.choice((None, "Early bird 🐦")),
         "product": product_id,
         "recurring": recurring if interval else None,
         "tax_behavior": "unspecified",
-        "tiers": None,
-        "tiers_mode": None,
-        "transform_quantity": None,
         "type": "recurring" if interval else "one_time",
         "unit_amount": amount,
         "unit_amount_decimal": str(amount),
+        **nulls("custom_unit_amount lookup_key tiers tiers_mode transform_quantity"),
     }
 
 
@@ -199,25 +176,18 @@ def subscription_item(rng: Random, at: int, subscription_id: str, of_price: Json
         "discounts": [],
         "metadata": {},
         "plan": {
-            "id": of_price["id"],
-            "object": "plan",
+            **common(of_price["id"], "plan", of_price["created"]),
             "active": of_price["active"],
             "amount": of_price["unit_amount"],
             "amount_decimal": of_price["unit_amount_decimal"],
             "billing_scheme": "per_unit",
-            "created": of_price["created"],
             "currency": of_price["currency"],
             "interval": recurring["interval"],
             "interval_count": 1,
-            "livemode": False,
-            "metadata": {},
-            "meter": None,
             "nickname": of_price["nickname"],
             "product": of_price["product"],
-            "tiers_mode": None,
-            "transform_usage": None,
-            "trial_period_days": None,
             "usage_type": "licensed",
+            **nulls("meter tiers_mode transform_usage trial_period_days"),
         },
         "price": embedded(of_price),
         "quantity": rng.choice((1, 1, 1, 5, 25)),
@@ -238,56 +208,35 @@ def subscription(rng: Random, at: int, of_customer: Json) -> Json:
     """https://docs.stripe.com/api/subscriptions/object, without items yet."""
     id = new_id(rng, "sub")
     return {
-        "id": id,
-        "object": "subscription",
-        "application": None,
-        "application_fee_percent": None,
+        **common(id, "subscription", at),
         "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
         "billing_cycle_anchor": at,
-        "billing_cycle_anchor_config": None,
         "billing_mode": {"flexible": None, "type": "classic"},
         "billing_schedules": [],
-        "billing_thresholds": None,
-        "cancel_at": None,
         "cancel_at_period_end": False,
-        "canceled_at": None,
         "cancellation_details": {"comment": None, "feedback": None, "reason": None},
         "collection_method": "charge_automatically",
-        "created": at,
         "currency": of_customer["currency"],
         "customer": of_customer["id"],
-        "customer_account": None,
-        "days_until_due": None,
-        "default_payment_method": None,
-        "default_source": None,
         "default_tax_rates": [],
-        "description": None,
         "discounts": [],
-        "ended_at": None,
         "invoice_settings": {"account_tax_ids": None, "issuer": {"type": "self"}},
         "items": nested([], items_url(id)),
-        "latest_invoice": None,
-        "livemode": False,
-        "metadata": {},
-        "next_pending_invoice_item_invoice": None,
-        "on_behalf_of": None,
-        "pause_collection": None,
         "payment_settings": {
             "payment_method_options": None,
             "payment_method_types": None,
             "save_default_payment_method": "off",
         },
-        "pending_invoice_item_interval": None,
-        "pending_setup_intent": None,
-        "pending_update": None,
-        "schedule": None,
         "start_date": at,
         "status": "active",
         "test_clock": of_customer["test_clock"],
-        "transfer_data": None,
-        "trial_end": None,
         "trial_settings": {"end_behavior": {"missing_payment_method": "create_invoice"}},
-        "trial_start": None,
+        **nulls(
+            "application application_fee_percent billing_cycle_anchor_config billing_thresholds cancel_at canceled_at "
+            "customer_account days_until_due default_payment_method default_source description ended_at latest_invoice "
+            "next_pending_invoice_item_invoice on_behalf_of pause_collection pending_invoice_item_interval "
+            "pending_setup_intent pending_update schedule transfer_data trial_end trial_start"
+        ),
     }
 
 
@@ -370,64 +319,37 @@ def invoice(rng: Random, at: int, of_customer: Json, lines: list[Json], id: str,
     """https://docs.stripe.com/api/invoices/object: a draft, of a subscription or alone."""
     total = sum(line["amount"] for line in lines)
     return {
-        "id": id,
-        "object": "invoice",
+        **common(id, "invoice", at),
         "account_country": "US",
         "account_name": "Acme Sandbox",
-        "account_tax_ids": None,
         "amount_due": total,
         "amount_overpaid": 0,
         "amount_paid": 0,
         "amount_paid_off_stripe": 0,
         "amount_remaining": total,
         "amount_shipping": 0,
-        "application": None,
         "attempt_count": 0,
         "attempted": False,
         "auto_advance": True,
         "automatic_tax": {
-            "disabled_reason": None,
             "enabled": False,
-            "liability": None,
-            "provider": None,
-            "status": None,
+            **nulls("disabled_reason liability provider status"),
         },
         "automatically_finalizes_at": at + 3_600,
         "billing_reason": "subscription_cycle" if of else "manual",
         "collection_method": "charge_automatically",
-        "created": at,
         "currency": of_customer["currency"],
-        "custom_fields": None,
         "customer": of_customer["id"],
-        "customer_account": None,
         "customer_address": of_customer["address"],
         "customer_email": of_customer["email"],
         "customer_name": of_customer["name"],
-        "customer_phone": None,
-        "customer_shipping": None,
         "customer_tax_exempt": "none",
         "customer_tax_ids": [],
-        "default_payment_method": None,
-        "default_source": None,
         "default_tax_rates": [],
-        "description": None,
         "discounts": [],
-        "due_date": None,
-        "effective_at": None,
-        "ending_balance": None,
-        "footer": None,
-        "from_invoice": None,
-        "hosted_invoice_url": None,
-        "invoice_pdf": None,
         "issuer": {"type": "self"},
-        "last_finalization_error": None,
-        "latest_revision": None,
         "lines": nested(lines, lines_url(id)),
-        "livemode": False,
-        "metadata": {},
         "next_payment_attempt": at + 3_600,
-        "number": None,
-        "on_behalf_of": None,
         "parent": {
             "quote_details": None,
             "subscription_details": {"metadata": {}, "subscription": of["id"]},
@@ -436,28 +358,14 @@ def invoice(rng: Random, at: int, of_customer: Json, lines: list[Json], id: str,
         if of
         else None,
         "payments": nested([], f"/v1/invoice_payments?invoice={id}"),
-        "payment_settings": {
-            "default_mandate": None,
-            "payment_method_options": None,
-            "payment_method_types": None,
-        },
+        "payment_settings": nulls("default_mandate payment_method_options payment_method_types"),
         "period_end": at,
         "period_start": at,
         "post_payment_credit_notes_amount": 0,
         "pre_payment_credit_notes_amount": 0,
-        "receipt_number": None,
-        "rendering": None,
-        "shipping_cost": None,
-        "shipping_details": None,
         "starting_balance": 0,
-        "statement_descriptor": None,
         "status": "draft",
-        "status_transitions": {
-            "finalized_at": None,
-            "marked_uncollectible_at": None,
-            "paid_at": None,
-            "voided_at": None,
-        },
+        "status_transitions": nulls("finalized_at marked_uncollectible_at paid_at voided_at"),
         "subtotal": total,
         "subtotal_excluding_tax": total,
         "test_clock": of_customer["test_clock"],
@@ -466,7 +374,12 @@ def invoice(rng: Random, at: int, of_customer: Json, lines: list[Json], id: str,
         "total_excluding_tax": total,
         "total_pretax_credit_amounts": [],
         "total_taxes": [],
-        "webhooks_delivered_at": None,
+        **nulls(
+            "account_tax_ids application custom_fields customer_account customer_phone customer_shipping "
+            "default_payment_method default_source description due_date effective_at ending_balance footer "
+            "from_invoice hosted_invoice_url invoice_pdf last_finalization_error latest_revision number on_behalf_of "
+            "receipt_number rendering shipping_cost shipping_details statement_descriptor webhooks_delivered_at"
+        ),
     }
 
 
@@ -474,15 +387,10 @@ def charge(rng: Random, at: int, of_customer: Json, amount: int, intent_id: str,
     """https://docs.stripe.com/api/charges/object; basil has no `invoice` here any more."""
     id = new_id(rng, "ch")
     return {
-        "id": id,
-        "object": "charge",
+        **common(id, "charge", at),
         "amount": amount,
         "amount_captured": amount if paid else 0,
         "amount_refunded": 0,
-        "application": None,
-        "application_fee": None,
-        "application_fee_amount": None,
-        "balance_transaction": None,
         "billing_details": {
             "address": of_customer["address"],
             "email": of_customer["email"],
@@ -492,31 +400,21 @@ def charge(rng: Random, at: int, of_customer: Json, amount: int, intent_id: str,
         },
         "calculated_statement_descriptor": "ACME SANDBOX",
         "captured": paid,
-        "created": at,
         "currency": of_customer["currency"],
         "customer": of_customer["id"],
         "description": rng.choice((None, "Subscription update", "Zahlung – danke! 🙏")),
-        "destination": None,
-        "dispute": None,
         "disputed": False,
-        "failure_balance_transaction": None,
         "failure_code": None if paid else "card_declined",
         "failure_message": None if paid else "Your card was declined.",
         "fraud_details": {},
-        "livemode": False,
-        "metadata": {},
-        "on_behalf_of": None,
-        "order": None,
         "outcome": {
-            "advice_code": None,
-            "network_advice_code": None,
-            "network_decline_code": None,
             "network_status": "approved_by_network" if paid else "declined_by_network",
             "reason": None if paid else "generic_decline",
             "risk_level": "normal",
             "risk_score": rng.randrange(65),
             "seller_message": "Payment complete." if paid else "The bank declined.",
             "type": "authorized" if paid else "issuer_declined",
+            **nulls("advice_code network_advice_code network_decline_code"),
         },
         "paid": paid,
         "payment_intent": intent_id,
@@ -524,7 +422,6 @@ def charge(rng: Random, at: int, of_customer: Json, amount: int, intent_id: str,
         "payment_method_details": {
             "card": {
                 "amount_authorized": amount if paid else None,
-                "authorization_code": None,
                 "brand": "visa",
                 "checks": {
                     "address_line1_check": None,
@@ -538,34 +435,27 @@ def charge(rng: Random, at: int, of_customer: Json, amount: int, intent_id: str,
                 "fingerprint": prose.token(rng, 16),
                 "funding": "credit",
                 "incremental_authorization": {"status": "unavailable"},
-                "installments": None,
                 "last4": f"{rng.randrange(10_000):04}",
-                "mandate": None,
                 "multicapture": {"status": "unavailable"},
                 "network": "visa",
                 "network_token": {"used": False},
                 "network_transaction_id": f"{rng.randrange(10**15):015}",
                 "overcapture": {"maximum_amount_capturable": amount, "status": "unavailable"},
                 "regulated_status": "unregulated",
-                "three_d_secure": None,
-                "wallet": None,
+                **nulls("authorization_code installments mandate three_d_secure wallet"),
             },
             "type": "card",
         },
         "radar_options": {},
         "receipt_email": of_customer["email"],
-        "receipt_number": None,
         "receipt_url": f"https://pay.stripe.com/receipts/payment/{id}" if paid else None,
         "refunded": False,
-        "review": None,
-        "shipping": None,
-        "source": None,
-        "source_transfer": None,
-        "statement_descriptor": None,
-        "statement_descriptor_suffix": None,
         "status": "succeeded" if paid else "failed",
-        "transfer_data": None,
-        "transfer_group": None,
+        **nulls(
+            "application application_fee application_fee_amount balance_transaction destination dispute "
+            "failure_balance_transaction on_behalf_of order receipt_number review shipping source source_transfer "
+            "statement_descriptor statement_descriptor_suffix transfer_data transfer_group"
+        ),
     }
 
 
@@ -575,12 +465,10 @@ def refund(rng: Random, at: int, of_charge: Json, amount: int) -> Json:
         "id": new_id(rng, "re"),
         "object": "refund",
         "amount": amount,
-        "balance_transaction": None,
         "charge": of_charge["id"],
         "created": at,
         "currency": of_charge["currency"],
         "customer": of_charge["customer"],
-        "customer_account": None,
         "destination_details": {
             "card": {
                 "reference": f"{rng.randrange(10**12):012}",
@@ -594,10 +482,8 @@ def refund(rng: Random, at: int, of_charge: Json, amount: int) -> Json:
         "payment_intent": of_charge["payment_intent"],
         "payment_method": of_charge["payment_method"],
         "reason": rng.choice((None, "requested_by_customer", "duplicate")),
-        "receipt_number": None,
-        "source_transfer_reversal": None,
         "status": "succeeded",
-        "transfer_reversal": None,
+        **nulls("balance_transaction customer_account receipt_number source_transfer_reversal transfer_reversal"),
     }
 
 
@@ -606,16 +492,10 @@ def discount(rng: Random, at: int, customer_id: str, coupon_id: str) -> Json:
     return {
         "id": new_id(rng, "di"),
         "object": "discount",
-        "checkout_session": None,
         "customer": customer_id,
-        "end": None,
-        "invoice": None,
-        "invoice_item": None,
-        "promotion_code": None,
         "source": {"coupon": coupon_id, "type": "coupon"},
         "start": at,
-        "subscription": None,
-        "subscription_item": None,
+        **nulls("checkout_session end invoice invoice_item promotion_code subscription subscription_item"),
     }
 
 

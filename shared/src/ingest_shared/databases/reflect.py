@@ -20,7 +20,7 @@ from ingest_shared.databases.connection import Database, described, split
 from ingest_shared.databases.declared import SETTINGS, called, declared, mirrored
 from ingest_shared.databases.types import column_type
 from ingest_shared.errors import IngestError, SettingError
-from ingest_shared.loading import check_name
+from ingest_shared.notes import check_name
 from ingest_shared.reading.tombstones import DELETED_AT
 from ingest_shared.tables import UNDECLARED
 

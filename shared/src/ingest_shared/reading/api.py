@@ -108,6 +108,8 @@ class Api:
     """
 
     name = "the API"
+    reason_at = ""
+    """The path of the error message in the JSON of a refusal, such as ``error.message``."""
     not_for_long: tuple[int, ...] = ()
     """Statuses below 500 that are retried like a 5xx."""
     unseen: tuple[int, ...] = ()
@@ -170,8 +172,14 @@ class Api:
         return None
 
     def reason(self, response: requests.Response) -> str:
-        """The API's own error message."""
-        return response.text[:200]
+        """The API's own error message, by default what is at ``reason_at``, or else how the response begins."""
+        try:
+            found: Any = response.json()
+            for name in self.reason_at.split("."):
+                found = found[name]
+        except (ValueError, KeyError, TypeError):
+            return response.text[:200]
+        return str(found)
 
     def get(
         self,

@@ -29,6 +29,7 @@ from dlt.common.storages.fsspec_filesystem import MTIME_DISPATCH, fsspec_from_co
 from ingest_shared.columnar import Decoder, arrow_schema
 from ingest_shared.errors import ApiError, PayloadError, SettingError, first_line
 from ingest_shared.loading import Load
+from ingest_shared.notes import LOADED_FILES
 from ingest_shared.reading.api import setting_help
 from ingest_shared.reading.audit import COUNTS
 from ingest_shared.reading.compare import comparison
@@ -36,27 +37,10 @@ from ingest_shared.reading.formats import Batch, Format, decompressed
 from ingest_shared.reading.held import warehouse
 from ingest_shared.reading.tombstones import query
 from ingest_shared.settings import number_setting, text_setting
-from ingest_shared.tables import UNDECLARED, Table, all_columns, bigint, text, timestamp
+from ingest_shared.tables import UNDECLARED, Table, all_columns, bigint, text
 
 FILE = text("file", "The file that the row is in: its path in the folder.", origin="reader")
 ROW = bigint("row", "The number of the row in its file, from 1.", origin="reader")
-LOADED_FILES = Table(
-    name="loaded_files",
-    description="The files that tables were loaded from, and which version of each.",
-    docs="https://dlthub.com/docs/dlt-ecosystem/verified-sources/filesystem/basic",
-    key=("resource", "name"),
-    columns=(
-        text("resource", "The resource that was loaded from it."),
-        text("name", "Its path in the folder."),
-        bigint("size", "Its size in bytes."),
-        timestamp("modified_at", "When it was last changed, by its storage."),
-        text("etag", "The ETag of an object in S3; null for a local file."),
-        bigint("row_count", "The rows that it has."),
-        timestamp("loaded_at", "When the sync that loaded it began."),
-        timestamp("deleted_at", "When it was found to be gone, and its rows were removed; null while it exists."),
-        text("load_id", "The load; it is complete once `_dlt_loads` has it."),
-    ),
-)
 FILES_AT_ONCE = 4
 BYTES_IN_MEMORY = 32_000_000
 """Of each file that is being read; the rest waits on disk until the file is known to be right to its end."""

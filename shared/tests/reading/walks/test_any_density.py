@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest_shared.loading import AUDITS
+from ingest_shared.notes import AUDITS
 from ingest_shared.reading.envelopes import HasMore, LinkHeader
 from ingest_shared.reading.listings import Listing
 from ingest_shared.reading.walks import ByCreated, ChangedSince, FullList, NewestFirst

@@ -3,84 +3,54 @@
 https://docs.dagster.io/integrations/libraries/dlt
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from dagster import AssetExecutionContext, AssetMaterialization, MaterializeResult
+from dagster import AssetExecutionContext, AssetMaterialization, AssetsDefinition, MaterializeResult
 from dagster_dlt import dlt_assets
+from dlt.extract.source import DltSource
+from dlt.pipeline.pipeline import Pipeline
 
 from github_location import OWNERS, source
 from github_location.defs.config import GitHubConfig
 from github_location.defs.groups import ACTIONS, ACTIVITY, CATALOG, PEOPLE
 from github_location.source.tables import TABLES
+from ingest_shared.groups import Group
 from ingest_shared.pipelines import pipeline
 from ingest_shared.resource import IngestDltResource
+from ingest_shared.shards import WHOLE_SOURCE, Shard
 from ingest_shared.translator import IngestTranslator, with_child_tables
 
-activity_pipeline = pipeline("github", "activity")
-actions_pipeline = pipeline("github", "actions")
-people_pipeline = pipeline("github", "people")
-catalog_pipeline = pipeline("github", "catalog")
+LOADS: dict[Group, Callable[[bool, Sequence[str], Shard], DltSource]] = {
+    ACTIVITY: source.activity,
+    ACTIONS: source.actions_and_deployments,
+    PEOPLE: source.people_of_repositories,
+    CATALOG: source.catalog,
+}
 
 
-@dlt_assets(
-    dlt_source=with_child_tables(source.activity(), TABLES),
-    dlt_pipeline=activity_pipeline,
-    name=ACTIVITY.name,
-    pool=ACTIVITY.pool,
-    partitions_def=ACTIVITY.partitions,
-    dagster_dlt_translator=IngestTranslator("github", ACTIVITY, TABLES, OWNERS),
-)
-def activity_assets(
-    context: AssetExecutionContext, dlt: IngestDltResource, config: GitHubConfig
-) -> Iterator[AssetMaterialization | MaterializeResult[object]]:
-    shard = ACTIVITY.shard(context)
-    yield from dlt.run(
-        context,
-        dlt_source=source.activity(config.audit, config.repositories, shard),
-        dlt_pipeline=pipeline("github", "activity", shard),
+def pipeline_of(group: Group, shard: Shard = WHOLE_SOURCE) -> Pipeline:
+    return pipeline("github", group.name.removeprefix("github_"), shard)
+
+
+def assets_of(group: Group) -> AssetsDefinition:
+    """The assets of a group, which one step loads together; for each shard, a run of its own."""
+
+    @dlt_assets(
+        dlt_source=with_child_tables(LOADS[group](False, (), WHOLE_SOURCE), TABLES),
+        dlt_pipeline=pipeline_of(group),
+        name=group.name,
+        pool=group.pool,
+        partitions_def=group.partitions,
+        dagster_dlt_translator=IngestTranslator("github", group, TABLES, OWNERS),
     )
+    def load(
+        context: AssetExecutionContext, dlt: IngestDltResource, config: GitHubConfig
+    ) -> Iterator[AssetMaterialization | MaterializeResult[object]]:
+        shard = group.shard(context)
+        dlt_source = LOADS[group](config.audit, config.repositories, shard)
+        yield from dlt.run(context, dlt_source=dlt_source, dlt_pipeline=pipeline_of(group, shard))
+
+    return load
 
 
-@dlt_assets(
-    dlt_source=with_child_tables(source.actions_and_deployments(), TABLES),
-    dlt_pipeline=actions_pipeline,
-    name=ACTIONS.name,
-    pool=ACTIONS.pool,
-    partitions_def=ACTIONS.partitions,
-    dagster_dlt_translator=IngestTranslator("github", ACTIONS, TABLES, OWNERS),
-)
-def actions_assets(
-    context: AssetExecutionContext, dlt: IngestDltResource, config: GitHubConfig
-) -> Iterator[AssetMaterialization | MaterializeResult[object]]:
-    shard = ACTIONS.shard(context)
-    yield from dlt.run(
-        context,
-        dlt_source=source.actions_and_deployments(config.audit, config.repositories, shard),
-        dlt_pipeline=pipeline("github", "actions", shard),
-    )
-
-
-@dlt_assets(
-    dlt_source=with_child_tables(source.people_of_repositories(), TABLES),
-    dlt_pipeline=people_pipeline,
-    name=PEOPLE.name,
-    pool=PEOPLE.name,
-    dagster_dlt_translator=IngestTranslator("github", PEOPLE, TABLES, OWNERS),
-)
-def people_assets(
-    context: AssetExecutionContext, dlt: IngestDltResource, config: GitHubConfig
-) -> Iterator[AssetMaterialization | MaterializeResult[object]]:
-    yield from dlt.run(context, dlt_source=source.people_of_repositories(config.audit, config.repositories))
-
-
-@dlt_assets(
-    dlt_source=with_child_tables(source.catalog(), TABLES),
-    dlt_pipeline=catalog_pipeline,
-    name=CATALOG.name,
-    pool=CATALOG.name,
-    dagster_dlt_translator=IngestTranslator("github", CATALOG, TABLES, OWNERS),
-)
-def catalog_assets(
-    context: AssetExecutionContext, dlt: IngestDltResource, config: GitHubConfig
-) -> Iterator[AssetMaterialization | MaterializeResult[object]]:
-    yield from dlt.run(context, dlt_source=source.catalog(config.audit, config.repositories))
+assets = [assets_of(group) for group in LOADS]

@@ -3,72 +3,61 @@
 https://docs.dagster.io/guides/build/jobs/asset-jobs
 """
 
+from functools import partial
+
 from dagster import AssetSelection, RunConfig, define_asset_job
 
 from github_location import OWNERS
 from github_location.defs.groups import ACTIONS, ACTIVITY, CATALOG, GROUPS, PEOPLE, SHARDED
 from ingest_shared.resource import RETRY_POLICY, IngestConfig
 
-github_ingest = define_asset_job(
+job = partial(define_asset_job, op_retry_policy=RETRY_POLICY, owners=OWNERS)
+"""What all jobs of the location have in common."""
+
+github_ingest = job(
     "github_ingest",
     selection=AssetSelection.key_prefixes("github") - AssetSelection.groups(*(group.name for group in SHARDED)),
     description="Mirrors every table of GitHub, once a day; by hand, it is the first load and the one after a pause.",
-    op_retry_policy=RETRY_POLICY,
-    owners=OWNERS,
 )
-github_activity_ingest = define_asset_job(
+github_activity_ingest = job(
     "github_activity_ingest",
     selection=AssetSelection.groups(ACTIVITY.name),
     partitions_def=ACTIVITY.partitions,
     description="Mirrors what people do all day long, between the daily loads of everything.",
-    op_retry_policy=RETRY_POLICY,
-    owners=OWNERS,
 )
-github_actions_ingest = define_asset_job(
+github_actions_ingest = job(
     "github_actions_ingest",
     selection=AssetSelection.groups(ACTIONS.name),
     partitions_def=ACTIONS.partitions,
     description="Mirrors what is run and deployed all day long, between the daily loads of everything.",
-    op_retry_policy=RETRY_POLICY,
-    owners=OWNERS,
 )
-github_people_ingest = define_asset_job(
+github_people_ingest = job(
     "github_people_ingest",
     selection=AssetSelection.groups(PEOPLE.name),
     description="Mirrors stargazers, collaborators, teams and members, at once: the daily load brings them anyway.",
-    op_retry_policy=RETRY_POLICY,
-    owners=OWNERS,
 )
-github_catalog_ingest = define_asset_job(
+github_catalog_ingest = job(
     "github_catalog_ingest",
     selection=AssetSelection.groups(CATALOG.name),
     description="Mirrors what changes seldom, at once: the daily load of everything brings it anyway.",
-    op_retry_policy=RETRY_POLICY,
-    owners=OWNERS,
 )
-github_reference_ingest = define_asset_job(
+github_reference_ingest = job(
     "github_reference_ingest",
     selection=AssetSelection.groups("github_reference"),
     description="Loads the YAML component of defs/reference at once: the daily load brings it anyway.",
-    op_retry_policy=RETRY_POLICY,
-    owners=OWNERS,
 )
 UNSHARDED = tuple(group for group in GROUPS if group not in SHARDED)
-github_audit = define_asset_job(
+github_audit = job(
     "github_audit",
     selection=AssetSelection.groups(*(group.name for group in UNSHARDED)),
     config=RunConfig(ops={group.name: IngestConfig(audit=True) for group in UNSHARDED}),
     description="Compares every row with GitHub, once a week, and mends what differs: see the checks `equals_origin`.",
-    op_retry_policy=RETRY_POLICY,
-    owners=OWNERS,
 )
 if SHARDED:
-    github_shards_audit = define_asset_job(
+    github_shards_audit = job(
         "github_shards_audit",
         selection=AssetSelection.groups(*(group.name for group in SHARDED)),
         partitions_def=SHARDED[0].partitions,
         config=RunConfig(ops={group.name: IngestConfig(audit=True) for group in SHARDED}),
         description="The same for the groups that are loaded in shards.",
-        op_retry_policy=RETRY_POLICY,
-        owners=OWNERS,
     )

@@ -186,8 +186,7 @@ def _mirrors(listings: Iterable[Listing], sync: GitHubSync) -> Iterator[DltResou
 @dlt.source(name="github_activity", section="github", spec=BaseConfiguration)
 def activity(audit: bool = False, only: Sequence[str] = (), shard: Shard = WHOLE_SOURCE) -> Iterable[DltResource]:
     """What people do, all day long: issues, pull requests, reviews, comments, events and commits."""
-    sync = GitHubSync(audit, only, shard)
-    yield from _mirrors(ACTIVITY, sync)
+    yield from _mirrors(ACTIVITY, GitHubSync(audit, only, shard))
 
 
 @dlt.source(name="github_actions", section="github", spec=BaseConfiguration)
@@ -195,19 +194,18 @@ def actions_and_deployments(
     audit: bool = False, only: Sequence[str] = (), shard: Shard = WHOLE_SOURCE
 ) -> Iterable[DltResource]:
     """What is run and deployed: workflow runs with their jobs, deployments with their statuses."""
-    sync = GitHubSync(audit, only, shard)
-    yield from _mirrors(ACTIONS, sync)
+    yield from _mirrors(ACTIONS, GitHubSync(audit, only, shard))
 
 
 @dlt.source(name="github_people", section="github", spec=BaseConfiguration)
-def people_of_repositories(audit: bool = False, only: Sequence[str] = ()) -> Iterable[DltResource]:
+def people_of_repositories(
+    audit: bool = False, only: Sequence[str] = (), shard: Shard = WHOLE_SOURCE
+) -> Iterable[DltResource]:
     """Who has to do with the repositories: stargazers, collaborators, teams and members."""
-    sync = GitHubSync(audit, only)
-    yield from _mirrors(PEOPLE, sync)
+    yield from _mirrors(PEOPLE, GitHubSync(audit, only, shard))
 
 
 @dlt.source(name="github_catalog", section="github", spec=BaseConfiguration)
-def catalog(audit: bool = False, only: Sequence[str] = ()) -> Iterable[DltResource]:
+def catalog(audit: bool = False, only: Sequence[str] = (), shard: Shard = WHOLE_SOURCE) -> Iterable[DltResource]:
     """What the activity refers to, and changes seldom: repositories, releases, labels and so on; and numbers by day."""
-    sync = GitHubSync(audit, only)
-    yield from _mirrors((LISTING, *CATALOG), sync)
+    yield from _mirrors((LISTING, *CATALOG), GitHubSync(audit, only, shard))

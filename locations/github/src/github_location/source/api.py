@@ -13,7 +13,7 @@ import msgspec
 import requests
 from requests.auth import AuthBase
 
-from github_location.source.auth import HEADERS, Anonymous, InstallationAuth, configured_auths, message
+from github_location.source.auth import HEADERS, Anonymous, InstallationAuth, configured_auths
 from ingest_shared.errors import ApiError, SettingError
 from ingest_shared.reading.api import LONGEST_WAIT, UNAUTHORIZED, Api, Response, Usage, retry_after, setting_help
 from ingest_shared.reading.limits import pace_of_each
@@ -52,6 +52,7 @@ class _Limited(Api):
     """
 
     name = "GitHub"
+    reason_at = "message"
 
     def too_fast(self, response: requests.Response) -> float | None:
         if response.status_code not in (403, 429):
@@ -65,9 +66,6 @@ class _Limited(Api):
 
     def renew(self, auth: AuthBase, response: requests.Response) -> bool:
         return isinstance(auth, InstallationAuth) and auth.renew(response)
-
-    def reason(self, response: requests.Response) -> str:
-        return message(response)
 
 
 class GraphQL(_Limited):

@@ -40,14 +40,6 @@ DRIFT = 60
 """Seconds that GitHub's clock may be behind: it takes no JSON Web Token of the future."""
 
 
-def message(response: requests.Response) -> str:
-    """What GitHub says went wrong."""
-    try:
-        return str(response.json()["message"])
-    except (ValueError, KeyError, TypeError):
-        return response.text[:200]
-
-
 def _in_its_media_type(request: requests.PreparedRequest) -> requests.PreparedRequest:
     for end, media_type in MEDIA_TYPES.items():
         if urlsplit(request.url or "").path.endswith(end):
@@ -90,9 +82,7 @@ class _Issuer(Api):
     """The API as the App itself sees it."""
 
     name = "GitHub"
-
-    def reason(self, response: requests.Response) -> str:
-        return message(response)
+    reason_at = "message"
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,13 @@
 https://docs.dagster.io/integrations/libraries/dlt
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from dagster import AssetExecutionContext, AssetMaterialization, MaterializeResult
+from dagster import AssetExecutionContext, AssetMaterialization, AssetsDefinition, MaterializeResult
 from dagster_dlt import dlt_assets
+from dlt.extract.source import DltSource
 
+from ingest_shared.groups import Group
 from ingest_shared.pipelines import pipeline
 from ingest_shared.resource import IngestConfig, IngestDltResource
 from ingest_shared.translator import IngestTranslator, with_child_tables
@@ -15,59 +17,31 @@ from stripe_location import OWNERS, source
 from stripe_location.defs.groups import BILLING, CHECKOUT, CONNECT, PAYMENTS
 from stripe_location.source.tables import TABLES
 
-billing_pipeline = pipeline("stripe", "billing")
-payments_pipeline = pipeline("stripe", "payments")
-checkout_pipeline = pipeline("stripe", "checkout")
-connect_pipeline = pipeline("stripe", "connect")
+LOADS: dict[Group, Callable[[bool], DltSource]] = {
+    BILLING: source.billing,
+    PAYMENTS: source.payments,
+    CHECKOUT: source.checkouts,
+    CONNECT: source.connect,
+}
+PIPELINES = {group: pipeline("stripe", group.name.removeprefix("stripe_")) for group in LOADS}
 
 
-@dlt_assets(
-    dlt_source=with_child_tables(source.billing(), TABLES),
-    dlt_pipeline=billing_pipeline,
-    name=BILLING.name,
-    pool=BILLING.name,
-    dagster_dlt_translator=IngestTranslator("stripe", BILLING, TABLES, OWNERS),
-)
-def billing_assets(
-    context: AssetExecutionContext, dlt: IngestDltResource, config: IngestConfig
-) -> Iterator[AssetMaterialization | MaterializeResult[object]]:
-    yield from dlt.run(context, dlt_source=source.billing(config.audit))
+def assets_of(group: Group) -> AssetsDefinition:
+    """The assets of a group, which one step loads together."""
+
+    @dlt_assets(
+        dlt_source=with_child_tables(LOADS[group](False), TABLES),
+        dlt_pipeline=PIPELINES[group],
+        name=group.name,
+        pool=group.pool,
+        dagster_dlt_translator=IngestTranslator("stripe", group, TABLES, OWNERS),
+    )
+    def load(
+        context: AssetExecutionContext, dlt: IngestDltResource, config: IngestConfig
+    ) -> Iterator[AssetMaterialization | MaterializeResult[object]]:
+        yield from dlt.run(context, dlt_source=LOADS[group](config.audit))
+
+    return load
 
 
-@dlt_assets(
-    dlt_source=with_child_tables(source.payments(), TABLES),
-    dlt_pipeline=payments_pipeline,
-    name=PAYMENTS.name,
-    pool=PAYMENTS.name,
-    dagster_dlt_translator=IngestTranslator("stripe", PAYMENTS, TABLES, OWNERS),
-)
-def payments_assets(
-    context: AssetExecutionContext, dlt: IngestDltResource, config: IngestConfig
-) -> Iterator[AssetMaterialization | MaterializeResult[object]]:
-    yield from dlt.run(context, dlt_source=source.payments(config.audit))
-
-
-@dlt_assets(
-    dlt_source=with_child_tables(source.checkouts(), TABLES),
-    dlt_pipeline=checkout_pipeline,
-    name=CHECKOUT.name,
-    pool=CHECKOUT.name,
-    dagster_dlt_translator=IngestTranslator("stripe", CHECKOUT, TABLES, OWNERS),
-)
-def checkout_assets(
-    context: AssetExecutionContext, dlt: IngestDltResource, config: IngestConfig
-) -> Iterator[AssetMaterialization | MaterializeResult[object]]:
-    yield from dlt.run(context, dlt_source=source.checkouts(config.audit))
-
-
-@dlt_assets(
-    dlt_source=with_child_tables(source.connect(), TABLES),
-    dlt_pipeline=connect_pipeline,
-    name=CONNECT.name,
-    pool=CONNECT.name,
-    dagster_dlt_translator=IngestTranslator("stripe", CONNECT, TABLES, OWNERS),
-)
-def connect_assets(
-    context: AssetExecutionContext, dlt: IngestDltResource, config: IngestConfig
-) -> Iterator[AssetMaterialization | MaterializeResult[object]]:
-    yield from dlt.run(context, dlt_source=source.connect(config.audit))
+assets = [assets_of(group) for group in LOADS]

@@ -3,8 +3,7 @@
 https://dlthub.com/docs/general-usage/source
 """
 
-import builtins
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import dlt
 from dlt.common.configuration.specs import BaseConfiguration
@@ -17,7 +16,7 @@ from ingest_shared.reading.listings import Listing, Walk
 from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.walks import FullList
 from ingest_shared.tables import Table
-from stripe_location.source.account import EVENT_LOG, StripeSync, between
+from stripe_location.source.account import EVENT_LOG, StripeSync, created_in
 from stripe_location.source.api import tables_left_out
 from stripe_location.source.history import Discounts, States
 from stripe_location.source.nested import Nested, WholeList
@@ -62,41 +61,11 @@ DISPUTE_LASTS = 120 * DAY
 """Seconds in which a dispute is decided; of a deadline that passes no event tells."""
 
 
-def listing(table: Table, walk: Walk, path: str = "", expand: Sequence[str] = (), **params: str) -> Listing:
-    """A list of the account; ``expand`` names what Stripe sends only when asked."""
-    expanded = {"expand[]": tuple(f"data.{name}" for name in expand)} if expand else {}
-    params_ = {"limit": PER_PAGE, **params, **expanded}
-    return Listing(table, f"/v1/{path or table.name}", walk=walk, envelope=Pages(), params=params_)
-
-
-def objects(
-    table: Table,
-    path: str = "",
-    *,
-    type: str = "",
-    at: str = "",
-    nested: Mapping[str, Nested] | None = None,
-    expand: tuple[str, ...] = (),
-    created: str = "created",
-    listed: int = 0,
-    hides: bool = False,
-    hides_clocks: bool = False,
-    walk: builtins.type[Objects] = Objects,
-    **params: str,
-) -> Listing:
-    """A list of objects that events tell of, by the type of object; ``created`` is when one was made."""
-    how = walk(
-        created,
-        between,
-        type=type or table.name.removesuffix("s"),
-        at=at,
-        nested=nested or {},
-        expand=expand,
-        listed=listed,
-        hides=hides,
-        hides_clocks=hides_clocks,
-    )
-    return listing(table, how, path, expand, **params)
+def listing(table: Table, walk: Walk, path: str = "", **params: str) -> Listing:
+    """A list of the account."""
+    expand = [f"data.{name}" for name in getattr(walk, "expand", ())]
+    all_params = {"limit": PER_PAGE, **params, **({"expand[]": tuple(expand)} if expand else {})}
+    return Listing(table, f"/v1/{path or table.name}", walk=walk, envelope=Pages(), params=all_params)
 
 
 def below(name: str, path: str) -> dict[str, Nested]:
@@ -109,58 +78,55 @@ INVOICE = below("lines", "invoices") | {"payments": Nested("/v1/invoice_payments
 LINE_ITEMS = ("line_items",)
 
 BILLING = (
-    objects(
-        customer.customers, nested=below("tax_ids", "customers"), expand=("tax_ids",), walk=Customers, hides_clocks=True
+    listing(
+        customer.customers, Customers(nested=below("tax_ids", "customers"), expand=("tax_ids",), hides_clocks=True)
     ),
-    objects(
-        methods.payment_methods,
-        "customers/{customer}/payment_methods",
-        at="/v1/payment_methods",
-        walk=PaymentMethods,
-    ),
-    objects(catalog.products, hides=True),
-    objects(catalog.prices, expand=("currency_options", "tiers"), hides=True),
-    objects(subscription.subscriptions, nested=ITEMS, expand=("discounts",), hides_clocks=True, status="all"),
-    objects(subscription.subscription_schedules),
-    objects(invoice.invoices, nested=INVOICE, expand=("payments",)),
-    objects(adjustments.invoiceitems, created="date", walk=InvoiceItems),
-    objects(adjustments.credit_notes, nested=below("lines", "credit_notes")),
+    listing(methods.payment_methods, PaymentMethods(at="/v1/payment_methods"), "customers/{customer}/payment_methods"),
+    listing(catalog.products, Objects(hides=True)),
+    listing(catalog.prices, Objects(expand=("currency_options", "tiers"), hides=True)),
+    listing(subscription.subscriptions, Objects(nested=ITEMS, expand=("discounts",), hides_clocks=True), status="all"),
+    listing(subscription.subscription_schedules, Objects()),
+    listing(invoice.invoices, Objects(nested=INVOICE, expand=("payments",))),
+    listing(adjustments.invoiceitems, InvoiceItems(column="date")),
+    listing(adjustments.credit_notes, Objects(nested=below("lines", "credit_notes"))),
 )
 PAYMENTS = (
-    objects(payment.charges),
-    objects(payment.refunds),
-    objects(intents.payment_intents, listed=INTENT_LASTS),
-    objects(risk.disputes, listed=DISPUTE_LASTS, walk=Disputes),
-    objects(risk.early_fraud_warnings, "radar/early_fraud_warnings", type="radar.early_fraud_warning"),
-    objects(risk.reviews),
-    objects(transfers.payouts),
-    listing(payment.balance_transactions, BalanceTransactions("created", between)),
+    listing(payment.charges, Objects()),
+    listing(payment.refunds, Objects()),
+    listing(intents.payment_intents, Objects(listed=INTENT_LASTS)),
+    listing(risk.disputes, Disputes(listed=DISPUTE_LASTS)),
+    listing(risk.early_fraud_warnings, Objects(type="radar.early_fraud_warning"), "radar/early_fraud_warnings"),
+    listing(risk.reviews, Objects()),
+    listing(transfers.payouts, Objects()),
+    listing(payment.balance_transactions, BalanceTransactions("created", created_in)),
     EVENT_LOG,
 )
 CHECKOUT = (
-    objects(
+    listing(
         checkout.checkout_sessions,
+        Objects(
+            type="checkout.session",
+            nested=below("line_items", "checkout/sessions"),
+            expand=LINE_ITEMS,
+            listed=CHECKOUT_LASTS,
+        ),
         "checkout/sessions",
-        type="checkout.session",
-        nested=below("line_items", "checkout/sessions"),
-        expand=LINE_ITEMS,
-        listed=CHECKOUT_LASTS,
     ),
-    objects(intents.setup_intents, listed=INTENT_LASTS),
+    listing(intents.setup_intents, Objects(listed=INTENT_LASTS)),
     # No event tells of a redemption, or of a date that passes.
-    objects(discounts.coupons, listed=ALWAYS),
-    objects(discounts.promotion_codes, listed=ALWAYS),
-    objects(taxes.tax_rates),
+    listing(discounts.coupons, Objects(listed=ALWAYS)),
+    listing(discounts.promotion_codes, Objects(listed=ALWAYS)),
+    listing(taxes.tax_rates, Objects()),
     listing(taxes.shipping_rates, FullList()),
-    listing(checkout.payment_links, WholeList(nested=below("line_items", "payment_links")), expand=LINE_ITEMS),
-    listing(quotes.quotes, WholeList(nested=below("line_items", "quotes"), hides_clocks=True), expand=LINE_ITEMS),
+    listing(checkout.payment_links, WholeList(nested=below("line_items", "payment_links"), expand=LINE_ITEMS)),
+    listing(quotes.quotes, WholeList(nested=below("line_items", "quotes"), expand=LINE_ITEMS, hides_clocks=True)),
 )
 CONNECT = (
     listing(account.accounts, FullList()),
-    objects(transfers.transfers, nested=below("reversals", "transfers")),
-    objects(transfers.application_fees, nested=below("refunds", "application_fees")),
-    objects(transfers.topups),
-    objects(account.files),
+    listing(transfers.transfers, Objects(nested=below("reversals", "transfers"))),
+    listing(transfers.application_fees, Objects(nested=below("refunds", "application_fees"))),
+    listing(transfers.topups, Objects()),
+    listing(account.files, Objects()),
 )
 LISTINGS = (*BILLING, *PAYMENTS, *CHECKOUT, *CONNECT)
 

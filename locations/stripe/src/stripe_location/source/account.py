@@ -291,7 +291,7 @@ def _values_at(value: Any, path: Sequence[str]) -> Iterator[Any]:
         yield from _values_at(value.get(path[0]), path[1:])
 
 
-def between(start: int, end: int) -> dict[str, int]:
+def created_in(start: int, end: int) -> dict[str, int]:
     """The parameters for what was created in a half-open span of time."""
     return {"created[gte]": start, "created[lt]": end}
 
@@ -311,7 +311,7 @@ class EventLog(ByCreated):
 EVENT_LOG = Listing(
     log.events,
     "/v1/events",
-    walk=EventLog("created", between, lag=LAG),
+    walk=EventLog("created", created_in, lag=LAG),
     envelope=Pages(),
     params={"limit": PER_PAGE},
 )

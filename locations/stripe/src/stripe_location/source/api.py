@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
 from ingest_shared.errors import SettingError
@@ -41,6 +40,7 @@ class Stripe(Api):
     """The API under one key, at the pace that Stripe allows an account and each endpoint."""
 
     name = "Stripe"
+    reason_at = "error.message"
     not_for_long = (409,)  # another request held a lock: https://docs.stripe.com/rate-limits#object-lock-timeouts
 
     def __init__(self, url: str, key: str, **settings: Any) -> None:
@@ -67,12 +67,6 @@ class Stripe(Api):
                 name = f"{self.identity} {endpoint}"
                 self._endpoints[endpoint] = Limit(name, pace), ceiling(name, round(pace / PACE))
         return self._endpoints[endpoint]
-
-    def reason(self, response: requests.Response) -> str:
-        try:
-            return str(response.json()["error"]["message"])
-        except (ValueError, KeyError, TypeError):
-            return response.text[:200]
 
 
 def endpoint_of(path: str) -> str:

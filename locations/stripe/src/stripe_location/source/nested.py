@@ -83,7 +83,8 @@ class WholeList(FullList):
     cost = "One for each page, and one for each 100 rows of a nested list beyond its first ten."
 
     nested: Mapping[str, Nested] = field(default_factory=dict)
-
+    expand: tuple[str, ...] = ()
+    """Fields that Stripe sends only when asked."""
     hides_clocks: bool = False
     """Whether the list shows objects of a test clock only where it is asked for those of that clock."""
 

@@ -6,7 +6,7 @@ fetches each object they name as it is now: https://docs.stripe.com/api/events
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
@@ -26,7 +26,15 @@ from ingest_shared.reading.walks import ByCreated
 from ingest_shared.reading.windows import Window
 from ingest_shared.references import naming, to_nowhere
 from ingest_shared.tables import Table
-from stripe_location.source.account import EVENTS_ARE_KEPT, LAG, Change, Deletion, StripeSync, without_clocks
+from stripe_location.source.account import (
+    EVENTS_ARE_KEPT,
+    LAG,
+    Change,
+    Deletion,
+    StripeSync,
+    created_in,
+    without_clocks,
+)
 from stripe_location.source.api import API_VERSION
 from stripe_location.source.nested import Nested, are_whole, follow
 from stripe_location.source.tables import TABLES
@@ -95,7 +103,10 @@ class Objects(ByCreated):
         "The scan of the events, one for each 100 of them, serves all tables of a run."
     )
     deletes = "told by events; after a pause of 25 days, and in the audit, what no list shows is asked for by its id."
-    type: str
+    column: str = "created"
+    between: Callable[[int, int], Mapping[str, Any]] = created_in
+    type: str = ""
+    """The type of the objects, where it is not the table's name."""
     at: str = ""
     """The path below which an object is found by its id, where it is not that of the list."""
     nested: Mapping[str, Nested] = field(default_factory=dict)
@@ -127,7 +138,7 @@ class Objects(ByCreated):
         since = max(known_until, sync.now - EVENTS_ARE_KEPT) - LAG
         anew = sync.now - known_until > LONGEST_GAP or is_older(cursor)
         try:
-            progress.noted["changes"] = sync.changes(scope, self.type, since, reader.load)
+            progress.noted["changes"] = sync.changes(scope, self._type_in(reader), since, reader.load)
         except ApiError as error:
             if error.status != 403:
                 raise
@@ -213,7 +224,7 @@ class Objects(ByCreated):
         if until < sync.now - EVENTS_ARE_KEPT:
             return EVERYTHING
         try:
-            return sync.changes(scope, self.type, until, reader.load)
+            return sync.changes(scope, self._type_in(reader), until, reader.load)
         except ApiError as error:
             if error.status != 403:
                 raise
@@ -223,6 +234,10 @@ class Objects(ByCreated):
         """From the configured start to the one that was loaded: empty, unless it was moved back."""
         loaded: int = cursor.get("start", sync.start)
         return Window(min(loaded, sync.start), loaded)
+
+    def _type_in(self, reader: Reader) -> str:
+        """The type of the objects, as events have it."""
+        return self.type or reader.listing.table.name.removesuffix("s")
 
     @staticmethod
     def _windows(scope: Scope, *windows: Window) -> list[Piece]:

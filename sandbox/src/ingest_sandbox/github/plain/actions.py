@@ -11,7 +11,7 @@ from ... import prose
 from ...wire import Json, iso, iso_or_none, parse_iso
 from ..hand import Hand
 from ..model import Repository, Row
-from ..render import API, WEB, node_id, repository, user
+from ..render import API, WEB, common, node_id, repository, user
 from .collection import Collection, Making, by_creation
 
 _CONCLUSIONS = ("success", "success", "failure", "cancelled")
@@ -26,9 +26,8 @@ def workflow_run(repo: Repository, row: Row) -> Json:
     url, home = f"{api}/actions/runs/{row.id}", repo.rendered(repository, repo).raw
     suite = row.id + 3
     return {
-        "id": row.id,
+        **common("WFR", row),
         "name": facts["name"],
-        "node_id": node_id("WFR", row.id),
         "head_branch": facts["branch"],
         "head_sha": facts["sha"],
         "path": f".github/workflows/{facts['name']}.yml",
@@ -43,8 +42,6 @@ def workflow_run(repo: Repository, row: Row) -> Json:
         "url": url,
         "html_url": f"{web}/actions/runs/{row.id}",
         "pull_requests": [],
-        "created_at": iso(row.created_at),
-        "updated_at": iso(row.updated_at),
         "actor": user(repo, facts["user"]),
         "run_attempt": facts["attempt"],
         "referenced_workflows": [],
@@ -117,14 +114,11 @@ def deployment(repo: Repository, row: Row) -> Json:
     api, facts = f"{API}/repos/{repo.full_name}", row.facts
     return {
         "url": f"{api}/deployments/{row.id}",
-        "id": row.id,
-        "node_id": node_id("DE", row.id),
+        **common("DE", row),
         "task": "deploy",
         "original_environment": facts["environment"],
         "environment": facts["environment"],
         "description": facts["description"],
-        "created_at": iso(row.created_at),
-        "updated_at": iso(row.updated_at),
         "statuses_url": f"{api}/deployments/{row.id}/statuses",
         "repository_url": api,
         "creator": user(repo, facts["user"]),
@@ -254,7 +248,6 @@ def _make_job(making: Making) -> Json:
 
 WORKFLOW_RUNS = Collection(
     name="workflow_runs",
-    one="workflow_run",
     path="/actions/runs",
     show=workflow_run,
     make=_make_run,
@@ -271,7 +264,6 @@ WORKFLOW_RUNS = Collection(
 )
 WORKFLOW_RUN_ATTEMPTS = Collection(
     name="workflow_run_attempts",
-    one="workflow_run_attempt",
     path="/actions/runs/{parent:int}/attempts/{attempt:int}",
     show=workflow_run_attempt,
     make=lambda making: making.parent.facts.pop("earlier", None),
@@ -285,7 +277,6 @@ WORKFLOW_RUN_ATTEMPTS = Collection(
 )
 WORKFLOW_JOBS = Collection(
     name="workflow_jobs",
-    one="workflow_job",
     path="/actions/runs/{parent:int}/jobs",
     show=workflow_job,
     make=_make_job,
@@ -354,8 +345,6 @@ def _follow_status(hand: Hand, home: Any, status: Row, action: str) -> None:
 
 DEPLOYMENTS = Collection(
     name="deployments",
-    one="deployment",
-    path="/deployments",
     show=deployment,
     make=_make_deployment,
     after=_follow_deployment,

@@ -31,8 +31,6 @@ def _move(making: Making, row: Row) -> None:
 
 TAGS = Collection(
     name="tags",
-    one="tag",
-    path="/tags",
     show=tag,
     make=_make,
     edit=_move,

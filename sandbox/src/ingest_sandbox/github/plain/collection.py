@@ -53,10 +53,12 @@ class Collection:
     """
 
     name: str
-    one: str
-    path: str
     show: Callable[[Any, Row], Json]
     make: Callable[[Making], Json | None]
+    path: str = ""
+    """By default its name."""
+    one: str = ""
+    """What its changes are called, by default the name without its s."""
     edit: Callable[[Making, Row], None] | None = None
     deletes: bool = True
     after: Callable[[Hand, Home, Row, str], None] = lambda hand, home, row, action: None
@@ -89,6 +91,10 @@ class Collection:
     seeded: float = 0
     """Rows of the seeded world at size 1."""
     weight: float = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", self.path or f"/{self.name}")
+        object.__setattr__(self, "one", self.one or self.name.removesuffix("s"))
 
     # Rows.
 

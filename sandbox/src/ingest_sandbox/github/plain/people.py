@@ -87,7 +87,6 @@ def _rename_team(making: Making, row: Row) -> None:
 STARGAZERS = Collection(
     name="stargazers",
     one="star",
-    path="/stargazers",
     show=stargazer,
     without_media_type=("star+json", member),
     make=_star,
@@ -96,8 +95,6 @@ STARGAZERS = Collection(
 )
 COLLABORATORS = Collection(
     name="collaborators",
-    one="collaborator",
-    path="/collaborators",
     show=collaborator,
     make=_collaborate,
     edit=_change_role,
@@ -106,8 +103,6 @@ COLLABORATORS = Collection(
 )
 TEAMS = Collection(
     name="teams",
-    one="team",
-    path="/teams",
     show=team,
     make=_make_team,
     edit=_rename_team,
@@ -118,8 +113,6 @@ TEAMS = Collection(
 )
 MEMBERS = Collection(
     name="members",
-    one="member",
-    path="/members",
     show=member,
     make=_join,
     of_organisation=True,

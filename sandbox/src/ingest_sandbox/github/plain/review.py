@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ... import prose
-from ...wire import Json, iso
+from ...wire import Json, iso, nulls
 from ..hand import Hand
 from ..model import GHOST, Repository, Row
-from ..render import API, WEB, node_id, reactions, user
+from ..render import API, WEB, common, node_id, reactions, user
 from .collection import Collection, Making
 
 _STATES = ("APPROVED", "CHANGES_REQUESTED", "COMMENTED")
@@ -46,30 +46,25 @@ def review_comment(repo: Repository, row: Row) -> Json:
     return {
         "url": own,
         "pull_request_review_id": row.facts["review_id"],
-        "id": row.id,
-        "node_id": node_id("PRRC", row.id),
+        **common("PRRC", row),
         "diff_hunk": "@@ -1,3 +1,3 @@\n-old\n+new",
         "path": row.facts["path"],
         "commit_id": row.facts["sha"],
         "original_commit_id": row.facts["sha"],
         "user": user(repo, row.facts["user"]),
         "body": row.facts["body"],
-        "created_at": iso(row.created_at),
-        "updated_at": iso(row.updated_at),
         "html_url": html,
         "pull_request_url": url,
         "author_association": "CONTRIBUTOR",
         "_links": {"self": {"href": own}, "html": {"href": html}, "pull_request": {"href": url}},
         "reactions": reactions(own, {}),
-        "start_line": None,
-        "original_start_line": None,
-        "start_side": None,
         "line": row.facts["line"],
         "original_line": row.facts["line"],
         "side": "RIGHT",
         "original_position": row.facts["line"],
         "position": row.facts["line"],
         "subject_type": "line",
+        **nulls("start_line original_start_line start_side"),
     }
 
 
@@ -117,7 +112,6 @@ def _touch_pull(hand: Hand, home: Any, row: Row, action: str) -> None:
 
 REVIEWS = Collection(
     name="reviews",
-    one="review",
     path="/pulls/{parent:int}/reviews",
     show=review,
     make=_make_review,
@@ -132,7 +126,6 @@ REVIEWS = Collection(
 )
 REVIEW_COMMENTS = Collection(
     name="review_comments",
-    one="review_comment",
     path="/pulls/comments",
     show=review_comment,
     make=_make_comment,

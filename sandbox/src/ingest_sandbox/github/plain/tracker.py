@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ...wire import Json, iso
+from ...wire import Json, iso, nulls
 from ..hand import Hand
 from ..model import Repository, Row
 from ..render import API, issue, issue_type, node_id, user
@@ -20,11 +20,9 @@ def issue_event(repo: Repository, row: Row) -> Json:
         "url": f"{API}/repos/{repo.full_name}/issues/events/{row.id}",
         "actor": user(repo, facts["user"]),
         "event": facts["event"],
-        "commit_id": None,
-        "commit_url": None,
         "created_at": iso(row.created_at),
-        "performed_via_github_app": None,
         "issue": repo.rendered(issue, row.parent).raw,
+        **nulls("commit_id commit_url performed_via_github_app"),
     }
     if facts["event"] in ("labeled", "unlabeled"):
         found["label"] = {"name": facts["name"], "color": "ededed"}
@@ -73,7 +71,6 @@ def _follow_type(hand: Hand, home: Any, row: Row, action: str) -> None:
 
 ISSUE_TYPES = Collection(
     name="issue_types",
-    one="issue_type",
     path="/issue-types",
     show=issue_type,
     make=_make_type,
@@ -86,7 +83,6 @@ ISSUE_TYPES = Collection(
 )
 ISSUE_EVENTS = Collection(
     name="issue_events",
-    one="issue_event",
     path="/issues/events",
     show=issue_event,
     make=_make,

@@ -1,7 +1,7 @@
 """What is billed beside subscriptions and invoices."""
 
-from ...wire import Json
-from ..objects import DAY, Context, nested, new_id
+from ...wire import Json, nulls
+from ..objects import DAY, Context, common, nested, new_id
 
 
 def invoiceitem(c: Context, of_customer: Json | None = None, of_price: Json | None = None, quantity: int = 1) -> Json:
@@ -15,18 +15,13 @@ def invoiceitem(c: Context, of_customer: Json | None = None, of_price: Json | No
         "amount": amount,
         "currency": price["currency"],
         "customer": of["id"],
-        "customer_account": None,
         "date": c.at,
         "description": c.rng.choice((None, "One-off work ✏️")),
         "discountable": True,
         "discounts": [],
-        "frozen_fields": None,
-        "invoice": None,
-        "invoicing_rules": None,
         "livemode": False,
         "metadata": {},
         "net_amount": amount,
-        "parent": None,
         "period": {"end": c.at, "start": c.at},
         "pricing": {
             "price_details": {"price": price["id"], "product": price["product"]},
@@ -34,11 +29,11 @@ def invoiceitem(c: Context, of_customer: Json | None = None, of_price: Json | No
             "unit_amount_decimal": str(amount),
         },
         "proration": False,
-        "proration_details": None,
         "quantity": quantity,
         "quantity_decimal": str(quantity),
         "tax_rates": [],
         "test_clock": of["test_clock"],
+        **nulls("customer_account frozen_fields invoice invoicing_rules parent proration_details"),
     }
 
 
@@ -49,23 +44,17 @@ def credit_note(c: Context) -> Json:
     lines = [_credited(c, line) for line in invoice["lines"]["data"]]
     amount = sum(line["amount"] for line in lines)
     return {
-        "id": id,
-        "object": "credit_note",
+        **common(id, "credit_note", c.at),
         "amount": amount,
         "amount_shipping": 0,
-        "created": c.at,
         "currency": invoice["currency"],
         "customer": invoice["customer"],
-        "customer_account": None,
-        "customer_balance_transaction": None,
         "discount_amount": 0,
         "discount_amounts": [],
         "effective_at": c.at,
         "invoice": invoice["id"],
         "lines": nested(lines, f"/v1/credit_notes/{id}/lines"),
-        "livemode": False,
         "memo": c.rng.choice((None, "Sorry for the delay")),
-        "metadata": {},
         "number": f"{invoice['number']}-CN-{c.rng.randrange(100):02}",
         "out_of_band_amount": amount,
         "pdf": f"https://pay.stripe.com/credit_notes/{id}/pdf",
@@ -74,7 +63,6 @@ def credit_note(c: Context) -> Json:
         "pretax_credit_amounts": [],
         "reason": c.rng.choice((None, "duplicate", "order_change")),
         "refunds": [],
-        "shipping_cost": None,
         "status": "issued",
         "subtotal": amount,
         "subtotal_excluding_tax": amount,
@@ -82,7 +70,7 @@ def credit_note(c: Context) -> Json:
         "total_excluding_tax": amount,
         "total_taxes": [],
         "type": "post_payment",
-        "voided_at": None,
+        **nulls("customer_account customer_balance_transaction shipping_cost voided_at"),
     }
 
 
@@ -115,45 +103,29 @@ def subscription_schedule(c: Context) -> Json:
     month = 30 * DAY
     phases = [_phase(of, c.at + n * month, c.at + (n + 1) * month) for n in range(c.rng.randint(1, 3))]
     return {
-        "id": new_id(c.rng, "sub_sched"),
-        "object": "subscription_schedule",
-        "application": None,
+        **common(new_id(c.rng, "sub_sched"), "subscription_schedule", c.at),
         "billing_mode": {"flexible": None, "type": "classic", "updated_at": None},
-        "canceled_at": None,
-        "completed_at": None,
-        "created": c.at,
         "current_phase": {"end_date": phases[0]["end_date"], "start_date": phases[0]["start_date"]},
         "customer": of["customer"],
-        "customer_account": None,
         "default_settings": {
-            "application_fee_percent": None,
-            "automatic_tax": None,
             "billing_cycle_anchor": "automatic",
-            "billing_thresholds": None,
             "collection_method": "charge_automatically",
-            "default_payment_method": None,
-            "description": None,
             "invoice_settings": {
-                "account_tax_ids": None,
-                "custom_fields": None,
-                "days_until_due": None,
-                "description": None,
-                "footer": None,
                 "issuer": {"type": "self"},
+                **nulls("account_tax_ids custom_fields days_until_due description footer"),
             },
-            "on_behalf_of": None,
-            "transfer_data": None,
+            **nulls(
+                "application_fee_percent automatic_tax billing_thresholds default_payment_method description "
+                "on_behalf_of transfer_data"
+            ),
         },
         "end_behavior": "release",
-        "livemode": False,
-        "metadata": {},
         "pause_schedules": [],
         "phases": phases,
-        "released_at": None,
-        "released_subscription": None,
         "status": "active",
         "subscription": of["id"],
         "test_clock": of["test_clock"],
+        **nulls("application canceled_at completed_at customer_account released_at released_subscription"),
     }
 
 
@@ -172,26 +144,18 @@ def _phase(of: Json, start: int, end: int) -> Json:
     ]
     return {
         "add_invoice_items": [],
-        "application_fee_percent": None,
-        "automatic_tax": None,
-        "billing_cycle_anchor": None,
-        "billing_thresholds": None,
-        "collection_method": None,
         "currency": of["currency"],
-        "default_payment_method": None,
         "default_tax_rates": [],
-        "description": None,
         "discounts": [],
         "end_date": end,
-        "invoice_settings": None,
         "items": items,
         "metadata": {},
-        "on_behalf_of": None,
         "proration_behavior": "create_prorations",
         "start_date": start,
-        "transfer_data": None,
-        "trial": None,
-        "trial_end": None,
+        **nulls(
+            "application_fee_percent automatic_tax billing_cycle_anchor billing_thresholds collection_method "
+            "default_payment_method description invoice_settings on_behalf_of transfer_data trial trial_end"
+        ),
     }
 
 
@@ -206,11 +170,9 @@ def tax_id(c: Context, customer: Json) -> Json:
         "customer_account": None,
         "livemode": False,
         "owner": {
-            "account": None,
-            "application": None,
             "customer": customer["id"],
-            "customer_account": None,
             "type": "customer",
+            **nulls("account application customer_account"),
         },
         "type": "eu_vat",
         "value": f"DE{c.rng.randrange(10**9):09}",

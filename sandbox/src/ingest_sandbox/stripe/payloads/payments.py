@@ -1,17 +1,17 @@
 """The money that moves, and what may come in its way."""
 
 from ... import prose
-from ...wire import Json
-from ..objects import DAY, Context, new_id
+from ...wire import Json, nulls
+from ..objects import DAY, Context, common, new_id
 
-_EVIDENCE = (
+_EVIDENCE = nulls(
     "access_activity_log appeal billing_address cancellation_policy cancellation_policy_disclosure "
     "cancellation_rebuttal customer_communication customer_email_address customer_name customer_purchase_ip "
     "customer_signature duplicate_charge_documentation duplicate_charge_explanation duplicate_charge_id "
     "product_description receipt refund_policy refund_policy_disclosure refund_refusal_explanation service_date "
     "service_documentation shipping_address shipping_carrier shipping_date shipping_documentation "
     "shipping_tracking_number uncategorized_file uncategorized_text"
-).split()
+)
 
 
 def payment_intent(c: Context, of_customer: Json | None = None) -> Json:
@@ -20,54 +20,31 @@ def payment_intent(c: Context, of_customer: Json | None = None) -> Json:
     id = new_id(c.rng, "pi")
     amount = c.rng.randint(1, 500) * 100
     return {
-        "id": id,
-        "object": "payment_intent",
+        **common(id, "payment_intent", c.at),
         "amount": amount,
         "amount_capturable": 0,
         "amount_details": {"tip": {}},
         "amount_received": 0,
-        "application": None,
-        "application_fee_amount": None,
         "automatic_payment_methods": {"allow_redirects": "always", "enabled": True},
-        "canceled_at": None,
-        "cancellation_reason": None,
         "capture_method": "automatic",
         "client_secret": f"{id}_secret_{prose.token(c.rng, 24)}",
         "confirmation_method": "automatic",
-        "created": c.at,
         "currency": of["currency"],
         "customer": of["id"],
-        "customer_account": None,
-        "description": None,
-        "excluded_payment_method_types": None,
-        "last_payment_error": None,
-        "latest_charge": None,
-        "livemode": False,
-        "metadata": {},
-        "next_action": None,
-        "on_behalf_of": None,
-        "payment_method": None,
-        "payment_method_configuration_details": None,
         "payment_method_options": {
             "card": {
-                "installments": None,
-                "mandate_options": None,
-                "network": None,
                 "request_three_d_secure": "automatic",
+                **nulls("installments mandate_options network"),
             }
         },
         "payment_method_types": ["card"],
-        "processing": None,
-        "receipt_email": None,
-        "review": None,
-        "setup_future_usage": None,
-        "shipping": None,
-        "source": None,
-        "statement_descriptor": None,
-        "statement_descriptor_suffix": None,
         "status": "requires_payment_method",
-        "transfer_data": None,
-        "transfer_group": None,
+        **nulls(
+            "application application_fee_amount canceled_at cancellation_reason customer_account description "
+            "excluded_payment_method_types last_payment_error latest_charge next_action on_behalf_of payment_method "
+            "payment_method_configuration_details processing receipt_email review setup_future_usage shipping source "
+            "statement_descriptor statement_descriptor_suffix transfer_data transfer_group"
+        ),
     }
 
 
@@ -75,11 +52,10 @@ def payment_method(c: Context) -> Json:
     """https://docs.stripe.com/api/payment_methods/object: a card that is attached to a customer."""
     of = c.any("customers")
     return {
-        "id": new_id(c.rng, "pm"),
-        "object": "payment_method",
+        **common(new_id(c.rng, "pm"), "payment_method", c.at),
         "allow_redisplay": "unspecified",
         "billing_details": {
-            "address": dict.fromkeys("city country line1 line2 postal_code state".split()),
+            "address": nulls("city country line1 line2 postal_code state"),
             "email": of["email"],
             "name": of["name"],
             "phone": None,
@@ -101,11 +77,8 @@ def payment_method(c: Context) -> Json:
             "three_d_secure_usage": {"supported": True},
             "wallet": None,
         },
-        "created": c.at,
         "customer": of["id"],
         "customer_account": None,
-        "livemode": False,
-        "metadata": {},
         "type": "card",
     }
 
@@ -115,32 +88,18 @@ def setup_intent(c: Context) -> Json:
     of = c.any("customers")
     id = new_id(c.rng, "seti")
     return {
-        "id": id,
-        "object": "setup_intent",
-        "application": None,
-        "automatic_payment_methods": None,
-        "cancellation_reason": None,
+        **common(id, "setup_intent", c.at),
         "client_secret": f"{id}_secret_{prose.token(c.rng, 24)}",
-        "created": c.at,
         "customer": of["id"],
-        "customer_account": None,
-        "description": None,
-        "excluded_payment_method_types": None,
-        "flow_directions": None,
-        "last_setup_error": None,
-        "latest_attempt": None,
-        "livemode": False,
-        "mandate": None,
-        "metadata": {},
-        "next_action": None,
-        "on_behalf_of": None,
-        "payment_method": None,
-        "payment_method_configuration_details": None,
-        "payment_method_options": None,
         "payment_method_types": ["card"],
-        "single_use_mandate": None,
         "status": "requires_payment_method",
         "usage": "off_session",
+        **nulls(
+            "application automatic_payment_methods cancellation_reason customer_account description "
+            "excluded_payment_method_types flow_directions last_setup_error latest_attempt mandate next_action "
+            "on_behalf_of payment_method payment_method_configuration_details payment_method_options "
+            "single_use_mandate"
+        ),
     }
 
 
@@ -148,15 +107,13 @@ def dispute(c: Context) -> Json:
     """https://docs.stripe.com/api/disputes/object: of a charge that was paid."""
     of = c.any("charges", lambda row: row["paid"] and not row["disputed"])
     return {
-        "id": new_id(c.rng, "du"),
-        "object": "dispute",
+        **common(new_id(c.rng, "du"), "dispute", c.at),
         "amount": of["amount"],
         "balance_transactions": [],
         "charge": of["id"],
-        "created": c.at,
         "currency": of["currency"],
         "enhanced_eligibility_types": [],
-        "evidence": dict.fromkeys(_EVIDENCE) | {"enhanced_evidence": {}},
+        "evidence": _EVIDENCE | {"enhanced_evidence": {}},
         "evidence_details": {
             "due_by": c.at + 9 * DAY,
             "enhanced_eligibility": {},
@@ -167,8 +124,6 @@ def dispute(c: Context) -> Json:
         },
         "intended_submission_method": None,
         "is_charge_refundable": False,
-        "livemode": False,
-        "metadata": {},
         "network_reason_code": None,
         "payment_intent": of["payment_intent"],
         "payment_method_details": {
@@ -201,9 +156,7 @@ def review(c: Context) -> Json:
     return {
         "id": new_id(c.rng, "prv"),
         "object": "review",
-        "billing_zip": None,
         "charge": of["id"],
-        "closed_reason": None,
         "created": c.at,
         "ip_address": "203.0.113.7",
         "ip_address_location": {"city": "Köln", "country": "DE", "latitude": 50.94, "longitude": 6.96, "region": None},
@@ -212,7 +165,7 @@ def review(c: Context) -> Json:
         "opened_reason": "rule",
         "payment_intent": of["payment_intent"],
         "reason": "rule",
-        "session": None,
+        **nulls("billing_zip closed_reason session"),
     }
 
 
@@ -220,31 +173,21 @@ def payout(c: Context) -> Json:
     """https://docs.stripe.com/api/payouts/object: to the bank account of the account."""
     amount = c.rng.randint(1, 5_000) * 100
     return {
-        "id": new_id(c.rng, "po"),
-        "object": "payout",
+        **common(new_id(c.rng, "po"), "payout", c.at),
         "amount": amount,
-        "application_fee": None,
-        "application_fee_amount": None,
         "arrival_date": c.at + 2 * DAY,
         "automatic": True,
-        "balance_transaction": None,
-        "created": c.at,
         "currency": "usd",
         "description": "STRIPE PAYOUT",
         "destination": "ba_1SandboxBank",
-        "failure_balance_transaction": None,
-        "failure_code": None,
-        "failure_message": None,
-        "livemode": False,
-        "metadata": {},
         "method": "standard",
-        "original_payout": None,
-        "payout_method": None,
         "reconciliation_status": "in_progress",
-        "reversed_by": None,
         "source_type": "card",
-        "statement_descriptor": None,
         "status": "pending",
         "trace_id": {"status": "pending", "value": None},
         "type": "bank_account",
+        **nulls(
+            "application_fee application_fee_amount balance_transaction failure_balance_transaction failure_code "
+            "failure_message original_payout payout_method reversed_by statement_descriptor"
+        ),
     }

@@ -1,8 +1,8 @@
 """Connected accounts and the money between them, top-ups, files."""
 
 from ... import prose
-from ...wire import Json
-from ..objects import DAY, Context, nested, new_id
+from ...wire import Json, nulls
+from ..objects import DAY, Context, common, nested, new_id
 
 
 def account(c: Context) -> Json:
@@ -12,14 +12,8 @@ def account(c: Context) -> Json:
         "id": new_id(c.rng, "acct", 16),
         "object": "account",
         "business_profile": {
-            "mcc": None,
             "name": name,
-            "product_description": None,
-            "support_address": None,
-            "support_email": None,
-            "support_phone": None,
-            "support_url": None,
-            "url": None,
+            **nulls("mcc product_description support_address support_email support_phone support_url url"),
         },
         "business_type": "individual",
         "capabilities": {"transfers": "active"},
@@ -51,23 +45,16 @@ def transfer(c: Context) -> Json:
     of = c.any("accounts")
     id = new_id(c.rng, "tr")
     return {
-        "id": id,
-        "object": "transfer",
+        **common(id, "transfer", c.at),
         "amount": c.rng.randint(10, 900) * 100,
         "amount_reversed": 0,
-        "balance_transaction": None,
-        "created": c.at,
         "currency": "eur",
-        "description": None,
         "destination": of["id"],
         "destination_payment": new_id(c.rng, "py"),
-        "livemode": False,
-        "metadata": {},
         "reversals": nested([], f"/v1/transfers/{id}/reversals"),
         "reversed": False,
-        "source_transaction": None,
         "source_type": "card",
-        "transfer_group": None,
+        **nulls("balance_transaction description source_transaction transfer_group"),
     }
 
 
@@ -77,13 +64,11 @@ def transfer_reversal(c: Context, transfer: Json, amount: int) -> Json:
         "id": new_id(c.rng, "trr"),
         "object": "transfer_reversal",
         "amount": amount,
-        "balance_transaction": None,
         "created": c.at,
         "currency": transfer["currency"],
-        "destination_payment_refund": None,
         "metadata": {},
-        "source_refund": None,
         "transfer": transfer["id"],
+        **nulls("balance_transaction destination_payment_refund source_refund"),
     }
 
 
@@ -142,23 +127,14 @@ def test_clock(c: Context) -> Json:
 def topup(c: Context) -> Json:
     """https://docs.stripe.com/api/topups/object: money from the bank account into the balance."""
     return {
-        "id": new_id(c.rng, "tu"),
-        "object": "topup",
+        **common(new_id(c.rng, "tu"), "topup", c.at),
         "amount": c.rng.randint(10, 900) * 100,
-        "balance_transaction": None,
-        "created": c.at,
         "currency": "usd",
         "description": "Top-up",
         "expected_availability_date": c.at + 3 * DAY,
-        "failure_code": None,
-        "failure_message": None,
         "initiated_by": "user",
-        "livemode": False,
-        "metadata": {},
-        "source": None,
-        "statement_descriptor": None,
         "status": "pending",
-        "transfer_group": None,
+        **nulls("balance_transaction failure_code failure_message source statement_descriptor transfer_group"),
     }
 
 

@@ -1,17 +1,15 @@
 """GitHub Actions and deployments."""
 
-from github_location.source.tables.columns import DELETED_AT, REPO_ID, REST, user
-from ingest_shared.tables import Child, Table, bigint, boolean, json, text, timestamp
+from github_location.source.tables.columns import repo_table, user
+from ingest_shared.tables import Child, bigint, boolean, json, text, timestamp
 
-workflow_runs = Table(
+workflow_runs = repo_table(
     name="workflow_runs",
     description="Runs of workflows, each as its latest attempt; workflow_run_attempts has the earlier ones, and "
     "workflow_jobs the jobs of all.",
-    docs=f"{REST}/actions/workflow-runs#list-workflow-runs-for-a-repository",
-    key=("id",),
+    docs="actions/workflow-runs#list-workflow-runs-for-a-repository",
     columns=(
         bigint("id", "Immutable id, the same for all attempts."),
-        REPO_ID,
         bigint("workflow_id", "Workflow."),
         text("name", "Name of the workflow."),
         text("display_title", "Title of the run."),
@@ -33,7 +31,6 @@ workflow_runs = Table(
         timestamp("created_at", "When it was created."),
         timestamp("run_started_at", "When the latest attempt was started."),
         timestamp("updated_at", "When it last changed."),
-        DELETED_AT,
     ),
     unused=(
         *"actor.* triggering_actor.* head_repository.* head_repository_id repository head_commit node_id".split(),
@@ -44,14 +41,13 @@ workflow_runs = Table(
     "newest 100 and once a day among the others.",
 )
 
-workflow_run_attempts = Table(
+workflow_run_attempts = repo_table(
     name="workflow_run_attempts",
     description="Earlier attempts of the workflow runs that were run again; what all attempts share is in "
     "workflow_runs.",
-    docs=f"{REST}/actions/workflow-runs#get-a-workflow-run-attempt",
+    docs="actions/workflow-runs#get-a-workflow-run-attempt",
     key=("run_id", "run_attempt"),
     columns=(
-        REPO_ID,
         bigint("run_id", "Run.", origin="reader", to="workflow_runs"),
         bigint("run_attempt", "Number of the attempt, from 1 on."),
         bigint("attempts", "Number of the latest attempt, which is not in this table.", origin="reader"),
@@ -61,19 +57,16 @@ workflow_run_attempts = Table(
         text("html_url", "Its page on GitHub."),
         timestamp("run_started_at", "When the attempt was started."),
         timestamp("updated_at", "When it last changed."),
-        DELETED_AT,
     ),
     unused=("*", "triggering_actor.*"),
 )
 
-workflow_jobs = Table(
+workflow_jobs = repo_table(
     name="workflow_jobs",
     description="Jobs of every attempt of the workflow runs.",
-    docs=f"{REST}/actions/workflow-jobs#list-jobs-for-a-workflow-run",
-    key=("id",),
+    docs="actions/workflow-jobs#list-jobs-for-a-workflow-run",
     columns=(
         bigint("id", "Immutable id; a new attempt has new jobs."),
-        REPO_ID,
         bigint("run_id", "Run, an id of the table workflow_runs.", origin="reader"),
         bigint("run_attempt", "Attempt of the run that it belongs to."),
         text("name", "Name."),
@@ -91,7 +84,6 @@ workflow_jobs = Table(
         timestamp("created_at", "When it was created."),
         timestamp("started_at", "When it was started."),
         timestamp("completed_at", "When it ended."),
-        DELETED_AT,
     ),
     children=(
         Child(
@@ -113,14 +105,12 @@ workflow_jobs = Table(
     unused=(*"run_id run_url node_id url check_run_url".split(),),
 )
 
-deployments = Table(
+deployments = repo_table(
     name="deployments",
     description="Deployments of each repository.",
-    docs=f"{REST}/deployments/deployments#list-deployments",
-    key=("id",),
+    docs="deployments/deployments#list-deployments",
     columns=(
         bigint("id", "Immutable id."),
-        REPO_ID,
         text("environment", "Where it was deployed to."),
         text("original_environment", "Where it was to be deployed to at first."),
         text("task", "What was done: deploy, or a name of one's own."),
@@ -133,20 +123,17 @@ deployments = Table(
         *user("creator", "Who made it"),
         timestamp("created_at", "When it was made."),
         timestamp("updated_at", "When it last changed, as by a new status."),
-        DELETED_AT,
     ),
     unused=(*"creator.* node_id url statuses_url repository_url performed_via_github_app".split(),),
     limits="Changes of a deployment that is not among the newest 100: the audit finds them.",
 )
 
-deployment_statuses = Table(
+deployment_statuses = repo_table(
     name="deployment_statuses",
     description="What became of each deployment.",
-    docs=f"{REST}/deployments/statuses#list-deployment-statuses",
-    key=("id",),
+    docs="deployments/statuses#list-deployment-statuses",
     columns=(
         bigint("id", "Immutable id."),
-        REPO_ID,
         bigint("deployment_id", "Deployment, an id of the table deployments.", origin="reader"),
         text("state", "queued, pending, in_progress, success, failure, error or inactive."),
         text("environment", "Where it was deployed to."),
@@ -156,7 +143,6 @@ deployment_statuses = Table(
         *user("creator", "Who set it"),
         timestamp("created_at", "When it was set."),
         timestamp("updated_at", "When it was last changed."),
-        DELETED_AT,
     ),
     unused=(*"creator.* node_id url target_url deployment_url repository_url performed_via_github_app".split(),),
     limits="Which deployments have a new status: they are read when their deployment has a new `updated_at`.",

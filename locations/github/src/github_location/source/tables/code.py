@@ -1,7 +1,7 @@
 """Commits, and the branches and tags that lead to them."""
 
-from github_location.source.tables.columns import DELETED_AT, REPO_ID, REST, user
-from ingest_shared.tables import Child, Table, bigint, boolean, text, timestamp
+from github_location.source.tables.columns import repo_table, user
+from ingest_shared.tables import Child, bigint, boolean, text, timestamp
 
 MADE = (
     text("message", "Message.", path="commit.message"),
@@ -36,16 +36,14 @@ CHANGED_FILE = (
 """A file of a diff, without its lines."""
 FILE_UNUSED = ("blob_url", "raw_url", "contents_url", "patch")
 
-commits = Table(
+commits = repo_table(
     name="commits",
     description="Commits that are or were on a branch; deleted_at tells those that are on none any more.",
-    docs=f"{REST}/commits/commits#list-commits",
+    docs="commits/commits#list-commits",
     key=("repo_id", "sha"),
     columns=(
-        REPO_ID,
         text("sha", "Hash of the commit."),
         *MADE,
-        DELETED_AT,
     ),
     children=(
         Child(
@@ -64,48 +62,42 @@ commits = Table(
     unused=(*COMMIT_UNUSED, "files", "stats"),
 )
 
-branches = Table(
+branches = repo_table(
     name="branches",
     description="Branches of each repository.",
-    docs=f"{REST}/branches/branches#list-branches",
+    docs="branches/branches#list-branches",
     key=("repo_id", "name"),
     columns=(
-        REPO_ID,
         text("name", "Name."),
         text("commit_sha", "Its head, a sha of the table commits.", path="commit.sha"),
         boolean("protected", "Whether a rule protects it."),
-        DELETED_AT,
     ),
     unused=("commit.*", "protection", "protection_url"),
 )
 
-tags = Table(
+tags = repo_table(
     name="tags",
     description="Tags of each repository.",
-    docs=f"{REST}/repos/repos#list-repository-tags",
+    docs="repos/repos#list-repository-tags",
     key=("repo_id", "name"),
     columns=(
-        REPO_ID,
         text("name", "Name."),
         text("commit_sha", "The commit that it names, by its hash.", path="commit.sha"),
-        DELETED_AT,
     ),
     unused=("commit.*", "zipball_url", "tarball_url", "node_id"),
     limits="Who made an annotated tag, when, and its message.",
 )
 
-commit_details = Table(
+commit_details = repo_table(
     name="commit_details",
     description="How much each commit changed. On request.",
-    docs=f"{REST}/commits/commits#get-a-commit",
+    docs="commits/commits#get-a-commit",
     key=("repo_id", "sha"),
     columns=(
-        REPO_ID,
         text("sha", "Hash of the commit.", to="commits"),
         bigint("additions", "Lines that it added.", path="stats.additions"),
         bigint("deletions", "Lines that it removed.", path="stats.deletions"),
         bigint("total", "Lines that it added or removed.", path="stats.total"),
-        DELETED_AT,
     ),
     children=(
         Child(

@@ -1,6 +1,8 @@
-"""Columns that many tables have."""
+"""What many tables have in common."""
 
-from ingest_shared.tables import Column, bigint, epoch, text
+from typing import Any
+
+from ingest_shared.tables import Column, Table, bigint, epoch, text
 
 REST = "https://docs.github.com/en/rest"
 DELETED_AT = epoch("deleted_at", "When it was found to be deleted; null while it exists.", origin="reader")
@@ -15,3 +17,19 @@ def user(name: str, role: str, path: str | None = None) -> tuple[Column, Column]
         bigint(f"{name}_id", f"{role}, by immutable id; null when the account was deleted.", path=f"{path}.id"),
         text(f"{name}_login", f"{role}'s login at the time of the last change of this row.", path=f"{path}.login"),
     )
+
+
+def repo_table(
+    *,
+    name: str,
+    docs: str,
+    columns: tuple[Column, ...],
+    key: tuple[str, ...] = ("id",),
+    of: Column = REPO_ID,
+    **more: Any,
+) -> Table:
+    """A table of what repositories have, or organisations, with columns for whose it is and when it was deleted.
+
+    ``docs`` is the page of its list, below that of the REST API.
+    """
+    return Table(name=name, docs=f"{REST}/{docs}", key=key, columns=(of, *columns, DELETED_AT), **more)

@@ -1,40 +1,36 @@
 """Numbers of each repository by day."""
 
-from github_location.source.tables.columns import DELETED_AT, REPO_ID, REST
+from github_location.source.tables.columns import repo_table
 from ingest_shared.tables import Table, bigint, timestamp
 
 DAY = "The day, as its first instant in UTC."
 
-repo_stats_daily = Table(
+repo_stats_daily = repo_table(
     name="repo_stats_daily",
     description="What GitHub counted of each repository, as of the last load of each day.",
-    docs=f"{REST}/repos/repos#list-organization-repositories",
+    docs="repos/repos#list-organization-repositories",
     key=("repo_id", "day"),
     columns=(
-        REPO_ID,
         timestamp("day", DAY),
         bigint("stargazers_count", "Users who starred it."),
         bigint("forks_count", "Forks."),
         bigint("open_issues_count", "Open issues and pull requests."),
         bigint("size", "Size in kB as GitHub computes it."),
-        DELETED_AT,
     ),
     limits="Days on which nothing was loaded.",
 )
 
 
 def _traffic(name: str, description: str, docs: str, one: str, who: str) -> Table:
-    return Table(
+    return repo_table(
         name=f"traffic_{name}",
         description=description,
-        docs=f"{REST}/metrics/traffic#{docs}",
+        docs=f"metrics/traffic#{docs}",
         key=("repo_id", "day"),
         columns=(
-            REPO_ID,
             timestamp("day", DAY, path="timestamp"),
             bigint("count", f"{one}."),
             bigint("uniques", f"{who}."),
-            DELETED_AT,
         ),
         limits="Days that were over for two weeks before the first load, and repositories to which the credential may "
         "not push. Of an App and a fine-grained token GitHub wants the permission Administration (read) besides.",

@@ -1,55 +1,50 @@
 """Who has to do with the repositories and their organisations."""
 
-from github_location.source.tables.columns import DELETED_AT, ORGANIZATION_ID, REPO_ID, REST
-from ingest_shared.tables import Table, bigint, boolean, json, text, timestamp
+from github_location.source.tables.columns import ORGANIZATION_ID, repo_table
+from ingest_shared.tables import bigint, boolean, json, text, timestamp
 
 ADDRESSES = (
     *"node_id avatar_url gravatar_id url html_url followers_url following_url gists_url starred_url".split(),
     *"subscriptions_url organizations_url repos_url events_url received_events_url user_view_type".split(),
 )
 
-stargazers = Table(
+stargazers = repo_table(
     name="stargazers",
     description="Who starred which repository.",
-    docs=f"{REST}/activity/starring#list-stargazers",
+    docs="activity/starring#list-stargazers",
     key=("repo_id", "user_id"),
     columns=(
-        REPO_ID,
         bigint("user_id", "User, by immutable id.", path="user.id"),
         text("user_login", "The user's login.", path="user.login"),
         timestamp("starred_at", "When it was starred."),
-        DELETED_AT,
     ),
     unused=("user.*",),
     limits="More than 40,000 of a repository; and, since July 2026, those of one that the credential does not work on.",
 )
 
-collaborators = Table(
+collaborators = repo_table(
     name="collaborators",
     description="Who may work on which repository, also as a member of a team or an organisation.",
-    docs=f"{REST}/collaborators/collaborators#list-repository-collaborators",
+    docs="collaborators/collaborators#list-repository-collaborators",
     key=("repo_id", "user_id"),
     columns=(
-        REPO_ID,
         bigint("user_id", "User, by immutable id.", path="id"),
         text("user_login", "The user's login.", path="login"),
         text("role_name", "read, triage, write, maintain, admin, or a role of the organisation's own."),
         json("permissions", "What the user may do."),
         boolean("site_admin", "Whether the user works at GitHub."),
-        DELETED_AT,
     ),
     unused=(*ADDRESSES, "type", "name", "email"),
     limits="Those of a repository that the credential may not push to.",
 )
 
-teams = Table(
+teams = repo_table(
     name="teams",
     description="Teams of the organisations that own the repositories.",
-    docs=f"{REST}/teams/teams#list-teams",
-    key=("id",),
+    docs="teams/teams#list-teams",
+    of=ORGANIZATION_ID,
     columns=(
         bigint("id", "Immutable id."),
-        ORGANIZATION_ID,
         text("name", "Name."),
         text("slug", "The name in addresses."),
         text("description", "What it is for."),
@@ -57,7 +52,6 @@ teams = Table(
         text("notification_setting", "Whether its members are told when it is mentioned."),
         bigint("parent_id", "Team that it is a part of, an id of this table.", path="parent.id"),
         text("html_url", "Its page on GitHub."),
-        DELETED_AT,
     ),
     unused=(
         *"parent.* node_id url permission permissions members_url repositories_url type access_source".split(),
@@ -66,17 +60,16 @@ teams = Table(
     limits="Secret teams that the credential's user is no member of.",
 )
 
-members = Table(
+members = repo_table(
     name="members",
     description="Members of the organisations that own the repositories.",
-    docs=f"{REST}/orgs/members#list-organization-members",
+    docs="orgs/members#list-organization-members",
     key=("organization_id", "user_id"),
+    of=ORGANIZATION_ID,
     columns=(
-        ORGANIZATION_ID,
         bigint("user_id", "User, by immutable id.", path="id"),
         text("user_login", "The user's login.", path="login"),
         boolean("site_admin", "Whether the user works at GitHub."),
-        DELETED_AT,
     ),
     unused=(*ADDRESSES, "type", "name", "email", "starred_at"),
     limits="Members who hide it, to a credential of somebody outside.",

@@ -1,6 +1,6 @@
 """Repositories and what they publish."""
 
-from github_location.source.tables.columns import DELETED_AT, REPO_ID, REST, user
+from github_location.source.tables.columns import DELETED_AT, REST, repo_table, user
 from ingest_shared.tables import Child, Table, bigint, boolean, json, text, timestamp
 
 repositories = Table(
@@ -71,14 +71,12 @@ repositories = Table(
     ),
 )
 
-releases = Table(
+releases = repo_table(
     name="releases",
     description="Releases of each repository; drafts only where the credential may see them.",
-    docs=f"{REST}/releases/releases#list-releases",
-    key=("id",),
+    docs="releases/releases#list-releases",
     columns=(
         bigint("id", "Immutable id."),
-        REPO_ID,
         text("tag_name", "The tag it was made from."),
         text("target_commitish", "Branch or commit that the tag was made from."),
         text("name", "Title."),
@@ -92,7 +90,6 @@ releases = Table(
         timestamp("created_at", "When its commit was made."),
         timestamp("updated_at", "When it was last changed."),
         timestamp("published_at", "When it was published."),
-        DELETED_AT,
     ),
     children=(
         Child(

@@ -4,22 +4,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from github_location.source.tables.code import CHANGED_FILE, COMMIT_UNUSED, FILE_UNUSED, MADE
-from github_location.source.tables.columns import DELETED_AT, REPO_ID, REST, user
-from ingest_shared.tables import BOOLEAN, Child, Column, Table, bigint, boolean, derived, json, text, timestamp
+from github_location.source.tables.columns import repo_table, user
+from ingest_shared.tables import BOOLEAN, Child, Column, bigint, boolean, derived, json, text, timestamp
 
 FILES_SHOWN = 3_000
 """https://docs.github.com/en/rest/pulls/pulls#list-pull-requests-files"""
 COMMITS_SHOWN = 250
 """https://docs.github.com/en/rest/pulls/pulls#list-commits-on-a-pull-request"""
 
-pull_requests = Table(
+OF_PULL = (
+    bigint("pull_request_id", "Pull request.", origin="reader", to="pull_requests"),
+    bigint("pull_request_number", "Its number within the repository.", origin="reader"),
+)
+
+pull_requests = repo_table(
     name="pull_requests",
     description="Pull requests; labels, assignees and milestone stand with the issue of the same number.",
-    docs=f"{REST}/pulls/pulls#list-pull-requests",
-    key=("id",),
+    docs="pulls/pulls#list-pull-requests",
     columns=(
         bigint("id", "Immutable id. The same pull request has another id in the table issues."),
-        REPO_ID,
         text("node_id", "Its immutable id in GitHub's GraphQL API."),
         bigint("number", "Number within the repository, the same as in the table issues."),
         text("title", "Title."),
@@ -41,7 +44,6 @@ pull_requests = Table(
         timestamp("updated_at", "When anything of it last changed."),
         timestamp("closed_at", "When it was closed or merged."),
         timestamp("merged_at", "When it was merged; null when it was not."),
-        DELETED_AT,
     ),
     children=(
         Child(
@@ -76,14 +78,12 @@ pull_requests = Table(
     ),
 )
 
-reviews = Table(
+reviews = repo_table(
     name="reviews",
     description="Reviews of pull requests.",
-    docs=f"{REST}/pulls/reviews#list-reviews-for-a-pull-request",
-    key=("id",),
+    docs="pulls/reviews#list-reviews-for-a-pull-request",
     columns=(
         bigint("id", "Immutable id."),
-        REPO_ID,
         bigint("pull_request_id", "Pull request, an id of the table pull_requests.", origin="reader"),
         bigint("pull_request_number", "Its number within the repository.", origin="reader"),
         *user("user", "Reviewer"),
@@ -93,20 +93,17 @@ reviews = Table(
         text("commit_id", "Commit that was reviewed, by its hash."),
         text("html_url", "Its place on GitHub."),
         timestamp("submitted_at", "When it was submitted; null while it is pending."),
-        DELETED_AT,
     ),
     unused=(*"user.* node_id pull_request_url _links body_html body_text".split(),),
     limits="When a review changed: it is read again when its pull request has a new `updated_at`.",
 )
 
-review_comments = Table(
+review_comments = repo_table(
     name="review_comments",
     description="Comments in the diffs of pull requests.",
-    docs=f"{REST}/pulls/comments#list-review-comments-in-a-repository",
-    key=("id",),
+    docs="pulls/comments#list-review-comments-in-a-repository",
     columns=(
         bigint("id", "Immutable id."),
-        REPO_ID,
         text("pull_request_url", "Address of the pull request in the API; it ends with its number."),
         bigint("pull_request_review_id", "Review that it is a part of, an id of the table reviews."),
         bigint("in_reply_to_id", "Comment that it answers, an id of this table."),
@@ -128,7 +125,6 @@ review_comments = Table(
         text("html_url", "Its place on GitHub."),
         timestamp("created_at", "When it was written."),
         timestamp("updated_at", "When it was last edited."),
-        DELETED_AT,
     ),
     unused=(*"user.* node_id url _links position original_position body_html body_text".split(),),
 )
@@ -141,15 +137,13 @@ def _cut(name: str, description: str, count: str, shown: int) -> Column:
     return derived(name, description, BOOLEAN, (count,), is_more)
 
 
-pull_request_details = Table(
+pull_request_details = repo_table(
     name="pull_request_details",
     description="What GitHub tells of a single pull request alone: its size, and whether it can be merged. On request.",
-    docs=f"{REST}/pulls/pulls#get-a-pull-request",
+    docs="pulls/pulls#get-a-pull-request",
     key=("pull_request_id", "node_id"),
     columns=(
-        REPO_ID,
-        bigint("pull_request_id", "Pull request.", origin="reader", to="pull_requests"),
-        bigint("pull_request_number", "Its number within the repository.", origin="reader"),
+        *OF_PULL,
         text("node_id", "Its immutable id in GitHub's GraphQL API."),
         text("state", "open or closed; merged ones are closed."),
         boolean("merged", "Whether it was merged."),
@@ -166,41 +160,34 @@ pull_request_details = Table(
         bigint("changed_files", "Files that it changes."),
         _cut("files_truncated", "Whether pull_request_files lacks some.", "changed_files", FILES_SHOWN),
         _cut("commits_truncated", "Whether pull_request_commits lacks some.", "commits", COMMITS_SHOWN),
-        DELETED_AT,
     ),
     unused=("*", "merged_by.*"),
     limits="Whether a pull request can be merged, right away: GitHub finds out when it is asked, so it is asked once "
     "more at the end of the load.",
 )
 
-pull_request_files = Table(
+pull_request_files = repo_table(
     name="pull_request_files",
     description="Files that each pull request changes; without their lines. On request.",
-    docs=f"{REST}/pulls/pulls#list-pull-requests-files",
+    docs="pulls/pulls#list-pull-requests-files",
     key=("pull_request_id", "filename"),
     columns=(
-        REPO_ID,
-        bigint("pull_request_id", "Pull request.", origin="reader", to="pull_requests"),
-        bigint("pull_request_number", "Its number within the repository.", origin="reader"),
+        *OF_PULL,
         *CHANGED_FILE,
-        DELETED_AT,
     ),
     unused=FILE_UNUSED,
     limits=f"Files of a pull request beyond the first {FILES_SHOWN:,}: pull_request_details has files_truncated.",
 )
 
-pull_request_commits = Table(
+pull_request_commits = repo_table(
     name="pull_request_commits",
     description="Commits in each pull request, also those that never came to a branch of the repository. On request.",
-    docs=f"{REST}/pulls/pulls#list-commits-on-a-pull-request",
+    docs="pulls/pulls#list-commits-on-a-pull-request",
     key=("pull_request_id", "sha"),
     columns=(
-        REPO_ID,
-        bigint("pull_request_id", "Pull request.", origin="reader", to="pull_requests"),
-        bigint("pull_request_number", "Its number within the repository.", origin="reader"),
+        *OF_PULL,
         text("sha", "Hash of the commit."),
         *MADE,
-        DELETED_AT,
     ),
     unused=(*COMMIT_UNUSED, "parents", "files", "stats"),
     limits=f"Commits of a pull request beyond the first {COMMITS_SHOWN}: pull_request_details has commits_truncated.",

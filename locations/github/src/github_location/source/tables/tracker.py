@@ -1,16 +1,14 @@
 """The issue tracker: issues, their comments and events, labels and milestones."""
 
-from github_location.source.tables.columns import DELETED_AT, ORGANIZATION_ID, REPO_ID, REST, user
-from ingest_shared.tables import Child, Table, bigint, boolean, json, present, text, timestamp
+from github_location.source.tables.columns import ORGANIZATION_ID, repo_table, user
+from ingest_shared.tables import Child, bigint, boolean, json, present, text, timestamp
 
-issues = Table(
+issues = repo_table(
     name="issues",
     description="Issues and pull requests, as the issues API lists both; is_pull_request tells them apart.",
-    docs=f"{REST}/issues/issues#list-repository-issues",
-    key=("id",),
+    docs="issues/issues#list-repository-issues",
     columns=(
         bigint("id", "Immutable id. A pull request has another id in the table pull_requests."),
-        REPO_ID,
         bigint("number", "Number within the repository."),
         text("title", "Title."),
         text("body", "Text, in Markdown."),
@@ -39,7 +37,6 @@ issues = Table(
         timestamp("created_at", "When it was opened."),
         timestamp("updated_at", "When anything of it last changed."),
         timestamp("closed_at", "When it was closed last."),
-        DELETED_AT,
     ),
     children=(
         Child(
@@ -73,14 +70,12 @@ issues = Table(
     ),
 )
 
-issue_comments = Table(
+issue_comments = repo_table(
     name="issue_comments",
     description="Comments on issues and on the conversation of pull requests.",
-    docs=f"{REST}/issues/comments#list-issue-comments-for-a-repository",
-    key=("id",),
+    docs="issues/comments#list-issue-comments-for-a-repository",
     columns=(
         bigint("id", "Immutable id."),
-        REPO_ID,
         text("issue_url", "Address of the issue or pull request in the API; it ends with its number."),
         *user("user", "Author"),
         text("author_association", "The author's relation to the repository."),
@@ -89,37 +84,31 @@ issue_comments = Table(
         text("html_url", "Its place on GitHub."),
         timestamp("created_at", "When it was written."),
         timestamp("updated_at", "When it was last edited."),
-        DELETED_AT,
     ),
     unused=(*"user.* node_id url performed_via_github_app body_html body_text minimized pin".split(),),
 )
 
-labels = Table(
+labels = repo_table(
     name="labels",
     description="Labels that each repository offers.",
-    docs=f"{REST}/issues/labels#list-labels-for-a-repository",
-    key=("id",),
+    docs="issues/labels#list-labels-for-a-repository",
     columns=(
         bigint("id", "Immutable id; a rename does not change it."),
-        REPO_ID,
         text("name", "Name."),
         text("color", "Colour as six hexadecimal digits."),
         boolean("is_default", "Whether GitHub made it with the repository.", path="default"),
         text("description", "What it is for."),
         timestamp("archived_at", "When it was archived; null while it is offered."),
-        DELETED_AT,
     ),
     unused=("node_id", "url", "archived_by"),
 )
 
-milestones = Table(
+milestones = repo_table(
     name="milestones",
     description="Milestones of each repository, open and closed.",
-    docs=f"{REST}/issues/milestones#list-milestones",
-    key=("id",),
+    docs="issues/milestones#list-milestones",
     columns=(
         bigint("id", "Immutable id."),
-        REPO_ID,
         bigint("number", "Number within the repository."),
         text("title", "Title."),
         text("description", "Text."),
@@ -132,39 +121,34 @@ milestones = Table(
         timestamp("updated_at", "When it was last changed."),
         timestamp("due_on", "When it is due."),
         timestamp("closed_at", "When it was closed."),
-        DELETED_AT,
     ),
     unused=("creator.*", "node_id", "url", "labels_url"),
 )
 
-issue_types = Table(
+issue_types = repo_table(
     name="issue_types",
     description="Types that the issues of each organisation may have.",
-    docs=f"{REST}/orgs/issue-types#list-issue-types-for-an-organization",
-    key=("id",),
+    docs="orgs/issue-types#list-issue-types-for-an-organization",
+    of=ORGANIZATION_ID,
     columns=(
         bigint("id", "Immutable id; a rename does not change it."),
-        ORGANIZATION_ID,
         text("name", "Name."),
         text("description", "What it is for."),
         text("color", "The name of its colour."),
         boolean("is_enabled", "Whether issues may be given it."),
         timestamp("created_at", "When it was made."),
         timestamp("updated_at", "When it was last changed."),
-        DELETED_AT,
     ),
     unused=("node_id",),
     limits="Types of issues in repositories of users.",
 )
 
-issue_events = Table(
+issue_events = repo_table(
     name="issue_events",
     description="What happened to issues and pull requests: closed, labeled, assigned, renamed, merged and so on.",
-    docs=f"{REST}/issues/events#list-issue-events-for-a-repository",
-    key=("id",),
+    docs="issues/events#list-issue-events-for-a-repository",
     columns=(
         bigint("id", "Immutable id."),
-        REPO_ID,
         bigint("issue_id", "Issue, an id of the table issues.", path="issue.id"),
         bigint("issue_number", "Its number within the repository.", path="issue.number"),
         text("event", "What happened; GitHub documents the kinds as issue event types."),
@@ -189,7 +173,6 @@ issue_events = Table(
         json("blocking", "Issue that this one blocks."),
         json("project_card", "Card of a project (classic)."),
         timestamp("created_at", "When it happened."),
-        DELETED_AT,
     ),
     unused=(
         *"actor.* assignee.* assigner.* review_requester.* requested_reviewer.* requested_team.* issue.*".split(),

@@ -1,14 +1,12 @@
 """Connected accounts, and files."""
 
-from ingest_shared.tables import Table, bigint, boolean, epoch, json, text
-from stripe_location.source.tables.columns import API, identified
+from ingest_shared.tables import bigint, boolean, epoch, json, text
+from stripe_location.source.tables.columns import object_table
 
-accounts = Table(
+accounts = object_table(
     name="accounts",
     description="Connected accounts.",
-    docs=f"{API}/accounts/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("type", "standard, express, custom or none."),
         text("business_type", "individual, company, non_profit or government_entity."),
         text("country", "Country."),
@@ -27,17 +25,15 @@ accounts = Table(
         json("requirements", "What is asked of it."),
         json("settings", "Settings."),
         json("tos_acceptance", "When it agreed to the terms."),
-        lacks=("livemode",),
     ),
-    unused=("object", "deleted", "individual"),
+    lacks=("livemode",),
+    unused=("deleted", "individual"),
 )
 
-files = Table(
+files = object_table(
     name="files",
     description="Files that were uploaded or made by Stripe; what is in them is not loaded.",
-    docs=f"{API}/files/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("filename", "Name."),
         text("purpose", "What it is for."),
         text("type", "Format: pdf, png, csv, ..."),
@@ -46,7 +42,6 @@ files = Table(
         text("url", "Where a secret key can read it."),
         epoch("expires_at", "When it is deleted."),
         json("links", "Links to it."),
-        lacks=("livemode", "metadata"),
     ),
-    unused=("object",),
+    lacks=("livemode", "metadata"),
 )

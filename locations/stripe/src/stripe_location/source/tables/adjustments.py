@@ -1,15 +1,13 @@
 """What is added to later invoices, and taken off earlier ones."""
 
-from ingest_shared.tables import Child, Table, bigint, boolean, decimal, epoch, json, text
-from stripe_location.source.tables.columns import API, ID, LIVEMODE, METADATA, amounts, identified
+from ingest_shared.tables import Child, bigint, boolean, decimal, epoch, json, text
+from stripe_location.source.tables.columns import ID, LIVEMODE, METADATA, amounts, object_table, parent
 
-invoiceitems = Table(
+invoiceitems = object_table(
     name="invoiceitems",
     description="What later invoices will bill, and what became of it; also deleted items (deleted_at).",
     limits="Edits of an item that an invoice has taken up: Stripe writes no event of some, and the audit finds those.",
-    docs=f"{API}/invoiceitems/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("customer", "Customer.", to="customers"),
         text("customer_account", "The customer in version 2 of Accounts."),
         text("invoice", "Invoice that bills it.", to="invoices"),
@@ -43,17 +41,15 @@ invoiceitems = Table(
         json("invoicing_rules", "When it is billed."),
         json("proration_details", "What it corrects."),
         json("tax_rates", "Tax rates."),
-        lacks=("created",),
     ),
-    unused=(*"object deleted period.* pricing.* parent.*".split(),),
+    lacks=("created",),
+    unused=(*"deleted period.* pricing.* parent.*".split(),),
 )
 
-credit_notes = Table(
+credit_notes = object_table(
     name="credit_notes",
     description="What was taken off invoices after they became final.",
-    docs=f"{API}/credit_notes/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("number", "Number shown to the customer."),
         text("invoice", "Invoice.", to="invoices"),
         text("customer", "Customer.", to="customers"),
@@ -93,8 +89,7 @@ credit_notes = Table(
             more="lines.has_more",
             key=("account_id", "credit_note_id", "id"),
             columns=(
-                text("account_id", "Stripe account.", origin="parent"),
-                text("credit_note_id", "Credit note.", path="id", origin="parent"),
+                *parent("credit_note_id", "Credit note."),
                 ID,
                 text("currency", "Currency of the credit note.", origin="parent"),
                 text("type", "invoice_line_item or custom_line_item."),
@@ -119,5 +114,5 @@ credit_notes = Table(
             unused=("object",),
         ),
     ),
-    unused=("object", "lines.*"),
+    unused=("lines.*",),
 )

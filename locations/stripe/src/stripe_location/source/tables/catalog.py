@@ -1,14 +1,12 @@
 """What is sold, and for how much."""
 
-from ingest_shared.tables import Child, Table, bigint, boolean, decimal, epoch, json, text
-from stripe_location.source.tables.columns import API, POSITION, amounts, identified
+from ingest_shared.tables import Child, bigint, boolean, decimal, epoch, json, text
+from stripe_location.source.tables.columns import POSITION, amounts, object_table, parent
 
-products = Table(
+products = object_table(
     name="products",
     description="What is sold, also deleted products (deleted_at).",
-    docs=f"{API}/products/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("name", "Name shown to the customer."),
         text("description", "Description shown to the customer."),
         boolean("active", "Whether it can be bought."),
@@ -26,15 +24,13 @@ products = Table(
         json("marketing_features", "Features shown in pricing tables."),
         epoch("updated", "When it was last changed."),
     ),
-    unused=("object", "deleted"),
+    unused=("deleted",),
 )
 
-prices = Table(
+prices = object_table(
     name="prices",
     description="How much is taken for a product, once or again and again; inline ones too, once a row names them.",
-    docs=f"{API}/prices/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("product", "Product.", to="products"),
         boolean("active", "Whether it can be used."),
         text("nickname", "Name inside the account."),
@@ -61,8 +57,7 @@ prices = Table(
             path="tiers",
             key=("account_id", "price_id", "position"),
             columns=(
-                text("account_id", "Stripe account.", origin="parent"),
-                text("price_id", "Price.", path="id", origin="parent"),
+                *parent("price_id", "Price."),
                 POSITION,
                 bigint("up_to", "Last unit of the tier; null if it has no end."),
                 text("currency", "Currency of the price.", origin="parent"),
@@ -81,5 +76,5 @@ prices = Table(
             ),
         ),
     ),
-    unused=("object", "deleted", "recurring.*"),
+    unused=("deleted", "recurring.*"),
 )

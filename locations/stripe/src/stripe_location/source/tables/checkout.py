@@ -1,15 +1,14 @@
 """How customers pay without an invoice: sessions and links."""
 
-from ingest_shared.tables import Table, boolean, double, epoch, json, text
-from stripe_location.source.tables.columns import API, amounts, identified
+from ingest_shared.tables import boolean, double, epoch, json, text
+from stripe_location.source.tables.columns import API, amounts, object_table
 from stripe_location.source.tables.line_items import line_items
 
-checkout_sessions = Table(
+checkout_sessions = object_table(
     name="checkout_sessions",
     description="Visits of customers to the checkout; each is listed for its first day, then events tell of it.",
     docs=f"{API}/checkout/sessions/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("mode", "payment, setup or subscription."),
         text("status", "open, complete or expired."),
         text("payment_status", "paid, unpaid or no_payment_required."),
@@ -74,15 +73,14 @@ checkout_sessions = Table(
         json("wallet_options", "Settings of wallets."),
     ),
     children=(line_items("checkout_session_line_items", "checkout_session_id", "Checkout session."),),
-    unused=(*"object client_secret allowed_payment_method_types excluded_payment_method_types line_items.*".split(),),
+    unused=(*"client_secret allowed_payment_method_types excluded_payment_method_types line_items.*".split(),),
 )
 
-payment_links = Table(
+payment_links = object_table(
     name="payment_links",
     description="Links that open a checkout.",
     docs=f"{API}/payment-link/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         boolean("active", "Whether it can be used."),
         text("url", "The link."),
         text("currency", "Currency."),
@@ -115,8 +113,8 @@ payment_links = Table(
         json("subscription_data", "Settings of its subscriptions."),
         json("tax_id_collection", "Whether tax ids are asked for."),
         json("transfer_data", "Where the money goes."),
-        lacks=("created",),
     ),
+    lacks=("created",),
     children=(line_items("payment_link_line_items", "payment_link_id", "Payment link."),),
-    unused=("object", "line_items.*"),
+    unused=("line_items.*",),
 )

@@ -1,8 +1,9 @@
-"""Columns that many tables have."""
+"""What many tables have in common."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from ingest_shared.tables import Column, bigint, boolean, epoch, json, text
+from ingest_shared.tables import Column, Table, bigint, boolean, epoch, json, text
 from stripe_location.source.money import decimal_of
 
 API = "https://docs.stripe.com/api"
@@ -25,11 +26,32 @@ def amounts(**descriptions: str) -> tuple[Column, ...]:
     return tuple(columns)
 
 
-def identified(*columns: Column, lacks: Sequence[str] = ()) -> tuple[Column, ...]:
-    """Columns of an object of its own: whose it is, its id, and when it came and went.
+def parent(name: str, description: str) -> tuple[Column, Column]:
+    """The columns of a child table that say which object its rows belong to."""
+    account = text("account_id", "Stripe account.", origin="parent")
+    return account, text(name, description, path="id", origin="parent")
+
+
+def object_table(
+    *,
+    name: str,
+    columns: tuple[Column, ...],
+    docs: str = "",
+    lacks: Sequence[str] = (),
+    unused: tuple[str, ...] = (),
+    **more: Any,
+) -> Table:
+    """A table of objects, with columns for whose each is, its id, its mode, its metadata, and when it came and went.
 
     ``lacks`` names what Stripe does not send of these.
     """
     mode = MODE if "livemode" in lacks else LIVEMODE
     common = [column for column in (METADATA, CREATED) if column.name not in lacks]
-    return (ACCOUNT_ID, ID, *columns, mode, *common, DELETED_AT)
+    return Table(
+        name=name,
+        docs=docs or f"{API}/{name}/object",
+        key=("account_id", "id"),
+        columns=(ACCOUNT_ID, ID, *columns, mode, *common, DELETED_AT),
+        unused=("object", *unused),
+        **more,
+    )

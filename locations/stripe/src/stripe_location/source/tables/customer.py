@@ -1,14 +1,12 @@
 """Who is billed."""
 
-from ingest_shared.tables import Child, Table, bigint, boolean, json, text
-from stripe_location.source.tables.columns import API, CREATED, ID, LIVEMODE, amounts, identified
+from ingest_shared.tables import Child, bigint, boolean, json, text
+from stripe_location.source.tables.columns import CREATED, ID, LIVEMODE, amounts, object_table, parent
 
-customers = Table(
+customers = object_table(
     name="customers",
     description="Customers, also deleted ones (deleted_at).",
-    docs=f"{API}/customers/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("name", "Full name or business name."),
         text("business_name", "Name of the business."),
         text("individual_name", "Name of the person."),
@@ -38,8 +36,7 @@ customers = Table(
             more="tax_ids.has_more",
             key=("account_id", "customer_id", "id"),
             columns=(
-                text("account_id", "Stripe account.", origin="parent"),
-                text("customer_id", "Customer.", path="id", origin="parent"),
+                *parent("customer_id", "Customer."),
                 ID,
                 text("type", "eu_vat, us_ein, ..."),
                 text("value", "The id."),
@@ -55,5 +52,5 @@ customers = Table(
             unused=(*"object deleted customer customer_account owner verification.*".split(),),
         ),
     ),
-    unused=(*"object deleted sources subscriptions tax tax_ids.* cash_balance invoice_credit_balance".split(),),
+    unused=(*"deleted sources subscriptions tax tax_ids.* cash_balance invoice_credit_balance".split(),),
 )

@@ -1,14 +1,12 @@
 """What is taken off."""
 
-from ingest_shared.tables import Table, bigint, boolean, double, epoch, json, text
-from stripe_location.source.tables.columns import API, amounts, identified
+from ingest_shared.tables import bigint, boolean, double, epoch, json, text
+from stripe_location.source.tables.columns import amounts, object_table
 
-coupons = Table(
+coupons = object_table(
     name="coupons",
     description="What can be taken off invoices; also deleted coupons (deleted_at).",
-    docs=f"{API}/coupons/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("name", "Name shown to customers."),
         text("duration", "once, repeating or forever."),
         bigint("duration_in_months", "Months that a repeating one lasts."),
@@ -20,15 +18,13 @@ coupons = Table(
         bigint("times_redeemed", "How often it was used."),
         epoch("redeem_by", "Until when it can be used."),
     ),
-    unused=(*"object deleted applies_to currency_options".split(),),
+    unused=(*"deleted applies_to currency_options".split(),),
 )
 
-promotion_codes = Table(
+promotion_codes = object_table(
     name="promotion_codes",
     description="Words by which customers get a coupon.",
-    docs=f"{API}/promotion_codes/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("code", "The word."),
         text("coupon", "Coupon.", to="coupons", path="promotion.coupon"),
         boolean("active", "Whether it can be used."),
@@ -39,5 +35,5 @@ promotion_codes = Table(
         epoch("expires_at", "Until when it can be used."),
         json("restrictions", "Who may use it, and for what."),
     ),
-    unused=("object", "promotion.*"),
+    unused=("promotion.*",),
 )

@@ -1,15 +1,13 @@
 """What is to be paid, and what is to be kept for later payments."""
 
-from ingest_shared.tables import Table, boolean, epoch, json, text
-from stripe_location.source.tables.columns import API, amounts, identified
+from ingest_shared.tables import boolean, epoch, json, text
+from stripe_location.source.tables.columns import amounts, object_table
 
-payment_intents = Table(
+payment_intents = object_table(
     name="payment_intents",
     description="Payments that are to be made, from their first attempt to the last.",
     limits="Edits a day after it was made or later: Stripe writes no event of some, and the audit finds those.",
-    docs=f"{API}/payment_intents/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("customer", "Customer.", to="customers"),
         text("customer_account", "The customer in version 2 of Accounts."),
         text(
@@ -54,16 +52,14 @@ payment_intents = Table(
         json("shipping", "Where it is shipped to."),
         json("transfer_data", "Where the money goes."),
     ),
-    unused=(*"object client_secret allowed_payment_method_types excluded_payment_method_types hooks".split(),),
+    unused=(*"client_secret allowed_payment_method_types excluded_payment_method_types hooks".split(),),
 )
 
-setup_intents = Table(
+setup_intents = object_table(
     name="setup_intents",
     description="Payment methods that are to be kept for later payments.",
     limits="Edits a day after it was made or later: Stripe writes no event of some, and the audit finds those.",
-    docs=f"{API}/setup_intents/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("customer", "Customer.", to="customers"),
         text("customer_account", "The customer in version 2 of Accounts."),
         text(
@@ -89,5 +85,5 @@ setup_intents = Table(
         json("payment_method_options", "Settings of each kind of payment method."),
         json("payment_method_types", "Kinds of payment method that may be used."),
     ),
-    unused=(*"object client_secret allowed_payment_method_types excluded_payment_method_types".split(),),
+    unused=(*"client_secret allowed_payment_method_types excluded_payment_method_types".split(),),
 )

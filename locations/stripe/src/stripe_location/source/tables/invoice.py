@@ -1,14 +1,12 @@
 """Invoices, their lines and their payments."""
 
-from ingest_shared.tables import Child, Table, bigint, boolean, decimal, epoch, json, text
-from stripe_location.source.tables.columns import API, CREATED, ID, LIVEMODE, METADATA, amounts, identified
+from ingest_shared.tables import Child, bigint, boolean, decimal, epoch, json, text
+from stripe_location.source.tables.columns import CREATED, ID, LIVEMODE, METADATA, amounts, object_table, parent
 
-invoices = Table(
+invoices = object_table(
     name="invoices",
     description="Invoices of every status; a deleted draft has deleted_at.",
-    docs=f"{API}/invoices/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("number", "Number shown to the customer."),
         text("customer", "Customer.", to="customers"),
         text("customer_account", "The customer in version 2 of Accounts."),
@@ -104,8 +102,7 @@ invoices = Table(
             more="lines.has_more",
             key=("account_id", "invoice_id", "id"),
             columns=(
-                text("account_id", "Stripe account.", origin="parent"),
-                text("invoice_id", "Invoice.", path="id", origin="parent"),
+                *parent("invoice_id", "Invoice."),
                 ID,
                 text("description", "What is billed."),
                 text("currency", "Currency."),
@@ -155,8 +152,7 @@ invoices = Table(
             more="payments.has_more",
             key=("account_id", "invoice_id", "id"),
             columns=(
-                text("account_id", "Stripe account.", origin="parent"),
-                text("invoice_id", "Invoice.", path="id", origin="parent"),
+                *parent("invoice_id", "Invoice."),
                 ID,
                 text("status", "open, paid or canceled."),
                 text("type", "charge, payment_intent or payment_record.", path="payment.type"),
@@ -183,7 +179,7 @@ invoices = Table(
         ),
     ),
     unused=(
-        *"object deleted lines.* payments.* confirmation_secret threshold_reason".split(),
+        *"deleted lines.* payments.* confirmation_secret threshold_reason".split(),
         "parent.subscription_details.subscription_proration_date",
     ),
 )

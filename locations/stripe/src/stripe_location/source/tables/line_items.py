@@ -1,7 +1,7 @@
 """What sessions, links and quotes sell."""
 
 from ingest_shared.tables import Child, bigint, json, text
-from stripe_location.source.tables.columns import ID, METADATA, amounts
+from stripe_location.source.tables.columns import ID, METADATA, amounts, parent
 
 
 def line_items(name: str, owner: str, description: str) -> Child:
@@ -13,8 +13,7 @@ def line_items(name: str, owner: str, description: str) -> Child:
         more="line_items.has_more",
         key=("account_id", owner, "id"),
         columns=(
-            text("account_id", "Stripe account.", origin="parent"),
-            text(owner, description, path="id", origin="parent"),
+            *parent(owner, description),
             ID,
             text("description", "What is sold."),
             text("price", "Price.", to="prices", path="price.id"),

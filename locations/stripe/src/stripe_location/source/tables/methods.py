@@ -1,7 +1,7 @@
 """How customers pay: their cards, bank accounts and wallets."""
 
-from ingest_shared.tables import Table, json, text
-from stripe_location.source.tables.columns import API, identified
+from ingest_shared.tables import json, text
+from stripe_location.source.tables.columns import object_table
 
 TYPES = """
 acss_debit affirm afterpay_clearpay alipay alma amazon_pay au_becs_debit bacs_debit bancontact billie bizum blik
@@ -12,13 +12,11 @@ sunbit swish twint upi us_bank_account wechat_pay zip
 """.split()
 """Each has an object of its own, which only a payment method of that type has."""
 
-payment_methods = Table(
+payment_methods = object_table(
     name="payment_methods",
     description="How customers pay; a detached one stays, without a customer.",
     limits="Payment methods that were detached before the first load, or that no customer ever had.",
-    docs=f"{API}/payment_methods/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("customer", "Customer that it is attached to.", to="customers"),
         text("customer_account", "The customer in version 2 of Accounts."),
         text("type", "card, us_bank_account, sepa_debit, paypal, ..."),
@@ -27,5 +25,4 @@ payment_methods = Table(
         *(json(type_, f"Details of the type {type_}.") for type_ in TYPES),
         json("radar_options", "Settings of Radar."),
     ),
-    unused=("object",),
 )

@@ -1,14 +1,12 @@
 """The money that moves."""
 
-from ingest_shared.tables import Child, Table, boolean, epoch, json, text
-from stripe_location.source.tables.columns import API, POSITION, amounts, identified
+from ingest_shared.tables import Child, boolean, epoch, json, text
+from stripe_location.source.tables.columns import POSITION, amounts, object_table, parent
 
-charges = Table(
+charges = object_table(
     name="charges",
     description="Attempts to move money into the account.",
-    docs=f"{API}/charges/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("customer", "Customer.", to="customers"),
         text("payment_intent", "Payment intent.", to="payment_intents"),
         text("payment_method", "Payment method."),
@@ -56,15 +54,13 @@ charges = Table(
         json("transfer_data", "Where the money goes."),
         json("card", "Details of a card payment.", path="payment_method_details.card"),
     ),
-    unused=(*"object payment_method_details.* refunds level3 authorization_code".split(),),
+    unused=(*"payment_method_details.* refunds level3 authorization_code".split(),),
 )
 
-refunds = Table(
+refunds = object_table(
     name="refunds",
     description="Money that was given back.",
-    docs=f"{API}/refunds/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("charge", "Charge.", to="charges"),
         text("payment_intent", "Payment intent.", to="payment_intents"),
         text("payment_method", "Payment method that the money went to."),
@@ -85,17 +81,15 @@ refunds = Table(
         json("destination_details", "Where the money went."),
         json("next_action", "What the customer must do."),
         json("presentment_details", "Amount and currency as the customer saw them."),
-        lacks=("livemode",),
     ),
-    unused=("object", "instructions_email"),
+    lacks=("livemode",),
+    unused=("instructions_email",),
 )
 
-balance_transactions = Table(
+balance_transactions = object_table(
     name="balance_transactions",
     description="Every movement of the account's balance; pending until the money is available.",
-    docs=f"{API}/balance_transactions/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("type", "charge, refund, payout, stripe_fee, ..."),
         text("balance_type", "Balance that it moves: payments, issuing, ..."),
         text("status", "pending or available."),
@@ -106,8 +100,8 @@ balance_transactions = Table(
         json("exchange_rate", "Rate, when a currency was converted; a number as JSON, to keep its digits."),
         text("description", "Description."),
         epoch("available_on", "When the money can be used."),
-        lacks=("livemode", "metadata"),
     ),
+    lacks=("livemode", "metadata"),
     children=(
         Child(
             name="balance_transaction_fees",
@@ -115,8 +109,7 @@ balance_transactions = Table(
             path="fee_details",
             key=("account_id", "balance_transaction_id", "position"),
             columns=(
-                text("account_id", "Stripe account.", origin="parent"),
-                text("balance_transaction_id", "Movement of the balance.", path="id", origin="parent"),
+                *parent("balance_transaction_id", "Movement of the balance."),
                 POSITION,
                 text("type", "stripe_fee, application_fee, payment_method_passthrough_fee, tax or withheld_tax."),
                 text("currency", "Currency."),
@@ -126,5 +119,4 @@ balance_transactions = Table(
             ),
         ),
     ),
-    unused=("object",),
 )

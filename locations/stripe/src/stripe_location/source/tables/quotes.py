@@ -1,15 +1,13 @@
 """Offers that become invoices and subscriptions."""
 
-from ingest_shared.tables import Table, double, epoch, json, text
-from stripe_location.source.tables.columns import API, amounts, identified
+from ingest_shared.tables import double, epoch, json, text
+from stripe_location.source.tables.columns import amounts, object_table
 from stripe_location.source.tables.line_items import line_items
 
-quotes = Table(
+quotes = object_table(
     name="quotes",
     description="Offers to customers.",
-    docs=f"{API}/quotes/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("number", "Number shown to the customer."),
         text("status", "draft, open, accepted or canceled."),
         text("customer", "Customer.", to="customers"),
@@ -46,5 +44,5 @@ quotes = Table(
         json("transfer_data", "Where the money goes."),
     ),
     children=(line_items("quote_line_items", "quote_id", "Quote."),),
-    unused=("object", "status_transitions.*", "line_items.*"),
+    unused=("status_transitions.*", "line_items.*"),
 )

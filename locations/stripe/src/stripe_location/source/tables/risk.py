@@ -1,14 +1,12 @@
 """What may come in the way of a payment: disputes, warnings, reviews."""
 
-from ingest_shared.tables import Table, bigint, boolean, epoch, json, text
-from stripe_location.source.tables.columns import API, amounts, identified
+from ingest_shared.tables import bigint, boolean, epoch, json, text
+from stripe_location.source.tables.columns import API, amounts, object_table
 
-disputes = Table(
+disputes = object_table(
     name="disputes",
     description="Charges that customers have taken back through their bank.",
-    docs=f"{API}/disputes/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("charge", "Charge.", to="charges"),
         text("payment_intent", "Payment intent.", to="payment_intents"),
         text("status", "needs_response, under_review, won, lost, ..."),
@@ -27,31 +25,28 @@ disputes = Table(
         json("evidence", "Evidence."),
         json("payment_method_details", "Details by payment method."),
     ),
-    unused=("object", "evidence_details.*"),
+    unused=("evidence_details.*",),
 )
 
-early_fraud_warnings = Table(
+early_fraud_warnings = object_table(
     name="early_fraud_warnings",
     description="Charges that an issuer suspects of fraud.",
     docs=f"{API}/radar/early_fraud_warnings/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("charge", "Charge.", to="charges"),
         text("payment_intent", "Payment intent.", to="payment_intents"),
         boolean("actionable", "Whether a refund can still prevent a dispute."),
         text("fraud_type", "What the issuer suspects."),
-        lacks=("metadata",),
     ),
-    unused=("object",),
+    lacks=("metadata",),
 )
 
-reviews = Table(
+reviews = object_table(
     name="reviews",
     description="Payments that a person looks at.",
     limits="Reviews that were closed before the first load: Stripe lists open ones only.",
     docs=f"{API}/radar/reviews/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("charge", "Charge.", to="charges"),
         text("payment_intent", "Payment intent.", to="payment_intents"),
         boolean("open", "Whether it is still to be decided."),
@@ -62,7 +57,6 @@ reviews = Table(
         text("ip_address", "IP address of the payer."),
         json("ip_address_location", "Where that is."),
         json("session", "Browser and device of the payer."),
-        lacks=("metadata",),
     ),
-    unused=("object",),
+    lacks=("metadata",),
 )

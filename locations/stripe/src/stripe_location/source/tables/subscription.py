@@ -1,14 +1,12 @@
 """Subscriptions, and what becomes of them."""
 
-from ingest_shared.tables import Child, Table, bigint, boolean, double, epoch, json, text
-from stripe_location.source.tables.columns import API, CREATED, ID, METADATA, identified
+from ingest_shared.tables import Child, bigint, boolean, double, epoch, json, text
+from stripe_location.source.tables.columns import CREATED, ID, METADATA, object_table, parent
 
-subscriptions = Table(
+subscriptions = object_table(
     name="subscriptions",
     description="Subscriptions of every status, canceled ones too.",
-    docs=f"{API}/subscriptions/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("customer", "Customer.", to="customers"),
         text("customer_account", "The customer in version 2 of Accounts."),
         text("status", "incomplete, trialing, active, past_due, unpaid, paused, canceled, ..."),
@@ -61,8 +59,7 @@ subscriptions = Table(
             more="items.has_more",
             key=("account_id", "subscription_id", "id"),
             columns=(
-                text("account_id", "Stripe account.", origin="parent"),
-                text("subscription_id", "Subscription.", path="id", origin="parent"),
+                *parent("subscription_id", "Subscription."),
                 ID,
                 text("price", "Price.", to="prices", path="price.id"),
                 text("product", "Product.", to="products", path="price.product"),
@@ -80,15 +77,13 @@ subscriptions = Table(
             unused=("object", "deleted", "subscription", "plan", "price.*"),
         ),
     ),
-    unused=("object", "items.*"),
+    unused=("items.*",),
 )
 
-subscription_schedules = Table(
+subscription_schedules = object_table(
     name="subscription_schedules",
     description="What becomes of subscriptions, phase by phase.",
-    docs=f"{API}/subscription_schedules/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("customer", "Customer.", to="customers"),
         text("customer_account", "The customer in version 2 of Accounts."),
         text("subscription", "Subscription.", to="subscriptions"),
@@ -113,8 +108,7 @@ subscription_schedules = Table(
             path="phases",
             key=("account_id", "schedule_id", "start_date"),
             columns=(
-                text("account_id", "Stripe account.", origin="parent"),
-                text("schedule_id", "Subscription schedule.", path="id", origin="parent"),
+                *parent("schedule_id", "Subscription schedule."),
                 epoch("start_date", "When it begins."),
                 epoch("end_date", "When it ends."),
                 epoch("trial_end", "When its trial ends."),
@@ -139,5 +133,5 @@ subscription_schedules = Table(
             ),
         ),
     ),
-    unused=("object", "current_phase.*"),
+    unused=("current_phase.*",),
 )

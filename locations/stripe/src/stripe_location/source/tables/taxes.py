@@ -1,15 +1,13 @@
 """What is added: taxes and shipping."""
 
-from ingest_shared.tables import Table, bigint, boolean, double, json, text
+from ingest_shared.tables import bigint, boolean, double, json, text
 from stripe_location.source.money import decimal_of
-from stripe_location.source.tables.columns import API, identified
+from stripe_location.source.tables.columns import object_table
 
-tax_rates = Table(
+tax_rates = object_table(
     name="tax_rates",
     description="Taxes by percentage.",
-    docs=f"{API}/tax_rates/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("display_name", "Name on invoices."),
         text("description", "Description."),
         boolean("active", "Whether it can be used."),
@@ -24,15 +22,12 @@ tax_rates = Table(
         text("jurisdiction_level", "city, county, state, country, ..."),
         json("flat_amount", "Amount of a tax that is no percentage."),
     ),
-    unused=("object",),
 )
 
-shipping_rates = Table(
+shipping_rates = object_table(
     name="shipping_rates",
     description="What shipping costs.",
-    docs=f"{API}/shipping_rates/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("display_name", "Name shown to customers."),
         boolean("active", "Whether it can be used."),
         text("type", "fixed_amount."),
@@ -43,5 +38,5 @@ shipping_rates = Table(
         text("tax_code", "Tax code."),
         json("delivery_estimate", "How long it takes."),
     ),
-    unused=("object", "fixed_amount.*"),
+    unused=("fixed_amount.*",),
 )

@@ -1,14 +1,12 @@
 """Money that moves between the balance, banks and connected accounts."""
 
-from ingest_shared.tables import Child, Table, boolean, epoch, json, text
-from stripe_location.source.tables.columns import API, CREATED, ID, METADATA, amounts, identified
+from ingest_shared.tables import Child, boolean, epoch, json, text
+from stripe_location.source.tables.columns import CREATED, ID, METADATA, amounts, object_table, parent
 
-payouts = Table(
+payouts = object_table(
     name="payouts",
     description="Money that is sent to the bank account of the account.",
-    docs=f"{API}/payouts/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("status", "pending, in_transit, paid, failed or canceled."),
         text("type", "bank_account or card."),
         text("method", "standard or instant."),
@@ -37,16 +35,13 @@ payouts = Table(
         text("reversed_by", "Payout that reverses it."),
         json("trace_id", "Number by which banks find it."),
     ),
-    unused=("object",),
 )
 
-topups = Table(
+topups = object_table(
     name="topups",
     description="Money that is taken from a bank account into the balance.",
     limits="Edits of metadata and description alone: Stripe writes no event of them, so the audit finds them.",
-    docs=f"{API}/topups/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("status", "pending, succeeded, failed, canceled or reversed."),
         text("currency", "Currency."),
         *amounts(amount="What is taken"),
@@ -62,15 +57,12 @@ topups = Table(
         json("payment_method_options", "Settings of the payment method."),
         json("source", "Bank account, as it was then."),
     ),
-    unused=("object",),
 )
 
-transfers = Table(
+transfers = object_table(
     name="transfers",
     description="Money that is moved to connected accounts.",
-    docs=f"{API}/transfers/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("destination", "Connected account.", to="accounts"),
         text("destination_payment", "Payment that the account got."),
         text("currency", "Currency."),
@@ -93,8 +85,7 @@ transfers = Table(
             more="reversals.has_more",
             key=("account_id", "transfer_id", "id"),
             columns=(
-                text("account_id", "Stripe account.", origin="parent"),
-                text("transfer_id", "Transfer.", path="id", origin="parent"),
+                *parent("transfer_id", "Transfer."),
                 ID,
                 text("currency", "Currency."),
                 *amounts(amount="What was taken back"),
@@ -107,15 +98,13 @@ transfers = Table(
             unused=("object", "transfer"),
         ),
     ),
-    unused=("object", "reversals.*"),
+    unused=("reversals.*",),
 )
 
-application_fees = Table(
+application_fees = object_table(
     name="application_fees",
     description="The account's share of charges of connected accounts.",
-    docs=f"{API}/application_fees/object",
-    key=("account_id", "id"),
-    columns=identified(
+    columns=(
         text("account", "Connected account.", to="accounts"),
         text("application", "Connect application."),
         text("charge", "Charge of the connected account."),
@@ -128,8 +117,8 @@ application_fees = Table(
         boolean("refunded", "Whether it was given back in full."),
         text("balance_transaction", "Its effect.", to="balance_transactions"),
         json("fee_source", "Charge or payout that it was taken from."),
-        lacks=("metadata",),
     ),
+    lacks=("metadata",),
     children=(
         Child(
             name="application_fee_refunds",
@@ -138,8 +127,7 @@ application_fees = Table(
             more="refunds.has_more",
             key=("account_id", "application_fee_id", "id"),
             columns=(
-                text("account_id", "Stripe account.", origin="parent"),
-                text("application_fee_id", "Application fee.", path="id", origin="parent"),
+                *parent("application_fee_id", "Application fee."),
                 ID,
                 text("currency", "Currency."),
                 *amounts(amount="What was given back"),
@@ -150,5 +138,5 @@ application_fees = Table(
             unused=("object", "fee"),
         ),
     ),
-    unused=("object", "refunds.*"),
+    unused=("refunds.*",),
 )
