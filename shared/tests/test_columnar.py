@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ingest_shared.columnar import Decoder, Page, arrow_schema, without_nul
 from ingest_shared.errors import NotJson, PayloadError
-from ingest_shared.reading.listings import seconds
+from ingest_shared.reading.listings import instants, seconds
 from ingest_shared.tables import (
     BIGINT,
     UNDECLARED,
@@ -31,6 +31,7 @@ from ingest_shared.tables import (
     epoch,
     epoch_millis,
     json,
+    names_of,
     present,
     rfc2822,
     text,
@@ -194,6 +195,56 @@ def test_an_epoch_is_kept_as_the_instant_it_names() -> None:
     assert converted(epoch_millis("at", "At."), 1_714_559_400_007) == at.replace(microsecond=7_000)
 
 
+@pytest.mark.parametrize(
+    ("column", "sent"),
+    [
+        (epoch("at", "At."), 1_714_559_400.000216),
+        (epoch("at", "At.", sent_as_text=True), "1714559400.000216"),
+        (epoch_millis("at", "At.", sent_as_text=True), "1714559400000.216"),
+    ],
+)
+def test_an_instant_as_a_number_may_have_a_fraction_and_stand_in_quotes(column: Column, sent: Any) -> None:
+    """Reddit's ``created_utc``, and https://docs.slack.dev/messaging/retrieving-messages/#individual_messages"""
+    assert converted(column, sent) == datetime(2024, 5, 1, 10, 30, 0, 216, UTC)
+    assert converted(column, None) is None
+
+
+def test_what_is_no_number_is_no_instant() -> None:
+    message = error_of(decoder(epoch("at", "At.", sent_as_text=True)), {"id": 2, "at": "never"})
+    assert message.startswith("table issues, column at, row id=2: expected epoch ")
+
+
+def test_a_dot_in_a_name_is_written_with_a_backslash() -> None:
+    r"""Microsoft's ``@odata.etag``: https://learn.microsoft.com/en-us/graph/query-parameters#count"""
+    reader = decoder(
+        text("etag", "ETag.", path=r"@odata\.etag"),
+        text("site", "Site.", path=r"x\.y.site\.id"),
+        unused=(r"@odata\.type", r"x\.y.*"),
+        rows_at=r"the\.rows",
+        told=(r"@odata\.nextLink",),
+    )
+    row = {"id": 1, "@odata.etag": "W/1", "@odata.type": "#user", "x.y": {"site.id": "s", "more": 1}}
+    sent = {"@odata.nextLink": "https://next", "the.rows": [row]}
+    page = reader.page(stdlib_json.dumps(sent).encode())
+    assert page.told == {r"@odata\.nextLink": "https://next"}
+    assert not page.new_fields
+    assert reader.arrow([page])["issues"].select(["id", "etag", "site"]).to_pylist() == [
+        {"id": 1, "etag": "W/1", "site": "s"}
+    ]
+    new = reader.page(stdlib_json.dumps({"the.rows": [row | {"a.b": 1}]}).encode()).new_fields
+    assert new == {r"a\.b"}  # as `unused` takes it
+
+
+@pytest.mark.parametrize("path", ["updated-at", "from", "@timestamp", r"changed\.at", "meta.updated-at"])
+def test_a_walk_may_go_by_a_field_whatever_its_name(path: str) -> None:
+    *parents, name = names_of(path)
+    row: Any = {name: "2024-01-31T00:00:00Z"}
+    for parent in parents:
+        row = {parent: row}
+    page = decoder(timestamp("at", "At.", path=path)).page(stdlib_json.dumps([{"id": 1, **row}]).encode())
+    assert instants(page.rows, path) == [1_706_659_200]
+
+
 def test_a_date_is_kept_as_the_day_it_names() -> None:
     assert converted(date("due", "Due."), "2024-01-31") == day(2024, 1, 31)
     message = error_of(decoder(date("due", "Due.")), {"id": 2, "due": "31.1.2024"})
@@ -202,7 +253,16 @@ def test_a_date_is_kept_as_the_day_it_names() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [1_706_659_200, 1_706_659_200_999, "2024-01-31", "2024-01-31T01:00:00+01:00", day(2024, 1, 31)],
+    [
+        1_706_659_200,
+        1_706_659_200_999,
+        1_706_659_200.5,
+        "1706659200.000216",
+        "1706659200999",
+        "2024-01-31",
+        "2024-01-31T01:00:00+01:00",
+        day(2024, 1, 31),
+    ],
 )
 def test_a_walk_may_go_by_any_type_of_time(value: Any) -> None:
     assert seconds(value) == 1_706_659_200

@@ -140,16 +140,153 @@ def test_types_of_3_1_and_a_list_among_others() -> None:
         (["cursor"], {"next_cursor": "string"}, 'CursorIn(rows="data", at="next_cursor", param="cursor")'),
         ([], {"next": "string"}, 'NextLink(rows="data", at="next")'),
         ([], {}, 'Envelope(rows="data")'),
+        ([], {"@odata.nextLink": "string"}, r'NextLink(rows="data", at="@odata\\.nextLink")'),
+        (["pageToken"], {"nextPageToken": "string"}, 'CursorIn(rows="data", at="nextPageToken", param="pageToken")'),
+        (
+            ["offset"],
+            {"next_page": {"offset": "string"}},
+            'CursorIn(rows="data", at="next_page.offset", param="offset")',
+        ),
+        ([], {"_links": {"next": {"href": "string"}}}, 'NextLink(rows="data", at="_links.next.href")'),
+        (
+            ["page[number]"],
+            {"meta": {"total_pages": "integer"}},
+            'PageNumber(rows="data", pages="meta.total_pages", param="page[number]")',
+        ),
+        (["skip", "$top"], {"count": "integer"}, 'Offset(rows="data", limit=100, param="skip", limit_param="$top")'),
     ],
 )
-def test_how_pages_continue(params: list[str], fields: dict[str, str], envelope: str) -> None:
+def test_how_pages_continue(params: list[str], fields: dict[str, Any], envelope: str) -> None:
     rows = {"type": "array", "items": {"properties": {"id": {"type": "integer"}}}}
-    properties = {"data": rows, **{name: {"type": type_} for name, type_ in fields.items()}}
+
+    def schema(field: Any) -> dict[str, Any]:
+        if isinstance(field, str):
+            return {"type": field}
+        return {"type": "object", "properties": {name: schema(inner) for name, inner in field.items()}}
+
+    properties = {"data": rows, **{name: schema(field) for name, field in fields.items()}}
     operation = {
         "parameters": [{"name": name} for name in params],
         "responses": {"200": {"content": {"application/json": {"schema": {"properties": properties}}}}},
     }
     assert f"envelope={envelope}," in openapi.draft({"paths": {"/things": {"get": operation}}}, "/things").listing
+
+
+def document(path: str, schema: Any, method: str = "get", status: Any = "200", **more: Any) -> dict[str, Any]:
+    """One with a single list."""
+    answer = {"content": {"text/csv": {}, "application/json": {"schema": schema}}}
+    return {"paths": {path: {method: {"responses": {status: answer}, **more}}}}
+
+
+def rows(*names: str) -> dict[str, Any]:
+    return {"type": "array", "items": {"properties": {name: {"type": "string"} for name in names}}}
+
+
+def test_a_bare_list_in_pages() -> None:
+    drafted = openapi.draft(document("/sites", rows("id"), parameters=[{"name": "page"}]), "/sites")
+    assert "envelope=PageNumber(rows=None)," in drafted.listing
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "parent"),
+    [
+        ("/repositories/{workspace}", "repositories", "workspaces"),
+        ("/{scope}/roles", "roles", "scopes"),
+        ("/boards/{board}/cards", "board_cards", "boards"),
+        ("/databases/{database}/query", "database_query", "databases"),
+        ("/users.list", "users", None),
+        ("/transactions/get", "transactions", None),
+    ],
+)
+def test_a_table_and_its_parent_are_called_as_in_the_path(path: str, name: str, parent: str | None) -> None:
+    drafted = openapi.draft(document(path, rows("id", "name")), path)
+    assert drafted.table.name == name
+    assert ("per=" in drafted.listing) is (parent is not None)
+    assert parent is None or f"PerRow(tables.{parent}, " in drafted.listing
+
+
+def test_a_placeholder_that_is_called_like_a_field_gets_another_name() -> None:
+    drafted = openapi.draft(document("/boards/{id}/cards", rows("id", "name")), "/boards/{id}/cards")
+    assert drafted.table.key == ("board_id", "id")
+    assert '"/boards/{board_id}/cards"' in drafted.listing
+    assert 'PerRow(tables.boards, {"board_id": "id"})' in drafted.listing
+
+
+@pytest.mark.parametrize(
+    ("fields", "key", "is_a_guess"),
+    [
+        (("name", "gid"), "gid", False),
+        (("name", "ContactID"), "contact_id", False),
+        (("name", "owner_id"), "name", True),
+        (("size", "kind"), "size", True),
+    ],
+)
+def test_a_key_that_is_a_guess_is_called_one(fields: tuple[str, ...], key: str, is_a_guess: bool) -> None:
+    drafted = openapi.draft(document("/contacts", rows(*fields)), "/contacts")
+    assert drafted.table.key == (key,)
+    assert (f"what tells rows apart; {key} is a guess" in drafted.listing) is is_a_guess
+
+
+def test_the_rows_may_stand_deeper_beside_other_lists() -> None:
+    schema = {"properties": {"order": rows("by"), "payload": {"properties": {"cards": rows("id", "name", "size")}}}}
+    drafted = openapi.draft(document("/cards", schema), "/cards")
+    assert 'envelope=Envelope(rows="payload.cards")' in drafted.listing
+    assert "does not say how pages continue" in drafted.listing
+
+
+def test_a_list_that_is_asked_for_with_a_body() -> None:
+    asked = {"content": {"application/json": {"schema": {"properties": {"start_cursor": {"type": "string"}}}}}}
+    schema = {"properties": {"results": rows("id"), "next_cursor": {"type": "string"}}}
+    drafted = openapi.draft(document("/search", schema, "post", requestBody=asked), "/search")
+    assert 'CursorIn(rows="results", at="next_cursor", param="start_cursor")' in drafted.listing
+    assert "body={}," in drafted.listing
+
+
+@pytest.mark.parametrize("status", [200, "2XX", "201", "default"])
+def test_the_response_of_any_success(status: Any) -> None:
+    assert openapi.draft(document("/cards", rows("id"), status=status), "/cards").table.key == ("id",)
+
+
+def test_references_into_any_part_of_the_document() -> None:
+    whole = document("/cards", rows("id"))
+    place = "#/paths/~1cards/get/responses/200/content/application~1json/schema"
+    for path, reference in (
+        ("/a", place),
+        ("/b", f"{place}/items/properties/id"),
+        ("/c", place.replace("~1c", "%2Fc")),
+    ):
+        schema = {"properties": {"data": {"type": "array", "items": {"properties": {"id": {"$ref": reference}}}}}}
+        whole["paths"][path] = document(path, schema)["paths"][path]
+        whole["paths"][f"{path}/list"] = document(path, {"$ref": reference})["paths"][path]
+    assert columns(openapi.draft(whole, "/b").table)["id"][0] == "text"
+    assert openapi.draft(whole, "/a/list").table.key == ("id",)
+    whole["paths"]["/d"] = document("/d", {"$ref": "#/components/schemas/Card"})["paths"]["/d"]
+    with pytest.raises(SettingError, match="refers to #/components/schemas/Card, which it does not have"):
+        openapi.draft(whole, "/d")
+
+
+def test_an_example_stands_in_for_a_schema() -> None:
+    whole = document("/cards", {})
+    seen = {"cards": [{"id": 1, "at": None}, {"id": 2, "at": "2026-01-02T03:04:05Z", "who": {"id": 5, "name": "x"}}]}
+    media = whole["paths"]["/cards"]["get"]["responses"]["200"]["content"]["application/json"]
+    media["examples"] = {"cut": {"value": '{"cards": ['}, "whole": {"value": seen}}
+    held = columns(openapi.draft(whole, "/cards").table)
+    assert {name: type_ for name, (type_, _, _) in held.items()} == {
+        "id": "bigint",
+        "at": "timestamp",
+        "who_id": "bigint",
+        "deleted_at": "timestamp",
+    }
+
+
+def test_a_response_that_is_not_described_is_said_to_be() -> None:
+    with pytest.raises(SettingError, match="the response of GET /cards is not described in the document"):
+        openapi.draft(document("/cards", {}), "/cards")
+
+
+def test_a_dot_in_a_name_is_written_as_paths_have_it() -> None:
+    table = openapi.draft(document("/cards", rows("id", "@odata.etag")), "/cards").table
+    assert columns(table)["odata_etag"] == ("text", r"@odata\.etag", "payload")
 
 
 def test_swagger_2_has_its_schema_in_the_response() -> None:

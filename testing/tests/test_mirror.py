@@ -22,6 +22,9 @@ ISSUES = Table(
         text("title", "Title."),
         json("form", "Answers."),
         timestamp("made_at", "When it was made."),
+        bigint("size", "Its size.", sent_as_text=True),
+        bigint("repo_id", "Repository.", origin="reader"),
+        timestamp("deleted_at", "When it was found to be deleted.", origin="reader"),
     ),
     children=(
         Child(
@@ -34,8 +37,16 @@ ISSUES = Table(
     ),
 )
 HELD: list[dict[str, Any]] = [
-    {"id": 1, "title": "one\0", "form": {"a": [1]}, "made_at": "2026-01-02T03:04:05Z", "labels": [{"name": "x"}]},
-    {"id": 2, "title": None, "form": None, "made_at": None, "labels": []},
+    {
+        "id": 1,
+        "title": "one\0",
+        "form": {"a": [1]},
+        "made_at": "2026-01-02T03:04:05Z",
+        "size": "9",
+        "repo_id": 5,
+        "labels": [{"name": "x"}],
+    },
+    {"id": 2, "title": None, "form": None, "made_at": None, "size": "", "labels": []},
 ]
 
 
@@ -80,16 +91,23 @@ def warehouse(tmp_path: Path) -> Warehouse[Played]:
     with duckdb.connect(made.file) as database:
         database.execute("CREATE SCHEMA played_raw; USE played_raw")
         database.execute(
-            "CREATE TABLE issues (id BIGINT, title TEXT, form JSON, made_at TIMESTAMPTZ, _undeclared JSON);"
+            "CREATE TABLE issues (id BIGINT, title TEXT, form JSON, made_at TIMESTAMPTZ, size BIGINT, "
+            "repo_id BIGINT, deleted_at TIMESTAMPTZ, _undeclared JSON);"
             "CREATE TABLE issue_labels (issue_id BIGINT, name TEXT, _undeclared JSON);"
-            "INSERT INTO issues VALUES (1, 'one\ufffd', '{\"a\":[1]}', '2026-01-02 03:04:05+00', NULL);"
-            "INSERT INTO issues VALUES (2, NULL, NULL, NULL, NULL);"
+            "INSERT INTO issues VALUES (1, 'one\ufffd', '{\"a\":[1]}', '2026-01-02 03:04:05+00', 9, 5, NULL, NULL);"
+            "INSERT INTO issues VALUES (2, NULL, NULL, NULL, NULL, NULL, NULL, NULL);"
             "INSERT INTO issue_labels VALUES (1, 'x', NULL)"
         )
     return made
 
 
 def test_what_is_as_the_origin_has_it_passes(warehouse: Warehouse[Played]) -> None:
+    assert_mirrors(warehouse)
+
+
+def test_a_row_that_says_that_it_is_deleted_may_remain(warehouse: Warehouse[Played]) -> None:
+    with warehouse.opened() as database:
+        database.execute("INSERT INTO issues SELECT * REPLACE (3 AS id, now() AS deleted_at) FROM issues WHERE id = 2")
     assert_mirrors(warehouse)
 
 
@@ -103,6 +121,9 @@ def test_what_is_as_the_origin_has_it_passes(warehouse: Warehouse[Played]) -> No
         ("UPDATE issues SET title = 'one' WHERE id = 1", "title: 'one', at the origin"),
         ("UPDATE issues SET form = '{\"a\": []}' WHERE id = 1", "form: "),
         ("UPDATE issues SET made_at = '2026-01-02 03:04:06+00' WHERE id = 1", "made_at: "),
+        ("UPDATE issues SET size = 8 WHERE id = 1", "size: 8, at the origin 9"),
+        ("UPDATE issues SET repo_id = 6 WHERE id = 1", "repo_id: 6, at the origin 5"),
+        ("UPDATE issues SET deleted_at = now() WHERE id = 1", "deleted_at: "),
         ("UPDATE issues SET _undeclared = '{}' WHERE id = 1", "_undeclared: "),
         ("DELETE FROM issue_labels", "issue_labels: 1 differences"),
         ("INSERT INTO issue_labels VALUES (2, 'x', NULL)", "not at the origin: "),
@@ -121,7 +142,7 @@ class Forgetful(Mirror):
     """Of an API that does not tell of everything."""
 
     def held(self) -> list[Held]:
-        return [Held(HELD[0])]
+        return [Held(HELD[0], {"repo_id": 5})]
 
     def gone(self) -> list[Held]:
         return [Held(HELD[1])]

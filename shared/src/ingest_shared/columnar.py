@@ -20,7 +20,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest_shared.errors import NotJson, PayloadError
-from ingest_shared.tables import BIGINT, TEXT, UNDECLARED, AnyTable, Child, Column, Table, all_columns
+from ingest_shared.tables import (
+    BIGINT,
+    TEXT,
+    UNDECLARED,
+    AnyTable,
+    Child,
+    Column,
+    Table,
+    all_columns,
+    names_of,
+    path_of,
+)
 
 Row = Any
 """A row of a page: an instance of the table's compiled struct."""
@@ -103,13 +114,13 @@ class Decoder:
         self.table = table
         self._rows_at = rows_at
         self._told = told
-        self._rows_of = attrgetter(_attribute_path(rows_at)) if rows_at else None
+        self._rows_of = getter(rows_at) if rows_at else None
         self._payload = _Object(table)
         self._strict = self._compile(strict=True)
         self._tolerant = self._compile(strict=False)
         self._blank = _blank(self._strict.row)
         children = table.children if isinstance(table, Table) else ()
-        self._children = [(child, _blank(_element(self._strict.row, child.path))) for child in children]
+        self._children = [(child, _blank(_element(self._strict.row, names_of(child.path)))) for child in children]
         keys = [c for c in table.columns if c.name in table.key and c.origin == "payload" and c.path != "."]
         if keys:
             self.key = _key(keys)
@@ -281,25 +292,25 @@ class _Object:
                 self._place(child.more, bool)
         for path in table.unused:
             if path.endswith("*"):
-                self._object(path.removesuffix("*").removesuffix("."))._open = True
+                self._object(names_of(path)[:-1])._open = True
             else:
                 self._place(path, msgspec.Raw)
         for path in {c.path for c in table.columns if c.name in table.key and c.origin == "payload"} - {"."}:
-            parents, _, name = path.rpartition(".")
+            *parents, name = names_of(path)
             self._object(parents, required=True)._required.add(name)
 
-    def _object(self, path: str, *, required: bool = False) -> "_Object":
+    def _object(self, path: Sequence[str], *, required: bool = False) -> "_Object":
         node = self
-        for name in path.split(".") if path else ():
+        for name in path:
             if required:
                 node._required.add(name)
             node = node._fields.setdefault(name, _Object())
             if not isinstance(node, _Object):
-                raise ValueError(f"{name!r} in {path!r} is declared both as a value and as an object")
+                raise ValueError(f"{name!r} in {'.'.join(path)!r} is declared both as a value and as an object")
         return node
 
     def _place(self, path: str, value: Any) -> None:
-        parents, _, name = path.rpartition(".")
+        *parents, name = names_of(path)
         node = self._object(parents)
         if node._fields.setdefault(name, value) != value:
             raise ValueError(f"path {path!r} is declared as {node._fields[name]} and as {value}")
@@ -335,15 +346,15 @@ class _Object:
 
     def _unknown(self, row: Row, payload: Mapping[str, Any], path: str, new_fields: set[str]) -> dict[str, Any]:
         unknown = {k: v for k, v in payload.items() if k not in self._fields} if not self._open else {}
-        new_fields.update(path + key for key in unknown)
+        new_fields.update(path + path_of(key) for key in unknown)
         for key, value in self._fields.items():
             sent = payload.get(key)
             if isinstance(value, _Object) and sent:
-                if inner := value._unknown(getattr(row, _attribute(key)), sent, f"{path}{key}.", new_fields):
+                if inner := value._unknown(getattr(row, _attribute(key)), sent, f"{path}{path_of(key)}.", new_fields):
                     unknown[key] = inner
             elif isinstance(value, list) and sent:
                 elements = getattr(row, _attribute(key))
-                if left := self._leave_out_elements(value[0], elements, sent, f"{path}{key}", new_fields):
+                if left := self._leave_out_elements(value[0], elements, sent, f"{path}{path_of(key)}", new_fields):
                     unknown[key] = left
         return unknown
 
@@ -371,14 +382,14 @@ def shown(value: Any) -> str:
 
 
 def _json_at(payload: Any, path: str | None) -> Any:
-    for name in path.split(".") if path else ():
+    for name in names_of(path) if path else ():
         payload = payload[name]
     return payload
 
 
 def value_at(response: Any, path: str) -> Any:
     """The value at a path of a row or response; None where it, or an object on the way, is not there."""
-    for name in path.split("."):
+    for name in names_of(path):
         response = getattr(response, _attribute(name), None)
     return response
 
@@ -387,29 +398,29 @@ def _response(rows_at: str, rows: Any, told: Sequence[str]) -> type[msgspec.Stru
     """The struct of a response that holds its rows at a path, and what else is read of it."""
     tree: dict[str, Any] = {}
     for path in (*told, rows_at):
-        *parents, name = path.split(".")
+        *parents, name = names_of(path)
         node = tree
         for parent in parents:
             node = node.setdefault(parent, {})
         node[name] = rows if path == rows_at else Any
 
-    def struct(node: Mapping[str, Any], on_the_way: str) -> type[msgspec.Struct]:
+    def struct(node: Mapping[str, Any], on_the_way: Sequence[str]) -> type[msgspec.Struct]:
         """Only what leads to the rows must be there."""
-        name, _, further = on_the_way.partition(".")
+        name, further = (on_the_way[0], on_the_way[1:]) if on_the_way else ("", ())
         types = {
-            key: struct(value, further if key == name else "") if isinstance(value, dict) else value
+            key: struct(value, further if key == name else ()) if isinstance(value, dict) else value
             for key, value in node.items()
         }
         required: list[Any] = [(_attribute(name), types.pop(name))] if name else []
         optional = [(_attribute(key), type_ | None if type_ is not Any else Any, None) for key, type_ in types.items()]
         return msgspec.defstruct("Response", required + optional, rename={_attribute(key): key for key in node})
 
-    return struct(tree, rows_at)
+    return struct(tree, names_of(rows_at))
 
 
 def _key(columns: Sequence[Column]) -> Callable[[Row], Any]:
     """Gives the key of a row, as the warehouse gives it: an instant, say, and not its text."""
-    sent = attrgetter(*(_attribute_path(column.path) for column in columns))
+    sent = getter(*(column.path for column in columns))
     if all(column.type in (TEXT, BIGINT) for column in columns):
         return sent
 
@@ -424,8 +435,9 @@ def _key(columns: Sequence[Column]) -> Callable[[Row], Any]:
     return lambda row: tuple(map(held, columns, sent(row)))
 
 
-def _attribute_path(path: str) -> str:
-    return ".".join(map(_attribute, path.split(".")))
+def getter(path: str, *more: str) -> Callable[[Row], Any]:
+    """Gets the value at a path of a row, or those at several as a tuple; raises AttributeError where none leads."""
+    return attrgetter(*(".".join(map(_attribute, names_of(one))) for one in (path, *more)))
 
 
 def _attribute(name: str) -> str:
@@ -442,9 +454,9 @@ def _struct_in(type_: Any) -> Any:
     return next(filter(None, map(_struct_in, getattr(type_, "__args__", ()))), None)
 
 
-def _element(struct: type[msgspec.Struct], path: str) -> Any:
+def _element(struct: type[msgspec.Struct], path: Sequence[str]) -> Any:
     """The struct of the list elements at ``path``; None for plain values."""
-    for name in path.split("."):
+    for name in path:
         types = {f.name: f.type for f in msgspec.structs.fields(struct)}
         struct = _struct_in(types[_attribute(name)])
     return struct
@@ -466,13 +478,13 @@ class _Rows:
         """The value at ``path`` in each row; None where it or an object on the way is null."""
         if self._blank is None:  # a list of plain values, which have no fields
             return self._levels[()] if path == "." else [None] * len(self._levels[()])
-        *parents, name = path.split(".")
+        *parents, name = names_of(path)
         return list(map(attrgetter(_attribute(name)), self._level(tuple(parents))))
 
     def _level(self, path: tuple[str, ...]) -> list[Any]:
         if path not in self._levels:
             objects = map(attrgetter(_attribute(path[-1])), self._level(path[:-1]))
-            blank = _blank(_element(type(self._blank), ".".join(path)))
+            blank = _blank(_element(type(self._blank), path))
             self._levels[path] = [blank if value is None else value for value in objects]
         return self._levels[path]
 

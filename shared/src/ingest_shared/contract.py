@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ingest_shared.tables import AnyTable, Child, Column, Table
+from ingest_shared.tables import AnyTable, Child, Column, Table, names_of, path_of
 
 Schema = Mapping[str, Any]
 
@@ -20,8 +20,8 @@ _ALL = {"string", INSTANT, "integer", "number", "boolean", "object", "array", AN
 HOLDS = {
     "text": {"string", INSTANT},
     "bigint": {"integer"},
-    "epoch": {"integer"},
-    "epoch_millis": {"integer"},
+    "epoch": {"integer", "number"},
+    "epoch_millis": {"integer", "number"},
     "date": {"string"},
     "double": {"integer", "number"},
     "boolean": {"boolean"},
@@ -132,14 +132,14 @@ def _declared(table: AnyTable) -> Iterator[tuple[str, str, set[str]]]:
 
 def _parents(path: str) -> list[str]:
     """The objects on the way to a path: ``a`` and ``a.b`` for ``a.b.c``."""
-    names = path.split(".") if path != "." else []
-    return [".".join(names[:count]) for count in range(1, len(names))]
+    names = names_of(path) if path != "." else []
+    return [path_of(*names[:count]) for count in range(1, len(names))]
 
 
 def _unnamed(value: "Value", named: set[str], prefix: str = "") -> Iterator[str]:
     """The paths below ``prefix`` that are not named; where parts of an object are named, those of its parts."""
     for name, field in value.fields.items():
-        path = f"{prefix}{name}"
+        path = f"{prefix}{path_of(name)}"
         if path in named:
             continue
         if any(other.startswith(f"{path}.") for other in named):
@@ -192,6 +192,6 @@ class Value:
     def at(self, path: str) -> "Value | None":
         """What is legal at a dotted path; None where the schema has no such field."""
         value: Value | None = self
-        for name in path.split(".") if path not in ("", ".") else ():
+        for name in names_of(path) if path not in ("", ".") else ():
             value = value and value.fields.get(name)
         return value

@@ -12,10 +12,12 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain, count, pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import yaml
 from dlt.common.normalizers.naming.snake_case import NamingConvention
@@ -24,9 +26,10 @@ from ingest_shared import tables
 from ingest_shared.contract import INSTANT, Schema, Value
 from ingest_shared.errors import IngestError, SettingError
 from ingest_shared.notes import check_name
-from ingest_shared.tables import Column, Table
+from ingest_shared.tables import Column, Table, names_of, path_of
 
 _NAMES = NamingConvention()
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*(Z|[+-]\d\d:?\d\d)")
 _COLUMNS = {
     INSTANT: tables.timestamp,
     "string": tables.text,
@@ -34,8 +37,24 @@ _COLUMNS = {
     "number": tables.double,
     "boolean": tables.boolean,
 }
-KEYS = ("id", "uuid", "key", "code", "name")
-"""What rows are known by, if the document has it; the first that it has."""
+IDS = ("id", "_id", "gid", "uid", "uuid", "guid", "sid")
+"""What rows are known by; the first that the document has, or the id with the table's own name, ``contact_id``."""
+KEYS = ("key", "code", "slug", "number", "name")
+"""What rows may be known by if there is no id; the draft says that it is a guess."""
+VERBS = ("get", "list", "query", "search", "all", "index")
+"""Words of a path that do not say what its rows are."""
+LISTS = ("data", "items", "results", "values", "entries", "records", "list", "nodes")
+"""What a list of rows is called in a response, if not as in the path."""
+CURSORS = (
+    *("next_cursor", "next_page_token", "next_token", "after_cursor", "end_cursor", "after", "cursor", "next_marker"),
+    *("continuation_token", "marker"),
+)
+LINKS = ("next", "next_page", "next_url", "next_link", "next_uri", "next_page_url", "next_page_uri", "odata_next_link")
+PAGES = ("total_pages", "page_count", "last_page", "num_pages", "pages")
+TOTALS = ("total", "total_count", "total_items", "total_results", "total_size")
+"""Not ``count``: with some vendors, that is the number of rows on the page."""
+MORE = ("has_more", "more", "has_next_page", "has_next")
+LIMITS = ("limit", "count", "per_page", "page_size", "max_results", "size", "take", "top")
 DELETED_AT = tables.timestamp("deleted_at", "When it was found to be deleted; null while it exists.", origin="reader")
 LONGEST = 100
 """Characters of a description that are kept: its first sentence, as a rule."""
@@ -54,41 +73,122 @@ class Draft:
 
 def draft(document: Mapping[str, Any], path: str) -> Draft:
     """What the document says about a list; raises :class:`SettingError` if it has none there."""
-    operation = document.get("paths", {}).get(path, {}).get("get")
+    methods = document.get("paths", {}).get(path, {})
+    operation = methods.get("get") or methods.get("post")
     if operation is None:
         near = [known for known in document.get("paths", {}) if path.strip("/") in known]
         raise SettingError(f"the document has no GET {path}; it has {', '.join(near[:5]) or 'nothing like it'}")
-    answer = _resolved(document, operation.get("responses", {}).get("200", {}))
-    media = answer.get("content", {"application/json": {"schema": answer.get("schema", {})}})  # 2.0 has no `content`
-    whole = Value(_definitions(document), (_plain(next(iter(media.values())).get("schema", {})),))
-    rows, row = _rows(whole, path)
+    answer = _answer(document, operation)
+    media = _json(answer.get("content", {"application/json": answer}))  # 2.0 has no `content`
+    root = {"$defs": _Definitions(document)}
+    whole = Value(root, (_plain(media.get("schema", {})),))
+    try:
+        rows, row = _rows(whole, path)
+    except SettingError:
+        if (example := _example(media, answer)) is None:
+            raise
+        whole = Value(root, (_seen(example),))
+        rows, row = _rows(whole, path)
     given = re.findall(r"\{(\w+)\}", path)
     params = [_resolved(document, one) for one in operation.get("parameters", ())]
-    params += [_resolved(document, one) for one in document["paths"][path].get("parameters", ())]
+    params += [_resolved(document, one) for one in methods.get("parameters", ())]
+    body = _resolved(document, operation.get("requestBody", {}))
+    names = {one["name"] for one in params if one.get("in") != "path"}
+    names |= set(_parts(Value(root, (_plain(_json(body.get("content", {})).get("schema", {})),))))
     owners = [_owner(name, params) for name in given]
-    table = _table(_name(path), row, owners, operation)
-    return Draft(table, _listing(table, path, given, _envelope({one["name"] for one in params}, answer, whole, rows)))
+    fields = {column.name for column in _columns(row)}
+    for place, owner in enumerate(owners):  # a path with {id}, where the rows have an id, too
+        if owner.name in fields and owner.name in IDS:
+            own = f"{_parent(path).removesuffix('s')}_{owner.name}"
+            path, given[place] = path.replace(f"{{{given[place]}}}", f"{{{own}}}"), own
+            owners[place] = replace(owner, name=own, path=own)
+    table, is_sure = _table(_name(path), row, owners, operation)
+    envelope = _envelope(names, answer, whole, rows)
+    return Draft(table, _listing(table, path, given, envelope, is_post="get" not in methods, is_sure=is_sure))
 
 
-def _definitions(document: Mapping[str, Any]) -> Schema:
-    """The document's schemas where :class:`Value` looks for them."""
-    schemas = document.get("components", {}).get("schemas") or document.get("definitions", {})
-    return {"$defs": {name: _plain(schema) for name, schema in schemas.items()}}
+def _answer(document: Mapping[str, Any], operation: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The response of a success; YAML may have read its status as a number."""
+    answers = {str(status): answer for status, answer in operation.get("responses", {}).items()}
+    success = min((status for status in answers if status.startswith("2")), default="default")
+    return _resolved(document, answers.get(success, {}))
+
+
+def _json(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is said of JSON, or else of the first media type."""
+    return next((content[kind] for kind in sorted(content, key=lambda kind: "json" not in kind)), {})
+
+
+def _example(media: Mapping[str, Any], answer: Mapping[str, Any]) -> Any:
+    """An example of the response: some documents have nothing else."""
+    found = [media.get("example"), *(one.get("value") for one in media.get("examples", {}).values() if "value" in one)]
+    if "content" not in answer:  # 2.0: by media type
+        found = [*answer.get("examples", {}).values()]
+    for one in found:
+        with suppress(ValueError):  # of another format, or cut
+            parsed = json.loads(one) if isinstance(one, str) else one
+            if isinstance(parsed, dict | list):
+                return parsed
+    return None
+
+
+def _seen(value: Any) -> Schema:
+    """The schema of a value that was seen."""
+    if isinstance(value, dict):
+        return {"type": "object", "properties": {name: _seen(one) for name, one in value.items()}}
+    if isinstance(value, list):
+        return {"type": "array", "items": {"anyOf": [_seen(one) for one in value]}} if value else {"type": "array"}
+    if isinstance(value, str):
+        return {"type": "string", **({"format": "date-time"} if _INSTANT.fullmatch(value) else {})}
+    names = {bool: "boolean", int: "integer", float: "number"}
+    return {"type": names.get(type(value), "null")}
+
+
+class _Definitions(Mapping[str, Schema]):
+    """The parts of the document that references lead to, as :class:`Value` looks them up."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._document = document
+        self._known: dict[str, Schema] = {}
+
+    def __getitem__(self, reference: str) -> Schema:
+        if reference not in self._known:
+            self._known[reference] = _plain(_part(self._document, reference))
+        return self._known[reference]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+def _part(document: Mapping[str, Any], reference: str) -> Any:
+    """Where a reference leads; raises :class:`SettingError` if it leads nowhere.
+
+    https://www.rfc-editor.org/rfc/rfc6901#section-6
+    """
+    part: Any = document
+    try:
+        for name in unquote(reference).removeprefix("#/").split("/"):
+            plain = name.replace("~1", "/").replace("~0", "~")
+            part = part[int(plain) if isinstance(part, list) else plain]
+    except (LookupError, TypeError, ValueError):
+        raise SettingError(f"the document refers to {reference}, which it does not have") from None
+    return part
 
 
 def _resolved(document: Mapping[str, Any], part: Mapping[str, Any]) -> Mapping[str, Any]:
     """A part of the document, which may only refer to where it is."""
     while "$ref" in part:
-        reference, part = part["$ref"], document
-        for name in reference.removeprefix("#/").split("/"):
-            part = part[name.replace("~1", "/").replace("~0", "~")]
+        part = _part(document, part["$ref"])
     return part
 
 
 def _plain(schema: Schema) -> Schema:
     """The schema in the words that :class:`Value` knows: ``anyOf``, one type each, definitions in ``$defs``."""
     if "$ref" in schema:
-        return {"$ref": f"#/$defs/{schema['$ref'].rpartition('/')[2]}"}
+        return {"$ref": f"#/$defs/{schema['$ref']}"}
     found = {word: schema[word] for word in ("type", "format", "required", "description") if word in schema}
     if "properties" in schema:
         found |= {"type": "object", "properties": {name: _plain(one) for name, one in schema["properties"].items()}}
@@ -123,18 +223,54 @@ def _rows(whole: Value, path: str) -> tuple[str, Value]:
     """Where in the response the rows are, and one of them; raises :class:`SettingError` if there is no list."""
     if "array" in _types(whole):
         return "", whole.element
-    lists = {name: value.element for name, value in _parts(whole).items() if "array" in _types(value)}
-    for name, element in lists.items():
-        if _parts(element) and (len(lists) == 1 or name in ("data", "items", "results") or name in path):
-            return name, element
-    raise SettingError(f"the response of GET {path} holds no list of objects: {', '.join(_parts(whole)) or 'nothing'}")
+    fields = _parts(whole)
+    lists = [(name, value) for name, value in _nested(whole, 2) if "array" in _types(value) and _parts(value.element)]
+    if not lists:
+        said = f"holds no list of objects: {', '.join(fields)}" if fields else "is not described in the document"
+        raise SettingError(f"the response of GET {path} {said}")
+
+    def likely(found: tuple[str, Value]) -> tuple[bool, int, int]:
+        name = names_of(found[0])[-1]
+        return name in path or name in LISTS, -len(names_of(found[0])), len(_parts(found[1].element))
+
+    name, value = max(lists, key=likely)
+    return name, value.element
+
+
+def _nested(value: Value, depth: int) -> Iterator[tuple[str, Value]]:
+    """The fields of an object by path, and those of the objects in it."""
+    for name, field in _parts(value).items():
+        yield path_of(name), field
+        if depth > 1 and "array" not in _types(field):
+            yield from ((f"{path_of(name)}.{inner}", one) for inner, one in _nested(field, depth - 1))
+
+
+def _words(path: str) -> list[str]:
+    """The words of a path, but not one that says what is done with those before it: ``users.list``, ``users/query``."""
+    words = re.findall(r"\{[^}]*\}|[^/.]+", path.removesuffix(".json"))
+    is_done = words[-1:] and words[-1].lower() in VERBS and "{" not in "".join(words[-2:-1])
+    return (words[:-1] if is_done else words) or ["rows"]
 
 
 def _name(path: str) -> str:
     """What the table is called: the last word of the path, after the one whose rows have such a list each."""
-    words = path.removesuffix(".json").strip("/").split("/")
-    of = [word for word, later in pairwise(words) if "{" in later and "{" not in word]
-    name = _NAMES.normalize_identifier("_".join([*(word.removesuffix("s") for word in of[-1:]), words[-1]]))
+    words = _words(path)
+    last = next((word for word in reversed(words) if "{" not in word), "rows")
+    of = [word for word, later in pairwise(words) if "{" in later and "{" not in word and word != last]
+    return _normal("_".join([*(word.removesuffix("s") for word in of[-1:]), last]))
+
+
+def _parent(path: str) -> str:
+    """The table whose rows have such a list each."""
+    words = _words(path)
+    place = max(place for place, word in enumerate(words) if "{" in word)
+    is_list = place == len(words) - 1 and _name(path) == _normal(words[place - 1] if place else "")
+    before = words[place - 1] if place and not is_list else "{"
+    return _normal(before if "{" not in before else f"{words[place].strip('{}')}s")
+
+
+def _normal(name: str) -> str:
+    name = _NAMES.normalize_identifier(re.sub(r"\W+", "_", name).strip("_") or "rows")
     check_name(name)
     return name
 
@@ -148,7 +284,8 @@ def _owner(name: str, params: list[Mapping[str, Any]]) -> Column:
     return column
 
 
-def _table(name: str, row: Value, owners: list[Column], operation: Mapping[str, Any]) -> Table:
+def _table(name: str, row: Value, owners: list[Column], operation: Mapping[str, Any]) -> tuple[Table, bool]:
+    """The table, and whether the document is clear about its key."""
     found: dict[str, Column] = {}
     for column in _columns(row):
         known = {*found, *(owner.name for owner in owners)}
@@ -158,16 +295,19 @@ def _table(name: str, row: Value, owners: list[Column], operation: Mapping[str, 
     if not found:
         raise SettingError(f"the rows of {name} have no fields in the document")
     names = [*found]
-    known_by = next((key for key in KEYS if key in names), names[0])
+    own = f"{name.removesuffix('s').rpartition('_')[2]}_id"
+    ids = [key for key in (*IDS, own) if key in names]
+    known_by = next((key for key in (*ids, *KEYS) if key in names), names[0])
     said = operation.get("summary") or operation.get("description")
-    return Table(
+    table = Table(
         name=name,
         description=_sentence(said, name),
         docs=operation.get("externalDocs", {}).get("url", ""),
         key=(*(owner.name for owner in owners), known_by),
         columns=(*owners, *found.values(), *(() if DELETED_AT.name in names else (DELETED_AT,))),
-        unused=tuple(f"{field}.*" for field, value in _parts(row).items() if _is_another(value)),
+        unused=tuple(f"{path_of(field)}.*" for field, value in _parts(row).items() if _is_another(value)),
     )
+    return table, bool(ids)
 
 
 def _is_another(field: Value) -> bool:
@@ -179,11 +319,11 @@ def _columns(row: Value, within: str = "") -> Iterator[Column]:
     """A column for each field; for an object in the row, its id or its fields, and JSON for what is deeper."""
     is_another = within and "id" in _parts(row)
     for name, field in _parts(row).items():
-        if "." in name or (is_another and name != "id"):  # no path leads to the former: it comes in `_undeclared`
+        if is_another and name != "id":
             continue
-        path, types = f"{within}{name}", _types(field)
+        path, types = f"{within}{path_of(name)}", _types(field)
         if types == {"object"} and _parts(field) and not within:
-            yield from _columns(field, f"{name}.")
+            yield from _columns(field, f"{path}.")
             continue
         formats = {schema.get("format") for schema in field.plain}
         if types == {"string"} and "date" in formats:
@@ -193,7 +333,7 @@ def _columns(row: Value, within: str = "") -> Iterator[Column]:
         else:
             function = _COLUMNS.get(next(iter(types)), tables.json) if len(types) == 1 else tables.json
         said = next((schema["description"] for schema in field.plain if schema.get("description")), "")
-        yield function(_NAMES.normalize_identifier(path.replace(".", "_")), _sentence(said, path), path=path)
+        yield function(_normal(path), _sentence(said, path), path=path)
 
 
 def _sentence(said: str | None, name: str) -> str:
@@ -211,45 +351,66 @@ def _title(name: str) -> str:
 
 def _envelope(params: set[str], answer: Mapping[str, Any], whole: Value, rows: str) -> str:
     """How its pages continue, as far as parameters and response say so."""
-    fields = _parts(whole)
-    nested = {f"{name}.{part}": value for name, field in fields.items() for part, value in _parts(field).items()}
-    fields |= nested if rows else {}
-    at = f'rows="{rows}"' if rows else ""
+    fields = dict(_nested(whole, 4)) if rows else {}
+    given = {_normal(name): name for name in params}
 
-    def first(*names: str) -> str:
-        return next((name for wanted in names for name in fields if name.rpartition(".")[2] == wanted), "")
+    def told(names: Sequence[str], *types: str) -> str:
+        """The first path that ends with one of the names and has one of the types."""
+        found = ((path, value) for name in names for path, value in fields.items() if _normal(_last(path)) == name)
+        return next((path for path, value in found if not types or not _types(value) or _types(value) & {*types}), "")
 
-    if "Link" in answer.get("headers", {}):
-        return f"LinkHeader({at})"
-    if "starting_after" in params and (more := first("has_more")):
-        return f'HasMore({at}, more="{more}", after="starting_after")'
-    if after := first("next_cursor", "after_cursor", "after", "cursor"):
-        param = next((name for name in ("cursor", "after", "page[after]", "page_token") if name in params), "cursor")
-        return f'CursorIn({at}, at="{after}", param="{param}")'
-    following = first("next", "next_page", "next_url")
-    if following and "string" in _types(fields[following]):
-        return f'NextLink({at}, at="{following}")'
-    if "page" in params:
-        pages = first("total_pages", "page_count", "last_page")
-        more = "" if pages else first("has_more", "more")
-        told = f', pages="{pages}"' if pages else f', more="{more}"' if more else ""
-        return f"PageNumber({at}{told})"
-    if "offset" in params:
-        total = first("total", "total_count", "count")
-        told = f', total="{total}"' if total else ""
-        return f"Offset({at}{told}, limit=100)"
-    return f"Envelope({at})"
+    def asked(*names: str) -> str:
+        return next((given[name] for name in names if name in given), "")
+
+    def envelope(kind: str, **arguments: Any) -> str:
+        stated = {"rows": rows or None, **{name: value for name, value in arguments.items() if value}}
+        as_python = (f"{name}={json.dumps(value) if value else None}" for name, value in stated.items())
+        return f"{kind}({', '.join(as_python)})"
+
+    if "link" in {name.lower() for name in answer.get("headers", {})}:
+        return f'LinkHeader(rows="{rows}")' if rows else "LinkHeader()"
+    more = told(MORE, "boolean")
+    if "starting_after" in given and more:
+        return envelope("HasMore", more=more, after="starting_after")
+    if after := told(CURSORS, "string"):
+        own = _normal(_last(after))
+        param = asked(own, own.removeprefix("next_"), *CURSORS, "page_after", "page_cursor", "start_cursor")
+        return envelope("CursorIn", at=after, param=param or "cursor", more=more)
+    if following := told(LINKS, "string", "instant"):
+        return envelope("NextLink", at=following)
+    deeper = [path for path in fields if set(map(_normal, names_of(path)[:-1])) & {*LINKS}]
+    for path in deeper:
+        if _normal(_last(path)) in given:
+            return envelope("CursorIn", at=path, param=given[_normal(_last(path))])
+        if _normal(_last(path)) in ("href", "uri", "url", "path"):
+            return envelope("NextLink", at=path)
+    if page := asked("page", "page_number", "page_no", "p"):
+        pages = told(PAGES, "integer", "number")
+        return envelope("PageNumber", pages=pages, more="" if pages else more, param="" if page == "page" else page)
+    if offset := asked("offset", "page_offset", "skip", "start", "start_at", "start_index"):
+        total, limit = told(TOTALS, "integer", "number"), asked(*LIMITS)
+        names = {"param": "" if offset == "offset" else offset, "limit_param": "" if limit == "limit" else limit}
+        return envelope("Offset", total=total, more="" if total else more, limit=100, **names)
+    return f'Envelope(rows="{rows}")' if rows else "Envelope()"
 
 
-def _listing(table: Table, path: str, given: list[str], envelope: str) -> str:
+def _last(path: str) -> str:
+    return names_of(path)[-1]
+
+
+def _listing(table: Table, path: str, given: list[str], envelope: str, *, is_post: bool, is_sure: bool) -> str:
+    doubts = [] if is_sure else [f"the document does not say what tells rows apart; {table.key[-1]} is a guess"]
+    doubts += ["the document does not say how pages continue"] if envelope.startswith("Envelope(") else []
     per = ""
     if given:
         values = ", ".join(f'"{one}": "id"' for one in given)
-        parent = _name(path.partition("/{")[0])
-        per = f"    per=PerRow(tables.{parent}, {{{values}}}),\n"
+        per = f"    per=PerRow(tables.{_parent(path)}, {{{values}}}),\n"
+    body = "    body={},\n" if is_post else ""
     return (
         "# In source/__init__.py; whether a sync may read less than all of it: docs/lists.md.\n"
-        f'Listing(\n    tables.{table.name},\n    "{path}",\n    walk=FullList(),\n    envelope={envelope},\n{per})'
+        + "".join(f"# Check this: {doubt}.\n" for doubt in doubts)
+        + f'Listing(\n    tables.{table.name},\n    "{path}",\n    walk=FullList(),\n'
+        + f"    envelope={envelope},\n{per}{body})"
     )
 
 

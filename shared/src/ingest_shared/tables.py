@@ -31,8 +31,10 @@ Dagster's UI shows (:mod:`ingest_shared.translator`).
     )
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal, DecimalException
 from email.utils import parsedate_to_datetime
 from types import ModuleType
 from typing import Any, Literal, get_args
@@ -47,7 +49,19 @@ _NAMES = NamingConvention()
 UNDECLARED = "_undeclared"
 """The column that keeps, as JSON, what the API sent but no column holds."""
 
+_DOT = re.compile(r"(?<!\\)\.")
+
 Origin = Literal["payload", "reader", "parent", "position", "derived"]
+
+
+def names_of(path: str) -> list[str]:
+    r"""The names on the way that a path goes: ``owner.id`` is two; a dot within a name is written ``\.``."""
+    return [name.replace(r"\.", ".") for name in _DOT.split(path)]
+
+
+def path_of(*names: str) -> str:
+    """The path on which these names are: the reverse of :func:`names_of`."""
+    return ".".join(name.replace(".", r"\.") for name in names)
 
 
 @dataclass(frozen=True)
@@ -115,11 +129,22 @@ def decimals(texts: pa.Array, arrow: pa.DataType) -> pa.Array:
 
 
 def _from_epoch(values: list[Any], arrow: pa.DataType) -> pa.Array:
-    return storable(pc.cast(pc.cast(pa.array(values, pa.int64()), pa.timestamp("s", "UTC")), arrow))
+    return _since_1970(values, "s", 1_000_000, arrow)
 
 
 def _from_epoch_millis(values: list[Any], arrow: pa.DataType) -> pa.Array:
-    return storable(pc.cast(pc.cast(pa.array(values, pa.int64()), pa.timestamp("ms", "UTC")), arrow))
+    return _since_1970(values, "ms", 1_000, arrow)
+
+
+def _since_1970(values: list[Any], unit: str, micros: int, arrow: pa.DataType) -> pa.Array:
+    """The instants that numbers of this unit stand for; a fraction, or a number in quotes, takes longer."""
+    if {float, str}.isdisjoint(map(type, values)):
+        return storable(pc.cast(pc.cast(pa.array(values, pa.int64()), pa.timestamp(unit, "UTC")), arrow))
+    try:
+        exact = [None if value in (None, "") else round(Decimal(value) * micros) for value in values]
+    except (DecimalException, ValueError, OverflowError):
+        raise pa.ArrowInvalid("not a number") from None
+    return storable(pc.cast(pa.array(exact, pa.int64()), arrow))
 
 
 def storable(instants: pa.Array) -> pa.Array:
@@ -146,8 +171,8 @@ BOOLEAN = ColumnType("boolean", "bool", pa.bool_(), bool, plain)
 TIMESTAMP = ColumnType("timestamp", "timestamp", _INSTANT, str, _from_iso)
 UTC_TIMESTAMP = ColumnType("utc_timestamp", "timestamp", _INSTANT, str, _from_iso_without_zone)
 RFC2822 = ColumnType("rfc2822", "timestamp", _INSTANT, str, _from_rfc2822)
-EPOCH = ColumnType("epoch", "timestamp", _INSTANT, int, _from_epoch)
-EPOCH_MILLIS = ColumnType("epoch_millis", "timestamp", _INSTANT, int, _from_epoch_millis)
+EPOCH = ColumnType("epoch", "timestamp", _INSTANT, int | float, _from_epoch)
+EPOCH_MILLIS = ColumnType("epoch_millis", "timestamp", _INSTANT, int | float, _from_epoch_millis)
 DATE = ColumnType("date", "date", pa.date32(), str, _from_text)
 DECIMAL = ColumnType("decimal", "decimal", pa.decimal128(38, 12), str, _from_decimal_text)
 JSON = ColumnType("json", "json", pa.string(), msgspec.Raw, _from_raw)
@@ -192,7 +217,8 @@ def _column_function(type_: ColumnType, doc: str) -> Callable[..., Column]:
     ) -> Column:
         told = f"{description.removesuffix('.')}, an id of the table {to}." if to else description
         is_text = type_.payload is str  # in quotes anyway, with a conversion of its own
-        sent = replace(type_, payload=str, convert=_from_text) if sent_as_text and not is_text else type_
+        convert = type_.convert if type_ in (EPOCH, EPOCH_MILLIS) else _from_text
+        sent = replace(type_, payload=str, convert=convert) if sent_as_text and not is_text else type_
         return Column(name, sent, told, path or name, origin, to=to)
 
     column.__name__ = type_.name
@@ -209,8 +235,8 @@ boolean = _column_function(BOOLEAN, "True or false.")
 timestamp = _column_function(TIMESTAMP, "An instant, sent as ISO 8601 with a zone, kept in UTC.")
 utc_timestamp = _column_function(UTC_TIMESTAMP, "An instant in UTC, sent as ISO 8601 without a zone.")
 rfc2822 = _column_function(RFC2822, "An instant, sent as in e-mail, ``Wed, 31 Jan 2024 09:30:00 +0000``, kept in UTC.")
-epoch = _column_function(EPOCH, "An instant, sent as whole seconds since 1970, kept in UTC.")
-epoch_millis = _column_function(EPOCH_MILLIS, "An instant, sent as whole milliseconds since 1970, kept in UTC.")
+epoch = _column_function(EPOCH, "An instant, sent as seconds since 1970, kept in UTC.")
+epoch_millis = _column_function(EPOCH_MILLIS, "An instant, sent as milliseconds since 1970, kept in UTC.")
 date = _column_function(DATE, "A calendar day, sent as ``2024-01-31``.")
 decimal = _column_function(DECIMAL, "An exact number, sent as a string, kept with 12 decimals.")
 json = _column_function(JSON, "Any value, kept as the JSON the API sent.")

@@ -89,6 +89,45 @@ def test_a_body_is_posted_as_json(server: Server) -> None:
     assert request.headers["Content-Type"] == "application/json"
 
 
+class Slack(Api):
+    """https://docs.slack.dev/apis/web-api/#responses"""
+
+    def status_of(self, response: requests.Response) -> int:
+        answer = response.json()
+        return 200 if answer["ok"] else {"invalid_auth": 401, "ratelimited": 429, "fatal_error": 500}[answer["error"]]
+
+    def reason(self, response: requests.Response) -> str:
+        return str(response.json()["error"])
+
+
+def slack_error(error: str) -> Reply:
+    return Reply(body=b'{"ok": false, "error": "%s"}' % error.encode())
+
+
+def test_an_error_in_the_body_of_a_success_counts_as_its_status(server: Server) -> None:
+    good = Reply(body=b'{"ok": true}')
+    for error in ("ratelimited", "fatal_error"):
+        server.replies(slack_error(error), good)
+        assert api(server.url, kind=Slack).get("/things", usage=Usage()).body == good.body
+    server.replies(slack_error("invalid_auth"))
+    with pytest.raises(SettingError, match=r"refused the credential \(invalid_auth\); set a valid one in"):
+        api(server.url, kind=Slack).get("/things", usage=Usage())
+    server.replies(Reply(body=b"<html>"), good)
+    assert api(server.url, kind=Slack).get("/things", usage=Usage()).body == good.body
+
+
+@pytest.mark.parametrize(("results", "links"), [("true", {"next"}), ("false", set())])
+def test_a_link_that_has_nothing_to_show_leads_nowhere(results: str, links: set[str], server: Server) -> None:
+    """https://docs.sentry.io/api/pagination/"""
+    link = f'<{server.url}/things?cursor=0:100:0>; rel="next"; results="{results}"; cursor="0:100:0"'
+    assert get(server, Reply(headers={"Link": link})).links.keys() == links
+
+
+def test_no_content_is_an_answer_and_is_not_asked_for_again(server: Server) -> None:
+    assert get(server, Reply(204, b"")).status == http.NO_CONTENT
+    assert len(server.requests) == 1
+
+
 def test_a_page_that_did_not_change_is_none(server: Server) -> None:
     server.replies(Reply(304, b""))
     assert api(server.url).get_if_changed("/things", etag='"x"', usage=Usage()) is None

@@ -1,11 +1,12 @@
 """Where a response holds its rows and how it leads on, for every kind of page."""
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ingest_shared.columnar import Page
+from ingest_shared.columnar import Decoder, Page
 from ingest_shared.errors import PayloadError
 from ingest_shared.reading.api import Response
 from ingest_shared.reading.envelopes import (
@@ -18,8 +19,10 @@ from ingest_shared.reading.envelopes import (
     PageNumber,
     Request,
 )
+from ingest_shared.tables import Table, bigint
 
 ADDRESS = "https://api.test/things?per_page=2&page="
+ITEMS = Table(name="items", description="I.", docs="", key=("id",), columns=(bigint("id", "Id.", path="node.item-id"),))
 SEARCH = Request("/search", body={"query": "all"})
 QUERY = Request("/things", {"state": "all"})
 
@@ -43,6 +46,41 @@ def test_the_pages_of_a_long_list_are_told_apart_fast(request_: Request) -> None
 def test_a_bare_list_is_all_there_is() -> None:
     assert Envelope().first(QUERY) == QUERY
     assert following(Envelope(), QUERY, page()) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "sent", "listed"),
+    [
+        ("query.pages", {"query": {"pages": {"7": {"title": "a"}}}}, {"query": {"pages": [{"title": "a", "id": "7"}]}}),
+        (None, {"7": {"title": "a"}, "8": 5}, [{"title": "a", "id": "7"}, 5]),
+        ("pages", {"pages": []}, {"pages": []}),  # PHP has no empty object
+        ("query.pages", {"query": None}, {"query": None}),
+        ("query.pages", [], []),
+    ],
+)
+def test_rows_by_key_become_a_list_of_rows_with_their_key(rows: str | None, sent: Any, listed: Any) -> None:
+    """https://www.mediawiki.org/wiki/API:Query"""
+    assert json.loads(Envelope(rows=rows, keyed="id").listed(json.dumps(sent).encode())) == listed
+
+
+def test_a_list_of_rows_stays_as_it_was_sent() -> None:
+    assert Envelope(rows="pages").listed(b' {"pages": {}}') == b' {"pages": {}}'
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        CursorIn(rows="rows", at="cursor", param="cursor", last="end_of_stream"),
+        PageNumber(rows="rows", last="end_of_stream"),
+        Offset(rows="rows", limit=2, last="end_of_stream"),
+    ],
+)
+def test_a_list_may_say_which_page_is_the_last(envelope: Envelope) -> None:
+    """https://developer.zendesk.com/api-reference/ticketing/ticket-management/incremental_exports/"""
+    assert "end_of_stream" in envelope.told
+    first = envelope.first(QUERY)
+    assert following(envelope, first, page(cursor="x", end_of_stream=True)) == []
+    assert len(following(envelope, first, page(cursor="x", end_of_stream=False))) == 1
 
 
 def test_a_parameter_goes_into_the_body_of_a_request_that_has_one_and_else_into_the_query() -> None:
@@ -129,6 +167,13 @@ def test_a_parameter_that_only_ends_in_page_is_no_number() -> None:
 # A mark that there is more
 
 
+def test_a_list_may_continue_after_any_field_of_its_last_row() -> None:
+    after = HasMore(key="node.item-id")
+    decoder = Decoder(ITEMS, "data", after.told)
+    end = decoder.page(b'{"has_more": true, "data": [{"node": {"item-id": 7}}]}')
+    assert following(after, QUERY, end) == [QUERY.having(starting_after=7)]
+
+
 def test_a_list_that_has_more_goes_on_after_its_last_row() -> None:
     (request,) = following(HasMore(), QUERY, page(3, has_more=True))
     assert request.params == {"state": "all", "starting_after": 3}
@@ -173,7 +218,7 @@ def test_a_cursor_that_leads_to_itself_is_an_error_and_never_an_endless_list() -
 @pytest.mark.parametrize("cursor", [None, ""])
 def test_a_page_that_says_that_there_is_more_without_a_cursor_is_an_error(cursor: str | None) -> None:
     envelope = CursorIn(rows="data", at="cursor", param="after", more="has_more")
-    with pytest.raises(PayloadError, match="a page says has_more, but has no cursor at cursor"):
+    with pytest.raises(PayloadError, match="a page says that it is not the last, but has no cursor at cursor"):
         following(envelope, QUERY.having(after="xyz"), page(cursor=cursor, has_more=True))
 
 
@@ -210,10 +255,19 @@ def test_the_first_page_names_all_the_others_by_number_where_it_says_how_many_th
     assert counted.next(third, told, response) == []
 
 
-@pytest.mark.parametrize("pages", [0, 1, None])
-def test_a_list_of_one_page_or_none_ends_with_its_first(pages: int | None) -> None:
+@pytest.mark.parametrize("end", [page(pages=0), page(pages=1), page(0, pages=None), page(0)])
+def test_a_list_of_one_page_or_none_ends_with_its_first(end: Page) -> None:
     counted = PageNumber(rows="items", pages="pages")
-    assert following(counted, counted.first(QUERY), page(pages=pages)) == []
+    assert following(counted, counted.first(QUERY), end) == []
+
+
+@pytest.mark.parametrize(
+    "envelope", [PageNumber(rows="items", pages="pages"), Offset(rows="items", total="n", limit=2)]
+)
+def test_rows_without_the_number_of_all_rows_are_an_error_and_not_the_end(envelope: Envelope) -> None:
+    for lead in (envelope.following, envelope.next):
+        with pytest.raises(PayloadError, match=r"nothing at '(pages|n)', so it does not say how long the list is"):
+            lead(envelope.first(QUERY), page(), Response(b"", {}, {}))
 
 
 def test_numbered_pages_of_which_nothing_is_said_end_with_an_empty_one() -> None:
@@ -242,7 +296,7 @@ def test_the_offsets_follow_the_page_size_of_the_api_where_it_is_smaller_than_as
     assert offsets(following(BY_OFFSET, BY_OFFSET.first(QUERY), page(50, total=120))) == [50, 100]
 
 
-@pytest.mark.parametrize("end", [page(80, total=80), page(0, total=0), page(80)])
+@pytest.mark.parametrize("end", [page(80, total=80), page(0, total=0), page(0)])
 def test_a_page_that_holds_all_is_the_only_one(end: Page) -> None:
     assert following(BY_OFFSET, BY_OFFSET.first(QUERY), end) == []
 
@@ -265,7 +319,7 @@ def test_what_a_later_page_lacks_is_requested_by_itself() -> None:
 @pytest.mark.parametrize("asked", [BY_OFFSET.first(QUERY), LATER])
 def test_a_page_without_rows_before_the_total_is_an_error_and_not_the_end(asked: Request) -> None:
     for pages in (BY_OFFSET.following, BY_OFFSET.next):
-        with pytest.raises(PayloadError, match="a page without rows says total"):
+        with pytest.raises(PayloadError, match="a page has no rows, although total says that there are more"):
             pages(asked, page(0, total=250), Response(b"", {}, {}))
 
 
@@ -292,5 +346,5 @@ def test_offsets_without_a_total_go_on_until_the_last_or_an_empty_page(envelope:
 
 
 def test_an_empty_page_by_offset_that_has_more_is_an_error_and_not_the_end() -> None:
-    with pytest.raises(PayloadError, match="has no row to continue after"):
+    with pytest.raises(PayloadError, match="a page has no rows, although more says that there are more"):
         following(Offset(rows="items", limit=100, more="more"), QUERY.having(offset=100), page(0, more=True))

@@ -69,6 +69,15 @@ def test_all_other_rows_are_loaded_and_its_own_when_it_can_be_read(
 
 
 @each_walk
+def test_no_content_is_an_empty_list_and_no_gap(
+    server: Server, origin: Origin, duckdb_warehouse: Warehouse, walk: str
+) -> None:
+    server.answers(lambda request: Reply(204, b""))
+    origin.sync(duckdb_warehouse, LISTINGS[walk])
+    assert (living(duckdb_warehouse), gaps(duckdb_warehouse)) == ([], [])
+
+
+@each_walk
 @each_value
 def test_an_audit_does_not_take_it_for_gone(
     origin: Origin, duckdb_warehouse: Warehouse, walk: str, field: str, value: Any

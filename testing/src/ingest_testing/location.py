@@ -22,7 +22,7 @@ class Sample:
     path: str = ""
     """A regular expression that matches the address of its list."""
     number: str
-    """An integer column that is a top-level field of every row."""
+    """A column of numbers or texts that is a top-level field of every row, but not the key: it gets wrong values."""
     changes: Sequence[str] = ()
     """The kinds of change that create a row in it and in other tables of the group, but not in a list per row of it."""
     etags: bool = True

@@ -11,7 +11,8 @@ from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ingest_shared.tables import UNDECLARED, Child, Column, Table
+from ingest_shared.reading.tombstones import DELETED_AT
+from ingest_shared.tables import UNDECLARED, Child, Column, Table, names_of
 
 if TYPE_CHECKING:
     from ingest_testing.sandbox import Json
@@ -54,8 +55,10 @@ class Mirror:
         self.audited = audited
 
     def held(self) -> Iterable[Held]:
-        """What the origin has."""
-        return map(Held, self.origin.objects(self.table.name))
+        """What the origin has; what a reader's column holds is a field of the object, if the object has one."""
+        columns = [c.path for c in self.table.columns if c.origin == "reader" and c.name != DELETED_AT]
+        for payload in self.origin.objects(self.table.name):
+            yield Held(payload, {path: payload[path] for path in columns if path in payload})
 
     def gone(self) -> Iterable[Held]:
         """What the origin used to have, and whose rows must remain."""
@@ -66,8 +69,8 @@ class Mirror:
         return False
 
     def may_remain(self, row: Row) -> bool:
-        """Whether a row may be in the warehouse although the origin no longer has it."""
-        return False
+        """Whether a row may be in the warehouse although the origin no longer has it: by default, if it says so."""
+        return row.get(DELETED_AT) is not None
 
     def child_may_remain(self, child: Child, row: Row) -> bool:
         """The same for a row of a child table whose parent still exists."""
@@ -169,7 +172,7 @@ def value_at(payload: Any, path: str) -> Any:
     """The value at a dotted path; None where it, or an object on the way, is not there."""
     if path == ".":
         return payload
-    for name in path.split("."):
+    for name in names_of(path):
         if payload is None:
             return None
         payload = payload.get(name)
@@ -180,9 +183,11 @@ def _converted(column: Column, value: Any) -> Any:
     """The value as the warehouse must hold it."""
     if column.type.name == "present":
         return value is not None
-    if value is None:
+    if value is None or (value == "" and column.type.name not in ("text", "json")):
         return None
     match column.type.name:
+        case "bigint" | "double" | "boolean" if isinstance(value, str):  # declared with `sent_as_text`
+            return json.loads(value)
         case "timestamp":
             return datetime.fromisoformat(value).astimezone(UTC)
         case "utc_timestamp":

@@ -44,6 +44,8 @@ LONGEST_WAIT = 3700.0
 WAITS = 30
 """How many times in a row one request may be told to wait."""
 
+NO_CONTENT = 204
+"""How some APIs, such as Zoho's, say that a list is empty: https://www.zoho.com/crm/developer/docs/api/v8/status-codes.html."""
 NOT_MODIFIED = 304
 UNAUTHORIZED = 401
 TOO_MANY = 429
@@ -83,7 +85,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Response:
-    """A successful response: a JSON body, its headers, and the addresses of its ``Link`` header."""
+    """A successful response: a JSON body (none with 204), its headers, and the addresses of its ``Link`` header."""
 
     body: bytes
     headers: Mapping[str, str]
@@ -156,6 +158,10 @@ class Api:
     def renew(self, auth: AuthBase, response: requests.Response) -> bool:
         """Whether a credential that was refused before it expired has been replaced by a new one."""
         return False
+
+    def status_of(self, response: requests.Response) -> int:
+        """The status that a success stands for, where the API answers 200 and has an error in its JSON."""
+        return response.status_code
 
     def too_fast(self, response: requests.Response) -> float | None:
         """Seconds to wait if calls come too fast, 0 if the response does not say how long; otherwise None."""
@@ -237,6 +243,8 @@ class Api:
                 # In one piece: requests itself reads 10 kB at a time, and waits for the other threads each time.
                 body: bytes = response.raw.read(decode_content=True) if response.ok else response.content
                 response._content = body  # so that hooks can look into a success, too
+                if (has_json := _is_json(body)) and response.ok:
+                    response.status_code = self.status_of(response)
                 usage.count(body, self.quota_left(response))
                 if (seconds := self.too_fast(response)) is not None:
                     waits += 1
@@ -252,9 +260,8 @@ class Api:
                         tries += 1
                         continue
                     self._check(response)
-                    if status == NOT_MODIFIED or _is_json(body) or _is_json(body := _mended(body)):
-                        links = {name: urljoin(response.url, link["url"]) for name, link in response.links.items()}
-                        return Response(body, response.headers, links, status, response.url)
+                    if status in (NO_CONTENT, NOT_MODIFIED) or has_json or _is_json(body := _mended(body)):
+                        return Response(body, response.headers, _links(response), status, response.url)
                     problem = "the response body is empty or not valid JSON"
                 else:
                     problem = f"{status}: {self._reason_line(response)}"
@@ -372,6 +379,15 @@ def _check_address(url: str, url_setting: str) -> None:
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def _links(response: requests.Response) -> dict[str, str]:
+    """The addresses of the ``Link`` header, without those that say that they have nothing to show.
+
+    Sentry always names a next page: https://docs.sentry.io/api/pagination/
+    """
+    links = response.links.items()
+    return {name: urljoin(response.url, link["url"]) for name, link in links if link.get("results") != "false"}
 
 
 def _is_json(body: bytes) -> bool:

@@ -13,9 +13,10 @@ from urllib.parse import urljoin
 
 import msgspec
 
-from ingest_shared.columnar import Page
+from ingest_shared.columnar import Page, getter
 from ingest_shared.errors import PayloadError
 from ingest_shared.reading.api import Response
+from ingest_shared.tables import names_of
 
 _PAGE_NUMBER = re.compile(r"([?&]page=)(\d+)")
 
@@ -43,7 +44,7 @@ class Request:
             return replace(self, params={**self.params, **params})
         body = dict(self.body)
         for path, value in params.items():
-            *parents, name = path.split(".")
+            *parents, name = names_of(path)
             place = body
             for parent in parents:
                 place[parent] = place = dict(place.get(parent) or {})
@@ -55,7 +56,7 @@ class Request:
         if self.body is None:
             return self.params.get(param)
         value: Any = self.body
-        for name in param.split("."):
+        for name in names_of(param):
             value = value.get(name) if isinstance(value, Mapping) else None
         return value
 
@@ -69,6 +70,8 @@ class Envelope:
     errors: str | None = "errors"
     """The path of what went wrong in a response that has rows nevertheless, as in GraphQL and in batches. Unless it
     is empty, the response is not read, since what it lacks would be lost. None if such a response is complete."""
+    keyed: str | None = None
+    """The field in which each row gets its key, if the response has an object of rows by key and no list."""
     told: ClassVar[Sequence[str]] = ()
     """Paths of the response that :meth:`following` reads."""
     shifts = False
@@ -78,6 +81,20 @@ class Envelope:
     def beside_rows(self) -> Sequence[str]:
         """Paths of all that is read of a response besides its rows."""
         return [*self.told, self.errors] if self.errors else self.told
+
+    def listed(self, body: bytes) -> bytes:
+        """The JSON of a response, with its rows in a list."""
+        if not self.keyed:
+            return body
+        whole = {"": msgspec.json.decode(body)}
+        parents = ["", *names_of(self.rows)] if self.rows else [""]
+        name = parents.pop()
+        place: Any = whole
+        for parent in parents:
+            place = place.get(parent) if isinstance(place, dict) else None
+        if isinstance(place, dict) and isinstance(rows := place.get(name), dict):
+            place[name] = [{**row, self.keyed: key} if isinstance(row, dict) else row for key, row in rows.items()]
+        return msgspec.json.encode(whole[""])
 
     def first(self, request: Request) -> Request:
         """The request for the first page."""
@@ -137,7 +154,7 @@ class HasMore(Envelope):
             return []
         if not page.rows:
             raise PayloadError(f"a page without rows says {self.more}, but has no row to continue after")
-        return [request.having(**{self.after: getattr(page.rows[-1], self.key)})]
+        return [request.having(**{self.after: getter(self.key)(page.rows[-1])})]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,25 +162,27 @@ class CursorIn(Envelope):
     """A list whose response holds a cursor at the path ``at``, which ``param`` sends back.
 
     The list ends when the cursor is null, empty or missing; with ``more``, when that path of the response is
-    not true. An empty page may have a next one. Set ``shifts`` if the cursor is an offset in disguise.
+    not true; with ``last``, when that one is true. An empty page may have a next one. Set ``shifts`` if the cursor is
+    an offset in disguise.
     """
 
     at: str
     rows: str | None
     param: str
     more: str | None = None
+    last: str | None = None
     shifts: bool = False
 
     @property
     def told(self) -> Sequence[str]:  # type: ignore[override]
-        return (self.at, self.more) if self.more else (self.at,)
+        return [path for path in (self.at, self.more, self.last) if path]
 
     def following(self, request: Request, page: Page, response: Response) -> list[Request]:
         cursor = page.told.get(self.at)
-        if not (page.told.get(self.more) if self.more else cursor):
+        if not _has_more(page, self.more, self.last, otherwise=cursor):
             return []
         if not cursor:
-            raise PayloadError(f"a page says {self.more}, but has no cursor at {self.at}")
+            raise PayloadError(f"a page says that it is not the last, but has no cursor at {self.at}")
         if cursor == request.asked(self.param):
             if not page.rows:
                 return []
@@ -196,18 +215,22 @@ class NextLink(Envelope):
 
 @dataclass(frozen=True, kw_only=True)
 class PageNumber(Envelope):
-    """Numbered pages: as many as the path ``pages`` says, or while the path ``more`` is true, or until one is empty."""
+    """Numbered pages: as many as the path ``pages`` says, or while the path ``more`` is true, or until one is empty.
+
+    In the place of ``more``, ``last`` is the path of what is true on the last page.
+    """
 
     rows: str | None
     pages: str | None = None
     more: str | None = None
+    last: str | None = None
     param: str = "page"
     starts_at: int = 1
     shifts: bool = True
 
     @property
     def told(self) -> Sequence[str]:  # type: ignore[override]
-        return [path for path in (self.pages, self.more) if path]
+        return [path for path in (self.pages, self.more, self.last) if path]
 
     def first(self, request: Request) -> Request:
         return request.having(**{self.param: self.starts_at})
@@ -217,15 +240,15 @@ class PageNumber(Envelope):
             return self.next(request, page, response)
         if request.asked(self.param) > self.starts_at:  # the first page named them all
             return []
-        numbers = range(self.starts_at + 1, self.starts_at + int(page.told.get(self.pages) or 0))
+        numbers = range(self.starts_at + 1, self.starts_at + _count(page, self.pages))
         return [request.having(**{self.param: number}) for number in numbers]
 
     def next(self, request: Request, page: Page, response: Response) -> list[Request]:
         following = request.asked(self.param) + 1
         if self.pages:
-            more = following < self.starts_at + int(page.told.get(self.pages) or 0)
+            more = following < self.starts_at + _count(page, self.pages)
         else:
-            more = bool(page.told.get(self.more) if self.more else page.rows)
+            more = _has_more(page, self.more, self.last, otherwise=page.rows)
         return [request.having(**{self.param: following})] if more else []
 
 
@@ -233,20 +256,22 @@ class PageNumber(Envelope):
 class Offset(Envelope):
     """Pages by rows to skip: as many as the path ``total`` says, or while ``more`` is true, or until one is empty.
 
-    A page may have fewer rows than requested. One without rows, though there should be more, is an error.
+    In the place of ``more``, ``last`` is the path of what is true on the last page. A page may have fewer rows than
+    requested. One without rows, though there should be more, is an error.
     """
 
     rows: str | None
     limit: int
     total: str | None = None
     more: str | None = None
+    last: str | None = None
     param: str = "offset"
     limit_param: str = "limit"
     shifts: bool = True
 
     @property
     def told(self) -> Sequence[str]:  # type: ignore[override]
-        return [path for path in (self.total, self.more) if path]
+        return [path for path in (self.total, self.more, self.last) if path]
 
     def first(self, request: Request) -> Request:
         return request.having(**{self.param: 0, self.limit_param: self.limit})
@@ -255,7 +280,7 @@ class Offset(Envelope):
         if not self.total:
             return self.next(request, page, response)
         start, length = request.asked(self.param), len(page.rows)
-        total = int(page.told.get(self.total) or 0)
+        total = _count(page, self.total)
         if start == 0:  # it names them all, by its own length: the API may send fewer rows than requested
             self._check_rows(page, more=total > 0)
             offsets = range(length, total, length) if length else ()
@@ -268,12 +293,28 @@ class Offset(Envelope):
     def next(self, request: Request, page: Page, response: Response) -> list[Request]:
         following = request.asked(self.param) + len(page.rows)
         if self.total:
-            more = following < int(page.told.get(self.total) or 0)
+            more = following < _count(page, self.total)
         else:
-            more = bool(page.told.get(self.more) if self.more else page.rows)
+            more = _has_more(page, self.more, self.last, otherwise=page.rows)
         self._check_rows(page, more=more)
         return [request.having(**{self.param: following})] if more else []
 
     def _check_rows(self, page: Page, *, more: bool) -> None:
         if more and not page.rows:
-            raise PayloadError(f"a page without rows says {self.total or self.more}, but has no row to continue after")
+            said = self.total or self.more or self.last
+            raise PayloadError(f"a page has no rows, although {said} says that there are more")
+
+
+def _has_more(page: Page, more: str | None, last: str | None, *, otherwise: Any) -> bool:
+    """Whether a page says that another one follows; ``otherwise`` if it says neither that nor that it is the last."""
+    if last:
+        return not page.told.get(last)
+    return bool(page.told.get(more) if more else otherwise)
+
+
+def _count(page: Page, path: str) -> int:
+    """The number at a path of the response; raises if a page with rows has none: the list would seem to end there."""
+    count = page.told.get(path)
+    if count is None and page.rows:
+        raise PayloadError(f"the response has nothing at {path!r}, so it does not say how long the list is")
+    return int(count or 0)

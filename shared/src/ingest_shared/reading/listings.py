@@ -7,16 +7,16 @@ change; :class:`~ingest_shared.reading.reader.Reader` reads all lists in the sam
     Listing(labels, "/repositories/{repo_id}/labels", per=REPOSITORY, envelope=LinkHeader(), walk=FullList())
 """
 
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ingest_shared.columnar import Page
+from ingest_shared.columnar import Page, getter
 from ingest_shared.errors import IngestError, PayloadError
 from ingest_shared.reading.crawl import Task
 from ingest_shared.reading.envelopes import Envelope, Request
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from ingest_shared.reading.reader import Reader
 
 Cursor = dict[str, Any]
+_EPOCH = re.compile(r"-?\d{9,}(\.\d+)?")
+"""A number of seconds or milliseconds since 1970. Fewer digits may be a day, ``20240131``."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,9 @@ class Scope:
     name: str
     values: Mapping[str, Any] = field(default_factory=dict)
 
-    keeps_cursor = True
+    def keeps_cursor(self, walk: "Walk") -> bool:
+        """Whether it is remembered how far the walk has read it."""
+        return True
 
     def fill(self, value: Any, *, in_query: bool = False) -> Any:
         """A parameter or a part of a body, with the scope's own value for each placeholder, ``{name}``.
@@ -279,14 +283,15 @@ class Walk:
         return scope.values
 
 
-def seconds(value: int | str | date) -> int:
+def seconds(value: float | str | date) -> int:
     """An instant, as an API sends it or a warehouse returns it, in whole seconds since 1970.
 
     A number beyond the year 9987 is in milliseconds; a day stands for its beginning in UTC.
     """
-    if isinstance(value, int):
-        return value if value < FOREVER else value // 1000
     text = str(value)
+    if isinstance(value, int | float) or _EPOCH.fullmatch(text):
+        number = int(float(text))
+        return number if number < FOREVER else number // 1000
     # RFC 2822 begins with a weekday.
     at = parsedate_to_datetime(text) if text[:1].isalpha() else datetime.fromisoformat(text)
     return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
@@ -295,7 +300,7 @@ def seconds(value: int | str | date) -> int:
 def instants(rows: Iterable[Any], path: str) -> list[int]:
     """The instant at a path of each row, in whole seconds since 1970; raises :class:`PayloadError` without one."""
     try:
-        return [seconds(at) for at in map(attrgetter(path), rows)]
+        return [seconds(at) for at in map(getter(path), rows)]
     except (AttributeError, TypeError, ValueError):
         raise PayloadError(f"a row has no time at {path!r}, by which the list is read") from None
 

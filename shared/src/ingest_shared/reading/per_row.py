@@ -1,12 +1,12 @@
 """Lists per row of another table: the comments of each ticket, the reviews of each pull request."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ingest_shared.errors import SettingError
 from ingest_shared.loading import Load
-from ingest_shared.reading.listings import Scope, seconds
+from ingest_shared.reading.listings import Scope, Walk, seconds
 from ingest_shared.reading.reader import Sync
 from ingest_shared.reading.tombstones import held_where
 from ingest_shared.reading.windows import FOREVER, Window
@@ -15,11 +15,16 @@ from ingest_shared.tables import Table
 
 @dataclass(frozen=True)
 class Row(Scope):
-    """A row of the parent; it has no cursor, and an audit reports all rows as one part."""
+    """A row of the parent; an audit reports all rows as one part."""
 
-    keeps_cursor = False
+    is_always_read: bool = field(default=False, kw_only=True)
+    """Whether its list is read at every sync, and in a request of its own."""
     changed: bool | None = None
     """Whether the row changed after the previous sync; None if it has no time of change."""
+
+    def keeps_cursor(self, walk: Walk) -> bool:
+        """Only a walk that goes by time gets one: there may be many rows, and no other walk reads less for it."""
+        return self.is_always_read and bool(walk.needs)
 
     @property
     def part(self) -> str:
@@ -36,9 +41,10 @@ class PerRow:
 
     ``values`` names the parent's column for each placeholder of the path and reader column. With
     ``changed``, the parent's time of change, only the lists of changed rows are read, and those of
-    the last one once more if it changed less than ``lag`` before it was read; an audit reads all. A list
-    that could not be read is tried again at the next sync. If the API responds twice with a status in
-    ``absent``, the row is gone, and its list with it; otherwise such a response is a gap.
+    the last one once more if it changed less than ``lag`` before it was read; an audit reads all. Without it, all
+    lists are read: by a walk that goes by time, only what changed in each. A list that could not be read is tried
+    again at the next sync. If the API responds twice with a status in ``absent``, the row is gone, and its list with
+    it; otherwise such a response is a gap.
 
     With ``at_once``, one request reads the lists of that many rows: ``{ticket_id}`` in a parameter becomes
     their keys, separated by commas, and in a body a list of them. ``values`` then names only the key.
@@ -113,4 +119,6 @@ class PerRow:
         return None if at is None else seconds(at) > (known or 0)
 
     def _scope(self, values: dict[str, Any], has_changed: bool | None = None) -> Row:
-        return Row(str(values[self._key]), f"{self.parent.name} {values[self._key]}", values, has_changed)
+        is_always_read = self.changed is None and self.at_once == 1
+        name = f"{self.parent.name} {values[self._key]}"
+        return Row(str(values[self._key]), name, values, has_changed, is_always_read=is_always_read)

@@ -19,7 +19,7 @@ import pyarrow as pa
 from ingest_shared.columnar import Decoder, Page, shown, value_at
 from ingest_shared.errors import ApiError, IngestError, NotJson, PayloadError
 from ingest_shared.loading import Load, keep_new
-from ingest_shared.reading.api import Api, Response, server_time
+from ingest_shared.reading.api import NO_CONTENT, Api, Response, server_time
 from ingest_shared.reading.audit import Audit
 from ingest_shared.reading.crawl import Arrived, crawl
 from ingest_shared.reading.envelopes import Request
@@ -28,6 +28,7 @@ from ingest_shared.reading.tombstones import DELETED_AT, deleted, living, wareho
 from ingest_shared.reading.turns import Turns
 from ingest_shared.reading.windows import Window
 from ingest_shared.shards import WHOLE_SOURCE, Shard
+from ingest_shared.tables import names_of
 
 logger = logging.getLogger("ingest")
 
@@ -177,9 +178,9 @@ class Reader:
         parts: dict[str, list[str]] = {}
         for scope in read:
             # Of a scope that was not loaded before, nothing can be lost.
-            if scope.id in self.known if scope.keeps_cursor else not self.load.is_first:
+            if scope.id in self.known if scope.keeps_cursor(self.walk) else not self.load.is_first:
                 parts.setdefault(scope.part, []).append(scope.id)
-            if scope.keeps_cursor:
+            if scope.keeps_cursor(self.walk):
                 self.walk.finish(self, scope, self.progress[scope.id])
                 self.load.state["cursors"][scope.id] = {**scope.noted, **self.progress[scope.id].cursor}
         self._note_left()
@@ -189,7 +190,8 @@ class Reader:
                 calls, has_changed = sum(self.calls[id_] for id_ in ids), digests.get(part) != self.digests.get(part)
                 audit.close(part, ids, calls, self.sync.now, has_changed=has_changed)
         self.load.state["digests"] = self.digests | digests if self._is_part else digests
-        failed = [scope for id_, scope in self.scopes.items() if self.progress[id_].error and not scope.keeps_cursor]
+        left_out = [scope for id_, scope in self.scopes.items() if self.progress[id_].error]
+        failed = [scope for scope in left_out if not scope.keeps_cursor(self.walk)]
         self._keep_gaps()
         self.load.postponed = sum(isinstance(progress.error, Postponed) for progress in self.progress.values())
         self.sync.done[self.listing.table.name].update(scope.id for scope in read if self.load.postponed)
@@ -252,7 +254,7 @@ class Reader:
         read_all = self.sync.reads_all or self.walk.has_read_all(progress)
         progress.shows_all = read_all and not self.walk.is_cut(progress)
         progress.lists_all = self.walk.lists_all(progress)
-        if not scope.keeps_cursor:
+        if not scope.keeps_cursor(self.walk):
             progress.numbered, progress.noted, progress.cursor = {}, {}, {}
 
     def _start(self, scope: Scope, known: Progress) -> list[Piece]:
@@ -504,9 +506,11 @@ class Reader:
 
     def page(self, scope: Scope, response: Response) -> Page:
         """The rows of a response; those that cannot be read are noted as a gap."""
+        if response.status == NO_CONTENT:
+            return Page([], scope.values)
         errors_at = self.listing.envelope.errors or ""
         try:
-            page = self.decoder.readable(response.body, scope.values)
+            page = self.decoder.readable(self.listing.envelope.listed(response.body), scope.values)
         except NotJson:
             raise
         except PayloadError:  # GraphQL sends null instead of the rows
@@ -552,6 +556,6 @@ class Reader:
 
 def _value_at(response: Any, path: str) -> Any:
     """The value at a path of a response of any form; None where it is not there."""
-    for name in path.split("."):
+    for name in names_of(path):
         response = response.get(name) if isinstance(response, Mapping) else None
     return response

@@ -37,7 +37,7 @@ class BadInput(Suite):
         assert f"`{self.location.credential}`" in run.failure
         assert WRONG not in run.failure
         assert run.retries == 0
-        assert warehouse.origin.requests()["by_status"] == {"401": 1}
+        assert warehouse.origin.requests()["total"] == 1
 
     def test_a_line_end_after_the_credential_does_no_harm(self, warehouse: Warehouse[Any]) -> None:
         assert self.run_sample(warehouse, **{variable(self.location.credential): f"{self.location.key}\n"}).success
@@ -133,8 +133,10 @@ class BadInput(Suite):
         for kind in sample.changes:
             origin.change(kind)
         origin.advance()
-        field = next(c.path for c in self.location.tables[sample.table].columns if c.name == sample.number)
-        origin.fail({"kind": "replace_field", "path": sample.path, "field": field, "value": "many"})
+        table = self.location.tables[sample.table]
+        field = next(c.path for c in table.columns if c.name == sample.number)
+        key = next(c.path for c in table.columns if c.name in table.key and c.origin == "payload")
+        origin.fail({"kind": "replace_field", "path": sample.path, "field": field, "value": {"many": 1}})
         run = run_job(synced, self.location.job_of(sample.group))
         origin.heal()
         assert run.success is bool(others), "nothing could be read of a group of one table"
@@ -145,7 +147,7 @@ class BadInput(Suite):
         assert {gap[0] for gap in synced.gaps()} == {sample.table}
         for *_, reason in synced.gaps():
             assert reason.startswith(f"table {sample.table}, column {sample.number}, row ")
-            assert "id=" in reason
+            assert f"{key}=" in reason
             assert "'many'" in reason
         synced.sync(sample.group)
         assert_mirrors(synced, *self.location.tables_of(sample.group))
