@@ -3,11 +3,11 @@
 import json
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
-from dlt.pipeline.pipeline import Pipeline
-
+from ingest_shared import pipelines
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.loading import Load
 from ingest_shared.pipelines import pipeline
@@ -57,17 +57,16 @@ def _is_newer(row: dict[str, Any], cursor: int, version: int) -> bool:
 def run(settings: dict[str, str], location: str, version: int, marks: Connection) -> None:
     """One run of the pipeline, which says where it is."""
     os.environ.update(settings)
-    load = Pipeline.load
-
-    def say_and_load(self: Pipeline, *args: Any, **kwargs: Any) -> Any:
-        marks.send("loading")
-        return load(self, *args, **kwargs)
-
-    Pipeline.load = say_and_load  # type: ignore[method-assign]
     working = pipeline(location, "all")
-    working.sync_destination()
-    working.extract(read_by(DECODER, reader(version, marks.send)))
-    marks.send("extracted")
-    working.normalize()
-    working.load()
+    for step, mark in ("normalize", "extracted"), ("load", "loading"):
+        setattr(working, step, _marked(getattr(working, step), partial(marks.send, mark)))
+    pipelines.run(working, read_by(DECODER, reader(version, marks.send)))
     marks.send("done")
+
+
+def _marked(step: Callable[..., Any], mark: Callable[[], None]) -> Callable[..., Any]:
+    def marked(*args: Any, **options: Any) -> Any:
+        mark()
+        return step(*args, **options)
+
+    return marked

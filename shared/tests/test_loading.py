@@ -18,7 +18,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from ingest_shared import loading, pipelines
 from ingest_shared.columnar import Decoder, Page, arrow_schema
-from ingest_shared.errors import ApiError
+from ingest_shared.errors import ApiError, WarehouseError
 from ingest_shared.loading import GAPS_LOGGED, Load
 from tests import killed
 from tests.conftest import ISSUES, LABELS, Warehouse, metrics, read_by, reading
@@ -77,6 +77,35 @@ def test_only_to_a_table_that_the_warehouse_does_not_have_rows_are_appended(ware
     warehouse.execute("DELETE FROM {_dlt_pipeline_state}", "DELETE FROM {_dlt_version}")  # as if it had been killed
     assert load() == {"merge"}
     assert warehouse.rows("issues", "id") == [(1,)]
+    assert warehouse.rows("issue_labels", "issue_id", "label_id") == [(1, 5)]
+
+
+def test_rows_are_not_appended_beside_child_rows_that_the_warehouse_has(warehouse: Warehouse) -> None:
+    """As where a table was renamed, and its child table was not."""
+    warehouse.load(reading(issues, page(issue(1, "one", 5))))
+    warehouse.execute("DROP TABLE {issues}", "DELETE FROM {_dlt_pipeline_state}", "DELETE FROM {_dlt_version}")
+    warehouse.load(reading(issues, page(issue(1, "one", 5))))
+    assert warehouse.rows("issues", "id") == [(1,)]
+    assert warehouse.rows("issue_labels", "issue_id", "label_id") == [(1, 5)]
+
+
+def test_a_first_load_appends_nothing_to_what_another_one_has_loaded_meanwhile(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the platform takes a run for dead and starts it again, or the number of shards changes."""
+    late = warehouse.pipeline()
+
+    def normalize_late() -> None:
+        warehouse.load(reading(issues, page(issue(1, "one", 5))))
+        type(late).normalize(late)
+
+    monkeypatch.setattr(late, "normalize", normalize_late)
+    with pytest.raises(
+        WarehouseError, match="another run has loaded issue_labels, issues for the first time meanwhile"
+    ):
+        pipelines.run(late, reading(issues, page(issue(1, "one", 5))))
+    warehouse.load(reading(issues, page(issue(1, "one", 5), issue(2, "two"))))
+    assert warehouse.rows("issues", "id") == [(1,), (2,)]
     assert warehouse.rows("issue_labels", "issue_id", "label_id") == [(1, 5)]
 
 

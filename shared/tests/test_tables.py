@@ -1,5 +1,7 @@
 """A description is checked when it is written, not when the first row arrives."""
 
+from dataclasses import replace
+
 import pytest
 
 from ingest_shared.columnar import Decoder
@@ -56,6 +58,11 @@ def test_a_column_is_declared_by_the_name_that_it_has_in_the_warehouse() -> None
     """dlt would rename it, and a question for it would find nothing."""
     with pytest.raises(ValueError, match=r"call the column 'companyId' 'company_id' .* with path='companyId'"):
         table(bigint("companyId", "Id."), key=("companyId",))
+
+
+def test_a_table_is_declared_by_the_name_that_it_has_in_the_warehouse() -> None:
+    with pytest.raises(ValueError, match="table repoLabels: dlt would call it 'repo_labels' in the warehouse"):
+        replace(table(bigint("id", "Id.")), name="repoLabels")
 
 
 def test_a_child_table_names_its_parent_in_its_key() -> None:

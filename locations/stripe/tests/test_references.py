@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import pytest
+
 from ingest_shared.references import references
 from ingest_testing import assert_mirrors
 from ingest_testing.runs import run_job
+from stripe_location.source import objects
 from stripe_location.source.tables import TABLES
 
 from .origin import Warehouse
@@ -45,6 +48,33 @@ def test_what_rows_name_is_there_after_the_sync_that_follows(synced: Warehouse) 
         origin.advance()
         synced.sync("billing")
     assert synced.query("SELECT active FROM {prices} WHERE id = %s", price) == [(False,)]
+
+
+def test_what_a_sync_could_not_ask_for_yet_is_not_lost_in_the_eyes_of_an_audit(synced: Warehouse) -> None:
+    origin = synced.origin
+    synced.sync("billing")
+    customer = origin.objects("customers")[0]["id"]
+    price = made(origin.change("invoiceitem.create_inline", id=customer, untold=["*"]), "prices")
+    origin.advance()
+    synced.sync("billing")
+    origin.advance()
+    assert synced.audit("billing") == {}
+    assert synced.query("SELECT active FROM {prices} WHERE id = %s", price) == [(False,)]
+
+
+def test_many_hidden_objects_at_once_are_there_after_the_sync_that_follows(
+    synced: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "MOST_IN_VAIN", 2)
+    origin = synced.origin
+    synced.sync("billing")
+    customer = origin.objects("customers")[0]["id"]
+    changes = [origin.change("invoiceitem.create_inline", id=customer, untold=["*"]) for _ in range(3)]
+    for _ in range(2):
+        origin.advance()
+        synced.sync("billing")
+    found = {id_ for (id_,) in synced.query("SELECT id FROM {prices}")}
+    assert {made(change, "prices") for change in changes} <= found
 
 
 def test_hidden_objects_that_are_not_found_are_looked_for_once_a_day(synced: Warehouse) -> None:

@@ -186,7 +186,7 @@ def mirror(read: Reads) -> DltResource:
         nonlocal written
         load = Load(table.name, dlt.current.resource_state())
         there, before = _tables_there(), STORED.get()
-        if before and table.name not in before.tables and load.is_first and shard.is_whole:
+        if before and before.tables.isdisjoint(tables) and load.is_first and shard.is_whole:
             load.disposition = "append"  # merging into nothing would take twice the time
         for found in _together(_arrow(load, decoder, read(load))):
             if found is not None and load.disposition != written:

@@ -1,12 +1,14 @@
 """The tables that the mirror keeps beside those of a location: what a load left out, audits found, files held."""
 
+from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dlt.common.schema import Schema
 from dlt.destinations.sql_client import SqlClientBase
 
-from ingest_shared.errors import SettingError
+from ingest_shared.errors import SettingError, WarehouseError
 from ingest_shared.shards import Shard
 from ingest_shared.tables import Table, bigint, epoch, text, timestamp
 
@@ -82,12 +84,27 @@ STORED: ContextVar[Stored | None] = ContextVar("stored", default=None)
 
 
 def stored(client: SqlClientBase[Any]) -> Stored:
-    names = "SELECT table_name FROM information_schema.tables WHERE table_schema = %s"
-    tables = frozenset(name for (name,) in client.execute_sql(names, client.dataset_name) or ())
+    tables = stored_tables(client)
     if LOAD_GAPS.name not in tables:
         return Stored(tables, frozenset())
     rows = client.execute_sql(f"SELECT DISTINCT resource FROM {client.make_qualified_table_name(LOAD_GAPS.name)}")
     return Stored(tables, frozenset(resource for (resource,) in rows or ()))
+
+
+def stored_tables(client: SqlClientBase[Any]) -> frozenset[str]:
+    names = "SELECT table_name FROM information_schema.tables WHERE table_schema = %s"
+    return frozenset(name for (name,) in client.execute_sql(names, client.dataset_name) or ())
+
+
+def check_appended(schemas: Iterable[Schema], known: frozenset[str], there: frozenset[str]) -> None:
+    """Raises :class:`WarehouseError` if rows would be appended to a table that another run has made meanwhile.
+
+    ``known`` are the tables that were there when this run began, and its own. The next run merges.
+    """
+    tables = [table for schema in schemas for table in schema.data_tables()]
+    appended = {str(table["name"]) for table in tables if table.get("write_disposition") == "append"}
+    if made := sorted((appended & there) - known):
+        raise WarehouseError(f"another run has loaded {', '.join(made)} for the first time meanwhile: run again")
 
 
 def noted_by(shard: Shard, notes: Table) -> Table:

@@ -27,7 +27,7 @@ from dlt.pipeline.pipeline import Pipeline
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random
 
 from ingest_shared.destinations import destination
-from ingest_shared.notes import STORED, stored
+from ingest_shared.notes import STORED, check_appended, stored, stored_tables
 from ingest_shared.resharding import take_over
 from ingest_shared.shards import WHOLE_SOURCE, Shard
 
@@ -78,16 +78,19 @@ def run(pipeline: Pipeline, source: DltSource | DltResource, **options: Any) -> 
     """
     with pipeline.sql_client() as client:
         pipeline.sync_destination()
-        STORED.set(stored(client))
+        STORED.set(before := stored(client))
         take_over(pipeline)
+    known = before.tables
     updates: list[Mapping[str, Any]] = []
     metrics: dict[str, dict[str, Any]] = {}
     while True:
         pipeline.extract(source, **options)
         pa.default_memory_pool().release_unused()  # which Arrow keeps, beside what the warehouse's loader needs now
         pipeline.normalize()
-        with pipeline.sql_client():
+        with pipeline.sql_client() as client:
+            check_appended(pipeline.schemas.values(), known, stored_tables(client))
             info = _unless_others_made_the_tables()(pipeline.load)
+            known = stored_tables(client)
         info.raise_on_failed_jobs()
         updates += [package.schema_update for package in info.load_packages]
         latest = _metrics(pipeline)

@@ -306,6 +306,8 @@ class Table:
 
     def __post_init__(self) -> None:
         for table in self.with_children:
+            if (called := _NAMES.normalize_identifier(table.name)) != table.name:
+                raise ValueError(f"table {table.name}: dlt would call it {called!r} in the warehouse: name it so")
             names = [column.name for column in table.columns]
             for name in (*table.key, *table.merge_key):
                 if name not in names:

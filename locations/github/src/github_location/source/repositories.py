@@ -122,6 +122,8 @@ class GitHubSync(Sync):
         self.doubted: set[int] = set()
         """Those not found of which too many are missing at once to count as deleted."""
         self.looked_for: set[int] = set()
+        self.shown: set[str] = set()
+        """The entries that show a repository of any shard."""
         self.listed = Reader(LISTING, self)
 
     def begin(self, load: Load) -> None:
@@ -193,7 +195,9 @@ class GitHubSync(Sync):
     def _doubt(self, entry: str, known: set[int], load: Load) -> None:
         """GitHub answers 404 for what was deleted and for what the credential may not see any more."""
         missing = known & self.not_found
-        if self.audit or len(missing) <= max(1, len(known) * self.api.deletes_believed):
+        # A shard may have one alone, as each other has: that all are gone shows in their common list.
+        at_least = 1 if self.shard.is_whole or entry in self.shown else 0
+        if self.audit or len(missing) <= max(at_least, len(known) * self.api.deletes_believed):
             return
         self.doubted |= missing
         reason = (
@@ -277,6 +281,8 @@ class GitHubSync(Sync):
         decoder = self.listed.decoder if response.body.lstrip()[:1] == b"[" or single else _INSTALLED
         page = decoder.row(response.body) if single else decoder.page(response.body)
         mirrored = [row for row in page.rows if self.selection.has(row, entry)]
+        if mirrored:
+            self.shown.add(entry)
         for row in mirrored if self.only else ():
             self._check_shard(row)
         self.looked_for |= {row.id for row in page.rows} - {row.id for row in mirrored}

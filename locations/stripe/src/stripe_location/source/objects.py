@@ -44,7 +44,7 @@ logger = logging.getLogger("ingest")
 LOOK_EVERY = 86_400
 """Seconds after which hidden objects that were not found are looked for again."""
 MOST_IN_VAIN = 1_000
-"""Ids whose objects were not found that a cursor keeps; if there are more, all wait until then."""
+"""Ids whose objects were not found that a cursor keeps; where there may be more, none is asked for until then."""
 ALWAYS = 100 * 365 * 86_400
 """Seconds in which all objects were created."""
 LONGEST_GAP = 25 * 86_400
@@ -191,13 +191,16 @@ class Objects(ByCreated):
     def _hidden(reader: Reader, scope: Scope, progress: Progress) -> set[str]:
         """The ids that rows name, and that were not asked for in vain lately."""
         cursor, named = progress.cursor, named_in_vain(reader.listing.table, scope)
+        in_vain = set[str](cursor.get("in_vain", ()))
         if reader.sync.audit or reader.sync.now >= cursor.get("looked", 0) + LOOK_EVERY:
-            asked = set[str]()
+            in_vain.clear()
             cursor["looked"] = reader.sync.now if "until" in reader.known.get(scope.id, {}) else 0
-        else:
-            asked = named if len(named) > MOST_IN_VAIN else set(cursor.get("in_vain", ()))
-        cursor["in_vain"] = sorted(named)[:MOST_IN_VAIN]
-        return named - asked
+        hidden = named - in_vain if len(in_vain) < MOST_IN_VAIN else set()
+        cursor["in_vain"] = sorted(named & (in_vain | hidden))[:MOST_IN_VAIN]
+        if isinstance(progress.changed, dict):  # of an audit: what no sync has asked for yet is not lost
+            asked = reader.known.get(scope.id, {}).get("in_vain", ())
+            progress.changed = progress.changed.keys() | (hidden - set(asked))
+        return hidden
 
     def leave(self, reader: Reader, progress: Progress) -> Cursor:
         return super().leave(reader, progress) | {"start": progress.noted["start"], "version": API_VERSION}
