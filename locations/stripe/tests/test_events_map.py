@@ -12,7 +12,7 @@ from stripe_location.source.objects import Objects
 from .vendor import json_schema, vendor_event_types
 
 LISTINGS = {listing.table.name: listing for listing in source.LISTINGS}
-TOLD = {listing.walk.type for listing in source.LISTINGS if isinstance(listing.walk, Objects)}
+TOLD = {listing.walk.type_in(listing.table) for listing in source.LISTINGS if isinstance(listing.walk, Objects)}
 """The types of objects of which events tell."""
 WHOLE = {"account", "payment_link", "quote"}
 """The types of objects whose lists are read whole, so that no event is needed."""

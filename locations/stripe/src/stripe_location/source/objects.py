@@ -138,7 +138,7 @@ class Objects(ByCreated):
         since = max(known_until, sync.now - EVENTS_ARE_KEPT) - LAG
         anew = sync.now - known_until > LONGEST_GAP or is_older(cursor)
         try:
-            progress.noted["changes"] = sync.changes(scope, self._type_in(reader), since, reader.load)
+            progress.noted["changes"] = sync.changes(scope, self.type_in(reader.listing.table), since, reader.load)
         except ApiError as error:
             if error.status != 403:
                 raise
@@ -184,6 +184,9 @@ class Objects(ByCreated):
         pieces = self._named(scope, progress)
         if self.hides:
             hidden = self._hidden(reader, scope, progress) - progress.there - progress.noted["changes"].keys()
+            if isinstance(progress.changed, dict):  # of an audit: what no sync has asked for yet is not lost
+                asked = reader.known.get(scope.id, {}).get("in_vain", ())
+                progress.changed = progress.changed.keys() | (hidden - set(asked))
             pieces += [Hidden(scope, id=id_) for id_ in sorted(hidden)]
         return pieces
 
@@ -197,9 +200,6 @@ class Objects(ByCreated):
             cursor["looked"] = reader.sync.now if "until" in reader.known.get(scope.id, {}) else 0
         hidden = named - in_vain if len(in_vain) < MOST_IN_VAIN else set()
         cursor["in_vain"] = sorted(named & (in_vain | hidden))[:MOST_IN_VAIN]
-        if isinstance(progress.changed, dict):  # of an audit: what no sync has asked for yet is not lost
-            asked = reader.known.get(scope.id, {}).get("in_vain", ())
-            progress.changed = progress.changed.keys() | (hidden - set(asked))
         return hidden
 
     def leave(self, reader: Reader, progress: Progress) -> Cursor:
@@ -227,7 +227,7 @@ class Objects(ByCreated):
         if until < sync.now - EVENTS_ARE_KEPT:
             return EVERYTHING
         try:
-            return sync.changes(scope, self._type_in(reader), until, reader.load)
+            return sync.changes(scope, self.type_in(reader.listing.table), until, reader.load)
         except ApiError as error:
             if error.status != 403:
                 raise
@@ -238,9 +238,9 @@ class Objects(ByCreated):
         loaded: int = cursor.get("start", sync.start)
         return Window(min(loaded, sync.start), loaded)
 
-    def _type_in(self, reader: Reader) -> str:
-        """The type of the objects, as events have it."""
-        return self.type or reader.listing.table.name.removesuffix("s")
+    def type_in(self, table: Table) -> str:
+        """The type of the table's objects, as events have it."""
+        return self.type or table.name.removesuffix("s")
 
     @staticmethod
     def _windows(scope: Scope, *windows: Window) -> list[Piece]:
