@@ -173,6 +173,8 @@ UTC_TIMESTAMP = ColumnType("utc_timestamp", "timestamp", _INSTANT, str, _from_is
 RFC2822 = ColumnType("rfc2822", "timestamp", _INSTANT, str, _from_rfc2822)
 EPOCH = ColumnType("epoch", "timestamp", _INSTANT, int | float, _from_epoch)
 EPOCH_MILLIS = ColumnType("epoch_millis", "timestamp", _INSTANT, int | float, _from_epoch_millis)
+EPOCHS = (EPOCH.name, EPOCH_MILLIS.name)
+"""What these types are called, also where they are sent as text."""
 DATE = ColumnType("date", "date", pa.date32(), str, _from_text)
 DECIMAL = ColumnType("decimal", "decimal", pa.decimal128(38, 12), str, _from_decimal_text)
 JSON = ColumnType("json", "json", pa.string(), msgspec.Raw, _from_raw)
@@ -217,7 +219,7 @@ def _column_function(type_: ColumnType, doc: str) -> Callable[..., Column]:
     ) -> Column:
         told = f"{description.removesuffix('.')}, an id of the table {to}." if to else description
         is_text = type_.payload is str  # in quotes anyway, with a conversion of its own
-        convert = type_.convert if type_ in (EPOCH, EPOCH_MILLIS) else _from_text
+        convert = type_.convert if type_.name in EPOCHS else _from_text
         sent = replace(type_, payload=str, convert=convert) if sent_as_text and not is_text else type_
         return Column(name, sent, told, path or name, origin, to=to)
 

@@ -21,7 +21,19 @@ import pyarrow.parquet
 
 from ingest_shared.columnar import Decoder, json_without_nul, text_without_nul
 from ingest_shared.errors import PayloadError
-from ingest_shared.tables import DECIMAL, JSON, PRESENT, RFC2822, TEXT, UNDECLARED, Column, Table, decimals, storable
+from ingest_shared.tables import (
+    DECIMAL,
+    EPOCHS,
+    JSON,
+    PRESENT,
+    RFC2822,
+    TEXT,
+    UNDECLARED,
+    Column,
+    Table,
+    decimals,
+    storable,
+)
 
 Open = Callable[[], IO[bytes]]
 """Opens a file at its beginning."""
@@ -284,7 +296,7 @@ def _from_texts(column: Column, texts: pa.Array) -> pa.Array:
         for text in texts.drop_null().to_pylist():
             msgspec.json.decode(text)
         return json_without_nul(texts)
-    if type_.payload is int and pa.types.is_timestamp(type_.arrow):
+    if type_.name in EPOCHS:
         return type_.convert(pc.cast(texts, pa.int64()).to_pylist(), type_.arrow)
     if type_ is RFC2822:
         return type_.convert(texts.to_pylist(), type_.arrow)
@@ -316,7 +328,7 @@ def _from_arrow(column: Column, array: pa.Array) -> pa.Array:
         return pc.cast(array, type_.arrow)
     if type_ in (TEXT, JSON) and pa.types.is_string(array.type):
         return _from_texts(column, array)
-    if type_.payload is int and pa.types.is_integer(array.type):
+    if (type_.payload is int or type_.name in EPOCHS) and pa.types.is_integer(array.type):
         return (
             type_.convert(array.to_pylist(), type_.arrow) if type_.arrow != pa.int64() else pc.cast(array, pa.int64())
         )
