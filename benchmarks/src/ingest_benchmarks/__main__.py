@@ -92,7 +92,7 @@ def throughput(sizes: Sizes) -> Iterator[Line]:
     """Loads from memory: rows per second as a ratio to the floor's, more is better."""
     for subject in memory.SUBJECTS:
         for database in DATABASES:
-            what = f"{subject} from memory, merged into {database}"
+            what = f"first load of {subject} from memory into {database}"
             case = partial(memory.load, subject=subject, database=database, prepared=True)
             floor, ours = best([partial(case, way=way, rows=sizes.rows) for way in ("floor", "ours")], sizes.tries)
             yield Line(what, "floor: no dlt, one insert", floor)
