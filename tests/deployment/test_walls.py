@@ -416,12 +416,12 @@ def test_a_link_among_the_logs_shows_none_of_the_hosts_secrets(
 PACE = """
 import time
 from ingest_shared.reading.limits import Limit
-limit, started = Limit("an account", 10), time.monotonic()
+limit = Limit("an account", 10)
 for _ in range(20):
     limit.wait()
-print(started, time.monotonic())
+    print(time.monotonic())
 """
-"""All containers of a machine have the same monotonic clock."""
+"""When each call was made, by the clock that all containers of a machine share."""
 
 
 def test_two_runs_of_a_location_keep_the_pace_of_its_api_together(
@@ -429,15 +429,17 @@ def test_two_runs_of_a_location_keep_the_pace_of_its_api_together(
 ) -> None:
     """20 calls at 10 a second take 2 s, and those of two runs 4 s; another location's count for themselves."""
 
-    def together(*probes: Probe) -> list[tuple[float, float]]:
+    def calls(*probes: Probe) -> list[list[float]]:
         with ThreadPoolExecutor() as pool:
-            told = [one.split() for one in pool.map(lambda one: one.python(PACE), probes)]
-        return [(float(began), float(ended)) for began, ended in told]
+            told = pool.map(lambda one: one.python(PACE), probes)
+            return [[float(at) for at in one.split()] for one in told]
 
     with probed(platform, "github") as another:
-        (began, ended), (began_too, ended_too) = together(probe, another)
-    assert max(ended, ended_too) - min(began, began_too) > 3.5
-    assert max(ended - began for began, ended in together(probe, stripes)) < 3.5
+        together = sorted(at for run in calls(probe, another) for at in run)
+    assert together[-1] - together[0] > 3.5
+    # An even pace, of which a call may come a little late.
+    assert max(sum(at <= later < at + 1 for later in together) for at in together) <= 13
+    assert max(run[-1] - run[0] for run in calls(probe, stripes)) < 3.5
 
 
 # Room

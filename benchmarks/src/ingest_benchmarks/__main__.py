@@ -92,12 +92,14 @@ def throughput(sizes: Sizes) -> Iterator[Line]:
     """Loads from memory: rows per second as a ratio to the floor's, more is better."""
     for subject in memory.SUBJECTS:
         for database in DATABASES:
-            what = f"first load of {subject} from memory into {database}"
+            what = f"{subject} from memory into {database}"
             case = partial(memory.load, subject=subject, database=database, prepared=True)
-            floor, ours = best([partial(case, way=way, rows=sizes.rows) for way in ("floor", "ours")], sizes.tries)
+            ways: tuple[memory.Way, ...] = ("floor", "ours", "merged")
+            floor, *ours = best([partial(case, way=way, rows=sizes.rows) for way in ways], sizes.tries)
             yield Line(what, "floor: no dlt, one insert", floor)
-            speed = _speed(ours, floor)
-            yield Line(what, "ours", ours, "of the floor's rows/s", speed, SPEED_AIMS[subject], "at least")
+            for name, one in zip(("ours, a first load", "ours, merged"), ours, strict=True):
+                speed = _speed(one, floor)
+                yield Line(what, name, one, "of the floor's rows/s", speed, SPEED_AIMS[subject], "at least")
             for way, name in memory.PLAIN.items():
                 plain = run(partial(case, way=way, rows=sizes.plain_rows))
                 yield Line(what, name, plain, "of the floor's rows/s", _speed(plain, floor))

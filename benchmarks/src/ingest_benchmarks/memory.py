@@ -24,7 +24,7 @@ from ingest_shared.tables import Table
 from stripe_location.source.tables import TABLES as STRIPE
 
 Database = Literal["duckdb", "postgres"]
-Way = Literal["floor", "ours", "dlt", "dlt_parquet", "dlt_arrow"]
+Way = Literal["floor", "ours", "merged", "dlt", "dlt_parquet", "dlt_arrow"]
 
 NUL = rb"\u0000"
 """PostgreSQL cannot hold it: only our path would survive the sandbox's, so none is served any."""
@@ -87,6 +87,12 @@ def _ours(what: Subject, pages: Iterable[bytes], database: Database, uri: str, f
     return lambda: pipelines.run(target, resource)
 
 
+def _merged(what: Subject, pages: Iterable[bytes], database: Database, uri: str, folder: Path) -> Work:
+    """The same into a table that is there already, with a page of the rows."""
+    _ours(what, served(what, 100), database, uri, folder)()
+    return _ours(what, pages, database, uri, folder)
+
+
 class _Prepared:
     """Reads a table from pages that are there already."""
 
@@ -141,7 +147,14 @@ PLAIN: dict[Way, str] = {
 }
 """The ways of dlt that need no knowledge of the table, and what to call them."""
 
-_WAYS = {"floor": _floor, "ours": _ours, "dlt": _dlt, "dlt_parquet": _dlt_parquet, "dlt_arrow": _dlt_arrow}
+_WAYS = {
+    "floor": _floor,
+    "ours": _ours,
+    "merged": _merged,
+    "dlt": _dlt,
+    "dlt_parquet": _dlt_parquet,
+    "dlt_arrow": _dlt_arrow,
+}
 
 
 @contextmanager

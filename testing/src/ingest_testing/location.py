@@ -63,6 +63,8 @@ class Location(Generic[OriginT]):
     sample: Sample
     refused: str
     """The API's error message for an unknown credential."""
+    unauthorized: int = 401
+    """The status of that response; 200 with an API that says all errors in the body."""
     asked_first: str
     """A regular expression that matches the address of the very first request."""
     lists: Sequence[str]

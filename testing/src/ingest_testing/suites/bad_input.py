@@ -37,7 +37,7 @@ class BadInput(Suite):
         assert f"`{self.location.credential}`" in run.failure
         assert WRONG not in run.failure
         assert run.retries == 0
-        assert warehouse.origin.requests()["total"] == 1
+        assert warehouse.origin.requests()["by_status"] == {str(self.location.unauthorized): 1}
 
     def test_a_line_end_after_the_credential_does_no_harm(self, warehouse: Warehouse[Any]) -> None:
         assert self.run_sample(warehouse, **{variable(self.location.credential): f"{self.location.key}\n"}).success
