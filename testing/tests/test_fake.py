@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 
-from ingest_testing import Asked, FakeOrigin, Json, Refused
+from ingest_testing import Answer, Asked, FakeOrigin, Json, Refused
 from ingest_testing.fake import STARTED
 from ingest_testing.sandbox import Sandboxes
 
@@ -43,6 +43,10 @@ class Helpdesk(FakeOrigin):
             raise Refused(401, {"error": "who are you?"})
         if (asked.method, asked.path) == ("POST", "/tickets/search"):
             return {"tickets": [ticket for ticket in self.objects("tickets") if ticket["votes"] >= asked.body["votes"]]}
+        if asked.path == "/votes":
+            return Answer([1], {"Link": '<https://helpdesk.test/votes?page=2>; rel="next"'})
+        if asked.path == "/busy":
+            raise Refused(429, {"error": "later"}, {"Retry-After": "7"})
         after = int(asked.params.get("after", -1))
         return {
             "tickets": [ticket for ticket in self.objects("tickets") if ticket["id"] > after][:2],
@@ -64,6 +68,12 @@ def test_it_serves_what_the_subclass_answers(origin: Helpdesk) -> None:
     headers = {"Authorization": "Bearer right"}
     found = requests.post(f"{origin.url}/helpdesk/tickets/search", json={"votes": 101}, headers=headers, timeout=10)
     assert found.json() == {"tickets": []}
+
+
+def test_it_sends_the_headers_of_the_api(origin: Helpdesk) -> None:
+    assert origin.get("/votes", "right").links["next"]["url"] == "https://helpdesk.test/votes?page=2"
+    busy = origin.get("/busy", "right")
+    assert (busy.status_code, busy.headers["Retry-After"]) == (429, "7")
 
 
 def test_worlds_of_a_size_are_the_same_and_change_in_the_same_way(origin: Helpdesk) -> None:

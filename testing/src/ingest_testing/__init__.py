@@ -14,7 +14,7 @@ import pytest
 # Before they are imported, so that a failed assertion in them says what the values were.
 pytest.register_assert_rewrite("ingest_testing.mirror", "ingest_testing.planted", "ingest_testing.suites")
 
-from ingest_testing.fake import Asked, FakeOrigin, Refused  # noqa: E402
+from ingest_testing.fake import Answer, Asked, FakeOrigin, Refused  # noqa: E402
 from ingest_testing.folders import FileLocation, FolderOrigin  # noqa: E402
 from ingest_testing.location import Location, Sample  # noqa: E402
 from ingest_testing.mirror import Held, Mirror, assert_mirrors  # noqa: E402
@@ -24,6 +24,7 @@ from ingest_testing.suites import StandardTests  # noqa: E402
 from ingest_testing.warehouse import Warehouse  # noqa: E402
 
 __all__ = [
+    "Answer",
     "Asked",
     "FakeOrigin",
     "FileLocation",

@@ -32,11 +32,19 @@ class Asked:
     body: Any
 
 
+@dataclass(frozen=True)
+class Answer:
+    """A response with headers of the API's own, such as ``Link``, to be returned by :meth:`FakeOrigin.answer`."""
+
+    body: Any
+    headers: Mapping[str, str]
+
+
 class Refused(Exception):
     """An error response, to be raised by :meth:`FakeOrigin.answer`."""
 
-    def __init__(self, status: int, body: Any) -> None:
-        self.status, self.body = status, body
+    def __init__(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
+        self.status, self.body, self.headers = status, body, dict(headers or {})
 
 
 class FakeOrigin(Origin):
@@ -56,7 +64,7 @@ class FakeOrigin(Origin):
         raise NotImplementedError
 
     def answer(self, asked: Asked) -> Any:
-        """The JSON of the response; raises :class:`Refused`, also for a wrong credential."""
+        """The JSON of the response, or an :class:`Answer`; raises :class:`Refused`, also for a wrong credential."""
         raise NotImplementedError
 
     def objects(self, collection: str) -> list[Json]:
@@ -120,10 +128,13 @@ class FakeOrigin(Origin):
         time.sleep(self._latency)
         with self._lock:
             try:
-                status, answer = 200, json.loads(json.dumps(self.answer(asked)))
+                given = self.answer(asked)
+                status, told = 200, given if isinstance(given, Answer) else Answer(given, {})
             except Refused as refused:
-                status, answer = refused.status, refused.body
-            headers, body, sent = {"Content-Type": "application/json"}, json.dumps(answer).encode(), None
+                status, told = refused.status, Answer(refused.body, refused.headers)
+            answer = json.loads(json.dumps(told.body))
+            headers = {"Content-Type": "application/json", **told.headers}
+            body, sent = json.dumps(answer).encode(), None
             for fault in self._striking(address):
                 match fault["kind"]:
                     case "status":
