@@ -289,16 +289,20 @@ def test_a_page_of_html_that_a_proxy_sends_is_one_line_too(server: Server, statu
 
 
 @pytest.mark.parametrize(
-    ("body", "reason"),
+    ("at", "body", "reason"),
     [
-        (b'{"error": {"message": "no such thing"}}', "no such thing"),
-        (b'{"error": "no such thing"}', '{"error": "no such thing"}'),
-        (b'["no such thing"]', '["no such thing"]'),
+        ("error.message", b'{"error": {"message": "no such thing"}}', "no such thing"),
+        ("errors.0.detail", b'{"errors": [{"detail": "no such thing"}]}', "no such thing"),
+        ("errorMessages.0", b'{"errorMessages": []}', '{"errorMessages": []}'),
+        ("error.message", b'{"error": "no such thing"}', '{"error": "no such thing"}'),
+        ("error.message", b'["no such thing"]', '["no such thing"]'),
     ],
 )
-def test_the_reason_is_where_the_api_has_it_or_else_all_that_it_sent(server: Server, body: bytes, reason: str) -> None:
+def test_the_reason_is_where_the_api_has_it_or_else_all_that_it_sent(
+    server: Server, at: str, body: bytes, reason: str
+) -> None:
     class Nested(Api):
-        reason_at = "error.message"
+        reason_at = at
 
     server.replies(Reply(404, body))
     with pytest.raises(ApiError) as caught:

@@ -71,6 +71,7 @@ def test_a_list_of_rows_stays_as_it_was_sent() -> None:
     "envelope",
     [
         CursorIn(rows="rows", at="cursor", param="cursor", last="end_of_stream"),
+        NextLink(rows="rows", at="cursor", last="end_of_stream"),
         PageNumber(rows="rows", last="end_of_stream"),
         Offset(rows="rows", limit=2, last="end_of_stream"),
     ],
@@ -109,6 +110,15 @@ def test_the_address_of_the_next_page_may_stand_in_the_body() -> None:
     assert following(links, Request(f"{ADDRESS}2"), Page([], told={"links.next": None})) == []
     with pytest.raises(PayloadError, match="names itself as the next one"):
         following(links, Request(f"{ADDRESS}2"), Page([], told={"links.next": f"{ADDRESS}2"}))
+
+
+def test_an_address_does_not_lead_on_if_the_page_says_that_it_is_the_last() -> None:
+    """https://developer.zendesk.com/api-reference/introduction/pagination/ names one on every page"""
+    links = NextLink(at="next", rows="data", more="has_more")
+    assert following(links, QUERY, page(next=f"{ADDRESS}2", has_more=False)) == []
+    assert following(links, QUERY, page(next=f"{ADDRESS}2", has_more=True)) == [Request(f"{ADDRESS}2")]
+    with pytest.raises(PayloadError, match="a page says that it is not the last, but has no address at next"):
+        following(links, QUERY, page(has_more=True))
 
 
 @pytest.mark.parametrize("address", ["/v2/things?page=2", "?page=2", "things?page=2"])

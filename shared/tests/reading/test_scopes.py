@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from email.utils import formatdate
 from typing import Any
 
@@ -14,6 +15,7 @@ from ingest_shared.reading.api import Api
 from ingest_shared.reading.envelopes import HasMore
 from ingest_shared.reading.listings import Listing, Scope, Walk
 from ingest_shared.reading.per_row import PerRow
+from ingest_shared.reading.per_value import PerValue
 from ingest_shared.reading.reader import Reader, Sync
 from ingest_shared.reading.walks import ChangedSince, FullList
 from ingest_shared.tables import Table, bigint, epoch, text
@@ -89,11 +91,84 @@ def api(server: Server) -> Api:
             {"inputs": [{"id": "{id}", "of": "{tenant}"}], "properties": ["name"]},
             {"inputs": [{"id": 1, "of": "one"}, {"id": 2, "of": "one"}], "properties": ["name"]},
         ),
-        ({"id": "{other}", "text": "not {id}"}, {"id": "{other}", "text": "not {id}"}),
+        ({"jql": "id in ({id}) AND of = '{tenant}'"}, {"jql": "id in (1,2) AND of = 'one'"}),
+        ({"query": "{ nodes {name} }", "id": "{other}"}, {"query": "{ nodes {name} }", "id": "{other}"}),
     ],
 )
 def test_a_body_has_the_values_of_its_scope_however_deep(body: Any, filled: Any) -> None:
     assert Scope("one", "one", {"tenant": "one", "id": (1, 2)}).fill(body) == filled
+
+
+@pytest.mark.parametrize("since", [0, 5])
+def test_what_a_walk_asks_for_has_the_values_of_the_scope_too(since: int, server: Server) -> None:
+    """https://developers.klaviyo.com/en/reference/get_campaigns wants a channel in each filter"""
+    walk = ChangedSince("changed", since=lambda at: {"filter": f"and(is({{channel}}),after({at}))"})
+    listing = Listing(
+        CARDS, "/cards", walk=walk, per=PerValue("channel", ("email",)), params={"filter": "is({channel})"}
+    )
+    reader = Reader(listing, Sync(lambda: api(server)))
+    (scope,) = PerValue("channel", ("email",)).scopes(reader.sync, Load("cards", {}))
+    asked = reader.request(scope, **(walk.since(since) if since else {}))
+    assert asked.params == {"filter": "and(is(email),after(5))" if since else "is(email)"}
+
+
+def test_rows_that_are_read_by_their_own_key_many_at_once_are_found_to_be_gone(
+    server: Server, duckdb_warehouse: Warehouse
+) -> None:
+    """Jira's worklogs: one list has the ids, which are numbers in quotes, and another one what they stand for."""
+    boards = replace(BOARDS, columns=(bigint("id", "Immutable id.", sent_as_text=True), DELETED_AT))
+    details = replace(
+        CARDS, key=("board_id",), columns=(bigint("board_id", "Board."), text("name", "Name."), DELETED_AT)
+    )
+    held = {id_: f"board {id_}" for id_ in range(1, 6)}
+
+    def answer(request: Request) -> Reply:
+        found: list[Any] = [{"id": str(id_)} for id_ in held]
+        if request.path == "/details":
+            ids = json.loads(request.body)["ids"]
+            found = [{"board_id": id_, "name": held[id_]} for id_ in ids if id_ != 5]
+        return Reply(body=json.dumps(found).encode())
+
+    def sync(*, audit: bool = False) -> list[tuple[int, str, bool]]:
+        reading = Sync(lambda: api(server), audit)
+        per_board = PerRow(boards, {"board_id": "id"}, at_once=3)
+        listings = (
+            Listing(boards, "/boards", walk=FullList()),
+            Listing(details, "/details", walk=FullList(), per=per_board, body={"ids": "{board_id}"}),
+        )
+        duckdb_warehouse.load(*[mirror(Reader(listing, reading)) for listing in listings])
+        found = duckdb_warehouse.rows("cards", "board_id", "name", "deleted_at")
+        return [(id_, name, at is not None) for id_, name, at in found]
+
+    server.answers(answer)
+    assert sync() == [(id_, f"board {id_}", False) for id_ in range(1, 5)]
+    del held[2], held[4]
+    held[1] = "renamed"
+    assert sync() == [(1, "renamed", False), (2, "board 2", True), (3, "board 3", False), (4, "board 4", True)]
+    duckdb_warehouse.execute("DELETE FROM {cards} WHERE board_id = 3")
+    sync(audit=True)
+    assert duckdb_warehouse.rows("audits", "resource", "missing", "surplus") == [("boards", 0, 0), ("cards", 1, 0)]
+
+
+def test_rows_that_are_read_for_many_at_once_say_for_which() -> None:
+    per_board = PerRow(BOARDS, {"board": "id"}, at_once=3)
+    with pytest.raises(ValueError, match="for many rows of boards at once; declare a column 'board', which says for"):
+        Listing(CARDS, "/cards", walk=FullList(), per=per_board, params={"boards": "{board}"})
+
+
+def test_a_key_that_is_a_number_in_quotes_names_the_row_whose_list_is_read(
+    server: Server, duckdb_warehouse: Warehouse
+) -> None:
+    boards = replace(BOARDS, columns=(bigint("id", "Immutable id.", sent_as_text=True), DELETED_AT))
+    listings = (
+        Listing(boards, "/boards", walk=FullList()),
+        Listing(CARDS, "/boards/{board_id}/cards", walk=FullList(), per=PerRow(boards, {"board_id": "id"})),
+    )
+    server.answers(lambda request: Reply(body=b'[{"id": 7}]' if "cards" in request.path else b'[{"id": "3"}]'))
+    for _ in range(2):
+        reading = Sync(lambda: api(server))
+        duckdb_warehouse.load(*[mirror(Reader(listing, reading)) for listing in listings])
+        assert duckdb_warehouse.rows("cards", "id", "board_id", "deleted_at") == [(7, 3, None)]
 
 
 def test_each_page_of_a_scope_is_asked_for_with_its_headers(server: Server, duckdb_warehouse: Warehouse) -> None:

@@ -28,6 +28,7 @@ from ingest_shared.errors import ApiError, NotJson, QuotaSpent, SettingError
 from ingest_shared.reading.ceilings import Ceiling
 from ingest_shared.reading.credentials import Credential, Credentials
 from ingest_shared.reading.limits import Limit
+from ingest_shared.tables import names_of
 
 logger = logging.getLogger("ingest")
 
@@ -109,7 +110,7 @@ class Api:
 
     name = "the API"
     reason_at = ""
-    """The path of the error message in the JSON of a refusal, such as ``error.message``."""
+    """The path of the error message in the JSON of a refusal: ``error.message``, or ``errors.0.detail`` in a list."""
     not_for_long: tuple[int, ...] = ()
     """Statuses below 500 that are retried like a 5xx."""
     unseen: tuple[int, ...] = ()
@@ -175,9 +176,9 @@ class Api:
         """The API's own error message, by default what is at ``reason_at``, or else how the response begins."""
         try:
             found: Any = response.json()
-            for name in self.reason_at.split("."):
-                found = found[name]
-        except (ValueError, KeyError, TypeError):
+            for name in names_of(self.reason_at):
+                found = found[int(name) if isinstance(found, list) else name]
+        except (ValueError, LookupError, TypeError):
             return response.text[:200]
         return str(found)
 

@@ -16,7 +16,7 @@ import msgspec
 from ingest_shared.columnar import Page, getter
 from ingest_shared.errors import PayloadError
 from ingest_shared.reading.api import Response
-from ingest_shared.tables import names_of
+from ingest_shared.tables import names_of, path_of
 
 _PAGE_NUMBER = re.compile(r"([?&]page=)(\d+)")
 
@@ -59,6 +59,11 @@ class Request:
         for name in names_of(param):
             value = value.get(name) if isinstance(value, Mapping) else None
         return value
+
+    def sizes(self, rows: int) -> list[str]:
+        """The parameters that have this number, if it is more than one: how long a page is to be."""
+        given = self.params if self.body is None else {path_of(name): value for name, value in self.body.items()}
+        return [name for name, value in given.items() if rows > 1 and str(value) == str(rows)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,22 +197,27 @@ class CursorIn(Envelope):
 
 @dataclass(frozen=True, kw_only=True)
 class NextLink(Envelope):
-    """A list whose response holds the address of the next page at the path ``at``; null or missing at its end.
+    """A list whose response holds the address of the next page at the path ``at``.
 
-    Set ``shifts`` to false if that address continues after a row, not at a number.
+    It ends as with :class:`CursorIn`. Set ``shifts`` to false if that address continues after a row, not at a number.
     """
 
     at: str
     rows: str | None
+    more: str | None = None
+    last: str | None = None
     shifts: bool = True
 
     @property
     def told(self) -> Sequence[str]:  # type: ignore[override]
-        return (self.at,)
+        return [path for path in (self.at, self.more, self.last) if path]
 
     def following(self, request: Request, page: Page, response: Response) -> list[Request]:
-        if not (address := page.told.get(self.at)):
+        address = page.told.get(self.at)
+        if not _has_more(page, self.more, self.last, otherwise=address):
             return []
+        if not address:
+            raise PayloadError(f"a page says that it is not the last, but has no address at {self.at}")
         if (address := urljoin(response.url, address)) == request.path:
             raise PayloadError(f"the page {address} names itself as the next one")
         return [Request(address)]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ingest_shared.reading.reader import Reader
 
 Cursor = dict[str, Any]
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _EPOCH = re.compile(r"-?\d{9,}(\.\d+)?")
 """A number of seconds or milliseconds since 1970. Fewer digits may be a day, ``20240131``."""
 
@@ -51,20 +52,20 @@ class Scope:
     def fill(self, value: Any, *, in_query: bool = False) -> Any:
         """A parameter or a part of a body, with the scope's own value for each placeholder, ``{name}``.
 
-        Of many keys, a query gets one text with commas, and a body a list; an object that stands in a list
-        there is repeated for each key.
+        A text that is nothing but a placeholder becomes the value itself. Of many keys, a query and a longer text get
+        one text with commas, and a body a list; an object that stands in a list there is repeated for each key.
         """
         if isinstance(value, Mapping):
             return {name: self.fill(one) for name, one in value.items()}
         if isinstance(value, list):
             return [filled for one in value for filled in self._for_each_key(one)]
-        name = value[1:-1] if isinstance(value, str) else ""
-        if name not in self.values or value != f"{{{name}}}":
+        if not isinstance(value, str):
             return value
-        own = self.values[name]
-        if in_query and isinstance(own, tuple):
-            return ",".join(map(str, own))
-        return str(own).lower() if in_query and isinstance(own, bool) else own
+        if (name := value[1:-1]) in self.values and value == f"{{{name}}}":
+            own = self.values[name]
+            return own if own is None or not in_query else _in_text(own)
+        # Not by format(): a GraphQL query has braces of its own.
+        return _PLACEHOLDER.sub(lambda found: _in_text(self.values.get(found[1], found[0])), value)
 
     def _for_each_key(self, value: Any) -> Iterator[Any]:
         for name, keys in self.values.items():
@@ -106,10 +107,8 @@ WHOLE = Scope("whole", "the whole list")
 class Listing:
     """One list of an API.
 
-    ``path`` has a placeholder for each value of its scopes that it needs; a parameter that is nothing
-    but a placeholder takes the value too. ``per`` names the kind of
-    scope, as :meth:`Sync.scopes` understands it; ``params`` go into the query, or into the body
-    where one is given.
+    ``path`` has a placeholder for each value of its scopes that it needs; so may parameters and body. ``per`` names
+    the kind of scope, as :meth:`Sync.scopes` understands it; ``params`` go into the query.
     """
 
     table: Table
@@ -137,6 +136,12 @@ class Listing:
             if column.name in own and column.origin == "payload":
                 raise ValueError(
                     f'table {self.table.name}: `per` fills the column {column.name!r}; declare it with origin="reader"'
+                )
+        if getattr(self.per, "at_once", 1) > 1:
+            for name in self.per.values.keys() - {column.name for column in self.table.columns}:
+                raise ValueError(
+                    f"table {self.table.name}: its rows are read for many rows of {self.per.parent.name} at once; "
+                    f"declare a column {name!r}, which says for which one"
                 )
         told = [column.name for column in self.table.columns if column.name in self.table.key]
         given = [column.name for column in self.table.columns if column.origin == "reader"]
@@ -303,6 +308,13 @@ def instants(rows: Iterable[Any], path: str) -> list[int]:
         return [seconds(at) for at in map(getter(path), rows)]
     except (AttributeError, TypeError, ValueError):
         raise PayloadError(f"a row has no time at {path!r}, by which the list is read") from None
+
+
+def _in_text(value: Any) -> str:
+    """A scope's value as a part of a text: many keys with commas, true and false as in JSON."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def iso(instant: int) -> str:

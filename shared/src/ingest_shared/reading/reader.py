@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from hashlib import blake2b
 from itertools import islice
 from typing import Any
@@ -24,11 +25,11 @@ from ingest_shared.reading.audit import Audit
 from ingest_shared.reading.crawl import Arrived, crawl
 from ingest_shared.reading.envelopes import Request
 from ingest_shared.reading.listings import WHOLE, Cursor, Listing, Piece, Progress, Scope, Step
-from ingest_shared.reading.tombstones import DELETED_AT, deleted, living, warehouse_opened_once
+from ingest_shared.reading.tombstones import DELETED_AT, deleted, key_in, living, warehouse_opened_once
 from ingest_shared.reading.turns import Turns
 from ingest_shared.reading.windows import Window
 from ingest_shared.shards import WHOLE_SOURCE, Shard
-from ingest_shared.tables import names_of
+from ingest_shared.tables import BIGINT, Column, names_of
 
 logger = logging.getLogger("ingest")
 
@@ -131,6 +132,8 @@ class Reader:
         self.calls: Counter[str] = Counter()
         self.unreadable: list[tuple[Scope, PayloadError]] = []
         """Rows that were left out, until their scopes are."""
+        self._leads_on = False
+        """Whether the envelope was seen to find a next page."""
         self._lock = threading.Lock()
 
     @property
@@ -352,7 +355,7 @@ class Reader:
             needed = self.sync.needed[self.listing.table.name]
             columns = [c for c in self.listing.table.columns if c.origin == "payload" and c.name in needed]
             for row in page.rows:
-                noted.append({c.name: value_at(row, c.path) for c in columns} | dict(page.given))
+                noted.append({c.name: _as_held(c, value_at(row, c.path)) for c in columns} | dict(page.given))
 
     def _read_to_the_end(self) -> list[Scope]:
         return [scope for id_, scope in self.scopes.items() if not self.progress[id_].error]
@@ -406,8 +409,7 @@ class Reader:
     def _count_gone(self, audit: Audit, scope: Scope, rows: pa.Table) -> None:
         """Counts gone rows: a sync should have found them, only an audit can, or they went after the previous sync."""
         told = self.progress[scope.id].changed if scope.id in self.progress else set()
-        name = next(name for name in self.listing.table.key if name not in scope.values)
-        for key in rows[name].to_pylist():
+        for key in rows[key_in(self.listing.table, scope.values)].to_pylist():
             lost = "surplus" if self.walk.tells_deletes else "deleted"
             audit.found[scope.id, "changed" if scope.has_changed or key in told else lost] += 1
 
@@ -470,17 +472,18 @@ class Reader:
     def request(self, scope: Scope, **params: Any) -> Request:
         """The request for the list of a scope, from its beginning."""
         listing = self.listing
-        filled = Request(
-            listing.path.format(**scope.values),
-            {name: scope.fill(value, in_query=True) for name, value in listing.params.items()},
-            listing.body and {name: scope.fill(value) for name, value in listing.body.items()},
+        asked = Request(listing.path.format(**scope.values), listing.params, listing.body).having(**params)
+        return listing.envelope.first(
+            replace(
+                asked,
+                params={name: scope.fill(value, in_query=True) for name, value in asked.params.items()},
+                body=asked.body and {name: scope.fill(value) for name, value in asked.body.items()},
+            )
         )
-        return listing.envelope.first(filled.having(**params))
 
     def send(self, scope: Scope, request: Request) -> tuple[Page, Response]:
         """The rows of a page, and its response."""
-        response = self.respond(scope, request)
-        return self.page(scope, response), response
+        return self._checked(scope, request, self.respond(scope, request))
 
     def send_if_changed(
         self, scope: Scope, request: Request, etag: str | None, *, was_last: bool = True
@@ -491,7 +494,32 @@ class Reader:
         self._count(scope)
         usage = self.load.usage
         response = self.sync.api.get_if_changed(request.path, request.params, etag=etag, was_last=was_last, usage=usage)
-        return (self.page(scope, response), self._timed(response)) if response else None
+        return self._checked(scope, request, self._timed(response)) if response else None
+
+    def _checked(self, scope: Scope, request: Request, response: Response) -> tuple[Page, Response]:
+        """A page and its response; raises if the envelope does not see that another page follows.
+
+        A wrong path looks like the end of the list. If the first page is exactly as long as requested, a request for
+        one row tells: more than one row is known to be there.
+        """
+        page = self.page(scope, response)
+        at = getattr(self.listing.envelope, "at", None)
+        if at is None or self._leads_on:
+            return page, response
+        self._leads_on = bool(self.next(request, page, response))
+        if not self._leads_on and (one := request.having(**dict.fromkeys(request.sizes(len(page.rows)), 1))) != request:
+            try:
+                response_to_one = self.respond(scope, one)
+                first = self.decoder.readable(self.listing.envelope.listed(response_to_one.body), scope.values)
+            except (ApiError, PayloadError):  # the API has no pages of one row, so it does not tell
+                return page, response
+            self._leads_on = bool(self.next(one, first, response_to_one))
+            if len(first.rows) == 1 and not self._leads_on:
+                raise PayloadError(
+                    f"the list has more rows than the one that was requested, but the response says nothing of a next "
+                    f"page at {at!r}: check the paths of its envelope"
+                )
+        return page, response
 
     def row(self, scope: Scope, body: bytes, **given: Any) -> Page:
         """A page of one row, from a response that is the row itself; an empty page if it cannot be read."""
@@ -552,6 +580,16 @@ class Reader:
     def _count(self, scope: Scope) -> None:
         with self._lock:
             self.calls[scope.id] += 1
+
+
+def _as_held(column: Column, value: Any) -> Any:
+    """A value as the warehouse returns it, if it is a number in quotes; what is not a number stays as it is."""
+    if not isinstance(value, str) or column.type.arrow != BIGINT.arrow:
+        return value
+    try:
+        return column.type.convert([value], column.type.arrow)[0].as_py()
+    except pa.ArrowInvalid:
+        return value
 
 
 def _value_at(response: Any, path: str) -> Any:

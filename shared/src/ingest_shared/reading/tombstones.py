@@ -148,6 +148,11 @@ def deleted(table: Table, scope: Mapping[str, Any], at: Mapping[Any, int]) -> pa
     return _arrow(table, values)
 
 
+def key_in(table: AnyTable, scope: Mapping[str, Any]) -> str:
+    """The column of the key that distinguishes the rows of a scope, which may itself name many values of it, or one."""
+    return next((name for name in table.key if name not in scope or isinstance(scope[name], tuple)), table.key[-1])
+
+
 def query(sql: str, *args: Any) -> list[Any]:
     """The rows of a query, in which ``{name}`` stands for a table; none if there is no such table yet."""
     with warehouse_opened_once():
@@ -169,15 +174,13 @@ class _Held:
     table: str
     columns: frozenset[str]
     """The columns that the warehouse has; a newly declared column may not be there yet."""
-    own_key: tuple[str, ...]
-    """The columns that distinguish the rows of the scope."""
+    declared: AnyTable
     scope: Mapping[str, Any]
 
     @property
     def key(self) -> str:
-        """The only such column, for finding rows by it."""
-        (key,) = self.own_key
-        return key
+        """The only column that distinguishes the rows of the scope, for finding rows by it."""
+        return key_in(self.declared, self.scope)
 
     def name(self, column: str) -> str:
         """The column in SQL; null if the warehouse does not have it."""
@@ -206,7 +209,6 @@ class _Held:
 @contextmanager
 def _held(table: AnyTable, scope: Mapping[str, Any]) -> Iterator[_Held | None]:
     """What the warehouse holds of the table; None before the first load."""
-    own_key = tuple(name for name in table.key if name not in scope)
     if unknown := scope.keys() - {column.name for column in table.columns}:
         raise ValueError(
             f"table {table.name}: declare a column {min(unknown)!r}, which says which scope a row belongs to"
@@ -216,7 +218,7 @@ def _held(table: AnyTable, scope: Mapping[str, Any]) -> Iterator[_Held | None]:
         assert opened
         name = opened.client.make_qualified_table_name(table.name)
         columns = opened.columns(name)
-        yield _Held(opened.client, name, columns, own_key, scope) if columns else None
+        yield _Held(opened.client, name, columns, table, scope) if columns else None
 
 
 def _by_column(schema: pa.Schema, rows: list[Any]) -> dict[str, tuple[Any, ...]]:

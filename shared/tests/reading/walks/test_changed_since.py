@@ -126,6 +126,25 @@ def test_more_rows_of_one_second_than_a_page_that_change_while_the_audit_reads_a
     assert gone(duckdb_warehouse) == set()
 
 
+def test_a_row_that_the_list_hides_for_a_minute_after_a_change_is_not_gone(
+    duckdb_warehouse: Warehouse, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """https://developer.zendesk.com/documentation/ticketing/managing-tickets/using-the-incremental-export-api"""
+    wanted = Origin._wanted
+    seen = lambda origin, query: [t for t in wanted(origin, query) if t["changed"] <= origin.now - 60]  # noqa: E731
+    monkeypatch.setattr(Origin, "_wanted", seen)
+    monkeypatch.setattr("time.sleep", lambda seconds: setattr(origin, "now", origin.now + seconds))
+    hiding = replace(LISTING, walk=ChangedSince("changed", since=lambda at: {"since": at}, hidden_for=60))
+    origin.sync(duckdb_warehouse, hiding)
+    origin.delete(9)
+    for id in (7, 8, *range(10, 16)):
+        origin.change(id, name="renamed", changed=origin.now + 980)
+    origin.sync(duckdb_warehouse, hiding, audit=True)
+    assert gone(duckdb_warehouse) == {9}
+    assert duckdb_warehouse.rows("audits", "changed", "stale") == [(8, 0)]
+    assert living(duckdb_warehouse) == sorted((thing["id"], thing["name"]) for thing in origin.things)
+
+
 # An API that does not do what it is asked
 
 
@@ -185,3 +204,41 @@ def test_newest_first_is_a_gap_also_where_a_page_holds_one_second(duckdb_warehou
     origin.things += [thing(id, NOW - 5) for id in range(100, 104)]
     origin.sync(duckdb_warehouse, replace(LISTING, params={"sort": "changed", "direction": "desc"}))
     assert gaps(duckdb_warehouse) == [UNSORTED]
+
+
+# A filter that cannot name the second
+
+
+@pytest.mark.parametrize("unit", [1, 86_400], ids=["seconds", "days"])
+def test_a_filter_that_reaches_back_further_than_it_is_asked_hides_nothing(
+    unit: int, duckdb_warehouse: Warehouse, origin: Origin
+) -> None:
+    """Jira's JQL takes times in the user's time zone, so the day before is asked for."""
+    origin.things = [thing(id, at=NOW - 5_000 * id) for id in range(1, 41)]
+    day_before = since_of(lambda at: {"since": (at - 86_400) // unit * unit})
+    origin.sync(duckdb_warehouse, day_before)
+    assert mirrors(duckdb_warehouse, origin)
+    for id in range(1, 12):
+        origin.change(id, name="renamed")
+    origin.sync(duckdb_warehouse, day_before)
+    assert mirrors(duckdb_warehouse, origin)
+    origin.calls.clear()
+    origin.meanwhile = lambda number: origin.change(40 - number) if number < 4 else None
+    origin.sync(duckdb_warehouse, day_before, audit=True)
+    assert gone(duckdb_warehouse) == set()
+    origin.sync(duckdb_warehouse, day_before)
+    assert mirrors(duckdb_warehouse, origin)
+
+
+def test_rows_that_leave_the_pages_before_the_time_asked_for_hide_no_other(
+    duckdb_warehouse: Warehouse, origin: Origin
+) -> None:
+    origin.things = [thing(id, at=NOW - 100 * id) for id in range(1, 41)]
+    hour_before = since_of(lambda at: {"since": at - 3_600})
+    origin.sync(duckdb_warehouse, hour_before)
+    for id in range(1, 8):
+        origin.change(id, name="renamed")
+    origin.calls.clear()
+    origin.meanwhile = lambda number: origin.change(30 - number) if 1 < number < 9 else None
+    origin.sync(duckdb_warehouse, hour_before)
+    assert {id for id, name in living(duckdb_warehouse) if name == "renamed"} == set(range(1, 8))

@@ -5,11 +5,12 @@ from email.utils import formatdate
 
 import pytest
 
+from ingest_shared.loading import mirror
 from ingest_shared.reading.audit import COUNTS
-from ingest_shared.reading.envelopes import CursorIn, Envelope, LinkHeader, Offset, PageNumber
-from ingest_shared.reading.listings import Listing
-from ingest_shared.reading.reader import ROUNDS
-from ingest_shared.reading.walks import FullList
+from ingest_shared.reading.envelopes import CursorIn, Envelope, LinkHeader, NextLink, Offset, PageNumber
+from ingest_shared.reading.listings import Listing, Walk
+from ingest_shared.reading.reader import ROUNDS, Reader, Sync
+from ingest_shared.reading.walks import ByCreated, FullList, NewestFirst
 from tests.conftest import Reply, Request, Server, Warehouse
 from tests.reading.played import NOW, THINGS, Origin, gaps, gone, living, mirrors, thing
 
@@ -113,6 +114,11 @@ def test_a_row_that_is_pushed_to_a_page_that_was_not_there_is_not_gone(
 
 
 @pytest.mark.parametrize(
+    "walk",
+    [FullList(), NewestFirst("changed"), ByCreated("created", between=lambda since, until: {"since": since})],
+    ids=["full", "newest", "created"],
+)
+@pytest.mark.parametrize(
     ("envelope", "said"),
     [
         (CursorIn(rows="rows", at="next", param="after"), "an earlier page as the next one"),
@@ -121,19 +127,19 @@ def test_a_row_that_is_pushed_to_a_page_that_was_not_there_is_not_gone(
     ],
 )
 def test_a_list_that_leads_back_is_a_gap_and_neither_complete_nor_endless(
-    duckdb_warehouse: Warehouse, server: Server, envelope: Envelope, said: str
+    duckdb_warehouse: Warehouse, server: Server, envelope: Envelope, said: str, walk: Walk
 ) -> None:
     """Some APIs show the last page again beyond it, and others know no such parameter."""
     pages = {"a": ([1, 2], "b"), "b": ([3, 4], "a")}
 
     def answer(request: Request) -> Reply:
         rows, following = pages[request.query.get("after", "a")]
-        body = json.dumps({"rows": [thing(id) for id in rows], "next": following})
+        body = json.dumps({"rows": [thing(id, NOW - 90) for id in rows], "next": following})
         return Reply(200, body.encode(), {"Date": formatdate(NOW, usegmt=True)})
 
     origin = Origin(server, [])
     server.answers(answer)
-    origin.sync(duckdb_warehouse, Listing(THINGS, "/things", walk=FullList(), envelope=envelope))
+    origin.sync(duckdb_warehouse, Listing(THINGS, "/things", walk=walk, envelope=envelope))
     (gap,) = gaps(duckdb_warehouse)
     assert said in gap
 
@@ -257,3 +263,35 @@ def test_a_list_that_takes_a_time_is_read_whole_once_and_then_what_changed(
     origin.sync(duckdb_warehouse, listing, audit=True)
     assert gone(duckdb_warehouse) == {1}
     assert duckdb_warehouse.rows("audits", *COUNTS) == [(19, 0, 0, 0, 1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("envelope", "rows", "smallest", "is_gap"),
+    [
+        (CursorIn(rows="data", at="paging.nxt", param="after"), 5, 1, True),
+        (CursorIn(rows="data", at="paging.next", param="after"), 5, 1, False),
+        (CursorIn(rows="data", at="paging.next", more="paging.mor", param="after"), 5, 1, True),
+        (NextLink(rows="data", at="paging.nxt"), 5, 1, True),
+        (CursorIn(rows="data", at="paging.nxt", param="after"), 3, 1, True),
+        (CursorIn(rows="data", at="paging.next", param="after"), 3, 1, False),
+        (CursorIn(rows="data", at="paging.nxt", param="after"), 2, 1, False),
+        (CursorIn(rows="data", at="paging.next", param="after"), 3, 2, False),
+    ],
+)
+def test_a_wrong_place_of_the_next_page_is_a_gap_and_not_the_end(
+    envelope: Envelope, rows: int, smallest: int, is_gap: bool, duckdb_warehouse: Warehouse, server: Server
+) -> None:
+    def answer(request: Request) -> Reply:
+        size, start = int(request.query["limit"]), int(request.query.get("after", 0))
+        if size < smallest:
+            return Reply(400, b"{}")
+        end = start + size
+        paging = {"paging": {"next": str(end), "more": True}} if end < rows else {}
+        return Reply(200, json.dumps({"data": [{"id": id} for id in range(1, rows + 1)][start:end], **paging}).encode())
+
+    listing = Listing(THINGS, "/things", walk=FullList(), envelope=envelope, params={"limit": 3})
+    api = Origin(server, []).api
+    server.answers(answer)
+    duckdb_warehouse.load(mirror(Reader(listing, Sync(api))))
+    assert ["says nothing of a next page at 'paging.n" in gap for gap in gaps(duckdb_warehouse)] == [True] * is_gap
+    assert is_gap or len(living(duckdb_warehouse)) == rows

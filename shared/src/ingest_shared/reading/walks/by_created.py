@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ingest_shared.columnar import Page
-from ingest_shared.reading.listings import Cursor, Piece, Progress, Scope, Step, Walk, instants
+from ingest_shared.reading.listings import Cursor, NumberedPage, Piece, Progress, Scope, Step, Walk, instants
 from ingest_shared.reading.reader import Reader
+from ingest_shared.reading.walks.full_list import check_leads_on
 from ingest_shared.reading.windows import FOREVER, Window, cut, one_second
 
 
@@ -48,13 +49,18 @@ class ByCreated(Walk):
         at = instants(page.rows, self.column)
         rows, left = cut(page.rows, at, window, ascending=False, more=bool(following))
         pieces = [replace(piece, window=rest, request=None) for rest in left]
+        linked = None
         if following and one_second(at):
             # From a second before, since Stripe has shown nothing after a row whose second is all of the span.
             longer = self.asked(piece, replace(window, start=window.start - 1))
-            pieces = [replace(piece, request=later.having(**longer)) for later in following]
+            links = [later.having(**longer) for later in following]
+            keys = [reader.decoder.key(row) for row in page.rows]
+            check_leads_on(links, keys, reader.progress[piece.scope.id].numbered)
+            pieces = [replace(piece, request=link) for link in links]
+            linked = request, NumberedPage(keys, None, was_last=False)
         page.rows = rows
         self.finish_page(reader, piece.scope, page)
-        return Step([page], pieces)
+        return Step([page], pieces, numbered=linked)
 
     def asked(self, piece: Piece, window: Window) -> Mapping[str, Any]:
         """The parameters that request a span of time of a piece's list."""

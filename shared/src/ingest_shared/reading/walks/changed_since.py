@@ -1,5 +1,6 @@
 """A list that filters by time and is sorted by change, oldest first."""
 
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -19,9 +20,10 @@ class ChangedSince(Walk):
     """What changed since the newest row of the previous sync; at first everything, in windows side by side.
 
     ``column`` is the path of the time of change. ``since`` makes the parameters for a time; the API must include
-    what changed at that very second. Each request starts at a time, never at a page number, so rows that
-    move to the end or disappear while the list is read shift nothing. If ``since`` takes only days, the API's own
-    links lead through each day. Such a list does not show deletes: the audit finds them.
+    what changed at that very second, and may include more. Each request starts at a time, never at a page
+    number, so rows that move to the end or disappear while the list is read shift nothing. If ``since`` takes only
+    days, or reaches back further than a page, the API's own links lead on. Such a list does not show deletes: the
+    audit finds them.
     """
 
     cost = (
@@ -32,6 +34,8 @@ class ChangedSince(Walk):
     since: Callable[[int], Mapping[str, Any]]
     lag: int = 60
     """Seconds read again before the newest row: a list may show a change a little late."""
+    hidden_for: int = 0
+    """Seconds for which the list does not show a row that has just changed; an audit waits as long, and looks again."""
 
     @property
     def needs(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -46,6 +50,8 @@ class ChangedSince(Walk):
     def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
         window = piece.window
         assert window
+        if (is_second_look := reader.progress[piece.scope.id].stood_still) and not window.begins_with_row:
+            time.sleep(self.hidden_for)
         since = self.since(window.start) if window.start else {}
         is_known = cursor.get("etag") is not None and cursor.get("etag_since") == window.start
         request = reader.request(piece.scope, **since)
@@ -58,14 +64,15 @@ class ChangedSince(Walk):
         at = instants(page.rows, self.column)
         if window.begins_with_row and not (at and at[0] <= window.start):
             self._check_inclusive(reader, piece.scope, window.start)
-        if window.start >= reader.sync.now:  # what changed meanwhile: it is there, and belongs to the next sync
-            return self._also_there(reader, piece.scope, page.rows, more)
+        if is_second_look or window.start >= reader.sync.now:
+            return self._also_there(reader, piece.scope, window.start, page, more)
         rows, rest = cut(page.rows, at, window, ascending=True, more=more)
         if more and not window.start:
             self._check_order(reader, piece.scope, request, page, response)
-        if more and at and self._asks_the_same(at[0], at[-1]):
-            of_time, beyond = self._rows_asked_for_alike(reader, piece.scope, at[0])
-            rows = [row for row in of_time if window.start <= instants([row], self.column)[0] < window.end]
+        if more and at and self._only_links_lead_on(window.start, at):
+            linked, beyond = self._by_links(reader, piece.scope, max(window.start, at[0]))
+            end = min(window.end, beyond or window.end)
+            rows = [row for row in linked if instants([row], self.column)[0] < end]
             rest = [Window(beyond, window.end, begins_with_row=True)] if beyond and beyond < window.end else []
         step = Step([replace(page, rows=rows)], [replace(piece, window=left) for left in rest])
         later = bisect_left(at, window.end)
@@ -82,29 +89,36 @@ class ChangedSince(Walk):
         if not reader.sync.reads_all or progress.stood_still:
             return []
         progress.stood_still = True
-        return [Piece(scope, Window(reader.sync.now, FOREVER))]
+        return [Piece(scope, Window(max(0, reader.sync.now - self.hidden_for), FOREVER))]
 
-    def _also_there(self, reader: Reader, scope: Scope, rows: list[Any], more: bool) -> Step:
-        step = Step()
+    def _also_there(self, reader: Reader, scope: Scope, start: int, page: Page, more: bool) -> Step:
+        """What changed while the list was read is there, and belongs to the next sync; what was hidden does not."""
+        step, rows = Step(), page.rows
         if more and rows:
             at = instants(rows, self.column)
             follows: int | None = at[-1]
-            if self._asks_the_same(at[0], at[-1]):
-                rows, follows = self._rows_asked_for_alike(reader, scope, at[-1])
+            if self._only_links_lead_on(start, at):
+                rows, follows = self._by_links(reader, scope, max(start, at[0]))
             step.pieces = [Piece(scope, Window(follows, FOREVER, begins_with_row=True))] if follows else []
-        step.also_there = {reader.decoder.key(row) for row in rows}
+        dated = list(zip(rows, instants(rows, self.column), strict=True))
+        step.also_there = {reader.decoder.key(row) for row, when in dated if when >= reader.sync.now}
+        step.pages = [replace(page, rows=[row for row, when in dated if when < reader.sync.now])]
         return step
 
     def _asks_the_same(self, one: int, other: int) -> bool:
         """Whether requests since either instant are the same, so that none can start between them."""
         return self.since(one) == self.since(other)
 
-    def _rows_asked_for_alike(self, reader: Reader, scope: Scope, at: int) -> tuple[list[Any], int | None]:
-        """The rows that share the same ``since`` and fill more than a page, and the time of the row after them.
+    def _only_links_lead_on(self, start: int, at: list[int]) -> bool:
+        """Whether a request since the last row of a page, which was asked for since ``start``, would show it again."""
+        return at[-1] <= start or self._asks_the_same(max(start, at[0]), at[-1])
 
-        They are those of one second, or of one day if ``since`` takes only days. Only the API's own links lead
-        through them, and a row that moves away shifts the others, so they are read again until nothing new
-        appears.
+    def _by_links(self, reader: Reader, scope: Scope, at: int) -> tuple[list[Any], int | None]:
+        """The rows from an instant on to which no request for a time leads, and the time at which the next can start.
+
+        They are those of one second, or of one day if ``since`` takes only days, that fill more than a page, or those
+        that follow what ``since`` shows besides. Only the API's own links lead to them, and a row that moves away
+        shifts the others, so they are read again until nothing new appears.
         """
         found: dict[Any, Any] = {}
         beyond: int | None = None
@@ -116,15 +130,13 @@ class ChangedSince(Walk):
                 page, response = reader.send(scope, request)
                 times = instants(page.rows, self.column)
                 check_sorted(times, ascending=True)
-                alike = [self._asks_the_same(when, at) for when in times]
-                found = {
-                    reader.decoder.key(row): row for row, is_one in zip(page.rows, alike, strict=True) if is_one
-                } | found
-                if all(alike):
-                    requests += [later for later in reader.following(request, page, response) if later not in requests]
+                pairs = zip(page.rows, times, strict=True)
+                found = {reader.decoder.key(row): row for row, when in pairs if when >= at} | found
+                if times and times[-1] > at and not self._asks_the_same(times[-1], at):
+                    beyond = next(when for when in times if self._asks_the_same(when, times[-1]))
                 else:
-                    beyond = min([times[alike.index(False)], *([beyond] if beyond else [])])
-        if not found:
+                    requests += [later for later in reader.next(request, page, response) if later not in requests]
+        if not any(self._asks_the_same(when, at) for when in instants(found.values(), self.column)):
             self._check_inclusive(reader, scope, at)
         return list(found.values()), beyond
 

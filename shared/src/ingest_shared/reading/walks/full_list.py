@@ -69,7 +69,7 @@ class FullList(Walk):
             cursor_then["etag"] = None if following or self.since else response.headers.get("ETag")
         keys = [reader.decoder.key(row) for row in page.rows]
         if following and not progress.stood_still:
-            _check_leads_on(following, keys, already)
+            check_leads_on(following, keys, already)
         return Step(
             pages=[page],
             pieces=[Piece(piece.scope, request=next_) for next_ in following if next_ not in already],
@@ -104,7 +104,7 @@ class FullList(Walk):
         return self.at_most is not None and shown >= self.at_most
 
 
-def _check_leads_on(following: Sequence[Request], keys: Sequence[Any], already: dict[Request, NumberedPage]) -> None:
+def check_leads_on(following: Sequence[Request], keys: Sequence[Any], already: dict[Request, NumberedPage]) -> None:
     """Raises if the pages that follow were read before, so that the list would never end or end too early."""
     if any(request in already for request in following):
         raise PayloadError("a page names an earlier page as the next one, so the rest of the list cannot be read")

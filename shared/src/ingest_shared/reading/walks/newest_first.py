@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ingest_shared.columnar import Page
-from ingest_shared.reading.listings import Cursor, Piece, Scope, Step, Walk, instants
+from ingest_shared.reading.listings import Cursor, NumberedPage, Piece, Scope, Step, Walk, instants
 from ingest_shared.reading.reader import Reader
+from ingest_shared.reading.walks.full_list import check_leads_on
 from ingest_shared.reading.windows import check_sorted
 
 
@@ -53,11 +54,15 @@ class NewestFirst(Walk):
         if to_cursor:
             check_sorted(at, ascending=False)
         reached = to_cursor and bool(at) and at[-1] < since
+        keys = [reader.decoder.key(row) for row in page.rows]
         step = self._step(reader, page, at, since)
+        step.numbered = request, NumberedPage(keys, None, was_last=False)
         if not reached:
             # One after the other down to the cursor: the pages beyond it are not asked for.
             following = reader.next if to_cursor else reader.following
-            step.pieces = [replace(piece, request=later) for later in following(request, page, response)]
+            later = following(request, page, response)
+            check_leads_on(later, keys, reader.progress[piece.scope.id].numbered)
+            step.pieces = [replace(piece, request=next_) for next_ in later]
         if is_first:
             # Of a whole reading, only a list that is empty may be skipped while it is the same.
             may_skip = (to_cursor or not page.rows) and not step.also_there
