@@ -161,6 +161,8 @@ class Piece(Task):
     scope: Scope
     window: Window | None = None
     request: Request | None = None
+    linked: "dict[Request, NumberedPage]" = field(default_factory=dict, compare=False, kw_only=True)
+    """The pages of its window that led to the request."""
 
     def split(self, parts: int) -> Sequence["Piece"]:
         if self.request or not self.window:

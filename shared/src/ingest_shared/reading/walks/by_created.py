@@ -49,18 +49,17 @@ class ByCreated(Walk):
         at = instants(page.rows, self.column)
         rows, left = cut(page.rows, at, window, ascending=False, more=bool(following))
         pieces = [replace(piece, window=rest, request=None) for rest in left]
-        linked = None
         if following and one_second(at):
             # From a second before, since Stripe has shown nothing after a row whose second is all of the span.
             longer = self.asked(piece, replace(window, start=window.start - 1))
             links = [later.having(**longer) for later in following]
             keys = [reader.decoder.key(row) for row in page.rows]
-            check_leads_on(links, keys, reader.progress[piece.scope.id].numbered)
-            pieces = [replace(piece, request=link) for link in links]
-            linked = request, NumberedPage(keys, None, was_last=False)
+            check_leads_on(links, keys, piece.linked)
+            linked = {**piece.linked, request: NumberedPage(keys, None, was_last=False)}
+            pieces = [replace(piece, request=link, linked=linked) for link in links]
         page.rows = rows
         self.finish_page(reader, piece.scope, page)
-        return Step([page], pieces, numbered=linked)
+        return Step([page], pieces)
 
     def asked(self, piece: Piece, window: Window) -> Mapping[str, Any]:
         """The parameters that request a span of time of a piece's list."""
