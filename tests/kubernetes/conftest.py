@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from deployment.origin import Origin, assert_equal
-from ingest_tools.cluster import Cluster, HostRelease, LocationRelease
+from ingest_tools.cluster import Cluster, HostRelease, LocationRelease, _forwards
 from ingest_tools.engine import docker
 from measured import measured
 from tree import Copy
@@ -95,6 +95,12 @@ class Tested(Cluster):
         """What a Secret of a location holds; empty where it does not."""
         found = f'--output=go-template={{{{with index .data "{key}"}}}}{{{{base64decode .}}}}{{{{end}}}}'
         return self.in_location(name, "get", "secret", secret, found)
+
+    def rolled_out(self, service: str) -> None:
+        """Waits for another pod of a service; what leads to the one before, leads nowhere."""
+        self.kubectl("rollout", "status", f"deployment/{service}", "--timeout=120s")
+        if forward := _forwards.pop((self.project, service), None):
+            forward[0].kill()
 
     def warehouse(self, statement: str) -> str:
         """What the superuser is answered there."""

@@ -127,6 +127,7 @@ def test_a_node_is_lost_in_the_middle_of_a_run(slow: Tested, lost: str) -> None:
         slow.in_location("github", "wait", holder, "--for=condition=Ready", "--timeout=60s")
         wait_for(lambda: lockers(slow) == 1, "the lock", 60)
     killed = time.time()
+    docker("exec", lost, "ip", "link", "set", "eth0", "down")  # or what ends on it would still say so
     docker("kill", lost)
     slow.in_location("github", "delete", "job", "holder", "--wait=false")  # or it makes another pod
     slow.origin.slow_down(0)
