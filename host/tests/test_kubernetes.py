@@ -82,8 +82,9 @@ class PlayedCluster:
     def list_namespaced_pod(self, namespace: str, label_selector: str) -> Any:
         return SimpleNamespace(items=self.pods)
 
-    def read_namespaced_pod_log(self, name: str, namespace: str, tail_lines: int) -> str:
-        return self.log
+    def read_namespaced_pod_log(self, name: str, namespace: str, tail_lines: int, _preload_content: bool) -> Any:
+        assert not _preload_content
+        return SimpleNamespace(data=self.log.encode())
 
 
 @pytest.fixture
@@ -94,10 +95,8 @@ def cluster() -> PlayedCluster:
 @pytest.fixture
 def launcher(cluster: PlayedCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocationRunLauncher]:
     (tmp_path / "namespace").write_text("ingest")
-    (tmp_path / "pg_service.conf").write_text("[dagster]\nhost=postgres.ingest\npassword=it\n")
     monkeypatch.setattr(kubernetes, "NAMESPACE", tmp_path / "namespace")
     monkeypatch.setattr("dagster_k8s.launcher.load_kubernetes_config", lambda **_: None)
-    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "pg_service.conf"))
     made = LocationRunLauncher(k8s_client_batch_api=cluster, k8s_client_core_api=cluster)
     vars(made)["_apps"] = cluster
     with DagsterInstance.local_temp() as instance:
@@ -137,9 +136,9 @@ def test_everything_of_a_runs_job_follows_from_its_locations_name(
     assert container.args[:3] == ["execute_run", "github_location.definitions", run.run_id]
     assert (pod.service_account_name, pod.automount_service_account_token) == ("location", False)
     assert [one.secret.secret_name for one in pod.volumes if one.secret] == ["runs"]
-    assert {one.name: one.value for one in container.env}[
-        "DESTINATION__POSTGRES__CREDENTIALS__HOST"
-    ] == "postgres.ingest"
+    variables = {one.name: one.value for one in container.env}
+    assert variables["DESTINATION__POSTGRES__CREDENTIALS__HOST"] == "turnstile.ingest"
+    assert "keepalives_idle" in variables["DESTINATION__POSTGRES__CREDENTIALS__QUERY"]
     assert (pod.security_context.run_as_non_root, pod.security_context.run_as_user) == (True, 10001)
     assert container.security_context.read_only_root_filesystem
     assert container.security_context.capabilities.drop == ["ALL"]
@@ -166,6 +165,15 @@ def test_a_record_that_would_have_another_pod_is_refused(
     (failure,) = launcher._instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_FAILURE)
     assert failure.dagster_event is not None
     assert str(failure.dagster_event.message).startswith(f"it was not started: {why}")
+
+
+def test_runs_of_a_location_spread_over_the_nodes(launcher: LocationRunLauncher, cluster: PlayedCluster) -> None:
+    launched(launcher, queued(launcher))
+    (job,) = cluster.jobs.values()
+    (spread,) = job.spec.template.spec.topology_spread_constraints
+    assert (spread.max_skew, spread.topology_key) == (1, "kubernetes.io/hostname")
+    assert spread.when_unsatisfiable == "ScheduleAnyway", "one node is enough"
+    assert spread.label_selector.match_labels.items() <= job.spec.template.metadata.labels.items()
 
 
 def test_while_the_api_is_away_the_run_may_go_back_into_the_queue(
@@ -210,6 +218,10 @@ STUCK = V1ContainerStateWaiting
         (
             pod("Failed", terminated=DEAD(exit_code=137, reason="Error")),
             "its container ended with exit code 137 (killed by SIGKILL)\nthe last line",
+        ),
+        (
+            pod("Succeeded", terminated=DEAD(exit_code=0, reason="Completed")),
+            "its pod was lost with its node, or removed: the one that Kubernetes made instead does not begin again",
         ),
         (
             pod("Pending", waiting=STUCK(reason="ImagePullBackOff", message="no such image")),

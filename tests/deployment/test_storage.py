@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from ingest_tools.engine import EngineError
+from knocking import KNOCK
 
 from .conftest import Tested
 
@@ -31,30 +32,6 @@ try:
 except psycopg2.OperationalError as error:
     print(len(held), error, flush=True)
 time.sleep(20)
-"""
-
-HELLO = """
-import socket, struct, sys
-words = b"user\\0stripe\\0database\\0warehouse\\0\\0"
-hello = struct.pack("!II", len(words) + 8, 3 << 16) + words
-
-def knock():
-    door = socket.create_connection(("postgres", 5432), 5)
-    try:
-        door.sendall(hello)
-    except ConnectionError:
-        pass
-    return door
-
-def is_asked_for_a_password(door):
-    try:
-        return door.recv(1) == b"R"
-    except ConnectionError:
-        return False
-
-doors = [knock() for _ in range(300)]
-print(sum(map(is_asked_for_a_password, doors)), flush=True)
-sys.stdin.read()
 """
 
 
@@ -119,7 +96,7 @@ def test_one_location_does_not_take_all_connections(platform: Tested) -> None:
 
 def test_connections_that_never_sign_in_keep_nobody_out(platform: Tested) -> None:
     """Postgres gives each a place before it asks for a password, also of those that it reserves for Dagster."""
-    command = ["docker", "exec", "--interactive", platform.container("stripe"), "python", "-c", HELLO]
+    command = ["docker", "exec", "--interactive", platform.container("stripe"), "python", "-c", KNOCK, "postgres"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as attack:
         assert attack.stdout
         entered = int(attack.stdout.readline())

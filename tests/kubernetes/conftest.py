@@ -10,12 +10,13 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
 
 from deployment.origin import Origin, assert_equal
-from ingest_tools.cluster import Cluster, HostRelease, LocationRelease
+from ingest_tools.cluster import Cluster, HostRelease, LocationRelease, _forwards
 from ingest_tools.engine import docker
 from measured import measured
 from tree import Copy
@@ -29,9 +30,9 @@ import json, sys
 from dagster import DagsterInstance
 from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.job import construct_dagster_k8s_job
-from ingest_host.kubernetes import namespace_of, postgres_host, run_pod
+from ingest_host.kubernetes import namespace_of, run_pod
 location, image, name, command = sys.argv[1:]
-namespace, like = namespace_of(location), run_pod(location, postgres_host())
+namespace, like = namespace_of(location), run_pod(location)
 with DagsterInstance.get() as instance:
     settings = K8sContainerContext(run_k8s_config=like).get_k8s_job_config(image, instance.run_launcher)
     job = construct_dagster_k8s_job(settings, [], name, like, name, "run_worker")
@@ -47,10 +48,33 @@ class Tested(Cluster):
 
     __test__ = False
     loaded_since: dict[str, int] = field(default_factory=dict)
+    renamed: set[int] = field(default_factory=set)
+    """Repositories that the sandbox has renamed or transferred, by id."""
 
     @property
     def origin(self) -> Origin:
-        return Origin(f"http://{self.forward('sandbox', 8099)}", set())
+        return Origin(f"http://{self.forward('sandbox', 8099)}", self.renamed)
+
+    @property
+    def nodes(self) -> list[str]:
+        return self.kubectl("get", "nodes", "--output=name").replace("node/", "").split()
+
+    @property
+    def node_of_host(self) -> str:
+        """Has all of the host's pods, so that another one can be lost without the sandbox."""
+        return self.nodes[0]
+
+    @contextmanager
+    def only_on(self, node: str) -> Iterator[None]:
+        """Pods that start meanwhile start there."""
+        others = [one for one in self.nodes if one != node]
+        for other in others:
+            self.kubectl("cordon", other)
+        try:
+            yield
+        finally:
+            for other in others:
+                self.kubectl("uncordon", other)
 
     def location(self, name: str) -> LocationRelease:
         return LocationRelease(name, self)
@@ -71,6 +95,18 @@ class Tested(Cluster):
         """What a Secret of a location holds; empty where it does not."""
         found = f'--output=go-template={{{{with index .data "{key}"}}}}{{{{base64decode .}}}}{{{{end}}}}'
         return self.in_location(name, "get", "secret", secret, found)
+
+    def rolled_out(self, service: str) -> None:
+        """Waits for another pod of a service; what leads to the one before, leads nowhere."""
+        self.kubectl("rollout", "status", f"deployment/{service}", "--timeout=120s")
+        if forward := _forwards.pop((self.project, service), None):
+            forward[0].kill()
+
+    def warehouse(self, statement: str) -> str:
+        """What the superuser is answered there."""
+        return self.psql(
+            "--username=postgres", "--dbname=warehouse", "--tuples-only", "--quiet", text=statement
+        ).strip()
 
     def assert_mirrors(self, name: str) -> None:
         """The location's schema equals the sandbox, in every value."""
@@ -112,7 +148,8 @@ def platform(tree: Copy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
     tested.deliver(POSTGRES)
     started = time.monotonic()
     try:
-        print(HostRelease(tested).deploy(tests=False))
+        with tested.only_on(tested.node_of_host):
+            print(HostRelease(tested).deploy(tests=False))
         with ThreadPoolExecutor() as beside:
             print(*beside.map(lambda name: tested.location(name).deploy(tests=False), LOCATIONS), sep="\n")
         measured(f"host and two locations from nothing: {time.monotonic() - started:.0f} s, images included")

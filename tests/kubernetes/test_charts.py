@@ -1,5 +1,6 @@
 """The charts by themselves: what they render is valid for newer clusters, too, and says the same as Docker Compose."""
 
+import configparser
 import json
 import subprocess
 import sys
@@ -19,6 +20,7 @@ VALUES: dict[str, dict[str, Any]] = {
     "host": {"image": "ingest-host:it", "frontImage": "ingest-front:it", "sandboxImage": "ingest-sandbox:it"},
     "location": {"name": "stripe_eu", "image": "ingest-stripe_eu:it", "hostImage": "ingest-host:it"},
 }
+ALIVE = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000"}
 NEWER = [f"1.{minor}.0" for minor in range(28, 38)]
 needs_helm = pytest.mark.kubernetes
 
@@ -76,7 +78,7 @@ def test_no_pod_has_a_right_that_it_does_not_need(chart: str) -> None:
             assert rights["capabilities"] == {"drop": ["ALL"]}, name
             assert container["resources"]["limits"].keys() >= {"cpu", "memory"}, name
         assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys(), name
-        assert not any("hostPath" in one for one in spec["volumes"]), name
+        assert not any("hostPath" in one for one in spec.get("volumes", ())), name
 
 
 @needs_helm
@@ -117,8 +119,23 @@ def test_a_location_is_in_a_namespace_of_its_own() -> None:
 
 @needs_helm
 def test_postgres_is_set_up_as_by_compose() -> None:
+    """But for those who are on another machine, which may be lost."""
     (postgres,) = pod_specs("host")["postgres"]["containers"]
-    assert {one.removeprefix("-c") for one in postgres["args"][1:]} == arguments("postgres")
+    given = {one.removeprefix("-c") for one in postgres["args"][1:]}
+    assert {one for one in given if not one.startswith("tcp_keepalives_")} == arguments("postgres")
+
+
+@needs_helm
+def test_no_connection_outlives_the_node_of_its_other_end_by_more_than_a_minute() -> None:
+    """libpq's settings in the files and the variable that tell where Postgres is, and the server's own."""
+    found = [one for chart in VALUES for one in rendered(chart) if "pg_service.conf" in one.get("stringData", {})]
+    assert len(found) == 4
+    for one in found:
+        service = configparser.RawConfigParser()
+        service.read_string(one["stringData"]["pg_service.conf"])
+        assert ALIVE.items() <= dict(service["dagster"]).items(), one["metadata"]["name"]
+    (postgres,) = pod_specs("host")["postgres"]["containers"]
+    assert {f"-ctcp_{name}={value}" for name, value in ALIVE.items() if "alive" in name} <= {*postgres["args"]}
 
 
 def test_dagster_is_set_up_as_by_compose() -> None:

@@ -81,17 +81,3 @@ def test_a_version_that_does_not_serve_is_taken_back(
     assert stripe.tag == active
     wait_for(lambda: stripe._serves(active), "the version before to serve", 120)
     assert pods(platform) == others
-
-
-def test_a_run_whose_pod_is_killed_is_started_again(platform: Tested) -> None:
-    platform.origin.slow_down(3000)
-    run_id = platform.platform.launch("github", "github_reference_ingest")
-    wait_for(lambda: platform.platform.run(run_id).status == "STARTED", "the run to start", 120)
-    platform.in_location(
-        "github", "delete", "pod", f"--selector=job-name=dagster-run-{run_id}", "--grace-period=0", "--force"
-    )
-    platform.origin.slow_down(0)
-    assert platform.platform.ended(run_id).status == "FAILURE"
-    root = [{"key": "dagster/root_run_id", "value": run_id}]
-    retry = wait_for(lambda: next(iter(platform.platform.runs(1, tags=root)), None), "its retry", 120)
-    assert platform.platform.ended(retry.id).status == "SUCCESS"

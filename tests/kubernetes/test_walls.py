@@ -1,11 +1,13 @@
 """The walls of docs/kubernetes.md, attacked from a pod that the run launcher makes."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 
 from ingest_tools.engine import EngineError
+from knocking import KNOCK
 
 from .conftest import PROJECT, Tested
 
@@ -30,7 +32,7 @@ import sys, psycopg2
 from pathlib import Path
 user, database, statement = sys.argv[1:]
 password = Path("/run/secrets/destination--postgres--credentials--password").read_text()
-host = "postgres.ingest-test"
+host = "turnstile.ingest-test"
 try:
     with psycopg2.connect(host=host, user=user, dbname=database, password=password) as opened:
         cursor = opened.cursor()
@@ -68,7 +70,8 @@ def test_a_run_reaches_the_warehouse_and_no_other_pod(platform: Tested, pod: str
     node = json.loads(platform.kubectl("get", "endpoints", "kubernetes", "--namespace=default", "--output=json"))
     api = node["subsets"][0]["addresses"][0]["ip"]
     refused = [code_server, f"server.{platform.namespace('github')}:4000", f"ui.{PROJECT}:3000", API, f"{api}:6443"]
-    allowed = [f"postgres.{PROJECT}:5432", f"sandbox.{PROJECT}:8099"]
+    refused += [f"postgres.{PROJECT}:5432"]
+    allowed = [f"turnstile.{PROJECT}:5432", f"sandbox.{PROJECT}:8099"]
     assert reaches(platform, pod, *allowed, *refused) == dict.fromkeys(allowed, True) | dict.fromkeys(refused, False)
     probe = ("python", "-c", CONNECT, code_server, API)  # from where it is allowed, both answer
     assert platform.kubectl("exec", "deploy/daemon", "--", *probe).count("yes") == 2
@@ -94,6 +97,20 @@ def test_a_role_can_do_nothing_in_anothers_schema(platform: Tested, pod: str) ->
     assert told("github", "warehouse", stripe) == "(False,)"
     assert "permission denied" in told("github", "dagster", "SELECT 1")
     assert "password authentication failed" in told("stripe", "warehouse", "SELECT 1")
+
+
+def test_connections_that_never_sign_in_keep_nobody_out(platform: Tested, pod: str) -> None:
+    """Postgres gives each a place before it asks for a password, also of those that it reserves for Dagster."""
+    command = ["kubectl", f"--namespace={platform.namespace('github')}", "exec", "--stdin", pod, "--"]
+    command += ["python", "-c", KNOCK, f"turnstile.{PROJECT}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as attack:
+        assert attack.stdout
+        entered = int(attack.stdout.readline())
+        connect = ("python", "-c", "import psycopg2; psycopg2.connect(service='dagster')")
+        platform.kubectl("exec", "deploy/daemon", "--", *connect)
+        platform.in_location("stripe", "exec", "deploy/server", "--", *connect)
+        attack.communicate()
+    assert 0 < entered <= 24
 
 
 @pytest.mark.parametrize(
@@ -125,18 +142,8 @@ def test_what_an_account_may_do(account: str, verb: str, what: str, where: str, 
 def test_a_tag_that_would_steer_the_pod_is_refused(platform: Tested) -> None:
     """As plain dagster-k8s has it, this run would have stripe's account and the node's network."""
     config = json.dumps({"pod_spec_config": {"host_network": True}, "job_metadata": {"namespace": "ingest-stripe"}})
-    answer = platform.platform.query(
-        """mutation($selector: JobOrPipelineSelector!, $tags: [ExecutionTag!]) {
-          launchRun(executionParams: {selector: $selector, mode: "default", executionMetadata: {tags: $tags}}) {
-            ... on LaunchRunSuccess { run { runId } } } }""",
-        selector={
-            "repositoryLocationName": "github",
-            "repositoryName": "__repository__",
-            "jobName": "github_reference_ingest",
-        },
-        tags=[{"key": "dagster-k8s/config", "value": config}, {"key": "dagster/max_retries", "value": "0"}],
-    )
-    run_id = answer["launchRun"]["run"]["runId"]
+    tags = {"dagster-k8s/config": config, "dagster/max_retries": "0"}
+    run_id = platform.platform.launch("github", "github_reference_ingest", tags)
     assert platform.platform.ended(run_id).status == "FAILURE"
     events = platform.platform.query(
         """query($id: ID!) { logsForRun(runId: $id) {

@@ -30,7 +30,7 @@ CHARTS = "deploy/kubernetes"
 HELM_SECONDS = 180
 """Time that what Helm installs has to be ready."""
 SANDBOX = "sandbox"
-SERVICES = ("webserver", "daemon", "purge")
+SERVICES = ("webserver", "daemon", "purge", "turnstile")
 STARTING = ("", "ContainerCreating", "PodInitializing", "CrashLoopBackOff")
 """Why a container may wait for a while; one that died says why in its log."""
 _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")

@@ -7,7 +7,7 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -25,8 +25,8 @@ _LOCATIONS = """{ workspaceOrError { __typename ... on PythonError { message } .
     serverId
     repositories { name displayMetadata { key value } jobs { name }
       schedules { name scheduleState { status } } } } } } } } }"""
-_LAUNCH = """mutation($selector: JobOrPipelineSelector!) {
-  launchRun(executionParams: {selector: $selector, mode: "default"}) { __typename
+_LAUNCH = """mutation($selector: JobOrPipelineSelector!, $tags: [ExecutionTag!]) {
+  launchRun(executionParams: {selector: $selector, mode: "default", executionMetadata: {tags: $tags}}) { __typename
     ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
     ... on PipelineNotFoundError { message } ... on InvalidSubsetError { message }
     ... on UnauthorizedError { message } } }"""
@@ -138,10 +138,11 @@ class Platform:
         if "message" in answer:
             raise PlatformError(answer["message"])
 
-    def launch(self, location: str, job: str) -> str:
-        """Queues a run of a job, and gives its id."""
+    def launch(self, location: str, job: str, tags: Mapping[str, str] | None = None) -> str:
+        """Queues a run of a job, and gives its id; the tag ``dagster/partition`` names what it loads of it."""
         selector = {"repositoryLocationName": location, "repositoryName": "__repository__", "jobName": job}
-        answer = self.query(_LAUNCH, selector=selector)["launchRun"]
+        own = [{"key": key, "value": value} for key, value in (tags or {}).items()]
+        answer = self.query(_LAUNCH, selector=selector, tags=own)["launchRun"]
         if answer["__typename"] != "LaunchRunSuccess":
             raise PlatformError(answer.get("message") or json.dumps(answer))
         return str(answer["run"]["runId"])

@@ -9,10 +9,8 @@ launch a run may write (the tag ``dagster-k8s/config``), or what a location's co
 What the host may do in a location's namespace: ``deploy/kubernetes/location/templates/namespace.yaml``.
 """
 
-import configparser
 import json
 import logging
-import os
 import signal
 import ssl
 from collections.abc import Iterator, Mapping
@@ -49,6 +47,17 @@ KEEP_SECONDS = 3600
 """How long the Job of a run that ended can be looked at."""
 LOST_NODE_SECONDS = 60
 """After which the pods of a node that does not answer are given up."""
+ALIVE = {
+    "DESTINATION__POSTGRES__CREDENTIALS__QUERY": json.dumps(
+        {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000"}
+    )
+}
+"""A connection whose other end is on a node that was lost fails within a minute; a system's own limit is two hours.
+
+https://www.postgresql.org/docs/17/libpq-connect.html#LIBPQ-KEEPALIVES, as in the charts' `pg_service.conf`.
+"""
+REPLACED = "its pod was lost with its node, or removed: the one that Kubernetes made instead does not begin again"
+"""Of a process that ends well before its run does: Dagster ignores what would execute a run a second time."""
 
 CANNOT_START = (
     "CreateContainerConfigError",
@@ -73,16 +82,10 @@ def namespace_of(location: str) -> str:
     return f"{NAMESPACE.read_text()}-{location.replace('_', '-')}"
 
 
-def postgres_host() -> str:
-    """The server of Dagster's storage, which has the warehouse too."""
-    service = configparser.RawConfigParser()
-    service.read(os.environ["PGSERVICEFILE"])
-    return service["dagster"]["host"]
-
-
-def run_pod(location: str, postgres: str) -> UserDefinedDagsterK8sConfig:
+def run_pod(location: str) -> UserDefinedDagsterK8sConfig:
     """What a run's Job is like, but for its image and its arguments, in dagster-k8s' words."""
-    variables = environment(location, postgres)
+    variables = environment(location, f"turnstile.{NAMESPACE.read_text()}") | ALIVE
+    labels = {"app": "run", LOCATION_LABEL: location}
     folders = {"/var/lib/ingest": "work", "/var/lib/runs": "runs", "/tmp": "tmp"}  # noqa: S108, in the container
     mounts: list[dict[str, Any]] = [{"name": "secrets", "mount_path": "/run/secrets", "read_only": True}]
     mounts += [{"name": "work", "mount_path": path, "sub_path": folder} for path, folder in folders.items()]
@@ -116,12 +119,20 @@ def run_pod(location: str, postgres: str) -> UserDefinedDagsterK8sConfig:
                 {"key": key, "operator": "Exists", "effect": "NoExecute", "toleration_seconds": LOST_NODE_SECONDS}
                 for key in unreachable
             ],
+            "topology_spread_constraints": [
+                {
+                    "max_skew": 1,
+                    "topology_key": "kubernetes.io/hostname",
+                    "when_unsatisfiable": "ScheduleAnyway",
+                    "label_selector": {"match_labels": labels},
+                }
+            ],
             "volumes": [
                 {"name": "secrets", "secret": {"secret_name": SECRET}},
                 {"name": "work", "empty_dir": {}},
             ],
         },
-        pod_template_spec_metadata={"labels": {"app": "run", LOCATION_LABEL: location}},
+        pod_template_spec_metadata={"labels": labels},
         job_spec_config={"backoff_limit": 0, "ttl_seconds_after_finished": KEEP_SECONDS},
     )
 
@@ -157,7 +168,7 @@ class LocationRunLauncher(K8sRunLauncher):
         """Of the run, its location's name is read, and nothing else."""
         location = _location(dagster_run)
         namespace = namespace_of(location)
-        return K8sContainerContext(run_k8s_config=run_pod(location, postgres_host()), namespace=namespace)
+        return K8sContainerContext(run_k8s_config=run_pod(location), namespace=namespace)
 
     def launch_run(self, context: LaunchRunContext) -> None:
         self._launch(context.dagster_run, "execute_run", None)
@@ -253,11 +264,14 @@ class LocationRunLauncher(K8sRunLauncher):
     def _reason(self, pod: Any, ended: Any) -> str:
         if ended.reason == "OOMKilled":
             return f"out of memory: {MEMORY.removesuffix('Gi')} GB"
-        code = ended.exit_code
+        if not (code := ended.exit_code):
+            return REPLACED
         killed = f" (killed by {signal.Signals(code - 128).name})" if code - 128 in set(signal.Signals) else ""
         log = self._api_client.core_api.read_namespaced_pod_log
         try:
-            printed = log(pod.metadata.name, pod.metadata.namespace, tail_lines=LAST_LINES).splitlines()
+            # As it came: https://github.com/kubernetes-client/python/issues/2596 makes text of it that begins with b'.
+            told = log(pod.metadata.name, pod.metadata.namespace, tail_lines=LAST_LINES, _preload_content=False)
+            printed = told.data.decode(errors="replace").splitlines()
         except ApiException as error:  # its node is away, or its log is gone with it
             printed = [f"its log cannot be read: {_message(error)}"]
         said = [line[:LONGEST_LINE] for line in printed if line.strip()]

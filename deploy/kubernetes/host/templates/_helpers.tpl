@@ -13,6 +13,9 @@ securityContext:
 {{- /* `shareProcessNamespace` in most pods is Compose's `init`: as process 1, a program would not hear that it should
 end. The front must not see into the webserver's processes: there it is left out. */ -}}
 {{- define "pod" -}}
+tolerations:  # a node that does not answer is given up after a minute, not after the five of Kubernetes
+  - {key: node.kubernetes.io/not-ready, operator: Exists, effect: NoExecute, tolerationSeconds: 60}
+  - {key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute, tolerationSeconds: 60}
 automountServiceAccountToken: false
 enableServiceLinks: false
 securityContext:
