@@ -36,8 +36,7 @@ def evaluate(location: Location, **options: Any) -> dict[tuple[str, str], AssetC
 
 
 def execute(location: Location, sql: str, table: str) -> None:
-    with location.pipeline.sql_client() as client:
-        client.execute_sql(sql.format(table=client.make_qualified_table_name(table)))
+    location.warehouse.execute(sql.replace("{table}", f"{{{table}}}"))
 
 
 def value(evaluation: AssetCheckEvaluation, name: str) -> Any:

@@ -16,6 +16,7 @@ from dlt.destinations.sql_jobs import SqlMergeFollowupJob
 
 from ingest_shared import pipelines
 from ingest_shared.columnar import Decoder
+from ingest_shared.destinations import DATABASES
 from ingest_shared.errors import SettingError
 from ingest_shared.groups import Group
 from ingest_shared.loading import Load, mirror
@@ -103,6 +104,7 @@ def test_dlt_loses_rows_of_two_shards_with_one_staging_dataset(duckdb_warehouse:
     assert lost_in_parallel(duckdb_warehouse, shared) > 0
 
 
+@pytest.mark.parametrize("warehouse", DATABASES, indirect=True)
 def test_it_loses_none_with_a_pipeline_for_each(warehouse: Warehouse) -> None:
     assert lost_in_parallel(warehouse, lambda shard: pipelines.pipeline(warehouse.location, "all", shard)) == 0
 

@@ -6,6 +6,7 @@ import pytest
 from dagster import AssetKey, AssetsDefinition, materialize
 
 from ingest_shared.columnar import Decoder
+from ingest_shared.destinations import DATABASES
 from ingest_shared.views import View, view_assets, views_in
 from tests.conftest import ISSUES, Warehouse, reading
 
@@ -46,6 +47,7 @@ def test_an_asset_shows_its_definition_and_has_what_it_reads_above_it(folder: Pa
     assert [dep.asset_key for dep in specs["a_long_title"].deps] == [AssetKey([warehouse.location, "capitals"])]
 
 
+@pytest.mark.parametrize("warehouse", DATABASES, indirect=True)
 def test_a_view_shows_what_is_in_the_tables_now_and_changes_with_its_file(folder: Path, warehouse: Warehouse) -> None:
     load(warehouse, "a", "bc")
     assert materialize([made(warehouse, views_in(folder))]).success
@@ -57,6 +59,7 @@ def test_a_view_shows_what_is_in_the_tables_now_and_changes_with_its_file(folder
     assert warehouse.rows("a_long_title", "title") == [("bcd",)]
 
 
+@pytest.mark.parametrize("warehouse", DATABASES, indirect=True)
 def test_a_view_whose_table_was_never_loaded_is_left_out_and_the_run_says_so(
     folder: Path, warehouse: Warehouse, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,7 +1,7 @@
 """Where rows go: chosen by configuration, never by a location.
 
-``INGEST_DESTINATION`` names it: ``duckdb`` (the default), ``postgres`` or ``mariadb``, with dlt's own settings
-(``destination.postgres.credentials`` and so on). The tests compare every value in each of them with the
+``INGEST_DESTINATION`` names it: ``duckdb`` (the default), ``postgres``, ``mariadb`` or ``delta``, with dlt's own
+settings (``destination.postgres.credentials`` and so on). The tests compare every value in each of them with the
 origin. dlt's other destinations may silently append instead of merging, so they are refused unless
 ``INGEST_UNPROVEN=1``: https://dlthub.com/docs/dlt-ecosystem/destinations
 """
@@ -21,10 +21,12 @@ from dlt.pipeline.pipeline import Pipeline
 
 from ingest_shared.errors import SettingError, WarehouseError
 
-PROVEN = ("duckdb", "postgres", "mariadb")
+DATABASES = ("duckdb", "postgres", "mariadb")
+"""Of the proven destinations those that keep views, and in which several pipelines may write one table at a time."""
+PROVEN = (*DATABASES, "delta")
 """Destinations on which the tests compare every value with the origin."""
 ONE_OF_THEM = f"{', '.join(PROVEN[:-1])} or {PROVEN[-1]}"
-DRIVERS = {"mariadb": "pymysql"}
+DRIVERS = {"mariadb": "pymysql", "delta": "deltalake"}
 """Those that a location has not by itself: ``ingest-shared[mariadb]`` brings it."""
 DUCKDB_MEMORY = "256MB"
 """DuckDB's own cache. A large load uses all of it and, without a limit, up to 80 % of the machine's memory."""
@@ -104,6 +106,10 @@ def destination(location: str, pipeline_name: str) -> Destination[Any, Any] | No
         from ingest_shared.mariadb import ENGINE, mariadb  # noqa: PLC0415
 
         return mariadb(engine_kwargs=ENGINE, **options)
+    if name == "delta":
+        from ingest_shared.delta import delta  # noqa: PLC0415
+
+        return delta(**options)
     try:
         return Destination.from_reference(name, **options)
     except UnknownDestinationModule:
@@ -154,4 +160,5 @@ def _warehouse_error(name: str, error: Exception) -> WarehouseError:
     line = str(error).strip().splitlines()[0]
     if "Could not set lock" in line and name == "duckdb":
         return WarehouseError(f"another process is using the DuckDB file; close it and run again ({line})")
-    return WarehouseError(f"cannot open the warehouse ({line}); check `destination.{name}.credentials`")
+    setting = f"destination.{name}." + ("bucket_url` and its `credentials" if name == "delta" else "credentials")
+    return WarehouseError(f"cannot open the warehouse ({line}); check `{setting}`")

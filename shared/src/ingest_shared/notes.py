@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from dlt.common.schema import Schema
 from dlt.destinations.sql_client import SqlClientBase
@@ -91,7 +91,17 @@ def stored(client: SqlClientBase[Any]) -> Stored:
     return Stored(tables, frozenset(resource for (resource,) in rows or ()))
 
 
+@runtime_checkable
+class ListsTables(Protocol):
+    """A client of a warehouse in which SQL does not tell what tables there are."""
+
+    def stored_tables(self) -> frozenset[str]: ...
+
+
 def stored_tables(client: SqlClientBase[Any]) -> frozenset[str]:
+    if isinstance(client, ListsTables):
+        tables: frozenset[str] = client.stored_tables()
+        return tables
     names = "SELECT table_name FROM information_schema.tables WHERE table_schema = %s"
     return frozenset(name for (name,) in client.execute_sql(names, client.dataset_name) or ())
 

@@ -14,6 +14,7 @@ from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.pipeline.pipeline import Pipeline
 from dlt.pipeline.state_sync import load_pipeline_state_from_destination
 
+from ingest_shared.destinations import DATABASES, destination_name
 from ingest_shared.shards import WHOLE_SOURCE, Shard, all_shards
 
 State = Mapping[str, Any]
@@ -31,6 +32,8 @@ def take_over(pipeline: Pipeline) -> None:
     Of resources that have a cursor for each scope, each scope's is that of the state that was loaded last. Of lists per
     row, only what all shards before have read counts as read. All else is forgotten, and found out anew.
     """
+    if destination_name() not in DATABASES:
+        return  # there are no shards, and each load is a file to be read
     group, own = _group_and_shard(pipeline.pipeline_name)
     loaded = [(*_group_and_shard(name), at) for name, at in _last_loaded(pipeline).items()]
     last_loaded = {shard: at for of, shard, at in loaded if of == group}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 from zlib import crc32
 
+from ingest_shared.destinations import DATABASES, destination_name
 from ingest_shared.errors import SettingError
 from ingest_shared.settings import number_setting
 
@@ -64,4 +65,6 @@ def shards_setting(name: str) -> int:
     count = number_setting(name, 1)
     if count != int(count) or count > MOST_SHARDS:
         raise SettingError(f"{name} is {count:g}; write it as a whole number from 1 to {MOST_SHARDS}")
+    if count > 1 and (warehouse := destination_name()) not in DATABASES:
+        raise SettingError(f"{name} is {count:g}, but {warehouse} tables take one writer at a time; leave it at 1")
     return int(count)

@@ -17,7 +17,7 @@ from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
 from dlt.pipeline.pipeline import Pipeline
 
-from ingest_shared.destinations import PROVEN, destination_name
+from ingest_shared.destinations import DATABASES, destination_name
 from ingest_shared.resource import plain_errors
 
 _NAME = re.compile(r"\{(\w+)\}")
@@ -91,7 +91,7 @@ def view_assets(
     pipeline: Pipeline,
     owners: Sequence[str],
     constants: Mapping[str, str] = {},
-    destinations: Sequence[str] = PROVEN,
+    destinations: Sequence[str] = DATABASES,
 ) -> AssetsDefinition:
     """An asset ``[location, view]`` for each view, downstream of the tables that it reads; one step creates them all.
 

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from ingest_shared.reading import api as http
 from ingest_testing.location import AnyLocation
 from ingest_testing.sandbox import TINY, Origin, Sandboxes
-from ingest_testing.warehouse import MARIADB, POSTGRES, Warehouse
+from ingest_testing.warehouse import DELTA, MARIADB, POSTGRES, Warehouse
 
 # A busy machine is no error; the examples of a failure stand in its report.
 hypothesis.settings.register_profile("here", deadline=None, database=None)
@@ -152,3 +152,9 @@ def in_mariadb(location: AnyLocation, origin: Any, tmp_path: Path) -> Warehouse[
             server.exec_driver_sql(f"DROP DATABASE {name}")
     address = mariadb().set(host="localhost").render_as_string(hide_password=False)  # dlt wants one
     return Warehouse(location, origin, tmp_path, INGEST_DESTINATION="mariadb", **{MARIADB: address})
+
+
+@pytest.fixture
+def in_delta(location: AnyLocation, origin: Any, tmp_path: Path) -> Warehouse[Any]:
+    """An empty warehouse of Delta tables in a folder."""
+    return Warehouse(location, origin, tmp_path, INGEST_DESTINATION="delta", **{DELTA: str(tmp_path / "delta")})

@@ -19,6 +19,7 @@ from ingest_testing.location import Location, OriginT
 
 POSTGRES = "DESTINATION__POSTGRES__CREDENTIALS"
 MARIADB = "DESTINATION__MARIADB__CREDENTIALS"
+DELTA = "DESTINATION__DELTA__BUCKET_URL"
 
 
 class Warehouse(Generic[OriginT]):
@@ -103,6 +104,8 @@ class Warehouse(Generic[OriginT]):
         if address := self.settings.get(MARIADB):
             with _mariadb(address).connect() as mariadb:
                 return [tuple(row) for row in mariadb.exec_driver_sql(sql, args or None)]
+        if folder := self.settings.get(DELTA):
+            return _in_delta(f"{folder}/{self.location.name}_raw", sql, args)
         with duckdb.connect(self.file, read_only=True) as database:
             return list(database.execute(sql.replace("%s", "?"), args).fetchall())
 
@@ -122,6 +125,19 @@ class Warehouse(Generic[OriginT]):
     def gaps(self) -> list[tuple[Any, ...]]:
         """What could not be read: table, scope, status and reason."""
         return self.query("SELECT resource, scope, status, reason FROM {load_gaps}")
+
+
+def _in_delta(folder: str, sql: str, args: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The result of a query of Delta tables, which are read without dlt."""
+    from deltalake import DeltaTable  # noqa: PLC0415, for the few that need it
+
+    dataset = Path(folder).name
+    with duckdb.connect() as database:
+        database.execute(f"SET TimeZone = 'UTC'; CREATE SCHEMA {dataset}")
+        for name in set(re.findall(rf"{dataset}\.(\w+)", sql)):
+            database.register("rows", DeltaTable(f"{folder}/{name}").to_pyarrow_table())
+            database.execute(f"CREATE TABLE {dataset}.{name} AS FROM rows")
+        return list(database.execute(sql.replace("%s", "?"), args).fetchall())
 
 
 def _mariadb(address: str) -> sa.Engine:

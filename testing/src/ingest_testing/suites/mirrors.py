@@ -35,7 +35,7 @@ class Mirrors(Suite):
     def test_a_description_names_all_that_the_api_sends(self, table: Table, mirrored: Warehouse[Any]) -> None:
         assert {row[UNDECLARED] for row in mirrored.rows(table)} == {None}
 
-    @pytest.mark.parametrize("destination", ["postgres", "mariadb"])
+    @pytest.mark.parametrize("destination", ["postgres", "mariadb", "delta"])
     def test_a_warehouse_elsewhere_equals_the_origin_too(
         self, destination: str, request: pytest.FixtureRequest
     ) -> None:
