@@ -35,6 +35,15 @@ TOLD = {
 """,
 }
 BIN = Path(sys.executable).parent
+TRY = """
+from ingest_shared.errors import SettingError
+from {}_location.source.api import connect
+
+try:
+    connect()
+except SettingError as error:
+    print(error)
+"""
 FAIL = """
 from ingest_tools import new_location
 from ingest_tools.cli import main
@@ -96,6 +105,16 @@ def test_the_repository_finds_it_whole(made: Copy) -> None:
     tests = [f"tests/repository/test_{name}.py" for name in ("registration", "locks", "layers", "projects")]
     done = made.run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *tests)
     assert done.returncode == 0, done.stdout
+
+
+@each
+def test_a_deploy_tells_a_setting_that_is_missing_in_one_line(name: str, made: Copy) -> None:
+    """It reads them as a run does, by `connect`: see ``ingest_shared/trial.py``."""
+    program = TRY.format(name)
+    done = made.run(MODEL.python, "-c", program, folder="tests", PYTHONPATH=f"{made.root}/locations/{name}/src")
+    assert done.returncode == 0, done.stderr
+    assert f"sources.{name}." in done.stdout
+    assert done.stdout.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", ["zendesk", "crm", "shop"])
