@@ -159,6 +159,10 @@ bench-shards: $(call ready,benchmarks) ## Measure a first load of 1,000 reposito
 bench-files: $(call ready,benchmarks) ## Measure files against DuckDB's own reader: FILES="1000 10000", files and rows in each
 	@benchmarks/.venv/bin/python -m ingest_benchmarks.files $(FILES)
 
+.PHONY: bench-sql
+bench-sql: $(call ready,benchmarks) ## Measure tables of PostgreSQL against COPY and one insert: ROWS="100000 1000000 10000000"
+	@benchmarks/.venv/bin/python -W ignore -m ingest_benchmarks.databases $(ROWS)
+
 .PHONY: bench-platform
 bench-platform: $(ROOT_READY) ## Measure the platform against Dagster's own example deployment
 	@$(INGEST) bench-platform

@@ -4,6 +4,8 @@ All happens in a copy of the tree. The locks and the environment are those of a 
 there, since the dependencies are the same: so nothing is fetched.
 """
 
+import ast
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -33,6 +35,15 @@ TOLD = {
 """,
 }
 BIN = Path(sys.executable).parent
+TRY = """
+from ingest_shared.errors import SettingError
+from {}_location.source.api import connect
+
+try:
+    connect()
+except SettingError as error:
+    print(error)
+"""
 FAIL = """
 from ingest_tools import new_location
 from ingest_tools.cli import main
@@ -94,6 +105,34 @@ def test_the_repository_finds_it_whole(made: Copy) -> None:
     tests = [f"tests/repository/test_{name}.py" for name in ("registration", "locks", "layers", "projects")]
     done = made.run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *tests)
     assert done.returncode == 0, done.stdout
+
+
+@each
+def test_a_deploy_tells_a_setting_that_is_missing_in_one_line(name: str, made: Copy) -> None:
+    """It reads them as a run does, by `connect`: see ``ingest_shared/trial.py``."""
+    program = TRY.format(name)
+    done = made.run(MODEL.python, "-c", program, folder="tests", PYTHONPATH=f"{made.root}/locations/{name}/src")
+    assert done.returncode == 0, done.stderr
+    assert f"sources.{name}." in done.stdout
+    assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["zendesk", "crm", "shop"])
+def test_the_readme_says_how_many_lines_of_code_it_has(name: str, made: Copy) -> None:
+    """What a team writes over when it reads its own source."""
+    files = (made.root / "locations" / name / "src").glob("*/source/*.py")
+    (told,) = re.findall(rf"^\| `{MADE[name]}`.*\| (\d+),", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert int(told) == sum(map(lines_of_code, files))
+
+
+def lines_of_code(file: Path) -> int:
+    """Without those that are blank, a comment or a docstring."""
+    text = file.read_text()
+    found = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Expr)]
+    strings = [node for node in found if isinstance(node.value, ast.Constant)]
+    told = {line for node in strings for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
+    lines = enumerate(text.splitlines(), 1)
+    return sum(number not in told and not re.fullmatch(r"\s*(#.*)?", line) for number, line in lines)
 
 
 def test_it_is_owned_by_a_team(made: Copy) -> None:

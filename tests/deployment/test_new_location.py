@@ -1,5 +1,6 @@
 """Locations that are made on a running platform: from a command to rows in the warehouse, and gone again."""
 
+import csv
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from ingest_tools import versions
+from ingest_tools.dagster_api import wait_for
 from ingest_tools.deploy import Deploy
-from ingest_tools.engine import docker, inspect
+from ingest_tools.engine import EngineError, docker, inspect
 from measured import measured
 from tree import Copy
 
@@ -23,6 +25,17 @@ OLDER = Path(__file__).parent / "older.lock"
 
 VERSIONS = "import dagster, dlt; print(dagster.__version__, dlt.__version__)"
 
+
+STYLES = {"zendesk": "rest", "crm": "sql", "shop": "files", "helpdesk": "component"}
+LOADED = {"crm": "customers"}
+"""The table that a test looks at, where it is not ``items``."""
+DATABASE = "postgresql://postgres:test@origin:5432/postgres"
+ROWS = """
+INSERT INTO customers SELECT i, 'Customer ' || i, '{"town": "Ü"}', NULL, now() FROM generate_series(1, 1000) AS i;
+INSERT INTO orders SELECT gen_random_uuid(), id, 'open', id, '2026-01-31', '{new}', now() FROM customers;
+INSERT INTO order_lines SELECT id, 1, 'Ladder', 2, 89.9 FROM orders;
+"""
+"""For the tables that a location has which mirrors a database and was just made."""
 
 MEMORY = """
 from glob import glob
@@ -44,8 +57,14 @@ class Made:
     memory: dict[str, int] = field(default_factory=dict)
 
     def deploy(self, name: str, lock: Path | None = None) -> None:
+        """Makes and deploys it, unless it is there."""
+        if name in self.names:
+            return
         started = time.monotonic()
-        self.tree.make(name, "rest")
+        self.tree.make(name, STYLES.get(name, "rest"))
+        if STYLES.get(name) == "sql":  # which a deploy reads, as a run does
+            done = self.platform.ingest("secret", name, f"sources.{name}.credentials", text=DATABASE)
+            assert done.returncode == 0, done.stderr
         if lock:
             (self.tree.root / "locations" / name / "requirements.lock").write_text(lock.read_text())
         self.names.append(name)
@@ -72,7 +91,8 @@ def made(platform: Tested, tree: Copy) -> Iterator[Made]:
 
 def remove(platform: Tested, name: str) -> None:
     project = platform.project
-    labels = [f"--filter=label=com.docker.compose.service={name}{part}" for part in ("", "-setup", "-sandbox")]
+    parts = ("", "-setup", "-sandbox", "-origin")
+    labels = [f"--filter=label=com.docker.compose.service={name}{part}" for part in parts]
     found = platform.run_containers(f"label=ingest.location={name}")
     for label in labels:
         found += docker("ps", "--all", "--quiet", label, f"--filter=label=com.docker.compose.project={project}").split()
@@ -85,23 +105,60 @@ def remove(platform: Tested, name: str) -> None:
     docker("image", "rm", *docker("image", "ls", "--quiet", f"ingest-{name}").split())
 
 
-def test_a_new_location_is_served_and_loads_its_rows(platform: Tested, made: Made) -> None:
-    hosts = {service: platform.inspect(service)["Id"] for service in ("webserver", "daemon", "github", "stripe")}
+def give_database(platform: Tested, tree: Copy, name: str) -> None:
+    """Starts the PostgreSQL that a location mirrors, and only it reaches; both are removed together."""
+    folder = tree.root / "locations" / name / "tests"
+    container = f"{platform.project}-{name}-origin"
+    labels = {"project": platform.project, "service": f"{name}-origin"}
+    run = ["run", "--detach", f"--name={container}", f"--network={platform.project}_{name}", "--network-alias=origin"]
+    run += [f"--label=com.docker.compose.{key}={value}" for key, value in labels.items()]
+    run += ["--env=POSTGRES_PASSWORD=test", "--tmpfs=/var/lib/postgresql/data"]
+    docker(*run, platform.inspect("postgres")["Config"]["Image"])
+    ready = ("exec", container, "pg_isready", "--quiet", "--host=127.0.0.1", "--username=postgres")
+    wait_for(lambda: answers(*ready), "the origin to start", 60, 0.2)
+    fill = ("exec", "--interactive", container, "psql", "--username=postgres", "--set=ON_ERROR_STOP=1", "--quiet")
+    docker(*fill, text=(folder / "database.sql").read_text() + ROWS)
+
+
+def answers(*command: str) -> bool:
+    try:
+        docker(*command)
+    except EngineError:
+        return False
+    return True
+
+
+def expected_rows(platform: Tested, tree: Copy, name: str) -> int:
+    """How many rows the origin of a new location has."""
+    match STYLES[name]:
+        case "sql":
+            return 1000
+        case "files":
+            files = (tree.root / "locations" / name).glob("src/*/sample/items/*.csv")
+            return sum(len(list(csv.DictReader(file.open()))) for file in files)
+    return len(platform.origin.ask("GET", "objects/example/items"))
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_a_new_location_is_served_and_loads_its_rows(platform: Tested, made: Made, tree: Copy, name: str) -> None:
+    """Of each style, and the others notice nothing."""
+    others = ["webserver", "daemon", "github", "stripe"]
+    hosts = {service: platform.inspect(service)["Id"] for service in others}
     started = time.monotonic()
-    made.deploy("zendesk")
-    platform.succeed("zendesk", "zendesk_ingest")
-    measured(f"from its deploy to the first rows of a new location: {time.monotonic() - started:.1f} s")
-    rows = platform.sql("warehouse", "SELECT count(*) FROM zendesk_raw.items")
-    held = platform.origin.ask("GET", "objects/example/items")
-    assert rows == [[str(len(held))]]
+    made.deploy(name)
+    if STYLES[name] == "sql":
+        give_database(platform, tree, name)
+    platform.succeed(name, f"{name}_ingest")
+    measured(f"{STYLES[name]}: from its template to the first rows on the platform: {time.monotonic() - started:.1f} s")
+    rows = platform.sql("warehouse", f"SELECT count(*) FROM {name}_raw.{LOADED.get(name, 'items')}")
+    assert rows == [[str(expected_rows(platform, tree, name))]]
     assert {service: platform.inspect(service)["Id"] for service in hosts} == hosts
     assert time.monotonic() - started < 300
 
 
 def test_a_location_of_the_same_versions_shares_what_is_made_of_them(platform: Tested, made: Made) -> None:
     """Its lock is github's, but for the comments."""
-    if "zendesk" not in made.names:
-        made.deploy("zendesk")
+    made.deploy("zendesk")
     names = (platform.image("github"), platform.image("zendesk"), versions.BASE)
     github, zendesk, base = [inspect(name)["RootFS"]["Layers"] for name in names]
     assert len(set(github) & set(zendesk) - set(base)) > 1  # the user's layer, and that of the versions
@@ -120,13 +177,12 @@ def test_locations_of_other_versions_are_served_by_the_same_host(platform: Teste
     assert older_dlt != dlt
 
 
-@pytest.mark.parametrize("count", [3, pytest.param(10, marks=pytest.mark.many)])
+@pytest.mark.parametrize("count", [4, pytest.param(10, marks=pytest.mark.many)])
 def test_more_locations_at_once(platform: Tested, made: Made, count: int) -> None:
-    """Memory grows with each of the same versions by the same, and the UI answers."""
-    names = ["zendesk", *(f"many_{number}" for number in range(1, count))]
+    """Memory grows with each by the same, whatever it mirrors, and the UI answers."""
+    names = [*STYLES, *(f"many_{number}" for number in range(4, count))]
     for name in names:
-        if name not in made.names:
-            made.deploy(name)
+        made.deploy(name)
     seconds, memory = [[told[name] for name in names] for told in (made.seconds, made.memory)]
     started = time.monotonic()
     unloaded = [one for one in platform.platform.locations().values() if not one.loaded]

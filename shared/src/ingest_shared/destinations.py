@@ -94,7 +94,8 @@ def destination(location: str, pipeline_name: str) -> Destination[Any, Any] | No
         with contextlib.suppress(OSError):  # reported by check_destination, when a run starts
             data_dir().mkdir(parents=True, exist_ok=True)
         memory = {"memory_limit": DUCKDB_MEMORY, "preserve_insertion_order": False}
-        credentials = {"database": str(duckdb_file(location)), "global_config": memory}
+        quiet = {"enable_progress_bar": False}
+        credentials = {"database": str(duckdb_file(location)), "global_config": memory, "local_config": quiet}
         return duckdb(credentials, **options)
     if name == "postgres":
         from ingest_shared.postgres import postgres  # noqa: PLC0415, its driver is loaded where it is used

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import yaml
 
 from ingest_shared.databases import ranges, reader
 from ingest_shared.databases.connection import Database
+from ingest_shared.databases.declared import mirrored
 from ingest_shared.databases.reflect import written
 from ingest_shared.errors import IngestError, SettingError
 from ingest_shared.reading.held import copied
@@ -109,6 +111,23 @@ def test_a_key_of_any_type_divides_a_table_into_ranges(
     assert [row["v"] for row in rows if row["deleted_at"]] == [3]
     assert 1000 in {row["v"] for row in rows}
     assert made.audited() == {"things": (0, 0, 0, 0, 0)}
+
+
+def test_every_range_is_read_by_the_index_of_the_key(made: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first has the rows without a key as well, but only where a key may be null."""
+    monkeypatch.setattr(ranges, "ROWS", 1_000)
+    made.execute("CREATE TABLE things (id bigint PRIMARY KEY, v int)")
+    made.execute("INSERT INTO things SELECT n, n FROM generate_series(1, 20000) AS s(n)", "ANALYZE things")
+    made.declare("things")
+    of = mirrored("things", made.entries["things"])
+    with made.database().snapshot() as snapshot:
+        reads = snapshot.reads(of)
+        ends = [None, *ranges.edges(snapshot, reads, of.key), None]
+        for low, high in pairwise(ends):
+            query = snapshot.sql(reads.select(of.read, *ranges.between(reads, of.key, low, high)))
+            plan = snapshot.connection.exec_driver_sql(f"EXPLAIN {query}").scalars().all()
+            assert "Index Cond" in "".join(plan)
+            assert "Filter" not in "".join(plan)
 
 
 def test_a_binary_key(made: Mirror) -> None:

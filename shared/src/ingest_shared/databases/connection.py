@@ -5,7 +5,7 @@ Everything else is read through SQLAlchemy's driver, row by row, on one connecti
 https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-SNAPSHOT-SYNCHRONIZATION
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -111,7 +111,7 @@ class Snapshot:
         """How the table is read; raises :class:`PayloadError` if it is not as declared."""
         with _told_in_one_line():
             columns = described(self.connection, mirrored.source)
-        return Reads(mirrored, {column["name"]: column["type"] for column in columns}, self.dialect)
+        return Reads(mirrored, columns, self.dialect)
 
     def batches(self, query: sa.Select[Any]) -> Iterator[pa.Table]:
         """The rows of a query, a few megabytes at a time; raises :class:`PayloadError` if it fails."""
@@ -167,10 +167,11 @@ def split(source: str) -> tuple[str | None, str]:
 class Reads:
     """The queries that read one table."""
 
-    def __init__(self, mirrored: Mirrored, types: dict[str, TypeEngine[Any]], dialect: str) -> None:
+    def __init__(self, mirrored: Mirrored, columns: Sequence[Mapping[str, Any]], dialect: str) -> None:
         schema, name = split(mirrored.source)
         self.mirrored = mirrored
-        self.types = types
+        self.types: dict[str, TypeEngine[Any]] = {column["name"]: column["type"] for column in columns}
+        self.nullable = {column["name"] for column in columns if column["nullable"]}
         self.dialect = dialect
         self.table = sa.table(name, schema=schema)
 

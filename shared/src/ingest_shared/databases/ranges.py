@@ -40,7 +40,10 @@ def edges(snapshot: Snapshot, reads: Reads, key: Sequence[Column]) -> list[Edge]
 def between(
     reads: Reads, key: Sequence[Column], low: Edge | None, high: Edge | None
 ) -> Iterator[sa.ColumnElement[bool]]:
-    """The rows from ``low`` on and below ``high``; the first range has the rows without a key, too."""
+    """The rows from ``low`` on and below ``high``; the first range has the rows without a key, too.
+
+    Where there cannot be any, they are not asked for: an index on the key would not be used for a range with them.
+    """
     columns = [reads.raw(column) for column in key]
     if low:
         values = [read_back(value, column) for value, column in zip(low, key, strict=True)]
@@ -49,7 +52,8 @@ def between(
     if high:
         values = [read_back(value, column) for value, column in zip(high, key, strict=True)]
         below = sa.and_(columns[0] <= values[0], _below(columns, values))
-        yield below if low else sa.or_(below, *(column.is_(None) for column in columns))
+        without = [reads.raw(column).is_(None) for column in key if column.path in reads.nullable]
+        yield below if low else sa.or_(below, *without)
 
 
 def _below(columns: Sequence[sa.ColumnElement[Any]], values: Sequence[Value]) -> sa.ColumnElement[bool]:

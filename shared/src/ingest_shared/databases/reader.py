@@ -316,8 +316,10 @@ class TableReader:
         for first in batches:
             path = self.folder / f"{uuid4().hex}.parquet"
             rows = size = 0
-            # Columns that repeat their values are rare; looking for them takes longer than writing the file.
-            with pq.ParquetWriter(path, self.schema, use_dictionary=False, compression="lz4") as writer:
+            # Columns that repeat their values are rare, and nothing is looked up in the file: both would take longer
+            # than writing it.
+            plain = {"use_dictionary": False, "write_statistics": False}
+            with pq.ParquetWriter(path, self.schema, compression="lz4", **plain) as writer:
                 for batch in chain([first], batches):
                     groups = math.ceil(batch.nbytes / BYTES_PER_GROUP)
                     writer.write_table(batch, row_group_size=math.ceil(batch.num_rows / groups))

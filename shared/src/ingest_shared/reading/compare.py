@@ -50,6 +50,7 @@ def comparison(
         tempfile.TemporaryDirectory(dir=dlt.current.pipeline().working_dir) as folder,
         duckdb.connect(Path(folder) / "compared.duckdb", config=config) as database,
     ):
+        database.execute("SET enable_progress_bar = false")
         yield Comparison(database, key, columns, cursor, since)
 
 

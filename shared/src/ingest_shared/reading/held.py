@@ -15,6 +15,8 @@ from ingest_shared.databases.types import typed
 from ingest_shared.tables import JSON, Column, Table
 
 ROWS_AT_ONCE = 50_000
+BYTES_AT_ONCE = 4_000_000
+"""Of what PostgreSQL sends, in a batch; it takes no longer than by ADBC's own 16 MB, of which several are held."""
 
 
 @contextmanager
@@ -69,9 +71,10 @@ class Held:
 
 def copied(address: str, *statements: str) -> Iterator[pa.Table]:
     """The rows of the last statement, streamed from PostgreSQL: ADBC turns a binary COPY into Arrow."""
-    from adbc_driver_postgresql import dbapi  # noqa: PLC0415, loaded where it is used
+    from adbc_driver_postgresql import StatementOptions, dbapi  # noqa: PLC0415, loaded where it is used
 
     with dbapi.connect(address) as connection, connection.cursor() as cursor:
+        cursor.adbc_statement.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(BYTES_AT_ONCE)})
         for statement in statements:
             cursor.execute(statement)
         yield from map(_table, cursor.fetch_record_batch())
