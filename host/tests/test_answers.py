@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,14 +25,20 @@ from dagster import (
     AutomationCondition,
     AutomationConditionSensorDefinition,
     DagsterInstance,
+    DailyPartitionsDefinition,
     Definitions,
     DeleteDynamicPartitionsRequest,
+    DynamicPartitionsDefinition,
     FreshnessPolicy,
+    HourlyPartitionsDefinition,
     MetadataValue,
+    MultiPartitionsDefinition,
+    RepositoryDefinition,
     RunRequest,
     ScheduleDefinition,
     SensorDefinition,
     StaticPartitionsDefinition,
+    TimeWindowPartitionsDefinition,
     define_asset_job,
     evaluate_automation_conditions,
     job,
@@ -61,7 +67,12 @@ from dagster._core.test_utils import create_run_for_test, instance_for_test
 from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
 from dagster._core.workspace.load_target import GrpcServerTarget
 from dagster._grpc import server_watcher  # noqa: F401, it checks for the class that it finds when it is imported
-from dagster._grpc.__generated__.dagster_api_pb2 import PingRequest, StreamingChunkEvent, StreamingPingRequest
+from dagster._grpc.__generated__.dagster_api_pb2 import (
+    GetServerIdReply,
+    PingRequest,
+    StreamingChunkEvent,
+    StreamingPingRequest,
+)
 from dagster._record import replace
 from dagster._serdes import serialize_value
 from dagster_shared.serdes.utils import SerializableTimeDelta
@@ -70,6 +81,7 @@ from ingest_host import answers as answers_module
 from ingest_host.answers import (
     CheckedClient,
     ForeignAnswerError,
+    Parts,
     check_definitions,
     check_graph,
     check_plan,
@@ -344,6 +356,61 @@ def test_a_location_whose_jobs_take_all_of_the_memory_together_is_not_loaded(por
         assert next(jobs).serialized_job_data
         with pytest.raises(ForeignAnswerError, match="its definitions are larger than"):
             list(jobs)
+
+
+def test_values_count_besides_their_bytes() -> None:
+    """An empty list is written with three bytes, and takes 24 times as many once it is read."""
+    answer = Parts()
+    with pytest.raises(ForeignAnswerError, match="or has more than 1000000 values"):
+        answer.add(GetServerIdReply(server_id="[" + "[]," * 1_500_000 + "0]"))
+
+
+@pytest.mark.parametrize(
+    ("partitions", "refused"),
+    [
+        (TimeWindowPartitionsDefinition(cron_schedule="* * * * *", start="1900", fmt="%Y"), r"up to \d{8} partitions"),
+        (HourlyPartitionsDefinition(start_date="2024-01-01-00:00", end_offset=1_000_000), r"up to \d+ partitions"),
+        (StaticPartitionsDefinition([str(number) for number in range(100_001)]), "up to 100001 partitions"),
+        (
+            MultiPartitionsDefinition({name: StaticPartitionsDefinition([*map(str, range(400))]) for name in "ab"}),
+            "up to 160000 partitions",
+        ),
+        (DailyPartitionsDefinition("2024-01-01", exclusions=["0 0 * * *"]), "its exclusions leave none"),
+        (DailyPartitionsDefinition("2024-01-01", exclusions=["0 0 * * 0"] * 101), "more than 100 exclusions"),
+    ],
+    ids=["since long ago", "until long from now", "listed", "in combination", "none", "many exclusions"],
+)
+@pytest.mark.parametrize("kind", ["asset", "job"])
+def test_partitions_that_no_page_can_list_are_refused(partitions: Any, refused: str, kind: str) -> None:
+    with pytest.raises(ForeignAnswerError, match=refused):
+        check_definitions("one", RepositorySnap.from_def(partitioned(partitions, kind)))
+
+
+@pytest.mark.parametrize(
+    "partitions",
+    [
+        DailyPartitionsDefinition("1900-01-01", exclusions=["0 0 * * 0,6", datetime(2024, 1, 1, tzinfo=UTC)]),
+        HourlyPartitionsDefinition(start_date="2020-01-01-00:00"),
+        TimeWindowPartitionsDefinition(cron_schedule="*/15 9-17 * * 1-5", start="2020", fmt="%Y", end_offset=1),
+        StaticPartitionsDefinition([]),
+        DynamicPartitionsDefinition(name="one/shards"),
+    ],
+    ids=["by day", "by hour", "by quarter of an hour", "none", "dynamic"],
+)
+@pytest.mark.parametrize("kind", ["asset", "job"])
+def test_any_other_partitions_are_taken(partitions: Any, kind: str) -> None:
+    check_definitions("one", RepositorySnap.from_def(partitioned(partitions, kind)))
+
+
+def partitioned(partitions: Any, kind: str) -> RepositoryDefinition:
+    """Definitions of an asset, or of a job, that has these partitions."""
+    if kind == "asset":
+        return Definitions(assets=[AssetSpec(["one", "items"], partitions_def=partitions)]).get_repository_def()
+
+    @job(partitions_def=partitions)
+    def filling() -> None: ...
+
+    return Definitions(jobs=[filling]).get_repository_def()
 
 
 def test_a_location_with_more_assets_than_pages_can_list_is_not_loaded() -> None:

@@ -213,6 +213,7 @@ REFUSED = (
     "UPDATE runs SET run_id = 'x'",
     "UPDATE runs SET ingest_location = 'other'",
     "UPDATE asset_keys SET wipe_timestamp = now()",
+    "UPDATE asset_keys SET asset_details = '{{}}'",
     "DELETE FROM runs",
     "DELETE FROM event_logs",
     "DELETE FROM asset_keys",

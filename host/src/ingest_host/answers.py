@@ -12,7 +12,8 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from math import isfinite
+from itertools import islice
+from math import ceil, inf, isfinite, prod
 from types import SimpleNamespace
 from typing import Any, ClassVar, NoReturn, cast
 from zoneinfo import ZoneInfo
@@ -24,6 +25,12 @@ from dagster._core.definitions.assets.definition.asset_spec import AssetExecutio
 from dagster._core.definitions.assets.graph.remote_asset_graph import RemoteWorkspaceAssetGraph
 from dagster._core.definitions.automation_condition_sensor_definition import asset_job_keys_from_sensor_metadata
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
+from dagster._core.definitions.partitions.snap import (
+    MultiPartitionsSnap,
+    PartitionsSnap,
+    StaticPartitionsSnap,
+    TimeWindowPartitionsSnap,
+)
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.errors import DagsterUserCodeProcessError
 from dagster._core.op_concurrency_limits_counter import _pool_key_for_step
@@ -64,13 +71,20 @@ LONGEST_ANSWER = 4_000_000
 LONGEST_ERROR = 50_000
 """Characters of an error, or of why a tick skipped; pages and the storage have those of all locations."""
 LARGEST_ANSWER = 10_000_000
-"""Bytes of any answer, of its parts together; an asset takes some 8,000. Once read, it takes ten times the memory."""
+"""Bytes of any answer, of its parts together; an asset takes some 8,000."""
 LARGEST_LOCATION = 20_000_000
 """Bytes of all that is asked to load one: Dagster asks for each repository, and for each of its jobs."""
 PART = 1000
 """Bytes that each of its parts counts besides, so that parts without content come to an end, too."""
+VALUE = 10
+"""Bytes that a value in an answer counts at least; ours have 12. An empty list has 3, and takes 72 once it is read."""
 ASSETS = 2000
 """Of a location, and those of others that they are made of; :mod:`ingest_host.storage` keeps 1,000 of its own."""
+PARTITIONS = 100_000
+"""Of an asset or a job, at most: a page makes a list of them, and so does the daemon. Dagster recommends no more, too:
+https://docs.dagster.io/guides/build/partitions-and-backfills/partitioning-assets"""
+EXCLUDED = 10_000
+"""Windows in a row that a partitions definition leaves out, at most; Dagster looks for the next one without end."""
 RUNS_AT_ONCE = 250
 """That a schedule or sensor asks for; all wait in one queue."""
 CHANGES_AT_ONCE = 1000
@@ -81,7 +95,10 @@ UNSHOWABLE = re.compile(r"\\u(0000|[dD][89a-fA-F])|NaN|Infinity|\d[eE]\+?\d{3}")
 """How JSON writes NUL, half a surrogate pair, and numbers that are none; also, what begins like them."""
 
 
-TOO_LARGE = f"the code server's answer is larger than {LARGEST_ANSWER // 1_000_000} MB"
+TOO_LARGE = (
+    f"the code server's answer is larger than {LARGEST_ANSWER // 1_000_000} MB, "
+    f"or has more than {LARGEST_ANSWER // VALUE} values"
+)
 
 
 class ForeignAnswerError(Exception):
@@ -116,15 +133,21 @@ class CheckedClient(DagsterGrpcClient):
     _loaded = 0
 
     def _query(self, method: str, *arguments: Any, **options: Any) -> Any:
-        reply = super()._query(method, *arguments, **options)
+        answer = Parts()
+        answer.add(super()._query(method, *arguments, **options))
         if method in ("ExternalRepository", "ExternalJob"):
-            self._loaded += reply.ByteSize()
+            self._loaded += answer.size
             if self._loaded > LARGEST_LOCATION:
-                raise ForeignAnswerError(f"its definitions are larger than {LARGEST_LOCATION // 1_000_000} MB")
-        return check_replies(method, [reply])[0]
+                raise ForeignAnswerError(
+                    f"its definitions are larger than {LARGEST_LOCATION // 1_000_000} MB, "
+                    f"or have more than {LARGEST_LOCATION // VALUE} values"
+                )
+        return check_replies(method, answer.replies)[0]
 
     async def _gen_query(self, method: str, *arguments: Any, **options: Any) -> Any:
-        return check_replies(method, [await super()._gen_query(method, *arguments, **options)])[0]
+        answer = Parts()
+        answer.add(await super()._gen_query(method, *arguments, **options))
+        return check_replies(method, answer.replies)[0]
 
     def _streaming_query(self, method: str, *arguments: Any, **options: Any) -> Iterator[Any]:
         answer = Parts()
@@ -150,12 +173,14 @@ class Parts:
 
     def __init__(self) -> None:
         self.replies: list[Any] = []
-        self._size = 0
+        self.size = 0
 
     def add(self, reply: Any) -> None:
         self.replies.append(reply)
-        self._size += PART + reply.ByteSize()
-        if self._size > LARGEST_ANSWER:
+        texts = [value for _, value in reply.ListFields() if isinstance(value, str)]
+        values = sum(text.count(mark) for text in texts for mark in "[{:,")
+        self.size += PART + max(reply.ByteSize(), VALUE * values)
+        if self.size > LARGEST_ANSWER:
             raise ForeignAnswerError(TOO_LARGE)
 
 
@@ -290,6 +315,7 @@ def check_definitions(location: str, definitions: RepositorySnap) -> None:
         raise ForeignAnswerError(f"there are {count} assets, counting those they depend on: more than {ASSETS}")
     for node in definitions.asset_nodes:
         check_freshness(node)
+    check_partitions(definitions)
     check_keys(location, (node.asset_key for node in definitions.asset_nodes if _says_more_than_a_name(node)))
     check_keys(location, (node.asset_key for node in definitions.asset_check_nodes or ()))
     check_tags(tag for sensor in definitions.sensors for tag in sensor.run_tags or ())
@@ -342,6 +368,52 @@ def check_freshness(node: AssetNodeSnap) -> None:
         except OverflowError:
             name = node.asset_key.to_user_string()
             raise ForeignAnswerError(f"the asset {name} has a freshness policy of more than a billion days") from None
+
+
+def check_partitions(definitions: RepositorySnap) -> None:
+    """There are as many as a page can list, and some that are not left out."""
+    named = [
+        *((f"asset {node.asset_key.to_user_string()}", node.partitions) for node in definitions.asset_nodes),
+        *((f"job {partitions.job_name}", partitions.partitions) for partitions in definitions.partition_sets),
+    ]
+    lines: dict[str, int] = {}
+    for name, partitions in named:
+        if partitions is None or (text := repr(partitions)) in lines:
+            continue
+        lines[text] = sum(len(window.exclusions or ()) for window in _windows(partitions))
+        if sum(lines.values()) > CRON_LINES:
+            raise ForeignAnswerError(f"the partitions have more than {CRON_LINES} exclusions")
+        try:
+            count = _most(partitions)
+        except Exception as error:  # noqa: BLE001  whatever it stumbles over
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise ForeignAnswerError(f"Dagster cannot read the partitions of the {name}: {reason}") from None
+        if count > PARTITIONS:
+            raise ForeignAnswerError(f"the {name} has up to {count} partitions: more than {PARTITIONS}")
+
+
+def _windows(partitions: PartitionsSnap) -> list[TimeWindowPartitionsSnap]:
+    if isinstance(partitions, MultiPartitionsSnap):
+        return [window for dimension in partitions.partition_dimensions for window in _windows(dimension.partitions)]
+    return [partitions] if isinstance(partitions, TimeWindowPartitionsSnap) else []
+
+
+def _most(partitions: PartitionsSnap) -> int:
+    """How many there are at most, told without making them; sensors add dynamic ones a few at a time."""
+    if isinstance(partitions, MultiPartitionsSnap):
+        return prod(_most(dimension.partitions) for dimension in partitions.partition_dimensions)
+    if isinstance(partitions, StaticPartitionsSnap):
+        return len(partitions.partition_keys)
+    if not isinstance(partitions, TimeWindowPartitionsSnap):
+        return 1
+    definition = cast("Any", partitions).get_partitions_definition()
+    starts = (window.start for window in definition._iterate_time_windows(partitions.start, ignore_exclusions=True))
+    if all(definition.is_window_start_excluded(start) for start in islice(starts, EXCLUDED)):
+        raise ForeignAnswerError("its exclusions leave none")
+    until = min(partitions.end or inf, datetime.now(UTC).timestamp())
+    minutes, hours = croniter.expand(definition.cron_schedule)[0][:2]
+    a_day = (60 if minutes == ["*"] else len(minutes)) * (24 if hours == ["*"] else len(hours))
+    return max(0, ceil((until - partitions.start) / 86_400)) * a_day + abs(partitions.end_offset)
 
 
 def _tags(job: JobSnap) -> Sequence[str]:

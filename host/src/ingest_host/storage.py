@@ -191,8 +191,8 @@ TABLES = (
         write=f"{NEW_ASSET} AND platform.is_possible(last_materialization_timestamp)"
         f" AND {EVENT.format('last_materialization')}"
         f" AND coalesce(length(last_materialization) <= {LONGEST_LATEST}, true)",
-        inserts=("asset_key", "last_materialization", "last_run_id", "last_materialization_timestamp", "asset_details"),
-        updates=("last_materialization", "last_run_id", "last_materialization_timestamp", "asset_details"),
+        inserts=("asset_key", "last_materialization", "last_run_id", "last_materialization_timestamp"),
+        updates=("last_materialization", "last_run_id", "last_materialization_timestamp"),
     ),
     Table(
         "asset_event_tags",
