@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from ingest_tools.local import Refused
+from ingest_tools.local import HTTP, Refused, cause
 
 T = TypeVar("T")
 
@@ -111,13 +111,13 @@ class Platform:
             headers["Authorization"] = f"Bearer {self.token}"
         request = urllib.request.Request(f"{self.url}{path}", body, headers)  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT) as response:  # noqa: S310
+            with HTTP.open(request, timeout=TIMEOUT) as response:
                 return json.load(response)
         except urllib.error.HTTPError as error:
             return _answer(error, self.token)
         except OSError as error:
             raise PlatformError(
-                f"the UI at {self.url} does not answer ({error}): start the platform with `make up`"
+                f"the UI at {self.url} does not answer ({cause(error)}): start the platform with `make up`"
             ) from None
 
     def locations(self) -> dict[str, Location]:
