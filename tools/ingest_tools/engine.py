@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from ingest_tools.projects import ROOT
 RUN_LABEL = "ingest.project"
 """Marks run containers: `host/src/ingest_host/launch.py`."""
 LOOPBACK = "127.0.0.1"
+_SETTING = re.compile(r"""(?m)^\s*(?:export\s+)?(\w+)\s*=[ \t]*(?:"(.*?)"|'(.*?)'|(.*?))[ \t]*(?:(?<=\s)#.*)?$""")
+"""A line of ``.env``: https://docs.docker.com/compose/how-tos/environment-variables/variable-interpolation/"""
 
 
 class EngineError(Refused):
@@ -42,6 +45,8 @@ def docker(
         done = subprocess.run(
             command, cwd=folder, env=env, input=text, capture_output=not shown, text=True, timeout=seconds, check=False
         )
+    except FileNotFoundError:
+        raise EngineError("docker is not installed: install Docker Engine with Compose") from None
     except subprocess.TimeoutExpired:
         raise EngineError(f"docker {' '.join(arguments[:4])}: no answer in {seconds:.0f} s") from None
     out, err = done.stdout or "", done.stderr or ""
@@ -81,8 +86,8 @@ class Deployment:
 
     def remembered(self) -> dict[str, str]:
         """The settings in ``env_file``, which Docker Compose reads too."""
-        lines = self.env_file.read_text().splitlines() if self.env_file.exists() else []
-        return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+        text = self.env_file.read_text() if self.env_file.exists() else ""
+        return {found[1]: found[found.lastindex or 1] for found in _SETTING.finditer(text)}
 
     def compose(self, *arguments: str, text: str | None = None, **settings: str) -> str:
         """What a command of Docker Compose prints."""
