@@ -1,4 +1,4 @@
-"""The launch service: the only one that holds the engine's socket, and it knows three verbs.
+"""The launch service: the only one that holds the engine's socket, and these verbs are all it knows.
 
     POST /runs/ID/execute_run   starts the run's container, or one that resumes it: /runs/ID/resume_run
     POST /runs/ID/stop          ends its containers in order

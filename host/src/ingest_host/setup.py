@@ -28,6 +28,7 @@ import psycopg2
 
 from ingest_host import analysts, roles, storage
 from ingest_host.access.activate import activate
+from ingest_host.files import write_whole
 
 ACCESS = Path("/secrets/access")
 """What the webserver alone has, at /run/access."""
@@ -79,10 +80,10 @@ def make_secrets() -> None:
     _write_service(DAGSTER, "dagster", roles.password_file("dagster").read_text())
     _write_service(MONITOR, "monitor", roles.password_file("monitor").read_text())
     door = roles.password_file(analysts.DOOR).read_text()
-    _write(DOOR / "userlist.txt", f'"{analysts.DOOR}" "{door}"\n', BY_OWNER)
-    _write(MONITOR / "watch-token", _password(DAGSTER / "watch-token"), BY_OWNER)
+    write_whole(DOOR / "userlist.txt", f'"{analysts.DOOR}" "{door}"\n', BY_OWNER)
+    write_whole(MONITOR / "watch-token", _password(DAGSTER / "watch-token"), BY_OWNER)
     password = roles.password_file("audit").read_text()
-    _write(ACCESS / "pgpass", f"{roles.HOST}:5432:audit:audit:{password}\n", BY_OWNER)
+    write_whole(ACCESS / "pgpass", f"{roles.HOST}:5432:audit:audit:{password}\n", BY_OWNER)
 
 
 def set_up_platform() -> None:
@@ -133,12 +134,12 @@ def enter_sandbox(name: str) -> None:
         return
     (RUNS / SANDBOX).write_text("\n".join(files))
     for file, value in files.items():
-        _write(RUNS / file, value, BY_OWNER)
+        write_whole(RUNS / file, value, BY_OWNER)
 
 
 def store_alerts() -> None:
     """Stores the standard input as the addresses that the monitor alerts."""
-    _write(MONITOR / _file(ALERTS), _given(ALERTS), BY_OWNER)
+    write_whole(MONITOR / _file(ALERTS), _given(ALERTS), BY_OWNER)
     print(f"platform: {ALERTS} is stored; the next alert reads it")
 
 
@@ -182,7 +183,7 @@ def store_secret(name: str, setting: str) -> None:
     if setting.startswith("sources."):
         leave_sandbox()
     folder, reader = (SERVER, "alert") if setting.startswith("alerts.") else (RUNS, "run")
-    _write(folder / _file(setting), value, BY_OWNER)
+    write_whole(folder / _file(setting), value, BY_OWNER)
     print(f"{name}: {setting} is stored; the next {reader} reads it")
 
 
@@ -193,7 +194,7 @@ def _file(setting: str) -> str:
 
 def _password(file: Path, mode: int = BY_OWNER) -> str:
     if not file.exists():
-        _write(file, secrets.token_urlsafe(32), mode)
+        write_whole(file, secrets.token_urlsafe(32), mode)
     return file.read_text()
 
 
@@ -203,17 +204,7 @@ def _write_service(folder: Path, user: str, password: str) -> None:
     https://www.postgresql.org/docs/17/libpq-pgservice.html
     """
     text = f"[dagster]\nhost={roles.HOST}\ndbname=dagster\nuser={user}\npassword={password}\n"
-    _write(folder / SERVICE, text, BY_OWNER)
-
-
-def _write(file: Path, text: str, mode: int) -> None:
-    """Writes it whole or not at all."""
-    half = file.with_suffix(".new")
-    half.unlink(missing_ok=True)
-    half.touch(0o600)
-    half.write_text(text)
-    half.chmod(mode)
-    half.replace(file)
+    write_whole(folder / SERVICE, text, BY_OWNER)
 
 
 def main() -> int:

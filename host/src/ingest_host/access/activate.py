@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from ingest_host.access.policy import Access, AccessError
 from ingest_host.access.settings import ACTIVE, CLIENT_SECRET, GIVEN, Settings
+from ingest_host.files import write_whole
 
 SECRETS = Path("/secrets/access")
 TLS = "tls.env"
@@ -26,7 +27,7 @@ def activate(given: Path = GIVEN, active: Path = ACTIVE) -> str:
         access = settings.load()
     except AccessError as error:
         raise SystemExit(str(error)) from None
-    _replace(active, given.read_text(), 0o444)
+    write_whole(active, given.read_text(), 0o444)
     _activate_tls(access, active.with_name(TLS))
     return settings.describe(access)
 
@@ -35,7 +36,7 @@ def _activate_tls(access: Access, file: Path) -> None:
     """The name and the certificate of the service `tls`; without https there is nothing for it to serve."""
     if access.is_https:
         lines = f"UI_URL={access.url}\nUI_HOST={urlsplit(access.url).hostname}\nUI_ISSUER={access.tls}\n"
-        _replace(file, lines, 0o444)
+        write_whole(file, lines, 0o444)
     else:
         file.unlink(missing_ok=True)
 
@@ -44,16 +45,7 @@ def store_client_secret(text: str, folder: Path = SECRETS) -> None:
     """Raises ``SystemExit`` where there is none."""
     if not text.strip():
         raise SystemExit("standard input is empty: the client secret was not changed")
-    _replace(folder / CLIENT_SECRET, text.strip(), 0o400)
-
-
-def _replace(file: Path, text: str, mode: int) -> None:
-    half = file.with_suffix(".new")
-    half.unlink(missing_ok=True)
-    half.touch(0o600)
-    half.write_text(text)
-    half.chmod(mode)
-    half.replace(file)
+    write_whole(folder / CLIENT_SECRET, text.strip(), 0o400)
 
 
 def main() -> None:
