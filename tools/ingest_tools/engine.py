@@ -81,7 +81,7 @@ class Deployment:
         return Platform(f"http://{host}:{self.setting('INGEST_PORT') or 3000}", self.setting("INGEST_TOKEN"))
 
     def setting(self, name: str) -> str:
-        """A setting as Docker Compose sees it; empty where there is none."""
+        """A setting as Docker Compose sees it; empty if it is not set."""
         return (self.remembered() | os.environ | self.settings).get(name, "")
 
     def remembered(self) -> dict[str, str]:
@@ -112,7 +112,7 @@ class Deployment:
     def one_shot(self, service: str, module: str, *arguments: str, text: str = "") -> str:
         """What a module of the host prints, run in a container of the service that is gone afterwards.
 
-        Raises :class:`Refused` with the last line that it said.
+        Raises :class:`Refused` with the last line that it printed.
         """
         run = ("run", "--rm", "--no-TTY", "--no-deps", service, "python", "-m", module, *arguments)
         try:
@@ -121,7 +121,7 @@ class Deployment:
             raise Refused((error.output.strip() or str(error)).splitlines()[-1]) from None
 
     def container(self, service: str) -> str:
-        """The id of a service's container, running or not; raises :class:`EngineError` when there is none."""
+        """The id of a service's container, running or not; raises :class:`EngineError` if it has none."""
         found = self.compose("ps", "--all", "--quiet", service)
         if not found:
             raise EngineError(f"{service} has no container: start the platform with `make up`")
@@ -149,7 +149,7 @@ class Deployment:
 
 
 def logs(container: str, lines: int) -> str:
-    """What a container printed last, on both of its outputs; empty where there is none."""
+    """What a container printed last, on both of its outputs; empty if it does not exist."""
     command = ["docker", "logs", f"--tail={lines}", container]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     return "" if done.returncode else done.stdout

@@ -4,10 +4,10 @@ Every command may run again at any time: it keeps what exists and creates what i
 
     python -m ingest_host.setup secrets             passwords of Postgres and Dagster's storage
     python -m ingest_host.setup platform            databases, logins, Dagster's schema, the workspace
-    python -m ingest_host.setup ready               waits until that is done; for those who find it so
+    python -m ingest_host.setup ready               waits until that is done
     python -m ingest_host.setup location NAME       a location's logins, schema and secrets
     python -m ingest_host.setup sandbox NAME        points a location at the sandbox
-    python -m ingest_host.setup secret NAME SETTING stores what stands in the standard input
+    python -m ingest_host.setup secret NAME SETTING stores the text on standard input
     python -m ingest_host.setup analyst NAME        a login for a person or a BI tool; analyst-out removes it
     python -m ingest_host.setup alerts              stores it as the addresses of the platform's own alerts
 """
@@ -156,7 +156,7 @@ def put_analyst_out(name: str) -> None:
 
 
 def _given(setting: str) -> str:
-    """What came on the standard input."""
+    """The text on standard input, which must not be empty."""
     try:
         value = sys.stdin.buffer.read().decode().strip()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Puts what the webserver reads in its place.
+"""Activates what the webserver reads.
 
 python -m ingest_host.access.activate                 `access.yaml`, where it is valid
 python -m ingest_host.access.activate client-secret   the standard input, as the login's client secret
@@ -20,7 +20,7 @@ TLS = "tls.env"
 def activate(given: Path = GIVEN, active: Path = ACTIVE) -> str:
     """Copies the file for the webserver, which reads it at the next request; raises ``SystemExit`` with one line.
 
-    The one in force stays where the new one is not valid.
+    If the new file is not valid, the active one stays.
     """
     try:
         settings = Settings(given)
@@ -33,7 +33,7 @@ def activate(given: Path = GIVEN, active: Path = ACTIVE) -> str:
 
 
 def _activate_tls(access: Access, file: Path) -> None:
-    """The name and the certificate of the service `tls`; without https there is nothing for it to serve."""
+    """Writes the name and the issuer that the service `tls` uses; without https it has nothing to serve."""
     if access.is_https:
         lines = f"UI_URL={access.url}\nUI_HOST={urlsplit(access.url).hostname}\nUI_ISSUER={access.tls}\n"
         write_whole(file, lines, 0o444)
@@ -42,7 +42,7 @@ def _activate_tls(access: Access, file: Path) -> None:
 
 
 def store_client_secret(text: str, folder: Path = SECRETS) -> None:
-    """Raises ``SystemExit`` where there is none."""
+    """Stores the secret; raises ``SystemExit`` if it is empty."""
     if not text.strip():
         raise SystemExit("standard input is empty: the client secret was not changed")
     write_whole(folder / CLIENT_SECRET, text.strip(), 0o400)
