@@ -172,7 +172,7 @@ bench-locations: $(ROOT_READY) ## Measure what LOCATIONS=30 locations and PAGES=
 	@$(INGEST) bench-locations $(call option,LOCATIONS,locations) $(call option,PAGES,pages)
 
 .PHONY: setup
-setup: $(call ready,$(PROJECTS)) ## Set up every environment, without running anything
+setup: $(call ready_to_test,$(or $(ONLY),$(PROJECTS))) ## Set up every environment, or what the suites ONLY="shared tests" need
 
 .PHONY: clean
 clean: ## Remove environments and caches; keep data/ and the run history

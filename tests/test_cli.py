@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,7 +12,7 @@ import pytest
 
 from ingest_tools.cli import cli, main
 from ingest_tools.images import location_names
-from ingest_tools.projects import ROOT
+from ingest_tools.projects import ROOT, Project
 
 
 def parsed(line: str) -> dict[str, Any]:
@@ -70,6 +71,23 @@ def test_a_wrong_command_line_is_one_line_that_says_what_is_right(
     assert told in said.err
     assert said.err.count("\n") == 1
     assert not said.out
+
+
+def test_where_an_environment_is_missing_make_sets_it_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Project, "python", Path("locations/github/.venv/bin/no-python"))
+    for line in ("contract github", "table-docs github"):
+        assert main(line.split()) == 1
+        assert capsys.readouterr().err == "locations/github/.venv/bin/no-python does not exist: run `make setup`\n"
+
+
+@pytest.mark.parametrize("line", ["draft crm openapi.yaml /orders", "reflect crm public.orders"])
+def test_a_location_that_is_not_there_is_to_be_created_first(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(shlex.split(line)) == 1
+    assert re.fullmatch(
+        r"there is no locations/crm: `ingest new-location crm --style (rest|sql)` creates it\n", capsys.readouterr().err
+    )
 
 
 def test_the_shell_completes_the_names_of_locations(

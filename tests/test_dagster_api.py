@@ -2,13 +2,17 @@
 
 import io
 import json
-import urllib.request
+import os
+import subprocess
+import sys
 from typing import Any
 from urllib.error import HTTPError
 
 import pytest
 
 from ingest_tools.dagster_api import Platform, PlatformError
+from ingest_tools.local import HTTP
+from ingest_tools.projects import TOOLS
 
 
 class Answering(Platform):
@@ -58,6 +62,16 @@ def test_what_the_webserver_says_of_a_launch_that_it_refuses_is_shown(
     def refuse(*_: Any, **__: Any) -> None:
         raise HTTPError("http://127.0.0.1/graphql", status, "", {}, io.BytesIO(body.encode()))  # type: ignore[arg-type]
 
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(HTTP, "open", refuse)
     with pytest.raises(PlatformError, match=said):
         Platform("http://127.0.0.1").launch("stripe", "stripe_ingest")
+
+
+def test_no_proxy_is_asked_for_what_is_on_this_machine() -> None:
+    """And what is said where nothing answers is the system's word for it, without urllib's."""
+    program = "from ingest_tools.dagster_api import Platform; Platform('http://127.0.0.1:9').login()"
+    environment = os.environ | {"http_proxy": "http://proxy.invalid:3128", "no_proxy": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, cwd=TOOLS, capture_output=True, text=True, check=False
+    )
+    assert "the UI at http://127.0.0.1:9 does not answer ([Errno 111] Connection refused): start" in done.stderr

@@ -1,5 +1,9 @@
 """What `make secret` refuses before it asks the engine, and where the tools find the platform."""
 
+import json
+import os
+import shutil
+import subprocess
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
@@ -7,6 +11,7 @@ import pytest
 
 from ingest_tools import audit
 from ingest_tools.cli import main
+from ingest_tools.dagster_api import Platform
 from ingest_tools.engine import Deployment
 from ingest_tools.local import Refused
 from ingest_tools.secret import checked
@@ -49,6 +54,39 @@ def test_a_secret_is_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setattr(audit, "record", lambda *_, **__: None)
     assert main(["secret", "github", "sources.github.access_token"]) == 1
     assert capsys.readouterr().err == "standard input is not UTF-8 text: nothing was stored\n"
+
+
+ENV = """# ours
+PLAIN=8080
+  export INDENTED = 1
+DOUBLE="a b # c"
+SINGLE='x=y' # said
+COMMENT=value # said
+HASH=a#b=
+EMPTY=
+#OFF=1
+"""
+NAMES = ("PLAIN", "INDENTED", "DOUBLE", "SINGLE", "COMMENT", "HASH", "EMPTY", "OFF")
+
+
+@pytest.mark.skipif(shutil.which("docker") is None, reason="Docker Compose is not installed")
+def test_a_line_of_env_means_what_it_means_to_compose(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(ENV)
+    (tmp_path / "compose.yaml").write_text(json.dumps({"x-read": {name: f"${{{name}:-}}" for name in NAMES}}))
+    command = ["docker", "compose", "config", "--format=json"]
+    told = subprocess.run(command, cwd=tmp_path, env={"PATH": os.environ["PATH"]}, capture_output=True, check=True)
+    read = Deployment(env_file=tmp_path / ".env").remembered()
+    assert {name: read.get(name, "") for name in NAMES} == json.loads(told.stdout)["x-read"]
+
+
+@pytest.mark.parametrize("line", ["down", "deploy github", "audit"])
+def test_a_machine_without_docker_is_told_to_install_it(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(Platform, "locations", lambda _: {})
+    assert main(line.split()) == 1
+    assert capsys.readouterr().err.endswith("docker is not installed: install Docker Engine with Compose\n")
 
 
 def test_the_tools_read_what_compose_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,15 +118,14 @@ def test_an_alerts_secret_is_the_code_servers(platform: Platform, capsys: pytest
     assert "the next alert reads it" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("setting", ["token", "", "Sources.x", "sources..x", "../x.y", "a.b/c", "a.b\n", "sources.x."])
-def test_a_setting_with_a_bad_name_is_refused(platform: Platform, setting: str) -> None:
+def test_a_setting_with_a_bad_name_is_refused(platform: Platform) -> None:
     name = platform.location()
     before = files(platform.folder)
-    with pytest.raises(SystemExit) as error:
-        run("secret", name, setting, given=b"value")
-    assert "is not a setting: write it as" in str(error.value)
-    assert "\n" not in str(error.value)
-    assert files(platform.folder) == before
+    for setting in ("token", "", "Sources.x", "sources..x", "../x.y", "a.b/c", "a.b\n", "sources.x."):
+        with pytest.raises(SystemExit) as error:
+            run("secret", name, setting, given=b"value")
+        assert str(error.value) == f"{setting!r} is not a setting: write it as sources.{name}.access_token"
+        assert files(platform.folder) == before
 
 
 @pytest.mark.parametrize(
@@ -165,7 +164,7 @@ def test_a_write_that_fails_leaves_the_old_secret(platform: Platform, monkeypatc
     "name",
     ["", "Git", "a-b", "9a", "a b", "../x", "a\n", "pg_x", "a_raw", "postgres", "dagster", "analyst", "platform"],
 )
-def test_a_location_with_a_bad_name_is_refused(platform: Platform, name: str) -> None:
+def test_a_location_with_a_bad_name_is_refused(name: str) -> None:
     with pytest.raises(SystemExit, match="is not a valid location name"):
         run("location", name)
 

@@ -77,6 +77,7 @@ FOLDERS = {location.name for location in LOCATIONS}
     ("arguments", "expected"),
     [
         ("setup", NAMES),
+        ("setup ONLY=shared", {"shared"}),
         ("test", NAMES),
         ("test ONLY=shared", {"shared"}),
         ("test ONLY=locations/github", {"locations/github", "sandbox"}),

@@ -28,7 +28,7 @@ def named(name: str, engine: str = DOCKER) -> Versions:
 
 @contextmanager
 def _recorded(one: Versions, action: str) -> Iterator[None]:
-    """How it ended is in the audit trail."""
+    """Records in the audit trail how the block ended."""
     with audit.recorded(one.deployment, action, one.name, lambda: {"tag": one.tag}):
         yield
 
@@ -38,9 +38,9 @@ what = click.argument("name", type=click.Choice([*location_names(), HOST]), meta
 
 @click.command(epilog="Example: ingest deploy github")
 @what
-@click.option("--tests/--no-tests", default=True, help="Run a location's tests in its image first, or leave them out.")
+@click.option("--tests/--no-tests", default=True, help="Run a location's tests in its image first, or skip them.")
 @on
-@click.option("--watch/--no-watch", default=True, help="Look at it for a minute, and take it back where it dies.")
+@click.option("--watch/--no-watch", default=True, help="Watch it for a minute, and go back if it dies.")
 def deploy_command(name: str, engine: str, *, tests: bool, watch: bool) -> None:
     """Build, test and activate a location or the host, and nothing else."""
     one = named(name, engine)
@@ -50,7 +50,7 @@ def deploy_command(name: str, engine: str, *, tests: bool, watch: bool) -> None:
     tag = one.tag
     if not watch or tag == before:
         return
-    print(f"{name}: it is watched for {WATCH_SECONDS} s; Ctrl-C leaves it active", file=sys.stderr, flush=True)
+    print(f"{name}: watching it for {WATCH_SECONDS} s; Ctrl-C leaves it active", file=sys.stderr, flush=True)
     if why := one.watch():
         with _recorded(one, "rollback"):
             said = one.take_back(tag, why)
@@ -60,7 +60,7 @@ def deploy_command(name: str, engine: str, *, tests: bool, watch: bool) -> None:
 @click.command(epilog="Example: ingest rollback github")
 @what
 @on
-@click.option("--to", metavar="TAG", default="", help="A version that was active once, instead of the one before.")
+@click.option("--to", metavar="TAG", default="", help="A version that has been active, instead of the previous one.")
 def rollback_command(name: str, engine: str, to: str) -> None:
     """Activate the previous version of a location, or of the host."""
     one = named(name, engine)

@@ -207,7 +207,7 @@ class Bench:
             time.sleep(SETTLING_SECONDS)
 
     def services(self) -> dict[str, str]:
-        """The running containers by service; the sandbox stands for GitHub and Stripe, and is none of it."""
+        """The running containers by service; the sandbox stands in for GitHub and Stripe, so it is left out."""
         told = self.deployment.compose("ps", "--no-trunc", "--format={{.Service}} {{.ID}}")
         found = dict(line.split() for line in told.splitlines())
         return {name: container for name, container in found.items() if name != "sandbox"}

@@ -5,6 +5,7 @@ and 130 after Ctrl-C. An error is one line on standard error.
 """
 
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import click
@@ -98,6 +99,10 @@ def main(arguments: list[str] | None = None) -> int:
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "ingest"
         said, code = f"{' '.join(error.format_message().split())} See `{where} --help`.", error.exit_code
+    except FileNotFoundError as error:
+        if ".venv" not in Path(str(error.filename)).parts:
+            raise
+        said, code = f"{error.filename} does not exist: run `make setup`", 1
     except click.Abort:
         said, code = "stopped", 130
     print(said, file=sys.stderr)

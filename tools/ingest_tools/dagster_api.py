@@ -1,4 +1,4 @@
-"""The running platform, asked through Dagster's GraphQL API.
+"""The running platform, through Dagster's GraphQL API.
 
 https://docs.dagster.io/api/graphql
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from ingest_tools.local import Refused
+from ingest_tools.local import HTTP, Refused, cause
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ _RELOAD_LOCATION = """mutation($name: String!) { reloadRepositoryLocation(reposi
 
 
 class PlatformError(Refused):
-    """The platform does not answer, or refuses."""
+    """The platform does not answer, or refuses the request."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Platform:
         return answer["data"]
 
     def login(self) -> str:
-        """Who is let in, in a line."""
+        """Who may log in, in one line."""
         return str(self._ask("/auth/status")["login"])
 
     def _ask(self, path: str, body: bytes | None = None) -> Any:
@@ -111,13 +111,13 @@ class Platform:
             headers["Authorization"] = f"Bearer {self.token}"
         request = urllib.request.Request(f"{self.url}{path}", body, headers)  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT) as response:  # noqa: S310
+            with HTTP.open(request, timeout=TIMEOUT) as response:
                 return json.load(response)
         except urllib.error.HTTPError as error:
             return _answer(error, self.token)
         except OSError as error:
             raise PlatformError(
-                f"the UI at {self.url} does not answer ({error}): start the platform with `make up`"
+                f"the UI at {self.url} does not answer ({cause(error)}): start the platform with `make up`"
             ) from None
 
     def locations(self) -> dict[str, Location]:
@@ -127,7 +127,7 @@ class Platform:
         return {entry["name"]: _location(entry) for entry in workspace["locationEntries"]}
 
     def reload_workspace(self) -> None:
-        """Makes the webserver read its workspace file anew."""
+        """Makes the webserver read its workspace file again."""
         answer = self.query(_RELOAD)["reloadWorkspace"]
         if "message" in answer:
             raise PlatformError(answer["message"])
@@ -166,9 +166,9 @@ class Platform:
 
 
 def wait_for(what: Callable[[], T | None], name: str, seconds: float, every: float = 0.5) -> T:
-    """What ``what`` returns, as soon as it returns something; raises :class:`PlatformError` when time is up.
+    """Calls ``what`` until it returns something, and returns that; raises :class:`PlatformError` when time is up.
 
-    A platform that does not answer meanwhile is waited for too.
+    Keeps waiting while the platform does not answer.
     """
     until = time.monotonic() + seconds
     while True:
@@ -199,7 +199,7 @@ def _answer(error: urllib.error.HTTPError, token: str) -> Any:
 
 
 def printable(text: str) -> str:
-    """A text of somebody else's, without what would be a command to a terminal; its lines stay."""
+    """Text from elsewhere without control characters, which a terminal would obey; line breaks stay."""
     return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
 
 

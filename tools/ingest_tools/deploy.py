@@ -29,7 +29,7 @@ CONTAINED = (
     "--memory=4g",
     "--mount=type=volume,dst=/tmp",
 )
-"""What tests may have: a folder to write to, gone with them, and nothing else."""
+"""Tests get a folder to write to, which is removed with them, and nothing else."""
 HEALTHY_SECONDS = 120
 """Time that a code server has to become healthy, and the webserver to load it."""
 STEADY_SECONDS = 3
@@ -83,7 +83,7 @@ class Deploy(Versions):
         return super().roll_back(to)
 
     def _must_be_up(self) -> None:
-        """Raises :class:`PlatformError` where the UI does not answer: nothing is begun then."""
+        """Raises :class:`PlatformError` if the UI does not answer, before anything starts."""
         self.deployment.platform.locations()
 
     def _serve(self, tag: str, tried: Callable[[], None]) -> None:
@@ -136,7 +136,7 @@ class Deploy(Versions):
     def _serves(self, tag: str) -> bool:
         """Whether the webserver has loaded the tag's image, and from the container that runs now.
 
-        The image alone does not tell: until it notices, the webserver shows what a server served that is gone.
+        The image alone is not enough: for a while the webserver still shows what a removed server served.
         """
         try:
             found = self.deployment.platform.locations().get(self.location)
@@ -155,7 +155,7 @@ class Deploy(Versions):
         try:
             found = self.deployment.platform.locations().get(self.location)
         except PlatformError:
-            return ""  # the UI is away, and that is not the location's fault
+            return ""  # the UI is down, which is not the location's fault
         return f"could not be loaded any more ({found.error.splitlines()[-1]})" if found and found.error else ""
 
     def _test(self, tag: str) -> None:

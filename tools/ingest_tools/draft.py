@@ -9,8 +9,7 @@ from pathlib import Path
 
 import click
 
-from ingest_tools.local import Refused
-from ingest_tools.projects import LOCATIONS, Project
+from ingest_tools.options import existing
 
 
 @click.command(epilog="Example: ingest draft github openapi.yaml /tickets")
@@ -19,9 +18,7 @@ from ingest_tools.projects import LOCATIONS, Project
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 def draft_command(location: str, document: Path, paths: tuple[str, ...]) -> int:
     """Draft tables, and how their lists are read, from an API's OpenAPI document."""
-    project = Project(LOCATIONS / location)
-    if not project.python.exists():
-        raise Refused(f"there is no locations/{location}: `ingest new-location {location}` makes one")
+    project = existing(location)
     command: list[str | Path] = [project.python, "-m", "ingest_shared.openapi", document.absolute(), *paths]
     drafted = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if drafted.returncode == 0:

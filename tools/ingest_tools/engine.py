@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from ingest_tools.projects import ROOT
 RUN_LABEL = "ingest.project"
 """Marks run containers: `host/src/ingest_host/launch.py`."""
 LOOPBACK = "127.0.0.1"
+_SETTING = re.compile(r"""(?m)^\s*(?:export\s+)?(\w+)\s*=[ \t]*(?:"(.*?)"|'(.*?)'|(.*?))[ \t]*(?:(?<=\s)#.*)?$""")
+"""A line of ``.env``: https://docs.docker.com/compose/how-tos/environment-variables/variable-interpolation/"""
 
 
 class EngineError(Refused):
@@ -42,6 +45,8 @@ def docker(
         done = subprocess.run(
             command, cwd=folder, env=env, input=text, capture_output=not shown, text=True, timeout=seconds, check=False
         )
+    except FileNotFoundError:
+        raise EngineError("docker is not installed: install Docker Engine with Compose") from None
     except subprocess.TimeoutExpired:
         raise EngineError(f"docker {' '.join(arguments[:4])}: no answer in {seconds:.0f} s") from None
     out, err = done.stdout or "", done.stderr or ""
@@ -76,13 +81,13 @@ class Deployment:
         return Platform(f"http://{host}:{self.setting('INGEST_PORT') or 3000}", self.setting("INGEST_TOKEN"))
 
     def setting(self, name: str) -> str:
-        """A setting as Docker Compose sees it; empty where there is none."""
+        """A setting as Docker Compose sees it; empty if it is not set."""
         return (self.remembered() | os.environ | self.settings).get(name, "")
 
     def remembered(self) -> dict[str, str]:
         """The settings in ``env_file``, which Docker Compose reads too."""
-        lines = self.env_file.read_text().splitlines() if self.env_file.exists() else []
-        return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+        text = self.env_file.read_text() if self.env_file.exists() else ""
+        return {found[1]: found[found.lastindex or 1] for found in _SETTING.finditer(text)}
 
     def compose(self, *arguments: str, text: str | None = None, **settings: str) -> str:
         """What a command of Docker Compose prints."""
@@ -107,7 +112,7 @@ class Deployment:
     def one_shot(self, service: str, module: str, *arguments: str, text: str = "") -> str:
         """What a module of the host prints, run in a container of the service that is gone afterwards.
 
-        Raises :class:`Refused` with the last line that it said.
+        Raises :class:`Refused` with the last line that it printed.
         """
         run = ("run", "--rm", "--no-TTY", "--no-deps", service, "python", "-m", module, *arguments)
         try:
@@ -116,7 +121,7 @@ class Deployment:
             raise Refused((error.output.strip() or str(error)).splitlines()[-1]) from None
 
     def container(self, service: str) -> str:
-        """The id of a service's container, running or not; raises :class:`EngineError` when there is none."""
+        """The id of a service's container, running or not; raises :class:`EngineError` if it has none."""
         found = self.compose("ps", "--all", "--quiet", service)
         if not found:
             raise EngineError(f"{service} has no container: start the platform with `make up`")
@@ -144,7 +149,7 @@ class Deployment:
 
 
 def logs(container: str, lines: int) -> str:
-    """What a container printed last, on both of its outputs; empty where there is none."""
+    """What a container printed last, on both of its outputs; empty if it does not exist."""
     command = ["docker", "logs", f"--tail={lines}", container]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     return "" if done.returncode else done.stdout

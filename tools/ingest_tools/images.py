@@ -57,7 +57,7 @@ def is_input(path: str, location: str) -> bool:
 def inputs(location: str, root: Path = ROOT) -> list[Path]:
     """The files that decide what is in the location's image, in order.
 
-    What git ignores is none of them, so that no cache changes a tag. Raises :class:`Refused`.
+    Files that git ignores do not count, so no cache changes a tag. Raises :class:`Refused`.
     """
     if location not in (names := location_names(root)):
         raise Refused(f"there is no location {location!r}: choose from {', '.join(names)}")
@@ -103,7 +103,7 @@ def _tag(files: Iterable[Path], root: Path) -> str:
 
 
 def git(root: Path, *arguments: str) -> str:
-    """What a git command says; raises :class:`Refused` with git's own words where it fails."""
+    """What a git command prints; raises :class:`Refused` with git's own message if it fails."""
     program = shutil.which("git") or "git"
     try:
         done = subprocess.run(

@@ -4,11 +4,15 @@ import fcntl
 import os
 import signal
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ingest_tools.projects import ROOT
+
+HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""For the platform and the sandbox, which are on this machine: no proxy is in between."""
 
 
 class Refused(Exception):
@@ -16,6 +20,11 @@ class Refused(Exception):
 
     code = 1
     """The exit code of the command that it ends."""
+
+
+def cause(error: OSError) -> object:
+    """Why a request failed, without the ``<urlopen error ...>`` that urllib puts around it."""
+    return getattr(error, "reason", error)
 
 
 class Stopped(Refused):

@@ -34,7 +34,7 @@ OPTIONS = (
 
 
 def compile_lock(project: Project, lock: Path, output: Path, *, upgrade: bool = False) -> None:
-    """Writes ``lock`` anew to ``output``, keeping its versions where they still fit.
+    """Compiles ``lock`` again, into ``output``, keeping its versions where they still fit.
 
     Raises :class:`Refused`, after uv's own words, when the requirements contradict each other.
     """

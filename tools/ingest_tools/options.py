@@ -6,6 +6,8 @@ import click
 
 from ingest_tools.images import location_names
 from ingest_tools.local import Refused
+from ingest_tools.projects import LOCATIONS as FOLDER
+from ingest_tools.projects import Project
 
 LOCATIONS = click.Choice(location_names())
 
@@ -16,6 +18,13 @@ on = click.option(
     "--on", "engine", type=click.Choice([DOCKER, KUBERNETES]), default=DOCKER, help="A cluster: docs/kubernetes.md."
 )
 to_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def existing(name: str, style: str = "rest") -> Project:
+    """The project of a location; raises :class:`Refused` with the command that creates it."""
+    if name not in location_names():
+        raise Refused(f"there is no locations/{name}: `ingest new-location {name} --style {style}` creates it")
+    return Project(FOLDER / name)
 
 
 def standard_input() -> str:

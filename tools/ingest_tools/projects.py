@@ -81,5 +81,5 @@ def projects() -> list[Project]:
 
 
 def locations() -> list[Project]:
-    """The code locations: found, never listed."""
+    """The code locations: every folder below ``locations/`` with a ``pyproject.toml``."""
     return [Project(path.parent) for path in sorted(LOCATIONS.glob("*/pyproject.toml"))]

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import click
 
-from ingest_tools.local import Refused
-from ingest_tools.projects import LOCATIONS, Project
+from ingest_tools.options import existing
 
 
 @click.command(
@@ -20,8 +19,6 @@ from ingest_tools.projects import LOCATIONS, Project
 @click.argument("tables", metavar="[TABLE]... [SETTING]...", nargs=-1, type=click.UNPROCESSED)
 def reflect_command(location: str, tables: tuple[str, ...]) -> int:
     """Declare tables of a database, with the columns that they have there."""
-    if not (LOCATIONS / location / f"src/{location}_location/source").exists():
-        raise Refused(f"there is no locations/{location}: `ingest new-location {location} --style sql` makes one")
-    project = Project(LOCATIONS / location)
+    project = existing(location, style="sql")
     command: list[str | Path] = [project.python, "-m", "ingest_shared.databases.reflect", location, *tables]
     return subprocess.run(command, cwd=project.folder, check=False).returncode

@@ -1,4 +1,4 @@
-"""Where a code location is named outside its own folder, its services, and what is wrong with that.
+"""Where a code location is named outside its own folder, its services, and checks of both.
 
 The lists are changed as text, so comments and order stay, and what was added comes out again to the byte.
 A location's ``compose.yaml`` is rendered: nothing in it is the location's to say.
@@ -184,7 +184,7 @@ def problems(root: Path = ROOT) -> list[str]:
 
 
 def _files(root: Path) -> list[str]:
-    """Those that there are: not every copy of the repository is at GitHub."""
+    """The files that exist: not every copy of the repository is on GitHub."""
     return [file for file in dict.fromkeys(place.file for place in PLACES) if (root / file).is_file()]
 
 
@@ -200,7 +200,7 @@ def _edited(root: Path, file: str, edit: Callable[[Place, str], str]) -> str:
 
 
 def _write(root: Path, texts: dict[str, str]) -> None:
-    """Only what differs: a mounted file that is not changed stays the same file."""
+    """Writes only what differs: a mounted file must stay the same inode if it does not change."""
     for file, text in texts.items():
         if text != (root / file).read_text():
             (root / file).write_text(text)

@@ -88,7 +88,7 @@ class Suite:
 
 
 def _folder_in_memory() -> Path | None:
-    """None where there is none with enough space, or programs in it cannot be run."""
+    """None if it is missing or too full, or if programs cannot be run from it."""
     if "TMPDIR" in os.environ or not MEMORY.is_dir() or os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
         return None
     return MEMORY if shutil.disk_usage(MEMORY).free >= MEMORY_BYTES else None

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from ingest_tools.local import Refused, data_dir, prepare
+from ingest_tools.local import HTTP, Refused, data_dir, prepare
 from ingest_tools.projects import ROOT, Project, locations
 from ingest_tools.registrations import sandbox_settings
 
@@ -25,8 +25,6 @@ SIZE = "2"
 GITHUB_QUOTA = "1000000"
 """Calls an hour: GitHub's 5,000 would end the third try of a large world."""
 READY = "sandbox ready: "
-_HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""The sandbox is on this machine: no proxy stands between."""
 
 
 def settings(url: str) -> dict[str, str]:
@@ -74,7 +72,7 @@ def _found(url: str = "") -> str | None:
 
 def _answers(url: str) -> bool:
     try:
-        with _HTTP.open(f"{url}/_sandbox/health", timeout=5) as answer:
+        with HTTP.open(f"{url}/_sandbox/health", timeout=5) as answer:
             return bool(answer.status == 200)
     except (OSError, ValueError):
         return False
@@ -169,7 +167,7 @@ def change_sandbox_command(count: int, url: str, size: str) -> None:
         # Another seed each time, or the same things would happen again.
         body = json.dumps({"seed": time.time_ns() % 2**32, "count": count}).encode()
         request = urllib.request.Request(f"{found}/_sandbox/changes/random", body)  # noqa: S310
-        with _HTTP.open(request) as answer:
+        with HTTP.open(request) as answer:
             done = json.load(answer)
     kinds = [one["kind"] for one in done]
     for kind in sorted(set(kinds)):

@@ -2,7 +2,6 @@
 
 import json
 import sys
-import urllib.request
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +10,7 @@ import click
 from ingest_tools.cluster import Cluster
 from ingest_tools.dagster_api import Location, Platform, PlatformError, Run
 from ingest_tools.engine import LOOPBACK, Deployment
+from ingest_tools.local import HTTP, cause
 from ingest_tools.options import KUBERNETES, on, to_json
 from ingest_tools.table import aligned
 
@@ -72,10 +72,10 @@ def watched(deployment: Deployment) -> dict[str, Any]:
     """What the monitor reports: ``problems``, a line each, and ``services``."""
     url = f"http://{LOOPBACK}:{deployment.setting('INGEST_METRICS_PORT') or 9465}/status"
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
+        with HTTP.open(url, timeout=TIMEOUT) as answer:
             told: dict[str, Any] = json.load(answer)
     except OSError as error:
-        return {"problems": [f"monitor: {url} does not answer ({error}): start it with `make up`"]}
+        return {"problems": [f"monitor: {url} does not answer ({cause(error)}): start it with `make up`"]}
     return told
 
 

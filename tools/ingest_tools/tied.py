@@ -1,6 +1,6 @@
 """Ties a process to the one that started it, which holds the other end of its standard input.
 
-When that one is gone, killed even, the pipe closes and the process ends too: nothing is left
+When the starter is gone, even killed, the pipe closes and the process ends too: nothing is left
 behind. ``python tied.py MODULE ...`` runs a module this way, one of this package too, with a Python
 of any environment.
 """

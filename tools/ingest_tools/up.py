@@ -10,7 +10,7 @@ from ingest_tools.engine import Deployment, docker
 from ingest_tools.local import Refused
 
 TAG = "HOST_TAG"
-"""In the environment, it is the tag of the host's images, whatever is in this tree."""
+"""If set in the environment, the tag of the host's images, whatever this tree holds."""
 SECONDS_TO_END = 60
 """Time that a run has to end when the platform is stopped."""
 

@@ -79,12 +79,12 @@ class Versions(ABC):
 
     @property
     def tags_before(self) -> list[str]:
-        """Where a rollback goes back to: what was active before, the newest first, if its images are there."""
+        """What a rollback can go back to: the earlier versions, newest first, if their images still exist."""
         return self._tags(f"{self._variable}_BEFORE")
 
     @property
     def activated(self) -> list[str]:
-        """Tags that were active once, the newest first, if their images are there."""
+        """Tags that have been active, newest first, if their images still exist."""
         return self._tags(f"{self._variable}S") or [self.tag]
 
     def _tags(self, variable: str) -> list[str]:
@@ -93,7 +93,7 @@ class Versions(ABC):
         return [tag for tag in tags if tag and self._has_image(tag)]
 
     def roll_back(self, to: str = "") -> str:
-        """Activates the version before, or ``to``; said twice, it goes back twice. Raises :class:`Refused`."""
+        """Activates the previous version, or ``to``; calling it twice goes back twice. Raises :class:`Refused`."""
         with self._swapping():
             return self._switch_back(to)
 
@@ -110,7 +110,7 @@ class Versions(ABC):
 
     @contextmanager
     def _swapping(self) -> Iterator[None]:
-        """Nobody else swaps it meanwhile, nor the host under it. Builds and tests hold up nobody."""
+        """Meanwhile no other deploy swaps it, or the host under it. Builds and tests need no lock."""
         with (
             self._alone(HOST, shared=self.name != HOST),  # swaps of locations do not wait for each other
             self._alone(self.name) if self.name != HOST else nullcontext(),
@@ -118,13 +118,13 @@ class Versions(ABC):
             yield
 
     def _sharing(self) -> AbstractContextManager[None]:
-        """Nobody else touches what all share: ``.env``, and the platform's set-up."""
+        """Meanwhile no other deploy touches what all share: ``.env``, and the platform's set-up."""
         file = self.deployment.env_file
         return held(file.with_name(f"{file.name}.lock"), "waiting for another deploy to be set up")
 
     def _alone(self, name: str, *, shared: bool = False) -> AbstractContextManager[None]:
         file = self.deployment.env_file
-        waiting = f"waiting for another deploy, which swaps the containers of {name}"
+        waiting = f"waiting for another deploy to swap the containers of {name}"
         return held(file.with_name(f"{file.name}.{name}.lock"), waiting, shared=shared)
 
     def _switch(self, tag: str, before: list[str], tried: Callable[[], None] = lambda: None) -> str:
@@ -154,7 +154,7 @@ class Versions(ABC):
         return f"{old} is active again"
 
     def watch(self) -> str:
-        """Looks at the containers for a minute, and says why one is ill, if it is; nobody is kept waiting meanwhile."""
+        """Watches the containers for a minute, without a lock; returns why one is unhealthy, or an empty text."""
         tag, began = self.tag, time.monotonic()
         containers = self.deployment.containers()
         served = {service: containers[service] for service in self.services()}
@@ -178,7 +178,7 @@ class Versions(ABC):
         return ""
 
     def take_back(self, tag: str, why: str) -> str:
-        """Activates the version before, unless the ill one was replaced meanwhile; says in a line what was done."""
+        """Activates the previous version, unless the bad one was replaced meanwhile; returns in a line what it did."""
         with self._swapping():
             if self.tag != tag:
                 return f"{self.name}: {tag} {why}, and was replaced meanwhile"
@@ -199,9 +199,9 @@ class Versions(ABC):
             raise Refused(f"{self.name}: nothing was deployed: {'; '.join(found)}")
 
     def _renewed_base(self) -> str:
-        """Some digits of the base image's id, after a look at the registry for a newer one under its name.
+        """The first digits of the base image's id, after pulling the newest one under its name.
 
-        Where none answers, the image that is here stays, and that is said.
+        If no registry answers, prints a warning and uses the local image.
         """
         base = self.deployment.setting("INGEST_PYTHON") or BASE
         try:
@@ -220,14 +220,14 @@ class Versions(ABC):
             raise Refused(f"{self.name}: the image could not be built, nothing was deployed ({reason})") from None
 
     def _remove_old_images(self) -> None:
-        """Keeps what is active, what was before it, and what was active last; never removes what is in use."""
+        """Keeps the active version, the one before it and the latest ones; never removes an image in use."""
         repositories = [image.rpartition(":")[0] for image in self.images(self.tag)]
         tags = docker("image", "ls", "--format={{.Tag}}", repositories[0]).split()  # the newest first
         wanted = (self.tag, *self.tags_before[:1], *self.activated, *tags)
         kept = list(dict.fromkeys(tag for tag in wanted if tag in tags))[:KEPT_IMAGES]
         runs = self._runs_need()
         if runs is None:
-            return  # a run that is queued does not say yet which image it needs; the next deploy looks again
+            return  # a queued run has not named its image yet; the next deploy tries again
         needed = runs | set(docker("ps", "--all", "--format={{.Image}}").split())
         for tag in tags:
             images = self.images(tag)

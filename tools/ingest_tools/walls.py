@@ -230,10 +230,10 @@ def _has_compose() -> bool:
 
 
 def breaches() -> list[str]:
-    """What crosses a wall in this folder, a line each; none, said loudly, where nothing could be looked at."""
+    """What crosses a wall in this folder, a line each. Without Docker Compose, prints a warning and returns none."""
     names = location_names()
     if found := [line for name in names for line in unrendered(name)]:
-        return found  # not resolved: a variable, or a file, of this machine would be quoted
+        return found  # resolving them would quote variables and files of this machine
     if not _has_compose():
         print("!!! Docker Compose is not installed: the resolved Compose files were NOT checked !!!")
         return []

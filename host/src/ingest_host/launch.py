@@ -1,4 +1,4 @@
-"""The launch service: the only one that holds the engine's socket, and it knows three verbs.
+"""The launch service: the only one that holds the engine's socket, and these verbs are all it knows.
 
     POST /runs/ID/execute_run   starts the run's container, or one that resumes it: /runs/ID/resume_run
     POST /runs/ID/stop          ends its containers in order
@@ -163,11 +163,11 @@ class Launch:
         return INSTANCE.read_text()
 
     def start(self, run: Run, verb: str) -> dict[str, str]:
-        """Starts the run, unless it has been; raises :class:`Refused` where its code is not its location's own."""
+        """Starts the run, unless it is running; raises :class:`Refused` if its code is not its location's own."""
         if run.status not in LIVE:
             raise Refused(f"it is {run.status}: only a run that is being launched is started")
         before = self._containers(run.id)
-        if before and before[0].status == "running":  # who asks again did not hear the answer
+        if before and before[0].status == "running":  # the caller did not get the first answer
             return {"container": str(before[0].id), "image": run.image}
         if run.image not in (images := self._images(run.location)):
             raise Refused(f"{run.image!r} is not an active image of {run.location}: those are {', '.join(images)}")
@@ -181,14 +181,14 @@ class Launch:
         return {"container": str(container.id), "image": run.image}
 
     def stop(self, run_id: str) -> dict[str, bool]:
-        """Has what runs of it end in order, and says whether anything does; nobody waits for the end."""
+        """Asks the run's containers to stop, without waiting; returns whether any was running."""
         running = [container for container in self._containers(run_id) if container.status == "running"]
         for container in running:
             threading.Thread(target=container.stop, kwargs={"timeout": STOP_SECONDS}).start()
         return {"stopped": bool(running)}
 
     def look(self, run_id: str) -> dict[str, Any]:
-        """The state of its newest container, with the ``reason`` of its end; empty where there is none."""
+        """The state of the run's newest container, with the ``reason`` if it ended; empty if it has no container."""
         for container in self._containers(run_id):
             told = {"container": container.id, "status": container.status}
             return told | ({"reason": reason(container)} if container.status in ENDED else {})

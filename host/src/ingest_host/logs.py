@@ -54,7 +54,7 @@ class RunLogs(LocalComputeLogManager):
         return cls(inst_data=inst_data, **config_value)
 
     def open(self, path: str | Path) -> BinaryIO | None:
-        """A regular file below the base folder, or None where there is none; no link on the way is followed."""
+        """A regular file below the base folder, or None if there is none; follows no link on the way."""
         try:
             with self._opened(Path(path).parent) as folder:
                 file = os.fdopen(os.open(Path(path).name, _FILE, dir_fd=folder), "rb")
@@ -109,7 +109,7 @@ class RunLogs(LocalComputeLogManager):
 
     @contextmanager
     def _opened(self, path: Path) -> Iterator[int]:
-        """A folder below the base folder, opened; raises ``OSError`` where one on the way is none, or a link."""
+        """A folder below the base folder, opened; raises ``OSError`` if a part of it is missing, a link or a file."""
         at = os.open(self._base_dir, _FOLDER)
         try:
             for name in path.relative_to(self._base_dir).parts:

@@ -1,4 +1,4 @@
-"""Removes what Dagster and Docker would keep for ever: old runs, their logs, exited run containers.
+"""Removes what Dagster and Docker would keep forever: old runs, their logs, exited run containers.
 
 Runs once an hour. Ticks are Dagster's own affair: `retention` in dagster.yaml.
 """

@@ -247,7 +247,7 @@ def set_up_location(name: str, password: str, storage_password: str) -> None:
 
 
 def let_analyst_in(name: str) -> tuple[str, str]:
-    """The role and the new password of an analyst; raises ``SystemExit`` with one line for a name that is none."""
+    """The role and the new password of an analyst; raises ``SystemExit`` with one line if the name is not valid."""
     role, password = analysts.role(name), secrets.token_urlsafe(24)
     with _session("postgres", "warehouse") as run:
         _login(run, role, password)

@@ -135,7 +135,7 @@ def webserver(instance: DagsterInstance) -> None:
     logging.getLogger("ingest.access").warning(login)
     DagsterWebserver.download_captured_logs_endpoint = download_logs  # type: ignore[method-assign]
     mark_runs(instance)
-    # What is not asked by anybody, as when the workspace is read anew, may only look.
+    # What nobody asked for, such as reading the workspace again, may only look.
     with WorkspaceProcessContext(instance, WORKSPACE, version=__version__, read_only=True) as context:
         trail = PostgresTrail.of(settings.secrets)
         app = build_app(context, settings, trail, POLL_MILLISECONDS, lifespan=_lifespan)

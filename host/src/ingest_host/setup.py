@@ -4,10 +4,10 @@ Every command may run again at any time: it keeps what exists and creates what i
 
     python -m ingest_host.setup secrets             passwords of Postgres and Dagster's storage
     python -m ingest_host.setup platform            databases, logins, Dagster's schema, the workspace
-    python -m ingest_host.setup ready               waits until that is done; for those who find it so
+    python -m ingest_host.setup ready               waits until that is done
     python -m ingest_host.setup location NAME       a location's logins, schema and secrets
     python -m ingest_host.setup sandbox NAME        points a location at the sandbox
-    python -m ingest_host.setup secret NAME SETTING stores what stands in the standard input
+    python -m ingest_host.setup secret NAME SETTING stores the text on standard input
     python -m ingest_host.setup analyst NAME        a login for a person or a BI tool; analyst-out removes it
     python -m ingest_host.setup alerts              stores it as the addresses of the platform's own alerts
 """
@@ -28,6 +28,7 @@ import psycopg2
 
 from ingest_host import analysts, roles, storage
 from ingest_host.access.activate import activate
+from ingest_host.files import write_whole
 
 ACCESS = Path("/secrets/access")
 """What the webserver alone has, at /run/access."""
@@ -79,10 +80,10 @@ def make_secrets() -> None:
     _write_service(DAGSTER, "dagster", roles.password_file("dagster").read_text())
     _write_service(MONITOR, "monitor", roles.password_file("monitor").read_text())
     door = roles.password_file(analysts.DOOR).read_text()
-    _write(DOOR / "userlist.txt", f'"{analysts.DOOR}" "{door}"\n', BY_OWNER)
-    _write(MONITOR / "watch-token", _password(DAGSTER / "watch-token"), BY_OWNER)
+    write_whole(DOOR / "userlist.txt", f'"{analysts.DOOR}" "{door}"\n', BY_OWNER)
+    write_whole(MONITOR / "watch-token", _password(DAGSTER / "watch-token"), BY_OWNER)
     password = roles.password_file("audit").read_text()
-    _write(ACCESS / "pgpass", f"{roles.HOST}:5432:audit:audit:{password}\n", BY_OWNER)
+    write_whole(ACCESS / "pgpass", f"{roles.HOST}:5432:audit:audit:{password}\n", BY_OWNER)
 
 
 def set_up_platform() -> None:
@@ -133,12 +134,12 @@ def enter_sandbox(name: str) -> None:
         return
     (RUNS / SANDBOX).write_text("\n".join(files))
     for file, value in files.items():
-        _write(RUNS / file, value, BY_OWNER)
+        write_whole(RUNS / file, value, BY_OWNER)
 
 
 def store_alerts() -> None:
     """Stores the standard input as the addresses that the monitor alerts."""
-    _write(MONITOR / _file(ALERTS), _given(ALERTS), BY_OWNER)
+    write_whole(MONITOR / _file(ALERTS), _given(ALERTS), BY_OWNER)
     print(f"platform: {ALERTS} is stored; the next alert reads it")
 
 
@@ -155,7 +156,7 @@ def put_analyst_out(name: str) -> None:
 
 
 def _given(setting: str) -> str:
-    """What came on the standard input."""
+    """The text on standard input, which must not be empty."""
     try:
         value = sys.stdin.buffer.read().decode().strip()
     except UnicodeDecodeError:
@@ -182,7 +183,7 @@ def store_secret(name: str, setting: str) -> None:
     if setting.startswith("sources."):
         leave_sandbox()
     folder, reader = (SERVER, "alert") if setting.startswith("alerts.") else (RUNS, "run")
-    _write(folder / _file(setting), value, BY_OWNER)
+    write_whole(folder / _file(setting), value, BY_OWNER)
     print(f"{name}: {setting} is stored; the next {reader} reads it")
 
 
@@ -193,7 +194,7 @@ def _file(setting: str) -> str:
 
 def _password(file: Path, mode: int = BY_OWNER) -> str:
     if not file.exists():
-        _write(file, secrets.token_urlsafe(32), mode)
+        write_whole(file, secrets.token_urlsafe(32), mode)
     return file.read_text()
 
 
@@ -203,17 +204,7 @@ def _write_service(folder: Path, user: str, password: str) -> None:
     https://www.postgresql.org/docs/17/libpq-pgservice.html
     """
     text = f"[dagster]\nhost={roles.HOST}\ndbname=dagster\nuser={user}\npassword={password}\n"
-    _write(folder / SERVICE, text, BY_OWNER)
-
-
-def _write(file: Path, text: str, mode: int) -> None:
-    """Writes it whole or not at all."""
-    half = file.with_suffix(".new")
-    half.unlink(missing_ok=True)
-    half.touch(0o600)
-    half.write_text(text)
-    half.chmod(mode)
-    half.replace(file)
+    write_whole(folder / SERVICE, text, BY_OWNER)
 
 
 def main() -> int:

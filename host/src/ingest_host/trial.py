@@ -4,7 +4,8 @@
 
 The container is made as a run's (:func:`ingest_host.launch.run_container`): image, user, secrets, network, role and
 limits are those that the next run will have. It opens what a run opens and loads nothing
-(`shared/src/ingest_shared/trial.py`). This is no verb of the launch service: nobody but who holds the engine says it.
+(`shared/src/ingest_shared/trial.py`). This is not a verb of the launch service: only someone with access to the
+engine can run it.
 """
 
 import os

@@ -244,24 +244,18 @@ def test_a_mutation_without_a_rule_is_refused(served: Served, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_a_team_does_it_to_its_own_location(served: Served, name: str) -> None:
+def test_a_team_does_it_to_its_own_location_and_nobody_else_does(served: Served, name: str) -> None:
+    """A launcher launches and ends, and no more."""
+    call = OWN[name](served, "stripe")
+    for who in ("github", "viewer"):
+        kind, answer = answer_of(served, who, call)
+        assert is_refused(kind, answer), answer
+        assert served.trail()[-1][0::4] == (who, "refused")
+    kind, answer = answer_of(served, "launcher_of_stripe", call)
+    assert is_refused(kind, answer) == (name not in BY_LAUNCHER), answer
     kind, answer = answer_of(served, "stripe", OWN[name](served, "stripe"))
     assert not is_refused(kind, answer), answer
     assert kind not in ("PythonError", "error"), answer
-
-
-@pytest.mark.parametrize("who", ["github", "viewer"])
-@pytest.mark.parametrize("name", OWN)
-def test_nobody_else_does_it(served: Served, name: str, who: str) -> None:
-    kind, answer = answer_of(served, who, OWN[name](served, "stripe"))
-    assert is_refused(kind, answer), answer
-    assert served.trail()[-1][-1] == "refused"
-
-
-@pytest.mark.parametrize("name", OWN)
-def test_a_launcher_launches_and_ends_and_no_more(served: Served, name: str) -> None:
-    kind, answer = answer_of(served, "launcher_of_stripe", OWN[name](served, "stripe"))
-    assert is_refused(kind, answer) == (name not in BY_LAUNCHER), answer
 
 
 PLATFORM: dict[str, dict[str, tuple[str, Any]]] = {

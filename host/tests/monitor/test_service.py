@@ -204,7 +204,9 @@ def test_what_could_not_be_asked_has_no_numbers(port: int, watch: Watch) -> None
 
 
 def test_the_status_says_what_is_ill(port: int, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert json.loads(get(port, "/status")[1]) == {"problems": ["monitor: it has not looked yet, or not lately"]}
+    assert json.loads(get(port, "/status")[1]) == {
+        "problems": ["monitor: it has not checked the platform in the last minute"]
+    }
     assert get(port, "/healthz")[0] == 503
     monkeypatch.setattr(time, "time", lambda: NOW + 70)
     watch.turn(ill(NOW))

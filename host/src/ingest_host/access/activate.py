@@ -1,4 +1,4 @@
-"""Puts what the webserver reads in its place.
+"""Activates what the webserver reads.
 
 python -m ingest_host.access.activate                 `access.yaml`, where it is valid
 python -m ingest_host.access.activate client-secret   the standard input, as the login's client secret
@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from ingest_host.access.policy import Access, AccessError
 from ingest_host.access.settings import ACTIVE, CLIENT_SECRET, GIVEN, Settings
+from ingest_host.files import write_whole
 
 SECRETS = Path("/secrets/access")
 TLS = "tls.env"
@@ -19,41 +20,32 @@ TLS = "tls.env"
 def activate(given: Path = GIVEN, active: Path = ACTIVE) -> str:
     """Copies the file for the webserver, which reads it at the next request; raises ``SystemExit`` with one line.
 
-    The one in force stays where the new one is not valid.
+    If the new file is not valid, the active one stays.
     """
     try:
         settings = Settings(given)
         access = settings.load()
     except AccessError as error:
         raise SystemExit(str(error)) from None
-    _replace(active, given.read_text(), 0o444)
+    write_whole(active, given.read_text(), 0o444)
     _activate_tls(access, active.with_name(TLS))
     return settings.describe(access)
 
 
 def _activate_tls(access: Access, file: Path) -> None:
-    """The name and the certificate of the service `tls`; without https there is nothing for it to serve."""
+    """Writes the name and the issuer that the service `tls` uses; without https it has nothing to serve."""
     if access.is_https:
         lines = f"UI_URL={access.url}\nUI_HOST={urlsplit(access.url).hostname}\nUI_ISSUER={access.tls}\n"
-        _replace(file, lines, 0o444)
+        write_whole(file, lines, 0o444)
     else:
         file.unlink(missing_ok=True)
 
 
 def store_client_secret(text: str, folder: Path = SECRETS) -> None:
-    """Raises ``SystemExit`` where there is none."""
+    """Stores the secret; raises ``SystemExit`` if it is empty."""
     if not text.strip():
         raise SystemExit("standard input is empty: the client secret was not changed")
-    _replace(folder / CLIENT_SECRET, text.strip(), 0o400)
-
-
-def _replace(file: Path, text: str, mode: int) -> None:
-    half = file.with_suffix(".new")
-    half.unlink(missing_ok=True)
-    half.touch(0o600)
-    half.write_text(text)
-    half.chmod(mode)
-    half.replace(file)
+    write_whole(folder / CLIENT_SECRET, text.strip(), 0o400)
 
 
 def main() -> None:

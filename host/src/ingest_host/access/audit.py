@@ -51,10 +51,10 @@ def set_up(database: connection) -> None:
 
 
 class Trail(Protocol):
-    """Where actions are recorded. What cannot be recorded is not done."""
+    """Records actions. An action that cannot be recorded is not done."""
 
     def check(self) -> None:
-        """Raises ``psycopg2.Error`` where nothing can be recorded."""
+        """Raises ``psycopg2.Error`` if nothing can be recorded."""
 
     def record(
         self, who: str, how: str, action: str, locations: Iterable[str], subject: dict[str, Any], outcome: str
@@ -63,7 +63,7 @@ class Trail(Protocol):
 
 
 class PostgresTrail:
-    """One connection, opened anew when Postgres closed it."""
+    """Uses one connection, which it reopens if Postgres closed it."""
 
     def __init__(self, **address: Any) -> None:
         self._address = address

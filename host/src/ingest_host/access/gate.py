@@ -1,4 +1,4 @@
-"""What every request passes before Dagster's webserver sees it: which host it asks, from which page, and who it is."""
+"""What every request passes before Dagster's webserver sees it: its host, its origin and its sender."""
 
 from urllib.parse import quote
 
@@ -21,7 +21,7 @@ JSON = "application/json"
 
 
 class Refusal(Exception):
-    """A request that goes no further, and what it hears."""
+    """A request that is refused: the status, and the text of the answer."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -29,7 +29,7 @@ class Refusal(Exception):
 
 
 class Gate:
-    """ASGI middleware that lets nothing through that it cannot name."""
+    """ASGI middleware that lets through only requests whose sender it knows."""
 
     def __init__(self, app: ASGIApp, settings: Settings, sessions: Sessions) -> None:
         self._app, self._settings, self._sessions = app, settings, sessions
@@ -53,7 +53,7 @@ class Gate:
         await self._app(scope, receive, sending)
 
     def _while_known(self, connection: HTTPConnection, send: Send) -> Send:
-        """A WebSocket is closed once its session or token is worth nothing any more."""
+        """Closes a WebSocket as soon as its session or token is no longer valid."""
 
         async def sending(message: Message) -> None:
             try:
@@ -141,7 +141,7 @@ def _by_proxy(headers: Headers, proxy: Proxy, access: Access) -> Viewer:
 
 
 async def _refuse(refusal: Refusal, access: Access, scope: Scope, receive: Receive, send: Send) -> None:
-    """A person is sent to the login, a program hears why not; a WebSocket is not opened."""
+    """Sends a person to the login and tells a program why; does not open a WebSocket."""
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.close", "code": 4403, "reason": ""})
@@ -156,7 +156,7 @@ async def _refuse(refusal: Refusal, access: Access, scope: Scope, receive: Recei
 
 
 def _framed_by_nobody(send: Send) -> Send:
-    """A page of another origin must not lay the UI under what it has people click."""
+    """Forbids framing, so that no other page can lay the UI under what people click (clickjacking)."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -115,7 +115,7 @@ async def _recorded_later(result: Any, record: Callable[[str], None]) -> Any:
 
 
 def _located(rule: Rule, info: ResolveInfo, arguments: Arguments) -> Locations:
-    """What cannot be found is nobody's in particular, so it takes a right to everything to hear so."""
+    """Something that does not exist has no location: only a right to everything allows asking about it."""
     try:
         return rule.where(info, arguments)
     except (DagsterError, KeyError, ValueError):

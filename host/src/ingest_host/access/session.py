@@ -1,7 +1,7 @@
 """Sessions of people who logged in: a signed cookie, with an end, and over at once after a logout.
 
-The key lives as long as the webserver, and with it the list of sessions that were ended: a cookie of before
-a restart or a logout is worth nothing, and nothing about sessions has to be stored.
+The key lives as long as the webserver, and with it the list of sessions that were ended: a cookie from before
+a restart or a logout is worthless, and nothing about sessions has to be stored.
 """
 
 import secrets
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 SECONDS = 8 * 3600
-"""A working day; roles are looked up anew with each request, groups only at login."""
+"""A working day; roles are looked up with each request, groups only at login."""
 PLAIN_COOKIE = "ingest_session"
 SECURE_COOKIE = "__Host-ingest_session"
 """The prefix keeps other hosts of the same domain from setting it: RFC 6265bis."""

@@ -1,4 +1,4 @@
-"""The settings that are in force: `access.yaml` as it was activated, and the address that the UI is published at."""
+"""The active settings: `access.yaml` as it was activated, and the address that the UI is published at."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 @dataclass
 class Settings:
-    """Reads the file anew when it has changed; one that is not valid leaves the one before in force."""
+    """Reads the file again when it has changed; if it is not valid, the previous settings stay active."""
 
     file: Path = ACTIVE
     host: str = field(default_factory=lambda: os.environ.get("INGEST_HOST") or "127.0.0.1")
@@ -31,7 +31,7 @@ class Settings:
     _refused: int = 0
 
     def load(self) -> Access:
-        """What is in force; raises :class:`AccessError` only where nothing was before."""
+        """The active settings; raises :class:`AccessError` only if there were none before."""
         try:
             changed = self.file.stat().st_mtime_ns
             if self._read and changed in (self._read[0], self._refused):

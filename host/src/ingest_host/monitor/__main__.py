@@ -1,8 +1,8 @@
 """The service: looks every few seconds, alerts, and answers.
 
 GET /metrics    for Prometheus
-GET /status     what is ill, as JSON: for `make status`
-GET /healthz    503 where it has not looked lately
+GET /status     the problems, as JSON: for `make status`
+GET /healthz    503 if it has not checked the platform lately
 """
 
 import json
@@ -24,12 +24,12 @@ from ingest_host.monitor.seen import Seen, look
 PORT = 9465
 EVERY_SECONDS = 10
 HOLD_SECONDS = 30
-"""A problem is told when it has lasted so long: a deploy swaps a code server in less."""
+"""How long a problem must last before it is alerted: a deploy swaps a code server in less."""
 LATE_SECONDS = 60
 
 
 class Watch:
-    """What was seen last, what is ill, since when each problem is there, and which were told."""
+    """What was seen last, the problems, since when each exists, and which were alerted."""
 
     def __init__(self) -> None:
         self.last: Seen | None = None
@@ -39,7 +39,7 @@ class Watch:
         self.alerts = Alerts()
 
     def turn(self, seen: Seen) -> None:
-        """Tells what is new and what is over."""
+        """Alerts new problems, and those that are over."""
         self.last = seen
         found = self.problems = problems(seen)
         self.since = {key: self.since.get(key, seen.at) for key in found}
@@ -52,9 +52,9 @@ class Watch:
         self.alerts.send(seen.at)
 
     def status(self) -> dict[str, Any]:
-        """``problems`` is empty where all is well."""
+        """``problems`` is empty if all is well."""
         if self.last is None or time.time() - self.last.at > LATE_SECONDS:
-            return {"problems": ["monitor: it has not looked yet, or not lately"]}
+            return {"problems": ["monitor: it has not checked the platform in the last minute"]}
         return {
             "problems": list(self.problems.values()),
             "untold": len(self.alerts.waiting),

@@ -1,4 +1,4 @@
-"""What is ill, of what the monitor sees: a line each, with where to look. docs/operations.md says what to do."""
+"""The problems in what the monitor sees, a line each, saying where to look. docs/operations.md says what to do."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ HEARTBEAT_SECONDS = 120
 FLAPPING_SECONDS = 120
 """A container that was started again stays a problem so long."""
 GRACE_SECONDS = 600
-"""After which a schedule that is due is overdue; ticks may wait for a code server."""
+"""How late a schedule may be before it is overdue; ticks may wait for a code server."""
 QUEUE_SECONDS = 3600
 DISK_FREE = float(os.environ.get("INGEST_DISK_FREE") or 0.1)
 """The share of the disk that must be free: Postgres stops when none is."""
@@ -53,7 +53,7 @@ def _services(seen: Seen) -> Iterator[tuple[str, str]]:
     for name in sorted({*HOST, *seen.locations, *found}):
         service = found.get(name)
         if service is None:
-            yield f"{name}: gone", f"{name}: there is no container of it; `make up` starts it"
+            yield f"{name}: gone", f"{name}: it has no container; `make up` starts it"
         elif service["status"] != "running":
             yield f"{name}: state", f"{name}: {service['status']}, exit code {service['exit_code']}"
         elif service["health"] == "unhealthy":
@@ -78,7 +78,7 @@ def _instigators(seen: Seen) -> Iterator[tuple[str, str]]:
 
 
 def overdue(one: Instigator, now: float) -> float:
-    """Seconds by which a schedule is late; 0 where it is not, or is none.
+    """Seconds by which a schedule is late; 0 if it is on time, or is a sensor.
 
     Its time zone is not stored. So what counts is not when it was due, but that no tick came for longer than the
     longest time between two.
@@ -90,7 +90,7 @@ def overdue(one: Instigator, now: float) -> float:
 
 
 def missed(one: Instigator, now: float) -> int:
-    """Ticks of a schedule that did not come in the last day, at least; 0 where it is none.
+    """At least how many ticks of a schedule were missed in the last day; 0 for a sensor.
 
     As for :func:`overdue`, what counts is the time between two ticks: one more was due for each longest pause in it.
     """
