@@ -15,7 +15,8 @@ class TestStandard(StandardTests):
     location = GITHUB
 
     @pytest.fixture(scope="class")
-    def tiny_load(self, run_origin: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+    @classmethod
+    def tiny_load(cls, run_origin: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
         """Histories are of the tables on request too."""
         with run_origin(TINY) as origin:
             warehouse = Warehouse(WITH_ALL, origin, tmp_path_factory.mktemp("tiny"))

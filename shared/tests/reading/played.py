@@ -12,7 +12,8 @@ from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 from ingest_shared.loading import mirror
 from ingest_shared.reading.api import Api
 from ingest_shared.reading.listings import Listing
-from ingest_shared.reading.reader import Reader, Sync
+from ingest_shared.reading.reader import Reader
+from ingest_shared.reading.sync import Sync
 from ingest_shared.tables import Child, Table, bigint, date, epoch, epoch_millis, text
 from tests.conftest import Reply, Request, Server, Warehouse
 

@@ -16,7 +16,8 @@ from ingest_shared.reading.envelopes import HasMore
 from ingest_shared.reading.listings import Listing, Scope, Walk
 from ingest_shared.reading.per_row import PerRow
 from ingest_shared.reading.per_value import PerValue
-from ingest_shared.reading.reader import Reader, Sync
+from ingest_shared.reading.reader import Reader
+from ingest_shared.reading.sync import Sync
 from ingest_shared.reading.walks import ChangedSince, FullList
 from ingest_shared.tables import Table, bigint, epoch, text
 from tests.conftest import Reply, Request, Server, Warehouse

@@ -20,7 +20,8 @@ from ingest_shared.reading.crawl import Arrived, Task, crawl
 from ingest_shared.reading.envelopes import HasMore
 from ingest_shared.reading.listings import Listing, Scope
 from ingest_shared.reading.per_row import PerRow
-from ingest_shared.reading.reader import Reader, Sync
+from ingest_shared.reading.reader import Reader
+from ingest_shared.reading.sync import Sync
 from ingest_shared.reading.walks import FullList
 from ingest_shared.tables import Table, bigint, epoch
 from tests.conftest import Reply, Request, Server, Warehouse

@@ -13,7 +13,8 @@ from ingest_shared.reading.envelopes import Envelope
 from ingest_shared.reading.listings import Listing
 from ingest_shared.reading.per_row import PerRow
 from ingest_shared.reading.per_value import PerValue
-from ingest_shared.reading.reader import Reader, Sync
+from ingest_shared.reading.reader import Reader
+from ingest_shared.reading.sync import Sync
 from ingest_shared.reading.walks import FullList
 from ingest_shared.settings import secret_setting, text_setting
 from ingest_shared.tables import Column, Table, bigint, boolean, epoch, text

@@ -12,7 +12,8 @@ from ingest_shared.reading.api import Api
 from ingest_shared.reading.envelopes import CursorIn
 from ingest_shared.reading.listings import Listing, iso
 from ingest_shared.reading.per_row import PerRow
-from ingest_shared.reading.reader import Reader, Sync
+from ingest_shared.reading.reader import Reader
+from ingest_shared.reading.sync import Sync
 from ingest_shared.reading.walks import ChangedSince, FullList
 from ingest_shared.settings import secret_setting, text_setting
 from ingest_shared.tables import Child, Table, bigint, epoch, text, timestamp

@@ -7,7 +7,7 @@ from typing import Any
 from ingest_shared.errors import SettingError
 from ingest_shared.loading import Load
 from ingest_shared.reading.listings import Scope, Walk, seconds
-from ingest_shared.reading.reader import Sync
+from ingest_shared.reading.sync import Sync
 from ingest_shared.reading.tombstones import held_where
 from ingest_shared.reading.windows import FOREVER, Window
 from ingest_shared.tables import Table

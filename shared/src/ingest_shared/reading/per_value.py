@@ -6,7 +6,7 @@ from typing import Any
 
 from ingest_shared.loading import Load
 from ingest_shared.reading.listings import Scope
-from ingest_shared.reading.reader import Sync
+from ingest_shared.reading.sync import Sync
 
 
 @dataclass(frozen=True)

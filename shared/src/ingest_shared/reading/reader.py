@@ -5,11 +5,8 @@ completely, lets no bad scope stop the others, believes deletes only after a sec
 """
 
 import logging
-import threading
 import time
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from hashlib import blake2b
 from itertools import islice
 from typing import Any
@@ -17,19 +14,18 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from ingest_shared.columnar import Decoder, Page, shown, value_at
-from ingest_shared.errors import ApiError, IngestError, NotJson, PayloadError
+from ingest_shared.columnar import Page, value_at
+from ingest_shared.errors import ApiError, IngestError, PayloadError
 from ingest_shared.loading import Load, keep_new
-from ingest_shared.reading.api import NO_CONTENT, Api, Response, server_time
 from ingest_shared.reading.audit import Audit
-from ingest_shared.reading.crawl import Arrived, crawl
-from ingest_shared.reading.envelopes import Request
-from ingest_shared.reading.listings import WHOLE, Cursor, Listing, Piece, Progress, Scope, Step
+from ingest_shared.reading.crawl import crawl
+from ingest_shared.reading.fetcher import Fetcher
+from ingest_shared.reading.listings import Cursor, Listing, Piece, Progress, Scope, Step
+from ingest_shared.reading.sync import Sync
 from ingest_shared.reading.tombstones import DELETED_AT, deleted, key_in, living, warehouse_opened_once
-from ingest_shared.reading.turns import Turns
 from ingest_shared.reading.windows import Window
-from ingest_shared.shards import WHOLE_SOURCE, Shard
-from ingest_shared.tables import BIGINT, Column, names_of
+from ingest_shared.shards import Shard
+from ingest_shared.tables import BIGINT, Column
 
 logger = logging.getLogger("ingest")
 
@@ -55,86 +51,15 @@ def digest(row: Any) -> int:
     return int.from_bytes(blake2b(msgspec.json.encode(row), digest_size=8).digest())
 
 
-class Sync:
-    """What the resources of one run share: the API, its clock, and the scopes.
-
-    A location subclasses it if its lists have parts, or if its API must be queried first.
-    """
-
-    def __init__(self, connect: Any, audit: bool = False, *, anew: bool = False, shard: Shard = WHOLE_SOURCE) -> None:
-        self._connect = connect
-        self.audit = audit
-        self.shard = shard
-        """The part of the scopes that the run reads."""
-        self.anew = anew
-        """Whether only some scopes are reloaded, each from its beginning; cursors of the others stay."""
-        self.api: Api
-        self.now = 0
-        """The API's time when the sync began; later changes belong to the next sync."""
-        self.loaded: dict[str, list[dict[str, Any]]] = {}
-        """What this run has read of tables with lists per row: the columns that those lists need."""
-        self.needed: defaultdict[str, set[str]] = defaultdict(set)
-        """The names of these columns, by table."""
-        self.gone_keys: dict[str, set[Any]] = {}
-        """The keys of such tables that this run has found to be gone."""
-        self.done: defaultdict[str, set[str]] = defaultdict(set)
-        """The scopes of each table that this run has read completely, if it loads in several parts."""
-        self.turns = Turns()
-        self.arrived = Arrived()
-        """Counts the pages of all tables that wait to be taken."""
-
-    def in_flight(self) -> int:
-        """How many requests may be in flight for each list that is being read."""
-        return max(1, self.api.in_flight // max(1, len(self.turns.reading)))
-
-    @property
-    def reads_all(self) -> bool:
-        """Whether every list is read from its beginning, so that rows missing from it are gone."""
-        return self.audit or self.anew
-
-    def begin(self, load: Load) -> None:
-        """Connects, once; raises SettingError for a missing or refused credential."""
-        if not hasattr(self, "api"):
-            self.api = self._connect()
-
-    def scopes(self, listing: Listing, load: Load) -> Iterable[Scope]:
-        """The scopes of a list to read now."""
-        if listing.per is not None:
-            found: Iterable[Scope] = listing.per.scopes(self, load)
-            return found
-        return (WHOLE,)
-
-    def reads(self, values: Mapping[str, Any]) -> bool:
-        """Whether the shard reads the lists of a row that the warehouse has, by what it gives them."""
-        return True
-
-    def gone(self, listing: Listing, load: Load) -> Iterable[Scope]:
-        """The scopes that no longer exist; all their rows are gone, and so is their cursor."""
-        found: Iterable[Scope] = listing.per.gone(self) if hasattr(listing.per, "gone") else ()
-        return found
-
-    def why(self, error: IngestError) -> str:
-        """Why a scope was left out, for people to read."""
-        return (error.reason if isinstance(error, ApiError) else "") or str(error)
-
-
-class Reader:
+class Reader(Fetcher):
     """Reads one list for :func:`ingest_shared.loading.mirror`; an audit compares the full list with the warehouse."""
 
     def __init__(self, listing: Listing, sync: Sync) -> None:
-        self.listing = listing
+        super().__init__(listing, sync)
         self.walk = listing.walk
-        self.sync = sync
         if parent := getattr(listing.per, "parent", None):
             sync.loaded.setdefault(parent.name, [])
             sync.needed[parent.name].update([*listing.per.values.values(), listing.per.changed or ""])
-        self.decoder = Decoder(listing.table, listing.envelope.rows, listing.envelope.beside_rows)
-        self.calls: Counter[str] = Counter()
-        self.unreadable: list[tuple[Scope, PayloadError]] = []
-        """Rows that were left out, until their scopes are."""
-        self._leads_on = False
-        """Whether the envelope was seen to find a next page."""
-        self._lock = threading.Lock()
 
     @property
     def shard(self) -> Shard:
@@ -454,8 +379,6 @@ class Reader:
         self.progress[scope.id] = first
         return again
 
-    # What walks use.
-
     def read_window(self, scope: Scope, window: Window, load: Load) -> Iterator[Page | pa.Table]:
         """The pages of one window, for a source that needs them besides its tables; raises errors."""
         self.load, self.scopes, self.progress = load, {scope.id: scope}, {scope.id: Progress({})}
@@ -469,118 +392,6 @@ class Reader:
         for _, error in self.unreadable:
             raise error
 
-    def request(self, scope: Scope, **params: Any) -> Request:
-        """The request for the list of a scope, from its beginning."""
-        listing = self.listing
-        asked = Request(listing.path.format(**scope.values), listing.params, listing.body).having(**params)
-        return listing.envelope.first(
-            replace(
-                asked,
-                params={name: scope.fill(value, in_query=True) for name, value in asked.params.items()},
-                body=asked.body and {name: scope.fill(value) for name, value in asked.body.items()},
-            )
-        )
-
-    def send(self, scope: Scope, request: Request) -> tuple[Page, Response]:
-        """The rows of a page, and its response."""
-        return self._checked(scope, request, self.respond(scope, request))
-
-    def send_if_changed(
-        self, scope: Scope, request: Request, etag: str | None, *, was_last: bool = True
-    ) -> tuple[Page, Response] | None:
-        """Like :meth:`send`; None for a page that still has this ETag."""
-        if request.body is not None or not etag:
-            return self.send(scope, request)
-        self._count(scope)
-        usage = self.load.usage
-        response = self.sync.api.get_if_changed(request.path, request.params, etag=etag, was_last=was_last, usage=usage)
-        return self._checked(scope, request, self._timed(response)) if response else None
-
-    def _checked(self, scope: Scope, request: Request, response: Response) -> tuple[Page, Response]:
-        """A page and its response; raises if the envelope does not see that another page follows.
-
-        A wrong path looks like the end of the list. If the first page is exactly as long as requested, a request for
-        one row tells: more than one row is known to be there.
-        """
-        page = self.page(scope, response)
-        at = getattr(self.listing.envelope, "at", None)
-        if at is None or self._leads_on:
-            return page, response
-        self._leads_on = bool(self.next(request, page, response))
-        if not self._leads_on and (one := request.having(**dict.fromkeys(request.sizes(len(page.rows)), 1))) != request:
-            try:
-                response_to_one = self.respond(scope, one)
-                first = self.decoder.readable(self.listing.envelope.listed(response_to_one.body), scope.values)
-            except (ApiError, PayloadError):  # the API has no pages of one row, so it does not tell
-                return page, response
-            self._leads_on = bool(self.next(one, first, response_to_one))
-            if len(first.rows) == 1 and not self._leads_on:
-                raise PayloadError(
-                    f"the list has more rows than the one that was requested, but the response says nothing of a next "
-                    f"page at {at!r}: check the paths of its envelope"
-                )
-        return page, response
-
-    def row(self, scope: Scope, body: bytes, **given: Any) -> Page:
-        """A page of one row, from a response that is the row itself; an empty page if it cannot be read."""
-        try:
-            return self.decoder.row(body, {**scope.values, **given})
-        except NotJson:
-            raise
-        except PayloadError as error:
-            with self._lock:
-                self.unreadable.append((scope, error))
-            return Page([], scope.values)
-
-    def page(self, scope: Scope, response: Response) -> Page:
-        """The rows of a response; those that cannot be read are noted as a gap."""
-        if response.status == NO_CONTENT:
-            return Page([], scope.values)
-        errors_at = self.listing.envelope.errors or ""
-        try:
-            page = self.decoder.readable(self.listing.envelope.listed(response.body), scope.values)
-        except NotJson:
-            raise
-        except PayloadError:  # GraphQL sends null instead of the rows
-            self._check_errors(_value_at(msgspec.json.decode(response.body), errors_at))
-            raise
-        self._check_errors(page.told.get(errors_at))
-        with self._lock:
-            self.unreadable += [(scope, error) for error in page.unreadable]
-        return page
-
-    def _check_errors(self, errors: Any) -> None:
-        if errors:
-            raise PayloadError(f"table {self.listing.table.name}: the response has errors: {shown(errors)}")
-
-    def following(self, request: Request, page: Page, response: Response) -> list[Request]:
-        """The requests for the pages that follow."""
-        return self.listing.envelope.following(request, page, response)
-
-    def next(self, request: Request, page: Page, response: Response) -> list[Request]:
-        """Only the request for the next page."""
-        return self.listing.envelope.next(request, page, response)
-
-    def respond(self, scope: Scope, request: Request) -> Response:
-        """The response to a request, for a list that needs a walk of its own."""
-        self._count(scope)
-        api = self.sync.api
-        if request.body is not None:
-            response = api.post(request.path, request.body, usage=self.load.usage)
-        else:
-            usage, headers = self.load.usage, scope.headers or None
-            response = api.get(request.path, request.params or None, usage=usage, headers=headers)
-        return self._timed(response)
-
-    def _timed(self, response: Response) -> Response:
-        """Takes the API's clock from the response, for a source that did not need a request before."""
-        self.sync.now = self.sync.now or server_time(response.headers)
-        return response
-
-    def _count(self, scope: Scope) -> None:
-        with self._lock:
-            self.calls[scope.id] += 1
-
 
 def _as_held(column: Column, value: Any) -> Any:
     """A value as the warehouse returns it, if it is a number in quotes; what is not a number stays as it is."""
@@ -590,10 +401,3 @@ def _as_held(column: Column, value: Any) -> Any:
         return column.type.convert([value], column.type.arrow)[0].as_py()
     except pa.ArrowInvalid:
         return value
-
-
-def _value_at(response: Any, path: str) -> Any:
-    """The value at a path of a response of any form; None where it is not there."""
-    for name in names_of(path):
-        response = response.get(name) if isinstance(response, Mapping) else None
-    return response

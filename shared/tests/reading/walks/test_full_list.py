@@ -9,7 +9,8 @@ from ingest_shared.loading import mirror
 from ingest_shared.reading.audit import COUNTS
 from ingest_shared.reading.envelopes import CursorIn, Envelope, LinkHeader, NextLink, Offset, PageNumber
 from ingest_shared.reading.listings import Listing, Walk
-from ingest_shared.reading.reader import ROUNDS, Reader, Sync
+from ingest_shared.reading.reader import ROUNDS, Reader
+from ingest_shared.reading.sync import Sync
 from ingest_shared.reading.walks import ByCreated, FullList, NewestFirst
 from tests.conftest import Reply, Request, Server, Warehouse
 from tests.reading.played import NOW, THINGS, Origin, gaps, gone, living, mirrors, thing

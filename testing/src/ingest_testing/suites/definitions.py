@@ -72,8 +72,9 @@ class Assets(Suite):
     """Each table and child table is an asset, with its columns, and in its jobs."""
 
     @pytest.fixture(scope="class")
-    def definitions(self) -> dg.Definitions:
-        return load_definitions(self.location)
+    @classmethod
+    def definitions(cls) -> dg.Definitions:
+        return load_definitions(cls.location)
 
     def test_a_job_selects_its_assets(self, job: str, definitions: dg.Definitions) -> None:
         selected = definitions.resolve_job_def(f"{self.location.name}_{job}").asset_layer.executable_asset_keys

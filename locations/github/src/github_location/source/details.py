@@ -13,7 +13,8 @@ from ingest_shared.loading import Load
 from ingest_shared.reading.envelopes import Request
 from ingest_shared.reading.listings import Cursor, Piece, Progress, Scope, Step, Walk
 from ingest_shared.reading.per_row import PerRow, Row
-from ingest_shared.reading.reader import Reader, Sync
+from ingest_shared.reading.reader import Reader
+from ingest_shared.reading.sync import Sync
 from ingest_shared.reading.tombstones import held_where, held_without
 
 

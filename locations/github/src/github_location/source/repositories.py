@@ -18,7 +18,8 @@ from ingest_shared.reading.api import NOT_MODIFIED, Response, server_time
 from ingest_shared.reading.audit import Audit
 from ingest_shared.reading.envelopes import LinkHeader, Request
 from ingest_shared.reading.listings import WHOLE, Cursor, Listing, Scope, seconds
-from ingest_shared.reading.reader import Reader, Sync, digest
+from ingest_shared.reading.reader import Reader, digest
+from ingest_shared.reading.sync import Sync
 from ingest_shared.reading.tombstones import deleted, living
 from ingest_shared.reading.walks import FullList
 from ingest_shared.shards import WHOLE_SOURCE, Shard, shard_of

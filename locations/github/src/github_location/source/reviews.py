@@ -31,7 +31,8 @@ from ingest_shared.reading.api import SERVER_ERROR, Response
 from ingest_shared.reading.envelopes import Request
 from ingest_shared.reading.listings import Scope
 from ingest_shared.reading.per_row import PerRow, Row
-from ingest_shared.reading.reader import SCOPES_AT_ONCE, Reader, Sync
+from ingest_shared.reading.reader import SCOPES_AT_ONCE, Reader
+from ingest_shared.reading.sync import Sync
 from ingest_shared.reading.tombstones import held_where
 from ingest_shared.reading.walks import FullList
 

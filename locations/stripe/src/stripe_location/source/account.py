@@ -12,7 +12,8 @@ from ingest_shared.errors import SettingError
 from ingest_shared.loading import Load
 from ingest_shared.reading.api import server_time
 from ingest_shared.reading.listings import Listing, Scope
-from ingest_shared.reading.reader import Reader, Sync
+from ingest_shared.reading.reader import Reader
+from ingest_shared.reading.sync import Sync
 from ingest_shared.reading.walks import ByCreated
 from ingest_shared.reading.windows import Window
 from stripe_location.source.api import (

@@ -1,0 +1,76 @@
+"""What the lists of one run share."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ingest_shared.errors import ApiError, IngestError
+from ingest_shared.loading import Load
+from ingest_shared.reading.api import Api
+from ingest_shared.reading.crawl import Arrived
+from ingest_shared.reading.listings import WHOLE, Listing, Scope
+from ingest_shared.reading.turns import Turns
+from ingest_shared.shards import WHOLE_SOURCE, Shard
+
+
+class Sync:
+    """What the resources of one run share: the API, its clock, and the scopes.
+
+    A location subclasses it if its lists have parts, or if its API must be queried first.
+    """
+
+    def __init__(self, connect: Any, audit: bool = False, *, anew: bool = False, shard: Shard = WHOLE_SOURCE) -> None:
+        self._connect = connect
+        self.audit = audit
+        self.shard = shard
+        """The part of the scopes that the run reads."""
+        self.anew = anew
+        """Whether only some scopes are reloaded, each from its beginning; cursors of the others stay."""
+        self.api: Api
+        self.now = 0
+        """The API's time when the sync began; later changes belong to the next sync."""
+        self.loaded: dict[str, list[dict[str, Any]]] = {}
+        """What this run has read of tables with lists per row: the columns that those lists need."""
+        self.needed: defaultdict[str, set[str]] = defaultdict(set)
+        """The names of these columns, by table."""
+        self.gone_keys: dict[str, set[Any]] = {}
+        """The keys of such tables that this run has found to be gone."""
+        self.done: defaultdict[str, set[str]] = defaultdict(set)
+        """The scopes of each table that this run has read completely, if it loads in several parts."""
+        self.turns = Turns()
+        self.arrived = Arrived()
+        """Counts the pages of all tables that wait to be taken."""
+
+    def in_flight(self) -> int:
+        """How many requests may be in flight for each list that is being read."""
+        return max(1, self.api.in_flight // max(1, len(self.turns.reading)))
+
+    @property
+    def reads_all(self) -> bool:
+        """Whether every list is read from its beginning, so that rows missing from it are gone."""
+        return self.audit or self.anew
+
+    def begin(self, load: Load) -> None:
+        """Connects, once; raises SettingError for a missing or refused credential."""
+        if not hasattr(self, "api"):
+            self.api = self._connect()
+
+    def scopes(self, listing: Listing, load: Load) -> Iterable[Scope]:
+        """The scopes of a list to read now."""
+        if listing.per is not None:
+            found: Iterable[Scope] = listing.per.scopes(self, load)
+            return found
+        return (WHOLE,)
+
+    def reads(self, values: Mapping[str, Any]) -> bool:
+        """Whether the shard reads the lists of a row that the warehouse has, by what it gives them."""
+        return True
+
+    def gone(self, listing: Listing, load: Load) -> Iterable[Scope]:
+        """The scopes that no longer exist; all their rows are gone, and so is their cursor."""
+        found: Iterable[Scope] = listing.per.gone(self) if hasattr(listing.per, "gone") else ()
+        return found
+
+    def why(self, error: IngestError) -> str:
+        """Why a scope was left out, for people to read."""
+        return (error.reason if isinstance(error, ApiError) else "") or str(error)
