@@ -56,7 +56,8 @@ def runs_from(platform: Tested, run: Run) -> list[Run]:
         retries = platform.platform.runs(9, tags=[{"key": "dagster/root_run_id", "value": run.id}])
         runs = [*retries, platform.platform.run(run.id)]
         retried = {one.tags.get("dagster/parent_run_id") for one in runs}
-        waiting = {one.id for one in runs if one.tags.get("dagster/will_retry") == "true" and one.status == "FAILURE"}
+        # Dagster says after the failure whether it will be retried.
+        waiting = {one.id for one in runs if one.status == "FAILURE" and one.tags.get("dagster/will_retry") != "false"}
         return runs if all(one.status in ENDED for one in runs) and waiting <= retried else []
 
     return wait_for(ended, f"run {run.id} and its retries to end", 300)
