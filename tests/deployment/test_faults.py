@@ -39,8 +39,7 @@ def all_ended(platform: Tested, job: str = JOB) -> list[Run]:
 
     def ended() -> list[Run]:
         runs = platform.platform.runs(20, pipelineName=job)
-        # Dagster says after the failure whether it will be retried.
-        waiting = [run for run in runs if run.status == "FAILURE" and run.tags.get("dagster/will_retry") != "false"]
+        waiting = [run for run in runs if run.status == "FAILURE" and run.tags.get("dagster/will_retry") == "true"]
         retried = {run.tags.get("dagster/parent_run_id") for run in runs}
         settled = all(run.status in ENDED for run in runs) and {run.id for run in waiting} <= retried
         return runs if settled else []
