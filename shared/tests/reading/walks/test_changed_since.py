@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -131,7 +132,10 @@ def test_a_row_that_the_list_hides_for_a_minute_after_a_change_is_not_gone(
 ) -> None:
     """https://developer.zendesk.com/documentation/ticketing/managing-tickets/using-the-incremental-export-api"""
     wanted = Origin._wanted
-    seen = lambda origin, query: [t for t in wanted(origin, query) if t["changed"] <= origin.now - 60]  # noqa: E731
+
+    def seen(origin: Origin, query: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [thing for thing in wanted(origin, query) if thing["changed"] <= origin.now - 60]
+
     monkeypatch.setattr(Origin, "_wanted", seen)
     monkeypatch.setattr("time.sleep", lambda seconds: setattr(origin, "now", origin.now + seconds))
     hiding = replace(LISTING, walk=ChangedSince("changed", since=lambda at: {"since": at}, hidden_for=60))
