@@ -105,7 +105,8 @@ def test_rows_of_an_older_version_of_the_api_are_loaded_anew(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(import_module("stripe_location.source.objects"), "API_VERSION", "2025-03-31.basil")
+        for module in ("objects", "balance_transactions"):
+            patch.setattr(import_module(f"stripe_location.source.{module}"), "API_VERSION", "2025-03-31.basil")
         warehouse.sync("payments")
     warehouse.origin.forget_requests()
     warehouse.sync("payments")

@@ -18,18 +18,12 @@ from ingest_shared.reading.walks import FullList
 from ingest_shared.tables import Table
 from stripe_location.source.account import EVENT_LOG, StripeSync, created_in
 from stripe_location.source.api import tables_left_out
+from stripe_location.source.balance_transactions import BalanceTransactions
 from stripe_location.source.history import Discounts, States
 from stripe_location.source.nested import Nested, WholeList
-from stripe_location.source.objects import (
-    ALWAYS,
-    BalanceTransactions,
-    Customers,
-    Disputes,
-    InvoiceItems,
-    Objects,
-    PaymentMethods,
-)
+from stripe_location.source.objects import ALWAYS, Disputes, InvoiceItems, Objects
 from stripe_location.source.pages import PER_PAGE, Pages
+from stripe_location.source.payment_methods import Customers, PaymentMethods
 from stripe_location.source.permissions import PERMISSIONS
 from stripe_location.source.tables import (
     account,

@@ -274,10 +274,15 @@ class StripeSync(Sync):
         return change
 
 
+def sync_of(reader: Reader) -> StripeSync:
+    """What the reader shares with the others of its run."""
+    assert isinstance(reader.sync, StripeSync)
+    return reader.sync
+
+
 def without_clocks(reader: Reader, page: Page) -> None:
     """Takes the objects of test clocks out of a page, unless they are to be loaded."""
-    assert isinstance(reader.sync, StripeSync)
-    if not reader.sync.reads_test_clocks:
+    if not sync_of(reader).reads_test_clocks:
         page.rows = [row for row in page.rows if getattr(row, "test_clock", None) is None]
 
 

@@ -12,7 +12,7 @@ from ingest_shared.reading.listings import Cursor, Piece, Scope, Step
 from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.walks import FullList
 from ingest_shared.tables import Child
-from stripe_location.source.account import StripeSync, without_clocks
+from stripe_location.source.account import sync_of, without_clocks
 from stripe_location.source.pages import PER_PAGE, Pages
 
 
@@ -89,8 +89,7 @@ class WholeList(FullList):
     """Whether the list shows objects of a test clock only where it is asked for those of that clock."""
 
     def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
-        assert isinstance(reader.sync, StripeSync)
-        clocks = reader.sync.test_clocks(scope, reader.load) if self.hides_clocks else []
+        clocks = sync_of(reader).test_clocks(scope, reader.load) if self.hides_clocks else []
         others = [Piece(scope, request=reader.request(scope, test_clock=clock)) for clock in clocks]
         return super().start(reader, scope, cursor) + others
 

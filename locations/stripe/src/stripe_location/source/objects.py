@@ -7,7 +7,7 @@ fetches each object they name as it is now: https://docs.stripe.com/api/events
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -17,11 +17,11 @@ import pyarrow as pa
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
 from ingest_shared.columnar import Page
-from ingest_shared.errors import ApiError, SettingError
+from ingest_shared.errors import ApiError
 from ingest_shared.reading.envelopes import Request
 from ingest_shared.reading.listings import Cursor, Piece, Progress, Scope, Step
 from ingest_shared.reading.reader import Reader
-from ingest_shared.reading.tombstones import held_where, living
+from ingest_shared.reading.tombstones import living
 from ingest_shared.reading.walks import ByCreated
 from ingest_shared.reading.windows import Window
 from ingest_shared.references import naming, to_nowhere
@@ -33,6 +33,7 @@ from stripe_location.source.account import (
     Deletion,
     StripeSync,
     created_in,
+    sync_of,
     without_clocks,
 )
 from stripe_location.source.api import API_VERSION
@@ -124,7 +125,7 @@ class Objects(ByCreated):
     # What is read.
 
     def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
-        sync, progress = _sync(reader), reader.progress[scope.id]
+        sync, progress = sync_of(reader), reader.progress[scope.id]
         if "left" in cursor and is_older(cursor):
             progress.cursor = cursor = {}
         known_until, earlier = cursor.get("until"), self._earlier(sync, cursor)
@@ -154,7 +155,7 @@ class Objects(ByCreated):
 
     def whole(self, reader: Reader, scope: Scope) -> list[Piece]:
         """The pieces in which all objects are listed."""
-        sync = _sync(reader)
+        sync = sync_of(reader)
         return self._windows(scope, *sync.history(scope, sync.start)) + self._of_clocks(reader, scope)
 
     def recent(self, reader: Reader, scope: Scope, since: int, earlier: Window) -> list[Piece]:
@@ -164,7 +165,7 @@ class Objects(ByCreated):
 
     def _of_clocks(self, reader: Reader, scope: Scope) -> list[Piece]:
         """All objects of each test clock that are to be loaded: they are made at the clock's time, whatever that is."""
-        sync = _sync(reader)
+        sync = sync_of(reader)
         clocks = sync.test_clocks(scope, reader.load) if self.hides_clocks else []
         return [OfClock(scope, Window(sync.start, sync.now + ALWAYS), clock=clock) for clock in clocks]
 
@@ -210,7 +211,7 @@ class Objects(ByCreated):
         progress.cursor |= {"start": progress.noted["start"], "version": API_VERSION}
 
     def audited(self, reader: Reader, scope: Scope) -> Mapping[str, Any]:
-        return {**scope.values, self.column: Window(_sync(reader).start, reader.sync.now)}
+        return {**scope.values, self.column: Window(sync_of(reader).start, reader.sync.now)}
 
     def has_changed(self, cursor: Cursor, row: Any) -> bool:
         listed = 0 if self.lists_all(Progress({})) else self.listed
@@ -221,7 +222,7 @@ class Objects(ByCreated):
 
     def _changed(self, reader: Reader, scope: Scope) -> "dict[str, Change] | _Everything":
         """What events name since the sync that left this cursor, for an audit; everything where none can tell."""
-        sync, until = _sync(reader), reader.known.get(scope.id, {}).get("until", 0)
+        sync, until = sync_of(reader), reader.known.get(scope.id, {}).get("until", 0)
         if not until:
             return {}
         if until < sync.now - EVENTS_ARE_KEPT:
@@ -334,99 +335,6 @@ class InvoiceItems(Objects):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Customers(Objects):
-    """Remembers which customers it has read, for the lists of what they have."""
-
-    def finish_page(self, reader: Reader, scope: Scope, page: Page) -> None:
-        super().finish_page(reader, scope, page)
-        _sync(reader).customers[scope.id].update(row.id for row in page.rows)
-
-
-@dataclass(frozen=True)
-class OfCustomer(Piece):
-    """A page of what a customer has."""
-
-    customer: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PaymentMethods(Objects):
-    """At first the list of every customer; then those of customers that are new here, and what events name.
-
-    The list of all payment methods, ``/v1/payment_methods``, is one of the account's own in some versions of the
-    API (https://docs.stripe.com/api/payment_methods/list). A customer that is deleted loses theirs, and no event
-    need tell of it.
-    """
-
-    after = ("customers",)
-    cost = "One for each customer, at first and in an audit; then one for each new customer or object that events name."
-
-    def whole(self, reader: Reader, scope: Scope) -> list[Piece]:
-        """The lists of all customers; of those before the first that was left, only that of a new one."""
-        held, read = self._customers(reader, scope), _sync(reader).customers[scope.id]
-        first = reader.progress[scope.id].cursor.get("first_left", "")
-        return self._lists(reader, scope, {id_ for id_ in held if id_ >= first} | (read - held))
-
-    def may_wait(self, piece: Piece, cursor: Cursor) -> bool:
-        return "until" not in cursor and isinstance(piece, OfCustomer)
-
-    def leave(self, reader: Reader, progress: Progress) -> Cursor:
-        first = min(piece.customer for piece in progress.left if isinstance(piece, OfCustomer))
-        return super().leave(reader, progress) | {"first_left": first}
-
-    def finish(self, reader: Reader, scope: Scope, progress: Progress) -> None:
-        super().finish(reader, scope, progress)
-        progress.cursor.pop("first_left", None)
-
-    def recent(self, reader: Reader, scope: Scope, since: int, earlier: Window) -> list[Piece]:
-        sync, table = _sync(reader), reader.listing.table
-        customers = sync.changes(scope, "customer", since, reader.load)
-        gone = tuple(id_ for id_, change in customers.items() if change.deletion)
-        if gone and (left := held_where(table, ["id"], {**scope.values, "customer": gone})):
-            changes: dict[str, Change] = reader.progress[scope.id].noted["changes"]
-            reader.progress[scope.id].noted["changes"] = {row["id"]: Change() for row in left} | changes
-        read = sync.customers[scope.id]
-        new = read - self._customers(reader, scope) if read else set()
-        return self._lists(reader, scope, new)
-
-    def audited(self, reader: Reader, scope: Scope) -> Mapping[str, Any]:
-        return scope.values
-
-    def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
-        if not isinstance(piece, OfCustomer):
-            return super().fetch(reader, piece, cursor)
-        assert piece.request
-        try:
-            page, response = reader.send(piece.scope, piece.request)
-        except ApiError as error:
-            if error.status != 404:
-                raise
-            return Step()  # the customer was deleted meanwhile
-        following = reader.following(piece.request, page, response)
-        return Step([page], [replace(piece, request=request) for request in following])
-
-    @staticmethod
-    def _customers(reader: Reader, scope: Scope) -> set[str]:
-        """The customers that the warehouse has."""
-        customers = TABLES["customers"]
-        held = held_where(customers, ["id"], scope.values)
-        if held is None and customers.name not in reader.sync.turns.read:
-            raise SettingError(
-                "payment_methods is read per customer, and customers was never loaded: select both, or leave out both"
-            )
-        return {row["id"] for row in held or ()}
-
-    @staticmethod
-    def _lists(reader: Reader, scope: Scope, customers: set[str]) -> list[Piece]:
-        params = {"limit": reader.listing.params["limit"]}
-        path = reader.listing.path
-        return [
-            OfCustomer(scope, request=Request(path.format(customer=id_), params), customer=id_)
-            for id_ in sorted(customers)
-        ]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Disputes(Objects):
     """Of a deadline that passes no event tells; everything else that changes in a dispute, events tell."""
 
@@ -434,51 +342,6 @@ class Disputes(Objects):
         until, evidence = cursor.get("until", 0), row.evidence_details
         is_over = bool(evidence and evidence.past_due and (evidence.due_by or 0) >= until)
         return is_over or ByCreated.has_changed(self, cursor, row)
-
-
-@dataclass(frozen=True)
-class BalanceTransactions(ByCreated):
-    """What was created since; the pending ones are read again until they are available: no event tells of it."""
-
-    cost = "One call and one for each page since the oldest pending one; at first one for each page, side by side."
-
-    def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
-        sync = _sync(reader)
-        loaded: int = cursor.get("start", sync.start)
-        start = min(loaded, sync.start)
-        reader.progress[scope.id].noted.update(start=start, pending_from=sync.now - self.lag)
-        if (left := self.left(scope, cursor)) and not is_older(cursor):
-            reader.progress[scope.id].noted["pending_from"] = cursor["pending_from"]
-            return left + [Piece(scope, Window(start, loaded))] * (start < loaded)
-        reader.progress[scope.id].cursor.pop("began", None)
-        known = "read_again_from" in cursor and not is_older(cursor)
-        again = max(cursor["read_again_from"], loaded) if known else loaded
-        windows = [Window(start, loaded), *sync.history(scope, again)]
-        return [Piece(scope, window) for window in windows if window.start < window.end]
-
-    def has_changed(self, cursor: Cursor, row: Any) -> bool:
-        return super().has_changed(cursor, row) or row.available_on >= cursor.get("until", 0)
-
-    def note(self, progress: Progress, step: Step) -> None:
-        pending = [row.created for page in step.pages for row in page.rows if row.status == "pending"]
-        progress.noted["pending_from"] = min([progress.noted["pending_from"], *pending])
-
-    def finish(self, reader: Reader, scope: Scope, progress: Progress) -> None:
-        super().finish(reader, scope, progress)
-        noted = progress.noted
-        progress.cursor.pop("pending_from", None)
-        progress.cursor |= {
-            "read_again_from": noted["pending_from"],
-            "start": noted["start"],
-            "version": API_VERSION,
-        }
-
-    def leave(self, reader: Reader, progress: Progress) -> Cursor:
-        noted = {"pending_from": progress.noted["pending_from"], "start": progress.noted["start"]}
-        return super().leave(reader, progress) | noted | {"version": API_VERSION}
-
-    def audited(self, reader: Reader, scope: Scope) -> Mapping[str, Any]:
-        return {**scope.values, "created": Window(_sync(reader).start, reader.sync.now)}
 
 
 def named_in_vain(table: Table, scope: Scope) -> set[str]:
@@ -499,8 +362,3 @@ def named_in_vain(table: Table, scope: Scope) -> set[str]:
 def is_older(cursor: Cursor) -> bool:
     """Whether a table was loaded in an older version of the API, and must be loaded anew."""
     return bool(cursor) and cursor.get("version") != API_VERSION
-
-
-def _sync(reader: Reader) -> StripeSync:
-    assert isinstance(reader.sync, StripeSync)
-    return reader.sync

@@ -1,0 +1,109 @@
+"""Payment methods, which are listed customer by customer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ingest_shared.columnar import Page
+from ingest_shared.errors import ApiError, SettingError
+from ingest_shared.reading.envelopes import Request
+from ingest_shared.reading.listings import Cursor, Piece, Progress, Scope, Step
+from ingest_shared.reading.reader import Reader
+from ingest_shared.reading.tombstones import held_where
+from ingest_shared.reading.windows import Window
+from stripe_location.source.account import Change, sync_of
+from stripe_location.source.objects import Objects
+from stripe_location.source.tables import TABLES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Customers(Objects):
+    """Remembers which customers it has read, for the lists of what they have."""
+
+    def finish_page(self, reader: Reader, scope: Scope, page: Page) -> None:
+        super().finish_page(reader, scope, page)
+        sync_of(reader).customers[scope.id].update(row.id for row in page.rows)
+
+
+@dataclass(frozen=True)
+class OfCustomer(Piece):
+    """A page of what a customer has."""
+
+    customer: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentMethods(Objects):
+    """At first the list of every customer; then those of customers that are new here, and what events name.
+
+    The list of all payment methods, ``/v1/payment_methods``, is one of the account's own in some versions of the
+    API (https://docs.stripe.com/api/payment_methods/list). A customer that is deleted loses theirs, and no event
+    need tell of it.
+    """
+
+    after = ("customers",)
+    cost = "One for each customer, at first and in an audit; then one for each new customer or object that events name."
+
+    def whole(self, reader: Reader, scope: Scope) -> list[Piece]:
+        """The lists of all customers; of those before the first that was left, only that of a new one."""
+        held, read = self._customers(reader, scope), sync_of(reader).customers[scope.id]
+        first = reader.progress[scope.id].cursor.get("first_left", "")
+        return self._lists(reader, scope, {id_ for id_ in held if id_ >= first} | (read - held))
+
+    def may_wait(self, piece: Piece, cursor: Cursor) -> bool:
+        return "until" not in cursor and isinstance(piece, OfCustomer)
+
+    def leave(self, reader: Reader, progress: Progress) -> Cursor:
+        first = min(piece.customer for piece in progress.left if isinstance(piece, OfCustomer))
+        return super().leave(reader, progress) | {"first_left": first}
+
+    def finish(self, reader: Reader, scope: Scope, progress: Progress) -> None:
+        super().finish(reader, scope, progress)
+        progress.cursor.pop("first_left", None)
+
+    def recent(self, reader: Reader, scope: Scope, since: int, earlier: Window) -> list[Piece]:
+        sync, table = sync_of(reader), reader.listing.table
+        customers = sync.changes(scope, "customer", since, reader.load)
+        gone = tuple(id_ for id_, change in customers.items() if change.deletion)
+        if gone and (left := held_where(table, ["id"], {**scope.values, "customer": gone})):
+            changes: dict[str, Change] = reader.progress[scope.id].noted["changes"]
+            reader.progress[scope.id].noted["changes"] = {row["id"]: Change() for row in left} | changes
+        read = sync.customers[scope.id]
+        new = read - self._customers(reader, scope) if read else set()
+        return self._lists(reader, scope, new)
+
+    def audited(self, reader: Reader, scope: Scope) -> Mapping[str, Any]:
+        return scope.values
+
+    def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
+        if not isinstance(piece, OfCustomer):
+            return super().fetch(reader, piece, cursor)
+        assert piece.request
+        try:
+            page, response = reader.send(piece.scope, piece.request)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return Step()  # the customer was deleted meanwhile
+        following = reader.following(piece.request, page, response)
+        return Step([page], [replace(piece, request=request) for request in following])
+
+    @staticmethod
+    def _customers(reader: Reader, scope: Scope) -> set[str]:
+        """The customers that the warehouse has."""
+        customers = TABLES["customers"]
+        held = held_where(customers, ["id"], scope.values)
+        if held is None and customers.name not in reader.sync.turns.read:
+            raise SettingError(
+                "payment_methods is read per customer, and customers was never loaded: select both, or leave out both"
+            )
+        return {row["id"] for row in held or ()}
+
+    @staticmethod
+    def _lists(reader: Reader, scope: Scope, customers: set[str]) -> list[Piece]:
+        params = {"limit": reader.listing.params["limit"]}
+        path = reader.listing.path
+        return [
+            OfCustomer(scope, request=Request(path.format(customer=id_), params), customer=id_)
+            for id_ in sorted(customers)
+        ]
