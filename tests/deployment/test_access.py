@@ -177,6 +177,23 @@ def test_a_page_that_renames_itself_to_the_ui_reads_nothing(platform: Tested) ->
     assert "This host name is not the platform" in dumped
 
 
+PICTURE = """source => new Promise(done => {
+  const refused = [];
+  document.addEventListener("securitypolicyviolation", event => refused.push(event.effectiveDirective));
+  const picture = document.body.appendChild(new Image());
+  picture.onload = picture.onerror = () => setTimeout(() => done(refused), 500);
+  picture.src = source;
+})"""
+
+
+def test_a_picture_in_a_description_tells_no_other_server_who_looks_at_it(platform: Tested, browser: Browser) -> None:
+    page = browser.new_page()
+    page.goto(platform.platform.url)
+    with page_of("") as port:
+        assert page.evaluate(PICTURE, f"http://127.0.0.1:{port}/") == ["img-src"]
+    page.close()
+
+
 # Where it is published
 
 

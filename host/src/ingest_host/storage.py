@@ -111,6 +111,24 @@ END $$;
 
 CREATE OR REPLACE TRIGGER limit_assets BEFORE INSERT ON asset_keys FOR EACH ROW
   WHEN (CURRENT_USER <> 'dagster') EXECUTE FUNCTION platform.limit_assets();
+
+-- Whoever filters runs is offered the tags of all of them.
+CREATE OR REPLACE FUNCTION platform.limit_tags() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+  tags bigint;
+BEGIN
+  EXECUTE format('SELECT count(*) FROM public.%I WHERE %2$I = $1.%2$I', TG_TABLE_NAME, TG_ARGV[0]) INTO tags USING NEW;
+  IF tags >= 1000 THEN
+    RAISE EXCEPTION 'a run or an event has at most 1000 tags';
+  END IF;
+  RETURN NEW;
+END $$;
+
+CREATE OR REPLACE TRIGGER limit_tags BEFORE INSERT ON run_tags FOR EACH ROW
+  WHEN (CURRENT_USER <> 'dagster') EXECUTE FUNCTION platform.limit_tags('run_id');
+
+CREATE OR REPLACE TRIGGER limit_tags BEFORE INSERT ON asset_event_tags FOR EACH ROW
+  WHEN (CURRENT_USER <> 'dagster') EXECUTE FUNCTION platform.limit_tags('event_id');
 """
 
 OWN_RUN = "EXISTS (SELECT FROM runs WHERE runs.run_id = {0}.run_id)"
@@ -121,6 +139,9 @@ LONGEST = 1_000_000
 """Characters of an event: webserver and daemon hold hundreds of them at once in their memory."""
 LONGEST_LATEST = 100_000
 """Characters of what an asset last told: purge, monitor and the list of assets read those of all locations."""
+LONGEST_TAG = 10_000
+"""Characters of a tag's key and value together."""
+TAG = f"coalesce(length(key), 0) + coalesce(length(value), 0) <= {LONGEST_TAG}"
 EVENT = f"coalesce({{0}} IS JSON OBJECT AND length({{0}}) <= {LONGEST}, true)"
 
 
@@ -171,7 +192,7 @@ TABLES = (
     Table(
         "run_tags",
         read=OWN_RUN.format("run_tags"),
-        write=f"{OWN_RUN.format('run_tags')} AND platform.is_free_tag(key, value)",
+        write=f"{OWN_RUN.format('run_tags')} AND platform.is_free_tag(key, value) AND {TAG}",
         inserts=("run_id", "key", "value"),
         updates=("value",),
     ),
@@ -197,7 +218,7 @@ TABLES = (
     Table(
         "asset_event_tags",
         read=OWN_ASSET,
-        write=NEW_ASSET,
+        write=f"{NEW_ASSET} AND {TAG}",
         inserts=("event_id", "asset_key", "key", "value", "event_timestamp"),
     ),
     Table(

@@ -1,0 +1,45 @@
+"""Evaluates schedules and sensors in threads of their location.
+
+Dagster has one pool of threads for those of all locations: one whose code server does not answer, for a minute at each
+tick, keeps the others waiting.
+"""
+
+from typing import Any
+
+from dagster._core.remote_representation.external import RemoteSchedule, RemoteSensor
+from dagster._core.utils import InheritContextThreadPoolExecutor
+from dagster._daemon import daemon
+from dagster._scheduler import scheduler
+
+POOL = "InheritContextThreadPoolExecutor"
+"""What Dagster's daemons of sensors and of schedules make their threads with."""
+
+
+def keep_locations_apart() -> None:
+    """Replaces Dagster's pools; raises ``AttributeError`` where Dagster makes them otherwise."""
+    for module in (daemon, scheduler):
+        getattr(module, POOL)
+        setattr(module, POOL, LocationThreads)
+
+
+class LocationThreads(InheritContextThreadPoolExecutor):
+    """Dagster's own pool, with ``max_workers`` threads for the ticks of each location, and as many for all else."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._options = options
+        self._pools: dict[str, InheritContextThreadPoolExecutor] = {}
+
+    def submit(self, fn: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        evaluated = [one for one in args if isinstance(one, RemoteSchedule | RemoteSensor)]
+        if not evaluated:
+            return super().submit(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
+        name = evaluated[0].handle.location_name
+        if name not in self._pools:
+            self._pools[name] = InheritContextThreadPoolExecutor(**self._options)
+        return self._pools[name].submit(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        for pool in self._pools.values():
+            pool.shutdown(wait, cancel_futures=cancel_futures)
+        super().shutdown(wait, cancel_futures=cancel_futures)

@@ -1,0 +1,90 @@
+"""Schedules and sensors of a location that hangs keep those of no other waiting."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dagster._core.test_utils import instance_for_test
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster._daemon import daemon, sensor
+from dagster._scheduler import scheduler
+from dagster._time import get_current_datetime
+
+from ingest_host.ticks import POOL, LocationThreads, keep_locations_apart
+
+CODE = Path(__file__).with_name("hanging_location.py")
+LOGGER = logging.getLogger(__name__)
+WORKERS = 2
+"""Fewer than there are sensors that hang."""
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("released") / "now"
+
+
+@pytest.fixture(scope="module")
+def process(released: Path) -> Iterator[WorkspaceProcessContext]:
+    """Both locations, the one that hangs first, each with a code server of its own."""
+    locations = [
+        {"python_file": {"relative_path": str(CODE), "attribute": name, "location_name": name}}
+        for name in ("hanging", "quick")
+    ]
+    workspace = released.with_name("workspace.yaml")
+    workspace.write_text(yaml.safe_dump({"load_from": locations}))
+    with pytest.MonkeyPatch.context() as patch, instance_for_test() as instance:
+        patch.setitem(os.environ, "RELEASED", str(released))
+        with WorkspaceProcessContext(instance, WorkspaceFileTarget([str(workspace)])) as context:
+            yield context
+
+
+Futures = dict[str, Future[Any]]
+
+
+def sensors(process: WorkspaceProcessContext, pool: ThreadPoolExecutor, futures: Futures) -> None:
+    """What Dagster evaluates of them at an iteration, where that of the one before has ended."""
+    time.sleep(1)  # their interval
+    list(sensor.execute_sensor_iteration(process, LOGGER, pool, None, futures))
+
+
+def schedules(process: WorkspaceProcessContext, pool: ThreadPoolExecutor, futures: Futures) -> None:
+    """As two minutes later: a schedule that was never seen before is due at none of its times."""
+    for minutes in (0, 2):
+        at = get_current_datetime() + timedelta(minutes=minutes)
+        list(scheduler.launch_scheduled_runs(process, LOGGER, at, {}, pool, scheduler_run_futures=futures))
+        wait(futures.values(), timeout=5 if minutes == 0 else 0)
+
+
+@pytest.mark.parametrize("evaluated", [sensors, schedules])
+def test_a_location_that_hangs_keeps_no_other_waiting(
+    process: WorkspaceProcessContext, released: Path, evaluated: Any
+) -> None:
+    futures: Futures = {}
+    with LocationThreads(max_workers=WORKERS) as pool:
+        try:
+            for _ in range(2):  # of the first, the quick one may have been evaluated first
+                evaluated(process, pool, futures)
+                done, _ = wait(futures.values(), timeout=20, return_when=FIRST_COMPLETED)
+                assert (len(futures), len(done)) == (4, 1)
+        finally:
+            released.touch()
+        done, _ = wait(futures.values(), timeout=60)
+        assert len(done) == 4
+    released.unlink()
+
+
+def test_the_daemons_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (daemon, scheduler):
+        monkeypatch.setattr(module, POOL, getattr(module, POOL))
+    keep_locations_apart()
+    settings = {"use_threads": True, "num_workers": WORKERS}
+    assert isinstance(daemon.SensorDaemon(settings)._threadpool_executor, LocationThreads)
+    assert getattr(scheduler, POOL) is LocationThreads
