@@ -1,17 +1,19 @@
 """A platform of the tests' own on the cluster that TEST_KUBECONFIG names, from a copy of the tree, gone afterwards.
 
-INGEST_LOAD is the command that loads images into that cluster.
+The cluster's nodes are containers of this machine's Docker engine.
 """
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 
@@ -146,8 +148,10 @@ def platform(tree: Copy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
     folder = tmp_path_factory.mktemp("deployment")
     user = int(docker("run", "--rm", "--entrypoint=id", POSTGRES, "-u", "postgres"))
     (folder / "values.json").write_text(json.dumps({"postgres": {"user": user}, "sandboxSize": SIZE}))
-    settings = {"INGEST_VALUES": str(folder / "values.json"), "INGEST_LOAD": os.environ["INGEST_LOAD"], "SANDBOX": "1"}
-    tested = Tested(PROJECT, settings, folder / ".env", tree.root)
+    tested = Tested(PROJECT, {}, folder / ".env", tree.root)
+    load = shlex.join([sys.executable, str(Path(__file__).with_name("load.py")), *tested.nodes])
+    settings = {"INGEST_VALUES": str(folder / "values.json"), "INGEST_LOAD": load, "SANDBOX": "1"}
+    tested = replace(tested, settings=settings)
     tested.remove()
     tested.deliver(POSTGRES)
     started = time.monotonic()
