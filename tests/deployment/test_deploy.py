@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import pytest
 
+from caught import at_work
 from ingest_tools import audit, deploy, versions
 from ingest_tools.dagster_api import PlatformError, wait_for
 from ingest_tools.deploy import Deploy
@@ -22,7 +23,6 @@ from measured import measured
 from tree import Copy
 
 from .conftest import Tested
-from .test_faults import at_work
 
 pytestmark = pytest.mark.docker
 

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from caught import at_work
 from ingest_tools.deploy_host import UNDER_RUNS, DeployHost
 from ingest_tools.engine import docker
 from ingest_tools.local import Refused
@@ -11,7 +12,6 @@ from measured import measured
 
 from .conftest import Tested
 from .test_deploy import changed
-from .test_faults import at_work
 
 pytestmark = pytest.mark.docker
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from caught import at_work
 from ingest_tools.engine import EngineError, docker, inspect
 from ingest_tools.projects import ROOT
 
 from .conftest import SUBNETS, Tested
-from .test_faults import at_work
 
 pytestmark = pytest.mark.docker
 
