@@ -137,6 +137,9 @@ class Tested(Cluster):
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     """What the platform is built from; tests change it as teams do."""
     copy = Copy(tmp_path_factory.mktemp("tree"))
+    # Under the same tags, each build would move those of `tests/deployment`, which may run at the same time.
+    ignore = copy.root / ".dockerignore"
+    ignore.write_text(f"{ignore.read_text()}\n# On a cluster.\n")
     copy.git("init", "--quiet")
     copy.git("add", "--all")
     copy.git("commit", "--quiet", "--message=As it was")
