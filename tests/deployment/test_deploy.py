@@ -1,6 +1,7 @@
 """A location is deployed alone: what others notice of it, and what becomes of broken code."""
 
 import os
+import re
 import shutil
 import threading
 import time
@@ -314,9 +315,11 @@ def test_back_to_the_version_before_and_never_to_a_broken_one(
     platform.compose("stop", "daemon")
     try:
         waiting = platform.platform.launch("stripe", "stripe_payments_ingest")
-        stripe.roll_back()
+        said = stripe.roll_back()
     finally:
         platform.compose("up", "--detach", "--no-deps", "--wait", "daemon")
+    measured(said)
+    assert re.fullmatch(rf"stripe: {first} is active, \S+ s after the rollback began", said)
     assert stripe.tag == first
     assert broken not in stripe.tags_before
     assert platform.platform.locations()["stripe"].image == stripe.image(first)

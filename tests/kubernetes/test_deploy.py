@@ -64,7 +64,9 @@ def test_a_deploy_is_noticed_by_nobody_else_and_rolled_back(
     assert platform.platform.ended(run_id).status == "SUCCESS"
     assert pods(platform) == others
     assert platform.secret("github", "runs", "load--workers") == "7", "what was stored is kept by a deploy"
-    assert f"{first} is active" in github.roll_back()
+    said = github.roll_back()
+    measured(said)
+    assert said.startswith(f"github: {first} is active")
     assert (github.tag, github._serves(first)) == (first, True)
     assert f"{second} is active" in github.roll_back(second)
     with pytest.raises(Refused, match="--to=nonsense is not a version of github that was active"):
