@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from deployment.origin import Origin
 from ingest_tools.dagster_api import ENDED, Platform, Run, wait_for
+from origin import Origin
 
 JOB = "github_activity_ingest"
 

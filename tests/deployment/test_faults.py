@@ -9,9 +9,7 @@ from caught import at_work, runs_from
 from ingest_tools.dagster_api import Run
 from ingest_tools.engine import docker
 from ingest_tools.status import rows_of
-
-from .conftest import Tested
-from .test_up import assert_mirrors
+from on_docker import Tested
 
 pytestmark = pytest.mark.docker
 
@@ -57,4 +55,4 @@ def test_a_fault_in_the_middle_of_a_run(slow: Tested, fault: Callable[[Tested, R
 def test_no_fault_has_cost_a_row(platform: Tested) -> None:
     """What one had lost, no run after it would have read again."""
     platform.succeed("github", "github_ingest")
-    assert_mirrors(platform, "github")
+    platform.assert_mirrors("github")

@@ -9,9 +9,7 @@ import pytest
 
 from ingest_tools.dagster_api import Run, wait_for
 from ingest_tools.engine import docker
-
-from .conftest import Tested
-from .test_up import assert_mirrors
+from on_docker import Tested
 
 pytestmark = pytest.mark.docker
 
@@ -96,4 +94,4 @@ def test_code_servers_that_fail_harm_no_schedule_and_no_other_location(platform:
     assert (run.status, run.image) == ("SUCCESS", IMAGE)
     assert platform.inspect("github")["RestartCount"] > 0
     platform.succeed("github", "github_ingest")
-    assert_mirrors(platform, "github")
+    platform.assert_mirrors("github")

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from deployment.origin import Origin, assert_equal
 from ingest_tools.cluster import Cluster, HostRelease, LocationRelease, _forwards
 from ingest_tools.engine import docker
 from measured import measured
-from tree import Copy
+from origin import Origin, assert_equal
+from tree import Copy, committed
 
 PROJECT = "ingest-test"
 SIZE = "0.25"
@@ -136,14 +136,7 @@ class Tested(Cluster):
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     """What the platform is built from; tests change it as teams do."""
-    copy = Copy(tmp_path_factory.mktemp("tree"))
-    # Under the same tags, each build would move those of `tests/deployment`, which may run at the same time.
-    ignore = copy.root / ".dockerignore"
-    ignore.write_text(f"{ignore.read_text()}\n# On a cluster.\n")
-    copy.git("init", "--quiet")
-    copy.git("add", "--all")
-    copy.git("commit", "--quiet", "--message=As it was")
-    return copy
+    return committed(tmp_path_factory.mktemp("tree"), "kubernetes")
 
 
 @pytest.fixture(scope="session")

@@ -24,8 +24,7 @@ import pytest
 from ingest_tools import audit
 from ingest_tools.dagster_api import Platform, PlatformError, wait_for
 from ingest_tools.engine import EngineError, docker, inspect
-
-from .conftest import Tested
+from on_docker import Tested
 
 pytest.importorskip("playwright")
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect

@@ -15,8 +15,9 @@ import pytest
 from caught import at_work
 from ingest_tools.engine import EngineError, docker, inspect
 from ingest_tools.projects import ROOT
+from on_docker import Tested
 
-from .conftest import SUBNETS, Tested
+from .conftest import SUBNETS
 
 pytestmark = pytest.mark.docker
 
