@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from ingest_tools.cluster import Cluster, HostRelease, LocationRelease, _forwards
+from ingest_tools.dagster_api import Run
 from ingest_tools.engine import docker
 from measured import measured
 from origin import Origin, assert_equal
@@ -110,6 +111,17 @@ class Tested(Cluster):
             "--username=postgres", "--dbname=warehouse", "--tuples-only", "--quiet", text=statement
         ).strip()
 
+    def load(self, *names: str) -> list[Run]:
+        """Loads all of these locations at the same time; from its first load on a warehouse knows what disappears."""
+        for name in names:
+            self.loaded_since.setdefault(name, self.origin.now())
+        launched = [self.platform.launch(name, f"{name}_ingest") for name in names]
+        runs = [self.platform.ended(run_id) for run_id in launched]
+        for name, run in zip(names, runs, strict=True):
+            log = ("logs", f"job/dagster-run-{run.id}", "--tail=40")
+            assert run.status == "SUCCESS", self.in_location(name, *log)
+        return runs
+
     def assert_mirrors(self, name: str) -> None:
         """The location's schema equals the sandbox, in every value."""
         password = self.secret(name, "runs", "destination--postgres--credentials--password")
@@ -157,8 +169,6 @@ def platform(tree: Copy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
         with ThreadPoolExecutor() as beside:
             print(*beside.map(lambda name: tested.location(name).deploy(tests=False), LOCATIONS), sep="\n")
         measured(f"host and two locations from nothing: {time.monotonic() - started:.0f} s, images included")
-        for name in LOCATIONS:
-            tested.loaded_since[name] = tested.origin.now()
         yield tested
     finally:
         tested.remove()

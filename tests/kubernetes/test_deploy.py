@@ -64,6 +64,7 @@ def test_a_deploy_is_noticed_by_nobody_else_and_rolled_back(
     assert platform.platform.ended(run_id).status == "SUCCESS"
     assert pods(platform) == others
     assert platform.secret("github", "runs", "load--workers") == "7", "what was stored is kept by a deploy"
+    platform.in_location("github", "patch", "secret", "runs", '--patch={"data": {"load--workers": null}}')
     said = github.roll_back()
     measured(said)
     assert said.startswith(f"github: {first} is active")

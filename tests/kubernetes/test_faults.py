@@ -28,7 +28,7 @@ time.sleep(3600)
 
 @pytest.fixture(scope="module")
 def loaded(platform: Tested) -> Tested:
-    assert platform.platform.ended(platform.platform.launch("github", "github_ingest")).status == "SUCCESS"
+    platform.load("github")
     return platform
 
 
@@ -127,5 +127,5 @@ def test_a_node_that_comes_back_has_nothing_left_to_do(loaded: Tested) -> None:
 
 def test_no_fault_has_cost_a_row(loaded: Tested) -> None:
     """What one had lost, no run after it would have read again."""
-    assert loaded.platform.ended(loaded.platform.launch("github", "github_ingest")).status == "SUCCESS"
+    loaded.load("github")
     loaded.assert_mirrors("github")
