@@ -379,7 +379,7 @@ def test_each_person_may_switch_what_is_theirs(known: Tested, tokens: dict[str, 
                 page.goto("/automation")
                 with suppress(PlaywrightTimeoutError):
                     for switch in switches.values():
-                        switch.wait_for(state="attached", timeout=TIMEOUT / 3)
+                        switch.and_(page.locator(":checked")).wait_for(state="attached", timeout=TIMEOUT / 3)
                     break
             for location, switch in switches.items():
                 expect(switch).to_be_checked()
