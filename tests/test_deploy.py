@@ -91,7 +91,7 @@ class Watched(Deploy):
     def _try_out(self, tag: str) -> None:
         self.note("trial")
 
-    def _switch(self, tag: str, before: list[str], tried: Callable[[], None] = lambda: None) -> str:
+    def _switch(self, tag: str, before: list[str], tried: Callable[[], None] = lambda: None, since: str = "") -> str:
         tried()
         self.note("switch")
         return ""

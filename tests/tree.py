@@ -73,3 +73,17 @@ class Copy:
             for path in self.root.rglob("*")
             if path.is_file() and not left_out & set(path.relative_to(self.root).parts)
         }
+
+
+def committed(root: Path, own: str) -> Copy:
+    """A copy in a repository of its own, whose images have tags of their own; the layers are those of the tree.
+
+    Under the same tag, a build would move that of another platform which runs at the same time.
+    """
+    copy = Copy(root)
+    ignore = root / ".dockerignore"
+    ignore.write_text(f"{ignore.read_text()}\n# {own}\n")
+    copy.git("init", "--quiet")
+    copy.git("add", "--all")
+    copy.git("commit", "--quiet", "--message=As it was")
+    return copy

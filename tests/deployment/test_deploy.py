@@ -1,6 +1,7 @@
 """A location is deployed alone: what others notice of it, and what becomes of broken code."""
 
 import os
+import re
 import shutil
 import threading
 import time
@@ -12,6 +13,7 @@ from typing import Any, Self
 
 import pytest
 
+from caught import at_work
 from ingest_tools import audit, deploy, versions
 from ingest_tools.dagster_api import PlatformError, wait_for
 from ingest_tools.deploy import Deploy
@@ -19,10 +21,8 @@ from ingest_tools.engine import docker, inspect
 from ingest_tools.local import Refused
 from ingest_tools.versions import Versions
 from measured import measured
+from on_docker import Tested
 from tree import Copy
-
-from .conftest import Tested
-from .test_faults import at_work
 
 pytestmark = pytest.mark.docker
 
@@ -314,9 +314,11 @@ def test_back_to_the_version_before_and_never_to_a_broken_one(
     platform.compose("stop", "daemon")
     try:
         waiting = platform.platform.launch("stripe", "stripe_payments_ingest")
-        stripe.roll_back()
+        said = stripe.roll_back()
     finally:
         platform.compose("up", "--detach", "--no-deps", "--wait", "daemon")
+    measured(said)
+    assert re.fullmatch(rf"stripe: {first} is active, \S+ s after the rollback began", said)
     assert stripe.tag == first
     assert broken not in stripe.tags_before
     assert platform.platform.locations()["stripe"].image == stripe.image(first)

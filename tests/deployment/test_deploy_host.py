@@ -4,14 +4,14 @@ import time
 
 import pytest
 
+from caught import at_work
 from ingest_tools.deploy_host import UNDER_RUNS, DeployHost
 from ingest_tools.engine import docker
 from ingest_tools.local import Refused
 from measured import measured
+from on_docker import Tested
 
-from .conftest import Tested
 from .test_deploy import changed
-from .test_faults import at_work
 
 pytestmark = pytest.mark.docker
 

@@ -5,23 +5,9 @@ import pytest
 from ingest_tools.dagster_api import wait_for
 from ingest_tools.deploy import UNFINISHED
 from ingest_tools.engine import RUN_LABEL, docker
-
-from .conftest import Tested
-from .test_up import assert_mirrors
+from on_docker import Tested
 
 pytestmark = pytest.mark.docker
-
-TOLD = """query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
-  assetMaterializations(limit: 5) { runId metadataEntries { label ... on IntMetadataEntry { intValue } } } } } }"""
-
-
-def told(platform: Tested, run_id: str, *asset: str) -> dict[str, int]:
-    """What a run's materialization of an asset tells, in numbers."""
-    found = platform.platform.query(TOLD, key={"path": asset})["assetNodeOrError"]["assetMaterializations"]
-    (of_run,) = [one for one in found if one["runId"] == run_id]
-    return {
-        entry["label"]: entry["intValue"] for entry in of_run["metadataEntries"] if entry.get("intValue") is not None
-    }
 
 
 def test_down_and_up_again(platform: Tested) -> None:
@@ -41,6 +27,6 @@ def test_down_and_up_again(platform: Tested) -> None:
     assert platform.platform.run(interrupted[1]).status == "SUCCESS"
     platform.origin.change(10)
     again = platform.succeed("stripe", "stripe_ingest")
-    invoices = told(platform, again, "stripe", "invoices")
+    invoices = platform.told(again, "stripe", "invoices")
     assert invoices["rows_loaded"] < invoices["dagster/row_count"] / 5  # incremental: the cursor was kept
-    assert_mirrors(platform, "stripe")
+    platform.assert_mirrors("stripe")

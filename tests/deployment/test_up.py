@@ -7,9 +7,7 @@ import pytest
 from ingest_tools.dagster_api import Run, wait_for
 from ingest_tools.engine import docker, inspect
 from measured import measured
-
-from .conftest import Tested
-from .origin import assert_equal
+from on_docker import JOBS, Tested
 
 pytestmark = pytest.mark.docker
 
@@ -26,15 +24,6 @@ SERVICES = (
     "github",
     "stripe",
 )
-JOBS = {"github": "github_ingest", "stripe": "stripe_ingest"}
-
-
-def assert_mirrors(platform: Tested, *locations: str) -> None:
-    """The warehouse of the locations equals the sandbox, as an analyst reads it."""
-    password = platform.secret("analyst-password")
-    address = f"postgresql://analyst:{password}@{platform.address('postgres')}/warehouse"
-    for location in locations or JOBS:
-        assert_equal(location, platform.origin, address, platform.loaded_since[location])
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -67,7 +56,7 @@ def test_a_run_has_a_container_of_its_own_and_mirrors_the_api(
     container = inspect(run.container)
     assert container["Config"]["Image"] == platform.image(location)
     assert docker("wait", run.container) == "0"
-    assert_mirrors(platform, location)
+    platform.assert_mirrors(location)
 
 
 def test_status_tells_it_in_a_table(platform: Tested) -> None:

@@ -1,25 +1,28 @@
 """A platform of the tests' own on the cluster that TEST_KUBECONFIG names, from a copy of the tree, gone afterwards.
 
-INGEST_LOAD is the command that loads images into that cluster.
+The cluster's nodes are containers of this machine's Docker engine.
 """
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 
-from deployment.origin import Origin, assert_equal
 from ingest_tools.cluster import Cluster, HostRelease, LocationRelease, _forwards
+from ingest_tools.dagster_api import Run
 from ingest_tools.engine import docker
 from measured import measured
-from tree import Copy
+from origin import Origin, assert_equal
+from tree import Copy, committed
 
 PROJECT = "ingest-test"
 SIZE = "0.25"
@@ -108,6 +111,17 @@ class Tested(Cluster):
             "--username=postgres", "--dbname=warehouse", "--tuples-only", "--quiet", text=statement
         ).strip()
 
+    def load(self, *names: str) -> list[Run]:
+        """Loads all of these locations at the same time; from its first load on a warehouse knows what disappears."""
+        for name in names:
+            self.loaded_since.setdefault(name, self.origin.now())
+        launched = [self.platform.launch(name, f"{name}_ingest") for name in names]
+        runs = [self.platform.ended(run_id) for run_id in launched]
+        for name, run in zip(names, runs, strict=True):
+            log = ("logs", f"job/dagster-run-{run.id}", "--tail=40")
+            assert run.status == "SUCCESS", self.in_location(name, *log)
+        return runs
+
     def assert_mirrors(self, name: str) -> None:
         """The location's schema equals the sandbox, in every value."""
         password = self.secret(name, "runs", "destination--postgres--credentials--password")
@@ -134,11 +148,7 @@ class Tested(Cluster):
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     """What the platform is built from; tests change it as teams do."""
-    copy = Copy(tmp_path_factory.mktemp("tree"))
-    copy.git("init", "--quiet")
-    copy.git("add", "--all")
-    copy.git("commit", "--quiet", "--message=As it was")
-    return copy
+    return committed(tmp_path_factory.mktemp("tree"), "kubernetes")
 
 
 @pytest.fixture(scope="session")
@@ -146,8 +156,10 @@ def platform(tree: Copy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
     folder = tmp_path_factory.mktemp("deployment")
     user = int(docker("run", "--rm", "--entrypoint=id", POSTGRES, "-u", "postgres"))
     (folder / "values.json").write_text(json.dumps({"postgres": {"user": user}, "sandboxSize": SIZE}))
-    settings = {"INGEST_VALUES": str(folder / "values.json"), "INGEST_LOAD": os.environ["INGEST_LOAD"], "SANDBOX": "1"}
-    tested = Tested(PROJECT, settings, folder / ".env", tree.root)
+    tested = Tested(PROJECT, {}, folder / ".env", tree.root)
+    load = shlex.join([sys.executable, str(Path(__file__).with_name("load.py")), *tested.nodes])
+    settings = {"INGEST_VALUES": str(folder / "values.json"), "INGEST_LOAD": load, "SANDBOX": "1"}
+    tested = replace(tested, settings=settings)
     tested.remove()
     tested.deliver(POSTGRES)
     started = time.monotonic()
@@ -157,8 +169,6 @@ def platform(tree: Copy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
         with ThreadPoolExecutor() as beside:
             print(*beside.map(lambda name: tested.location(name).deploy(tests=False), LOCATIONS), sep="\n")
         measured(f"host and two locations from nothing: {time.monotonic() - started:.0f} s, images included")
-        for name in LOCATIONS:
-            tested.loaded_since[name] = tested.origin.now()
         yield tested
     finally:
         tested.remove()

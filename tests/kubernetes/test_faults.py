@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from ingest_tools.dagster_api import ENDED, Run, wait_for
+from caught import at_work, runs_from
+from ingest_tools.dagster_api import Run, wait_for
 from ingest_tools.engine import docker
 from measured import measured
 
@@ -13,7 +14,6 @@ from .conftest import Tested
 
 pytestmark = pytest.mark.kubernetes
 
-JOB = "github_activity_ingest"
 AWAY_SECONDS = 60
 LOCK = """
 import os, time, psycopg2
@@ -28,7 +28,7 @@ time.sleep(3600)
 
 @pytest.fixture(scope="module")
 def loaded(platform: Tested) -> Tested:
-    assert platform.platform.ended(platform.platform.launch("github", "github_ingest")).status == "SUCCESS"
+    platform.load("github")
     return platform
 
 
@@ -39,28 +39,6 @@ def slow(loaded: Tested, request: pytest.FixtureRequest) -> Iterator[Tested]:
     loaded.origin.slow_down(1000)
     yield loaded
     loaded.origin.slow_down(0)
-
-
-def at_work(platform: Tested) -> Run:
-    """A run of the job whose pod asks the API."""
-    platform.origin.ask("DELETE", "requests")
-    run_id = platform.platform.launch("github", JOB)
-    wait_for(lambda: platform.origin.ask("GET", "requests")["total"].get("github", 0) > 1, "calls of the run", 120)
-    return platform.platform.run(run_id)
-
-
-def runs_from(platform: Tested, run: Run) -> list[Run]:
-    """It and its retries, the newest first, once none is under way or waited for."""
-
-    def ended() -> list[Run]:
-        retries = platform.platform.runs(9, tags=[{"key": "dagster/root_run_id", "value": run.id}])
-        runs = [*retries, platform.platform.run(run.id)]
-        retried = {one.tags.get("dagster/parent_run_id") for one in runs}
-        # Dagster says after the failure whether it will be retried.
-        waiting = {one.id for one in runs if one.status == "FAILURE" and one.tags.get("dagster/will_retry") != "false"}
-        return runs if all(one.status in ENDED for one in runs) and waiting <= retried else []
-
-    return wait_for(ended, f"run {run.id} and its retries to end", 300)
 
 
 def failures(platform: Tested, run: Run) -> list[str]:
@@ -149,5 +127,5 @@ def test_a_node_that_comes_back_has_nothing_left_to_do(loaded: Tested) -> None:
 
 def test_no_fault_has_cost_a_row(loaded: Tested) -> None:
     """What one had lost, no run after it would have read again."""
-    assert loaded.platform.ended(loaded.platform.launch("github", "github_ingest")).status == "SUCCESS"
+    loaded.load("github")
     loaded.assert_mirrors("github")

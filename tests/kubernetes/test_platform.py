@@ -14,11 +14,8 @@ pytestmark = pytest.mark.kubernetes
 @pytest.fixture(scope="module")
 def loaded(platform: Tested) -> Tested:
     """Both locations, loaded at the same time."""
-    runs = {name: platform.platform.launch(name, f"{name}_ingest") for name in LOCATIONS}
-    for name, run_id in runs.items():
-        run = platform.platform.ended(run_id)
-        assert run.status == "SUCCESS", platform.in_location(name, "logs", f"job/dagster-run-{run_id}", "--tail=40")
-        measured(f"{name}_ingest: {(run.ended or 0) - run.created:.0f} s from launch to end")
+    for run in platform.load(*LOCATIONS):
+        measured(f"{run.job}: {(run.ended or 0) - run.created:.0f} s from launch to end")
     return platform
 
 

@@ -12,7 +12,8 @@ import re
 import shlex
 import subprocess
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ SANDBOX = "sandbox"
 SERVICES = ("webserver", "daemon", "purge", "turnstile")
 STARTING = ("", "ContainerCreating", "PodInitializing", "CrashLoopBackOff")
 """Why a container may wait for a while; one that died says why in its log."""
+DIED = "died"
 _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 _forwards: dict[tuple[str, str], tuple[subprocess.Popen[str], str]] = {}
 
@@ -53,18 +55,30 @@ class Cluster(Deployment):
         """What Helm prints; raises :class:`EngineError` with its last line."""
         return self._call("helm", f"--namespace={self.project}", *arguments)
 
-    def _call(self, program: str, *arguments: str, text: str | None = None) -> str:
+    def _call(
+        self, program: str, *arguments: str, text: str | None = None, is_in_vain: Callable[[], bool] | None = None
+    ) -> str:
+        """What a program prints; it is asked to end as soon as it is known to be in vain."""
+        pipe = subprocess.PIPE
         try:
-            done = subprocess.run(
-                [program, *arguments], cwd=self.tree, input=text, capture_output=True, text=True, check=False
+            process = subprocess.Popen(
+                [program, *arguments], cwd=self.tree, stdin=pipe, stdout=pipe, stderr=pipe, text=True
             )
         except FileNotFoundError:
             raise EngineError(f"{program} is not installed: install it, then point it at the cluster") from None
-        if done.returncode:
-            said = (done.stderr or done.stdout).strip() or f"exit code {done.returncode}"
+        with process:
+            while process.returncode is None:
+                try:
+                    out, err = process.communicate(text, LOOK_SECONDS if is_in_vain else None)
+                except subprocess.TimeoutExpired:
+                    if is_in_vain and is_in_vain():
+                        process.terminate()
+                        is_in_vain = None
+        if process.returncode:
+            said = (err or out).strip() or f"exit code {process.returncode}"
             verb = next((one for one in arguments if not one.startswith("-")), "")
-            raise EngineError(f"{program} {verb}: {said.splitlines()[-1]}", done.stdout + said)
-        return done.stdout.strip()
+            raise EngineError(f"{program} {verb}: {said.splitlines()[-1]}", out + said)
+        return out.strip()
 
     def namespace(self, location: str) -> str:
         """Where a location's pods are."""
@@ -130,13 +144,17 @@ class Cluster(Deployment):
         config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "given"}, "data": texts}
         self.kubectl("apply", "--filename=-", text=json.dumps(config))
 
-    def upgrade(self, release: str, chart: str, values: dict[str, Any]) -> None:
-        """Installs or upgrades a release, and waits until it is ready; where it is not, all is as before."""
+    def upgrade(self, release: str, chart: str, values: dict[str, Any], is_in_vain: Callable[[], bool]) -> None:
+        """Installs or upgrades a release, and waits until it is ready; where it is not, all is as before.
+
+        Helm takes back at once what it is asked to end: https://helm.sh/docs/helm/helm_upgrade/
+        """
         given = [f"--values={own}"] if (own := self.setting("INGEST_VALUES")) and chart == HOST else []
         given += [f"--set-json={name}={json.dumps(value)}" for name, value in values.items()]
         wait = ("--wait", f"--timeout={HELM_SECONDS}s", "--rollback-on-failure", "--history-max=10")
         try:
-            self.helm("upgrade", "--install", release, str(Path(CHARTS) / chart), *wait, *given)
+            command = (f"--namespace={self.project}", "upgrade", "--install", release, str(Path(CHARTS) / chart))
+            self._call("helm", *command, *wait, *given, is_in_vain=is_in_vain)
         except EngineError as error:
             if "another operation" not in error.output:
                 raise
@@ -245,16 +263,18 @@ class _Released:
         return f"{self.name}: {to} is active, {time.monotonic() - started:.1f} s after the rollback began"
 
     def _activate(self, tag: str, chart: str, values: dict[str, Any]) -> str:
-        """Upgrades the release; what does not serve then is taken back. Raises :class:`Refused`."""
+        """Upgrades the release; what dies meanwhile, or does not serve then, is taken back. Raises :class:`Refused`."""
         started, old, before = time.monotonic(), self.tag, self._restarts()
-        with ThreadPoolExecutor(1) as beside:
-            upgraded = beside.submit(self.deployment.upgrade, self.release, chart, {"tag": tag, **values})
-            why = ""
-            while not upgraded.done():  # afterwards its pods are gone, and what they said
-                time.sleep(LOOK_SECONDS)
-                why = self._illness(before) or why
+        why = ""
+
+        def has_died() -> bool:
+            nonlocal why
+            with suppress(EngineError):
+                why = self._illness(before) or why  # afterwards its pods are gone, and what they said
+            return why.startswith(DIED)
+
         try:
-            upgraded.result()
+            self.deployment.upgrade(self.release, chart, {"tag": tag, **values}, has_died)
         except EngineError as error:
             left = f"{old} is active again" if old else "there is no earlier version"
             raise Refused(f"{self.name}: {tag} was refused ({why or error}); {left}") from None
@@ -298,7 +318,7 @@ class _Released:
             metadata, statuses = pod["metadata"], _statuses(pod)
             has_died = sum(one["restartCount"] for one in statuses) > before.get(metadata["name"], 0)
             if has_died and (said := self._log_of_dead(metadata, statuses)) is not None:
-                return f"died ({([*errors_in(said)] or ['its log gives no reason'])[-1]})"
+                return f"{DIED} ({([*errors_in(said)] or ['its log gives no reason'])[-1]})"
             for waiting in (one["state"].get("waiting", {}) for one in statuses):
                 if waiting.get("reason", "") not in STARTING:
                     return f"cannot start ({waiting['reason']}: {waiting.get('message', '')})"

@@ -33,7 +33,7 @@ CONTAINED = (
 HEALTHY_SECONDS = 120
 """Time that a code server has to become healthy, and the webserver to load it."""
 STEADY_SECONDS = 3
-"""Time that a new code server must live before it takes over."""
+"""Time that a code server must live before it takes over, unless its version has been active before."""
 UNFINISHED = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
 assert not set(UNFINISHED) & set(ENDED)
 
@@ -110,7 +110,8 @@ class Deploy(Versions):
             try:
                 self.deployment.compose(*run, **self._settings(tag))
                 wait_for(lambda: _is_healthy(name), f"a server of {tag} to become healthy", HEALTHY_SECONDS, 0.2)
-                time.sleep(STEADY_SECONDS)
+                if tag not in self.activated:
+                    time.sleep(STEADY_SECONDS)
                 if not _is_healthy(name):
                     raise PlatformError("its server did not stay healthy")
             except (EngineError, PlatformError) as error:

@@ -1,4 +1,4 @@
-"""Runs every test suite in its own environment, three at a time, all of them even if one fails.
+"""Runs every test suite in its own environment, five at a time, all of them even if one fails.
 
 A suite's output is shown in full when it ends, or line by line if it is the only one.
 """
@@ -22,18 +22,18 @@ from ingest_tools.projects import Project, projects
 OUTCOMES = ("passed", "failed", "error", "skipped")
 NO_TESTS = 5
 """pytest's exit code when it found no test."""
-AT_ONCE = 3
+AT_ONCE = 5
 """Suites change nothing that another one reads, and wait for engines, servers and clocks more than half of the time:
-three fill two cores."""
+those of the platforms and two others fill two cores."""
 LIMIT_SECONDS = 60 * 60
 """Time that a suite has; then it is interrupted, and its report says where it was."""
 MEMORY = Path("/dev/shm")  # noqa: S108, only a folder of the process's own in it is used
 """Where warehouses and databases of tests are written, which takes a quarter less time than on a disk."""
 MEMORY_BYTES = 6 * 2**30
 """Space that has to be free there."""
-PLATFORMS = ("tests/deployment", "tests/kubernetes")
-"""Suites of their own, on an engine and on a cluster: each takes longer than all others of the repository. They run one
-after the other, since both keep the engine busy."""
+PLATFORMS = ("tests/deployment", "tests/teams", "tests/kubernetes")
+"""Suites of their own, each with a platform on an engine or a cluster. They take longer than all others and run side by
+side: they share the engine and no image."""
 _COUNT = re.compile(rf"(\d+) ({'|'.join(OUTCOMES)})")
 
 
@@ -119,14 +119,8 @@ def run(suites: list[Suite]) -> Iterator[str]:
     if len(suites) == 1:
         yield from suites[0].run()
     else:
-        platforms = [suite for suite in suites if suite.name in PLATFORMS]
-        others = [[suite] for suite in suites if suite not in platforms]
         with ThreadPool(AT_ONCE) as pool:
-            yield from pool.imap_unordered(_one_by_one, [platforms, *others])
-
-
-def _one_by_one(suites: list[Suite]) -> str:
-    return "".join(line for suite in suites for line in suite.run())
+            yield from pool.imap_unordered(lambda suite: "".join(suite.run()), suites)
 
 
 @click.command(epilog="Example: ingest test shared locations/github")

@@ -106,7 +106,8 @@ class Versions(ABC):
             known = ", ".join(self.activated)
             raise Refused(f"--to={to} is not a version of {self.name} that was active: choose from {known}")
         # What is rolled back is nothing to go back to, unless one asks for it by name.
-        return self._switch(to, before[before.index(to) + 1 :] if to in before else [self.tag, *before])
+        before = before[before.index(to) + 1 :] if to in before else [self.tag, *before]
+        return self._switch(to, before, since="the rollback began")
 
     @contextmanager
     def _swapping(self) -> Iterator[None]:
@@ -127,7 +128,9 @@ class Versions(ABC):
         waiting = f"waiting for another deploy to swap the containers of {name}"
         return held(file.with_name(f"{file.name}.{name}.lock"), waiting, shared=shared)
 
-    def _switch(self, tag: str, before: list[str], tried: Callable[[], None] = lambda: None) -> str:
+    def _switch(
+        self, tag: str, before: list[str], tried: Callable[[], None] = lambda: None, since: str = "it was built"
+    ) -> str:
         """Serves the tag, if ``tried`` does not raise meanwhile."""
         started, old = time.monotonic(), self.tag
         try:
@@ -139,7 +142,7 @@ class Versions(ABC):
             raise
         self._remember(tag, [other for other in before if other != tag and self._has_image(other)])
         self._remove_old_images()
-        return f"{self.name}: {tag} is active, {time.monotonic() - started:.1f} s after it was built"
+        return f"{self.name}: {tag} is active, {time.monotonic() - started:.1f} s after {since}"
 
     def _restored(self, old: str, refused: str) -> str:
         """Puts the active version back where it is gone, and says in a few words how that went."""

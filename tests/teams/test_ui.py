@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from ingest_tools.projects import ROOT
-
-from .conftest import Tested
+from on_docker import Tested
 
 pytest.importorskip("playwright")
 from playwright.sync_api import Browser, Page, expect, sync_playwright

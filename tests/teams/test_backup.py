@@ -11,11 +11,11 @@ import pytest
 from ingest_tools.dagster_api import wait_for
 from ingest_tools.engine import docker, inspect
 from ingest_tools.projects import ROOT
+from on_docker import Tested
+from origin import assert_equal
 from tree import Copy
 
-from .conftest import PROJECT, Tested
-from .origin import assert_equal
-from .test_restart import told
+from .conftest import PROJECT
 
 pytestmark = pytest.mark.docker
 
@@ -41,7 +41,7 @@ def restored(platform: Tested) -> Iterator[Tested]:
         port = free.getsockname()[1]
     images = dict(line.split("=", 1) for line in platform.env_file.read_text().splitlines())
     # Docker Compose writes its project into an image: under the same tag, its next `up` would renew the platform.
-    own = {"HOST_TAG": RESTORED, "INGEST_PORT": str(port), "INGEST_SUBNETS": "10.215"}
+    own = {"HOST_TAG": RESTORED, "INGEST_PORT": str(port), "INGEST_SUBNETS": "10.216"}
     other = Tested(RESTORED, images | own, Path("/nowhere"))
     other.remove()
     yield other
@@ -102,7 +102,7 @@ def test_what_was_backed_up_comes_back(unscheduled: Tested, restored: Tested, tm
         docker("network", "connect", "--alias=sandbox", f"{RESTORED}_{network}", platform.container("sandbox"))
     restored.compose("--profile=sandbox", "run", "--rm", "-T", "--no-deps", "github-sandbox")
     platform.origin.change(10)
-    issues = told(restored, restored.succeed("github", "github_ingest"), "github", "issues")
+    issues = restored.told(restored.succeed("github", "github_ingest"), "github", "issues")
     assert issues["rows_loaded"] < issues["dagster/row_count"] / 5  # incremental: the cursor was kept
     address = f"postgresql://analyst:{restored.secret('analyst-password')}@{restored.address('postgres')}/warehouse"
     assert_equal("github", platform.origin, address, platform.loaded_since["github"])

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from caught import at_work
 from ingest_tools.engine import EngineError, docker, inspect
 from ingest_tools.projects import ROOT
+from on_docker import Tested
 
-from .conftest import SUBNETS, Tested
-from .test_faults import at_work
+from .conftest import PROJECT, SUBNETS
 
 pytestmark = pytest.mark.docker
 
@@ -184,7 +185,7 @@ def test_a_secret_is_found_nowhere_else(platform: Tested, probe: Probe, stripes_
     for container in containers:
         assert CANARY not in docker("inspect", container)
         assert CANARY not in docker("logs", container)
-    for image in (platform.image("github"), platform.image("stripe"), "ingest-host:test"):
+    for image in (platform.image("github"), platform.image("stripe"), f"ingest-host:{PROJECT}"):
         assert CANARY not in docker("inspect", image) + docker("history", "--no-trunc", image)
     dump = ["exec", "-T", "postgres", "pg_dump", "--username=postgres"]
     assert CANARY not in platform.compose(*dump, "dagster")
@@ -315,7 +316,7 @@ from github_location.definitions import *
 
 
 OTHER_CODE = "/var/lib/runs/evil"
-OTHER_IMAGES = ("ingest-stripe:{tag}", "ingest-host:test", "ingest-github:never-active")
+OTHER_IMAGES = ("ingest-stripe:{tag}", f"ingest-host:{PROJECT}", "ingest-github:never-active")
 
 
 @pytest.fixture(scope="module")

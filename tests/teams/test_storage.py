@@ -11,8 +11,7 @@ import pytest
 
 from ingest_tools.engine import EngineError
 from knocking import KNOCK
-
-from .conftest import Tested
+from on_docker import Tested
 
 pytestmark = pytest.mark.docker
 

@@ -24,8 +24,7 @@ import pytest
 from ingest_tools import audit
 from ingest_tools.dagster_api import Platform, PlatformError, wait_for
 from ingest_tools.engine import EngineError, docker, inspect
-
-from .conftest import Tested
+from on_docker import Tested
 
 pytest.importorskip("playwright")
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
@@ -397,7 +396,7 @@ def test_each_person_may_switch_what_is_theirs(known: Tested, tokens: dict[str, 
                 page.goto("/automation")
                 with suppress(PlaywrightTimeoutError):
                     for switch in switches.values():
-                        switch.wait_for(state="attached", timeout=TIMEOUT / 3)
+                        switch.and_(page.locator(":checked")).wait_for(state="attached", timeout=TIMEOUT / 3)
                     break
             for location, switch in switches.items():
                 expect(switch).to_be_checked()
