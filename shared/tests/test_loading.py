@@ -175,6 +175,23 @@ def test_pages_do_not_stay_in_memory_while_a_long_list_is_read(
     assert most <= 5
 
 
+@pytest.mark.parametrize("pages", [40, 160])
+def test_no_more_arrow_is_held_however_long_a_list_is(
+    duckdb_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, pages: int
+) -> None:
+    monkeypatch.setattr(loading, "BYTES_AT_ONCE", 200_000)
+    held: list[int] = []
+
+    def read(load: Load) -> Iterator[Page]:
+        for number in range(pages):
+            yield page(*(issue(1_000 * number + i, "x" * 50) for i in range(1_000)))
+            held.append(pa.total_allocated_bytes())
+
+    before = pa.total_allocated_bytes()
+    duckdb_warehouse.load(read_by(issues, read))
+    assert max(held) - before < 1_000_000
+
+
 def test_a_load_without_rows_creates_the_tables_and_keeps_what_is_there(warehouse: Warehouse) -> None:
     warehouse.load(reading(issues))
     assert warehouse.tables() == {"issues", "issue_labels", "load_gaps"}

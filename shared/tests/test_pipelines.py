@@ -2,6 +2,7 @@
 
 import logging
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -112,3 +113,33 @@ def test_a_resource_is_read_whole_before_the_next_one_begins() -> None:
     resources = [dlt.resource(rows(name), name=name) for name in ("parents", "children")]
     pipelines.pipeline("github", "activity").extract(resources)
     assert read == ["parents"] * 3 + ["children"] * 3
+
+
+MANY_THREADS = """
+import ctypes, sys, threading
+from ingest_shared.pipelines import pipeline
+
+pipeline("github", "activity")
+libc, all_here = ctypes.CDLL(None), threading.Barrier(20)
+
+def work():
+    libc.malloc(1_000)
+    all_here.wait()
+
+threads = [threading.Thread(target=work) for _ in range(20)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+libc.fopen.restype = ctypes.c_void_p
+told = ctypes.c_void_p(libc.fopen(sys.argv[1].encode(), b"w"))
+libc.malloc_info(0, told)
+libc.fclose(told)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives threads heaps of their own")
+def test_threads_share_heaps_so_that_each_uses_what_others_gave_back(tmp_path: Path) -> None:
+    told = tmp_path / "heaps.xml"
+    subprocess.run([sys.executable, "-c", MANY_THREADS, str(told)], check=True)
+    assert 1 <= told.read_text().count("<heap nr=") <= pipelines.HEAPS

@@ -11,10 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from stripe_location.source.api import endpoint_of
+from stripe_location.source.api import CALLS_PER_SECOND, CALLS_PER_SECOND_PER_ENDPOINT, endpoint_of
 
 from .origin import STRIPE, Origin, Warehouse
 
+PACE = {
+    "SOURCES__STRIPE__CALLS_PER_SECOND": str(CALLS_PER_SECOND["test"]),
+    "SOURCES__STRIPE__CALLS_PER_SECOND_PER_ENDPOINT": str(CALLS_PER_SECOND_PER_ENDPOINT),
+}
+"""What a location has by default; other tests go faster."""
 LOAD = """
 from ingest_shared.pipelines import pipeline
 from stripe_location import source
@@ -27,11 +32,7 @@ def test_two_runs_side_by_side_keep_the_limits(start_origin: Callable[..., Origi
     origin = start_origin(0.1, "--stripe-limits")
     origin.forget_requests()
     folders = [tmp_path / "one", tmp_path / "two"]
-    limits = {
-        "INGEST_LIMITS_DIR": str(tmp_path / "limits"),
-        "SOURCES__STRIPE__CALLS_PER_SECOND": "22.5",
-        "SOURCES__STRIPE__CALLS_PER_SECOND_PER_ENDPOINT": "22.5",
-    }
+    limits = {"INGEST_LIMITS_DIR": str(tmp_path / "limits"), **PACE}
     warehouses = [Warehouse(STRIPE, origin, folder, **limits) for folder in folders]
     runs = [subprocess.Popen([sys.executable, "-c", LOAD], env=os.environ | one.settings) for one in warehouses]
     assert [run.wait(timeout=240) for run in runs] == [0, 0]
@@ -52,11 +53,10 @@ def test_no_call_is_refused_at_the_limits_though_stripe_stands_still_at_times(
             if is_read.wait(0.8):
                 break
 
-    pace = {"SOURCES__STRIPE__CALLS_PER_SECOND": "22.5", "SOURCES__STRIPE__CALLS_PER_SECOND_PER_ENDPOINT": "22.5"}
     with ThreadPoolExecutor(1) as beside:
         standing = beside.submit(stand_still)
         try:
-            Warehouse(STRIPE, origin, tmp_path, INGEST_LIMITS_DIR=str(tmp_path), **pace).sync("billing")
+            Warehouse(STRIPE, origin, tmp_path, INGEST_LIMITS_DIR=str(tmp_path), **PACE).sync("billing")
         finally:
             is_read.set()
         standing.result()

@@ -28,8 +28,9 @@ PROVEN = (*DATABASES, "delta")
 ONE_OF_THEM = f"{', '.join(PROVEN[:-1])} or {PROVEN[-1]}"
 DRIVERS = {"mariadb": "pymysql", "delta": "deltalake"}
 """Those that a location has not by itself: ``ingest-shared[mariadb]`` brings it."""
-DUCKDB_MEMORY = "256MB"
-"""DuckDB's own cache. A large load uses all of it and, without a limit, up to 80 % of the machine's memory."""
+DUCKDB_MEMORY = "128MB"
+"""DuckDB's own cache. A large load uses all of it and, without a limit, up to 80 % of the machine's memory; with half
+of this, a merge into millions of rows takes twice the time."""
 
 
 class ResolvedOnce(Destination[Any, Any]):

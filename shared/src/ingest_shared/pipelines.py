@@ -6,6 +6,7 @@ restored from the warehouse at the start of each run.
 """
 
 import atexit
+import ctypes
 import logging
 import os
 import shutil
@@ -37,6 +38,10 @@ ROWS_PER_GROUP = 5_000
 """Rows that a bulk loader takes from such a file at once: PostgreSQL's sends them as one message."""
 COUNTED = ("rows", "pages", "api_calls", "api_bytes", "seconds")
 SCHEMA_ATTEMPTS = 5
+M_ARENA_MAX = -8
+"""glibc's name for how many heaps its ``malloc`` has: https://man7.org/linux/man-pages/man3/mallopt.3.html"""
+HEAPS = 2
+"""By default 8 for each core: every thread that reads pages would keep what its largest ones took."""
 LOAD_WORKERS = 2
 """Files loaded side by side; more only multiply the memory."""
 
@@ -48,6 +53,7 @@ def pipeline(location: str, group: str, shard: Shard = WHOLE_SOURCE) -> Pipeline
     by side, dlt loses rows without an error (https://github.com/dlt-hub/dlt/issues/4297).
     """
     _set_defaults()
+    _share_heaps()
     name = f"{location}_{group}" + ("" if shard.is_whole else f"_{shard.name}")
     return dlt.pipeline(
         pipeline_name=name,
@@ -134,6 +140,13 @@ def _added(before: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any
         if found["scopes_read"] is not None:
             counts["scopes_read"] = (before.get("scopes_read") or 0) + found["scopes_read"]
     return {**found, **counts}
+
+
+@cache
+def _share_heaps() -> None:
+    """Lets threads share heaps, so that one gets the memory that another gave back; for glibc, as in our images."""
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
+        mallopt(M_ARENA_MAX, HEAPS)
 
 
 @cache
