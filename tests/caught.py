@@ -19,9 +19,9 @@ class Tested(Protocol):
 
 def at_work(tested: Tested) -> Run:
     """A run of the job that asks the API, which is slow. As it has begun, no other run of the job can be under way."""
+    tested.origin.ask("DELETE", "requests")
     run_id = tested.platform.launch("github", JOB)
     wait_for(lambda: tested.platform.run(run_id).status == "STARTED", "the run to begin", 120)
-    tested.origin.ask("DELETE", "requests")
     wait_for(lambda: tested.origin.ask("GET", "requests")["total"].get("github", 0) > 1, "calls of the run", 120)
     return tested.platform.run(run_id)
 

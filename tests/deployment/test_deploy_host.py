@@ -34,7 +34,8 @@ def test_a_version_that_does_not_start_is_taken_back_whole_and_one_that_does_is_
     before, before_tag = made_of(platform, "daemon"), host.tag
     under_runs = [platform.inspect(service)["Id"] for service in UNDER_RUNS]
     as_it_was = compose.read_text()
-    platform.origin.slow_down(300)
+    platform.origin.change(40)
+    platform.origin.slow_down(1000)
     try:
         run = at_work(platform)
         compose.write_text(as_it_was.replace("pids_limit: 256", "pids_limit: 255"))
