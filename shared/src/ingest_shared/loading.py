@@ -34,7 +34,7 @@ logger = logging.getLogger("ingest")
 ROWS_PER_BATCH = 1_000
 """Rows turned into Arrow at once: enough that the cost per batch vanishes. Until then the responses that they came in
 are held, of which pull requests have over 10 kB a row."""
-BYTES_AT_ONCE = 8_000_000
+BYTES_AT_ONCE = 16_000_000
 """Bytes of Arrow that are handed to dlt at once; each list of a run that is being read holds up to as many."""
 SECONDS_BETWEEN_PROGRESS = 2.0
 GAPS_LOGGED = 3
