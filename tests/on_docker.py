@@ -1,6 +1,6 @@
 """A platform of the tests' own on a Docker engine: built from a copy of the tree, on free ports, with the sandbox.
 
-Each suite that has one is a Compose project of its own: they run at the same time, on the same engine.
+Each suite that has one says in its fixture ``project`` which Compose project it is.
 """
 
 import os
@@ -9,20 +9,28 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+
+import pytest
 
 from ingest_tools.dagster_api import Run, wait_for
 from ingest_tools.deploy import Deploy
 from ingest_tools.engine import Deployment, docker
 from origin import Origin, assert_equal
-from tree import Copy
+from tree import Copy, committed
 
 SIZE = "0.25"
 JOBS = {"github": "github_ingest", "stripe": "stripe_ingest"}
 TOLD = """query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
   assetMaterializations(limit: 5) { runId metadataEntries { label ... on IntMetadataEntry { intValue } } } } } }"""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A Compose project, and the first half of its networks' addresses."""
+
+    name: str
+    subnets: str
 
 
 @dataclass(frozen=True)
@@ -122,20 +130,26 @@ def free_port() -> str:
         return str(free.getsockname()[1])
 
 
-@contextmanager
-def running(project: str, subnets: str, tree: Copy, folder: Path) -> Iterator[Tested]:
+@pytest.fixture(scope="session")
+def tree(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """What the platform is built from; tests change it as teams do."""
+    return committed(tmp_path_factory.mktemp("tree"), project.name)
+
+
+@pytest.fixture(scope="session")
+def platform(project: Project, tree: Copy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tested]:
     """The platform that a tree makes, loaded once; no default is taken, so that another may run beside it."""
-    env_file = folder / ".env"
+    env_file = tmp_path_factory.mktemp("deployment") / ".env"
     settings = {
         "INGEST_PORT": free_port(),
         "INGEST_METRICS_PORT": free_port(),
-        "INGEST_SUBNETS": subnets,
+        "INGEST_SUBNETS": project.subnets,
         "INGEST_DISK_FREE": "0",  # how full this machine is, is not what the tests are about
         "SANDBOX_SIZE": SIZE,
     }
-    tested = Tested(project, settings, env_file, tree.root)
+    tested = Tested(project.name, settings, env_file, tree.root)
     # What Compose builds before anything is deployed; stripe has the tag that a deploy would give it.
-    tags = {"HOST": project, "GITHUB": project, "STRIPE": Deploy("stripe", tested).new_tag()}
+    tags = {"HOST": project.name, "GITHUB": project.name, "STRIPE": Deploy("stripe", tested).new_tag()}
     env_file.write_text("".join(f"{name}_TAG={tag}\n" for name, tag in tags.items()))
     tested.remove()
     tested.compose("--profile", "sandbox", "build", "--quiet")

@@ -1,23 +1,12 @@
 """The platform that tests deploy to, and break."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from on_docker import Tested, running
-from tree import Copy, committed
+from on_docker import Project, platform, tree
 
-PROJECT = "ingest-test"
-SUBNETS = "10.214"
+__all__ = ["platform", "tree"]
 
 
 @pytest.fixture(scope="session")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Copy:
-    """What the platform is built from; tests change it as teams do."""
-    return committed(tmp_path_factory.mktemp("tree"), PROJECT)
-
-
-@pytest.fixture(scope="session")
-def platform(tree: Copy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tested]:
-    with running(PROJECT, SUBNETS, tree, tmp_path_factory.mktemp("deployment")) as tested:
-        yield tested
+def project() -> Project:
+    return Project("ingest-test", "10.214")
