@@ -21,8 +21,9 @@ from ingest_tools.engine import docker, inspect
 from ingest_tools.local import Refused
 from ingest_tools.versions import Versions
 from measured import measured
-from on_docker import Tested
 from tree import Copy
+
+from .conftest import Tested
 
 pytestmark = pytest.mark.docker
 

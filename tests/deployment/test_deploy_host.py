@@ -9,8 +9,8 @@ from ingest_tools.deploy_host import UNDER_RUNS, DeployHost
 from ingest_tools.engine import docker
 from ingest_tools.local import Refused
 from measured import measured
-from on_docker import Tested
 
+from .conftest import Tested
 from .test_deploy import changed
 
 pytestmark = pytest.mark.docker

@@ -9,7 +9,8 @@ from caught import at_work, runs_from
 from ingest_tools.dagster_api import Run
 from ingest_tools.engine import docker
 from ingest_tools.status import rows_of
-from on_docker import Tested
+
+from .conftest import Tested
 
 pytestmark = pytest.mark.docker
 

@@ -5,7 +5,8 @@ import pytest
 from ingest_tools.dagster_api import wait_for
 from ingest_tools.deploy import UNFINISHED
 from ingest_tools.engine import RUN_LABEL, docker
-from on_docker import Tested
+
+from .conftest import Tested
 
 pytestmark = pytest.mark.docker
 

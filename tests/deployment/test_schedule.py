@@ -9,7 +9,8 @@ import pytest
 
 from ingest_tools.dagster_api import Run, wait_for
 from ingest_tools.engine import docker
-from on_docker import Tested
+
+from .conftest import Tested
 
 pytestmark = pytest.mark.docker
 

@@ -7,7 +7,8 @@ import pytest
 from ingest_tools.dagster_api import Run, wait_for
 from ingest_tools.engine import docker, inspect
 from measured import measured
-from on_docker import JOBS, Tested
+
+from .conftest import JOBS, Tested
 
 pytestmark = pytest.mark.docker
 

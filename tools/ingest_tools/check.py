@@ -36,8 +36,8 @@ def checks() -> Iterator[Check]:
     for name in documents.pages():
         yield f"docs/tables/{name}.md", [INGEST, "table-docs", "--check", name], ROOT
     # Some tools import Dagster, as the shared package does; the others need nothing.
-    yield _types("tools and tests", SHARED, ROOT, ["tools", "tests", "--exclude=tests/teams"])
-    yield _types("tests with a browser", Project(ROOT), ROOT, ["tests/teams"])
+    yield _types("tools and tests", SHARED, ROOT, ["tools", "tests", "--exclude=tests/deployment"])
+    yield _types("tests on an engine", Project(ROOT), ROOT, ["tests/deployment"])
     for project in projects():
         folders = [name for name in ("src", "tests") if any((project.folder / name).rglob("*.py"))]
         if folders and not project.is_root:

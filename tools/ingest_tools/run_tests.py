@@ -31,10 +31,8 @@ MEMORY = Path("/dev/shm")  # noqa: S108, only a folder of the process's own in i
 """Where warehouses and databases of tests are written, which takes a quarter less time than on a disk."""
 MEMORY_BYTES = 6 * 2**30
 """Space that has to be free there."""
-PLATFORMS = ("tests/deployment", "tests/teams", "tests/kubernetes")
+PLATFORMS = ("tests/deployment", "tests/kubernetes")
 """Suites of their own, each with a platform on an engine or a cluster. They take longer than all others."""
-ONE_BY_ONE = ("tests/deployment", "tests/teams")
-"""Suites that keep the engine busy; that of the cluster runs beside them, since they share no image."""
 _COUNT = re.compile(rf"(\d+) ({'|'.join(OUTCOMES)})")
 
 
@@ -120,14 +118,8 @@ def run(suites: list[Suite]) -> Iterator[str]:
     if len(suites) == 1:
         yield from suites[0].run()
     else:
-        one_by_one = [suite for suite in suites if suite.name in ONE_BY_ONE]
-        others = [[suite] for suite in suites if suite not in one_by_one]
         with ThreadPool(AT_ONCE) as pool:
-            yield from pool.imap_unordered(_run_one_by_one, [one_by_one, *others])
-
-
-def _run_one_by_one(suites: list[Suite]) -> str:
-    return "".join(line for suite in suites for line in suite.run())
+            yield from pool.imap_unordered(lambda suite: "".join(suite.run()), suites)
 
 
 @click.command(epilog="Example: ingest test shared locations/github")

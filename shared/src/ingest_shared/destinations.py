@@ -28,9 +28,9 @@ PROVEN = (*DATABASES, "delta")
 ONE_OF_THEM = f"{', '.join(PROVEN[:-1])} or {PROVEN[-1]}"
 DRIVERS = {"mariadb": "pymysql", "delta": "deltalake"}
 """Those that a location has not by itself: ``ingest-shared[mariadb]`` brings it."""
-DUCKDB_MEMORY = "256MB"
-"""DuckDB's own cache. A large load uses all of it and, without a limit, up to 80 % of the machine's memory. With half
-of this, two files of Stripe's events, loaded side by side, are too much (`make bench-stripe OBJECTS=200000`)."""
+DUCKDB_MEMORY = "192MB"
+"""DuckDB's own cache. A large load uses all of it and, without a limit, up to 80 % of the machine's memory. With
+128 MB, two files of Stripe's events, loaded side by side, are too much (`make bench-stripe OBJECTS=200000`)."""
 
 
 class ResolvedOnce(Destination[Any, Any]):

@@ -11,11 +11,10 @@ import pytest
 from ingest_tools.dagster_api import wait_for
 from ingest_tools.engine import docker, inspect
 from ingest_tools.projects import ROOT
-from on_docker import Tested
 from origin import assert_equal
 from tree import Copy
 
-from .conftest import PROJECT
+from .conftest import PROJECT, Tested
 
 pytestmark = pytest.mark.docker
 

@@ -24,7 +24,8 @@ import pytest
 from ingest_tools import audit
 from ingest_tools.dagster_api import Platform, PlatformError, wait_for
 from ingest_tools.engine import EngineError, docker, inspect
-from on_docker import Tested
+
+from .conftest import Tested
 
 pytest.importorskip("playwright")
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect

@@ -15,9 +15,8 @@ import pytest
 from caught import at_work
 from ingest_tools.engine import EngineError, docker, inspect
 from ingest_tools.projects import ROOT
-from on_docker import Tested
 
-from .conftest import PROJECT, SUBNETS
+from .conftest import PROJECT, SUBNETS, Tested
 
 pytestmark = pytest.mark.docker
 

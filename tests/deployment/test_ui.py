@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ingest_tools.projects import ROOT
-from on_docker import Tested
+
+from .conftest import Tested
 
 pytest.importorskip("playwright")
 from playwright.sync_api import Browser, Page, expect, sync_playwright

@@ -14,8 +14,9 @@ from ingest_tools.dagster_api import wait_for
 from ingest_tools.deploy import Deploy
 from ingest_tools.engine import EngineError, docker, inspect
 from measured import measured
-from on_docker import Tested
 from tree import Copy
+
+from .conftest import Tested
 
 pytestmark = pytest.mark.docker
 

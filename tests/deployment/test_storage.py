@@ -11,7 +11,8 @@ import pytest
 
 from ingest_tools.engine import EngineError
 from knocking import KNOCK
-from on_docker import Tested
+
+from .conftest import Tested
 
 pytestmark = pytest.mark.docker
 

@@ -18,7 +18,8 @@ from ingest_tools.dagster_api import wait_for
 from ingest_tools.engine import EngineError, docker
 from ingest_tools.projects import ROOT
 from measured import measured
-from on_docker import Tested, free_port
+
+from .conftest import Tested, free_port
 
 pytestmark = pytest.mark.docker
 
