@@ -1,29 +1,38 @@
 """Delta tables: what only they have. That they hold what any warehouse holds, the other modules test."""
 
+import itertools
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import boto3  # type: ignore[import-untyped]
 import dlt
+import pyarrow as pa
+import pyarrow.dataset as pads
 import pytest
 from deltalake import DeltaTable
 from dlt.common.destination.exceptions import DestinationTerminalException
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
+from s3fs import S3FileSystem  # type: ignore[import-untyped]
 
-from ingest_shared import pipelines
+from ingest_shared import delta, pipelines
 from ingest_shared.columnar import Decoder
 from ingest_shared.delta import _LoadJob
 from ingest_shared.destinations import check_destination
 from ingest_shared.errors import SettingError, WarehouseError
 from ingest_shared.loading import Load
 from ingest_shared.shards import shards_setting
+from ingest_shared.tables import Table, bigint, decimal
 from tests.conftest import ISSUES, LABELS, Warehouse, closed_port, read_by, reading
-from tests.test_loading import issue, page
+from tests.test_loading import issue, label_page, page
 
 issues = Decoder(ISSUES)
 labels = Decoder(LABELS)
@@ -68,6 +77,23 @@ def test_in_s3_rows_and_lists_are_replaced_and_what_is_there_is_known(in_s3: War
     assert in_s3.rows("issues", "id", "title") == [(1, "uno"), (2, "two"), (3, "three")]
     assert in_s3.rows("issue_labels", "issue_id", "label_id") == [(1, 7), (2, 5)]
     assert in_s3.rows("_dlt_loads", "status") == [(0,), (0,)]
+
+
+def test_storage_in_which_commits_replace_each_other_is_refused(
+    in_s3: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_destination(in_s3.pipeline())
+    call = S3FileSystem._call_s3
+
+    async def ignoring(files: Any, method: str, *args: Any, IfNoneMatch: str = "", **options: Any) -> Any:  # noqa: N803
+        return await call(files, method, *args, **options)
+
+    monkeypatch.setattr(S3FileSystem, "_call_s3", ignoring)
+    with pytest.raises(WarehouseError, match=r"s3://lake/raw ignores If-None-Match") as caught:
+        check_destination(in_s3.pipeline())
+    assert "\n" not in str(caught.value)
+    monkeypatch.setenv("DESTINATION__DELTA__DELTALAKE_STORAGE_OPTIONS", '{"aws_s3_allow_unsafe_rename": "true"}')
+    check_destination(in_s3.pipeline())
 
 
 def test_a_merge_is_one_commit(warehouse: Warehouse) -> None:
@@ -133,6 +159,122 @@ def test_a_merge_that_another_pipeline_was_faster_than_is_tried_again(
     load("one", issues)
     assert attempts == ["load_gaps"] * 3
     assert warehouse.rows("load_gaps", "resource", "scope") == [("issues", "octo/private"), ("labels", "octo/private")]
+
+
+def test_first_loads_at_the_same_time_leave_each_row_once(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table is there from its first commit on, so the slower one learns of it only when it writes its own."""
+    create, late = _LoadJob._create, warehouse.pipeline()
+    began: list[Any] = []
+
+    def load(pipeline: Any) -> None:
+        pipelines.run(pipeline, reading(issues, page(issue(1, "one", 5, 6))))
+
+    def meanwhile(job: Any) -> None:
+        if not began:
+            began.append(job)
+            thread = threading.Thread(target=lambda: load(warehouse.pipeline()))  # dlt keeps its pipeline by thread
+            thread.start()
+            thread.join()
+        create(job)
+
+    monkeypatch.setattr(_LoadJob, "_create", meanwhile)
+    load(late)
+    assert warehouse.rows("issues", "id", "title") == [(1, "one")]
+    assert warehouse.rows("issue_labels", "issue_id", "label_id") == [(1, 5), (1, 6)]
+
+
+def test_a_first_commit_whose_answer_is_lost_is_not_added_again(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create, lost = _LoadJob._create, []
+
+    def answer_is_lost(job: Any) -> None:
+        create(job)
+        if job.load_table_name not in lost:
+            lost.append(job.load_table_name)
+            raise OSError("timed out")
+
+    monkeypatch.setattr(_LoadJob, "_create", answer_is_lost)
+    warehouse.load(reading(issues, page(issue(1, "one", 5, 6))))
+    assert {"issues", "issue_labels"} <= set(lost)
+    assert warehouse.rows("issues", "id", "title") == [(1, "one")]
+    assert warehouse.rows("issue_labels", "issue_id", "label_id") == [(1, 5), (1, 6)]
+
+
+def test_a_panic_of_deltalake_ends_the_run(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no ``Exception``, for which alone dlt looks: the run would wait for the load without an end."""
+
+    class PanicException(BaseException):
+        pass
+
+    def panic(*_: Any) -> None:
+        raise PanicException("called `Option::unwrap()` on a `None` value")
+
+    warehouse.load(reading(issues, page(issue(1, "one", 5))))
+    monkeypatch.setattr(_LoadJob, "_merge", panic)
+    with pytest.raises(Exception, match="deltalake failed: called `Option::unwrap"):
+        warehouse.load(reading(issues, page(issue(1, "uno", 5))))
+
+
+def test_rows_that_no_longer_belong_to_an_owner_are_merged_by_key(warehouse: Warehouse) -> None:
+    by_key = Decoder(replace(LABELS, merge_key=()))
+    warehouse.load(reading(labels, label_page(1, "bug", "new")))
+    warehouse.load(reading(by_key, by_key.page(b'[{"id": 100, "name": "error"}]', {"repo_id": 1})))
+    assert warehouse.rows("labels", "id", "name") == [(100, "error"), (101, "new")]
+
+
+def test_a_run_that_ends_in_the_middle_of_a_file_of_dlts_does_not_stop_the_next(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of them it is."""
+    write, to_go = AbstractFileSystem.write_text, 0
+
+    def cut(files: Any, path: str, value: str, **options: Any) -> None:
+        nonlocal to_go
+        to_go -= 1
+        write(files, path, "" if to_go == 0 else value, **options)
+        if to_go == 0:
+            raise DestinationTerminalException("as if it had been killed")
+
+    monkeypatch.setattr(AbstractFileSystem, "write_text", cut)
+    for number in itertools.count(1):
+        to_go, another = number, Warehouse("delta", f"test_{number}")
+        with suppress(Exception):
+            another.load(reading(issues, page(issue(1, "one", 5))))
+        if to_go > 0:
+            break
+        another.load(reading(issues, page(issue(1, "one", 5))))
+        assert another.rows("issues", "id", "title") == [(1, "one")]
+        assert set(another.rows("_dlt_loads", "status")) == {(0,)}
+    assert number > 3
+
+
+def test_any_engine_finds_a_decimal_by_its_value(warehouse: Warehouse) -> None:
+    """delta-rs would note its files' least and greatest decimals as rounded: whoever skips files by them finds none."""
+    amounts = Table(
+        name="amounts",
+        description="Amounts.",
+        docs="https://example.com",
+        key=("id",),
+        columns=(bigint("id", "The id."), decimal("amount", "The amount.")),
+    )
+    rows = Decoder(amounts)
+    warehouse.load(reading(rows, rows.page(b'[{"id": 1, "amount": "1234567.891234567891"}]')))
+    warehouse.load(reading(rows, rows.page(b'[{"id": 2, "amount": "7.000000000003"}]')))
+    stored = opened(warehouse, "amounts").to_pyarrow_dataset()
+    amount, precise = pads.field("amount"), stored.schema.field("amount").type
+    for value in ("1234567.891234567891", "7.000000000003"):
+        assert stored.count_rows(amount == pa.scalar(Decimal(value), precise)) == 1
+
+
+def test_many_small_files_become_one(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delta, "FILES", 3)
+    for number in range(7):
+        warehouse.load(reading(issues, page(issue(number, "one", 5))))
+        assert len(opened(warehouse, "issues").file_uris()) < 3
+    assert warehouse.rows("issues", "id") == [(number,) for number in range(7)]
 
 
 def test_it_may_be_compacted_and_vacuumed_between_loads(warehouse: Warehouse) -> None:

@@ -20,6 +20,7 @@ from ingest_shared import loading, pipelines
 from ingest_shared.columnar import Decoder, Page, arrow_schema
 from ingest_shared.errors import ApiError, WarehouseError
 from ingest_shared.loading import GAPS_LOGGED, Load
+from ingest_shared.tables import Column, Table, bigint, double
 from tests import killed
 from tests.conftest import ISSUES, LABELS, Warehouse, metrics, read_by, reading
 
@@ -136,6 +137,21 @@ def test_rows_that_are_arrow_already_are_merged_beside_the_pages(warehouse: Ware
     pipeline = warehouse.load(read_by(issues, lambda load: [page(issue(1, "one")), ready, page(issue(3, "three"))]))
     assert warehouse.rows("issues", "id", "title") == [(1, "one"), (2, "two"), (3, "three")]
     assert metrics(pipeline, "issues")["rows"] == 3
+
+
+def test_a_column_whose_type_is_declared_anew_is_refused(warehouse: Warehouse) -> None:
+    """Or else the warehouse would keep its type: 1.5 becomes 2 in DuckDB, and 1 in a Delta table."""
+
+    def things(column: Column) -> Decoder:
+        columns = (bigint("id", "The id."), column)
+        docs = "https://example.com/things"
+        return Decoder(Table(name="things", description="Things.", docs=docs, key=("id",), columns=columns))
+
+    whole, exact = things(bigint("size", "The size.")), things(double("size", "The size."))
+    warehouse.load(reading(whole, whole.page(b'[{"id": 1, "size": 1}]')))
+    with pytest.raises(PipelineStepFailed, match=r"things\.size is bigint in the warehouse and is declared as double"):
+        warehouse.load(reading(exact, exact.page(b'[{"id": 1, "size": 1.5}]')))
+    assert warehouse.rows("things", "id", "size") == [(1, 1)]
 
 
 def test_undeclared_fields_and_every_type_arrive_as_they_were_sent(warehouse: Warehouse) -> None:

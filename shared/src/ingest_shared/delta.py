@@ -8,6 +8,7 @@ https://dlthub.com/docs/dlt-ecosystem/destinations/delta-iceberg
 
 import tempfile
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import dlt
@@ -15,13 +16,19 @@ import duckdb
 import msgspec
 import pyarrow as pa
 import pyarrow.dataset as pads
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.destination.client import JobClientBase
-from dlt.common.destination.exceptions import DestinationUndefinedEntity
+from dlt.common.destination.exceptions import DestinationTerminalException, DestinationUndefinedEntity
 from dlt.common.destination.typing import PreparedTableSchema
-from dlt.common.libs.deltalake import deltalake_storage_options, evolve_delta_table_schema
+from dlt.common.libs.deltalake import (
+    deltalake_storage_options,
+    ensure_delta_compatible_arrow_data,
+    evolve_delta_table_schema,
+)
+from dlt.common.libs.pyarrow import get_local_dataset_reader
 from dlt.common.schema import Schema
+from dlt.common.utils import uniq_id
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 from dlt.destinations.impl.filesystem.configuration import FilesystemDestinationClientConfiguration
 from dlt.destinations.impl.filesystem.filesystem import DeltaLoadFilesystemJob, FilesystemClient, ReferenceFollowupJob
@@ -29,33 +36,71 @@ from dlt.destinations.impl.filesystem.sql_client import FilesystemSqlClient
 from dlt.destinations.sql_client import SqlClientBase, raise_database_error
 
 from ingest_shared.destinations import DUCKDB_MEMORY, ResolvedOnce
+from ingest_shared.errors import WarehouseError
 
 REPLACED = "_replaced"
 """Marks the rows of a merge that stand for a key, or an owner, whose rows are deleted; no table has this column."""
+FILES = 100
+"""Files of a table, after which they are compacted: every merge adds one, and reads all of them."""
+UNSAFE = "aws_s3_allow_unsafe_rename"
+"""deltalake's option for storage that cannot refuse to write over a file."""
+WITH_STATISTICS = 32
+"""Columns of whose values the log keeps the least and the greatest, as Delta Lake does by default."""
 
 
 class _LoadJob(DeltaLoadFilesystemJob):
-    """Merges the staged rows in one commit: what has their keys, or their owners, is deleted, and they are inserted."""
+    """Merges the staged rows in one commit: what has their keys, or their owners, is deleted, and they are inserted.
+
+    Rows that are appended, those of a first load, create the table. If it is there already, since another run was
+    faster or the answer to the commit was lost, they are merged like all others.
+    """
 
     _job_client: "_Client"
 
     def run(self) -> None:
-        if self._load_table["write_disposition"] != "merge":
-            super().run()
-            return
-        name, client = self.load_table_name, self._job_client
+        try:
+            if self._load_table["write_disposition"] == "replace" or not self._keys:
+                super().run()
+            elif table := self._job_client.opened(self.load_table_name):
+                self._merge_staged(table)
+            else:
+                self._create()
+        except Exception:
+            raise
+        except BaseException as error:  # a panic of deltalake's, which dlt would wait for without an end
+            raise DestinationTerminalException(f"deltalake failed: {error}") from error
+
+    @property
+    def _keys(self) -> list[str]:
+        """What the rows are found by that the staged ones replace: their owners' key, or their own."""
+        hints = self._load_table["columns"]
+        owner = [name for name, hint in hints.items() if hint.get("cluster")]
+        return owner or [name for name, hint in hints.items() if hint.get("primary_key")]
+
+    def _create(self) -> None:
+        """Raises, and is tried again, if the table is there by now."""
+        location = self._job_client.get_open_table_location("delta", self.load_table_name)
+        options = self._job_client.options
+        with get_local_dataset_reader(self.file_paths) as reader:
+            rows = ensure_delta_compatible_arrow_data(reader)
+            settings = {"delta.dataSkippingStatsColumns": ",".join(_with_statistics(rows.schema))}
+            if self._load_table["write_disposition"] == "append":
+                write_deltalake(location, rows, mode="error", configuration=settings, storage_options=options)
+                return
+            table = DeltaTable.create(location, rows.schema, configuration=settings, storage_options=options)
+        self._merge_staged(table)
+
+    def _merge_staged(self, table: DeltaTable) -> None:
         rows = self.arrow_dataset.to_table()
-        table = client.opened(name) or DeltaTable.create(
-            client.get_open_table_location("delta", name), rows.schema, storage_options=client.options
-        )
         evolve_delta_table_schema(table, rows.schema)
         if rows.num_rows:
             self._merge(table, rows)
+        if len(table.file_uris()) >= FILES:
+            table.optimize.compact()
+            table.vacuum(dry_run=False)
 
     def _merge(self, table: DeltaTable, rows: pa.Table) -> None:
-        hints = self._load_table["columns"]
-        owner = [name for name, hint in hints.items() if hint.get("cluster")]
-        keys = owner or [name for name, hint in hints.items() if hint.get("primary_key")]
+        keys = self._keys
         replaced = rows.select(keys).group_by(keys).aggregate([])
         source = pa.concat_tables(
             [_marked(rows, replaced=False), _marked(replaced, replaced=True)], promote_options="default"
@@ -71,6 +116,11 @@ class _LoadJob(DeltaLoadFilesystemJob):
 
 def _marked(rows: pa.Table, *, replaced: bool) -> pa.Table:
     return rows.append_column(REPLACED, pa.repeat(pa.scalar(replaced), rows.num_rows))
+
+
+def _with_statistics(schema: pa.Schema) -> list[str]:
+    """Not of decimals: delta-rs rounds their least and greatest values, and whoever trusts those misses rows."""
+    return [column.name for column in schema if not pa.types.is_decimal(column.type)][:WITH_STATISTICS]
 
 
 def _as_view(column: pa.Field) -> pa.Field:
@@ -106,6 +156,9 @@ class _SqlClient(FilesystemSqlClient):
                 self._conn.execute(f'CREATE OR REPLACE VIEW {view} AS SELECT * FROM temp."rows of {name}"')
                 self._shown.add(name)
 
+    def check_storage(self) -> None:
+        self.remote_client.check_storage()
+
     def stored_tables(self) -> frozenset[str]:
         """The tables that are there."""
         return self.remote_client.stored_tables()
@@ -120,6 +173,26 @@ class _Client(FilesystemClient):
     ) -> None:
         super().__init__(schema, config, capabilities)
         self.options = deltalake_storage_options(config.credentials, config.deltalake_storage_options)
+
+    def check_storage(self) -> None:
+        """Raises :class:`WarehouseError` if S3 writes over what another run has written: commits would be lost.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+        """
+        if self.config.protocol != "s3" or UNSAFE in self.options:
+            return
+        probe = f"{self.dataset_path}/{uniq_id()}.probe"
+        self.fs_client.pipe_file(probe, b"")
+        try:
+            with suppress(FileExistsError):
+                self.fs_client.pipe_file(probe, b"", mode="create")
+                raise WarehouseError(
+                    f"the storage of {self.config.bucket_url} ignores If-None-Match, so commits of two runs would "
+                    f"replace each other: use another, or set `destination.delta.deltalake_storage_options` to "
+                    f'{{"{UNSAFE}": "true"}} and run one job of the location at a time'
+                )
+        finally:
+            self.fs_client.rm_file(probe)
 
     @property
     def sql_client(self) -> SqlClientBase[Any]:
@@ -166,6 +239,15 @@ class _Client(FilesystemClient):
         schema = pa.schema(found.schema().to_arrow())
         # Merges write text as views, and Arrow compares those with nothing else.
         return found.to_pyarrow_dataset(schema=pa.schema([_as_view(column) for column in schema]))
+
+    def _write_to_json_file(self, filepath: str, data: dict[str, Any]) -> None:
+        """In a folder, too, a file is there whole or not at all, as in object storage: a run may be killed here."""
+        if not self.is_local_filesystem:
+            super()._write_to_json_file(filepath, data)
+            return
+        part = f"{self.pathlib.join(self.dataset_path, uniq_id())}.part"
+        super()._write_to_json_file(part, data)
+        Path(part).replace(filepath)
 
     def opened(self, table: str) -> DeltaTable | None:
         """The Delta table; None if there is no such table."""

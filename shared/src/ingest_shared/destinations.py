@@ -10,7 +10,7 @@ import contextlib
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import dlt
 from dlt.common.destination import Destination, DestinationCapabilitiesContext
@@ -122,6 +122,14 @@ def _has_driver(name: str) -> bool:
     return name not in DRIVERS or find_spec(DRIVERS[name]) is not None
 
 
+@runtime_checkable
+class ChecksStorage(Protocol):
+    """A client of a warehouse that knows what its storage must be able to do."""
+
+    def check_storage(self) -> None:
+        """Raises :class:`WarehouseError` if it is not."""
+
+
 def check_destination(pipeline: Pipeline) -> None:
     """Opens the warehouse briefly, before any call to an API.
 
@@ -154,6 +162,10 @@ def check_destination(pipeline: Pipeline) -> None:
     try:
         with pipeline.sql_client() as client:
             client.execute_sql("SELECT 1")
+            if isinstance(client, ChecksStorage):
+                client.check_storage()
+    except WarehouseError:
+        raise
     except Exception as error:
         raise _warehouse_error(name, error) from error
 

@@ -19,11 +19,12 @@ import dlt
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
+from dlt.common.schema import Schema
 from dlt.common.schema.typing import TColumnSchema, TFileFormat, TWriteDispositionConfig
 from dlt.extract.resource import DltResource
 
 from ingest_shared.columnar import Decoder, Page, arrow_schema
-from ingest_shared.errors import PayloadError
+from ingest_shared.errors import PayloadError, SettingError
 from ingest_shared.notes import AUDITS, LOAD_GAPS, SHARD, STORED, check_name, noted_by
 from ingest_shared.reading.api import Usage
 from ingest_shared.shards import WHOLE_SOURCE, Shard, all_shards
@@ -185,6 +186,7 @@ def mirror(read: Reads) -> DltResource:
     def generate() -> Iterator[Any]:
         nonlocal written
         load = Load(table.name, dlt.current.resource_state())
+        check_types(dlt.current.source_schema(), tables.values())
         there, before = _tables_there(), STORED.get()
         if before and before.tables.isdisjoint(tables) and load.is_first and shard.is_whole:
             load.disposition = "append"  # merging into nothing would take twice the time
@@ -303,6 +305,22 @@ def _readable(load: Load, decoder: Decoder, page: Page) -> list[Any]:
     return page.rows
 
 
+def check_types(stored: Schema, tables: Iterable[AnyTable]) -> None:
+    """Raises :class:`SettingError` if a column of the warehouse has another type than it is declared with now.
+
+    dlt changes no column's type: the warehouse would convert the values, and round or cut them without an error.
+    """
+    for table in tables:
+        columns = stored.tables.get(table.name, {}).get("columns", {})
+        for column in all_columns(table):
+            kept = columns.get(column.name, {}).get("data_type", column.type.dlt)
+            if kept != column.type.dlt:
+                raise SettingError(
+                    f"{table.name}.{column.name} is {kept} in the warehouse and is declared as {column.type.dlt}: "
+                    "give the column another name, or set it back"
+                )
+
+
 def _tables_there() -> set[str]:
     return {str(table["name"]) for table in dlt.current.source_schema().data_tables()}
 
@@ -370,8 +388,7 @@ def column_hints(table: AnyTable) -> dict[str, TColumnSchema]:
             hint["timezone"] = False
         if table.key == (column.name,) and not table.merge_key:
             hint |= {"unique": True, "nullable": False}
-        if column.name in table.merge_key:
-            hint["cluster"] = True
+        hint["cluster"] = column.name in table.merge_key  # also no: dlt would keep an earlier declaration's yes
         hints[column.name] = hint
     return hints
 
