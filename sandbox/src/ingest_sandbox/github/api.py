@@ -152,6 +152,8 @@ class GitHubApi:
                 fixed["/organizations/{owner_id:int}" + collection.path] = self._of_owner(collection)
             else:
                 of_repository[collection.path] = self._listed(collection)
+            if collection.has_path_of_one:
+                of_repository[collection.path + "/{id:int}"] = self._single(collection)
         routes: list[BaseRoute] = [
             Route("/rate_limit", self._rate_limit),
             Route("/app/installations/{id:int}/access_tokens", self._issue_token, methods=["POST"]),
@@ -333,6 +335,15 @@ class GitHubApi:
                 return found
             head = wire.encode(collection.beside(span))[:-1] + b',"%s":' % collection.rows_at.encode()
             return replace(found, body=head + found.body + b"}", digest=head + found.digest)
+
+        return answer
+
+    def _single(self, collection: Collection) -> Callable[[Request, Any], _Answer]:
+        def answer(request: Request, home: Any) -> _Answer:
+            row = collection.rows(home).get(request.path_params["id"])
+            if row is None:
+                raise _Refusal(404, "Not Found")
+            return _one(collection.rendered(home, row))
 
         return answer
 

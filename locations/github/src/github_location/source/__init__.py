@@ -4,6 +4,7 @@ https://dlthub.com/docs/general-usage/source
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dlt
@@ -127,7 +128,10 @@ ACTIVITY = (
     alone(code.commit_details, "/commits/{commit_sha}", OneCommit(), A_COMMIT),
 )
 ACTIONS = (
-    listing(actions.workflow_runs, "/actions/runs", Runs("created_at", within), ARCHIVED_TOO, "workflow_runs"),
+    replace(
+        listing(actions.workflow_runs, "/actions/runs", Runs("created_at", within), ARCHIVED_TOO, "workflow_runs"),
+        one="/repositories/{repo_id}/actions/runs/{id}",
+    ),
     alone(
         actions.workflow_run_attempts,
         "/actions/runs/{run_id}/attempts/{attempt_number}",

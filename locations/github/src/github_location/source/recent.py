@@ -25,6 +25,8 @@ RUN_AGAIN_WITHIN = 30 * DAY
 """https://docs.github.com/en/actions/how-tos/manage-workflow-runs/re-run-workflows-and-jobs"""
 LASTS = 35 * DAY
 """A run is ended then: https://docs.github.com/en/actions/reference/limits"""
+INDEX_IS_LATE = 3_600
+"""Seconds for which a filtered list, which comes from a search index, may lack what was created."""
 LONG = 100
 """Pages from which on GitHub may end a list though more is there: 100, 300 and 400 are known."""
 OPEN_APART = 10
@@ -140,7 +142,8 @@ class Runs(ByCreated):
     """The newest 100 at every sync, besides those that had not ended; once a day all that may be run again.
 
     A list of runs ends after 1,000 where it is filtered, and moves while it is read where it is not: at
-    first, and in an audit, it is read in spans of time, of which no page but the first is asked for.
+    first, and in an audit, it is read in spans of time, of which no page but the first is asked for. A filtered list
+    comes from a search index, which may lack a run: each that an audit misses is asked for alone.
     https://docs.github.com/en/rest/actions/workflow-runs#list-workflow-runs-for-a-repository
     """
 
@@ -177,7 +180,9 @@ class Runs(ByCreated):
         for page in step.pages:
             opened, since = cursor.get("open", {}), cursor.get("looked", 0) - self.lag
             page.rows = [row for row in page.rows if str(row.id) in opened or changed(row) >= since]
-            step.newest = max(map(created, page.rows), default=None)
+            # What is newer may be missing: the next sync sees it in the list without a filter.
+            newest = max(map(created, page.rows), default=None)
+            step.newest = newest and min(newest, reader.sync.now - INDEX_IS_LATE)
         return step
 
     def again(self, reader: Reader, scope: Scope, progress: Progress) -> list[Piece]:
