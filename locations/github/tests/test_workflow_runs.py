@@ -99,6 +99,21 @@ def test_an_old_run_that_is_run_again_is_found_within_a_day(actions: Warehouse) 
     assert_mirrors(actions, "workflow_run_attempts")
 
 
+def test_a_run_that_was_run_again_on_its_last_day_is_found(actions: Warehouse) -> None:
+    """It may be run again for 30 days, and is older when the next look comes."""
+    origin = actions.origin
+    run = an_ended_run(origin)
+    origin.advance(29 * DAY)
+    new_runs(origin, 120)
+    for _ in range(2):
+        actions.sync("actions")
+    origin.advance(DAY - 3600)
+    origin.change("workflow_run.edit", repository=API, id=run)
+    origin.advance(DAY)
+    actions.sync("actions")
+    assert status(actions, run)[1] == 2
+
+
 def test_every_attempt_of_a_run_is_kept_and_asked_for_once(actions: Warehouse) -> None:
     origin = actions.origin
     run = an_ended_run(origin)

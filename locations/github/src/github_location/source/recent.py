@@ -163,11 +163,12 @@ class Runs(ByCreated):
             noted["looked"] = now
             return [Piece(scope, Window(0, now + 1))]
         pieces = self.recent.start(reader, scope, cursor)
-        if now - RUN_AGAIN_WITHIN >= cursor["lowest"]:  # at the last sync, all that may be run again was on its page
+        # What was run again since the last look was so young then, and may be older by now.
+        if cursor["synced"] - RUN_AGAIN_WITHIN >= cursor["lowest"]:  # all of that was on the page of the last sync
             noted["looked"] = cursor["synced"]
         elif now - cursor["looked"] >= DAY:
             noted["looked"] = now
-            return [*pieces, Piece(scope, Window(now - RUN_AGAIN_WITHIN, cursor["lowest"] + 1))]
+            return [*pieces, Piece(scope, Window(cursor["looked"] - RUN_AGAIN_WITHIN, cursor["lowest"] + 1))]
         opened = sorted({at for at in cursor["open"].values() if at <= cursor["lowest"]})
         if len(opened) > OPEN_APART:
             return [*pieces, Piece(scope, Window(opened[0], opened[-1] + 1))]
