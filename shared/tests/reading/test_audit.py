@@ -111,10 +111,11 @@ def test_what_came_or_changed_after_the_load_before_was_not_lost(server: Server,
     assert mirrors(warehouse, origin)
 
 
+NEWEST = {"sort": "created", "direction": "desc"}
 WALKS = {
     "changed": (ChangedSince("changed", since=lambda at: {"since": at}), {"sort": "changed"}),
     "newest": (NewestFirst("changed", whole={"sort": "created"}), {}),
-    "created": (ByCreated("created", between=lambda a, b: {"from": a, "to": b}), {"sort": "created", "direction": "desc"}),
+    "created": (ByCreated("created", between=lambda start, end: {"from": start, "to": end}), NEWEST),
 }
 
 

@@ -125,9 +125,14 @@ class Reader(Fetcher):
         self._keep_gaps()
         self.load.postponed = sum(isinstance(progress.error, Postponed) for progress in self.progress.values())
         self.sync.done[self.listing.table.name].update(scope.id for scope in read if self.load.postponed)
-        self.load.state["left_out"] = [dict(scope.values) for scope in failed]
+        unseen = filter(self._is_unseen, self.load.state.get("left_out", ()))
+        self.load.state["left_out"] = [*unseen, *(dict(scope.values) for scope in failed)]
         # Of a shard that no scope belongs to, none could be read.
         self.load.scopes_read = len(read) if self.scopes or self.shard.is_whole else None
+
+    def _is_unseen(self, values: Mapping[str, Any]) -> bool:
+        """Whether a list that was left out is of a part of the shard that this run does not see."""
+        return not self.sync.reads(values) and self.shard.has(self.sync.part_of(values))
 
     def _note_left(self) -> None:
         """In the cursors of scopes that were read in part, what is left of them."""
@@ -310,6 +315,7 @@ class Reader(Fetcher):
             self.progress[scope.id].error = error
             status = error.status if isinstance(error, ApiError) else None
             self.load.leave_out(scope.name, self.sync.why(error), status)
+            self.sync.left_out_parts[self.listing.table.name].add(self.sync.part_of(scope.values))
 
     def _leave_out_incomplete(self) -> None:
         """Leaves out the scopes of rows that could not be read: their cursors stay, and no row counts as gone."""

@@ -1,7 +1,7 @@
 """Which repositories are mirrored: the configured ones, wherever they were renamed or moved to."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -106,6 +106,7 @@ class GitHubSync(Sync):
     """The repositories of one run, listed once for all its tables."""
 
     api: GitHub
+    part = "repo_id"
 
     def __init__(self, audit: bool = False, only: Sequence[str] = (), shard: Shard = WHOLE_SOURCE) -> None:
         """``only`` names the repositories to load anew, as ``owner/name``; all others stay as they are."""
@@ -169,8 +170,10 @@ class GitHubSync(Sync):
         for id_ in sorted(self.gone_ids & {int(id_) for id_ in known}):
             yield Scope(str(id_), f"repository {id_}", {"repo_id": id_})
 
-    def reads(self, values: Mapping[str, Any]) -> bool:
-        return self.shard.has(values["repo_id"])
+    @property
+    def parts(self) -> Collection[int]:
+        """Of a repository that the run does not see, what its rows have would seem to be gone."""
+        return self.repositories.keys()
 
     def why(self, error: IngestError) -> str:
         status = error.status if isinstance(error, ApiError) else None
