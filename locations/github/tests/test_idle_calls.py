@@ -96,8 +96,8 @@ def test_an_archived_repository_is_asked_only_for_what_may_change_in_it(idle: Id
     spared = {path: count - found.get(path, 0) for path, count in before.items()}
     may_change = (source.ARCHIVED_TOO, source.PUSHED_TO)
     asked_still = {path_of(listing) for listing in source.LISTINGS if listing.per in may_change} & before.keys()
-    assert len(asked_still) == 6
+    assert len(asked_still) == 7
     assert all(spared[path] == 0 for path in asked_still)
     read_only = {path for path in before if path.startswith("/github/repositories/") and path not in asked_still}
-    assert len(read_only) == 10
+    assert len(read_only) == 9
     assert all(spared[path] == 1 for path in read_only)

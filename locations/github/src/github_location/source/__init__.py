@@ -39,7 +39,7 @@ from ingest_shared.tables import Table
 EVERY = Repositories()
 WITH_ISSUES = Repositories(with_issues=True)
 ARCHIVED_TOO = Repositories(read_only=False)
-"""Downloads are counted, stars given and runs deleted in an archived repository too."""
+"""Downloads are counted, stars given, runs deleted and teams changed in an archived repository too."""
 PUSHED_TO = Repositories(pushed_to=True, read_only=False)
 
 
@@ -144,7 +144,7 @@ ACTIONS = (
 )
 PEOPLE = (
     listing(people.stargazers, "/stargazers", FullList(), ARCHIVED_TOO),
-    listing(people.collaborators, "/collaborators", FullList()),
+    listing(people.collaborators, "/collaborators", FullList(), ARCHIVED_TOO),
     of_organizations(people.teams, "/teams"),
     of_organizations(people.members, "/members"),
 )
