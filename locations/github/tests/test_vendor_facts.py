@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from github_location import source
 from github_location.source.api import GitHub
+from github_location.source.recent import Releases
 from github_location.source.tables import TABLES
 from ingest_shared.reading.api import Api, Response
+from ingest_shared.reading.listings import Listing
 from ingest_testing import Json, assert_mirrors
 
 from .origin import ACTIVITY, CATALOG, TOKEN, Origin, Warehouse
@@ -251,3 +254,29 @@ def test_a_label_that_vanishes_between_two_parts_of_the_only_page_hides_no_other
     assert len(parts) > 1
     assert before <= living(synced, "labels")
     assert not synced.gaps()
+
+
+def test_releases_that_github_shows_no_more_are_not_gone(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, per_page: Callable[[int], None]
+) -> None:
+    """It shows the newest releases alone, and refuses the pages after them."""
+    monkeypatch.setattr(source, "CATALOG", [shows_at_most(10, list_) for list_ in source.CATALOG])
+    per_page(5)
+    origin = warehouse.origin
+    for seed in range(12):
+        origin.change("release.create", repository="acme/api", seed=seed)
+        origin.advance(100)
+    said = '{"message": "Only the first 10 results are available."}'
+    origin.fail({"kind": "status", "status": 422, "path": "/releases\\?.*&page=[3-9]", "body": said})
+    for seed in range(2):
+        warehouse.sync("catalog")
+        origin.change("release.create", repository="acme/api", seed=20 + seed)
+        origin.advance(100)
+    warehouse.sync("catalog", audit=True)
+    assert not warehouse.query("SELECT id FROM {releases} WHERE deleted_at IS NOT NULL")
+    assert not warehouse.gaps()
+    assert len(living(warehouse, "releases")) > 10
+
+
+def shows_at_most(rows: int, listing: Listing) -> Listing:
+    return replace(listing, walk=Releases(at_most=rows)) if listing.table.name == "releases" else listing

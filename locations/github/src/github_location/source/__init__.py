@@ -15,7 +15,7 @@ from github_location.source.api import tables_left_out, tables_requested
 from github_location.source.commits import Commits
 from github_location.source.daily import LastDays, Today
 from github_location.source.details import EarlierAttempts, NewCommits, OneCommit, PullRequest, PullRequests, Reruns
-from github_location.source.recent import Recent, Runs, within
+from github_location.source.recent import RELEASES_SHOWN, Recent, Releases, Runs, within
 from github_location.source.repositories import (
     LISTING,
     PER_PAGE,
@@ -151,7 +151,7 @@ PEOPLE = (
 CATALOG = (
     listing(tracker.labels, "/labels", FullList()),
     listing(tracker.milestones, "/milestones", FullList(), state="all"),
-    listing(repository.releases, "/releases", FullList(), ARCHIVED_TOO),
+    listing(repository.releases, "/releases", Releases(at_most=RELEASES_SHOWN), ARCHIVED_TOO),
     listing(code.branches, "/branches", FullList()),
     listing(code.tags, "/tags", FullList()),
     of_organizations(tracker.issue_types, "/issue-types"),

@@ -17,7 +17,7 @@ from ingest_shared.reading.listings import (
     seconds,
 )
 from ingest_shared.reading.reader import Reader
-from ingest_shared.reading.walks import ByCreated
+from ingest_shared.reading.walks import ByCreated, FullList
 from ingest_shared.reading.windows import FOREVER, Window, check_sorted
 
 DAY = 86_400
@@ -27,6 +27,9 @@ LASTS = 35 * DAY
 """A run is ended then: https://docs.github.com/en/actions/reference/limits"""
 INDEX_IS_LATE = 3_600
 """Seconds for which a filtered list, which comes from a search index, may lack what was created."""
+RELEASES_SHOWN = 1_000
+"""Of the newest releases, GitHub has shown no more than 1,000, and says 10,000 today:
+https://github.com/MeltanoLabs/tap-github/issues/182"""
 LONG = 100
 """Pages from which on GitHub may end a list though more is there: 100, 300 and 400 are known."""
 OPEN_APART = 10
@@ -77,7 +80,7 @@ class Recent(Walk):
         try:
             answer = reader.send_if_changed(piece.scope, request, etag, was_last=known is not None and known.was_last)
         except ApiError as error:
-            if error.status != 422 or "pagination is limited" not in error.reason:
+            if not is_end(error):
                 raise
             return Step(cursor={"cut": True})
         if answer is None:
@@ -124,6 +127,25 @@ class Recent(Walk):
 
     def _is_changed(self, row: Any, cursor: Cursor) -> bool:
         return self.changes and changed(row) >= cursor.get("changed", 0) - self.lag
+
+
+@dataclass(frozen=True)
+class Releases(FullList):
+    """A full list that may be longer than what GitHub shows of it."""
+
+    def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
+        try:
+            return super().fetch(reader, piece, cursor)
+        except ApiError as error:
+            if not is_end(error):
+                raise
+            return Step()
+
+
+def is_end(error: ApiError) -> bool:
+    """Whether GitHub refuses a page because it shows no more of a list."""
+    said = error.reason.lower()
+    return error.status == 422 and ("pagination is limited" in said or "results are available" in said)
 
 
 def check_newest_first(rows: Sequence[Any]) -> None:
