@@ -1,6 +1,6 @@
 """Which repositories are mirrored: the configured ones, wherever they were renamed or moved to."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -124,8 +124,8 @@ class GitHubSync(Sync):
         self.doubted: set[int] = set()
         """Those not found of which too many are missing at once to count as deleted."""
         self.looked_for: set[int] = set()
-        self.shown: set[str] = set()
-        """The entries that show a repository of any shard."""
+        self.shown: Counter[str] = Counter()
+        """How many repositories of any shard each entry shows."""
         self.listed = Reader(LISTING, self)
 
     def begin(self, load: Load) -> None:
@@ -158,7 +158,8 @@ class GitHubSync(Sync):
                 self.look_for(int(id_), entry, load)
                 known[entry].add(int(id_))
         for entry, ids in known.items():
-            self._doubt(entry, ids, load)
+            shown[entry] = self._doubt(entry, ids, shown.get(entry, 0), load)
+        shown: dict[str, int] = {} if self.anew else load.state.setdefault("shown", {})
         for scope, refusal in self.left_out.items():
             load.leave_out(scope, self.why(refusal), refusal.status)
 
@@ -196,13 +197,19 @@ class GitHubSync(Sync):
     def gone_ids(self) -> set[int]:
         return self.not_found - self.doubted
 
-    def _doubt(self, entry: str, known: set[int], load: Load) -> None:
-        """GitHub answers 404 for what was deleted and for what the credential may not see any more."""
-        missing = known & self.not_found
-        # A shard may have one alone, as each other has: that all are gone shows in their common list.
-        at_least = 1 if self.shard.is_whole or entry in self.shown else 0
-        if self.audit or len(missing) <= max(at_least, len(known) * self.api.deletes_believed):
-            return
+    def _doubt(self, entry: str, known: set[int], shown_before: int, load: Load) -> int:
+        """GitHub answers 404 for what was deleted and for what the credential may not see any more.
+
+        A shard may have one repository alone, as each other has: how many are gone shows in their common list. Returns
+        how many that list had when it was last believed.
+        """
+        missing, shown = known & self.not_found, self.shown[entry]
+        gone, of = len(missing), len(known)
+        if missing and not self.shard.is_whole:
+            gone, of = max(gone, shown_before - shown), max(of, shown_before)
+        at_least = 1 if self.shard.is_whole or shown else 0
+        if self.audit or gone <= max(at_least, of * self.api.deletes_believed):
+            return shown
         self.doubted |= missing
         reason = (
             f"{len(missing)} of {len(known)} repositories are not found any more: does the credential still see them? "
@@ -211,6 +218,7 @@ class GitHubSync(Sync):
         load.leave_out(entry, reason, 404)
 
     def _note(self, scope: str, error: ApiError) -> None:
+        return shown_before
         if error.status is None:
             raise error
         self.left_out[scope] = error
@@ -285,8 +293,7 @@ class GitHubSync(Sync):
         decoder = self.listed.decoder if response.body.lstrip()[:1] == b"[" or single else _INSTALLED
         page = decoder.row(response.body) if single else decoder.page(response.body)
         mirrored = [row for row in page.rows if self.selection.has(row, entry)]
-        if mirrored:
-            self.shown.add(entry)
+        self.shown[entry] += len(mirrored)
         for row in mirrored if self.only else ():
             self._check_shard(row)
         self.looked_for |= {row.id for row in page.rows} - {row.id for row in mirrored}
