@@ -11,8 +11,8 @@ def repository(origin: Origin, name: str) -> int:
     return int(next(r["repository_id"] for r in origin.objects("repositories") if r["object"]["full_name"] == name))
 
 
-def old_open_pull(origin: Origin) -> Json:
-    """One that no sync reads again for being among the newest of its repository."""
+def old_open_pull(origin: Origin, name: str = "") -> Json:
+    """One that no sync reads again for being among the newest of its repository, any or the one of that name."""
     names = {item["repository_id"]: item["object"]["full_name"] for item in origin.objects("repositories")}
     pulls = origin.objects("pull_requests")
     newest = {
@@ -25,6 +25,7 @@ def old_open_pull(origin: Origin) -> Json:
         if item["object"]["updated_at"][:10] < newest[item["repository_id"]][:10]
         and item["object"]["state"] == "open"
         and item["object"]["head"]["repo"]
+        and name in ("", names[item["repository_id"]])
     )
 
 
@@ -93,8 +94,42 @@ def test_a_transferred_issue_takes_its_comments_along(synced: Warehouse) -> None
     assert_mirrors(synced, *ACTIVITY, audited=True)
 
 
-def test_a_repository_without_issues_is_no_gap_and_costs_no_call(warehouse: Warehouse) -> None:
+def test_the_pull_requests_of_a_repository_without_issues_keep_their_labels_and_comments(synced: Warehouse) -> None:
+    """Of a fork, say, in which GitHub switches issues off: its list of issues has the pull requests."""
+    origin = synced.origin
+    origin.change("repository.issues_off", repository="acme/api")
+    pull = old_open_pull(origin, "acme/api")
+    origin.change("issue.edit", **pull, set={"title": "new"})
+    origin.change("comment.create", **pull)
+    origin.advance()
+    synced.sync()
+    assert not synced.gaps()
+    assert_mirrors(synced, *ACTIVITY)
+    assert synced.audit("activity") == {}
+    assert_mirrors(synced, *ACTIVITY, audited=True)
+
+
+def test_that_issues_are_switched_off_is_no_gap_and_deletes_nothing(synced: Warehouse) -> None:
+    """Where GitHub answers so for the lists, and does not say that pull requests are off, too."""
+    origin = synced.origin
+    refused = f"/{repository(origin, 'acme/api')}/issues(/comments)?\\?"
+    origin.fail({"kind": "status", "status": 410, "path": refused})
+    for audit in (False, True):
+        synced.sync("activity", audit=audit)
+        assert not synced.gaps()
+    assert not synced.query("SELECT id FROM {issues} WHERE deleted_at IS NOT NULL")
+    assert not synced.query("SELECT id FROM {issue_comments} WHERE deleted_at IS NOT NULL")
+    origin.heal()
+    origin.change("issue.edit", repository="acme/api")
+    origin.advance()
+    synced.sync("activity")
+    assert_mirrors(synced, *ACTIVITY)
+
+
+def test_a_repository_without_issues_and_pull_requests_is_no_gap_and_costs_no_call(warehouse: Warehouse) -> None:
     legacy = repository(warehouse.origin, "acme/legacy")
+    warehouse.origin.change("repository.edit", repository=legacy, set={"has_pull_requests": False})
+    warehouse.origin.advance()
     warehouse.origin.forget_requests()
     warehouse.sync()
     assert not warehouse.query("SELECT * FROM {load_gaps}")

@@ -13,6 +13,7 @@ from dlt.extract.resource import DltResource
 
 from github_location.source.api import tables_left_out, tables_requested
 from github_location.source.commits import Commits
+from github_location.source.conversations import Conversations
 from github_location.source.daily import LastDays, Today
 from github_location.source.details import EarlierAttempts, NewCommits, OneCommit, PullRequest, PullRequests, Reruns
 from github_location.source.recent import RELEASES_SHOWN, Recent, Releases, Runs, within
@@ -37,7 +38,7 @@ from ingest_shared.shards import WHOLE_SOURCE, Shard
 from ingest_shared.tables import Table
 
 EVERY = Repositories()
-WITH_ISSUES = Repositories(with_issues=True)
+WITH_CONVERSATIONS = Repositories(with_conversations=True)
 ARCHIVED_TOO = Repositories(read_only=False)
 """Downloads are counted, stars given, runs deleted and teams changed in an archived repository too."""
 PUSHED_TO = Repositories(pushed_to=True, read_only=False)
@@ -103,12 +104,18 @@ OF_DEPLOYMENT = PerRow(
 )
 
 ACTIVITY = (
-    listing(tracker.issues, "/issues", ChangedSince("updated_at", since), WITH_ISSUES, state="all", **OLDEST_CHANGE),
+    listing(
+        tracker.issues, "/issues", Conversations("updated_at", since), WITH_CONVERSATIONS, state="all", **OLDEST_CHANGE
+    ),
     listing(review.pull_requests, "/pulls", PULLS, state="all"),
     listing(review.reviews, "/pulls/{pull_request_number}/reviews", Reviews(), OF_PULL_AND_OTHERS),
     listing(review.review_comments, "/pulls/comments", ChangedSince("updated_at", since), **OLDEST_CHANGE),
     listing(
-        tracker.issue_comments, "/issues/comments", ChangedSince("updated_at", since), WITH_ISSUES, **OLDEST_CHANGE
+        tracker.issue_comments,
+        "/issues/comments",
+        Conversations("updated_at", since),
+        WITH_CONVERSATIONS,
+        **OLDEST_CHANGE,
     ),
     listing(tracker.issue_events, "/issues/events", Recent(changes=False)),
     listing(code.commits, "/commits", Commits()),

@@ -52,6 +52,7 @@ class Repository(Scope):
     default_branch: str = ""
     pushed_at: str | None = None
     has_issues: bool = True
+    has_pull_requests: bool = True
     owner_id: int = 0
     owner: str = ""
     owner_type: str = ""
@@ -76,19 +77,20 @@ class Repository(Scope):
 class Repositories:
     """A list per repository.
 
-    ``with_issues`` leaves out those in which issues are switched off, ``pushed_to`` those to which the
-    credential may not push. ``read_only`` is whether the list
+    ``with_conversations`` leaves out those in which issues and pull requests are switched off, ``pushed_to`` those to
+    which the credential may not push. ``read_only`` is whether the list
     of an archived one stands still:
     https://docs.github.com/en/repositories/archiving-a-github-repository/archiving-repositories
     """
 
-    with_issues: bool = False
+    with_conversations: bool = False
     pushed_to: bool = False
     read_only: bool = True
 
     def scopes(self, sync: "GitHubSync", load: Load) -> Iterator[Repository]:
         for found in sync.repositories.values():
-            if (found.has_issues or not self.with_issues) and (found.may_push or not self.pushed_to):
+            has_conversations = found.has_issues or found.has_pull_requests
+            if (has_conversations or not self.with_conversations) and (found.may_push or not self.pushed_to):
                 yield found if self.read_only else replace(found, archived_at=None)
 
 
@@ -157,9 +159,9 @@ class GitHubSync(Sync):
             if entry in self.entries and entry not in self.left_out:
                 self.look_for(int(id_), entry, load)
                 known[entry].add(int(id_))
+        shown: dict[str, int] = {} if self.anew else load.state.setdefault("shown", {})
         for entry, ids in known.items():
             shown[entry] = self._doubt(entry, ids, shown.get(entry, 0), load)
-        shown: dict[str, int] = {} if self.anew else load.state.setdefault("shown", {})
         for scope, refusal in self.left_out.items():
             load.leave_out(scope, self.why(refusal), refusal.status)
 
@@ -212,13 +214,13 @@ class GitHubSync(Sync):
             return shown
         self.doubted |= missing
         reason = (
-            f"{len(missing)} of {len(known)} repositories are not found any more: does the credential still see them? "
+            f"{gone} of {of} repositories are not found any more: does the credential still see them? "
             "If they were deleted, the next audit marks them"
         )
         load.leave_out(entry, reason, 404)
+        return shown_before
 
     def _note(self, scope: str, error: ApiError) -> None:
-        return shown_before
         if error.status is None:
             raise error
         self.left_out[scope] = error
@@ -316,6 +318,7 @@ class GitHubSync(Sync):
                 row.default_branch,
                 row.pushed_at,
                 row.has_issues is not False,
+                row.has_pull_requests is not False,
                 row.owner.id or 0,
                 row.owner.login or "",
                 row.owner.type or "",
