@@ -315,7 +315,8 @@ class Reader(Fetcher):
             self.progress[scope.id].error = error
             status = error.status if isinstance(error, ApiError) else None
             self.load.leave_out(scope.name, self.sync.why(error), status)
-            self.sync.left_out_parts[self.listing.table.name].add(self.sync.part_of(scope.values))
+            if self.sync.part in scope.values:
+                self.sync.left_out_parts[self.listing.table.name].add(self.sync.part_of(scope.values))
 
     def _leave_out_incomplete(self) -> None:
         """Leaves out the scopes of rows that could not be read: their cursors stay, and no row counts as gone."""
@@ -355,40 +356,49 @@ class Reader(Fetcher):
     def _gone(self, shown_alone: list[Page | pa.Table | None]) -> list[tuple[Scope, dict[Any, int]]]:
         """When each row of a scope was found to be gone, by key, as far as its walk can tell."""
         gone: list[tuple[Scope, dict[Any, int]]] = []
+        doubted: list[tuple[Scope, set[Any], int]] = []
         with warehouse_opened_once():
             for scope in self._read_to_the_end():
                 progress = self.progress[scope.id]
-                missing = self._missing(scope, progress, shown_alone) if progress.shows_all else set()
+                missing, held = self._missing(scope, progress) if progress.shows_all else (set(), 0)
+                if self._is_doubtful(missing, held):
+                    doubted.append((scope, missing, held))
+                    missing = set()
                 gone.append((scope, dict.fromkeys(missing, self.sync.now) | progress.gone))
             for scope in self.sync.gone(self.listing, self.load):
                 gone.append((scope, dict.fromkeys(living(self.listing.table, scope.values), self.sync.now)))
                 self.load.state["cursors"].pop(scope.id, None)
+        for scope, missing, held in doubted:  # with the warehouse closed, as whenever the API is read
+            gone.append((scope, dict.fromkeys(self._look_again(scope, missing, held, shown_alone), self.sync.now)))
         return gone
 
-    def _missing(self, scope: Scope, progress: Progress, shown_alone: list[Page | pa.Table | None]) -> set[Any]:
-        """The keys that the warehouse has but the origin does not, after a second look.
-
-        That is a request for each alone, where the list has a path for it; else the list is read once more, unless few
-        are missing from one that its walk reads until it stands still.
-        """
+    def _missing(self, scope: Scope, progress: Progress) -> tuple[set[Any], int]:
+        """The keys that the warehouse has and one reading lacks, and how many the warehouse has."""
         held = living(self.listing.table, self.walk.audited(self, scope))
-        missing = held - progress.there - progress.gone.keys()
-        if not missing or (self.walk.tells_deletes and len(missing) <= len(held) * self.sync.api.deletes_believed):
-            return missing
-        counts = f"{len(missing)} of {len(held)} rows"
+        return held - progress.there - progress.gone.keys(), len(held)
+
+    def _is_doubtful(self, missing: set[Any], held: int) -> bool:
+        """Whether one reading is not believed: few may be missing from a list that its walk reads until it is still."""
+        is_few = self.walk.tells_deletes and len(missing) <= held * self.sync.api.deletes_believed
+        return bool(missing) and not is_few
+
+    def _look_again(
+        self, scope: Scope, missing: set[Any], held: int, shown_alone: list[Page | pa.Table | None]
+    ) -> set[Any]:
+        """The missing keys that are gone: each is asked for alone if it can be, else the list is read again."""
         if self.listing.one:
             return missing - self._ask_for_each(scope, missing, shown_alone)
+        counts = f"{len(missing)} of {held} rows"
         logger.warning("%s: %s of %s are missing: reading the list once more", self.load.resource, counts, scope.name)
         again = self._read_again(scope)
-        still = held - again.there - again.gone.keys()
         error = again.error
-        if not error and not missing <= still:
+        if not error and (back := missing & again.there):
             error = PayloadError(
-                f"{counts} were missing in one reading, but {len(missing & still)} in the next: none is marked as "
+                f"{counts} were missing in one reading, but {len(missing - back)} in the next: none is marked as "
                 "deleted"
             )
             self._leave_out(scope, error)
-        progress.error = error
+        self.progress[scope.id].error = error
         return set() if error else missing
 
     def _ask_for_each(self, scope: Scope, keys: Iterable[Any], shown_alone: list[Page | pa.Table | None]) -> set[Any]:
