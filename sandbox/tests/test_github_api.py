@@ -186,7 +186,7 @@ def test_beyond_the_border_only_cursors_lead_on(world: World, bordered: GitHub) 
         ("/nothing", 404),
         ("/orgs/none/repos", 404),
         ("/repos/acme/empty/commits", 409),
-        ("/repos/acme/legacy/issues", 410),
+        ("/repos/acme/legacy/issues/1", 410),
         (f"{PLATFORM}/issues/99999", 404),
         (f"{PLATFORM}/issues?state=wrong", 422),
         (f"{PLATFORM}/issues?since=wrong", 422),
@@ -237,6 +237,19 @@ def test_private_repositories_of_an_organisation_are_in_its_list() -> None:
         assert "web" in names(GitHub(client), "/orgs/acme/repos")
         assert "web" not in names(GitHub(client), "/users/acme/repos")
         assert "web" not in names(GitHub(client, None), "/orgs/acme/repos")
+
+
+def test_where_issues_are_switched_off_the_lists_have_pull_requests_alone(world: World, github: GitHub) -> None:
+    world.change(Change("github.repository.issues_off", repository="acme/platform"))
+    issues = list(github.walk(f"{PLATFORM}/issues?state=all"))
+    assert issues
+    assert all("pull_request" in row for row in issues)
+    assert all("/pull/" in row["html_url"] for row in github.walk(f"{PLATFORM}/issues/comments"))
+    for value, status in (False, 410), (True, 200):
+        switched = {"has_pull_requests": value}
+        world.change(Change("github.repository.edit", repository="acme/platform", set=switched))
+        assert github.get(f"{PLATFORM}/issues").status_code == status
+    world.change(Change("github.repository.issues_on", repository="acme/platform"))
 
 
 def test_a_repository_says_whether_it_has_issues(github: GitHub) -> None:

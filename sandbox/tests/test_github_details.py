@@ -74,6 +74,8 @@ def test_an_earlier_attempt_of_a_run_stays_as_it_was(world: World, github: GitHu
         world.advance(100)
         world.change(Change("github.workflow_run.edit", repository="acme/platform", id=newest["id"]))
     address = f"{PLATFORM}/actions/runs/{newest['id']}/attempts"
+    assert github.get(f"{PLATFORM}/actions/runs/{newest['id']}").json()["run_attempt"] == 2
+    assert github.get(f"{PLATFORM}/actions/runs/1").status_code == 404
     first = github.get(f"{address}/1").json()
     assert first | {"html_url": "", "url": ""} == before | {"html_url": "", "url": ""}
     assert first["html_url"].endswith("/attempts/1")

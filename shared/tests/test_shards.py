@@ -20,7 +20,7 @@ from ingest_shared.destinations import DATABASES
 from ingest_shared.errors import SettingError
 from ingest_shared.groups import Group
 from ingest_shared.loading import Load, mirror
-from ingest_shared.resharding import _lists_per_row
+from ingest_shared.resharding import _latest, _left_to_read
 from ingest_shared.shards import WHOLE_SOURCE, Shard, all_shards, shard_of, shards_setting
 
 from .conftest import ISSUES, LABELS, Warehouse
@@ -178,22 +178,25 @@ def test_each_cursor_is_taken_over_from_whoever_read_last(duckdb_warehouse: Ware
     assert duckdb_warehouse.rows("issues", "id", "repo_id") == expected()
 
 
-def test_what_is_known_of_lists_per_row_is_what_all_shards_before_have_read() -> None:
-    first, second, other = *all_shards(2), Shard(3, 4)
+def test_what_any_shard_before_has_left_to_read_is_left() -> None:
     left = {"id": 7}
     states: dict[Shard, dict[str, Any]] = {
-        first: {"parents_until": 30, "parents_read": 40, "gaps": 0},
-        second: {"parents_until": 20, "parents_read": 50, "gaps": 2, "left_out": [left]},
-        other: {"parents_until": 10, "parents_read": 10, "waits": True},
+        Shard(1, 2): {"gaps": 0},
+        Shard(2, 2): {"gaps": 2, "left_out": [left]},
+        Shard(3, 4): {"waits": True},
     }
-    assert _lists_per_row(states, [first, second]) == {
-        "parents_until": 20,
-        "parents_read": 40,
-        "gaps": 2,
-        "left_out": [left],
-        "waits": True,
+    assert _left_to_read(states) == {"gaps": 2, "left_out": [left], "waits": True}
+
+
+def test_the_mark_of_lists_per_row_is_that_of_the_shard_that_read_them_last() -> None:
+    seven, eight = shard_of(7, 2), shard_of(8, 2)
+    assert seven != eight
+    states: dict[Shard, dict[str, Any]] = {
+        seven: {"parents": {"7": [30, 40]}},
+        WHOLE_SOURCE: {"parents": {"7": [20, 20], "8": [20, 20]}},
     }
-    assert "parents_until" not in _lists_per_row({first: states[first]}, [first, second]), "one never ran"
+    assert _latest("parents", WHOLE_SOURCE, states) == {"7": [30, 40], "8": [20, 20]}
+    assert _latest("parents", eight, {eight: {}, **states}) == {}, "it ran without them since"
 
 
 # What is noted of a load.

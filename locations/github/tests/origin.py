@@ -23,7 +23,7 @@ from ingest_testing import Held, Json, Location, Mirror, Sample
 
 TOKEN = "sandbox-github-token"
 BY_DAY = {list_.table.name for list_ in source.LISTINGS if isinstance(list_.walk, LastDays | Today)}
-WITH_ISSUES = {list_.table.name for list_ in source.LISTINGS if list_.per == source.WITH_ISSUES}
+CONVERSATIONS = {list_.table.name for list_ in source.LISTINGS if list_.per == source.WITH_CONVERSATIONS}
 KEPT = BY_DAY | {"commit_details"}
 TOLD_BY_AUDIT = {
     list_.table.name
@@ -88,7 +88,7 @@ class GitHubMirror(Mirror):
             return
         owners, without_issues = self._owners(), self._without_issues()
         for item in self.origin.objects(self.table.name):
-            if item.get("repository_id") in without_issues:
+            if item.get("repository_id") in without_issues and not _is_of_pull(item["object"]):
                 continue
             if "organisation_id" not in item:
                 yield Held(item["object"], {"repo_id": item["repository_id"], **item.get("given", {})})
@@ -96,7 +96,7 @@ class GitHubMirror(Mirror):
                 yield Held(item["object"], {"organization_id": item["organisation_id"]})
 
     def may_remain(self, row: dict[str, Any]) -> bool:
-        if row["deleted_at"] or row.get("repo_id") in self._without_issues():
+        if row["deleted_at"] or (row.get("repo_id") in self._without_issues() and not _is_of_pull(row)):
             return True
         if self.table.name in BY_DAY:
             return bool(row["day"] < self._shown_since())
@@ -129,8 +129,8 @@ class GitHubMirror(Mirror):
         return {found["object"]["owner"]["id"] for found in self.origin.objects("repositories")}
 
     def _without_issues(self) -> set[int]:
-        """The repositories in which GitHub shows none of the rows of the table, for issues are switched off."""
-        if self.table.name not in WITH_ISSUES:
+        """The repositories in which GitHub shows only pull requests in the table, for issues are switched off."""
+        if self.table.name not in CONVERSATIONS:
             return set()
         return {i["repository_id"] for i in self.origin.objects("repositories") if not i["object"]["has_issues"]}
 
@@ -144,6 +144,10 @@ class GitHubMirror(Mirror):
 
     def _gone(self, collection: str) -> set[int]:
         return {gone["id"] for gone in self.origin.deleted(collection)}
+
+
+def _is_of_pull(shown: Mapping[str, Any]) -> bool:
+    return "/pull/" in shown["html_url"]
 
 
 def _without_names(value: Any) -> str:

@@ -62,6 +62,17 @@ def read(api: PlayedApi, repository: Repository = REPOSITORY, **known: str) -> t
     return sorted(shas), load.state["cursors"]["1"]
 
 
+def test_a_comparison_that_shows_only_some_commits_is_replaced_by_the_list() -> None:
+    api = PlayedApi(
+        {
+            "/branches": branches(main="M3"),
+            "/compare/M0...M3": {"total_commits": 3, "commits": commits("M2", "M3")},
+            "/commits?sha=M3": commits("M3", "M2", "M1"),
+        }
+    )
+    assert read(api, main="M0")[0] == ["M1", "M2", "M3"]
+
+
 def test_a_commit_that_two_branches_show_comes_once() -> None:
     """`master` became `main`, of two pages; `dev` merged a commit of the second one meanwhile."""
     api = PlayedApi(

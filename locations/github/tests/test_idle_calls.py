@@ -71,13 +71,10 @@ def test_a_repository_that_comes_between_two_groups_is_seen_by_the_second(synced
 def test_an_idle_sync_asks_each_repository_once_for_each_list(idle: Idle, mirrored: Warehouse) -> None:
     found = idle.by_path
     count = repositories(mirrored.origin)
-    with_issues = repositories(mirrored.origin, has_issues=True)
     for listing in source.LISTINGS:
         name = listing.table.name
         expected = count
-        if name in ("issues", "issue_comments"):
-            expected = with_issues
-        elif name in ("teams", "members", "issue_types"):
+        if name in ("teams", "members", "issue_types"):
             expected = 1
         elif name in ("commits", "reviews", "workflow_run_attempts", "workflow_jobs", "deployment_statuses"):
             expected = 0  # known without a call
@@ -96,8 +93,8 @@ def test_an_archived_repository_is_asked_only_for_what_may_change_in_it(idle: Id
     spared = {path: count - found.get(path, 0) for path, count in before.items()}
     may_change = (source.ARCHIVED_TOO, source.PUSHED_TO)
     asked_still = {path_of(listing) for listing in source.LISTINGS if listing.per in may_change} & before.keys()
-    assert len(asked_still) == 6
+    assert len(asked_still) == 7
     assert all(spared[path] == 0 for path in asked_still)
     read_only = {path for path in before if path.startswith("/github/repositories/") and path not in asked_still}
-    assert len(read_only) == 10
+    assert len(read_only) == 9
     assert all(spared[path] == 1 for path in read_only)

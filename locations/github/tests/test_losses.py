@@ -11,8 +11,8 @@ def repository(origin: Origin, name: str) -> int:
     return int(next(r["repository_id"] for r in origin.objects("repositories") if r["object"]["full_name"] == name))
 
 
-def old_open_pull(origin: Origin) -> Json:
-    """One that no sync reads again for being among the newest of its repository."""
+def old_open_pull(origin: Origin, name: str = "") -> Json:
+    """One that no sync reads again for being among the newest of its repository, any or the one of that name."""
     names = {item["repository_id"]: item["object"]["full_name"] for item in origin.objects("repositories")}
     pulls = origin.objects("pull_requests")
     newest = {
@@ -25,6 +25,7 @@ def old_open_pull(origin: Origin) -> Json:
         if item["object"]["updated_at"][:10] < newest[item["repository_id"]][:10]
         and item["object"]["state"] == "open"
         and item["object"]["head"]["repo"]
+        and name in ("", names[item["repository_id"]])
     )
 
 
@@ -93,8 +94,42 @@ def test_a_transferred_issue_takes_its_comments_along(synced: Warehouse) -> None
     assert_mirrors(synced, *ACTIVITY, audited=True)
 
 
-def test_a_repository_without_issues_is_no_gap_and_costs_no_call(warehouse: Warehouse) -> None:
+def test_the_pull_requests_of_a_repository_without_issues_keep_their_labels_and_comments(synced: Warehouse) -> None:
+    """Of a fork, say, in which GitHub switches issues off: its list of issues has the pull requests."""
+    origin = synced.origin
+    origin.change("repository.issues_off", repository="acme/api")
+    pull = old_open_pull(origin, "acme/api")
+    origin.change("issue.edit", **pull, set={"title": "new"})
+    origin.change("comment.create", **pull)
+    origin.advance()
+    synced.sync()
+    assert not synced.gaps()
+    assert_mirrors(synced, *ACTIVITY)
+    assert synced.audit("activity") == {}
+    assert_mirrors(synced, *ACTIVITY, audited=True)
+
+
+def test_that_issues_are_switched_off_is_no_gap_and_deletes_nothing(synced: Warehouse) -> None:
+    """Where GitHub answers so for the lists, and does not say that pull requests are off, too."""
+    origin = synced.origin
+    refused = f"/{repository(origin, 'acme/api')}/issues(/comments)?\\?"
+    origin.fail({"kind": "status", "status": 410, "path": refused})
+    for audit in (False, True):
+        synced.sync("activity", audit=audit)
+        assert not synced.gaps()
+    assert not synced.query("SELECT id FROM {issues} WHERE deleted_at IS NOT NULL")
+    assert not synced.query("SELECT id FROM {issue_comments} WHERE deleted_at IS NOT NULL")
+    origin.heal()
+    origin.change("issue.edit", repository="acme/api")
+    origin.advance()
+    synced.sync("activity")
+    assert_mirrors(synced, *ACTIVITY)
+
+
+def test_a_repository_without_issues_and_pull_requests_is_no_gap_and_costs_no_call(warehouse: Warehouse) -> None:
     legacy = repository(warehouse.origin, "acme/legacy")
+    warehouse.origin.change("repository.edit", repository=legacy, set={"has_pull_requests": False})
+    warehouse.origin.advance()
     warehouse.origin.forget_requests()
     warehouse.sync()
     assert not warehouse.query("SELECT * FROM {load_gaps}")
@@ -128,3 +163,93 @@ def test_a_server_error_of_any_shape_is_tried_again(body: str, warehouse: Wareho
     warehouse.sync("catalog")
     assert not warehouse.query("SELECT * FROM {load_gaps}")
     assert_mirrors(warehouse, "labels")
+
+
+# Lists per row, of repositories that come and go.
+
+PER_ROW = ("reviews", "workflow_jobs", "workflow_run_attempts", "deployment_statuses")
+
+
+def alive(warehouse: Warehouse, repository_id: int) -> dict[str, int]:
+    """The rows of the tables with lists per row that a repository has."""
+    sql = "SELECT count(*) FROM {%s} WHERE repo_id = %%s AND deleted_at IS NULL"
+    return {table: warehouse.query(sql % table, repository_id)[0][0] for table in PER_ROW}
+
+
+def test_lists_per_row_of_a_repository_that_is_not_to_be_seen_are_not_gone(warehouse: Warehouse) -> None:
+    """Where its owner is not mirrored as a whole, it is a gap; GitHub answers 404 for all that it has."""
+    origin = warehouse.origin
+    api, both = repository(origin, "acme/api"), "acme/api,acme/web"
+    warehouse.sync("activity", "actions", SOURCES__GITHUB__REPOSITORIES=both)
+    before = alive(warehouse, api)
+    assert all(before.values())
+    origin.change("repository.edit", repository=api, set={"hidden": True})
+    origin.advance()
+    warehouse.sync("activity", "actions", audit=True, SOURCES__GITHUB__REPOSITORIES=both)
+    assert alive(warehouse, api) == before
+    assert ("reviews", "acme/api", 404) in [gap[:3] for gap in warehouse.gaps()]
+
+
+def test_nothing_is_asked_of_a_repository_that_is_mirrored_no_more(warehouse: Warehouse) -> None:
+    warehouse.sync("activity", "actions", SOURCES__GITHUB__REPOSITORIES="acme/api,acme/web")
+    warehouse.origin.change("repository.edit", repository="acme/api", set={"forbidden": True})
+    warehouse.origin.forget_requests()
+    warehouse.sync("activity", "actions", audit=True, SOURCES__GITHUB__REPOSITORIES="acme/web")
+    assert "403" not in warehouse.origin.requests()["by_status"]
+
+
+def reviews_differ(warehouse: Warehouse, repository_id: int) -> set[int]:
+    """The reviews of a repository that the warehouse or the origin alone has."""
+    there = {i["object"]["id"] for i in warehouse.origin.objects("reviews") if i["repository_id"] == repository_id}
+    held = "SELECT id FROM {reviews} WHERE repo_id = %s AND deleted_at IS NULL"
+    return there ^ {id_ for (id_,) in warehouse.query(held, repository_id)}
+
+
+def test_the_reviews_of_a_repository_that_came_in_a_run_without_them_are_read_later(warehouse: Warehouse) -> None:
+    """Its pull requests are older than the newest one whose reviews were read."""
+    both = "acme/web,acme/api"
+    warehouse.sync("activity", SOURCES__GITHUB__REPOSITORIES="acme/web")
+    warehouse.sync("activity", SOURCES__GITHUB__REPOSITORIES=both, SOURCES__GITHUB__WITHOUT="reviews")
+    warehouse.origin.advance(7200)
+    warehouse.sync("activity", SOURCES__GITHUB__REPOSITORIES=both)
+    assert reviews_differ(warehouse, repository(warehouse.origin, "acme/api")) == set()
+
+
+def test_the_reviews_of_what_a_run_without_them_caught_up_with_are_read_later(synced: Warehouse) -> None:
+    """The pull requests of one repository could not be read for a while, in which those of another one went on."""
+    origin = synced.origin
+    api = repository(origin, "acme/api")
+    origin.advance(7200)
+    pull = next(i["object"] for i in origin.objects("pull_requests") if i["repository_id"] == api)
+    origin.change("review.create", repository="acme/api", number=pull["number"])
+    origin.advance(7200)
+    origin.change("pull.edit", repository="acme/web")
+    origin.advance(7200)
+    origin.fail({"kind": "status", "status": 403, "path": f"/{api}/pulls\\?"})
+    synced.sync("activity")
+    assert reviews_differ(synced, api)
+    origin.heal()
+    synced.sync("activity", SOURCES__GITHUB__WITHOUT="reviews")
+    synced.sync("activity")
+    assert reviews_differ(synced, api) == set()
+
+
+def test_a_list_that_was_left_out_is_read_when_its_repository_is_seen_again(synced: Warehouse) -> None:
+    origin = synced.origin
+    api = repository(origin, "acme/api")
+    origin.advance(7200)
+    pull, other = [i["object"]["number"] for i in origin.objects("pull_requests") if i["repository_id"] == api][:2]
+    origin.change("review.create", repository="acme/api", number=pull)
+    origin.advance(7200)
+    origin.change("pull.edit", repository="acme/api", number=other)  # so that the list shows the first one no more
+    origin.advance(7200)
+    origin.fail({"kind": "status", "status": 403, "path": f"/graphql|/{api}/pulls/\\d+/reviews"})
+    synced.sync("activity")
+    assert reviews_differ(synced, api)
+    origin.heal()
+    for hidden in (True, False):
+        origin.change("repository.edit", repository=api, set={"hidden": hidden})
+        origin.advance(7200)
+        synced.sync("activity", SOURCES__GITHUB__REPOSITORIES="acme/api,acme/web")
+    assert reviews_differ(synced, api) == set()
+    assert not synced.gaps()

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from github_location import source
 from github_location.source.api import GitHub
+from github_location.source.recent import Releases
 from github_location.source.tables import TABLES
-from ingest_shared.reading.api import Response
+from ingest_shared.reading.api import Api, Response
+from ingest_shared.reading.listings import Listing
 from ingest_testing import Json, assert_mirrors
 
 from .origin import ACTIVITY, CATALOG, TOKEN, Origin, Warehouse
@@ -190,3 +193,90 @@ def test_a_page_that_takes_github_too_long_is_read_in_parts(
     warehouse.sync(group)
     assert not warehouse.gaps()
     assert_mirrors(warehouse, table)
+
+
+def before_second_part(monkeypatch: pytest.MonkeyPatch, path: str, change: Callable[[], object]) -> list[str]:
+    """Has GitHub take too long for whole pages of a list, and makes a change between the first two smaller ones."""
+    monkeypatch.setattr("ingest_shared.reading.api.FIRST_BACKOFF", 0.0)
+    monkeypatch.setattr("github_location.source.api.PART", 5)
+    send, parts = Api._send, []
+
+    def send_after_it(api: Api, method: str, asked: str, *args: Any, **what: Any) -> Response:
+        if f"{path}?" in asked and "per_page=5" in asked:
+            parts.append(asked)
+            if len(parts) == 2:
+                change()
+        return send(api, method, asked, *args, **what)
+
+    monkeypatch.setattr(Api, "_send", send_after_it)
+    return parts
+
+
+@pytest.mark.parametrize("audit", [False, True])
+def test_an_issue_that_is_edited_between_two_parts_of_a_page_hides_no_other(
+    audit: bool, synced: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin = synced.origin
+    found = [item for item in origin.objects("issues") if item["object"]["repository_url"].endswith("acme/api")]
+    id_, numbers = found[0]["repository_id"], [item["object"]["number"] for item in found]
+    origin.advance(3600)
+    for number in numbers[:12]:
+        origin.change("issue.edit", repository="acme/api", number=number, set={"title": "new"})
+        origin.advance(100)
+    first = min(found, key=lambda item: str(item["object"]["updated_at"]))["object"]["number"] if audit else numbers[0]
+    origin.fail({"kind": "status", "status": 504, "path": f"/{id_}/issues\\?.*per_page=100"})
+    with monkeypatch.context() as patch:
+        edit = {"repository": "acme/api", "number": first, "set": {"title": "newer"}}
+        parts = before_second_part(patch, f"/{id_}/issues", lambda: origin.change("issue.edit", **edit))
+        synced.sync("activity", audit=audit)
+    assert len(parts) > 1
+    origin.heal()
+    origin.advance(3600)
+    synced.sync("activity")
+    assert_mirrors(synced, "issues", audited=True)
+
+
+def test_a_label_that_vanishes_between_two_parts_of_the_only_page_hides_no_other(
+    synced: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin = synced.origin
+    for seed in range(6):
+        origin.change("label.create", repository="acme/api", seed=seed)
+    origin.advance()
+    synced.sync("catalog")
+    origin.change("label.create", repository="acme/api", seed=7)  # so that no ETag answers for the list
+    id_ = next(r["repository_id"] for r in origin.objects("repositories") if r["object"]["full_name"] == "acme/api")
+    first = listed(origin, "labels", f"/{id_}/")[0]["id"]
+    origin.fail({"kind": "status", "status": 504, "path": f"/{id_}/labels\\?.*per_page=100"})
+    parts = before_second_part(monkeypatch, f"/{id_}/labels", lambda: origin.change("label.delete", id=first))
+    before = living(synced, "labels") - {first}
+    synced.sync("catalog")
+    assert len(parts) > 1
+    assert before <= living(synced, "labels")
+    assert not synced.gaps()
+
+
+def test_releases_that_github_shows_no_more_are_not_gone(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, per_page: Callable[[int], None]
+) -> None:
+    """It shows the newest releases alone, and refuses the pages after them."""
+    monkeypatch.setattr(source, "CATALOG", [shows_at_most(10, list_) for list_ in source.CATALOG])
+    per_page(5)
+    origin = warehouse.origin
+    for seed in range(12):
+        origin.change("release.create", repository="acme/api", seed=seed)
+        origin.advance(100)
+    said = '{"message": "Only the first 10 results are available."}'
+    origin.fail({"kind": "status", "status": 422, "path": "/releases\\?.*&page=[3-9]", "body": said})
+    for seed in range(2):
+        warehouse.sync("catalog")
+        origin.change("release.create", repository="acme/api", seed=20 + seed)
+        origin.advance(100)
+    warehouse.sync("catalog", audit=True)
+    assert not warehouse.query("SELECT id FROM {releases} WHERE deleted_at IS NOT NULL")
+    assert not warehouse.gaps()
+    assert len(living(warehouse, "releases")) > 10
+
+
+def shows_at_most(rows: int, listing: Listing) -> Listing:
+    return replace(listing, walk=Releases(at_most=rows)) if listing.table.name == "releases" else listing

@@ -1,10 +1,15 @@
 """Runs are found however many there are, and whenever they are run again."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
+from github_location.source.api import GitHub
+from ingest_shared.reading.api import Response
 from ingest_testing import Json, assert_mirrors
 from ingest_testing.sandbox import TINY
 
@@ -94,6 +99,21 @@ def test_an_old_run_that_is_run_again_is_found_within_a_day(actions: Warehouse) 
     assert_mirrors(actions, "workflow_run_attempts")
 
 
+def test_a_run_that_was_run_again_on_its_last_day_is_found(actions: Warehouse) -> None:
+    """It may be run again for 30 days, and is older when the next look comes."""
+    origin = actions.origin
+    run = an_ended_run(origin)
+    origin.advance(29 * DAY)
+    new_runs(origin, 120)
+    for _ in range(2):
+        actions.sync("actions")
+    origin.advance(DAY - 3600)
+    origin.change("workflow_run.edit", repository=API, id=run)
+    origin.advance(DAY)
+    actions.sync("actions")
+    assert status(actions, run)[1] == 2
+
+
 def test_every_attempt_of_a_run_is_kept_and_asked_for_once(actions: Warehouse) -> None:
     origin = actions.origin
     run = an_ended_run(origin)
@@ -114,3 +134,70 @@ def test_every_attempt_of_a_run_is_kept_and_asked_for_once(actions: Warehouse) -
     actions.audit("actions")
     assert actions.query("SELECT count(deleted_at) FROM {workflow_run_attempts} WHERE run_id = %s", run) == [(2,)]
     assert_mirrors(actions, "workflow_run_attempts", audited=True)
+
+
+def leave_out_of_index(monkeypatch: pytest.MonkeyPatch, *runs: int) -> None:
+    """Filtered lists come from a search index, which may lack a run that the list without a filter has."""
+    send = GitHub._send
+
+    def send_without_them(api: GitHub, method: str, path: str, *args: Any, **what: Any) -> Response:
+        response = send(api, method, path, *args, **what)
+        if path.endswith("/actions/runs") and "created" in (what["params"] or {}):
+            body = msgspec.json.decode(response.body)
+            found = [run for run in body["workflow_runs"] if run["id"] not in runs]
+            return replace(response, body=msgspec.json.encode(body | {"workflow_runs": found}))
+        return response
+
+    monkeypatch.setattr(GitHub, "_send", send_without_them)
+
+
+def living_differ(warehouse: Warehouse) -> set[tuple[int, str]]:
+    """The runs that the warehouse and the origin do not have alike."""
+    runs = [row["object"] for row in warehouse.origin.objects("workflow_runs")]
+    there = {(run["id"], run["status"]) for run in runs if run["repository"]["full_name"] == API}
+    return there ^ set(warehouse.query("SELECT id, status FROM {workflow_runs} WHERE deleted_at IS NULL"))
+
+
+def test_a_run_that_the_index_of_runs_lacks_is_not_gone(actions: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is as it is now, with its jobs, and one that was deleted is gone."""
+    origin = actions.origin
+    lacking, deleted = an_ended_run(origin), an_ended_run(origin)
+    origin.advance(DAY)
+    actions.sync("actions")
+    leave_out_of_index(monkeypatch, lacking)
+    with actions.opened() as database:
+        database.execute("UPDATE workflow_runs SET status = 'wrong' WHERE id = ?", [lacking])
+    origin.change("workflow_run.delete", repository=API, id=deleted)
+    origin.forget_requests()
+    actions.sync("actions", audit=True)
+    assert origin.requests()["by_path"]["/github/repositories/{id}/actions/runs/{id}"] == 2
+    assert actions.query("SELECT id FROM {workflow_runs} WHERE deleted_at IS NOT NULL") == [(deleted,)]
+    assert living_differ(actions) == set()
+    assert jobs_differ(actions, lacking) == set()
+    assert actions.query("SELECT stale, deleted FROM {audits} WHERE resource = 'workflow_runs'") == [(1, 1)]
+
+
+def test_a_run_that_cannot_be_asked_for_is_a_gap_and_not_gone(
+    actions: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = an_ended_run(actions.origin)
+    actions.sync("actions")
+    leave_out_of_index(monkeypatch, run)
+    actions.origin.fail({"kind": "status", "status": 403, "path": f"/actions/runs/{run}"})
+    actions.sync("actions", audit=True, SOURCES__GITHUB__WITHOUT="workflow_run_attempts,workflow_jobs")
+    assert not actions.query("SELECT id FROM {workflow_runs} WHERE deleted_at IS NOT NULL")
+    assert [gap[:2] for gap in actions.gaps()] == [("workflow_runs", API)]
+
+
+def test_a_run_that_the_index_lacked_at_first_is_there_after_the_next_sync(
+    actions: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = an_ended_run(actions.origin)
+    new_runs(actions.origin, 1, 600)
+    with monkeypatch.context() as patch:
+        leave_out_of_index(patch, run)
+        actions.sync("actions")
+    assert {id_ for id_, _ in living_differ(actions)} == {run}
+    actions.sync("actions")
+    assert living_differ(actions) == set()
+    assert jobs_differ(actions, run) == set()

@@ -6,7 +6,7 @@ https://dlthub.com/docs/general-usage/state
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from dlt.common.destination.client import WithStateSync
@@ -15,7 +15,7 @@ from dlt.pipeline.pipeline import Pipeline
 from dlt.pipeline.state_sync import load_pipeline_state_from_destination
 
 from ingest_shared.destinations import DATABASES, destination_name
-from ingest_shared.shards import WHOLE_SOURCE, Shard, all_shards
+from ingest_shared.shards import WHOLE_SOURCE, Shard
 
 State = Mapping[str, Any]
 _PIPELINE = re.compile(r"(?P<group>.+?)(_(?P<shard>\d+_of_\d+))?")
@@ -29,8 +29,8 @@ _LAST_LOADED = """
 def take_over(pipeline: Pipeline) -> None:
     """Completes the state of a pipeline that was just restored, if shards of another number loaded since.
 
-    Of resources that have a cursor for each scope, each scope's is that of the state that was loaded last. Of lists per
-    row, only what all shards before have read counts as read. All else is forgotten, and found out anew.
+    Each scope's cursor, and the mark of its lists per row, is that of the state that was loaded last. All else is
+    forgotten, and found out anew.
     """
     if destination_name() not in DATABASES:
         return  # there are no shards, and each load is a file to be read
@@ -42,7 +42,6 @@ def take_over(pipeline: Pipeline) -> None:
         return
     by_time = sorted(last_loaded, key=lambda shard: (last_loaded[shard], shard), reverse=True)
     stored = {shard: _stored(pipeline, group, shard) for shard in by_time}
-    before = all_shards(next(shard.count for shard in by_time if shard in others))
     with pipeline.managed_state() as state:
         sources: dict[str, Any] = state.setdefault("sources", {})
         for source, name in sorted({found for resources in stored.values() for found in resources}):
@@ -51,26 +50,23 @@ def take_over(pipeline: Pipeline) -> None:
             # dlt saves a state only if it changed: without this, one that is as it was a while ago would look old.
             restored["taken_over_at"] = str(max(last_loaded.values()))
             restored.setdefault("resources", {})[name] = {
-                "cursors": _cursors(own, states),
-                **_lists_per_row(states, before),
+                "cursors": _latest("cursors", own, states),
+                "parents": _latest("parents", own, states),
+                **_left_to_read(states),
             }
 
 
-def _cursors(own: Shard, states: Mapping[Shard, State]) -> dict[str, Any]:
-    """The cursor of each scope of the shard, from the first of the states that covers it."""
-    cursors = {shard: state.get("cursors", {}) for shard, state in states.items()}
+def _latest(name: str, own: Shard, states: Mapping[Shard, State]) -> dict[str, Any]:
+    """What is noted of each scope of the shard, from the first of the states that covers it."""
+    cursors = {shard: state.get(name, {}) for shard, state in states.items()}
     ids = sorted({id_ for known in cursors.values() for id_ in known if own.has(id_)})
     latest = {id_: next(known.get(id_) for shard, known in cursors.items() if shard.has(id_)) for id_ in ids}
     return {id_: cursor for id_, cursor in latest.items() if cursor is not None}
 
 
-def _lists_per_row(states: Mapping[Shard, State], before: Sequence[Shard]) -> dict[str, Any]:
-    """What all of the shards before have read, and what any shard has left to be read."""
+def _left_to_read(states: Mapping[Shard, State]) -> dict[str, Any]:
+    """What any shard has left to be read."""
     found: dict[str, Any] = {}
-    last = [states.get(shard, {}) for shard in before]
-    for name in ("parents_until", "parents_read"):
-        if all(name in state for state in last):
-            found[name] = min(state[name] for state in last)
     if gaps := [state["gaps"] for state in states.values() if "gaps" in state]:
         found["gaps"] = sum(gaps)
     if left_out := [values for state in states.values() for values in state.get("left_out", ())]:

@@ -7,9 +7,9 @@ import pytest
 from ingest_shared.reading.audit import COUNTS
 from ingest_shared.reading.envelopes import LinkHeader
 from ingest_shared.reading.listings import Listing
-from ingest_shared.reading.walks import ChangedSince, FullList
+from ingest_shared.reading.walks import ByCreated, ChangedSince, FullList, NewestFirst
 from tests.conftest import Server, Warehouse
-from tests.reading.played import THINGS, Origin, gone, mirrors, thing
+from tests.reading.played import THINGS, Origin, gaps, gone, mirrors, thing
 
 LISTING = Listing(THINGS, "/things", walk=FullList(), envelope=LinkHeader())
 DIFFERENCES = (
@@ -109,3 +109,49 @@ def test_what_came_or_changed_after_the_load_before_was_not_lost(server: Server,
     origin.sync(warehouse, listing, audit=True)
     assert warehouse.rows("audits", *COUNTS) == [(20, 1, 0, 0, 2, 1)]
     assert mirrors(warehouse, origin)
+
+
+NEWEST = {"sort": "created", "direction": "desc"}
+WALKS = {
+    "changed": (ChangedSince("changed", since=lambda at: {"since": at}), {"sort": "changed"}),
+    "newest": (NewestFirst("changed", whole={"sort": "created"}), {}),
+    "created": (ByCreated("created", between=lambda start, end: {"from": start, "to": end}), NEWEST),
+}
+
+
+@pytest.mark.parametrize("walk", WALKS)
+def test_a_row_that_one_reading_of_an_audit_lacks_is_not_gone(walk: str, server: Server, warehouse: Warehouse) -> None:
+    """A list by time is read once, so that nothing but a second reading can tell."""
+    how, params = WALKS[walk]
+    listing = Listing(THINGS, "/things", how, LinkHeader(), params=params)
+    origin = Origin(server, [thing(id) for id in range(1, 21)], per_page=100)
+    origin.sync(warehouse, listing)
+    things = origin.things
+    origin.calls.clear()
+
+    def hide_at_first(number: int) -> None:
+        origin.things = [thing for thing in things if thing["id"] != 7] if number == 1 else things
+
+    origin.meanwhile = hide_at_first
+    origin.sync(warehouse, listing, audit=True)
+    assert gone(warehouse) == set()
+    assert gaps(warehouse) == ["1 of 20 rows were missing in one reading, but 0 in the next: none is marked as deleted"]
+    origin.meanwhile = lambda number: None
+    origin.sync(warehouse, listing)
+    origin.delete(7)
+    origin.sync(warehouse, listing, audit=True)
+    assert gone(warehouse) == {7}
+    assert gaps(warehouse) == []
+
+
+def test_what_goes_between_two_readings_of_an_audit_keeps_no_other_alive(server: Server, warehouse: Warehouse) -> None:
+    how, params = WALKS["changed"]
+    listing = Listing(THINGS, "/things", how, LinkHeader(), params=params)
+    origin = Origin(server, [thing(id) for id in range(1, 21)], per_page=100)
+    origin.sync(warehouse, listing)
+    origin.delete(7)
+    origin.calls.clear()
+    origin.meanwhile = lambda number: origin.delete(8) if number > 1 else None
+    origin.sync(warehouse, listing, audit=True)
+    assert gone(warehouse) == {7}
+    assert gaps(warehouse) == []

@@ -152,6 +152,8 @@ class GitHubApi:
                 fixed["/organizations/{owner_id:int}" + collection.path] = self._of_owner(collection)
             else:
                 of_repository[collection.path] = self._listed(collection)
+            if collection.has_path_of_one:
+                of_repository[collection.path + "/{id:int}"] = self._single(collection)
         routes: list[BaseRoute] = [
             Route("/rate_limit", self._rate_limit),
             Route("/app/installations/{id:int}/access_tokens", self._issue_token, methods=["POST"]),
@@ -336,6 +338,15 @@ class GitHubApi:
 
         return answer
 
+    def _single(self, collection: Collection) -> Callable[[Request, Any], _Answer]:
+        def answer(request: Request, home: Any) -> _Answer:
+            row = collection.rows(home).get(request.path_params["id"])
+            if row is None:
+                raise _Refusal(404, "Not Found")
+            return _one(collection.rendered(home, row))
+
+        return answer
+
     def _of_owner(self, collection: Collection) -> Callable[[Request], _Answer]:
         def answer(request: Request) -> _Answer:
             owner = self._owner(request)
@@ -448,17 +459,19 @@ class GitHubApi:
     # What a repository holds.
 
     def _issues(self, request: Request, repo: Repository) -> _Answer:
-        _must_have_issues(repo)
+        _must_have_conversations(repo)
         state = _choice(request, "state", ("open", "closed", "all"))
         sort = _choice(request, "sort", ("created", "updated", "comments"))
 
         def keyed() -> Iterable[tuple[Key, Any]]:
             for row in repo.issues.values():
-                if state in ("all", row.state):
+                if state in ("all", row.state) and repo.shows(row):
                     yield (_sort_value(row, sort), row.id), row
 
         descending = _descending(request, True)
-        return self._list(request, repo, f"issues {state} {sort}", render.issue, keyed, descending, long_by=sort)
+        return self._list(
+            request, repo, f"issues {state} {sort} {repo.has_issues}", render.issue, keyed, descending, long_by=sort
+        )
 
     def _issue(self, request: Request, repo: Repository) -> _Answer:
         number = request.path_params["number"]
@@ -473,16 +486,18 @@ class GitHubApi:
         return _one(repo.rendered(render.issue, repo.issues[number]))
 
     def _comments(self, request: Request, repo: Repository) -> _Answer:
-        _must_have_issues(repo)
+        _must_have_conversations(repo)
         sort = _choice(request, "sort", ("created", "updated"))
 
         def keyed() -> Iterable[tuple[Key, Any]]:
-            for row in repo.comments.values():
+            for row in filter(lambda row: repo.shows(row.issue), repo.comments.values()):
                 yield (_sort_value(row, sort), row.id), row
 
         # Without a sort the direction is ignored, and comments come by their ids.
         descending = "sort" in request.query_params and _descending(request, False)
-        return self._list(request, repo, f"comments {sort}", render.comment, keyed, descending, long_by=sort)
+        return self._list(
+            request, repo, f"comments {sort} {repo.has_issues}", render.comment, keyed, descending, long_by=sort
+        )
 
     def _comment(self, request: Request, repo: Repository) -> _Answer:
         row = repo.comments.get(request.path_params["id"])
@@ -609,6 +624,12 @@ class GitHubApi:
         elif since is not None:
             span = View((key, row) for key, row in keyed() if row.updated_at >= since).span(descending=descending)
         return self._page(request, span, lambda row: repo.rendered(show, row), repo=repo, border=bool(long_by))
+
+
+def _must_have_conversations(repo: Repository) -> None:
+    """GitHub documents no 410 for these lists: where issues are switched off, they have pull requests alone."""
+    if not repo.has_pull_requests:
+        _must_have_issues(repo)
 
 
 def _must_have_issues(repo: Repository) -> None:

@@ -34,6 +34,7 @@ _SETTINGS: Fields = {
     "description": str | None,
     "topics": list[str],
     "has_issues": bool,
+    "has_pull_requests": bool,
     "private": bool,
     "may_push": bool,
     "forbidden": bool,

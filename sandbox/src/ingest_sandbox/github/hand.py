@@ -36,14 +36,15 @@ class Hand:
 
     def issue(self, wanted: Callable[[Issue], bool] = lambda _: True) -> tuple[Repository, Issue]:
         return self._one(
-            lambda repo: repo.issues.values() if repo.has_issues else (),
+            lambda repo: filter(repo.shows, repo.issues.values()),
             lambda row: (row.number, row.pull.id if row.pull else row.id, row.id),
             wanted,
         )
 
     def comment(self) -> tuple[Repository, Comment]:
         return self._one(
-            lambda repo: repo.comments.values() if repo.has_issues else (), lambda row: (row.issue.number, row.id)
+            lambda repo: (row for row in repo.comments.values() if repo.shows(row.issue)),
+            lambda row: (row.issue.number, row.id),
         )
 
     def label(self) -> tuple[Repository, Label]:

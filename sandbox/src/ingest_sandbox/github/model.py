@@ -202,6 +202,7 @@ class Repository:
     archived: bool = False
     private: bool = False
     has_issues: bool = True
+    has_pull_requests: bool = True
     may_push: bool = True
     """Whether the token may push, and so see the traffic."""
     forbidden: bool = False
@@ -230,6 +231,10 @@ class Repository:
     @property
     def full_name(self) -> str:
         return f"{self.owner.login}/{self.name}"
+
+    def shows(self, row: Issue) -> bool:
+        """Whether anybody sees it: where issues are switched off, pull requests are still there."""
+        return self.has_issues or row.pull is not None
 
     def take_number(self) -> int:
         """The next number; issues and pull requests share them."""

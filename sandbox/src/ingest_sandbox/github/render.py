@@ -131,6 +131,7 @@ def repository(repo: Repository, _: Repository) -> Json:
         "watchers_count": 0,
         "language": repo.language,
         "has_issues": repo.has_issues,
+        "has_pull_requests": repo.has_pull_requests,
         "has_projects": True,
         "has_downloads": True,
         "has_wiki": True,

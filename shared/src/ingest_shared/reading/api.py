@@ -49,6 +49,7 @@ NO_CONTENT = 204
 """How some APIs, such as Zoho's, say that a list is empty: https://www.zoho.com/crm/developer/docs/api/v8/status-codes.html."""
 NOT_MODIFIED = 304
 UNAUTHORIZED = 401
+NOT_FOUND = 404
 TOO_MANY = 429
 SERVER_ERROR = 500
 

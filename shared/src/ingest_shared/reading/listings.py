@@ -108,7 +108,8 @@ class Listing:
     """One list of an API.
 
     ``path`` has a placeholder for each value of its scopes that it needs; so may parameters and body. ``per`` names
-    the kind of scope, as :meth:`Sync.scopes` understands it; ``params`` go into the query.
+    the kind of scope, as :meth:`Sync.scopes` understands it; ``params`` go into the query. ``one`` is the path of a
+    single row, with a placeholder for its key: a row that the list lacks is asked for there before it counts as gone.
     """
 
     table: Table
@@ -118,6 +119,7 @@ class Listing:
     per: Any = None
     params: Mapping[str, Any] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
+    one: str = ""
 
     @property
     def after(self) -> set[str]:

@@ -1,5 +1,6 @@
 """Lists per row of another table: the comments of each ticket, the reviews of each pull request."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,10 @@ from ingest_shared.reading.sync import Sync
 from ingest_shared.reading.tombstones import held_where
 from ingest_shared.reading.windows import FOREVER, Window
 from ingest_shared.tables import Table
+
+Mark = tuple[int, int]
+"""The newest change of the parent's rows whose lists were read, and when the parent was read then."""
+NEVER: Mark = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -60,15 +65,9 @@ class PerRow:
 
     def scopes(self, sync: Sync, load: Load) -> Iterator[Row]:
         """The parent's rows whose lists are to be read; raises if the parent was never loaded."""
-        columns = [*self.values.values(), *([self.changed] if self.changed else [])]
-        known = load.state.get("parents_until")
-        window = {}
-        reads_all = sync.audit or load.resource in sync.turns.was_killed
-        if self.changed and known is not None and not reads_all:
-            is_over = known + self.lag < load.state.get("parents_read", 0)
-            window = {self.changed: Window(known + 1 if is_over else known - self.lag, FOREVER)}
+        marks = _marks(sync, load)
         # What the parent loaded in runs without this list is in the warehouse; what it loads in this one is not yet.
-        held, is_read = held_where(self.parent, columns, window), self.parent.name in sync.turns.read
+        held, is_read = self._held(sync, load, marks), self.parent.name in sync.turns.read
         if held is None and not is_read:
             raise SettingError(
                 f"{load.resource} is read per row of {self.parent.name}, which was never loaded: select both tables"
@@ -76,22 +75,60 @@ class PerRow:
         left_out = [one for left in load.state.get("left_out", []) for one in self._one_by_one(left)]
         rows = [{column: left.get(name) for name, column in self.values.items()} for left in left_out]
         rows += [*(held or ()), *sync.loaded.get(self.parent.name, [])]
-        rows = [row for row in rows if sync.reads({name: row[column] for name, column in self.values.items()})]
         gone = sync.gone_keys.get(self.parent.name, set())
-        newest = known
+        newest: dict[str, int] = {}
         scopes: dict[str, Row] = {}
         for row in rows:
+            values = {name: row[column] for name, column in self.values.items()}
+            if not sync.reads(values):
+                continue
+            part = str(sync.part_of(values))
             if self.changed and (changed := row.get(self.changed)):
-                newest = max(newest or 0, seconds(changed))
-            if row[self.values[self._key]] not in gone:
-                values = {name: row[column] for name, column in self.values.items()}
-                scope = self._scope(values, self._has_changed(row, known))
+                newest[part] = max(newest.get(part, 0), seconds(changed))
+            if values[self._key] not in gone:
+                scope = self._scope(values, self._has_changed(row, marks.get(part, NEVER)))
                 scopes[scope.id] = scope
-        if newest is not None:
-            # Nobody knows when a parent was read that another run loads: its last rows are looked at again.
-            read_at = sync.now if is_read else 0
-            load.at_end.append(lambda: load.state.update(parents_until=newest, parents_read=read_at))
+        load.at_end.append(lambda: self._move_marks(sync, load, marks, newest, is_read=is_read))
         yield from self._together([*scopes.values()]) if self.at_once > 1 else scopes.values()
+
+    def _held(self, sync: Sync, load: Load, marks: Mapping[str, Mark]) -> list[dict[str, Any]] | None:
+        """The rows of the warehouse since the mark of their part, all of a part without one; None before any."""
+        columns = [*self.values.values(), *([self.changed] if self.changed else [])]
+        reads_all = sync.audit or load.resource in sync.turns.was_killed or not self.changed
+        alike: defaultdict[int | None, list[Any]] = defaultdict(list)
+        for part in sync.parts:
+            mark = None if reads_all else marks.get(str(part))
+            alike[mark and self._since(*mark)].append(part)
+        found: list[dict[str, Any]] = []
+        for since, parts in alike.items():
+            wanted: dict[str, Any] = {} if since is None else {self.changed or "": Window(since, FOREVER)}
+            if len(alike) > 1:
+                wanted[self.values[sync.part]] = tuple(parts)
+            held = held_where(self.parent, columns, wanted)
+            if held is None:
+                return None
+            found += held
+        return found
+
+    def _since(self, until: int, read_at: int) -> int:
+        return until + 1 if until + self.lag < read_at else until - self.lag
+
+    def _move_marks(
+        self, sync: Sync, load: Load, marks: Mapping[str, Mark], newest: Mapping[str, int], *, is_read: bool
+    ) -> None:
+        """All parts that the parent was read of in this run get the same mark, so that one query finds their rows.
+
+        Nobody knows when a parent was read that another run loads: the last rows of each part are looked at again. A
+        part of which the parent could not be read keeps its mark: what is read later may have changed before.
+        """
+        until = max([*newest.values(), *(mark[0] for mark in marks.values())], default=None)
+        moved = dict(marks)
+        for part in map(str, set(sync.parts) - sync.left_out_parts[self.parent.name]):
+            if is_read and until is not None:
+                moved[part] = until, sync.now
+            elif newest.get(part, 0) > marks.get(part, NEVER)[0]:
+                moved[part] = newest[part], 0
+        load.state["parents"] = moved
 
     def gone(self, sync: Sync) -> Iterator[Row]:
         """The parent's rows that this run found to be gone; their lists are gone with them."""
@@ -114,11 +151,19 @@ class PerRow:
         keys = left[self._key]
         yield from [{self._key: key} for key in keys] if self.at_once > 1 and not isinstance(keys, str) else [left]
 
-    def _has_changed(self, row: Mapping[str, Any], known: int | None) -> bool | None:
+    def _has_changed(self, row: Mapping[str, Any], mark: Mark) -> bool | None:
         at = row.get(self.changed) if self.changed else None
-        return None if at is None else seconds(at) > (known or 0)
+        return None if at is None else seconds(at) > mark[0]
 
     def _scope(self, values: dict[str, Any], has_changed: bool | None = None) -> Row:
         is_always_read = self.changed is None and self.at_once == 1
         name = f"{self.parent.name} {values[self._key]}"
         return Row(str(values[self._key]), name, values, has_changed, is_always_read=is_always_read)
+
+
+def _marks(sync: Sync, load: Load) -> dict[str, Mark]:
+    """The mark of each part; none of one of which no list was read yet."""
+    if "parents_until" in load.state:  # one for all, as versions before 2026-12 noted it
+        mark = load.state.pop("parents_until"), load.state.pop("parents_read", 0)
+        load.state["parents"] = {str(part): mark for part in sync.parts}
+    return {part: (until, read_at) for part, (until, read_at) in load.state.get("parents", {}).items()}

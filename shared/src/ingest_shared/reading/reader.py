@@ -17,8 +17,10 @@ import pyarrow as pa
 from ingest_shared.columnar import Page, value_at
 from ingest_shared.errors import ApiError, IngestError, PayloadError
 from ingest_shared.loading import Load, keep_new
+from ingest_shared.reading.api import NOT_FOUND
 from ingest_shared.reading.audit import Audit
 from ingest_shared.reading.crawl import crawl
+from ingest_shared.reading.envelopes import Request
 from ingest_shared.reading.fetcher import Fetcher
 from ingest_shared.reading.listings import Cursor, Listing, Piece, Progress, Scope, Step
 from ingest_shared.reading.sync import Sync
@@ -123,9 +125,14 @@ class Reader(Fetcher):
         self._keep_gaps()
         self.load.postponed = sum(isinstance(progress.error, Postponed) for progress in self.progress.values())
         self.sync.done[self.listing.table.name].update(scope.id for scope in read if self.load.postponed)
-        self.load.state["left_out"] = [dict(scope.values) for scope in failed]
+        unseen = filter(self._is_unseen, self.load.state.get("left_out", ()))
+        self.load.state["left_out"] = [*unseen, *(dict(scope.values) for scope in failed)]
         # Of a shard that no scope belongs to, none could be read.
         self.load.scopes_read = len(read) if self.scopes or self.shard.is_whole else None
+
+    def _is_unseen(self, values: Mapping[str, Any]) -> bool:
+        """Whether a list that was left out is of a part of the shard that this run does not see."""
+        return not self.sync.reads(values) and self.shard.has(self.sync.part_of(values))
 
     def _note_left(self) -> None:
         """In the cursors of scopes that were read in part, what is left of them."""
@@ -308,6 +315,8 @@ class Reader(Fetcher):
             self.progress[scope.id].error = error
             status = error.status if isinstance(error, ApiError) else None
             self.load.leave_out(scope.name, self.sync.why(error), status)
+            if self.sync.part in scope.values:
+                self.sync.left_out_parts[self.listing.table.name].add(self.sync.part_of(scope.values))
 
     def _leave_out_incomplete(self) -> None:
         """Leaves out the scopes of rows that could not be read: their cursors stay, and no row counts as gone."""
@@ -316,9 +325,15 @@ class Reader(Fetcher):
 
     # Deletes.
 
-    def _deletes(self, audit: Audit | None) -> Iterator[pa.Table]:
-        """The rows that are gone, marked as deleted, including those of scopes that no longer exist."""
-        for scope, keys in self._gone(audit):
+    def _deletes(self, audit: Audit | None) -> Iterator[Page | pa.Table | None]:
+        """The rows that are gone, marked as deleted, including those of scopes that no longer exist.
+
+        Before them, the rows that the list did not show though they are there.
+        """
+        shown_alone: list[Page | pa.Table | None] = []
+        gone = self._gone(shown_alone)
+        yield from audit.differing(shown_alone) if audit else shown_alone
+        for scope, keys in gone:
             # What moved to another scope is there.
             staged = self.load.staged(scope.values, self.decoder)
             at = {key: at for key, at in keys.items() if key not in staged}
@@ -338,37 +353,77 @@ class Reader(Fetcher):
             lost = "surplus" if self.walk.tells_deletes else "deleted"
             audit.found[scope.id, "changed" if scope.has_changed or key in told else lost] += 1
 
-    def _gone(self, audit: Audit | None) -> list[tuple[Scope, dict[Any, int]]]:
+    def _gone(self, shown_alone: list[Page | pa.Table | None]) -> list[tuple[Scope, dict[Any, int]]]:
         """When each row of a scope was found to be gone, by key, as far as its walk can tell."""
         gone: list[tuple[Scope, dict[Any, int]]] = []
+        doubted: list[tuple[Scope, set[Any], int]] = []
         with warehouse_opened_once():
             for scope in self._read_to_the_end():
                 progress = self.progress[scope.id]
-                missing = self._missing(scope, progress) if progress.shows_all else set()
+                missing, held = self._missing(scope, progress) if progress.shows_all else (set(), 0)
+                if self._is_doubtful(missing, held):
+                    doubted.append((scope, missing, held))
+                    missing = set()
                 gone.append((scope, dict.fromkeys(missing, self.sync.now) | progress.gone))
             for scope in self.sync.gone(self.listing, self.load):
                 gone.append((scope, dict.fromkeys(living(self.listing.table, scope.values), self.sync.now)))
                 self.load.state["cursors"].pop(scope.id, None)
+        for scope, missing, held in doubted:  # with the warehouse closed, as whenever the API is read
+            gone.append((scope, dict.fromkeys(self._look_again(scope, missing, held, shown_alone), self.sync.now)))
         return gone
 
-    def _missing(self, scope: Scope, progress: Progress) -> set[Any]:
-        """The keys that the warehouse has but the origin does not; if there are many, the list is read once more."""
+    def _missing(self, scope: Scope, progress: Progress) -> tuple[set[Any], int]:
+        """The keys that the warehouse has and one reading lacks, and how many the warehouse has."""
         held = living(self.listing.table, self.walk.audited(self, scope))
-        missing = held - progress.there - progress.gone.keys()
-        if len(missing) <= len(held) * self.sync.api.deletes_believed:
-            return missing
-        counts = f"{len(missing)} of {len(held)} rows"
+        return held - progress.there - progress.gone.keys(), len(held)
+
+    def _is_doubtful(self, missing: set[Any], held: int) -> bool:
+        """Whether one reading is not believed: few may be missing from a list that its walk reads until it is still."""
+        is_few = self.walk.tells_deletes and len(missing) <= held * self.sync.api.deletes_believed
+        return bool(missing) and not is_few
+
+    def _look_again(
+        self, scope: Scope, missing: set[Any], held: int, shown_alone: list[Page | pa.Table | None]
+    ) -> set[Any]:
+        """The missing keys that are gone: each is asked for alone if it can be, else the list is read again."""
+        if self.listing.one:
+            return missing - self._ask_for_each(scope, missing, shown_alone)
+        counts = f"{len(missing)} of {held} rows"
         logger.warning("%s: %s of %s are missing: reading the list once more", self.load.resource, counts, scope.name)
         again = self._read_again(scope)
-        still = held - again.there - again.gone.keys()
         error = again.error
-        if not error and still != missing:
+        if not error and (back := missing & again.there):
             error = PayloadError(
-                f"{counts} were missing in one reading, but {len(still)} in the next: none is marked as deleted"
+                f"{counts} were missing in one reading, but {len(missing - back)} in the next: none is marked as "
+                "deleted"
             )
             self._leave_out(scope, error)
-        progress.error = error
+        self.progress[scope.id].error = error
         return set() if error else missing
+
+    def _ask_for_each(self, scope: Scope, keys: Iterable[Any], shown_alone: list[Page | pa.Table | None]) -> set[Any]:
+        """Those of the keys that the API has, all of them where it does not say so of one; adds their rows."""
+
+        def fetch(piece: Piece) -> tuple[Page | IngestError | None, list[Piece]]:
+            assert piece.request
+            try:
+                return self.row(scope, self.respond(scope, piece.request).body), []
+            except ApiError as error:
+                return None if error.status == NOT_FOUND else error, []
+
+        wanted = set(keys)
+        key = key_in(self.listing.table, scope.values)
+        paths = (self.listing.one.format(**scope.values, **{key: one}) for one in wanted)
+        there: set[Any] = set()
+        for page in crawl(fetch, [Piece(scope, request=Request(path)) for path in paths], self.sync.in_flight):
+            if isinstance(page, IngestError):
+                self._leave_out_or_raise(scope, page)
+            elif page:
+                there.update(map(self.decoder.key, page.rows))
+                self._fold(scope, Step([page]))
+                shown_alone.append(page)
+        self._leave_out_incomplete()
+        return wanted if self._has_failed(scope) else there
 
     def _read_again(self, scope: Scope) -> Progress:
         """Reads a scope only for its keys; the rows are already loaded."""

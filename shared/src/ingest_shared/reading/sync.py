@@ -1,7 +1,7 @@
 """What the lists of one run share."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from ingest_shared.errors import ApiError, IngestError
@@ -19,6 +19,9 @@ class Sync:
     A location subclasses it if its lists have parts, or if its API must be queried first.
     """
 
+    part = ""
+    """The value of lists per row that names a part of the source, where not every run reads each part."""
+
     def __init__(self, connect: Any, audit: bool = False, *, anew: bool = False, shard: Shard = WHOLE_SOURCE) -> None:
         self._connect = connect
         self.audit = audit
@@ -35,6 +38,8 @@ class Sync:
         """The names of these columns, by table."""
         self.gone_keys: dict[str, set[Any]] = {}
         """The keys of such tables that this run has found to be gone."""
+        self.left_out_parts: defaultdict[str, set[Any]] = defaultdict(set)
+        """The parts of which this run could not read a table."""
         self.done: defaultdict[str, set[str]] = defaultdict(set)
         """The scopes of each table that this run has read completely, if it loads in several parts."""
         self.turns = Turns()
@@ -62,9 +67,18 @@ class Sync:
             return found
         return (WHOLE,)
 
+    @property
+    def parts(self) -> Collection[Any]:
+        """The values of ``part`` that this run reads."""
+        return ("",)
+
+    def part_of(self, values: Mapping[str, Any]) -> Any:
+        """The part that a list per row belongs to, by the values of its row."""
+        return values.get(self.part, "")
+
     def reads(self, values: Mapping[str, Any]) -> bool:
-        """Whether the shard reads the lists of a row that the warehouse has, by what it gives them."""
-        return True
+        """Whether this run reads such a list: the warehouse may have the rows of other parts."""
+        return self.part_of(values) in self.parts
 
     def gone(self, listing: Listing, load: Load) -> Iterable[Scope]:
         """The scopes that no longer exist; all their rows are gone, and so is their cursor."""

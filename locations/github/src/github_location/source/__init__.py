@@ -4,6 +4,7 @@ https://dlthub.com/docs/general-usage/source
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dlt
@@ -12,9 +13,10 @@ from dlt.extract.resource import DltResource
 
 from github_location.source.api import tables_left_out, tables_requested
 from github_location.source.commits import Commits
+from github_location.source.conversations import Conversations
 from github_location.source.daily import LastDays, Today
 from github_location.source.details import EarlierAttempts, NewCommits, OneCommit, PullRequest, PullRequests, Reruns
-from github_location.source.recent import Recent, Runs, within
+from github_location.source.recent import RELEASES_SHOWN, Recent, Releases, Runs, within
 from github_location.source.repositories import (
     LISTING,
     PER_PAGE,
@@ -36,9 +38,9 @@ from ingest_shared.shards import WHOLE_SOURCE, Shard
 from ingest_shared.tables import Table
 
 EVERY = Repositories()
-WITH_ISSUES = Repositories(with_issues=True)
+WITH_CONVERSATIONS = Repositories(with_conversations=True)
 ARCHIVED_TOO = Repositories(read_only=False)
-"""Downloads are counted, stars given and runs deleted in an archived repository too."""
+"""Downloads are counted, stars given, runs deleted and teams changed in an archived repository too."""
 PUSHED_TO = Repositories(pushed_to=True, read_only=False)
 
 
@@ -102,12 +104,18 @@ OF_DEPLOYMENT = PerRow(
 )
 
 ACTIVITY = (
-    listing(tracker.issues, "/issues", ChangedSince("updated_at", since), WITH_ISSUES, state="all", **OLDEST_CHANGE),
+    listing(
+        tracker.issues, "/issues", Conversations("updated_at", since), WITH_CONVERSATIONS, state="all", **OLDEST_CHANGE
+    ),
     listing(review.pull_requests, "/pulls", PULLS, state="all"),
     listing(review.reviews, "/pulls/{pull_request_number}/reviews", Reviews(), OF_PULL_AND_OTHERS),
     listing(review.review_comments, "/pulls/comments", ChangedSince("updated_at", since), **OLDEST_CHANGE),
     listing(
-        tracker.issue_comments, "/issues/comments", ChangedSince("updated_at", since), WITH_ISSUES, **OLDEST_CHANGE
+        tracker.issue_comments,
+        "/issues/comments",
+        Conversations("updated_at", since),
+        WITH_CONVERSATIONS,
+        **OLDEST_CHANGE,
     ),
     listing(tracker.issue_events, "/issues/events", Recent(changes=False)),
     listing(code.commits, "/commits", Commits()),
@@ -127,7 +135,10 @@ ACTIVITY = (
     alone(code.commit_details, "/commits/{commit_sha}", OneCommit(), A_COMMIT),
 )
 ACTIONS = (
-    listing(actions.workflow_runs, "/actions/runs", Runs("created_at", within), ARCHIVED_TOO, "workflow_runs"),
+    replace(
+        listing(actions.workflow_runs, "/actions/runs", Runs("created_at", within), ARCHIVED_TOO, "workflow_runs"),
+        one="/repositories/{repo_id}/actions/runs/{id}",
+    ),
     alone(
         actions.workflow_run_attempts,
         "/actions/runs/{run_id}/attempts/{attempt_number}",
@@ -140,14 +151,14 @@ ACTIONS = (
 )
 PEOPLE = (
     listing(people.stargazers, "/stargazers", FullList(), ARCHIVED_TOO),
-    listing(people.collaborators, "/collaborators", FullList()),
+    listing(people.collaborators, "/collaborators", FullList(), ARCHIVED_TOO),
     of_organizations(people.teams, "/teams"),
     of_organizations(people.members, "/members"),
 )
 CATALOG = (
     listing(tracker.labels, "/labels", FullList()),
     listing(tracker.milestones, "/milestones", FullList(), state="all"),
-    listing(repository.releases, "/releases", FullList(), ARCHIVED_TOO),
+    listing(repository.releases, "/releases", Releases(at_most=RELEASES_SHOWN), ARCHIVED_TOO),
     listing(code.branches, "/branches", FullList()),
     listing(code.tags, "/tags", FullList()),
     of_organizations(tracker.issue_types, "/issue-types"),

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -126,7 +126,7 @@ class GitHub(_Limited):
         """Lists of which a whole page takes GitHub longer than the ten seconds it allows itself."""
 
     def _send(self, method: str, path: str, usage: Usage, **what: Any) -> Response:
-        """As of any API; a page that GitHub cannot make in time is put together from smaller ones."""
+        """As of any API; a list of which GitHub cannot make a page in time is read in smaller ones."""
         list_ = path.partition("?")[0]
         page = _Page.of(path, what.get("params"))
         if list_ in self._heavy and page.rows > PART:
@@ -144,10 +144,16 @@ class GitHub(_Limited):
             return response
 
     def _in_parts(self, page: "_Page", usage: Usage) -> Response:
-        """The page, without an ETag: none stands for all of its parts."""
+        """The page, without an ETag: none stands for all of its parts.
+
+        Of the first page of a list, it is the first part alone: its links lead on, as from any page, and the walk takes
+        care of rows that move meanwhile. A later page is put together, since the numbers of others are known by then.
+        """
         count = page.rows // PART
-        parts: list[Response] = []
-        following: str | None = page.having(PART, (page.number - 1) * count + 1)
+        parts = [super()._send("GET", page.having(PART, (page.number - 1) * count + 1), usage)]
+        if page.is_first:
+            return replace(parts[0], headers=_without_etag(parts[0].headers))
+        following = parts[0].links.get("next")
         while following and len(parts) < count:
             parts.append(super()._send("GET", following, usage))
             following = parts[-1].links.get("next")
@@ -156,8 +162,7 @@ class GitHub(_Limited):
             if link := parts[-1].links.get(name):
                 other = _Page.of(link, None)
                 links[name] = other.having(page.rows, (other.number - 1) // count + 1)
-        headers = {name: value for name, value in parts[0].headers.items() if name.lower() != "etag"}
-        return Response(_together([part.body for part in parts]), headers, links)
+        return Response(_together([part.body for part in parts]), _without_etag(parts[0].headers), links)
 
     def post(self, path: str, body: Mapping[str, Any], *, usage: Usage) -> Response:
         """Posts a query to the GraphQL API: nothing else is read by POST."""
@@ -215,10 +220,18 @@ class _Page:
     def number(self) -> int:
         return int(self.query.get("page", 1))
 
+    @property
+    def is_first(self) -> bool:
+        return self.number == 1 and "after" not in self.query
+
     def having(self, rows: int, number: int) -> str:
         """The address of a page of so many rows; where a cursor leads, the number says nothing."""
         numbered = {} if "after" in self.query else {"page": number}
         return f"{self.address}?{urlencode({**self.query, 'per_page': rows, **numbered})}"
+
+
+def _without_etag(headers: Mapping[str, str]) -> Mapping[str, str]:
+    return {name: value for name, value in headers.items() if name.lower() != "etag"}
 
 
 def _together(bodies: list[bytes]) -> bytes:

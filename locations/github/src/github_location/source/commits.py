@@ -25,7 +25,7 @@ class _Branch(msgspec.Struct):
 
 
 _BRANCHES = msgspec.json.Decoder(list[_Branch])
-_COMPARED = Decoder(code.commits, rows_at="commits")
+_COMPARED = Decoder(code.commits, rows_at="commits", told=("total_commits",))
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class _Branches:
         return [], [Piece(self.scope, request=self.reader.request(self.scope, sha=head))]
 
     def _compared(self, base: str, head: str) -> list[Page] | None:
-        """The commits of ``head`` that ``base`` has not; None when GitHub cannot compare them."""
+        """The commits of ``head`` that ``base`` has not; None when GitHub cannot compare them, or shows only some."""
         pages: list[Page] = []
         path: str | None = f"/repositories/{self.scope.id}/compare/{base}...{head}?per_page={PER_PAGE}"
         while path:
@@ -138,4 +138,5 @@ class _Branches:
                 raise
             pages.append(_COMPARED.page(response.body, self.scope.values))
             path = response.links.get("next")
-        return pages
+        is_whole = sum(len(page.rows) for page in pages) >= (pages[0].told["total_commits"] or 0)
+        return pages if is_whole else None

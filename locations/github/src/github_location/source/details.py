@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from github_location.source.repositories import GitHubSync
 from github_location.source.tables import code
 from ingest_shared.errors import SettingError
 from ingest_shared.loading import Load
@@ -20,17 +19,14 @@ from ingest_shared.reading.tombstones import held_where, held_without
 
 def _mirrored(held: Iterable[dict[str, Any]] | None, sync: Sync) -> Iterator[dict[str, Any]]:
     """The rows of repositories that this run reads: of others, what they show alone is not to be seen."""
-    assert isinstance(sync, GitHubSync)
-    return (row for row in held or () if row["repo_id"] in sync.repositories)
+    return filter(sync.reads, held or ())
 
 
 class PullRequests(PerRow):
     """Those that changed, and all that are open: whether these can be merged changes without a trace."""
 
     def scopes(self, sync: Sync, load: Load) -> Iterator[Row]:
-        assert isinstance(sync, GitHubSync)
-        changed = super().scopes(sync, load)
-        found = {scope.id: scope for scope in changed if scope.values["repo_id"] in sync.repositories}
+        found = {scope.id: scope for scope in super().scopes(sync, load)}
         for row in _mirrored(held_where(self.parent, [*self.values.values()], {"state": "open"}), sync):
             scope = self._scope({name: row[column] for name, column in self.values.items()})
             found.setdefault(scope.id, scope)

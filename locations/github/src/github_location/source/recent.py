@@ -17,7 +17,7 @@ from ingest_shared.reading.listings import (
     seconds,
 )
 from ingest_shared.reading.reader import Reader
-from ingest_shared.reading.walks import ByCreated
+from ingest_shared.reading.walks import ByCreated, FullList
 from ingest_shared.reading.windows import FOREVER, Window, check_sorted
 
 DAY = 86_400
@@ -25,6 +25,11 @@ RUN_AGAIN_WITHIN = 30 * DAY
 """https://docs.github.com/en/actions/how-tos/manage-workflow-runs/re-run-workflows-and-jobs"""
 LASTS = 35 * DAY
 """A run is ended then: https://docs.github.com/en/actions/reference/limits"""
+INDEX_IS_LATE = 3_600
+"""Seconds for which a filtered list, which comes from a search index, may lack what was created."""
+RELEASES_SHOWN = 1_000
+"""Of the newest releases, GitHub has shown no more than 1,000, and says 10,000 today:
+https://github.com/MeltanoLabs/tap-github/issues/182"""
 LONG = 100
 """Pages from which on GitHub may end a list though more is there: 100, 300 and 400 are known."""
 OPEN_APART = 10
@@ -75,7 +80,7 @@ class Recent(Walk):
         try:
             answer = reader.send_if_changed(piece.scope, request, etag, was_last=known is not None and known.was_last)
         except ApiError as error:
-            if error.status != 422 or "pagination is limited" not in error.reason:
+            if not is_end(error):
                 raise
             return Step(cursor={"cut": True})
         if answer is None:
@@ -124,6 +129,25 @@ class Recent(Walk):
         return self.changes and changed(row) >= cursor.get("changed", 0) - self.lag
 
 
+@dataclass(frozen=True)
+class Releases(FullList):
+    """A full list that may be longer than what GitHub shows of it."""
+
+    def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
+        try:
+            return super().fetch(reader, piece, cursor)
+        except ApiError as error:
+            if not is_end(error):
+                raise
+            return Step()
+
+
+def is_end(error: ApiError) -> bool:
+    """Whether GitHub refuses a page because it shows no more of a list."""
+    said = error.reason.lower()
+    return error.status == 422 and ("pagination is limited" in said or "results are available" in said)
+
+
 def check_newest_first(rows: Sequence[Any]) -> None:
     """Raises :class:`PayloadError` for a page that is sorted newest first neither by time nor by id."""
     if (ids := [row.id for row in rows]) != sorted(ids, reverse=True):
@@ -140,7 +164,8 @@ class Runs(ByCreated):
     """The newest 100 at every sync, besides those that had not ended; once a day all that may be run again.
 
     A list of runs ends after 1,000 where it is filtered, and moves while it is read where it is not: at
-    first, and in an audit, it is read in spans of time, of which no page but the first is asked for.
+    first, and in an audit, it is read in spans of time, of which no page but the first is asked for. A filtered list
+    comes from a search index, which may lack a run: each that an audit misses is asked for alone.
     https://docs.github.com/en/rest/actions/workflow-runs#list-workflow-runs-for-a-repository
     """
 
@@ -160,11 +185,12 @@ class Runs(ByCreated):
             noted["looked"] = now
             return [Piece(scope, Window(0, now + 1))]
         pieces = self.recent.start(reader, scope, cursor)
-        if now - RUN_AGAIN_WITHIN >= cursor["lowest"]:  # at the last sync, all that may be run again was on its page
+        # What was run again since the last look was so young then, and may be older by now.
+        if cursor["synced"] - RUN_AGAIN_WITHIN >= cursor["lowest"]:  # all of that was on the page of the last sync
             noted["looked"] = cursor["synced"]
         elif now - cursor["looked"] >= DAY:
             noted["looked"] = now
-            return [*pieces, Piece(scope, Window(now - RUN_AGAIN_WITHIN, cursor["lowest"] + 1))]
+            return [*pieces, Piece(scope, Window(cursor["looked"] - RUN_AGAIN_WITHIN, cursor["lowest"] + 1))]
         opened = sorted({at for at in cursor["open"].values() if at <= cursor["lowest"]})
         if len(opened) > OPEN_APART:
             return [*pieces, Piece(scope, Window(opened[0], opened[-1] + 1))]
@@ -177,7 +203,9 @@ class Runs(ByCreated):
         for page in step.pages:
             opened, since = cursor.get("open", {}), cursor.get("looked", 0) - self.lag
             page.rows = [row for row in page.rows if str(row.id) in opened or changed(row) >= since]
-            step.newest = max(map(created, page.rows), default=None)
+            # What is newer may be missing: the next sync sees it in the list without a filter.
+            newest = max(map(created, page.rows), default=None)
+            step.newest = newest and min(newest, reader.sync.now - INDEX_IS_LATE)
         return step
 
     def again(self, reader: Reader, scope: Scope, progress: Progress) -> list[Piece]:

@@ -1,7 +1,7 @@
 """Which repositories are mirrored: the configured ones, wherever they were renamed or moved to."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -52,6 +52,7 @@ class Repository(Scope):
     default_branch: str = ""
     pushed_at: str | None = None
     has_issues: bool = True
+    has_pull_requests: bool = True
     owner_id: int = 0
     owner: str = ""
     owner_type: str = ""
@@ -76,19 +77,20 @@ class Repository(Scope):
 class Repositories:
     """A list per repository.
 
-    ``with_issues`` leaves out those in which issues are switched off, ``pushed_to`` those to which the
-    credential may not push. ``read_only`` is whether the list
+    ``with_conversations`` leaves out those in which issues and pull requests are switched off, ``pushed_to`` those to
+    which the credential may not push. ``read_only`` is whether the list
     of an archived one stands still:
     https://docs.github.com/en/repositories/archiving-a-github-repository/archiving-repositories
     """
 
-    with_issues: bool = False
+    with_conversations: bool = False
     pushed_to: bool = False
     read_only: bool = True
 
     def scopes(self, sync: "GitHubSync", load: Load) -> Iterator[Repository]:
         for found in sync.repositories.values():
-            if (found.has_issues or not self.with_issues) and (found.may_push or not self.pushed_to):
+            has_conversations = found.has_issues or found.has_pull_requests
+            if (has_conversations or not self.with_conversations) and (found.may_push or not self.pushed_to):
                 yield found if self.read_only else replace(found, archived_at=None)
 
 
@@ -106,6 +108,7 @@ class GitHubSync(Sync):
     """The repositories of one run, listed once for all its tables."""
 
     api: GitHub
+    part = "repo_id"
 
     def __init__(self, audit: bool = False, only: Sequence[str] = (), shard: Shard = WHOLE_SOURCE) -> None:
         """``only`` names the repositories to load anew, as ``owner/name``; all others stay as they are."""
@@ -123,8 +126,8 @@ class GitHubSync(Sync):
         self.doubted: set[int] = set()
         """Those not found of which too many are missing at once to count as deleted."""
         self.looked_for: set[int] = set()
-        self.shown: set[str] = set()
-        """The entries that show a repository of any shard."""
+        self.shown: Counter[str] = Counter()
+        """How many repositories of any shard each entry shows."""
         self.listed = Reader(LISTING, self)
 
     def begin(self, load: Load) -> None:
@@ -156,8 +159,9 @@ class GitHubSync(Sync):
             if entry in self.entries and entry not in self.left_out:
                 self.look_for(int(id_), entry, load)
                 known[entry].add(int(id_))
+        shown: dict[str, int] = {} if self.anew else load.state.setdefault("shown", {})
         for entry, ids in known.items():
-            self._doubt(entry, ids, load)
+            shown[entry] = self._doubt(entry, ids, shown.get(entry, 0), load)
         for scope, refusal in self.left_out.items():
             load.leave_out(scope, self.why(refusal), refusal.status)
 
@@ -169,8 +173,10 @@ class GitHubSync(Sync):
         for id_ in sorted(self.gone_ids & {int(id_) for id_ in known}):
             yield Scope(str(id_), f"repository {id_}", {"repo_id": id_})
 
-    def reads(self, values: Mapping[str, Any]) -> bool:
-        return self.shard.has(values["repo_id"])
+    @property
+    def parts(self) -> Collection[int]:
+        """Of a repository that the run does not see, what its rows have would seem to be gone."""
+        return self.repositories.keys()
 
     def why(self, error: IngestError) -> str:
         status = error.status if isinstance(error, ApiError) else None
@@ -193,19 +199,26 @@ class GitHubSync(Sync):
     def gone_ids(self) -> set[int]:
         return self.not_found - self.doubted
 
-    def _doubt(self, entry: str, known: set[int], load: Load) -> None:
-        """GitHub answers 404 for what was deleted and for what the credential may not see any more."""
-        missing = known & self.not_found
-        # A shard may have one alone, as each other has: that all are gone shows in their common list.
-        at_least = 1 if self.shard.is_whole or entry in self.shown else 0
-        if self.audit or len(missing) <= max(at_least, len(known) * self.api.deletes_believed):
-            return
+    def _doubt(self, entry: str, known: set[int], shown_before: int, load: Load) -> int:
+        """GitHub answers 404 for what was deleted and for what the credential may not see any more.
+
+        A shard may have one repository alone, as each other has: how many are gone shows in their common list. Returns
+        how many that list had when it was last believed.
+        """
+        missing, shown = known & self.not_found, self.shown[entry]
+        gone, of = len(missing), len(known)
+        if missing and not self.shard.is_whole:
+            gone, of = max(gone, shown_before - shown), max(of, shown_before)
+        at_least = 1 if self.shard.is_whole or shown else 0
+        if self.audit or gone <= max(at_least, of * self.api.deletes_believed):
+            return shown
         self.doubted |= missing
         reason = (
-            f"{len(missing)} of {len(known)} repositories are not found any more: does the credential still see them? "
+            f"{gone} of {of} repositories are not found any more: does the credential still see them? "
             "If they were deleted, the next audit marks them"
         )
         load.leave_out(entry, reason, 404)
+        return shown_before
 
     def _note(self, scope: str, error: ApiError) -> None:
         if error.status is None:
@@ -282,8 +295,7 @@ class GitHubSync(Sync):
         decoder = self.listed.decoder if response.body.lstrip()[:1] == b"[" or single else _INSTALLED
         page = decoder.row(response.body) if single else decoder.page(response.body)
         mirrored = [row for row in page.rows if self.selection.has(row, entry)]
-        if mirrored:
-            self.shown.add(entry)
+        self.shown[entry] += len(mirrored)
         for row in mirrored if self.only else ():
             self._check_shard(row)
         self.looked_for |= {row.id for row in page.rows} - {row.id for row in mirrored}
@@ -306,6 +318,7 @@ class GitHubSync(Sync):
                 row.default_branch,
                 row.pushed_at,
                 row.has_issues is not False,
+                row.has_pull_requests is not False,
                 row.owner.id or 0,
                 row.owner.login or "",
                 row.owner.type or "",

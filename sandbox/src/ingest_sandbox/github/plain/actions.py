@@ -258,6 +258,7 @@ WORKFLOW_RUNS = Collection(
     descending=True,
     keeps=_created_within,
     filters=("actor", "branch", "created", "event", "status"),
+    has_path_of_one=True,
     rows_at="workflow_runs",
     seeded=200,
     weight=6,

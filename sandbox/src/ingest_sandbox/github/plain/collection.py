@@ -81,6 +81,8 @@ class Collection:
     alone: bool = False
     """Whether there is no list: its path leads to the one row that ``keeps`` keeps of what the path names, and
     rows come with other changes alone."""
+    has_path_of_one: bool = False
+    """Whether a row is shown alone, too, below the path of its list."""
     rows_at: str | None = None
     """The field of the answer that has the rows, beside what ``beside`` says; None for a bare list."""
     beside: Callable[[Span[Row]], Json] = lambda span: {"total_count": len(span)}

@@ -32,6 +32,7 @@ repositories = Table(
         bigint("forks_count", "Forks."),
         bigint("open_issues_count", "Open issues and pull requests."),
         boolean("has_issues", "Whether issues are switched on."),
+        boolean("has_pull_requests", "Whether pull requests are switched on; null where GitHub does not say."),
         boolean("has_projects", "Whether projects are switched on."),
         boolean("has_wiki", "Whether the wiki is switched on."),
         boolean("has_pages", "Whether it serves a site."),
@@ -66,7 +67,7 @@ repositories = Table(
         *"organization allow_rebase_merge allow_squash_merge allow_merge_commit allow_auto_merge".split(),
         *"delete_branch_on_merge allow_update_branch security_and_analysis custom_properties".split(),
         *"merge_commit_message merge_commit_title squash_merge_commit_message squash_merge_commit_title".split(),
-        *"use_squash_pr_title_as_default has_pull_requests pull_request_creation_policy role_name".split(),
+        *"use_squash_pr_title_as_default pull_request_creation_policy role_name".split(),
         *"anonymous_access_enabled master_branch code_of_conduct parent source template_repository".split(),
     ),
 )

@@ -1,0 +1,41 @@
+"""Issues with their comments, and pull requests with theirs: GitHub lists both together."""
+
+from dataclasses import dataclass
+
+from github_location.source.repositories import Repository
+from ingest_shared.errors import ApiError
+from ingest_shared.reading.listings import Cursor, Piece, Progress, Scope, Step
+from ingest_shared.reading.reader import Reader
+from ingest_shared.reading.walks import ChangedSince
+
+GONE = 410
+
+
+@dataclass(frozen=True)
+class Conversations(ChangedSince):
+    """What changed since; where issues are switched off, only of pull requests.
+
+    The issues are hidden then, and come back unchanged when they are switched on again: what is held stays as it is.
+    GitHub documents 410 for a single issue of such a repository; should it answer so for the list, that is empty.
+    """
+
+    deletes = "found by the audit, but not in repositories where issues are switched off."
+
+    def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
+        assert isinstance(scope, Repository)
+        reader.progress[scope.id].noted["hides"] = not scope.has_issues
+        return super().start(reader, scope, cursor)
+
+    def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
+        try:
+            return super().fetch(reader, piece, cursor)
+        except ApiError as error:
+            if error.status != GONE:
+                raise
+            return Step(cursor={"is_off": True})
+
+    def is_cut(self, progress: Progress) -> bool:
+        return bool(progress.noted.get("hides")) or "is_off" in progress.cursor
+
+    def finish(self, reader: Reader, scope: Scope, progress: Progress) -> None:
+        progress.cursor.pop("is_off", None)
