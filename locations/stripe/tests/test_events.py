@@ -4,8 +4,10 @@ import pytest
 
 from ingest_testing import assert_mirrors
 
-from .origin import BILLING, Origin, Warehouse
+from .origin import BILLING, EVENTS_KEPT, Origin, Warehouse
+from .test_deletions import change_before
 
+HOUR = 3_600
 
 def any_of(origin: Origin, collection: str, **values: object) -> str:
     """The id of an object that has these values."""
@@ -72,6 +74,20 @@ def test_an_event_that_comes_late_is_mended_by_the_audit(synced: Warehouse) -> N
     synced.sync("billing")
     assert synced.audit("billing") == {"customers": (0, 0, 1)}
     assert_mirrors(synced, *BILLING)
+
+
+def test_an_event_that_passes_30_days_while_an_audit_runs_is_not_deleted(
+    synced: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stripe counts its 30 days back from each request, and an audit's first request may be hours old by then."""
+    origin = synced.origin
+    origin.change("customer.update")
+    origin.advance()
+    synced.sync("payments")
+    origin.advance(EVENTS_KEPT - HOUR)
+    change_before(monkeypatch, "/v1/events", lambda: origin.advance(2 * HOUR))
+    assert synced.audit("payments") == {}
+    assert synced.query("SELECT count(*) FROM {events} WHERE deleted_at IS NOT NULL") == [(0,)]
 
 
 def test_a_key_that_may_not_read_events_reads_everything_anew(synced: Warehouse) -> None:

@@ -28,6 +28,8 @@ from stripe_location.source.pages import PER_PAGE, Pages
 from stripe_location.source.tables import log
 
 EVENTS_ARE_KEPT = 30 * 86_400
+LONGEST_RUN = 86_400
+"""Seconds that an audit may take before events count as deleted that are only too old to be listed."""
 LAG = 300
 """Seconds of events read again: Stripe lists them late at times, and in no order in a second."""
 
@@ -311,7 +313,9 @@ class EventLog(ByCreated):
         return Window(max(oldest, cursor.get("until", 0) - self.lag), reader.sync.now)
 
     def audited(self, reader: Reader, scope: Scope) -> dict[str, Any]:
-        return {**scope.values, "created": self.window(reader, {})}
+        """Not the oldest day: Stripe counts its 30 days back from each request, which may come hours after ``now``."""
+        shown = self.window(reader, {})
+        return {**scope.values, "created": Window(shown.start + LONGEST_RUN, shown.end)}
 
 
 EVENT_LOG = Listing(
