@@ -9,6 +9,7 @@ from .test_deletions import change_before
 
 HOUR = 3_600
 
+
 def any_of(origin: Origin, collection: str, **values: object) -> str:
     """The id of an object that has these values."""
     return next(
