@@ -96,7 +96,7 @@ def warehouse(tmp_path: Path) -> Warehouse[Played]:
             "CREATE TABLE issues (id BIGINT, title TEXT, form JSON, made_at TIMESTAMPTZ, size BIGINT, "
             "link TEXT, repo_id BIGINT, deleted_at TIMESTAMPTZ, _undeclared JSON);"
             "CREATE TABLE issue_labels (issue_id BIGINT, name TEXT, _undeclared JSON);"
-            "INSERT INTO issues VALUES (1, 'one\ufffd', '{\"a\":[1]}', '2026-01-02 03:04:05+00', 9, '?1', 5, NULL, NULL);"
+            "INSERT INTO issues VALUES (1, 'one\ufffd', '{\"a\":[1]}', '2026-01-02 03:04:05+00', 9, '', 5, NULL, NULL);"
             "INSERT INTO issues VALUES (2, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);"
             "INSERT INTO issue_labels VALUES (1, 'x', NULL)"
         )
