@@ -1,9 +1,12 @@
 """Payment methods: no list shows all of them, those of each customer do."""
 
+from itertools import islice
+
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from ingest_testing import assert_mirrors
+from stripe_location.source import objects
 from stripe_location.source.tables import TABLES
 
 from .origin import Origin, Warehouse
@@ -112,3 +115,27 @@ def test_alone_they_cannot_be_loaded_before_customers(warehouse: Warehouse) -> N
         PipelineStepFailed, match=r"payment_methods is read per customer, and customers was never loaded"
     ):
         warehouse.sync("billing", SOURCES__STRIPE__WITHOUT="customers")
+
+
+def test_an_audit_asks_for_a_part_of_what_no_list_shows_and_the_next_one_goes_on(
+    mirrored: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "MOST_ASKED", 2)
+    origin = mirrored.origin
+    for customer in islice(attached(origin), 5):
+        origin.change("customer.delete", id=customer)
+    origin.advance()
+    mirrored.sync("billing")
+    hidden = "{payment_methods} WHERE customer IS NULL"
+    with mirrored.opened() as database:
+        database.execute("UPDATE payment_methods SET type = 'wrong' WHERE customer IS NULL")
+    ((left,),) = mirrored.query(f"SELECT count(*) FROM {hidden}")
+    assert left >= 5
+    while left:
+        asked = min(left, 2)
+        origin.forget_requests()
+        assert mirrored.audit("billing") == {"payment_methods": (0, 0, asked)}
+        assert origin.requests()["by_path"]["/stripe/v1/payment_methods/{id}"] == 2
+        left -= asked
+        assert mirrored.query(f"SELECT count(*) FROM {hidden} AND type = 'wrong'") == [(left,)]
+    assert_mirrors(mirrored, "payment_methods", audited=True)
