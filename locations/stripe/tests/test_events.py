@@ -43,6 +43,53 @@ def test_a_dispute_marks_its_charge(synced: Warehouse) -> None:
     assert synced.query("SELECT disputed FROM {charges} WHERE id = %s", charge) == [(True,)]
 
 
+def test_an_event_of_a_subscription_changes_its_schedule(synced: Warehouse) -> None:
+    """No event of its own tells that a schedule goes to its next phase."""
+    origin = synced.origin
+    schedule = next(row for row in origin.objects("subscription_schedules") if row["status"] == "active")
+    change = {"id": schedule["id"], "set": {"metadata": {"phase": "2"}}}
+    origin.change("subscription_schedule.update", untold=["*"], **change)
+    origin.change("subscription.update", id=schedule["subscription"])
+    origin.advance()
+    synced.sync("billing")
+    assert_mirrors(synced, "subscriptions", "subscription_schedules")
+
+
+def test_a_schedule_that_is_released_changes_the_subscription_it_names(synced: Warehouse) -> None:
+    origin = synced.origin
+    subscription = any_of(origin, "subscriptions", status="active")
+    origin.change("subscription.update", id=subscription, untold=["*"])
+    released = {"id": "sub_sched_gone", "object": "subscription_schedule", "created": 1, "subscription": None}
+    told = {"type": "subscription_schedule.released", "account": None}
+    origin.change("event.plant", set={**told, "object": {**released, "released_subscription": subscription}})
+    origin.advance()
+    synced.sync("billing")
+    assert_mirrors(synced, "subscriptions")
+
+
+@pytest.mark.parametrize("shown", [{"object": "card"}, {"object": "source", "type": "card"}], ids=["card", "source"])
+def test_a_card_of_the_older_apis_is_a_payment_method_too(shown: dict[str, str], synced: Warehouse) -> None:
+    origin = synced.origin
+    card = next(row for row in origin.objects("payment_methods") if row["customer"])
+    change = {"id": card["id"], "set": {"metadata": {"expires": "soon"}}}
+    origin.change("payment_method.update", untold=["*"], **change)
+    told = {"type": "customer.source.updated", "account": None}
+    origin.change("event.plant", set={**told, "object": {"id": card["id"], "customer": card["customer"], **shown}})
+    origin.advance()
+    synced.sync("billing")
+    assert_mirrors(synced, "payment_methods")
+
+
+def test_another_source_is_no_payment_method(synced: Warehouse) -> None:
+    origin = synced.origin
+    transfer = {"id": "src_transfer", "object": "source", "type": "ach_credit_transfer", "customer": None}
+    origin.change("event.plant", set={"type": "customer.source.created", "account": None, "object": transfer})
+    origin.advance()
+    origin.forget_requests()
+    synced.sync("billing")
+    assert "/stripe/v1/payment_methods/{id}" not in origin.requests()["by_path"]
+
+
 @pytest.mark.parametrize("kinds", [("discount.create",), ("discount.create", "discount.delete")])
 def test_a_discount_changes_its_customer(kinds: tuple[str, ...], synced: Warehouse) -> None:
     customer = any_of(synced.origin, "customers", discount=None)
