@@ -106,8 +106,9 @@ class Objects(ByCreated):
         "The scan of the events, one for each 100 of them, serves all tables of a run."
     )
     deletes = (
-        "told by events; after a pause of 25 days, and in the audit, what no list shows is asked for by its id: "
-        f"{MOST_ASKED:,} objects each time, in the order of their ids, going on where the last time ended."
+        "told by events; after a pause of 25 days, and in the audit, what no list shows is asked for by its id, "
+        f"at most {MOST_ASKED:,} objects of an account at a time: each time goes on, in the order of their ids, where "
+        f"the one before ended, so all are seen within one audit for each {MOST_ASKED:,}."
     )
     column: str = "created"
     between: Callable[[int, int], Mapping[str, Any]] = created_in
