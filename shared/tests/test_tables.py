@@ -77,6 +77,11 @@ def test_a_reference_names_a_table() -> None:
         bigint("owner_id", "Owner.", to="owners.id")
 
 
+def test_what_is_made_anew_for_each_answer_says_so() -> None:
+    told = "Where to pay; made anew for each answer, so that no audit compares it."
+    assert text("url", "Where to pay.", volatile=True).description == told
+
+
 def test_a_value_has_a_known_origin() -> None:
     with pytest.raises(
         ValueError, match="column id: origin 'scope' must be one of payload, reader, parent, position, derived"

@@ -23,6 +23,7 @@ ISSUES = Table(
         json("form", "Answers."),
         timestamp("made_at", "When it was made."),
         bigint("size", "Its size.", sent_as_text=True),
+        text("link", "Where to see it for a day.", volatile=True),
         bigint("repo_id", "Repository.", origin="reader"),
         timestamp("deleted_at", "When it was found to be deleted.", origin="reader"),
     ),
@@ -43,10 +44,11 @@ HELD: list[dict[str, Any]] = [
         "form": {"a": [1]},
         "made_at": "2026-01-02T03:04:05Z",
         "size": "9",
+        "link": "https://example.com/1?at=8",
         "repo_id": 5,
         "labels": [{"name": "x"}],
     },
-    {"id": 2, "title": None, "form": None, "made_at": None, "size": "", "labels": []},
+    {"id": 2, "title": None, "form": None, "made_at": None, "size": "", "link": None, "labels": []},
 ]
 
 
@@ -92,10 +94,10 @@ def warehouse(tmp_path: Path) -> Warehouse[Played]:
         database.execute("CREATE SCHEMA played_raw; USE played_raw")
         database.execute(
             "CREATE TABLE issues (id BIGINT, title TEXT, form JSON, made_at TIMESTAMPTZ, size BIGINT, "
-            "repo_id BIGINT, deleted_at TIMESTAMPTZ, _undeclared JSON);"
+            "link TEXT, repo_id BIGINT, deleted_at TIMESTAMPTZ, _undeclared JSON);"
             "CREATE TABLE issue_labels (issue_id BIGINT, name TEXT, _undeclared JSON);"
-            "INSERT INTO issues VALUES (1, 'one\ufffd', '{\"a\":[1]}', '2026-01-02 03:04:05+00', 9, 5, NULL, NULL);"
-            "INSERT INTO issues VALUES (2, NULL, NULL, NULL, NULL, NULL, NULL, NULL);"
+            "INSERT INTO issues VALUES (1, 'one\ufffd', '{\"a\":[1]}', '2026-01-02 03:04:05+00', 9, '', 5, NULL, NULL);"
+            "INSERT INTO issues VALUES (2, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);"
             "INSERT INTO issue_labels VALUES (1, 'x', NULL)"
         )
     return made
@@ -122,6 +124,8 @@ def test_a_row_that_says_that_it_is_deleted_may_remain(warehouse: Warehouse[Play
         ("UPDATE issues SET form = '{\"a\": []}' WHERE id = 1", "form: "),
         ("UPDATE issues SET made_at = '2026-01-02 03:04:06+00' WHERE id = 1", "made_at: "),
         ("UPDATE issues SET size = 8 WHERE id = 1", "size: 8, at the origin 9"),
+        ("UPDATE issues SET link = NULL WHERE id = 1", "link: None, at the origin"),
+        ("UPDATE issues SET link = '?at=1' WHERE id = 2", "link: '?at=1', at the origin None"),
         ("UPDATE issues SET repo_id = 6 WHERE id = 1", "repo_id: 6, at the origin 5"),
         ("UPDATE issues SET deleted_at = now() WHERE id = 1", "deleted_at: "),
         ("UPDATE issues SET _undeclared = '{}' WHERE id = 1", "_undeclared: "),

@@ -4,7 +4,10 @@ import pytest
 
 from ingest_testing import assert_mirrors
 
-from .origin import BILLING, Origin, Warehouse
+from .origin import BILLING, EVENTS_KEPT, Origin, Warehouse
+from .test_deletions import change_before
+
+HOUR = 3_600
 
 
 def any_of(origin: Origin, collection: str, **values: object) -> str:
@@ -40,6 +43,53 @@ def test_a_dispute_marks_its_charge(synced: Warehouse) -> None:
     assert synced.query("SELECT disputed FROM {charges} WHERE id = %s", charge) == [(True,)]
 
 
+def test_an_event_of_a_subscription_changes_its_schedule(synced: Warehouse) -> None:
+    """No event of its own tells that a schedule goes to its next phase."""
+    origin = synced.origin
+    schedule = next(row for row in origin.objects("subscription_schedules") if row["status"] == "active")
+    change = {"id": schedule["id"], "set": {"metadata": {"phase": "2"}}}
+    origin.change("subscription_schedule.update", untold=["*"], **change)
+    origin.change("subscription.update", id=schedule["subscription"])
+    origin.advance()
+    synced.sync("billing")
+    assert_mirrors(synced, "subscriptions", "subscription_schedules")
+
+
+def test_a_schedule_that_is_released_changes_the_subscription_it_names(synced: Warehouse) -> None:
+    origin = synced.origin
+    subscription = any_of(origin, "subscriptions", status="active")
+    origin.change("subscription.update", id=subscription, untold=["*"])
+    released = {"id": "sub_sched_gone", "object": "subscription_schedule", "created": 1, "subscription": None}
+    told = {"type": "subscription_schedule.released", "account": None}
+    origin.change("event.plant", set={**told, "object": {**released, "released_subscription": subscription}})
+    origin.advance()
+    synced.sync("billing")
+    assert_mirrors(synced, "subscriptions")
+
+
+@pytest.mark.parametrize("shown", [{"object": "card"}, {"object": "source", "type": "card"}], ids=["card", "source"])
+def test_a_card_of_the_older_apis_is_a_payment_method_too(shown: dict[str, str], synced: Warehouse) -> None:
+    origin = synced.origin
+    card = next(row for row in origin.objects("payment_methods") if row["customer"])
+    change = {"id": card["id"], "set": {"metadata": {"expires": "soon"}}}
+    origin.change("payment_method.update", untold=["*"], **change)
+    told = {"type": "customer.source.updated", "account": None}
+    origin.change("event.plant", set={**told, "object": {"id": card["id"], "customer": card["customer"], **shown}})
+    origin.advance()
+    synced.sync("billing")
+    assert_mirrors(synced, "payment_methods")
+
+
+def test_another_source_is_no_payment_method(synced: Warehouse) -> None:
+    origin = synced.origin
+    transfer = {"id": "src_transfer", "object": "source", "type": "ach_credit_transfer", "customer": None}
+    origin.change("event.plant", set={"type": "customer.source.created", "account": None, "object": transfer})
+    origin.advance()
+    origin.forget_requests()
+    synced.sync("billing")
+    assert "/stripe/v1/payment_methods/{id}" not in origin.requests()["by_path"]
+
+
 @pytest.mark.parametrize("kinds", [("discount.create",), ("discount.create", "discount.delete")])
 def test_a_discount_changes_its_customer(kinds: tuple[str, ...], synced: Warehouse) -> None:
     customer = any_of(synced.origin, "customers", discount=None)
@@ -72,6 +122,20 @@ def test_an_event_that_comes_late_is_mended_by_the_audit(synced: Warehouse) -> N
     synced.sync("billing")
     assert synced.audit("billing") == {"customers": (0, 0, 1)}
     assert_mirrors(synced, *BILLING)
+
+
+def test_an_event_that_passes_30_days_while_an_audit_runs_is_not_deleted(
+    synced: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stripe counts its 30 days back from each request, and an audit's first request may be hours old by then."""
+    origin = synced.origin
+    origin.change("customer.update")
+    origin.advance()
+    synced.sync("payments")
+    origin.advance(EVENTS_KEPT - HOUR)
+    change_before(monkeypatch, "/v1/events", lambda: origin.advance(2 * HOUR))
+    assert synced.audit("payments") == {}
+    assert synced.query("SELECT count(*) FROM {events} WHERE deleted_at IS NOT NULL") == [(0,)]
 
 
 def test_a_key_that_may_not_read_events_reads_everything_anew(synced: Warehouse) -> None:

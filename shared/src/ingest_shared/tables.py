@@ -189,6 +189,7 @@ class Column:
     row that a child list belongs to), *position* (the element's place in that list, from 0), *reader* (it
     passes one value for a whole page), or *derived* (``compute`` makes it from the columns named in
     ``of``). ``to`` is the table of which it names a row, by the last column of that table's key.
+    ``volatile`` is for what the API makes anew for each answer, as an address that expires: no audit compares it.
     """
 
     name: str
@@ -199,6 +200,7 @@ class Column:
     of: tuple[str, ...] = ()
     compute: Callable[..., pa.Array] | None = None
     to: str = ""
+    volatile: bool = False
 
     def __post_init__(self) -> None:
         if self.origin not in get_args(Origin):
@@ -216,12 +218,15 @@ def _column_function(type_: ColumnType, doc: str) -> Callable[..., Column]:
         origin: Origin = "payload",
         to: str = "",
         sent_as_text: bool = False,
+        volatile: bool = False,
     ) -> Column:
         told = f"{description.removesuffix('.')}, an id of the table {to}." if to else description
+        if volatile:
+            told = f"{told.removesuffix('.')}; made anew for each answer, so that no audit compares it."
         is_text = type_.payload is str  # in quotes anyway, with a conversion of its own
         convert = type_.convert if type_.name in EPOCHS else _from_text
         sent = replace(type_, payload=str, convert=convert) if sent_as_text and not is_text else type_
-        return Column(name, sent, told, path or name, origin, to=to)
+        return Column(name, sent, told, path or name, origin, to=to, volatile=volatile)
 
     column.__name__ = type_.name
     column.__doc__ = (

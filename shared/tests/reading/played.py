@@ -30,6 +30,7 @@ THINGS = Table(
         epoch("changed", "When it last changed."),
         epoch_millis("seen", "When it was last seen."),
         date("due", "The day by which it is due."),
+        text("link", "Where to see it.", volatile=True),
         epoch("deleted_at", "When it was found to be deleted.", origin="reader"),
     ),
     children=(

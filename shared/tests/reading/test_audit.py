@@ -68,6 +68,21 @@ def test_each_difference_is_found_and_mended(warehouse: Warehouse, origin: Origi
     assert audited(warehouse, origin) == {}
 
 
+def test_what_the_api_makes_anew_for_each_answer_is_loaded_but_not_compared(
+    server: Server, warehouse: Warehouse
+) -> None:
+    walk = ChangedSince("changed", since=lambda at: {"since": at})
+    listing = Listing(THINGS, "/things", walk, LinkHeader(), params={"sort": "changed", "direction": "asc"})
+    origin = Origin(server, [thing(id) | {"link": "first"} for id in range(1, 21)])
+    origin.sync(warehouse, listing)
+    for each in origin.things:
+        each["link"] = "second"
+    warehouse.execute("UPDATE {things} SET name = 'wrong' WHERE id = 7")
+    origin.sync(warehouse, listing, audit=True)
+    assert warehouse.rows("audits", "stale") == [(1,)]
+    assert {id: link for id, link in warehouse.rows("things", "id", "link") if link != "first"} == {7: "second"}
+
+
 def test_a_row_that_stands_twice_is_found_and_mended(server: Server, duckdb_warehouse: Warehouse) -> None:
     """In PostgreSQL it cannot."""
     origin = Origin(server, [thing(id) for id in range(1, 21)])

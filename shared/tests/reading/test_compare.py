@@ -50,6 +50,15 @@ def test_values_that_mean_the_same_are_equal(compared: Comparison) -> None:
     assert compared.find().stale == 0
 
 
+def test_what_is_volatile_is_not_compared(duckdb_warehouse: Warehouse) -> None:
+    duckdb_warehouse.pipeline().activate()
+    columns = (bigint("id", "Id."), text("name", "Name."), text("link", "Link.", volatile=True))
+    with comparison(("id",), columns) as compared:
+        compared.fill("origin", [table((1, "a", "new"), (2, "b", "new"), columns=columns)])
+        compared.fill("held", [table((1, "a", "old"), (2, "a", "old"), columns=columns)])
+        assert compared.find().stale == 1
+
+
 def test_what_was_found_by_file(compared: Comparison) -> None:
     """A row that the warehouse has twice is one too many."""
     compared.fill("origin", [table(("a", 1, 1.0, None), ("b", 1, 1.0, None), ("b", 2, 2.0, None))])

@@ -93,7 +93,9 @@ class _Planter:
             return f"{own_key.name} = {wrong}"
         else:
             keys = {*table.key, *table.merge_key}
-            column = self.random.choice([c for c in table.columns if c.name not in keys] or [own_key])
+            column = self.random.choice(
+                [c for c in table.columns if c.name not in keys and not c.volatile] or [own_key]
+            )
             changed = f'UPDATE {table.name} SET "{column.name}" = {_wrong(column, number)} WHERE rowid = ?'
             self.database.execute(changed, [row])
         return ""

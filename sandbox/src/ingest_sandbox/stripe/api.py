@@ -88,7 +88,7 @@ class StripeApi:
             try:
                 self._authenticate(request)
                 self._limit(request)
-                status, body = 200, handler(request)
+                status, body = 200, objects.answered(handler(request), self._requests)
             except _Refusal as refusal:
                 status, body, more = refusal.status, refusal.body, refusal.headers
             version = request.headers.get("stripe-version", objects.API_VERSION)

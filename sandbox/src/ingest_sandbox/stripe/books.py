@@ -10,6 +10,8 @@ from functools import partial
 from random import Random
 from typing import Any
 
+import msgspec
+
 from .. import wire
 from ..moment import ChangeRefused
 from ..ordered import Key, View
@@ -194,7 +196,7 @@ class Books:
             previous = None
             if before is not None and type.endswith(("updated", "refunded")):
                 previous = difference(before, row.object)
-            self.record(type, row.rendered().raw, previous)
+            self.record(type, msgspec.Raw(objects.answered(row.rendered().body, self.at)), previous)
 
     def record(self, type: str, snapshot: Any, previous: Json | None = None, more: Json | None = None) -> None:
         """Write an event about any object, whether or not it is one of ours, unless it is too old to be read."""
@@ -381,8 +383,8 @@ class Books:
             "number": f"{customer['invoice_prefix']}-{sequence:04}",
             "effective_at": self.at,
             "automatically_finalizes_at": None,
-            "hosted_invoice_url": url,
-            "invoice_pdf": f"{url}/pdf",
+            "hosted_invoice_url": f"{url}/{objects.MADE_ANEW}",
+            "invoice_pdf": f"{url}/{objects.MADE_ANEW}/pdf",
             "status_transitions": old["status_transitions"] | {"finalized_at": self.at},
         }
         return self.update("invoices", id, changed, "invoice.finalized", "invoice.updated")
@@ -434,7 +436,7 @@ class Books:
         made = objects.charge(self.rng, self.at, customer, amount, intent["id"], paid=paid)
         if paid:
             made["balance_transaction"] = self._book(made)
-            intent |= {"status": "succeeded", "amount_received": amount}
+            intent |= {"status": "succeeded", "amount_received": amount, "next_action": None}
         self.insert("charges", made, "charge.succeeded" if paid else "charge.failed")
         result = "payment_intent.succeeded" if paid else "payment_intent.payment_failed"
         return self.insert("payment_intents", intent | {"latest_charge": made["id"]}, "payment_intent.created", result)

@@ -15,6 +15,11 @@ from ..wire import Json, nulls
 
 API_VERSION = "2026-10-28.endive"
 DAY = 86_400
+MADE_ANEW = "MADE_ANEW_AT"
+"""Stands in an address for what Stripe writes anew for each answer, so that the address works for some days from then.
+
+https://docs.stripe.com/invoicing/hosted-invoice-page
+"""
 
 # Currencies by how often they come. JPY has no decimals, KWD has three.
 CURRENCIES = ("usd", "usd", "usd", "usd", "eur", "eur", "gbp", "jpy", "kwd")
@@ -37,6 +42,12 @@ class Context:
 
 def new_id(rng: Random, prefix: str, length: int = 24) -> str:
     return f"{prefix}_{prose.token(rng, length)}"
+
+
+def answered(body: bytes, number: int) -> bytes:
+    """JSON as the answer with this number shows it: no two answers agree on what is made anew for each."""
+    told = body.replace(MADE_ANEW.encode(), b"%012d" % number)
+    return told.replace(b'"pending_webhooks":0', b'"pending_webhooks":%d' % (number % 10))
 
 
 def in_live_mode(value: Any) -> Any:
@@ -448,7 +459,7 @@ def charge(rng: Random, at: int, of_customer: Json, amount: int, intent_id: str,
         },
         "radar_options": {},
         "receipt_email": of_customer["email"],
-        "receipt_url": f"https://pay.stripe.com/receipts/payment/{id}" if paid else None,
+        "receipt_url": f"https://pay.stripe.com/receipts/payment/{id}/{MADE_ANEW}" if paid else None,
         "refunded": False,
         "status": "succeeded" if paid else "failed",
         **nulls(

@@ -69,7 +69,7 @@ def _of(name: str, *filters: str, path: str = "", **facts: Any) -> Resource:
 
 
 def _paid(c: Context, row: Json) -> Json:
-    return {"status": "succeeded", "amount_received": row["amount"]}
+    return {"status": "succeeded", "amount_received": row["amount"], "next_action": None}
 
 
 def _reverse(c: Context, row: Json) -> Json:
@@ -118,7 +118,7 @@ _RESOURCES = (
         born="payment_intent.created",
         steps={
             "payment_intent.succeeded": _paid,
-            "payment_intent.canceled": lambda c, row: {"status": "canceled", "canceled_at": c.at},
+            "payment_intent.canceled": lambda c, row: {"status": "canceled", "canceled_at": c.at, "next_action": None},
         },
         sets=_METADATA | {"amount": int},
     ),
@@ -139,7 +139,10 @@ _RESOURCES = (
         *("setup_intents", "customer", "payment_method"),
         make=payments.setup_intent,
         born="setup_intent.created",
-        steps={"setup_intent.succeeded": {"status": "succeeded"}, "setup_intent.canceled": {"status": "canceled"}},
+        steps={
+            "setup_intent.succeeded": {"status": "succeeded", "next_action": None},
+            "setup_intent.canceled": {"status": "canceled", "next_action": None},
+        },
         seeded=20,
     ),
     _of(

@@ -122,9 +122,11 @@ def _grouped(table: AnyTable, by: Iterable[str], rows: Iterable[Values]) -> dict
 
 
 def _plain(table: AnyTable, row: Values) -> Values:
-    """The row with its JSON parsed: a destination may write it differently."""
+    """The row as it is compared: its JSON parsed, as a destination may write it differently, and nothing volatile."""
     texts = {column.name for column in table.columns if column.type is JSON} | {UNDECLARED}
+    volatile = {column.name for column in table.columns if column.volatile}
     return {
         name: msgspec.json.decode(value) if name in texts and isinstance(value, str) else value
         for name, value in row.items()
+        if name not in volatile
     }

@@ -69,7 +69,8 @@ class Comparison:
         self._key = key
         self._keys = ", ".join(map(_quoted, key))
         self._since = since
-        values = ", ".join(_quoted(column.name) for column in columns if column.name not in key) or "0"
+        compared = [column.name for column in columns if column.name not in key and not column.volatile]
+        values = ", ".join(map(_quoted, compared)) or "0"
         told = _quoted(cursor) if cursor else values
         changed = f"{_quoted(cursor)} IS NULL OR {_quoted(cursor)} >= $since" if since is not None else "false"
         is_alive = f"{DELETED_AT} IS NULL" if any(column.name == DELETED_AT for column in columns) else "true"

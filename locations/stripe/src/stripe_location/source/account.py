@@ -28,6 +28,8 @@ from stripe_location.source.pages import PER_PAGE, Pages
 from stripe_location.source.tables import log
 
 EVENTS_ARE_KEPT = 30 * 86_400
+LONGEST_RUN = 86_400
+"""Seconds that an audit may take before events count as deleted that are only too old to be listed."""
 LAG = 300
 """Seconds of events read again: Stripe lists them late at times, and in no order in a second."""
 
@@ -59,14 +61,15 @@ PARENTS: dict[str, dict[str, str]] = {
     "refund": {"charge": "charge", "payment_intent": "payment_intent"},
     "review": {"charge": "charge", "payment_intent": "payment_intent"},
     "source": {"customer": "customer"},
-    "subscription": {"customer": "customer"},
-    "subscription_schedule": {"subscription": "subscription"},
+    "subscription": {"customer": "customer", "schedule": "subscription_schedule"},
+    "subscription_schedule": {"subscription": "subscription", "released_subscription": "subscription"},
     "tax_id": {"customer": "customer"},
     "transfer": {"source_transaction": "charge"},
 }
 """By the type of an event's object: the paths at which it names other objects it changes, and their types.
 
-Stripe tells of the child alone: a dispute makes a charge disputed, a discount changes its customer.
+Stripe tells of the child alone: a dispute makes a charge disputed, a discount changes its customer. A schedule goes
+to its next phase with the subscription that it governs, of which there is no event of its own.
 https://docs.stripe.com/api/events/types
 """
 
@@ -263,6 +266,9 @@ class StripeSync(Sync):
         type_ = what.object or ""
         if type_ in PARENTS:
             fields = msgspec.json.decode(snapshot, type=dict[str, Any])
+            if what.id and (type_ == "card" or (type_ == "source" and fields.get("type") == "card")):
+                # One object in two views: https://docs.stripe.com/payments/payment-methods/transitioning
+                self._change(scope, "payment_method", what.id, event.created)
             for path, object_type in (*PARENTS[type_].items(), *OLDER_PARENTS.get(type_, {}).items()):
                 for value in _values_at(fields, path.split(".")):
                     if id_ := value["id"] if isinstance(value, dict) else value:
@@ -311,7 +317,9 @@ class EventLog(ByCreated):
         return Window(max(oldest, cursor.get("until", 0) - self.lag), reader.sync.now)
 
     def audited(self, reader: Reader, scope: Scope) -> dict[str, Any]:
-        return {**scope.values, "created": self.window(reader, {})}
+        """Not the oldest day: Stripe counts its 30 days back from each request, which may come hours after ``now``."""
+        shown = self.window(reader, {})
+        return {**scope.values, "created": Window(shown.start + LONGEST_RUN, shown.end)}
 
 
 EVENT_LOG = Listing(

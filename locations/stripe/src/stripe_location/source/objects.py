@@ -46,6 +46,8 @@ LOOK_EVERY = 86_400
 """Seconds after which hidden objects that were not found are looked for again."""
 MOST_IN_VAIN = 1_000
 """Ids whose objects were not found that a cursor keeps; where there may be more, none is asked for until then."""
+MOST_ASKED = 10_000
+"""Ids that no list shows for which one load asks: seven minutes at the pace of an endpoint."""
 ALWAYS = 100 * 365 * 86_400
 """Seconds in which all objects were created."""
 LONGEST_GAP = 25 * 86_400
@@ -103,7 +105,11 @@ class Objects(ByCreated):
         "One for each 100 objects that are new or listed again, and one for each other object that events name. "
         "The scan of the events, one for each 100 of them, serves all tables of a run."
     )
-    deletes = "told by events; after a pause of 25 days, and in the audit, what no list shows is asked for by its id."
+    deletes = (
+        "told by events; after a pause of 25 days, and in the audit, what no list shows is asked for by its id, "
+        f"at most {MOST_ASKED:,} objects of an account at a time: each time goes on, in the order of their ids, where "
+        f"the one before ended, so all are seen within one audit for each {MOST_ASKED:,}."
+    )
     column: str = "created"
     between: Callable[[int, int], Mapping[str, Any]] = created_in
     type: str = ""
@@ -180,8 +186,8 @@ class Objects(ByCreated):
         if progress.stood_still:
             return []
         if reader.sync.audit or progress.noted.get("anew"):
-            held = living(reader.listing.table, self.audited(reader, scope))
-            progress.noted["changes"] = dict.fromkeys(held, Change()) | progress.noted["changes"]
+            unlisted = self._unlisted(reader, scope, progress)
+            progress.noted["changes"] = dict.fromkeys(unlisted, Change()) | progress.noted["changes"]
         pieces = self._named(scope, progress)
         if self.hides:
             hidden = self._hidden(reader, scope, progress) - progress.there - progress.noted["changes"].keys()
@@ -190,6 +196,20 @@ class Objects(ByCreated):
                 progress.changed = progress.changed.keys() | (hidden - set(asked))
             pieces += [Hidden(scope, id=id_) for id_ in sorted(hidden)]
         return pieces
+
+    def _unlisted(self, reader: Reader, scope: Scope, progress: Progress) -> list[str]:
+        """Of the ids that only the warehouse has, as many as one load asks for: those after where the last one ended.
+
+        Nothing says that the others are gone.
+        """
+        held = living(reader.listing.table, self.audited(reader, scope))
+        last = reader.known.get(scope.id, {}).get("asked_until", "")
+        ids = sorted(held - progress.there - progress.noted["changes"].keys(), key=lambda id_: (id_ <= last, id_))
+        progress.there.update(ids[MOST_ASKED:])
+        progress.cursor.pop("asked_until", None)
+        if len(ids) > MOST_ASKED:
+            progress.cursor["asked_until"] = ids[MOST_ASKED - 1]
+        return ids[:MOST_ASKED]
 
     @staticmethod
     def _hidden(reader: Reader, scope: Scope, progress: Progress) -> set[str]:

@@ -4,25 +4,40 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import dlt
+
 from ingest_shared.columnar import Page
 from ingest_shared.errors import ApiError, SettingError
 from ingest_shared.reading.envelopes import Request
 from ingest_shared.reading.listings import Cursor, Piece, Progress, Scope, Step
 from ingest_shared.reading.reader import Reader
-from ingest_shared.reading.tombstones import held_where
+from ingest_shared.reading.tombstones import KEYS_PER_QUERY, held_where
 from ingest_shared.reading.windows import Window
 from stripe_location.source.account import Change, sync_of
-from stripe_location.source.objects import Objects
+from stripe_location.source.objects import LONGEST_GAP, Objects
 from stripe_location.source.tables import TABLES
 
 
 @dataclass(frozen=True, kw_only=True)
 class Customers(Objects):
-    """Remembers which customers it has read, for the lists of what they have."""
+    """Remembers which customers it has read, for the lists of what they have.
+
+    Those that are new here stand in the cursor with the time of that run until their payment methods were read since:
+    a run may leave these out, or not be allowed to read them, and no event need tell of them later.
+    """
 
     def finish_page(self, reader: Reader, scope: Scope, page: Page) -> None:
         super().finish_page(reader, scope, page)
         sync_of(reader).customers[scope.id].update(row.id for row in page.rows)
+
+    def finish(self, reader: Reader, scope: Scope, progress: Progress) -> None:
+        super().finish(reader, scope, progress)
+        known, listed = reader.known.get(scope.id, {}), cursor_of("payment_methods", scope).get("until", 0)
+        if "until" in known and reader.sync.now - listed <= LONGEST_GAP:  # otherwise those of all are listed
+            new = known.get("new", {}) | dict.fromkeys(new_customers(reader, scope), reader.sync.now)
+            progress.cursor["new"] = {id_: at for id_, at in new.items() if at > listed}
+        else:
+            progress.cursor.pop("new", None)
 
 
 @dataclass(frozen=True)
@@ -68,9 +83,9 @@ class PaymentMethods(Objects):
         if gone and (left := held_where(table, ["id"], {**scope.values, "customer": gone})):
             changes: dict[str, Change] = reader.progress[scope.id].noted["changes"]
             reader.progress[scope.id].noted["changes"] = {row["id"]: Change() for row in left} | changes
-        read = sync.customers[scope.id]
-        new = read - self._customers(reader, scope) if read else set()
-        return self._lists(reader, scope, new)
+        until = reader.known[scope.id]["until"]
+        waiting = {id_ for id_, at in cursor_of("customers", scope).get("new", {}).items() if at > until}
+        return self._lists(reader, scope, waiting | new_customers(reader, scope))
 
     def audited(self, reader: Reader, scope: Scope) -> Mapping[str, Any]:
         return scope.values
@@ -107,3 +122,17 @@ class PaymentMethods(Objects):
             OfCustomer(scope, request=Request(path.format(customer=id_), params), customer=id_)
             for id_ in sorted(customers)
         ]
+
+
+def new_customers(reader: Reader, scope: Scope) -> set[str]:
+    """The customers that this run has read and the warehouse does not have yet."""
+    read = sync_of(reader).customers[scope.id]
+    these = {"id": tuple(read)} if len(read) <= KEYS_PER_QUERY else {}
+    held = held_where(TABLES["customers"], ["id"], {**scope.values, **these}) if read else None
+    return read - {row["id"] for row in held or ()}
+
+
+def cursor_of(table: str, scope: Scope) -> Cursor:
+    """Where another table's reading of a scope ended; empty before its first."""
+    cursor: Cursor = dlt.current.resource_state(table).get("cursors", {}).get(scope.id, {})
+    return cursor

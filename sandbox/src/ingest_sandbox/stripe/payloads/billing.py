@@ -1,7 +1,7 @@
 """What is billed beside subscriptions and invoices."""
 
 from ...wire import Json, nulls
-from ..objects import DAY, Context, common, nested, new_id
+from ..objects import DAY, MADE_ANEW, Context, common, nested, new_id
 
 
 def invoiceitem(c: Context, of_customer: Json | None = None, of_price: Json | None = None, quantity: int = 1) -> Json:
@@ -57,7 +57,7 @@ def credit_note(c: Context) -> Json:
         "memo": c.rng.choice((None, "Sorry for the delay")),
         "number": f"{invoice['number']}-CN-{c.rng.randrange(100):02}",
         "out_of_band_amount": amount,
-        "pdf": f"https://pay.stripe.com/credit_notes/{id}/pdf",
+        "pdf": f"https://pay.stripe.com/credit_notes/{id}/{MADE_ANEW}/pdf",
         "post_payment_amount": amount,
         "pre_payment_amount": 0,
         "pretax_credit_amounts": [],

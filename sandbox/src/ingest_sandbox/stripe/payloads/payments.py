@@ -2,7 +2,7 @@
 
 from ... import prose
 from ...wire import Json, nulls
-from ..objects import DAY, Context, common, new_id
+from ..objects import DAY, MADE_ANEW, Context, common, new_id
 
 _EVIDENCE = nulls(
     "access_activity_log appeal billing_address cancellation_policy cancellation_policy_disclosure "
@@ -12,6 +12,16 @@ _EVIDENCE = nulls(
     "service_documentation shipping_address shipping_carrier shipping_date shipping_documentation "
     "shipping_tracking_number uncategorized_file uncategorized_text"
 )
+
+
+def _next_action(at: int, currency: str) -> Json | None:
+    """What the customer must do: those who pay in dollars are to pay with Cash App."""
+    if currency != "usd":
+        return None
+    type = "cashapp_handle_redirect_or_display_qr_code"
+    url = f"https://payments.stripe.com/cashapp/instructions/{MADE_ANEW}"
+    qr_code = {"expires_at": at + DAY, "image_url_png": f"{url}/qr.png", "image_url_svg": f"{url}/qr.svg"}
+    return {"type": type, type: {"hosted_instructions_url": url, "mobile_auth_url": url, "qr_code": qr_code}}
 
 
 def payment_intent(c: Context, of_customer: Json | None = None) -> Json:
@@ -31,6 +41,7 @@ def payment_intent(c: Context, of_customer: Json | None = None) -> Json:
         "confirmation_method": "automatic",
         "currency": of["currency"],
         "customer": of["id"],
+        "next_action": _next_action(c.at, of["currency"]),
         "payment_method_options": {
             "card": {
                 "request_three_d_secure": "automatic",
@@ -38,10 +49,10 @@ def payment_intent(c: Context, of_customer: Json | None = None) -> Json:
             }
         },
         "payment_method_types": ["card"],
-        "status": "requires_payment_method",
+        "status": "requires_action" if of["currency"] == "usd" else "requires_payment_method",
         **nulls(
             "application application_fee_amount canceled_at cancellation_reason customer_account description "
-            "excluded_payment_method_types last_payment_error latest_charge next_action on_behalf_of payment_method "
+            "excluded_payment_method_types last_payment_error latest_charge on_behalf_of payment_method "
             "payment_method_configuration_details processing receipt_email review setup_future_usage shipping source "
             "statement_descriptor statement_descriptor_suffix transfer_data transfer_group"
         ),
@@ -91,12 +102,13 @@ def setup_intent(c: Context) -> Json:
         **common(id, "setup_intent", c.at),
         "client_secret": f"{id}_secret_{prose.token(c.rng, 24)}",
         "customer": of["id"],
+        "next_action": _next_action(c.at, of["currency"]),
         "payment_method_types": ["card"],
-        "status": "requires_payment_method",
+        "status": "requires_action" if of["currency"] == "usd" else "requires_payment_method",
         "usage": "off_session",
         **nulls(
             "application automatic_payment_methods cancellation_reason customer_account description "
-            "excluded_payment_method_types flow_directions last_setup_error latest_attempt mandate next_action "
+            "excluded_payment_method_types flow_directions last_setup_error latest_attempt mandate "
             "on_behalf_of payment_method payment_method_configuration_details payment_method_options "
             "single_use_mandate"
         ),

@@ -72,7 +72,7 @@ credit_notes = object_table(
             total_excluding_tax="Total without any tax",
         ),
         text("customer_balance_transaction", "What it moved in the customer's balance."),
-        text("pdf", "The credit note as a PDF."),
+        text("pdf", "The credit note as a PDF.", volatile=True),
         epoch("effective_at", "Date shown on it."),
         epoch("voided_at", "When it was voided."),
         json("discount_amounts", "Discounts by amount."),

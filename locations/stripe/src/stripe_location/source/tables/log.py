@@ -12,7 +12,7 @@ events = object_table(
         json("data", "The object at that time, and what it was before."),
         text("request_id", "Request that caused it.", path="request.id"),
         text("idempotency_key", "The key of that request.", path="request.idempotency_key"),
-        bigint("pending_webhooks", "Webhooks that are still to be told."),
+        bigint("pending_webhooks", "Webhooks that are still to be told.", volatile=True),
         text("context", "Where it happened, in version 2 of Accounts."),
         text("connected_account", "Connected account it comes from.", path="account"),
     ),

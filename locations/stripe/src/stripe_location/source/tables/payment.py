@@ -33,7 +33,7 @@ charges = object_table(
         text("calculated_statement_descriptor", "That text as it was sent."),
         text("receipt_email", "Where the receipt went."),
         text("receipt_number", "Number of the receipt."),
-        text("receipt_url", "Page with the receipt."),
+        text("receipt_url", "Page with the receipt.", volatile=True),
         text("application", "Connect application that made it."),
         text("application_fee", "Application fee.", to="application_fees"),
         text("destination", "Account that got the money."),
