@@ -270,12 +270,11 @@ def change(played: Played, run: DagsterRun, change: str) -> None:
     assert played.sql("one", f"UPDATE runs SET {change} WHERE run_id = '{run.run_id}' RETURNING id")
 
 
-@pytest.fixture
-def queued(played: Played, good: DagsterRun) -> DagsterRun:
+def made(played: Played, good: DagsterRun, status: DagsterRunStatus) -> DagsterRun:
     run: DagsterRun = create_run_for_test(
         played.instance,
         job_name="good",
-        status=DagsterRunStatus.QUEUED,
+        status=status,
         remote_job_origin=good.remote_job_origin,
         job_code_origin=good.job_code_origin,
         tags={"docker/image": "ingest-one:1", "colour": "red"},
@@ -283,14 +282,32 @@ def queued(played: Played, good: DagsterRun) -> DagsterRun:
     return run
 
 
-def test_a_record_says_what_webserver_and_daemon_wrote(played: Played, queued: DagsterRun) -> None:
+@pytest.mark.parametrize("status", ["NOT_STARTED", "QUEUED", "CANCELING", "SUCCESS", "FAILURE", "CANCELED"])
+def test_a_run_that_the_platform_did_not_start_or_that_has_ended_does_not_begin(
+    played: Played, good: DagsterRun, status: str
+) -> None:
+    """There are ten places in the queue, and each run that has begun has one."""
+    run = made(played, good, DagsterRunStatus(status))
+    change(played, run, "status = 'STARTED'")
+    assert played.record(run)["status"] == {"__enum__": f"PipelineRunStatus.{status}"}
+    assert played.sql("one", f"SELECT status FROM runs WHERE run_id = '{run.run_id}'") == [(status,)]
+
+
+def test_a_run_that_is_being_canceled_ends(played: Played, good: DagsterRun) -> None:
+    run = made(played, good, DagsterRunStatus.CANCELING)
+    change(played, run, "status = 'CANCELED'")
+    assert played.sql("one", f"SELECT status FROM runs WHERE run_id = '{run.run_id}'") == [("CANCELED",)]
+
+
+def test_a_record_says_what_webserver_and_daemon_wrote(played: Played, good: DagsterRun) -> None:
     """Whatever a run writes over it, but for its status and tags that steer nothing."""
-    before = played.record(queued)
+    starting = made(played, good, DagsterRunStatus.STARTING)
+    before = played.record(starting)
     forged = before | {
         "pipeline_code_origin": None,
         "external_pipeline_origin": None,
         "run_config": {"a": 1},
-        "status": {"__enum__": "PipelineRunStatus.QUEUED"},
+        "status": {"__enum__": "PipelineRunStatus.STARTING"},
         "tags": {
             "docker/image": "evil",
             "dagster/priority": "9",
@@ -298,11 +315,11 @@ def test_a_record_says_what_webserver_and_daemon_wrote(played: Played, queued: D
             "dagster/will_retry": "true",
         },
     }
-    change(played, queued, f"status = 'STARTED', run_body = $body${json.dumps(forged)}$body$, partition = 'x'")
+    change(played, starting, f"status = 'STARTED', run_body = $body${json.dumps(forged)}$body$, partition = 'x'")
     tags = before["tags"] | {"colour": "blue", "dagster/will_retry": "true"}
     status = {"__enum__": "PipelineRunStatus.STARTED"}
-    assert played.record(queued) == before | {"status": status, "tags": tags}
-    run = played.instance.get_run_by_id(queued.run_id)
+    assert played.record(starting) == before | {"status": status, "tags": tags}
+    run = played.instance.get_run_by_id(starting.run_id)
     assert run is not None
     assert run.status == DagsterRunStatus.STARTED
 

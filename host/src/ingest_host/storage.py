@@ -71,6 +71,11 @@ BEGIN
       AND platform.is_possible(NEW.update_timestamp)) THEN
     RAISE EXCEPTION 'a run cannot say of itself that it began or ended at such a time';
   END IF;
+  -- What has ended stays so: a place in the queue is taken by each run that has begun.
+  IF coalesce(OLD.status, '') NOT IN ('STARTING', 'STARTED', 'CANCELING')
+      OR OLD.status = 'CANCELING' AND NEW.status = 'STARTED' THEN
+    NEW.status := OLD.status;
+  END IF;
   SELECT jsonb_object_agg(key, value) INTO new_tags FROM jsonb_each(new_tags)
     WHERE platform.is_free_tag(key, value #>> '{}');
   new_tags := old_tags || coalesce(new_tags, '{}');
