@@ -207,6 +207,8 @@ REFUSED = (
     "dagster/image",
     "dagster/backfill",
     "dagster/root_run_id",
+    "dagster/failure_reason",
+    "dagster/will_retry",
     ".dagster/repository",
     "docker/container_id",
 )

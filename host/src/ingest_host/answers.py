@@ -55,9 +55,10 @@ from dagster._utils.schedules import is_valid_cron_schedule
 from ingest_host.text import fault
 
 GIVEN_TAGS = re.compile(
-    r"user|dagster/(reporting_user|code_location|image|((parent|root)_)?(run_id|backfill(_id)?))|(\.dagster|docker/|ingest).*"
+    r"user|dagster/(reporting_user|code_location|image|((parent|root)_)?(run_id|backfill(_id)?))"
+    r"|dagster/(failure_reason|will_retry|auto_retry_run_id|retry_number)|(\.dagster|docker/|ingest).*"
 )
-"""Tags that say who launched a run, whose it is, and what it belongs to: webserver and daemon give them."""
+"""Tags that say who launched a run, whose it is, what it belongs to and whether it is retried: not for its location."""
 CRON_LINES = 100
 """Of a location's schedules together, at most: webserver and daemon work out the next times of each."""
 FARTHEST = timedelta(days=5 * 366)
