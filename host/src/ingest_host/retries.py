@@ -51,25 +51,29 @@ def _apart(consume: Consume) -> Consume:
             for _ in consume(context, [record], its_logger):
                 pass
         except Exception as error:  # noqa: BLE001  whatever it stumbles over
-            _tell(record.dagster_run, f"{type(error).__name__}: {str(error).partition('\n')[0]}")
+            reason = str(error).partition("\n")[0]
+            _tell(record.dagster_run, f"{type(error).__name__}: {reason}")
 
     @wraps(consume)
     def consumed(context: Any, records: Sequence[RunRecord], its_logger: logging.Logger) -> Iterator[None]:
-        new: list[Future[None]] = []
+        for location, runs in waiting.items():
+            waiting[location] = {run_id: one for run_id, one in runs.items() if not one.done()}
+        late = {location for location, runs in waiting.items() if runs}
+        new = []
         for record in records:
             run = record.dagster_run
             location = run.remote_job_origin.location_name if run.remote_job_origin else ""
-            its = waiting[location] = {id_: one for id_, one in waiting.get(location, {}).items() if not one.done()}
+            its = waiting.setdefault(location, {})
             if run.run_id in its:
                 continue
             if len(its) >= BEHIND:
                 _tell(run, f"{BEHIND} others of {location} wait for theirs")
                 continue
             pool = pools.setdefault(location, InheritContextThreadPoolExecutor(max_workers=1))
-            is_late = any(one not in new for one in its.values())
             its[run.run_id] = pool.submit(alone, context, record, its_logger)  # type: ignore[no-untyped-call]
-            new += [] if is_late else [its[run.run_id]]
-        # Only what has been tried is not lost where the daemon ends now; but for a location that is late nobody waits.
+            if location not in late:
+                new.append(its[run.run_id])
+        # What has been tried is not lost where the daemon ends now. Of a location that is late, nobody waits for that.
         until = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < until and wait(new, timeout=1).not_done:
             yield
