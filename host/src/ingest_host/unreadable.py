@@ -80,7 +80,8 @@ def _in_order(storage: Any) -> Callable[..., Any]:
         wanted = select(last, column.run_id).where(column.id > after_cursor, named).group_by(column.run_id)
         with storage.index_connection() as connection:
             rows = connection.execute(wanted.order_by(last).limit(limit)).fetchall()
-        return {id_: EventLogEntry(None, 0, "", run_id, 0.0) for id_, run_id in rows}
+        new: Any = EventLogEntry
+        return {id_: new(None, 0, "", run_id, 0.0) for id_, run_id in rows}
 
     return read_numbers
 
