@@ -133,6 +133,7 @@ def retried(postgres: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> It
         yield them
         them.loaded.set()
         instance.wipe()
+        platform.sql("dagster", "DELETE FROM kvs WHERE key LIKE 'EVENT_LOG_CONSUMER_CURSOR%'", "dagster")
 
 
 def test_a_run_that_raises_takes_no_others_retry_with_it(retried: Retried, caplog: pytest.LogCaptureFixture) -> None:
