@@ -24,6 +24,7 @@ from dagster import (
     AssetSpec,
     AutomationCondition,
     AutomationConditionSensorDefinition,
+    CodeReferencesMetadataValue,
     DagsterInstance,
     DailyPartitionsDefinition,
     Definitions,
@@ -31,6 +32,7 @@ from dagster import (
     DynamicPartitionsDefinition,
     FreshnessPolicy,
     HourlyPartitionsDefinition,
+    LocalFileCodeReference,
     MetadataValue,
     MultiPartitionsDefinition,
     RepositoryDefinition,
@@ -39,6 +41,7 @@ from dagster import (
     SensorDefinition,
     StaticPartitionsDefinition,
     TimeWindowPartitionsDefinition,
+    asset,
     define_asset_job,
     evaluate_automation_conditions,
     job,
@@ -48,7 +51,7 @@ from dagster._core.definitions.asset_key import AssetJobKey
 from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.definitions.selector import JobSubsetSelector
-from dagster._core.definitions.sensor_definition import SensorExecutionData
+from dagster._core.definitions.sensor_definition import SensorExecutionData, SensorType
 from dagster._core.execution.api import create_execution_plan
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
@@ -159,6 +162,25 @@ def test_a_sensor_does_not_keep_those_of_others_waiting(many: SensorExecutionDat
         check_sensor("one", many)
 
 
+LONG = "x" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("long", "refused"),
+    [
+        (SensorExecutionData(asset_events=[AssetMaterialization(key("one"), description=LONG)]), "event of one/items"),
+        (SensorExecutionData(run_requests=[RunRequest(run_config={"a": LONG})]), "run's configuration and tags"),
+        (SensorExecutionData(run_requests=[RunRequest(tags={"a": LONG})]), "run's configuration and tags"),
+    ],
+    ids=["event", "configuration", "tags"],
+)
+def test_what_a_sensor_has_stored_is_no_longer_than_what_a_run_may_store(
+    long: SensorExecutionData, refused: str
+) -> None:
+    with pytest.raises(ForeignAnswerError, match=rf"the {refused} has 100\d{{3}} characters: more than 100000"):
+        check_sensor("one", long)
+
+
 def test_a_sensor_acts_on_runs_of_its_own() -> None:
     with DagsterInstance.ephemeral() as instance:
         run_of = {
@@ -207,6 +229,8 @@ REFUSED = (
     "dagster/image",
     "dagster/backfill",
     "dagster/root_run_id",
+    "dagster/failure_reason",
+    "dagster/will_retry",
     ".dagster/repository",
     "docker/container_id",
 )
@@ -237,13 +261,19 @@ def test_a_schedule_that_no_page_can_show_is_refused(cron: str | list[str]) -> N
 
 
 NEVER = TimeWindowFreshnessPolicy(fail_window=SerializableTimeDelta(days=10**11, seconds=0, microseconds=0))
+LATE = FreshnessPolicy.time_window(fail_window=timedelta(days=1), warn_window=timedelta(hours=1))
+FAR = CodeReferencesMetadataValue(code_references=[LocalFileCodeReference(file_path="a.py", line_number=2**31)])
 
 
-def sensors(count: int) -> list[SensorDefinition]:
+def sensors(count: int, **options: Any) -> list[SensorDefinition]:
     return [
-        SensorDefinition(name=f"look{n}", job=foreign_location.filling, evaluation_fn=lambda _: None)
+        SensorDefinition(name=f"look{n}", job=foreign_location.filling, evaluation_fn=lambda _: None, **options)
         for n in range(count)
     ]
+
+
+def described(**said: Any) -> Definitions:
+    return Definitions(assets=[AssetSpec(key("one"), **said)])
 
 
 @pytest.mark.parametrize("cron", ["@daily", "0 9-17 * * MON", ["0 0 * * *", "30 12 * * *"]])
@@ -263,12 +293,44 @@ def many(count: int, lines: int = 1) -> list[ScheduleDefinition]:
     [
         (Definitions(schedules=many(2, 51)), "the schedules have 102 cron lines: more than 100"),
         (Definitions(schedules=many(50), sensors=sensors(51)), "there are 101 schedules and sensors: more than 100"),
-        (Definitions(assets=[AssetSpec(key("one"), freshness_policy=NEVER)]), "the asset one/items has a freshness"),
     ],
 )
 def test_what_keeps_everybody_waiting_is_refused(definitions: Definitions, refused: str) -> None:
     with pytest.raises(ForeignAnswerError, match=refused):
         check_definitions("one", RepositorySnap.from_def(definitions.get_repository_def()))
+
+
+@pytest.mark.parametrize(
+    ("definitions", "refused"),
+    [
+        (described(freshness_policy=NEVER), "the asset one/items has a freshness policy with the number 86400"),
+        (described(metadata={"dagster/code_references": FAR}), "the asset one/items has a code reference with the nu"),
+        (Definitions(sensors=sensors(1, minimum_interval_seconds=2**31)), "the sensor look0 has an interval with the "),
+    ],
+    ids=["window", "line", "interval"],
+)
+def test_a_number_that_no_page_can_show_is_refused(definitions: Definitions, refused: str) -> None:
+    with pytest.raises(ForeignAnswerError, match=f"{refused}.*, which has more than 32 bits"):
+        check_definitions("one", RepositorySnap.from_def(definitions.get_repository_def()))
+
+
+def test_any_other_number_is_taken() -> None:
+    near = CodeReferencesMetadataValue(code_references=[LocalFileCodeReference(file_path="a.py", line_number=9)])
+    said = described(freshness_policy=LATE, metadata={"dagster/code_references": near, "rows": 2**40})
+    definitions = Definitions.merge(said, Definitions(sensors=sensors(1, minimum_interval_seconds=2**31 - 1)))
+    check_definitions("one", RepositorySnap.from_def(definitions.get_repository_def()))
+
+
+@pytest.mark.parametrize("kind", ["schedules", "sensors"])
+def test_a_schedule_and_a_sensor_do_not_share_a_name(kind: str) -> None:
+    """Dagster, which lets nobody define such, would store the state of one of them, and stop at the other's."""
+    snap = RepositorySnap.from_def(Definitions(schedules=many(2), sensors=sensors(2)).get_repository_def())
+    check_definitions("one", snap)
+    first, _ = getattr(snap, kind)
+    with pytest.raises(ForeignAnswerError, match="the name 's0' is that of more than one schedule or sensor"):
+        check_definitions("one", replace(snap, sensors=[replace(one, name="s0") for one in snap.sensors]))
+    with pytest.raises(ForeignAnswerError, match=f"the name '{first.name}' is that of more than one"):
+        check_definitions("one", replace(snap, **{kind: [first, first]}))
 
 
 def test_an_answer_that_no_storage_should_keep_is_refused() -> None:
@@ -434,13 +496,20 @@ def test_a_location_that_checks_anothers_assets_is_not_loaded() -> None:
         {"partitions_def": StaticPartitionsDefinition(["a"])},
         {"automation_condition": AutomationCondition.eager()},
         {"freshness_policy": FreshnessPolicy.time_window(fail_window=timedelta(days=1))},
+        {"description": "[log in again](https://example.com)"},
+        {"metadata": {"link": MetadataValue.url("https://example.com")}},
+        {"owners": ["team:one"]},
+        {"group_name": "one"},
+        {"tags": {"a": "b"}},
+        {"kinds": {"python"}},
+        {"code_version": "1"},
     ],
     ids=lambda says: next(iter(says)),
 )
 def test_a_location_that_says_more_of_anothers_assets_than_their_names_is_not_loaded(says: dict[str, Any]) -> None:
     """Dagster adds up what locations say of an asset, and dependencies in a circle stop the automation of all."""
-    named = Definitions(assets=[AssetSpec(["other", "items"])]).get_repository_def()
-    check_definitions("one", RepositorySnap.from_def(named))
+    for named in (AssetSpec(["other", "items"]), AssetSpec(["one", "items"], deps=[["other", "items"]])):
+        check_definitions("one", RepositorySnap.from_def(Definitions([named]).get_repository_def()))
     described = Definitions(assets=[AssetSpec(["other", "items"], **says)]).get_repository_def()
     with pytest.raises(ForeignAnswerError, match="the asset other/items does not belong to the location one"):
         check_definitions("one", RepositorySnap.from_def(described))
@@ -482,6 +551,23 @@ def test_a_location_whose_assets_are_in_no_order_is_not_loaded() -> None:
             check_graph(located(broken))
 
 
+SERVED = AutomationConditionSensorDefinition("auto", target="*", use_user_code_server=True)
+
+
+@pytest.mark.parametrize("sensor", [[], [AutomationConditionSensorDefinition("auto", target="*")]], ids=["own", "auto"])
+def test_automation_conditions_are_not_evaluated_in_the_daemon(sensor: list[SensorDefinition]) -> None:
+    """Nor by the sensor that Dagster adds by itself; in one thread for all locations, some take hours."""
+
+    @asset(key=["one", "items"], automation_condition=AutomationCondition.eager())
+    def items() -> None: ...
+
+    snap = RepositorySnap.from_def(Definitions([items], sensors=sensor).get_repository_def())
+    for sensors in (snap.sensors, []):  # Dagster adds it where a code server does not name it, too
+        with pytest.raises(ForeignAnswerError, match=r"evaluates automation conditions in the daemon: .*_server=True$"):
+            check_graph(located(replace(snap, sensors=sensors)))
+    check_graph(located(RepositorySnap.from_def(Definitions([items], sensors=[SERVED]).get_repository_def())))
+
+
 def test_a_job_that_automation_starts_has_the_name_of_its_location() -> None:
     """And a sensor starts no other's: which ones it is for, it says itself."""
     condition = AutomationCondition.any_job_root_assets_match(AutomationCondition.missing())
@@ -490,7 +576,10 @@ def test_a_job_that_automation_starts_has_the_name_of_its_location() -> None:
         automated = define_asset_job(name, automation_condition=condition)
         sensor = AutomationConditionSensorDefinition("auto", target="*", asset_job_keys={AssetJobKey(started)})
         definitions = Definitions(assets=[foreign_location.items], jobs=[automated], sensors=[sensor])
-        return located(RepositorySnap.from_def(definitions.get_repository_def()))
+        snap = RepositorySnap.from_def(definitions.get_repository_def())
+        # Dagster lets nobody define such a sensor for the code server, but whoever answers for one may send it.
+        sensors = [replace(one, sensor_type=SensorType.AUTOMATION) for one in snap.sensors]
+        return located(replace(snap, sensors=sensors))
 
     check_graph(location("one_nightly", "one_nightly"))
     for name, started, wrong in (("nightly", "one_nightly", "nightly"), ("one_nightly", "other_job", "other_job")):
@@ -604,3 +693,24 @@ def test_a_pool_is_of_the_location_with_the_longest_name() -> None:
     check_plan("one_more", snapshot, ["one"])
     with pytest.raises(ForeignAnswerError, match="the pool 'one_more_items' does not belong to the location one"):
         check_plan("one", snapshot, ["one_more"])
+
+
+def filling_of(*pools: str) -> Any:
+    """The plan of a run that fills these pools."""
+
+    @job
+    def filling() -> None:
+        for number, pool in enumerate(pools):
+            op(pool=pool, name=f"fill{number}")(lambda: None)()
+
+    return snapshot_from_execution_plan(create_execution_plan(filling), "")
+
+
+def test_a_run_has_pools_that_the_queue_can_look_up() -> None:
+    """One whose name the storage cannot hold, and none limits anybody."""
+    check_plan("one", filling_of("one_" + "x" * 508), ())
+    with pytest.raises(ForeignAnswerError, match="the name of a pool has 513 characters: more than 512"):
+        check_plan("one", filling_of("one_" + "x" * 509), ())
+    check_plan("one", filling_of(*(f"one_{number % 20}" for number in range(30))), ())
+    with pytest.raises(ForeignAnswerError, match="the run has 21 pools: more than 20"):
+        check_plan("one", filling_of(*(f"one_{number}" for number in range(21))), ())

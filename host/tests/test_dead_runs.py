@@ -62,7 +62,7 @@ class Monitored:
 
 @pytest.fixture
 def monitored(monkeypatch: pytest.MonkeyPatch) -> Iterator[Monitored]:
-    for name in dead_runs.MONITORS:  # as they were, afterwards
+    for name in (*dead_runs.MONITORS, dead_runs.ATTEMPTS):  # as they were, afterwards
         monkeypatch.setattr(run_monitoring, name, getattr(run_monitoring, name))
     dead_runs.fail_dead_runs()
     with instance_for_test(overrides={"run_monitoring": {"enabled": True}}) as instance:
@@ -103,3 +103,14 @@ def test_one_that_is_being_canceled_is_dagsters_affair(monitored: Monitored) -> 
     monitored.health = DIED
     monitored.look()
     assert monitored.status(run_id) == CANCELING
+
+
+def test_how_often_it_was_resumed_is_not_read_from_its_events(
+    monitored: Monitored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have any number of them; no run is resumed."""
+    run_id = monitored.run(STARTED)
+    monitored.health = CheckRunHealthResult(WorkerStatus.UNKNOWN, "no container")
+    monkeypatch.setattr(monitored.instance, "all_logs", lambda *_, **__: pytest.fail("all of its events are read"))
+    assert monitored.look() == []
+    assert monitored.status(run_id) == DagsterRunStatus.FAILURE

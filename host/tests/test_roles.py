@@ -364,3 +364,17 @@ def test_some_connections_are_kept_for_dagster(platform: Platform) -> None:
         assert len(held) < len(names) * 2 * roles.CONNECTIONS
         assert platform.sql("dagster", "SELECT 1", "dagster") == [(1,)]
         assert platform.sql("platform", "SELECT 1") == [(1,)]
+
+
+@pytest.mark.parametrize(("login", "database"), [("{0}", "warehouse"), ("dagster-{0}", "dagster")])
+def test_what_a_login_set_for_itself_lasts_until_the_next_set_up(platform: Platform, login: str, database: str) -> None:
+    """With some settings nobody signs in again; a redeploy or a rollback sets the location up."""
+    name = platform.location()
+    role = login.format(name)
+    own = ("SET work_mem = '1GB'", f"IN DATABASE {database} SET local_preload_libraries = 'nothing'")
+    for what in own:
+        platform.sql(role, f'ALTER ROLE "{role}" {what}', database)
+    with refused("could not access file"):
+        platform.sql(role, "SELECT 1", database)
+    platform.location(name)
+    assert platform.sql(role, "SHOW work_mem", database) == [("4MB",)]

@@ -10,18 +10,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster import AssetKey, AssetMaterialization, DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.events import RunFailureReason
 from dagster._core.test_utils import create_run_for_test, poll_for_finished_run
 from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
 from dagster._core.workspace.load_target import GrpcServerTarget
 from dagster_graphql.test.utils import execute_dagster_graphql
+from sqlalchemy.exc import DBAPIError
 
 from ingest_host import setup, storage
 
@@ -270,12 +272,11 @@ def change(played: Played, run: DagsterRun, change: str) -> None:
     assert played.sql("one", f"UPDATE runs SET {change} WHERE run_id = '{run.run_id}' RETURNING id")
 
 
-@pytest.fixture
-def queued(played: Played, good: DagsterRun) -> DagsterRun:
+def made(played: Played, good: DagsterRun, status: DagsterRunStatus) -> DagsterRun:
     run: DagsterRun = create_run_for_test(
         played.instance,
         job_name="good",
-        status=DagsterRunStatus.QUEUED,
+        status=status,
         remote_job_origin=good.remote_job_origin,
         job_code_origin=good.job_code_origin,
         tags={"docker/image": "ingest-one:1", "colour": "red"},
@@ -283,14 +284,32 @@ def queued(played: Played, good: DagsterRun) -> DagsterRun:
     return run
 
 
-def test_a_record_says_what_webserver_and_daemon_wrote(played: Played, queued: DagsterRun) -> None:
+@pytest.mark.parametrize("status", ["NOT_STARTED", "QUEUED", "CANCELING", "SUCCESS", "FAILURE", "CANCELED"])
+def test_a_run_that_the_platform_did_not_start_or_that_has_ended_does_not_begin(
+    played: Played, good: DagsterRun, status: str
+) -> None:
+    """There are ten places in the queue, and each run that has begun has one."""
+    run = made(played, good, DagsterRunStatus(status))
+    change(played, run, "status = 'STARTED'")
+    assert played.record(run)["status"] == {"__enum__": f"PipelineRunStatus.{status}"}
+    assert played.sql("one", f"SELECT status FROM runs WHERE run_id = '{run.run_id}'") == [(status,)]
+
+
+def test_a_run_that_is_being_canceled_ends(played: Played, good: DagsterRun) -> None:
+    run = made(played, good, DagsterRunStatus.CANCELING)
+    change(played, run, "status = 'CANCELED'")
+    assert played.sql("one", f"SELECT status FROM runs WHERE run_id = '{run.run_id}'") == [("CANCELED",)]
+
+
+def test_a_record_says_what_webserver_and_daemon_wrote(played: Played, good: DagsterRun) -> None:
     """Whatever a run writes over it, but for its status and tags that steer nothing."""
-    before = played.record(queued)
+    starting = made(played, good, DagsterRunStatus.STARTING)
+    before = played.record(starting)
     forged = before | {
         "pipeline_code_origin": None,
         "external_pipeline_origin": None,
         "run_config": {"a": 1},
-        "status": {"__enum__": "PipelineRunStatus.QUEUED"},
+        "status": {"__enum__": "PipelineRunStatus.STARTING"},
         "tags": {
             "docker/image": "evil",
             "dagster/priority": "9",
@@ -298,11 +317,11 @@ def test_a_record_says_what_webserver_and_daemon_wrote(played: Played, queued: D
             "dagster/will_retry": "true",
         },
     }
-    change(played, queued, f"status = 'STARTED', run_body = $body${json.dumps(forged)}$body$, partition = 'x'")
+    change(played, starting, f"status = 'STARTED', run_body = $body${json.dumps(forged)}$body$, partition = 'x'")
     tags = before["tags"] | {"colour": "blue", "dagster/will_retry": "true"}
     status = {"__enum__": "PipelineRunStatus.STARTED"}
-    assert played.record(queued) == before | {"status": status, "tags": tags}
-    run = played.instance.get_run_by_id(queued.run_id)
+    assert played.record(starting) == before | {"status": status, "tags": tags}
+    run = played.instance.get_run_by_id(starting.run_id)
     assert run is not None
     assert run.status == DagsterRunStatus.STARTED
 
@@ -367,6 +386,8 @@ def insert(played: Played, table: str, **values: str) -> None:
         {"event": "'{}'"},
         {"event": """'{"run_id": "another"}'"""},
         {"event": "{event} || repeat(' ', 1000000)"},
+        {"partition": "repeat('x', 1001)"},
+        {"step_key": "repeat('x', 1001)"},
         {"timestamp": "'infinity'"},
         {"id": "9"},
         {"asset_key": """'["other", "items"]'"""},
@@ -433,12 +454,69 @@ def test_neither_a_run_nor_an_event_has_more_tags_than_everybody_can_read(
     )
     ((before,),) = played.sql("one", f"SELECT count(*) FROM {table} WHERE {at} = {its}")
     with refused("row-level security"):
-        insert(played, table, **of, key="'long'", value="repeat('x', 10000)")
+        insert(played, table, **of, key="'long'", value="repeat('x', 10001)")
+    with refused("row-level security"):
+        insert(played, table, **of, key="repeat('x', 201)")
     with refused("a run or an event has at most 1000 tags"):
         played.sql("one", many.format(1001 - before))
     played.sql("one", many.format(1000 - before))
     with refused("a run or an event has at most 1000 tags"):
         insert(played, table, **of, key="'one more'")
+
+
+def test_two_sessions_together_add_no_more_either(played: Played, good: DagsterRun) -> None:
+    """The second waits for the first, whose rows it would not see."""
+    run, unlocked = (made(played, good, DagsterRunStatus.STARTED) for _ in range(2))
+    add = "INSERT INTO run_tags (run_id, key) SELECT '{}', '{}' || generate_series(1, 990)"
+    with (
+        ThreadPoolExecutor() as pool,
+        closing(played.platform.connect("dagster-one", "dagster")) as second,
+        closing(played.platform.connect("dagster-one", "dagster")) as first,
+    ):
+        first.autocommit = False
+        first.cursor().execute(add.format(run.run_id, "a"))
+        waiting = pool.submit(second.cursor().execute, add.format(run.run_id, "b"))
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=1)
+        played.instance.add_run_tags(unlocked.run_id, {"colour": "blue"})  # the daemon does not
+        first.commit()
+        with refused("a run or an event has at most 1000 tags"):
+            waiting.result(timeout=10)
+
+
+def test_nor_does_the_daemon_add_more_for_a_location(played: Played, good: DagsterRun) -> None:
+    """Which writes what sensors answer: a location has them say what it may not write itself."""
+    instance = played.instance
+    key, tags = AssetKey(["other", "items"]), {f"t{number}": "v" for number in range(1001)}
+    with pytest.raises(DBAPIError, match="a run or an event has at most 1000 tags"):
+        instance.add_run_tags(made(played, good, DagsterRunStatus.STARTED).run_id, tags)
+    with pytest.raises(DBAPIError, match="the record of a run has at most 500,000 characters"):
+        create_run_for_test(instance, run_config={"a": "x" * 500_000})
+    with pytest.raises(DBAPIError, match="the key of a partition has at most 1000 characters"):
+        instance.add_dynamic_partitions("other/long", ["x" * 1001])
+    many = """INSERT INTO asset_keys (asset_key) SELECT '["other", "many", "' || generate_series(1, {}) || '"]'"""
+    played.platform.sql("dagster", many.format(999), "dagster")
+    try:
+        instance.report_runless_asset_event(AssetMaterialization(key))
+        instance.report_runless_asset_event(AssetMaterialization(key))  # which is there
+        with pytest.raises(DBAPIError, match="a location has at most 1000 assets"):
+            instance.report_runless_asset_event(AssetMaterialization(["other", "more"]))
+        instance.report_runless_asset_event(AssetMaterialization(["third", "more"]))
+    finally:
+        played.platform.sql("dagster", "DELETE FROM asset_keys WHERE asset_key !~ '^\\[\"one\"'", "dagster")
+
+
+def test_nor_more_partitions_than_a_page_can_list(played: Played) -> None:
+    add = """INSERT INTO dynamic_partitions (partitions_def_name, partition)
+      SELECT 'third/shards' || number % 2, number FROM generate_series({}, {}) AS number"""
+    played.platform.sql("dagster", add.format(1, 100_000), "dagster")
+    try:
+        with pytest.raises(DBAPIError, match="a location has at most 100,000 keys of dynamic partitions"):
+            played.instance.add_dynamic_partitions("third/other", ["one more"])
+        played.instance.add_dynamic_partitions("third/shards1", ["1"])  # which is there
+        played.instance.add_dynamic_partitions("other/shards", ["one more"])
+    finally:
+        played.platform.sql("dagster", "DELETE FROM dynamic_partitions WHERE partition <> 'x'", "dagster")
 
 
 def test_a_check_has_an_outcome_that_can_be_shown(played: Played, good: DagsterRun) -> None:

@@ -11,6 +11,19 @@ from typing import Any
 
 import pytest
 import yaml
+from dagster._core.errors import DagsterInvariantViolationError
+from dagster._core.remote_origin import (
+    GrpcServerCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    ScheduleInstigatorData,
+    SensorInstigatorData,
+)
 from dagster._core.test_utils import instance_for_test
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
@@ -18,7 +31,7 @@ from dagster._daemon import daemon, sensor
 from dagster._scheduler import scheduler
 from dagster._time import get_current_datetime
 
-from ingest_host.ticks import POOL, LocationThreads, keep_locations_apart
+from ingest_host.ticks import POOL, LocationThreads, forget_renamed, keep_locations_apart
 
 CODE = Path(__file__).with_name("hanging_location.py")
 LOGGER = logging.getLogger(__name__)
@@ -88,3 +101,26 @@ def test_the_daemons_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"use_threads": True, "num_workers": WORKERS}
     assert isinstance(daemon.SensorDaemon(settings)._threadpool_executor, LocationThreads)
     assert getattr(scheduler, POOL) is LocationThreads
+
+
+def instigator(kind: InstigatorType, name: str = "nightly") -> InstigatorState:
+    server = GrpcServerCodeLocationOrigin("127.0.0.1", 1, location_name="one")
+    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(server, "__repository__"), name)
+    data = ScheduleInstigatorData("@daily") if kind == InstigatorType.SCHEDULE else SensorInstigatorData()
+    return InstigatorState(origin, kind, InstigatorStatus.DECLARED_IN_CODE, data)
+
+
+@pytest.mark.parametrize("first", [InstigatorType.SCHEDULE, InstigatorType.SENSOR])
+def test_a_sensor_takes_the_place_of_a_schedule_of_its_name(first: InstigatorType) -> None:
+    """Else the daemon stops before the sensors of all locations, at each look."""
+    (second,) = {InstigatorType.SCHEDULE, InstigatorType.SENSOR} - {first}
+    with instance_for_test() as instance:
+        instance.add_instigator_state(instigator(first))
+        with pytest.raises(DagsterInvariantViolationError, match="is already present"):
+            instance.add_instigator_state(instigator(second))
+        forget_renamed(instance)
+        instance.add_instigator_state(instigator(second))
+        (kept,) = instance.all_instigator_state()
+        assert kept.instigator_type == second
+        with pytest.raises(DagsterInvariantViolationError, match="is already present"):
+            instance.add_instigator_state(instigator(second))

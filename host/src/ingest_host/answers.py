@@ -9,6 +9,7 @@ https://docs.dagster.io/guides/automate/sensors
 
 import json
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -19,8 +20,19 @@ from typing import Any, ClassVar, NoReturn, cast
 from zoneinfo import ZoneInfo
 
 from croniter import CroniterBadDateError, croniter
-from dagster import AssetCheckKey, AssetKey, DagsterInstance
+from dagster import (
+    AssetCheckKey,
+    AssetKey,
+    CodeReferencesMetadataValue,
+    DagsterInstance,
+    LocalFileCodeReference,
+    MetadataValue,
+    RunRequest,
+)
 from dagster._core.definitions.asset_key import AssetJobKey
+from dagster._core.definitions.assets.definition.asset_spec import (
+    SYSTEM_METADATA_KEY_AUTO_CREATED_STUB_ASSET as MADE_ELSEWHERE,
+)
 from dagster._core.definitions.assets.definition.asset_spec import AssetExecutionType
 from dagster._core.definitions.assets.graph.remote_asset_graph import RemoteWorkspaceAssetGraph
 from dagster._core.definitions.automation_condition_sensor_definition import asset_job_keys_from_sensor_metadata
@@ -32,6 +44,7 @@ from dagster._core.definitions.partitions.snap import (
     TimeWindowPartitionsSnap,
 )
 from dagster._core.definitions.sensor_definition import SensorExecutionData
+from dagster._core.definitions.utils import DEFAULT_GROUP_NAME
 from dagster._core.errors import DagsterUserCodeProcessError
 from dagster._core.op_concurrency_limits_counter import _pool_key_for_step
 from dagster._core.remote_representation import code_location
@@ -44,20 +57,25 @@ from dagster._core.remote_representation.external_data import (
     RemoteJobSubsetResult,
     RepositorySnap,
     ScheduleSnap,
+    SensorSnap,
 )
 from dagster._core.snap import ExecutionPlanSnapshot, JobSnap
 from dagster._core.storage.dagster_run import RunsFilter
 from dagster._grpc import client as grpc_client
 from dagster._grpc.client import DagsterGrpcClient
 from dagster._grpc.utils import max_rx_bytes
+from dagster._record import replace
+from dagster._serdes import serialize_value
 from dagster._utils.schedules import is_valid_cron_schedule
 
+from ingest_host.storage import LONGEST_LATEST
 from ingest_host.text import fault
 
 GIVEN_TAGS = re.compile(
-    r"user|dagster/(reporting_user|code_location|image|((parent|root)_)?(run_id|backfill(_id)?))|(\.dagster|docker/|ingest).*"
+    r"user|dagster/(reporting_user|code_location|image|((parent|root)_)?(run_id|backfill(_id)?))"
+    r"|dagster/(failure_reason|will_retry|auto_retry_run_id|retry_number)|(\.dagster|docker/|ingest).*"
 )
-"""Tags that say who launched a run, whose it is, and what it belongs to: webserver and daemon give them."""
+"""Tags that say who launched a run, whose it is, what it belongs to and whether it is retried: not for its location."""
 CRON_LINES = 100
 """Of a location's schedules together, at most: webserver and daemon work out the next times of each."""
 FARTHEST = timedelta(days=5 * 366)
@@ -85,6 +103,10 @@ PARTITIONS = 100_000
 https://docs.dagster.io/guides/build/partitions-and-backfills/partitioning-assets"""
 EXCLUDED = 10_000
 """Windows in a row that a partitions definition leaves out, at most; Dagster looks for the next one without end."""
+LONGEST_POOL = 512
+"""Characters of a pool's name, which the storage can hold; with a longer one in the queue, no pool limits anybody."""
+POOLS = 20
+"""Of a run, at most: the queue asks for the limit of each."""
 RUNS_AT_ONCE = 250
 """That a schedule or sensor asks for; all wait in one queue."""
 CHANGES_AT_ONCE = 1000
@@ -219,8 +241,7 @@ class OwnCodeLocation(GrpcServerCodeLocation):
         with short_errors():
             answer = super().get_schedule_execution_data(*arguments, **options)
         check_length("reason to skip", answer.skip_message or "", LONGEST_ERROR)
-        check_count("runs", len(answer.run_requests or ()), RUNS_AT_ONCE)
-        check_tags(tag for run in answer.run_requests or () for tag in run.tags)
+        check_requests(answer.run_requests or ())
         return answer
 
     def get_partition_set_execution_params(self, *arguments: Any, **options: Any) -> Any:
@@ -308,13 +329,18 @@ def check_definitions(location: str, definitions: RepositorySnap) -> None:
     lines = sum(len(_lines(schedule)) for schedule in definitions.schedules)
     if lines > CRON_LINES:
         raise ForeignAnswerError(f"the schedules have {lines} cron lines: more than {CRON_LINES}")
-    count = len(definitions.schedules) + len(definitions.sensors)
-    if count > INSTIGATORS:
+    instigators: list[ScheduleSnap | SensorSnap] = [*definitions.schedules, *definitions.sensors]
+    if (count := len(instigators)) > INSTIGATORS:
         raise ForeignAnswerError(f"there are {count} schedules and sensors: more than {INSTIGATORS}")
+    names = Counter(one.name for one in instigators)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise ForeignAnswerError(f"the name {twice[0]!r} is that of more than one schedule or sensor: rename one")
+    for sensor in definitions.sensors:
+        check_number(f"the sensor {sensor.name} has an interval", sensor.min_interval or 0)
     if (count := len(definitions.asset_nodes)) > ASSETS:
         raise ForeignAnswerError(f"there are {count} assets, counting those they depend on: more than {ASSETS}")
     for node in definitions.asset_nodes:
-        check_freshness(node)
+        check_asset(node)
     check_partitions(definitions)
     check_keys(location, (node.asset_key for node in definitions.asset_nodes if _says_more_than_a_name(node)))
     check_keys(location, (node.asset_key for node in definitions.asset_check_nodes or ()))
@@ -339,6 +365,13 @@ def check_graph(location: CodeLocation) -> None:
     except Exception as error:  # noqa: BLE001  whatever it stumbles over
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ForeignAnswerError(f"Dagster cannot put its assets in order: {reason}") from None
+    for sensor in sensors:
+        # The daemon has one thread for those of all locations, and some take hours.
+        if sensor.sensor_type.is_handled_by_asset_daemon:
+            raise ForeignAnswerError(
+                f"the sensor {sensor.name} evaluates automation conditions in the daemon: define an "
+                "AutomationConditionSensorDefinition for their assets with use_user_code_server=True"
+            )
     check_keys(location.name, (*automated, *graph.remote_asset_job_nodes_by_key))
 
 
@@ -358,16 +391,22 @@ def check_count(what: str, count: int, most: int) -> None:
         raise ForeignAnswerError(f"the answer has {count} {what}: more than {most}; leave the rest to the next tick")
 
 
-def check_freshness(node: AssetNodeSnap) -> None:
-    """How old an asset may become is a time that Python can hold: the daemon compares those of all assets."""
-    policy = node.freshness_policy
-    if isinstance(policy, TimeWindowFreshnessPolicy):
-        try:
-            for window in filter(None, (policy.fail_window, policy.warn_window)):
-                window.to_timedelta()
-        except OverflowError:
-            name = node.asset_key.to_user_string()
-            raise ForeignAnswerError(f"the asset {name} has a freshness policy of more than a billion days") from None
+def check_asset(node: AssetNodeSnap) -> None:
+    """Its numbers are such as a page can show: the daemon, too, compares how old all assets may become."""
+    name, policy = f"the asset {node.asset_key.to_user_string()}", node.freshness_policy
+    windows = [policy.fail_window, policy.warn_window] if isinstance(policy, TimeWindowFreshnessPolicy) else []
+    for window in filter(None, windows):
+        check_number(f"{name} has a freshness policy", window.days * 86_400 + window.seconds)
+    for value in node.metadata.values():
+        for reference in value.code_references if isinstance(value, CodeReferencesMetadataValue) else ():
+            if isinstance(reference, LocalFileCodeReference):
+                check_number(f"{name} has a code reference", reference.line_number or 0)
+
+
+def check_number(of: str, number: int) -> None:
+    """GraphQL's ``Int`` has 32 bits: https://spec.graphql.org/October2021/#sec-Int"""
+    if not -(2**31) <= number < 2**31:
+        raise ForeignAnswerError(f"{of} with the number {number}, which has more than 32 bits")
 
 
 def check_partitions(definitions: RepositorySnap) -> None:
@@ -424,19 +463,19 @@ def _tags(job: JobSnap) -> Sequence[str]:
 def _says_more_than_a_name(node: AssetNodeSnap) -> bool:
     """Whether it is more than what a dependency leaves of an asset that is made elsewhere.
 
-    Dagster adds what locations say of an asset: dependencies that close a circle, for one, stop everybody's automation.
+    Dagster adds what locations say of an asset: dependencies that close a circle, for one, stop everybody's automation,
+    and a page shows the description or the owner of whoever it reads first.
     """
-    return bool(
-        node.job_names
-        or node.execution_type != AssetExecutionType.UNEXECUTABLE
-        or node.parent_edges
-        or node.partitions
-        or node.automation_condition_snapshot
-        or node.auto_materialize_policy
-        or node.freshness_policy
-        or node.legacy_freshness_policy
-        or node.backfill_policy
+    named = AssetNodeSnap(
+        asset_key=node.asset_key,
+        parent_edges=[],
+        execution_type=AssetExecutionType.UNEXECUTABLE,
+        is_source=True,
+        group_name=DEFAULT_GROUP_NAME,
+        tags={},
+        owners=[],
     )
+    return node not in (named, replace(named, metadata={MADE_ELSEWHERE: MetadataValue.bool(True)}))
 
 
 def check_schedule(schedule: ScheduleSnap) -> None:
@@ -475,20 +514,29 @@ def check_sensor(location: str, answer: SensorExecutionData) -> None:
     partitions = sum(len(request.partition_keys) for request in answer.dynamic_partitions_requests or ())
     check_count("events of assets", len(answer.asset_events), CHANGES_AT_ONCE)
     check_count("keys of partitions", partitions, CHANGES_AT_ONCE)
-    check_count("runs", len(answer.run_requests or ()) + len(answer.dagster_run_reactions or ()), RUNS_AT_ONCE)
+    check_requests(answer.run_requests or (), len(answer.dagster_run_reactions or ()))
     check_keys(location, (event.asset_key for event in answer.asset_events))
+    for event in answer.asset_events:
+        check_length(f"event of {event.asset_key.to_user_string()[:100]}", serialize_value(event), LONGEST_LATEST)
     for request in answer.dynamic_partitions_requests or ():
         if request.partitions_def_name.split("/")[0] != location:
             raise ForeignAnswerError(
                 f"the partitions {request.partitions_def_name!r} do not belong to the location {location}: "
                 f"begin their name with '{location}/'"
             )
-    check_tags(tag for run in answer.run_requests or () for tag in run.tags)
     for run in answer.run_requests or ():
         check_keys(location, run.asset_selection or ())
         check_keys(location, run.asset_check_keys or ())
         check_keys(location, run.asset_graph_subset.asset_keys if run.asset_graph_subset else ())
     check_keys(location, (evaluation.key for evaluation in answer.automation_condition_evaluations))
+
+
+def check_requests(runs: Sequence[RunRequest], reactions: int = 0) -> None:
+    """The runs that a schedule or a sensor asks for."""
+    check_count("runs", len(runs) + reactions, RUNS_AT_ONCE)
+    check_tags(tag for run in runs for tag in run.tags)
+    for run in runs:
+        check_length("run's configuration and tags", json.dumps([run.run_config, run.tags]), LONGEST_LATEST)
 
 
 def check_runs(location: str, run_ids: Iterable[str], instance: DagsterInstance) -> None:
@@ -508,6 +556,10 @@ def check_plan(location: str, plan: ExecutionPlanSnapshot, locations: Iterable[s
     is of `stripe_eu`, where there is one, and not of `stripe`.
     """
     names = {location, *locations}
+    pools = set(filter(None, map(_pool_key_for_step, plan.steps)))
+    check_length("name of a pool", max(pools, key=len, default=""), LONGEST_POOL)
+    if len(pools) > POOLS:
+        raise ForeignAnswerError(f"the run has {len(pools)} pools: more than {POOLS}")
     for step in plan.steps:
         pool = _pool_key_for_step(step)
         if pool and location != max((name for name in names if f"{pool}_".startswith(f"{name}_")), key=len, default=""):

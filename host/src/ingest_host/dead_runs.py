@@ -17,8 +17,14 @@ MONITORS = ("monitor_starting_run", "monitor_started_run")
 """What Dagster's monitoring calls for each run, every ``poll_interval_seconds``."""
 
 
+ATTEMPTS = "count_resume_run_attempts"
+"""For which Dagster reads all events of the engine that a run has; no run is resumed, so there are none."""
+
+
 def fail_dead_runs() -> None:
     """Puts it before Dagster's own; raises ``AttributeError`` where Dagster calls them otherwise."""
+    getattr(run_monitoring, ATTEMPTS)
+    setattr(run_monitoring, ATTEMPTS, lambda *_: 0)
     for name in MONITORS:
         setattr(run_monitoring, name, _unless_dead(getattr(run_monitoring, name)))
 

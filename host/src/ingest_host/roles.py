@@ -201,6 +201,8 @@ def set_up_server() -> None:
         with _session("postgres", database) as run:
             run(REVOKED)
             run("GRANT USAGE ON LANGUAGE sql, plpgsql TO {}", Identifier(owner))
+    with _session("postgres", "dagster") as run:
+        run("GRANT EXECUTE ON FUNCTION pg_advisory_xact_lock(bigint) TO dagster")  # ingest_host/storage.py
     with _session("postgres", "warehouse") as run:
         run("REVOKE ALL ON SCHEMA public FROM PUBLIC")
         locations = run(
@@ -238,6 +240,10 @@ def set_up_location(name: str, password: str, storage_password: str) -> None:
         for login, its_password, group in logins:
             _login(run, login, its_password)
             run("ALTER ROLE {} CONNECTION LIMIT {}", Identifier(login), CONNECTIONS)
+            # A login can change its own settings, and with those it may not be able to sign in again.
+            run("ALTER ROLE {} RESET ALL", Identifier(login))
+            for database in ("warehouse", "dagster"):
+                run("ALTER ROLE {} IN DATABASE {} RESET ALL", Identifier(login), Identifier(database))
             run("GRANT {} TO {} WITH INHERIT TRUE, SET FALSE", Identifier(group), Identifier(login))
         role, schema = Identifier(name), Identifier(f"{name}_raw")
         _schema(run, f"{name}_raw", name)

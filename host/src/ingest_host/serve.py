@@ -39,8 +39,8 @@ from ingest_host.access.webserver import build_app
 from ingest_host.answers import checked_answers
 from ingest_host.dead_runs import fail_dead_runs
 from ingest_host.logs import download_logs, use_run_logs
-from ingest_host.retries import retry_once_loaded
-from ingest_host.ticks import keep_locations_apart
+from ingest_host.retries import retry_apart
+from ingest_host.ticks import forget_renamed, keep_locations_apart
 from ingest_host.unreadable import pass_over_unreadable
 
 WORKSPACE = WorkspaceFileTarget(["/opt/dagster/workspace/workspace.yaml"])
@@ -78,6 +78,7 @@ def lasting_instance(statement_milliseconds: int) -> Iterator[DagsterInstance]:
             remember_schema(instance)
             use_run_logs(instance)
             pass_over_unreadable(instance)
+            forget_renamed(instance)
             yield instance
     finally:
         event.remove(QueuePool, "checkout", _ping)
@@ -147,7 +148,7 @@ def webserver(instance: DagsterInstance) -> None:
 def daemon(instance: DagsterInstance) -> None:
     fail_dead_runs()
     keep_locations_apart()
-    retry_once_loaded()
+    retry_apart()
     mark_runs(instance)
     with (
         suppress(KeyboardInterrupt),  # `docker stop`

@@ -71,6 +71,11 @@ BEGIN
       AND platform.is_possible(NEW.update_timestamp)) THEN
     RAISE EXCEPTION 'a run cannot say of itself that it began or ended at such a time';
   END IF;
+  -- What has ended stays so: a place in the queue is taken by each run that has begun.
+  IF coalesce(OLD.status, '') NOT IN ('STARTING', 'STARTED', 'CANCELING')
+      OR OLD.status = 'CANCELING' AND NEW.status = 'STARTED' THEN
+    NEW.status := OLD.status;
+  END IF;
   SELECT jsonb_object_agg(key, value) INTO new_tags FROM jsonb_each(new_tags)
     WHERE platform.is_free_tag(key, value #>> '{}');
   new_tags := old_tags || coalesce(new_tags, '{}');
@@ -99,24 +104,48 @@ ALTER TABLE runs
 CREATE OR REPLACE TRIGGER keep_record BEFORE UPDATE ON runs FOR EACH ROW
   WHEN (CURRENT_USER <> 'dagster') EXECUTE FUNCTION platform.keep_record();
 
--- Of the keys, a location sees its own alone.
-CREATE OR REPLACE FUNCTION platform.limit_assets() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+-- The queue reads the records of many runs at once, whoever asked for them.
+CREATE OR REPLACE FUNCTION platform.limit_record() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
-  IF NOT EXISTS (SELECT FROM public.asset_keys WHERE asset_key = NEW.asset_key)
-      AND (SELECT count(*) FROM public.asset_keys) >= 1000 THEN
+  IF length(NEW.run_body) > 500000 THEN
+    RAISE EXCEPTION 'the record of a run has at most 500,000 characters, with its configuration and tags';
+  END IF;
+  RETURN NEW;
+END $$;
+
+CREATE OR REPLACE TRIGGER limit_record BEFORE INSERT ON runs FOR EACH ROW EXECUTE FUNCTION platform.limit_record();
+
+-- What follows holds for the daemon, too, which writes what a location's sensors answer. It counts all rows, of which
+-- a location sees its own alone, and so that it counts right, a location adds with one session at a time.
+CREATE OR REPLACE FUNCTION platform.take_turns() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+  IF SESSION_USER <> 'dagster' THEN
+    PERFORM pg_advisory_xact_lock(hashtextextended(SESSION_USER, 0));
+  END IF;
+END $$;
+REVOKE ALL ON FUNCTION platform.take_turns FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION platform.limit_assets() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+BEGIN
+  PERFORM platform.take_turns();
+  IF NOT EXISTS (SELECT FROM public.asset_keys WHERE asset_key = NEW.asset_key) AND (SELECT count(*)
+      FROM public.asset_keys WHERE split_part(asset_key, '"', 2) = split_part(NEW.asset_key, '"', 2)) >= 1000 THEN
     RAISE EXCEPTION 'a location has at most 1000 assets';
   END IF;
   RETURN NEW;
 END $$;
 
 CREATE OR REPLACE TRIGGER limit_assets BEFORE INSERT ON asset_keys FOR EACH ROW
-  WHEN (CURRENT_USER <> 'dagster') EXECUTE FUNCTION platform.limit_assets();
+  EXECUTE FUNCTION platform.limit_assets();
 
 -- Whoever filters runs is offered the tags of all of them.
-CREATE OR REPLACE FUNCTION platform.limit_tags() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+CREATE OR REPLACE FUNCTION platform.limit_tags() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
 DECLARE
   tags bigint;
 BEGIN
+  PERFORM platform.take_turns();
   EXECUTE format('SELECT count(*) FROM public.%I WHERE %2$I = $1.%2$I', TG_TABLE_NAME, TG_ARGV[0]) INTO tags USING NEW;
   IF tags >= 1000 THEN
     RAISE EXCEPTION 'a run or an event has at most 1000 tags';
@@ -125,10 +154,28 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE TRIGGER limit_tags BEFORE INSERT ON run_tags FOR EACH ROW
-  WHEN (CURRENT_USER <> 'dagster') EXECUTE FUNCTION platform.limit_tags('run_id');
+  EXECUTE FUNCTION platform.limit_tags('run_id');
 
 CREATE OR REPLACE TRIGGER limit_tags BEFORE INSERT ON asset_event_tags FOR EACH ROW
-  WHEN (CURRENT_USER <> 'dagster') EXECUTE FUNCTION platform.limit_tags('event_id');
+  EXECUTE FUNCTION platform.limit_tags('event_id');
+
+-- Of all names of a location together; the daemon reads them for each page of an asset that has them.
+CREATE OR REPLACE FUNCTION platform.limit_partitions() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog AS $$
+BEGIN
+  IF EXISTS (SELECT FROM added WHERE length(partition) > 1000 OR length(partitions_def_name) > 1000) THEN
+    RAISE EXCEPTION 'the key of a partition has at most 1000 characters';
+  END IF;
+  IF EXISTS (SELECT FROM public.dynamic_partitions WHERE split_part(partitions_def_name, '/', 1) IN
+      (SELECT split_part(partitions_def_name, '/', 1) FROM added)
+      GROUP BY split_part(partitions_def_name, '/', 1) HAVING count(*) > 100000) THEN
+    RAISE EXCEPTION 'a location has at most 100,000 keys of dynamic partitions';
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE OR REPLACE TRIGGER limit_partitions AFTER INSERT ON dynamic_partitions REFERENCING NEW TABLE AS added
+  FOR EACH STATEMENT EXECUTE FUNCTION platform.limit_partitions();
 """
 
 OWN_RUN = "EXISTS (SELECT FROM runs WHERE runs.run_id = {0}.run_id)"
@@ -140,8 +187,13 @@ LONGEST = 1_000_000
 LONGEST_LATEST = 100_000
 """Characters of what an asset last told: purge, monitor and the list of assets read those of all locations."""
 LONGEST_TAG = 10_000
-"""Characters of a tag's key and value together."""
-TAG = f"coalesce(length(key), 0) + coalesce(length(value), 0) <= {LONGEST_TAG}"
+"""Characters of a tag's value."""
+LONGEST_NAME = 200
+"""Characters of a tag's key: a page lists those of all runs."""
+LONGEST_PART = 1000
+"""Characters of the names of a step and of a partition, which pages list, too."""
+TAG = f"coalesce(length(key), 0) <= {LONGEST_NAME} AND coalesce(length(value), 0) <= {LONGEST_TAG}"
+PARTS = f"coalesce(length(step_key), 0) <= {LONGEST_PART} AND coalesce(length(partition), 0) <= {LONGEST_PART}"
 EVENT = f"coalesce({{0}} IS JSON OBJECT AND length({{0}}) <= {LONGEST}, true)"
 
 
@@ -202,7 +254,7 @@ TABLES = (
         read=f"{OWN_RUN.format('event_logs')} OR {OWN_ASSET}",
         write=f'{OWN_RUN.format("event_logs")} AND {EVENT.format("event")} AND platform.is_possible("timestamp")'
         # Who reads it goes by what stands in it.
-        " AND event::json ->> 'run_id' = run_id",
+        f" AND event::json ->> 'run_id' = run_id AND {PARTS}",
         inserts=("run_id", "event", "dagster_event_type", "timestamp", "step_key", "asset_key", "partition"),
         named=(("the asset key begins with the name of the location", f"asset_key IS NULL OR {NEW_ASSET}"),),
     ),

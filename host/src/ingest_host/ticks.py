@@ -4,9 +4,11 @@ Dagster has one pool of threads for those of all locations: one whose code serve
 tick, keeps the others waiting.
 """
 
-from typing import Any
+from typing import Any, cast
 
+from dagster import DagsterInstance
 from dagster._core.remote_representation.external import RemoteSchedule, RemoteSensor
+from dagster._core.scheduler.instigation import InstigatorState
 from dagster._core.utils import InheritContextThreadPoolExecutor
 from dagster._daemon import daemon
 from dagster._scheduler import scheduler
@@ -20,6 +22,25 @@ def keep_locations_apart() -> None:
     for module in (daemon, scheduler):
         getattr(module, POOL)
         setattr(module, POOL, LocationThreads)
+
+
+def forget_renamed(instance: DagsterInstance) -> None:
+    """Has a sensor take the place of a schedule of its name that is gone, or the other way round.
+
+    Dagster's storage keeps the state of one of them, and its daemons, which look for one of their own kind, would stop
+    with an error at each look, before all other locations'.
+    """
+    storage: Any = instance.schedule_storage
+    add = storage.add_instigator_state
+
+    def added(state: InstigatorState) -> InstigatorState:
+        at = (state.instigator_origin_id, state.selector_id)
+        before = storage.get_instigator_state(*at)
+        if before and before.instigator_type != state.instigator_type:
+            storage.delete_instigator_state(*at)
+        return cast(InstigatorState, add(state))
+
+    storage.add_instigator_state = added
 
 
 class LocationThreads(InheritContextThreadPoolExecutor):

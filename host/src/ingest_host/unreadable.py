@@ -9,24 +9,21 @@ import base64
 import inspect
 import logging
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from dagster import DagsterEventType, DagsterInstance, EventLogEntry
+from dagster import DagsterInstance, EventLogEntry
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._daemon import asset_daemon
-from dagster_shared.serdes import deserialize_value
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 logger = logging.getLogger("ingest")
 
 BY_KEY = ("get_asset_records", "get_latest_asset_check_execution_by_key", "get_freshness_state_records")
 """What the storage reads for many assets or checks at once; their keys are the first parameter."""
 IN_ORDER = "get_logs_for_all_runs_by_log_id"
-"""How the daemon follows the ends of all runs, by one cursor: an event that stops it stops everybody's retries."""
-EVENTS = 1000
-"""Read in one query."""
+"""How the daemon follows the ends of all runs, by one cursor: events that hold it up hold up everybody's retries."""
 CURSOR_BYTES = 4_000_000
 """Of an automation sensor's cursor, unpacked. It is stored packed, where a thousandth of that takes no more room."""
 
@@ -71,34 +68,22 @@ def _by_key(read: Callable[..., Any], storage: Any) -> Callable[..., Any]:
 
 
 def _in_order(storage: Any) -> Callable[..., Any]:
-    """Dagster's own ends before the first event that it cannot read, and so does the next reading."""
+    """Of each run its last event alone, and of that no more than Dagster asks for: which run it is of, and its number.
+
+    Dagster's own reads them whole, and ends before the first that it cannot read.
+    """
     column = SqlEventLogStorageTable.c
-    passed: dict[frozenset[DagsterEventType], int] = {}
-    """By types, up to which event it has passed over: where nothing readable follows, Dagster's cursor stays."""
+    last = func.max(column.id)
 
-    def rows(after: int, types: Iterable[DagsterEventType]) -> Any:
-        named = column.dagster_event_type.in_([one.value for one in types])
-        wanted = select(column.id, column.event).where(column.id > after, named)
+    def read_numbers(after_cursor: int, dagster_event_type: Any, limit: int) -> dict[int, EventLogEntry]:
+        named = column.dagster_event_type.in_([one.value for one in dagster_event_type])
+        wanted = select(last, column.run_id).where(column.id > after_cursor, named).group_by(column.run_id)
         with storage.index_connection() as connection:
-            return connection.execute(wanted.order_by(column.id).limit(EVENTS)).fetchall()
+            rows = connection.execute(wanted.order_by(last).limit(limit)).fetchall()
+        new: Any = EventLogEntry
+        return {id_: new(None, 0, "", run_id, 0.0) for id_, run_id in rows}
 
-    def read_readable(after_cursor: int, dagster_event_type: Any, limit: int) -> dict[int, EventLogEntry]:
-        types = frozenset(dagster_event_type)
-        found: dict[int, EventLogEntry] = {}
-        after, unreadable = max(after_cursor, passed.get(types, after_cursor)), 0
-        while len(found) < limit and (some := rows(after, types)):
-            for id_, text in some[: limit - len(found)]:
-                after = id_
-                try:
-                    found[id_] = deserialize_value(text, EventLogEntry)
-                except Exception:  # noqa: BLE001  whatever it stumbles over
-                    unreadable += 1
-        if unreadable:
-            passed[types] = after
-            logger.warning("skipping %d events before %d, which cannot be read", unreadable, after + 1)
-        return found
-
-    return read_readable
+    return read_numbers
 
 
 def _readable(read: Callable[[Any], Any], each: Any) -> Iterator[Any]:
