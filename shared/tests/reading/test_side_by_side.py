@@ -186,6 +186,41 @@ def test_the_rows_that_a_killed_run_had_loaded_have_their_lists_read_by_the_next
     assert duckdb_warehouse.rows("acorns", "tree_id") == [(1,), (2,), (3,)]
 
 
+class PartByPart(Woods):
+    part = "wood"
+    woods = parts = (1,)
+
+
+def test_a_list_per_row_that_is_loaded_alone_waits_for_rows_that_could_not_be_read(
+    server: Server, duckdb_warehouse: Warehouse
+) -> None:
+    """The newest of them may be there, while those that changed before come later."""
+    per = PerRow(OAKS, {"tree_id": "id", "wood": "wood"}, changed="grown")
+    acorns = replace(ACORNS, columns=(*ACORNS.columns, bigint("wood", "Wood.", origin="reader")))
+    per_oak = replace(PER_OAK, table=acorns, per=per)
+    oaks, refused = [{"id": 1, "grown": 10_000}], False
+
+    def answer(request: Request) -> Reply:
+        if "oaks" in request.path:
+            return grow(request)
+        is_first = "starting_after" not in request.query
+        if refused and not is_first:
+            return Reply(403, body=b"{}")
+        rows = oaks[:1] if is_first else oaks[1:]
+        return Reply(body=json.dumps({"data": rows, "has_more": is_first and len(oaks) > 1}).encode())
+
+    server.answers(answer)
+    Loaded(server, duckdb_warehouse, PartByPart).paths(per_oak, WOODS)
+    oaks, refused = [{"id": 1, "grown": 90_000}, {"id": 2, "grown": 20_000}], True
+    Loaded(server, duckdb_warehouse, PartByPart).paths(WOODS)
+    Loaded(server, duckdb_warehouse, PartByPart).paths(per_oak)
+    refused = False
+    Loaded(server, duckdb_warehouse, PartByPart).paths(WOODS)
+    Loaded(server, duckdb_warehouse, PartByPart).paths(per_oak)
+    assert duckdb_warehouse.rows("oaks", "id") == [(1,), (2,)]
+    assert duckdb_warehouse.rows("acorns", "tree_id") == [(1,), (2,)]
+
+
 def test_a_crawl_waits_for_the_results_of_others_too() -> None:
     def fetch(task: Task) -> tuple[str, Iterable[Task]]:
         is_open.wait(5)

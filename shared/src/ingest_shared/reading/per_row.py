@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import dlt
+
 from ingest_shared.errors import SettingError
 from ingest_shared.loading import Load
 from ingest_shared.reading.listings import Scope, Walk, seconds
@@ -123,7 +125,10 @@ class PerRow:
         """
         until = max([*newest.values(), *(mark[0] for mark in marks.values())], default=None)
         moved = dict(marks)
-        for part in map(str, set(sync.parts) - sync.left_out_parts[self.parent.name]):
+        left_out = sync.left_out_parts[self.parent.name].union(
+            () if is_read else dlt.current.resource_state(self.parent.name).get("left_out_parts", ())
+        )
+        for part in map(str, set(sync.parts) - left_out):
             if is_read and until is not None:
                 moved[part] = until, sync.now
             elif newest.get(part, 0) > marks.get(part, NEVER)[0]:

@@ -127,8 +127,17 @@ class Reader(Fetcher):
         self.sync.done[self.listing.table.name].update(scope.id for scope in read if self.load.postponed)
         unseen = filter(self._is_unseen, self.load.state.get("left_out", ()))
         self.load.state["left_out"] = [*unseen, *(dict(scope.values) for scope in failed)]
+        self._note_parts()
         # Of a shard that no scope belongs to, none could be read.
         self.load.scopes_read = len(read) if self.scopes or self.shard.is_whole else None
+
+    def _note_parts(self) -> None:
+        """The parts of which rows are missing until a later run reads them, for lists per row of this table."""
+        noted = self.load.state.get("left_out_parts", ())
+        parts = {self.sync.part_of(scope.values) for scope in self.scopes.values() if self.sync.part in scope.values}
+        left_out = self.sync.left_out_parts[self.listing.table.name] | (set(noted) - parts)
+        if noted or left_out:
+            self.load.state["left_out_parts"] = sorted(left_out)
 
     def _is_unseen(self, values: Mapping[str, Any]) -> bool:
         """Whether a list that was left out is of a part of the shard that this run does not see."""
