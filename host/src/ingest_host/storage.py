@@ -116,7 +116,7 @@ END $$;
 CREATE OR REPLACE TRIGGER limit_record BEFORE INSERT ON runs FOR EACH ROW EXECUTE FUNCTION platform.limit_record();
 
 -- What follows holds for the daemon, too, which writes what a location's sensors answer. It counts all rows, of which
--- a location sees its own alone, and so that it counts right, a location adds with one session at a time.
+-- a location sees its own alone; one connection of a location adds at a time, so that the count is right.
 CREATE OR REPLACE FUNCTION platform.take_turns() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
   IF SESSION_USER <> 'dagster' THEN

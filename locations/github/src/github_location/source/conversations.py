@@ -13,7 +13,7 @@ GONE = 410
 
 @dataclass(frozen=True)
 class Conversations(ChangedSince):
-    """What changed since; where issues are switched off, only of pull requests.
+    """What changed since the newest row of the previous sync; where issues are switched off, of pull requests alone.
 
     The issues are hidden then, and come back unchanged when they are switched on again: what is held stays as it is.
     GitHub documents 410 for a single issue of such a repository; should it answer so for the list, that is empty.

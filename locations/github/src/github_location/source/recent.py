@@ -131,7 +131,7 @@ class Recent(Walk):
 
 @dataclass(frozen=True)
 class Releases(FullList):
-    """A full list that may be longer than what GitHub shows of it."""
+    """Every page at every sync, as far as GitHub shows the list; one of a page only when it changed."""
 
     def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
         try:
