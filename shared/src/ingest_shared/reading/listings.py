@@ -33,7 +33,7 @@ _EPOCH = re.compile(r"-?\d{9,}(\.\d+)?")
 """A number of seconds or milliseconds since 1970. Fewer digits may be a day, ``20240131``."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Scope:
     """A part of a list that is read, fails and advances on its own: a repository, an account, a parent's row.
 
@@ -222,8 +222,6 @@ class Progress:
     """What the walk keeps of the reading until its end."""
     lists_all: bool = False
     """Whether every row was listed."""
-    shows_all: bool = False
-    """Whether every key that the origin has is ``there``, so that others are gone."""
     left: list[Piece] = field(default_factory=list)
     """What this load did not begin to read any more."""
     error: IngestError | None = None

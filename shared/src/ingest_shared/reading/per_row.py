@@ -20,7 +20,7 @@ Mark = tuple[int, int]
 NEVER: Mark = (0, 0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row(Scope):
     """A row of the parent; an audit reports all rows as one part."""
 

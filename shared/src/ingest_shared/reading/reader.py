@@ -6,7 +6,7 @@ completely, lets no bad scope stop the others, believes deletes only after a sec
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from hashlib import blake2b
 from itertools import islice
 from typing import Any
@@ -94,6 +94,7 @@ class Reader(Fetcher):
         self.begun: set[str] = set()
         self.until = float("inf") if self.sync.reads_all else time.monotonic() + BEGINS_FOR
         self.progress: dict[str, Progress] = {}
+        self.doubted: list[tuple[Scope, set[Any], int]] = []
         audit = Audit(self.decoder, load, self._has_changed) if self.sync.audit else None
         pages = self._all_pages({} if self.sync.reads_all else cursors)
         yield from audit.differing(pages) if audit else pages
@@ -120,7 +121,7 @@ class Reader(Fetcher):
                 calls, has_changed = sum(self.calls[id_] for id_ in ids), digests.get(part) != self.digests.get(part)
                 audit.close(part, ids, calls, self.sync.now, has_changed=has_changed)
         self.load.state["digests"] = self.digests | digests if self._is_part else digests
-        left_out = [scope for id_, scope in self.scopes.items() if self.progress[id_].error]
+        left_out = [self.scopes[id_] for id_, progress in self.progress.items() if progress.error]
         failed = [scope for scope in left_out if not scope.keeps_cursor(self.walk)]
         self._keep_gaps()
         self.load.postponed = sum(isinstance(progress.error, Postponed) for progress in self.progress.values())
@@ -130,6 +131,7 @@ class Reader(Fetcher):
         self._note_parts()
         # Of a shard that no scope belongs to, none could be read.
         self.load.scopes_read = len(read) if self.scopes or self.shard.is_whole else None
+        self.scopes, self.progress, self.known = {}, {}, {}  # others are still being read
 
     def _note_parts(self) -> None:
         """The parts of which rows are missing until a later run reads them, for lists per row of this table."""
@@ -145,7 +147,7 @@ class Reader(Fetcher):
 
     def _note_left(self) -> None:
         """In the cursors of scopes that were read in part, what is left of them."""
-        for id_ in self.begun:
+        for id_ in self.begun & self.progress.keys():
             progress = self.progress[id_]
             may_wait = all(self.walk.may_wait(piece, progress.cursor) for piece in progress.left)
             if isinstance(progress.error, Postponed) and may_wait:
@@ -166,9 +168,12 @@ class Reader(Fetcher):
 
     def _has_changed(self, scope: Scope, row: Any) -> bool:
         """Whether a row appeared or changed after its scope was last read."""
-        if scope.has_changed or self.decoder.key(row) in self.progress[scope.id].changed:
+        if scope.has_changed or self.decoder.key(row) in self._told_changed(scope):
             return True
         return self.walk.has_changed(self.known.get(scope.id, {}), row)
+
+    def _told_changed(self, scope: Scope) -> Container[Any]:
+        return self.progress[scope.id].changed if scope.id in self.progress else ()
 
     def _digests(self, read: Iterable[Scope]) -> dict[str, int]:
         """A digest of all rows of each part, if neither they nor their scope say when they change.
@@ -180,26 +185,37 @@ class Reader(Fetcher):
             return {}
         parts: dict[str, int] = {}
         for scope in read:
-            progress = self.progress[scope.id]
-            if scope.has_changed is None and progress.lists_all:
+            progress = self.progress.get(scope.id)
+            if progress and scope.has_changed is None and progress.lists_all:
                 parts[scope.part] = (parts.get(scope.part, 0) + progress.digest) % 2**64
         return {scope.part: self.digests[scope.part] for scope in read if scope.part in self.digests} | parts
 
     def _all_pages(self, cursors: Mapping[str, Cursor]) -> Iterator[Page | pa.Table | None]:
-        """The pages of all scopes; of each that is read, what its end needs is kept and no more."""
+        """The pages of all scopes."""
         scopes = iter(self.scopes.values())
         while some := list(islice(scopes, SCOPES_AT_ONCE)):
             self.progress |= {scope.id: Progress(dict(cursors.get(scope.id, {}))) for scope in some}
             yield from self._pages(self._wanted(some, self._start))
-            for scope in some:
-                self._settle(scope, self.progress[scope.id])
+            with warehouse_opened_once():
+                for scope in some:
+                    self._settle(scope, self.progress[scope.id])
 
     def _settle(self, scope: Scope, progress: Progress) -> None:
+        """Finds which rows of a scope are gone; of its progress, only what the end of the load needs is kept."""
         read_all = self.sync.reads_all or self.walk.has_read_all(progress)
-        progress.shows_all = read_all and not self.walk.is_cut(progress)
+        shows_all = read_all and not self.walk.is_cut(progress)
         progress.lists_all = self.walk.lists_all(progress)
-        if not scope.keeps_cursor(self.walk):
-            progress.numbered, progress.noted, progress.cursor = {}, {}, {}
+        missing, held = self._missing(scope, progress) if shows_all and not progress.error else (set(), 0)
+        if self._is_doubtful(missing, held):
+            self.doubted.append((scope, missing, held))
+            return
+        progress.gone |= dict.fromkeys(missing, self.sync.now)
+        if scope.keeps_cursor(self.walk):
+            return
+        if not (progress.error or progress.gone or (progress.lists_all and scope.has_changed is None)):
+            del self.progress[scope.id]
+        else:
+            progress.numbered, progress.noted, progress.cursor, progress.there = {}, {}, {}, set()
 
     def _start(self, scope: Scope, known: Progress) -> list[Piece]:
         return [] if scope.is_unchanged(known.cursor) else self.walk.start(self, scope, known.cursor)
@@ -299,7 +315,7 @@ class Reader(Fetcher):
                 noted.append({c.name: _as_held(c, value_at(row, c.path)) for c in columns} | dict(page.given))
 
     def _read_to_the_end(self) -> list[Scope]:
-        return [scope for id_, scope in self.scopes.items() if not self.progress[id_].error]
+        return [scope for id_, scope in self.scopes.items() if not (id_ in self.progress and self.progress[id_].error)]
 
     def _leave_out_or_raise(self, scope: Scope, error: IngestError) -> None:
         if isinstance(error, ApiError) and error.status is None and error.retry:
@@ -316,12 +332,12 @@ class Reader(Fetcher):
 
     def _has_failed(self, scope: Scope) -> bool:
         """Whether it is left out; what is only postponed is not."""
-        error = self.progress[scope.id].error
+        error = self.progress[scope.id].error if scope.id in self.progress else None
         return error is not None and not isinstance(error, Postponed)
 
     def _leave_out(self, scope: Scope, error: IngestError) -> None:
         if not self._has_failed(scope):
-            self.progress[scope.id].error = error
+            self.progress.setdefault(scope.id, Progress({})).error = error
             status = error.status if isinstance(error, ApiError) else None
             self.load.leave_out(scope.name, self.sync.why(error), status)
             if self.sync.part in scope.values:
@@ -357,27 +373,19 @@ class Reader(Fetcher):
 
     def _count_gone(self, audit: Audit, scope: Scope, rows: pa.Table) -> None:
         """Counts gone rows: a sync should have found them, only an audit can, or they went after the previous sync."""
-        told = self.progress[scope.id].changed if scope.id in self.progress else set()
+        told = self._told_changed(scope)
         for key in rows[key_in(self.listing.table, scope.values)].to_pylist():
             lost = "surplus" if self.walk.tells_deletes else "deleted"
             audit.found[scope.id, "changed" if scope.has_changed or key in told else lost] += 1
 
     def _gone(self, shown_alone: list[Page | pa.Table | None]) -> list[tuple[Scope, dict[Any, int]]]:
         """When each row of a scope was found to be gone, by key, as far as its walk can tell."""
-        gone: list[tuple[Scope, dict[Any, int]]] = []
-        doubted: list[tuple[Scope, set[Any], int]] = []
+        gone = [(self.scopes[id_], progress.gone) for id_, progress in self.progress.items() if not progress.error]
         with warehouse_opened_once():
-            for scope in self._read_to_the_end():
-                progress = self.progress[scope.id]
-                missing, held = self._missing(scope, progress) if progress.shows_all else (set(), 0)
-                if self._is_doubtful(missing, held):
-                    doubted.append((scope, missing, held))
-                    missing = set()
-                gone.append((scope, dict.fromkeys(missing, self.sync.now) | progress.gone))
             for scope in self.sync.gone(self.listing, self.load):
                 gone.append((scope, dict.fromkeys(living(self.listing.table, scope.values), self.sync.now)))
                 self.load.state["cursors"].pop(scope.id, None)
-        for scope, missing, held in doubted:  # with the warehouse closed, as whenever the API is read
+        for scope, missing, held in self.doubted:  # with the warehouse closed, as whenever the API is read
             gone.append((scope, dict.fromkeys(self._look_again(scope, missing, held, shown_alone), self.sync.now)))
         return gone
 

@@ -140,7 +140,7 @@ class _Answer(msgspec.Struct):
         return [pull for place, pull in enumerate(self.data.nodes) if pull and place not in without]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pull(Row):
     """A pull request; ``query`` reads its reviews with those of others."""
 
