@@ -1,10 +1,13 @@
 """Ways in which rows were lost with every check green: each is read, marked or named."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from ingest_testing import Json, assert_mirrors
 
-from .origin import ACTIVITY, Origin, Warehouse
+from .origin import ACTIVITY, GITHUB, Origin, Warehouse
 
 
 def repository(origin: Origin, name: str) -> int:
@@ -253,3 +256,54 @@ def test_a_list_that_was_left_out_is_read_when_its_repository_is_seen_again(sync
         synced.sync("activity", SOURCES__GITHUB__REPOSITORIES="acme/api,acme/web")
     assert reviews_differ(synced, api) == set()
     assert not synced.gaps()
+
+
+def test_lists_per_row_of_a_repository_that_is_hidden_in_the_middle_of_a_run_are_not_gone(
+    tmp_path: Path, start_origin: Callable[..., Origin]
+) -> None:
+    """GitHub answers 404 to all of it, as it does for a pull request that is gone."""
+    origin = start_origin(0.1)
+    warehouse = Warehouse(GITHUB, origin, tmp_path, SOURCES__GITHUB__REPOSITORIES="acme/api")
+    here = repository(origin, "acme/api")
+    warehouse.sync("activity", "actions")
+    origin.change_at_random(7, 150, warehouse.location.untold)
+    origin.advance()
+    rows = r"(/pulls/\d+/reviews|/actions/runs/\d+/jobs|/deployments/\d+|\?|$)"
+    hidden = {"kind": "status", "status": 404, "path": f"/repositories/{here}{rows}"}
+    origin.fail(hidden, {"kind": "status", "status": 502, "path": "/graphql"})
+    warehouse.sync("activity", "actions")
+    assert {"reviews", "workflow_jobs"} <= {resource for resource, *_ in warehouse.gaps()}
+    origin.heal()
+    origin.advance()
+    warehouse.sync("activity", "actions")
+    assert not warehouse.gaps()
+    assert not {"reviews", "workflow_jobs", "deployment_statuses"} & warehouse.audit("activity", "actions").keys()
+
+
+def test_an_audit_finds_the_reviews_of_what_went_in_a_run_without_them(warehouse: Warehouse) -> None:
+    warehouse.sync("activity")
+    warehouse.origin.change("repository.delete", repository="acme/api")
+    warehouse.origin.advance()
+    warehouse.sync("activity", SOURCES__GITHUB__WITHOUT="reviews")
+    warehouse.origin.advance()
+    assert warehouse.audit("activity").keys() == {"reviews"}
+    assert_mirrors(warehouse, "reviews", "pull_requests")
+
+
+@pytest.mark.parametrize("entry", ["acme/*", "Acme/*"])
+def test_a_repository_that_moved_is_read_however_its_entry_is_written(
+    entry: str, tmp_path: Path, start_origin: Callable[..., Origin]
+) -> None:
+    origin = start_origin(0.1)
+    warehouse = Warehouse(GITHUB, origin, tmp_path, SOURCES__GITHUB__REPOSITORIES="acme/*")
+    warehouse.sync("catalog")
+    here = repository(origin, "acme/web")
+    origin.change("repository.transfer", repository="acme/web")
+    origin.advance()
+    warehouse.sync("catalog")
+    warehouse.settings["SOURCES__GITHUB__REPOSITORIES"] = entry
+    name = next(r["object"]["full_name"] for r in origin.objects("repositories") if r["repository_id"] == here)
+    origin.change("label.create", repository=name)
+    origin.advance()
+    warehouse.sync("catalog")
+    assert_mirrors(warehouse, "labels")

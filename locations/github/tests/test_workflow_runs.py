@@ -51,6 +51,10 @@ def status(warehouse: Warehouse, run: int) -> tuple[str, int]:
     return status, attempt
 
 
+def status_at_origin(origin: Origin, run: int) -> str:
+    return next(str(r["object"]["status"]) for r in origin.objects("workflow_runs") if r["object"]["id"] == run)
+
+
 def jobs_differ(warehouse: Warehouse, run: int) -> set[tuple[int, str, int]]:
     """The jobs of a run, of all its attempts, that the warehouse and the origin do not have alike."""
     query = "SELECT id, status, run_attempt FROM {workflow_jobs} WHERE run_id = %s"
@@ -112,6 +116,27 @@ def test_a_run_that_was_run_again_on_its_last_day_is_found(actions: Warehouse) -
     origin.advance(DAY)
     actions.sync("actions")
     assert status(actions, run)[1] == 2
+
+
+def test_a_run_that_was_run_again_on_its_last_day_is_read_until_it_has_ended(actions: Warehouse) -> None:
+    """It may wait for an approval for 30 days more. Each sync comes a day after the one before."""
+    origin = actions.origin
+    run = an_ended_run(origin)
+    origin.advance(28 * DAY)
+    new_runs(origin, 120)
+    for _ in range(2):
+        actions.sync("actions")
+    origin.change("workflow_run.edit", repository=API, id=run)
+    for _ in range(9):
+        origin.advance(DAY)
+        actions.sync("actions")
+    assert status(actions, run) == ("queued", 2)
+    while status_at_origin(origin, run) != "completed":
+        origin.change("workflow_run.edit", repository=API, id=run)
+    origin.advance(DAY)
+    actions.sync("actions")
+    assert status(actions, run) == ("completed", 2)
+    assert jobs_differ(actions, run) == set()
 
 
 def test_every_attempt_of_a_run_is_kept_and_asked_for_once(actions: Warehouse) -> None:

@@ -126,7 +126,14 @@ def _plain(table: AnyTable, row: Values) -> Values:
     texts = {column.name for column in table.columns if column.type is JSON} | {UNDECLARED}
     volatile = {column.name for column in table.columns if column.volatile}
     return {
-        name: msgspec.json.decode(value) if name in texts and isinstance(value, str) else value
+        name: _parsed(value) if name in texts and isinstance(value, str) else value
         for name, value in row.items()
         if name not in volatile
     }
+
+
+def _parsed(value: str) -> Any:
+    try:
+        return msgspec.json.decode(value)
+    except msgspec.DecodeError:  # it has a number that no float can hold
+        return value

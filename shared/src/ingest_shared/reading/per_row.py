@@ -11,7 +11,7 @@ from ingest_shared.errors import SettingError
 from ingest_shared.loading import Load
 from ingest_shared.reading.listings import Scope, Walk, seconds
 from ingest_shared.reading.sync import Sync
-from ingest_shared.reading.tombstones import held_where
+from ingest_shared.reading.tombstones import held_where, held_without_parent
 from ingest_shared.reading.windows import FOREVER, Window
 from ingest_shared.tables import Table
 
@@ -135,10 +135,23 @@ class PerRow:
                 moved[part] = newest[part], 0
         load.state["parents"] = moved
 
-    def gone(self, sync: Sync) -> Iterator[Row]:
-        """The parent's rows that this run found to be gone; their lists are gone with them."""
-        for key in sync.gone_keys.get(self.parent.name, ()):
-            yield self._scope({self._key: key})
+    def gone(self, sync: Sync, table: Table) -> Iterator[Row]:
+        """The parent's rows that this run found to be gone, an audit also those of other runs: so are their lists."""
+        keys = sync.gone_keys.get(self.parent.name, set())
+        yield from (self._scope({self._key: key}, has_changed=True) for key in keys)
+        if sync.audit:
+            yield from (self._scope({self._key: key}) for key in self._orphaned(sync, table) - keys)
+
+    def _orphaned(self, sync: Sync, table: Table) -> set[Any]:
+        """Keys of rows that went in a run without ``table``, or in one that was killed before it read their lists."""
+        column, part = self.values[self._key], [sync.part] if sync.part in self.values else []
+        loaded = {row[column] for row in sync.loaded.get(self.parent.name, ())}
+        left_out = sync.left_out_parts[self.parent.name]
+        return {
+            row[self._key]
+            for row in held_without_parent(table, self._key, part, self.parent, column)
+            if row[self._key] not in loaded and (at := sync.part_of(row)) not in left_out and sync.shard.has(at)
+        }
 
     @property
     def _key(self) -> str:

@@ -95,6 +95,7 @@ class Reader(Fetcher):
         self.until = float("inf") if self.sync.reads_all else time.monotonic() + BEGINS_FOR
         self.progress: dict[str, Progress] = {}
         self.doubted: list[tuple[Scope, set[Any], int]] = []
+        self.vanished: list[Scope] = []
         audit = Audit(self.decoder, load, self._has_changed) if self.sync.audit else None
         pages = self._all_pages({} if self.sync.reads_all else cursors)
         yield from audit.differing(pages) if audit else pages
@@ -117,6 +118,8 @@ class Reader(Fetcher):
         self._note_left()
         digests = self._digests(read)
         if audit:
+            for scope in self.vanished:
+                parts.get(scope.part, []).append(scope.id)
             for part, ids in parts.items():
                 calls, has_changed = sum(self.calls[id_] for id_ in ids), digests.get(part) != self.digests.get(part)
                 audit.close(part, ids, calls, self.sync.now, has_changed=has_changed)
@@ -320,7 +323,7 @@ class Reader(Fetcher):
     def _leave_out_or_raise(self, scope: Scope, error: IngestError) -> None:
         if isinstance(error, ApiError) and error.status is None and error.retry:
             raise error  # nothing answers: the next scope would fail as this one did
-        if isinstance(error, ApiError) and self._is_absent(error):
+        if isinstance(error, ApiError) and self._is_absent(error) and self.sync.sees(scope, self.load):
             keys = living(self.listing.table, scope.values)
             self.progress[scope.id].gone.update(dict.fromkeys(keys, self.sync.now))
             return
@@ -385,6 +388,7 @@ class Reader(Fetcher):
             for scope in self.sync.gone(self.listing, self.load):
                 gone.append((scope, dict.fromkeys(living(self.listing.table, scope.values), self.sync.now)))
                 self.load.state["cursors"].pop(scope.id, None)
+                self.vanished.append(scope)
         for scope, missing, held in self.doubted:  # with the warehouse closed, as whenever the API is read
             gone.append((scope, dict.fromkeys(self._look_again(scope, missing, held, shown_alone), self.sync.now)))
         return gone

@@ -80,9 +80,13 @@ class Sync:
         """Whether this run reads such a list: the warehouse may have the rows of other parts."""
         return self.part_of(values) in self.parts
 
+    def sees(self, scope: Scope, load: Load) -> bool:
+        """Whether the part of a list per row can still be read, so that a row that is not found there is gone."""
+        return True
+
     def gone(self, listing: Listing, load: Load) -> Iterable[Scope]:
         """The scopes that no longer exist; all their rows are gone, and so is their cursor."""
-        found: Iterable[Scope] = listing.per.gone(self) if hasattr(listing.per, "gone") else ()
+        found: Iterable[Scope] = listing.per.gone(self, listing.table) if hasattr(listing.per, "gone") else ()
         return found
 
     def why(self, error: IngestError) -> str:

@@ -21,6 +21,7 @@ import dlt
 import msgspec
 import pyarrow as pa
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
 from dlt.destinations.sql_client import SqlClientBase
 
 from ingest_shared.columnar import arrow_schema
@@ -124,6 +125,20 @@ def held_without(table: Table, other: Table) -> list[dict[str, Any]] | None:
         return [dict(zip(table.key, row, strict=True)) for row in held.client.execute_sql(sql) or ()]
 
 
+def held_without_parent(
+    table: Table, key: str, columns: Sequence[str], parent: Table, parent_key: str
+) -> list[dict[str, Any]]:
+    """``key`` and ``columns`` of the living rows of which no row of ``parent`` lives that has the same key."""
+    with _held(table, {}) as held, _held(parent, {}) as owners:
+        if not held or not owners:
+            return []
+        names = [key, *columns]
+        there = f"SELECT {owners.name(parent_key)} FROM {owners.table} WHERE {owners.name(DELETED_AT)} IS NULL"
+        condition = f"{held.name(DELETED_AT)} IS NULL AND {held.name(key)} NOT IN ({there})"
+        sql = f"SELECT DISTINCT {', '.join(map(held.name, names))} FROM {held.table} WHERE {condition}"
+        return [dict(zip(names, row, strict=True)) for row in held.client.execute_sql(sql) or ()]
+
+
 def living(table: Table, scope: Mapping[str, Any]) -> set[Any]:
     """The keys of the rows of ``scope`` that the warehouse holds without ``deleted_at``."""
     with _held(table, scope) as held:
@@ -186,6 +201,12 @@ class _Held:
         """The column in SQL; null if the warehouse does not have it."""
         return self.client.escape_column_name(column) if column in self.columns else "NULL"
 
+    def _asked(self, column: str) -> str:
+        """The column as it is selected: JSON as its text, since of a parsed text nobody knows that it was JSON."""
+        texts = {c.name for c in self.declared.columns if c.type is JSON} | {"_undeclared"}
+        is_parsed = isinstance(self.client, Psycopg2SqlClient) and column in texts and column in self.columns
+        return f"{self.name(column)}::text" if is_parsed else self.name(column)
+
     def rows(self, columns: list[str], condition: str, *args: Any) -> list[Any]:
         """These columns of the rows of the scope that meet the condition."""
         conditions, values = [condition], list(args)
@@ -201,7 +222,7 @@ class _Held:
             else:
                 conditions.append(f"{self.name(column)} = %s")
                 values.append(value)
-        names = ", ".join(map(self.name, columns))
+        names = ", ".join(map(self._asked, columns))
         sql = f"SELECT {names} FROM {self.table} WHERE {' AND '.join(conditions)}"
         return list(self.client.execute_sql(sql, *values) or ())
 

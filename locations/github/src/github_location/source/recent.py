@@ -23,8 +23,9 @@ from ingest_shared.reading.windows import FOREVER, Window, check_sorted
 DAY = 86_400
 RUN_AGAIN_WITHIN = 30 * DAY
 """https://docs.github.com/en/actions/how-tos/manage-workflow-runs/re-run-workflows-and-jobs"""
-LASTS = 35 * DAY
-"""A run is ended then: https://docs.github.com/en/actions/reference/limits"""
+LASTS = RUN_AGAIN_WITHIN + 35 * DAY
+"""A run is ended then, also one that was run again on its last day and waited 30 days for an approval:
+https://docs.github.com/en/actions/reference/limits"""
 INDEX_IS_LATE = 3_600
 """Seconds for which a filtered list, which comes from a search index, may lack what was created."""
 RELEASES_SHOWN = 1_000
@@ -184,14 +185,16 @@ class Runs(ByCreated):
         if "newest" not in cursor:
             noted["looked"] = now
             return [Piece(scope, Window(0, now + 1))]
-        pieces = self.recent.start(reader, scope, cursor)
+        pieces, unread = self.recent.start(reader, scope, cursor), cursor["lowest"] + 1
         # What was run again since the last look was so young then, and may be older by now.
         if cursor["synced"] - RUN_AGAIN_WITHIN >= cursor["lowest"]:  # all of that was on the page of the last sync
             noted["looked"] = cursor["synced"]
         elif now - cursor["looked"] >= DAY:
             noted["looked"] = now
-            return [*pieces, Piece(scope, Window(cursor["looked"] - RUN_AGAIN_WITHIN, cursor["lowest"] + 1))]
-        opened = sorted({at for at in cursor["open"].values() if at <= cursor["lowest"]})
+            since = cursor["looked"] - RUN_AGAIN_WITHIN
+            pieces.append(Piece(scope, Window(since, unread)))
+            unread = since
+        opened = sorted({at for at in cursor["open"].values() if at < unread})
         if len(opened) > OPEN_APART:
             return [*pieces, Piece(scope, Window(opened[0], opened[-1] + 1))]
         return pieces + [Piece(scope, Window(at, at + 1)) for at in opened]

@@ -154,9 +154,10 @@ class GitHubSync(Sync):
             if len(down) == len(self.entries):
                 raise down[0]
         known: defaultdict[str, set[int]] = defaultdict(set)
+        entries = {entry.lower(): entry for entry in self.entries}
         for id_, cursor in () if self.anew else load.state.get("cursors", {}).items():
-            entry = cursor.get("entry")
-            if entry in self.entries and entry not in self.left_out:
+            entry = entries.get(cursor.get("entry", "").lower())
+            if entry and entry not in self.left_out:
                 self.look_for(int(id_), entry, load)
                 known[entry].add(int(id_))
         shown: dict[str, int] = {} if self.anew else load.state.setdefault("shown", {})
@@ -177,6 +178,16 @@ class GitHubSync(Sync):
     def parts(self) -> Collection[int]:
         """Of a repository that the run does not see, what its rows have would seem to be gone."""
         return self.repositories.keys()
+
+    def sees(self, scope: Scope, load: Load) -> bool:
+        """GitHub answers 404 also for what the credential may not see any more, even in the middle of a run."""
+        try:
+            self._get(Request(f"/repositories/{scope.values[self.part]}"), load)
+        except ApiError as error:
+            if error.status is None:
+                raise
+            return False
+        return True
 
     def why(self, error: IngestError) -> str:
         status = error.status if isinstance(error, ApiError) else None

@@ -49,7 +49,7 @@ class ByCreated(Walk):
         at = instants(page.rows, self.column)
         rows, left = cut(page.rows, at, window, ascending=False, more=bool(following))
         pieces = [replace(piece, window=rest, request=None) for rest in left]
-        if following and one_second(at):
+        if following and (not at or one_second(at)):
             # From a second before, since Stripe has shown nothing after a row whose second is all of the span.
             longer = self.asked(piece, replace(window, start=window.start - 1))
             links = [later.having(**longer) for later in following]

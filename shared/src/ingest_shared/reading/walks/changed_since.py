@@ -69,8 +69,8 @@ class ChangedSince(Walk):
         rows, rest = cut(page.rows, at, window, ascending=True, more=more)
         if more and not window.start:
             self._check_order(reader, piece.scope, request, page, response)
-        if more and at and self._only_links_lead_on(window.start, at):
-            linked, beyond = self._by_links(reader, piece.scope, max(window.start, at[0]))
+        if more and self._only_links_lead_on(window.start, at):
+            linked, beyond = self._by_links(reader, piece.scope, max(window.start, *at[:1]) if at else window.start)
             end = min(window.end, beyond or window.end)
             rows = [row for row in linked if instants([row], self.column)[0] < end]
             rest = [Window(beyond, window.end, begins_with_row=True)] if beyond and beyond < window.end else []
@@ -94,11 +94,11 @@ class ChangedSince(Walk):
     def _also_there(self, reader: Reader, scope: Scope, start: int, page: Page, more: bool) -> Step:
         """What changed while the list was read is there, and belongs to the next sync; what was hidden does not."""
         step, rows = Step(), page.rows
-        if more and rows:
+        if more:
             at = instants(rows, self.column)
-            follows: int | None = at[-1]
+            follows: int | None = at[-1] if at else None
             if self._only_links_lead_on(start, at):
-                rows, follows = self._by_links(reader, scope, max(start, at[0]))
+                rows, follows = self._by_links(reader, scope, max(start, at[0]) if at else start)
             step.pieces = [Piece(scope, Window(follows, FOREVER, begins_with_row=True))] if follows else []
         dated = list(zip(rows, instants(rows, self.column), strict=True))
         step.also_there = {reader.decoder.key(row) for row, when in dated if when >= reader.sync.now}
@@ -111,7 +111,7 @@ class ChangedSince(Walk):
 
     def _only_links_lead_on(self, start: int, at: list[int]) -> bool:
         """Whether a request since the last row of a page, which was asked for since ``start``, would show it again."""
-        return at[-1] <= start or self._asks_the_same(max(start, at[0]), at[-1])
+        return not at or at[-1] <= start or self._asks_the_same(max(start, at[0]), at[-1])
 
     def _by_links(self, reader: Reader, scope: Scope, at: int) -> tuple[list[Any], int | None]:
         """The rows from an instant on to which no request for a time leads, and the time at which the next can start.
@@ -136,7 +136,7 @@ class ChangedSince(Walk):
                     beyond = next(when for when in times if self._asks_the_same(when, times[-1]))
                 else:
                     requests += [later for later in reader.next(request, page, response) if later not in requests]
-        if not any(self._asks_the_same(when, at) for when in instants(found.values(), self.column)):
+        if at and not any(self._asks_the_same(when, at) for when in instants(found.values(), self.column)):
             self._check_inclusive(reader, scope, at)
         return list(found.values()), beyond
 

@@ -1,0 +1,85 @@
+"""A page without rows is not the end of a list while it names a next one: an API may hide rows after it has paged."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from ingest_shared.reading.envelopes import LinkHeader
+from ingest_shared.reading.listings import Listing
+from ingest_shared.reading.walks import ByCreated, ChangedSince, NewestFirst
+from tests.conftest import Server, Warehouse
+from tests.reading.played import THINGS, Origin, gaps, living, thing
+
+LISTINGS = {
+    "changed": Listing(
+        THINGS,
+        "/things",
+        walk=ChangedSince("changed", since=lambda at: {"since": at}),
+        envelope=LinkHeader(),
+        params={"sort": "changed", "direction": "asc"},
+    ),
+    "created": Listing(
+        THINGS,
+        "/things",
+        walk=ByCreated("created", between=lambda start, end: {"from": start, "to": end}),
+        envelope=LinkHeader(),
+        params={"sort": "created", "direction": "desc"},
+    ),
+    "newest": Listing(
+        THINGS,
+        "/things",
+        walk=NewestFirst(
+            "changed",
+            whole={"sort": "created", "direction": "asc"},
+            changed={"sort": "changed", "direction": "desc"},
+        ),
+        envelope=LinkHeader(),
+    ),
+}
+SPANS = (range(100, 106), range(40, 80), range(1, 6))
+
+
+class Hiding(Origin):
+    hidden: range = range(0)
+
+    def _page(self, query: Mapping[str, str]) -> tuple[list[Any], bool]:
+        rows, more = super()._page(query)
+        return [row for row in rows if row["id"] not in self.hidden], more
+
+
+def ids(warehouse: Warehouse) -> set[int]:
+    assert not gaps(warehouse)
+    return {id for id, _ in living(warehouse)}
+
+
+@pytest.mark.parametrize("walk", LISTINGS)
+@pytest.mark.parametrize("hidden", SPANS, ids=str)
+def test_a_first_load_reads_what_follows(walk: str, hidden: range, server: Server, duckdb_warehouse: Warehouse) -> None:
+    origin = Hiding(server, [thing(id) for id in range(1, 106)])
+    origin.in_flight, origin.hidden = 4, hidden
+    origin.sync(duckdb_warehouse, LISTINGS[walk])
+    assert ids(duckdb_warehouse) == set(range(1, 106)) - set(hidden)
+
+
+@pytest.mark.parametrize("walk", ["changed", "created"])
+@pytest.mark.parametrize("hidden", SPANS, ids=str)
+def test_an_audit_deletes_nothing_that_follows(
+    walk: str, hidden: range, server: Server, duckdb_warehouse: Warehouse
+) -> None:
+    origin = Hiding(server, [thing(id) for id in range(1, 106)])
+    origin.sync(duckdb_warehouse, LISTINGS[walk])
+    origin.in_flight, origin.hidden = 4, hidden
+    origin.sync(duckdb_warehouse, LISTINGS[walk], audit=True)
+    assert ids(duckdb_warehouse) >= set(range(1, 106)) - set(hidden)
+
+
+@pytest.mark.parametrize("walk", ["changed", "newest"])
+def test_a_sync_reads_what_follows(walk: str, server: Server, duckdb_warehouse: Warehouse) -> None:
+    origin = Hiding(server, [thing(id) for id in range(1, 31)])
+    origin.sync(duckdb_warehouse, LISTINGS[walk])
+    origin.things += [thing(100 + i, origin.now + i) for i in range(12)]
+    origin.now += 100
+    origin.hidden = range(100, 107)
+    origin.sync(duckdb_warehouse, LISTINGS[walk])
+    assert ids(duckdb_warehouse) >= {*range(1, 31), *range(107, 112)}
