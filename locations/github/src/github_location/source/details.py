@@ -15,6 +15,7 @@ from ingest_shared.reading.per_row import PerRow, Row
 from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.sync import Sync
 from ingest_shared.reading.tombstones import held_where, held_without
+from ingest_shared.tables import Table
 
 
 def _mirrored(held: Iterable[dict[str, Any]] | None, sync: Sync) -> Iterator[dict[str, Any]]:
@@ -111,7 +112,7 @@ class NewCommits(PerRow):
             values = {"repo_id": repo_id, "commit_sha": sha}
             yield Row(f"{repo_id} {sha}", f"commit {sha}", values, (repo_id, sha) not in known)
 
-    def gone(self, sync: Sync) -> Iterator[Row]:
+    def gone(self, sync: Sync, table: Table) -> Iterator[Row]:
         return iter(())
 
 

@@ -156,10 +156,10 @@ class GitHubSync(Sync):
         known: defaultdict[str, set[int]] = defaultdict(set)
         entries = {entry.lower(): entry for entry in self.entries}
         for id_, cursor in () if self.anew else load.state.get("cursors", {}).items():
-            entry = entries.get(cursor.get("entry", "").lower())
-            if entry and entry not in self.left_out:
-                self.look_for(int(id_), entry, load)
-                known[entry].add(int(id_))
+            configured = entries.get(cursor.get("entry", "").lower())
+            if configured and configured not in self.left_out:
+                self.look_for(int(id_), configured, load)
+                known[configured].add(int(id_))
         shown: dict[str, int] = {} if self.anew else load.state.setdefault("shown", {})
         for entry, ids in known.items():
             shown[entry] = self._doubt(entry, ids, shown.get(entry, 0), load)
