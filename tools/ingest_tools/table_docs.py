@@ -1,8 +1,8 @@
 """Writes docs/tables/<location>.md: every table with its keys and columns, how it is read, and what that costs.
 
-Run with the Python of the location's environment, as `make table-docs` does. Everything follows from the
+Run with the Python of the location's environment, as `make table-docs` does. Everything is derived from the
 declarations (the tables, ``LISTINGS``, ``FILES`` or ``MIRRORED`` in ``source/__init__.py``, the groups, the walks),
-except for the total cost, which people measure and write into ``cost.md`` in the location's folder.
+except for the total cost, which is measured and written into ``cost.md`` in the location's folder.
 """
 
 import argparse
@@ -42,11 +42,11 @@ def page(location: str) -> str:
     by_table = {one.table.name: one for one in declared}
     if unlisted := tables.keys() - by_table.keys():
         raise SystemExit(
-            f"{location}: neither LISTINGS, FILES nor MIRRORED of its source has the table {min(unlisted)}"
+            f"{location}: the table {min(unlisted)} is in none of LISTINGS, FILES and MIRRORED in source/__init__.py"
         )
     what, sent = ("file", "what a file has") if hasattr(source, "FILES") else ("list", "fields that the API sent")
     stays = any(column.name == "deleted_at" for table in tables.values() for column in table.columns)
-    # A table that is loaded on request is no asset where nobody asks; it belongs to the group of its rows.
+    # A table that is loaded only on request may not be an asset; it belongs to the group of its rows.
     for table in tables.values():
         one = by_table[table.name]
         if table.name not in groups and isinstance(one, Listing):
@@ -87,7 +87,7 @@ def page(location: str) -> str:
 
 
 def groups_of(location: str) -> dict[str, Group]:
-    """The group of each table, child tables too, as the assets have it."""
+    """The group of each table and child table, from the assets."""
     known = {group.name: group for group in vars(_groups(location)).values() if isinstance(group, Group)}
     definitions = import_module(f"{location}_location.definitions").defs()
     graph = definitions.get_repository_def().asset_graph
@@ -108,7 +108,7 @@ def _groups(location: str) -> Any:
 
 
 def section(table: Table, declared: Listing | Files | Mirrored, permission: str) -> Iterator[str]:
-    """All about a table and its child tables; ``permission`` is what a credential needs for it."""
+    """The section of a table and its child tables; ``permission`` is what a credential needs for it."""
     yield f"## {table.name}"
     docs = "The API's documentation" if isinstance(declared, Listing) else "Documentation"
     yield table.description + (f" [{docs}]({table.docs})." if table.docs else "")
@@ -139,7 +139,7 @@ def facts(listing: Listing) -> dict[str, str]:
 
 
 def request(listing: Listing) -> str:
-    """The request for the first page, as the walk begins it, with the placeholders of its scope."""
+    """The walk's request for the first page, with the placeholders of its scope."""
     method = "GET" if listing.body is None else "POST"
     query = f"?{urlencode(listing.params, doseq=True, safe='[]')}" if listing.params else ""
     return f"{method} {listing.path}{query}"
@@ -167,7 +167,7 @@ def _scope(listing: Listing) -> str:
 
 
 def _read(listing: Listing) -> tuple[str, str]:
-    """What a sync reads, and what that costs."""
+    """What a sync reads, and its cost."""
     walk = listing.walk
     if isinstance(walk, FullList) and walk.since:
         return (
@@ -202,7 +202,7 @@ def _cell(words: str) -> str:
 
 
 def main() -> int:
-    """0 if the page was written, or is up to date; otherwise 1."""
+    """0 if the page was written or is up to date; otherwise 1."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("location", help="its folder below locations/")
     parser.add_argument("--check", action="store_true", help="write nothing; fail if the page is stale")
