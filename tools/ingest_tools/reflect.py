@@ -1,4 +1,4 @@
-"""Writes the tables of a location that mirrors a database, from the database's own catalogue.
+"""Writes the tables of a location that mirrors a database, from the database's own catalog.
 
 :mod:`ingest_shared.databases.reflect` does the work, in the location's environment.
 """

@@ -156,7 +156,7 @@ def test_an_apps_token_that_ends_in_the_middle_of_a_list_is_renewed(
     [
         ({"SOURCES__GITHUB__APP_PRIVATE_KEY": "none"}, "sources.github.app_private_key is not the private key of an"),
         ({"SOURCES__GITHUB__INSTALLATION_ID": ""}, "sources.github.installation_id is not set"),
-        ({"SOURCES__GITHUB__INSTALLATION_ID": "5"}, "GitHub gives the App 700001 no token for the installation 5"),
+        ({"SOURCES__GITHUB__INSTALLATION_ID": "5"}, "GitHub gave the App 700001 no token for the installation 5"),
         ({TOKENS: TOKEN}, "sources.github.app_id and sources.github.access_token are both set"),
         ({"SOURCES__GITHUB__APP_ID": "", TOKENS: TOKEN}, "sources.github.repositories has '*'"),
     ],

@@ -1,6 +1,6 @@
 """The tables of a database that a location mirrors, as ``source/tables.yaml`` declares them.
 
-`ingest reflect` writes the file from the database's own catalogue, so that definitions load without the database.
+`ingest reflect` writes the file from the database's own catalog, so that definitions load without the database.
 """
 
 from collections.abc import Mapping

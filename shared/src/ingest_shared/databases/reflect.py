@@ -1,9 +1,9 @@
-"""Writes ``source/tables.yaml`` of a location from its database's own catalogue; `ingest reflect` calls it.
+"""Writes ``source/tables.yaml`` of a location from its database's own catalog; `ingest reflect` calls it.
 
     python -m ingest_shared.databases.reflect crm public.orders --cursor updated_at
     python -m ingest_shared.databases.reflect crm --check
 
-What the catalogue says is renewed (columns, types, comments); a team's own settings of each table stay.
+What the catalog says is renewed (columns, types, comments); a team's own settings of each table stay.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from ingest_shared.reading.tombstones import DELETED_AT
 from ingest_shared.tables import UNDECLARED
 
 HEAD = """\
-# Written by `ingest reflect {location}` from the database's catalogue. The settings of a table are yours to change,
+# Written by `ingest reflect {location}` from the database's catalog. The settings of a table are yours to change,
 # and stay: cursor, lag, deletes, deleted, without, description, and key if the database has none. See docs/sql.md.
 """
 WIDTH = 116
