@@ -17,7 +17,7 @@ from ingest_shared.settings import list_setting, number_setting, secret_setting,
 
 API_BASE = "https://api.stripe.com"
 API_VERSION = "2026-10-28.endive"
-"""Pinned: the table descriptions are written for it. docs/team.md says how to move it."""
+"""Pinned: the table descriptions are written for it. docs/team.md says how to upgrade it."""
 PACE = 0.95
 """Share of a limit that all runs on a machine use together; the rest is a margin for differences in Stripe's counting.
 The ceiling holds calls that arrive late to the limit itself."""
