@@ -147,7 +147,7 @@ def test_a_column_whose_type_is_declared_anew_is_refused(warehouse: Warehouse) -
 
     whole, exact = things(bigint("size", "The size.")), things(double("size", "The size."))
     warehouse.load(reading(whole, whole.page(b'[{"id": 1, "size": 1}]')))
-    with pytest.raises(PipelineStepFailed, match=r"things\.size is bigint in the warehouse and is declared as double"):
+    with pytest.raises(PipelineStepFailed, match=r"things\.size is bigint in the warehouse but declared as double"):
         warehouse.load(reading(exact, exact.page(b'[{"id": 1, "size": 1.5}]')))
     assert warehouse.rows("things", "id", "size") == [(1, 1)]
 

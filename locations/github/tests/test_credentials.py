@@ -178,7 +178,7 @@ def test_without_a_token_public_repositories_are_read(
     assert warehouse.query("SELECT full_name FROM {repositories}") == [("acme/web",)]
     reasons = {(table, status): reason for table, _, status, reason in warehouse.gaps()}
     assert set(reasons) == {("collaborators", 401), ("teams", 401), ("issue_types", 401)}
-    assert all("leave the table out by `sources.github.without`" in reason for reason in reasons.values())
+    assert all("leave the table out with `sources.github.without`" in reason for reason in reasons.values())
 
 
 def test_an_enterprise_server_has_a_prefix_and_no_quota(start_origin: StartOrigin, tmp_path: Path) -> None:
