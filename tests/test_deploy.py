@@ -169,7 +169,7 @@ def test_one_that_the_engine_calls_unhealthy_while_it_dies_has_died(
 def test_so_is_one_that_the_webserver_cannot_load(watched: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
     ill = Location("github", "LOADED", error="Traceback\nno answer")
     monkeypatch.setattr(Platform, "locations", lambda _: {"github": ill})
-    assert watched.watch() == "could not be loaded any more (no answer) 0 s after it was loaded"
+    assert watched.watch() == "could no longer be loaded (no answer) 0 s after it was loaded"
 
 
 def test_a_webserver_that_is_away_says_nothing_of_the_server(watched: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,7 +95,7 @@ def test_objects_and_the_deleted_ones(client: httpx.Client) -> None:
     assert set(gone) == {"id", "deleted", "deleted_at"}
 
 
-def test_objects_are_the_organisations_or_those_of_an_owner(client: httpx.Client, github: GitHub) -> None:
+def test_objects_are_the_organizations_or_those_of_an_owner(client: httpx.Client, github: GitHub) -> None:
     me = github.get("/user").json()["login"]
     repositories = "/_sandbox/objects/github/repositories"
     assert {row["object"]["owner"]["login"] for row in client.get(repositories).json()} <= {"acme", "umbrella"}

@@ -230,7 +230,7 @@ def test_private_repositories_of_a_person_are_in_the_list_of_their_own_only(
     assert anonymous.get("/user/repos").status_code == 401
 
 
-def test_private_repositories_of_an_organisation_are_in_its_list() -> None:
+def test_private_repositories_of_an_organization_are_in_its_list() -> None:
     world = make_world(size=0.1)
     with serving(world) as client:
         world.change(Change("github.repository.edit", repository="acme/web", set={"private": True}))

@@ -36,11 +36,11 @@ def platform(world: World) -> Repository:
 
 
 def home(world: World, collection: Collection) -> Any:
-    return world.github.organisations["acme"] if collection.of_organisation else platform(world)
+    return world.github.organizations["acme"] if collection.of_organization else platform(world)
 
 
 def oracle(world: World, collection: Collection) -> list[Json]:
-    of = "organisation_id" if collection.of_organisation else "repository_id"
+    of = "organization_id" if collection.of_organization else "repository_id"
     rows: list[Json] = wire.decode(wire.encode(held(world, "github", collection.name)))
     return [row["object"] for row in rows if row[of] == home(world, collection).id]
 
@@ -57,7 +57,7 @@ def walk(github: GitHub, collection: Collection, path: str, query: str) -> list[
 
 
 def paths(world: World, collection: Collection) -> list[str]:
-    if collection.of_organisation:
+    if collection.of_organization:
         return [f"/orgs/acme{collection.path}"]
     if "{parent" not in collection.path:
         return [PLATFORM + collection.path]
@@ -185,7 +185,7 @@ def test_an_issue_shows_its_type_and_parent_and_how_many_parts_are_done() -> Non
         assert "parent_issue_url" not in github.get(f"{PLATFORM}/issues/{part.number}").json()
 
 
-def test_a_list_of_an_organisation_is_not_for_everybody(world: World, client: Any) -> None:
+def test_a_list_of_an_organization_is_not_for_everybody(world: World, client: Any) -> None:
     """Members may be public: https://docs.github.com/en/rest/orgs/members#list-organization-members."""
     anybody = GitHub(client, None)
     assert anybody.get("/orgs/acme/teams").status_code == 401

@@ -213,7 +213,7 @@ def test_a_run_that_dagster_repeats_says_so(location: Location, channel: Channel
     location.run("labels", tags={"dagster/will_retry": "true"})
     location.run("labels", tags={"dagster/will_retry": "false"})
     location.ticks()
-    assert ["Dagster runs it again by itself." in text for text in channel.texts] == [True, False]
+    assert ["Dagster will retry it automatically." in text for text in channel.texts] == [True, False]
 
 
 def test_the_owner_is_that_of_the_selected_assets(location: Location, channel: Channel) -> None:

@@ -2,9 +2,11 @@
 
 import itertools
 import os
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -39,6 +41,14 @@ labels = Decoder(LABELS)
 pytestmark = pytest.mark.parametrize("warehouse", ["delta"], indirect=True)
 
 
+def wait_for(port: int) -> None:
+    """Returns once a server listens: on a busy machine it takes longer to start than boto3 retries."""
+    for _ in range(600):
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.1)
+
+
 @pytest.fixture
 def in_s3(warehouse: Warehouse) -> Iterator[Warehouse]:
     """A warehouse in S3: moto's server stands in for it, in another process, as deltalake holds Python's lock."""
@@ -47,6 +57,7 @@ def in_s3(warehouse: Warehouse) -> Iterator[Warehouse]:
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     credentials = {"aws_access_key_id": "key", "aws_secret_access_key": "a secret", "region_name": "us-east-1"}
     credentials["endpoint_url"] = f"http://127.0.0.1:{port}"
+    wait_for(port)
     boto3.resource("s3", **credentials).create_bucket(Bucket="lake")
     for name, value in credentials.items():
         os.environ[f"DESTINATION__DELTA__CREDENTIALS__{name.upper()}"] = value

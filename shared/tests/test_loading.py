@@ -101,9 +101,7 @@ def test_a_first_load_appends_nothing_to_what_another_one_has_loaded_meanwhile(
         type(late).normalize(late)
 
     monkeypatch.setattr(late, "normalize", normalize_late)
-    with pytest.raises(
-        WarehouseError, match="another run has loaded issue_labels, issues for the first time meanwhile"
-    ):
+    with pytest.raises(WarehouseError, match="another run created issue_labels, issues in the meantime"):
         pipelines.run(late, reading(issues, page(issue(1, "one", 5))))
     warehouse.load(reading(issues, page(issue(1, "one", 5), issue(2, "two"))))
     assert warehouse.rows("issues", "id") == [(1,), (2,)]
@@ -149,7 +147,7 @@ def test_a_column_whose_type_is_declared_anew_is_refused(warehouse: Warehouse) -
 
     whole, exact = things(bigint("size", "The size.")), things(double("size", "The size."))
     warehouse.load(reading(whole, whole.page(b'[{"id": 1, "size": 1}]')))
-    with pytest.raises(PipelineStepFailed, match=r"things\.size is bigint in the warehouse and is declared as double"):
+    with pytest.raises(PipelineStepFailed, match=r"things\.size is bigint in the warehouse but declared as double"):
         warehouse.load(reading(exact, exact.page(b'[{"id": 1, "size": 1.5}]')))
     assert warehouse.rows("things", "id", "size") == [(1, 1)]
 
@@ -258,7 +256,7 @@ def test_many_gaps_are_logged_as_one(warehouse: Warehouse, caplog: pytest.LogCap
     warehouse.load(read_by(issues, read))
     told = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
     assert len(told) == GAPS_LOGGED + 1
-    assert told[-1] == "issues: 200 lists were left out, the first being octo/0: the credential may not read it"
+    assert told[-1] == "issues: 200 lists were left out, the first of them octo/0: the credential may not read it"
     assert len(warehouse.rows("load_gaps", "scope")) == 200
 
 

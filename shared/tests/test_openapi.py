@@ -224,7 +224,7 @@ def test_a_placeholder_that_is_called_like_a_field_gets_another_name() -> None:
 def test_a_key_that_is_a_guess_is_called_one(fields: tuple[str, ...], key: str, is_a_guess: bool) -> None:
     drafted = openapi.draft(document("/contacts", rows(*fields)), "/contacts")
     assert drafted.table.key == (key,)
-    assert (f"what tells rows apart; {key} is a guess" in drafted.listing) is is_a_guess
+    assert (f"what identifies a row; {key} is a guess" in drafted.listing) is is_a_guess
 
 
 def test_the_rows_may_stand_deeper_beside_other_lists() -> None:
@@ -336,5 +336,5 @@ def test_bad_input_is_one_line(
 def test_a_response_without_a_list_is_refused() -> None:
     schema: dict[str, Any] = {"properties": {"id": {}}}
     operation = {"responses": {"200": {"content": {"application/json": {"schema": schema}}}}}
-    with pytest.raises(SettingError, match="holds no list of objects: id"):
+    with pytest.raises(SettingError, match="has no list of objects, only the fields id"):
         openapi.draft({"paths": {"/me": {"get": operation}}}, "/me")

@@ -151,7 +151,7 @@ def test_a_run_of_no_shard_is_refused() -> None:
     assert group(4).shard(build_asset_context(partition_key="2_of_4")) == Shard(2, 4)
     with pytest.raises(Failure) as refused:
         group(4).shard(build_asset_context())
-    assert refused.value.description == "github_activity is loaded in 4 shards: launch the run for a partition"
+    assert refused.value.description == "github_activity is loaded in 4 shards: launch the run for one partition"
 
 
 # When their number changes.

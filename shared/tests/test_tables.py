@@ -77,8 +77,8 @@ def test_a_reference_names_a_table() -> None:
         bigint("owner_id", "Owner.", to="owners.id")
 
 
-def test_what_is_made_anew_for_each_answer_says_so() -> None:
-    told = "Where to pay; made anew for each answer, so that no audit compares it."
+def test_what_is_generated_for_each_response_says_so() -> None:
+    told = "Where to pay; generated for each response, so no audit compares it."
     assert text("url", "Where to pay.", volatile=True).description == told
 
 

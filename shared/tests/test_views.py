@@ -69,7 +69,7 @@ def test_a_view_whose_table_was_never_loaded_is_left_out_and_the_run_says_so(
     assert result.success
     keys = {event.asset_key.path[-1] for event in result.get_asset_materialization_events() if event.asset_key}
     assert keys == {"capitals", "a_long_title"}
-    assert "no view others: never_loaded, which it reads, was never loaded" in capfd.readouterr().err
+    assert "view others was not created: never_loaded, which it reads, was never loaded" in capfd.readouterr().err
 
 
 def test_views_that_are_written_for_other_warehouses_are_not_made_and_the_run_says_so(
@@ -81,4 +81,4 @@ def test_views_that_are_written_for_other_warehouses_are_not_made_and_the_run_sa
     result = materialize([views])
     assert result.success
     assert not result.get_asset_materialization_events()
-    assert "no views: their SQL is for postgres, not for duckdb" in capfd.readouterr().err
+    assert "no views were created: their SQL is for postgres, not for duckdb" in capfd.readouterr().err

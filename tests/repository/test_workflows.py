@@ -17,7 +17,7 @@ from ingest_tools.projects import ROOT, Project, locations
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 CODEOWNERS = ROOT / ".github" / "CODEOWNERS"
-ORGANISATION = "@acme"
+ORGANIZATION = "@acme"
 _MAKE = re.compile(r"\bmake ([a-z][a-z-]*)")
 _TEAM = re.compile(r"""["']?team:([\w-]+)""")
 
@@ -127,9 +127,9 @@ def test_ci_runs_every_suite(tmp_path: Path) -> None:
 
 def test_every_location_is_reviewed_by_its_owners() -> None:
     """Those that own its assets; a location that is gone has no line."""
-    expected = {"*": [f"{ORGANISATION}/data-platform"]}
+    expected = {"*": [f"{ORGANIZATION}/data-platform"]}
     for location in locations():
-        expected[f"/{location.name}/"] = [f"{ORGANISATION}/{team}" for team in sorted(teams(location))]
+        expected[f"/{location.name}/"] = [f"{ORGANIZATION}/{team}" for team in sorted(teams(location))]
     platforms = {f"/locations/*/{file}": expected["*"] for file in ("compose.yaml", ".env")}
     assert owners() == expected | platforms
     assert list(owners())[-2:] == list(platforms), "of the lines that match a file, the last one counts"

@@ -22,7 +22,7 @@ MODULE = "ingest_host.access.activate"
 
 
 def activate(deployment: Deployment) -> str:
-    """Makes the webserver read the file at its next request; raises :class:`Refused` if it is not valid."""
+    """Makes the webserver read the file at its next request; raises :class:`Refused` if the file is not valid."""
     return deployment.one_shot("setup", MODULE)
 
 

@@ -1,9 +1,9 @@
-"""``ingest bench-locations``: what many locations on one machine cost, and how its page of assets answers many people.
+"""``ingest bench-locations``: what many locations on one machine cost, and how the assets page responds to many people.
 
-The tree is copied, and the location `github` in the copy once for each further location, under another name: with
-its tables, jobs and schedules. All of them are started, and one small job runs, on the sandbox. Then the page of
-assets is opened in a browser, and what it asks is asked again by many clients at once, at the same pace.
-Prints a table, and writes the same as JSON to ``data/bench-locations.json``.
+Copies the tree, and in the copy the location `github` once for each further location, under another name, with its
+tables, jobs and schedules. Starts all of them on the sandbox and runs one small job. Then opens the assets page in a
+browser, and replays its requests from many clients at once, at the same pace. Prints a table, and writes the same as
+JSON to ``data/bench-locations.json``.
 """
 
 import importlib
@@ -39,10 +39,10 @@ MODEL = "github"
 UP_SECONDS = 1200
 SETTLING_SECONDS = 30
 RECORDED_SECONDS = 25
-"""How long the page in the browser is looked at: it asks the same again every 5 s."""
+"""Seconds for which the page is observed in the browser: it repeats its requests every 5 s."""
 REPLAYED_SECONDS = 60
 SLOW_SECONDS = 60
-"""Time that one request has."""
+"""Timeout of one request, in seconds."""
 CONNECTIONS = "SELECT usename, count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' GROUP BY 1"
 COPIED = r"""
 FROM {image}
@@ -53,12 +53,12 @@ RUN cd /opt/location && find src -name __pycache__ -prune -exec rm -r {{}} + \
 ENV LOCATION={name}
 USER 10001:10001
 """
-"""The image of a copy: the model's, with its name replaced wherever it stands. Both share all layers but this one."""
+"""The image of a copy: the model's, with every occurrence of its name replaced. They share all layers but this one."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the page asked, and when, in seconds since it was opened."""
+    """A request of the page, and when it was sent, in seconds since the page was opened."""
 
     at: float
     path: str
@@ -66,7 +66,7 @@ class Request:
 
 
 def copy_of_the_tree(folder: Path, count: int) -> Path:
-    """The tree with so many locations."""
+    """The tree with this many locations."""
     copy_tree(folder)
     for number in range(count - len(location_names(folder))):
         name = f"{MODEL}{number:02}x"
@@ -79,7 +79,7 @@ def copy_of_the_tree(folder: Path, count: int) -> Path:
 
 @contextmanager
 def up(deployment: Deployment, names: list[str]) -> Iterator[float]:
-    """The platform, for as long as it is needed; gives the seconds until all locations were loaded."""
+    """The platform, while it is needed; yields the seconds until all locations were loaded."""
     originals = location_names()
     deployment.compose("build", "--quiet", "webserver", "front", "sandbox", *originals)
     for name in sorted(set(names) - set(originals)):
@@ -95,11 +95,11 @@ def up(deployment: Deployment, names: list[str]) -> Iterator[float]:
 
 
 def recorded(url: str) -> list[Request]:
-    """What the page of assets asks of the webserver, in a browser."""
+    """The requests that the assets page sends to the webserver, from a browser."""
     try:
-        playwright_api = importlib.import_module("playwright.sync_api")  # nothing else needs it
+        playwright_api = importlib.import_module("playwright.sync_api")  # only this needs it
     except ImportError:
-        raise Refused("playwright is not installed: make setup") from None
+        raise Refused("playwright is not installed: run `make setup`") from None
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     found: list[Request] = []
     with playwright_api.sync_playwright() as playwright:
@@ -117,12 +117,13 @@ def recorded(url: str) -> list[Request]:
         page.wait_for_timeout(RECORDED_SECONDS * 1000)
         browser.close()
     if not found:
-        raise PlatformError("the page of assets asked nothing of the webserver")
+        raise PlatformError("the assets page sent no request to the webserver")
     return [Request(one.at - found[0].at, one.path, one.body) for one in found]
 
 
 def ask(url: str, requests: list[Request], wait: float) -> tuple[list[float], int]:
-    """Seconds of each request of a page, at its time or as soon as the one before is answered; and how many failed."""
+    """Seconds that each request of a page took, sent at its time or as soon as the previous one was answered; and how
+    many failed."""
     time.sleep(wait)
     began, each, failed = time.monotonic(), [], 0
     connection = HTTPConnection(urlsplit(url).netloc, timeout=SLOW_SECONDS)
@@ -142,7 +143,7 @@ def ask(url: str, requests: list[Request], wait: float) -> tuple[list[float], in
 
 
 def repeated(requests: list[Request]) -> list[Request]:
-    """The page's requests for as long as is measured: what it asks in its last ten seconds, again and again."""
+    """The page's requests for the whole measurement: those of its last ten seconds, over and over."""
     end = requests[-1].at
     round_ = [one for one in requests if one.at > end - 10]
     found = list(requests)
@@ -156,7 +157,7 @@ def percentile(values: list[float], percent: int) -> float:
 
 
 def measured(deployment: Deployment, names: list[str], pages: int) -> Iterator[tuple[str, float, str]]:
-    """What is measured of a running platform: what it is, the value, its unit."""
+    """The measurements of a running platform: name, value, unit."""
     platform = deployment.platform
     run = platform.ended(platform.launch(MODEL, JOB))
     if run.status != "SUCCESS":
@@ -170,7 +171,7 @@ def measured(deployment: Deployment, names: list[str], pages: int) -> Iterator[t
     yield "memory of the host's services", sum(memory.values()) - sum(servers), "MiB"
     yield from (("memory of " + name, memory[name], "MiB") for name in ("webserver", "daemon", "postgres"))
     yield "connections of Postgres, nobody looking", connections(deployment), ""
-    say("the page of assets in a browser")
+    say("opening the assets page in a browser")
     requests = repeated(recorded(platform.url))
     say(f"{pages} pages")
     with ThreadPoolExecutor(pages + 1) as clients:
@@ -190,7 +191,7 @@ def measured(deployment: Deployment, names: list[str], pages: int) -> Iterator[t
 
 
 def connections(deployment: Deployment) -> float:
-    """Connections to Postgres, without the one that asks."""
+    """Connections to Postgres, without the one that counts them."""
     psql = ("psql", "--username=postgres", "--no-psqlrc", "--tuples-only", "--csv", "--command", CONNECTIONS)
     rows = deployment.compose("exec", "-T", "postgres", *psql).splitlines()
     return sum(float(row.rpartition(",")[2]) for row in rows) - 1
@@ -204,7 +205,7 @@ def say(what: str) -> None:
 @click.option("--locations", type=click.IntRange(2, 200), default=30, show_default=True, help="How many locations.")
 @click.option("--pages", type=click.IntRange(1, 500), default=50, show_default=True, help="How many open pages.")
 def bench_locations_command(locations: int, pages: int) -> None:
-    """Measure what many locations, and many people who look at them, cost."""
+    """Measure the cost of many locations, and of many people with the UI open."""
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         tree = copy_of_the_tree(Path(folder), locations)

@@ -1,9 +1,9 @@
-"""``make bench-platform``: this deployment against Dagster's own example of one, in one run on one engine.
+"""``make bench-platform``: this deployment compared with Dagster's own example, in one run on one engine.
 
 The reference is in ``benchmarks/reference``: the same locations, locks, Python and Postgres, laid out
-as in https://github.com/dagster-io/dagster/tree/master/examples/deploy_docker. One deployment runs
-at a time, on the sandbox, and is removed before the next one starts. Prints a table, and writes
-the same and each service's share as JSON to ``data/bench-platform.json``.
+as in https://github.com/dagster-io/dagster/tree/master/examples/deploy_docker. One deployment runs at a time, on the
+sandbox, and is removed before the next one starts. Prints a table, and writes the same figures and each service's share
+as JSON to ``data/bench-platform.json``.
 """
 
 import json
@@ -35,9 +35,9 @@ OUTPUT = ROOT / "data" / "bench-platform.json"
 REFERENCE = "benchmarks/reference/docker-compose.yml"
 
 LOCATIONS = ("github", "stripe")
-"""Those that the reference serves."""
+"""The locations that the reference serves."""
 LOCATION = "github"
-"""The one whose server and runs are measured, by its smallest job."""
+"""The location whose server and runs are measured, with its smallest job."""
 JOB = "github_reference_ingest"
 SOURCE = "locations/github/src/github_location/__init__.py"
 
@@ -45,7 +45,7 @@ TAG = "bench"
 TRIES = 3
 IDLE_SECONDS = 60
 SETTLING_SECONDS = 45
-"""After the last run: run monitoring and the freed slots have come to rest."""
+"""Seconds to wait after the last run, until run monitoring and freed slots have settled."""
 UP_SECONDS = 300
 MIB = 2**20
 
@@ -58,11 +58,11 @@ _ERRORS = """query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection {
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured of one deployment."""
+    """The measurements of one deployment."""
 
     locations: int
     load_average: float
-    """Of the machine, before the deployment was started: what else went on."""
+    """The machine's load average before the deployment was started, to show what else was running."""
     server_mib: float
     server_anonymous_mib: float
     seconds_to_loaded: float
@@ -78,7 +78,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: a figure by its name in :class:`Figures`, and its aim as a ratio."""
+    """One line of the table: a figure by its name in :class:`Figures`, and its target ratio."""
 
     what: str
     figure: str
@@ -100,16 +100,16 @@ ROWS = (
 
 @dataclass(frozen=True)
 class Usage:
-    """What the engine accounts to a container's cgroup: CPU since its start, memory now."""
+    """What the engine accounts to a container's cgroup: CPU time since its start, current memory."""
 
     cpu_seconds: float
     mib: float
-    """As `docker stats` shows it: without the page cache that is not in use."""
+    """As `docker stats` shows it: without inactive page cache."""
     anonymous_mib: float
 
 
 class _Engine(HTTPConnection):
-    """The engine's API at its socket: `docker stats` does not tell how much CPU was used in all."""
+    """The engine's API at its socket: `docker stats` does not show the total CPU time."""
 
     def __init__(self) -> None:
         super().__init__("localhost", timeout=30)
@@ -140,17 +140,17 @@ def usage(container: str) -> Usage:
 
 @dataclass(frozen=True)
 class Bench:
-    """A deployment to measure; ``image`` is the repository of its location's image."""
+    """A deployment to measure; ``image`` is the image repository of its location."""
 
     name: str
     locations: tuple[str, ...]
     image: str
     built: tuple[str, ...]
-    """Services that between them have all of its images."""
+    """Services that together use all of its images."""
     deployment: Deployment
 
     def measure(self) -> Figures:
-        """Everything, from the build to the removal."""
+        """All measurements, from the build to the removal."""
         load = os.getloadavg()[0]
         self.say("building its images")
         self.deployment.compose("build", "--quiet", *self.built)
@@ -177,7 +177,7 @@ class Bench:
         )
 
     def seconds_to_step(self) -> float:
-        """From the API's call to the first step that the run's log tells of; the run must succeed."""
+        """Seconds from the API call to the first step in the run's log; the run must succeed."""
         self.say(f"a run of {JOB}")
         platform = self.deployment.platform
         launched = time.time()
@@ -192,7 +192,7 @@ class Bench:
         return "; ".join(event["message"].strip() for event in events if event.get("level") in ("ERROR", "CRITICAL"))
 
     def idle_minute(self) -> dict[str, float]:
-        """Seconds of CPU that each service uses in a minute without a run; health checks are in it."""
+        """CPU seconds that each service uses in a minute without a run, including health checks."""
         time.sleep(SETTLING_SECONDS)
         while True:
             self.say("an idle minute")
@@ -203,7 +203,7 @@ class Bench:
             used = {name: usage(container).cpu_seconds - before[name] for name, container in services.items()}
             if len(self.deployment.platform.runs()) == runs:
                 return used
-            self.say("a schedule started a run meanwhile")
+            self.say("a schedule started a run in the meantime")
             time.sleep(SETTLING_SECONDS)
 
     def services(self) -> dict[str, str]:
@@ -229,7 +229,7 @@ class Bench:
         return time.monotonic() - started
 
     def build(self, copy: Path) -> None:
-        """Builds under a name of its own, so that nothing but the build cache stays."""
+        """Builds under a separate name, so that only the build cache remains."""
         file = copy / self.deployment.settings["COMPOSE_FILE"]
         rebuilt = {f"{LOCATION.upper()}_TAG": f"{TAG}-rebuilt", "COMPOSE_FILE": str(file)}
         self.deployment.compose("build", "--quiet", LOCATION, **rebuilt)
@@ -246,7 +246,7 @@ class Bench:
 
 @contextmanager
 def running(deployment: Deployment, locations: Sequence[str], seconds: float) -> Iterator[float]:
-    """The platform, for as long as it is needed; gives the seconds until its locations were loaded."""
+    """The platform, while it is needed; yields the seconds until its locations were loaded."""
     remove(deployment)
     began = time.monotonic()
 
@@ -266,14 +266,14 @@ def running(deployment: Deployment, locations: Sequence[str], seconds: float) ->
 
 
 def remove(deployment: Deployment) -> None:
-    """Removes containers, volumes and networks, also those that an earlier benchmark left."""
+    """Removes containers, volumes and networks, including leftovers of earlier benchmarks."""
     if left := deployment.run_containers():
         docker("rm", "--force", "--volumes", *left)
     deployment.compose("--profile=*", "down", "--volumes", "--remove-orphans", "--timeout=5")
 
 
 def copy_tree(folder: Path) -> None:
-    """Copies what git knows of the tree, or would add to it."""
+    """Copies the files of the tree that git tracks or would add."""
     for name in git_paths(ROOT, "ls-files", "--cached", "--others", "--exclude-standard"):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -294,7 +294,7 @@ def ours() -> Bench:
 
 
 def settings_for(locations: Sequence[str], file: str) -> dict[str, str]:
-    """A free port, tags of the benchmark's own, a small sandbox."""
+    """Settings with a free port, the benchmark's own tags and a small sandbox."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -303,7 +303,7 @@ def settings_for(locations: Sequence[str], file: str) -> dict[str, str]:
 
 
 def line(row: Row, theirs: Figures, own: Figures) -> dict[str, Any]:
-    """A line of the table as numbers; ``met`` is None where there is no aim."""
+    """A line of the table as numbers; ``met`` is None if there is no target."""
     one, other = getattr(theirs, row.figure), getattr(own, row.figure)
     met = None if row.aim is None else other / one <= row.aim
     return asdict(row) | {"reference": one, "ours": other, "ratio": other / one, "met": met}

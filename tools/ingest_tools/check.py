@@ -22,11 +22,11 @@ INGEST = BIN / "ingest"
 SHARED = Project(ROOT / "shared")
 
 Check = tuple[str, list[str | Path], Path]
-"""What is checked, by which command, in which folder."""
+"""The checks: name, command and folder."""
 
 
 def checks() -> Iterator[Check]:
-    """The quick ones first."""
+    """Quick checks first."""
     yield "lint", [BIN / "ruff", "check", "--output-format=concise", "."], ROOT
     yield "format", [BIN / "ruff", "format", "--check", "--output-format=concise", "."], ROOT
     yield "repository", [sys.executable, "-m", "pytest", "tests/repository"], ROOT
@@ -35,7 +35,7 @@ def checks() -> Iterator[Check]:
     yield "locks", [INGEST, "lock", "--check"], ROOT
     for name in documents.pages():
         yield f"docs/tables/{name}.md", [INGEST, "table-docs", "--check", name], ROOT
-    # Some tools import Dagster, as the shared package does; the others need nothing.
+    # Some tools import Dagster, as the shared package does.
     yield _types("tools and tests", SHARED, ROOT, ["tools", "tests", "--exclude=tests/deployment"])
     yield _types("tests on an engine", Project(ROOT), ROOT, ["tests/deployment"])
     for project in projects():
@@ -45,7 +45,7 @@ def checks() -> Iterator[Check]:
 
 
 def _workflows() -> Iterator[Check]:
-    """Offline: the workflows are judged by their text, without asking GitHub."""
+    """Offline: the workflows are checked without contacting GitHub."""
     files = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
     options = ["--offline", "--no-progress", "--quiet", "--strict-collection", "--persona=pedantic"]
     yield "workflows", [BIN / "zizmor", *options, *files], ROOT

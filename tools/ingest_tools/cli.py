@@ -1,7 +1,7 @@
 """`ingest`: one command for everything in this repository. `ingest --help` lists its subcommands.
 
-The exit code is 0 when a command did what it was asked to do, 1 when it did not, 2 when its command line is wrong,
-and 130 after Ctrl-C. An error is one line on standard error.
+The exit code is 0 if a command succeeded, 1 if it failed, 2 if its command line is wrong, and 130 after Ctrl-C. An
+error is one line on standard error.
 """
 
 import sys

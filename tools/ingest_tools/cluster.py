@@ -1,8 +1,8 @@
-"""The platform on a Kubernetes cluster: the same verbs as on a Docker engine, by kubectl and Helm.
+"""The platform on a Kubernetes cluster: the same commands as on a Docker engine, through kubectl and Helm.
 
 A location is a release of the chart ``deploy/kubernetes/location``, the host one of ``deploy/kubernetes/host``; all are
-installed in the host's namespace. Helm remembers the versions. Images are built on this machine, and reach the cluster
-by the registry ``INGEST_REGISTRY``, or by the command ``INGEST_LOAD`` of a cluster that has none.
+installed in the host's namespace. Helm remembers the versions. Images are built on this machine and reach the cluster
+through the registry ``INGEST_REGISTRY`` or, without a registry, through the command ``INGEST_LOAD``.
 """
 
 import atexit
@@ -29,11 +29,11 @@ from ingest_tools.versions import HOST, LOOK_SECONDS, WATCH_SECONDS, errors_in
 
 CHARTS = "deploy/kubernetes"
 HELM_SECONDS = 180
-"""Time that what Helm installs has to be ready."""
+"""Seconds within which whatever Helm installs must be ready."""
 SANDBOX = "sandbox"
 SERVICES = ("webserver", "daemon", "purge", "turnstile")
 STARTING = ("", "ContainerCreating", "PodInitializing", "CrashLoopBackOff")
-"""Why a container may wait for a while; one that died says why in its log."""
+"""Reasons for which a container may wait for a while; one that died says why in its log."""
 DIED = "died"
 _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 _forwards: dict[tuple[str, str], tuple[subprocess.Popen[str], str]] = {}
@@ -58,7 +58,7 @@ class Cluster(Deployment):
     def _call(
         self, program: str, *arguments: str, text: str | None = None, is_in_vain: Callable[[], bool] | None = None
     ) -> str:
-        """What a program prints; it is asked to end as soon as it is known to be in vain."""
+        """A program's output; the program is stopped early once it is bound to fail."""
         pipe = subprocess.PIPE
         try:
             process = subprocess.Popen(
@@ -91,7 +91,7 @@ class Cluster(Deployment):
             self.kubectl("create", "namespace", self.project)
 
     def forward(self, service: str, port: int) -> str:
-        """An address on this machine by which a service of the host answers, for as long as this program runs."""
+        """An address on this machine that leads to a service of the host, while this program runs."""
         process, address = _forwards.get((self.project, service), (None, ""))
         if process is None or process.poll() is not None:
             command = ["kubectl", f"--namespace={self.project}", "port-forward", f"service/{service}", f":{port}"]
@@ -106,16 +106,16 @@ class Cluster(Deployment):
 
     @property
     def platform(self) -> Platform:
-        """By way of `kubectl port-forward`, under the name that people have for it."""
+        """Through `kubectl port-forward`, under the address that people use."""
         seen_at = f"{LOOPBACK}:{self.setting('INGEST_PORT') or 3000}"
         return Platform(f"http://{self.forward('ui', 3000)}", self.setting("INGEST_TOKEN"), seen_at)
 
     def psql(self, *arguments: str, text: str) -> str:
-        """What psql prints, as superuser of the host's own Postgres."""
+        """The output of psql, run as superuser in the host's own Postgres."""
         return self.kubectl("exec", "-i", "postgres-0", "--", "psql", *arguments, text=text)
 
     def deliver(self, image: str) -> str:
-        """Takes an image of this machine where the cluster finds it, and gives its name there.
+        """Moves an image of this machine to where the cluster finds it; returns its name there.
 
         Raises :class:`Refused`.
         """
@@ -128,8 +128,8 @@ class Cluster(Deployment):
             return f"{name.rpartition(':')[0]}@{pushed[1]}"
         if not (load := self.setting("INGEST_LOAD")):
             raise Refused(
-                "INGEST_REGISTRY is not set: name the registry that the cluster pulls from, in .env; or as INGEST_LOAD"
-                " a command that loads an image into a cluster of this machine, such as `kind load docker-image`"
+                "INGEST_REGISTRY is not set: name in .env the registry that the cluster pulls from, or set INGEST_LOAD"
+                " to a command that loads an image into a cluster on this machine, such as `kind load docker-image`"
             )
         try:
             self._call(*shlex.split(load), image)
@@ -138,16 +138,16 @@ class Cluster(Deployment):
         return image
 
     def share(self) -> None:
-        """The list of locations and who may do what, as this tree has them: the host reads them anew by itself."""
+        """Updates the list of locations and access.yaml from this tree; the host rereads them by itself."""
         access = (self.tree / "access.yaml").read_text()
         texts = {"workspace.yaml": workspace(self.namespace, self.tree), "access.yaml": access}
         config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "given"}, "data": texts}
         self.kubectl("apply", "--filename=-", text=json.dumps(config))
 
     def upgrade(self, release: str, chart: str, values: dict[str, Any], is_in_vain: Callable[[], bool]) -> None:
-        """Installs or upgrades a release, and waits until it is ready; where it is not, all is as before.
+        """Installs or upgrades a release and waits until it is ready; otherwise everything stays as before.
 
-        Helm takes back at once what it is asked to end: https://helm.sh/docs/helm/helm_upgrade/
+        Helm rolls back at once when it is interrupted: https://helm.sh/docs/helm/helm_upgrade/
         """
         given = [f"--values={own}"] if (own := self.setting("INGEST_VALUES")) and chart == HOST else []
         given += [f"--set-json={name}={json.dumps(value)}" for name, value in values.items()]
@@ -163,7 +163,7 @@ class Cluster(Deployment):
             raise EngineError(why, error.output) from None
 
     def values(self, release: str, revision: int | None = None) -> dict[str, Any]:
-        """What a release was installed with; empty where it is not installed."""
+        """The values of a release; empty if it is not installed."""
         which = [f"--revision={revision}"] if revision else []
         try:
             return dict(json.loads(self.helm("get", "values", release, *which, "--output=json")) or {})
@@ -173,7 +173,7 @@ class Cluster(Deployment):
             raise
 
     def revisions(self, release: str) -> list[int]:
-        """Those that were active once, the newest first."""
+        """The versions that have been active, newest first."""
         try:
             told = json.loads(self.helm("history", release, "--output=json"))
         except EngineError as error:
@@ -183,12 +183,12 @@ class Cluster(Deployment):
         return [one["revision"] for one in reversed(told) if one["status"] in ("deployed", "superseded")]
 
     def pods(self, namespace: str, app: str) -> list[dict[str, Any]]:
-        """The pods of a service that are to stay."""
+        """The pods of a service that are not being deleted."""
         told = json.loads(self.kubectl("get", "pods", f"--namespace={namespace}", f"--selector=app={app}", "-ojson"))
         return [one for one in told["items"] if "deletionTimestamp" not in one["metadata"]]
 
     def services(self) -> list[dict[str, Any]]:
-        """The pods of the host and the code servers, as the monitor tells of containers."""
+        """The pods of the host and the code servers, in the form in which the monitor reports containers."""
         selectors = ["--all-namespaces", "--selector=app,app notin (run, set-up)", "-ojson"]
         found = json.loads(self.kubectl("get", "pods", *selectors))["items"]
         told = []
@@ -209,7 +209,7 @@ class Cluster(Deployment):
         return told
 
     def store(self, location: str, setting: str, text: str) -> str:
-        """Stores a setting of a location's runs, ``alerts.*`` of its code server's; raises :class:`Refused`."""
+        """Stores a setting for a location's runs, or ``alerts.*`` for its code server; raises :class:`Refused`."""
         if not (value := text.strip()):
             raise Refused(f"standard input is empty: {setting} was not changed")
         if setting.startswith("sources.") and self.values(location.replace("_", "-")).get("sandbox"):
@@ -223,13 +223,13 @@ class Cluster(Deployment):
 
 
 def _statuses(pod: dict[str, Any]) -> list[dict[str, Any]]:
-    """Those of its containers, as far as there are any."""
+    """The statuses of its containers that exist."""
     found: list[dict[str, Any]] = pod["status"].get("containerStatuses", [])
     return found
 
 
 class _Released:
-    """What both kinds of release have in common; Helm keeps their versions, and their locks."""
+    """What both kinds of release have in common; Helm keeps their versions and their locks."""
 
     deployment: Cluster
     name: str
@@ -240,11 +240,11 @@ class _Released:
 
     @property
     def tag(self) -> str:
-        """The active tag; empty where nothing is installed."""
+        """The active tag; empty if nothing is installed."""
         return str(self.deployment.values(self.release).get("tag", ""))
 
     def roll_back(self, to: str = "") -> str:
-        """Activates the version before, or ``to``; raises :class:`Refused`."""
+        """Activates the previous version, or ``to``; raises :class:`Refused`."""
         started, tag = time.monotonic(), self.tag
         earlier: dict[str, int] = {}
         for revision in self.deployment.revisions(self.release)[1:]:
@@ -263,14 +263,14 @@ class _Released:
         return f"{self.name}: {to} is active, {time.monotonic() - started:.1f} s after the rollback began"
 
     def _activate(self, tag: str, chart: str, values: dict[str, Any]) -> str:
-        """Upgrades the release; what dies meanwhile, or does not serve then, is taken back. Raises :class:`Refused`."""
+        """Upgrades the release; if it dies or does not serve, it is rolled back. Raises :class:`Refused`."""
         started, old, before = time.monotonic(), self.tag, self._restarts()
         why = ""
 
         def has_died() -> bool:
             nonlocal why
             with suppress(EngineError):
-                why = self._illness(before) or why  # afterwards its pods are gone, and what they said
+                why = self._illness(before) or why  # afterwards its pods are gone, and their logs too
             return why.startswith(DIED)
 
         try:
@@ -285,7 +285,8 @@ class _Released:
         return f"{self.name}: {tag} is active, {time.monotonic() - started:.1f} s after it was built"
 
     def take_back(self, tag: str, why: str) -> str:
-        """Activates the version before, unless the ill one was replaced meanwhile; says in a line what was done."""
+        """Activates the previous version, unless the unhealthy one was replaced in the meantime; returns in a line what
+        was done."""
         if self.tag != tag:
             return f"{self.name}: {tag} {why}, and was replaced meanwhile"
         try:
@@ -300,7 +301,7 @@ class _Released:
         raise NotImplementedError
 
     def watch(self) -> str:
-        """Looks at the pods for a minute, and says why one is ill, if it is; nobody is kept waiting meanwhile."""
+        """Watches the pods for a minute, without a lock; returns why one is unhealthy, or an empty text."""
         began, before = time.monotonic(), self._restarts()
         while time.monotonic() - began < WATCH_SECONDS:
             time.sleep(LOOK_SECONDS)
@@ -309,11 +310,11 @@ class _Released:
         return ""
 
     def _restarts(self) -> dict[str, int]:
-        """How often each pod was started again."""
+        """How often each pod was restarted."""
         return {pod["metadata"]["name"]: sum(one["restartCount"] for one in _statuses(pod)) for pod in self._pods()}
 
     def _illness(self, before: dict[str, int]) -> str:
-        """What is wrong with a pod, in a few words; empty where nothing is, or nothing new."""
+        """What is wrong with a pod, in a few words; empty if there is nothing new."""
         for pod in self._pods():
             metadata, statuses = pod["metadata"], _statuses(pod)
             has_died = sum(one["restartCount"] for one in statuses) > before.get(metadata["name"], 0)
@@ -325,7 +326,7 @@ class _Released:
         return ""
 
     def _log_of_dead(self, metadata: dict[str, Any], statuses: list[dict[str, Any]]) -> str | None:
-        """The log of the container that died last; None where the node has removed it, or the whole pod."""
+        """The log of the container that died last; None if the node has removed it, or the whole pod."""
         is_next_begun = not any("terminated" in one["state"] for one in statuses)
         which = (f"--namespace={metadata['namespace']}", f"--previous={str(is_next_begun).lower()}", "--tail=2000")
         try:
@@ -336,7 +337,7 @@ class _Released:
 
 
 class LocationRelease(_Released, Deploy):
-    """One location of the cluster; built, tested and held to its walls as on a Docker engine."""
+    """One location of the cluster; built, tested and checked against its walls as on a Docker engine."""
 
     deployment: Cluster
 
@@ -344,7 +345,7 @@ class LocationRelease(_Released, Deploy):
         self._must_keep_to_its_walls()
         host = self.deployment.values(HOST)
         if not host:
-            raise Refused("there is no host in the cluster: `ingest deploy host --on kubernetes` comes first")
+            raise Refused("there is no host in the cluster: run `ingest deploy host --on kubernetes` first")
         tag = f"{content_tag(self.location, self.deployment.tree)}-{self._renewed_base()}"
         if tag == self.tag and self._serves(tag):
             return f"{self.location}: {tag} is active already, nothing to do"
@@ -359,7 +360,7 @@ class LocationRelease(_Released, Deploy):
         return self._activate(tag, "location", values)
 
     def _sandbox(self, host: dict[str, Any]) -> dict[str, str]:
-        """The settings that point it at the sandbox, by their files' names; none where the host has no sandbox."""
+        """The settings that point it at the sandbox, by file name; none if the host has no sandbox."""
         if not host.get("sandboxImage"):
             return {}
         settings = sandbox_settings(
@@ -373,7 +374,7 @@ class LocationRelease(_Released, Deploy):
 
         def served() -> bool:
             if self.location not in platform.locations():
-                platform.reload_workspace()  # which reads the list when the cluster has renewed it: within a minute
+                platform.reload_workspace()  # takes effect once the cluster has updated the list: within a minute
             elif not self._serves(tag):
                 platform.reload_location(self.location)
             return self._serves(tag)
@@ -400,7 +401,7 @@ class HostRelease(_Released, DeployHost):
     deployment: Cluster
 
     def deploy(self, *, tests: bool) -> str:
-        """As any version; ``tests`` are those of locations, the host's run in CI."""
+        """Like any version; ``tests`` only concerns locations, the host's tests run in CI."""
         self._must_keep_to_its_walls()
         tag, sandbox = self.new_tag(), bool(self.deployment.setting("SANDBOX"))
         self._build(tag, "--profile=*", "build", *BUILT, *([SANDBOX] if sandbox else []))

@@ -1,6 +1,6 @@
 """Compares the tables of every location with the schema that its vendor publishes.
 
-``tests/vendor.py`` of a location has the vendor's schema; without that file there is nothing to compare with.
+A location's ``tests/vendor.py`` provides the vendor's schema; without that file, there is nothing to compare with.
 """
 
 import subprocess

@@ -90,7 +90,7 @@ class Platform:
     url: str
     token: str = field(default="", repr=False)
     host: str = ""
-    """What people call it, where that is not in ``url``: it answers to no other name."""
+    """The address that people use, if it is not ``url``: the UI answers to no other name."""
 
     def query(self, text: str, **variables: Any) -> Any:
         """The answer's ``data``; raises :class:`PlatformError`."""
@@ -100,7 +100,7 @@ class Platform:
         return answer["data"]
 
     def login(self) -> str:
-        """Who may log in, in one line."""
+        """How people log in, in one line."""
         return str(self._ask("/auth/status")["login"])
 
     def _ask(self, path: str, body: bytes | None = None) -> Any:
@@ -139,7 +139,7 @@ class Platform:
             raise PlatformError(answer["message"])
 
     def launch(self, location: str, job: str, tags: Mapping[str, str] | None = None) -> str:
-        """Queues a run of a job, and gives its id; the tag ``dagster/partition`` names what it loads of it."""
+        """Queues a run of a job and returns its id; the tag ``dagster/partition`` names the partition."""
         selector = {"repositoryLocationName": location, "repositoryName": "__repository__", "jobName": job}
         own = [{"key": key, "value": value} for key, value in (tags or {}).items()]
         answer = self.query(_LAUNCH, selector=selector, tags=own)["launchRun"]
@@ -156,7 +156,7 @@ class Platform:
         return self.runs(runIds=[run_id])[0]
 
     def ended(self, run_id: str, seconds: float = 300) -> Run:
-        """The run when it has ended, after so many seconds at the latest."""
+        """The run once it has ended, within this many seconds."""
 
         def has_ended() -> Run | None:
             run = self.run(run_id)
@@ -166,7 +166,7 @@ class Platform:
 
 
 def wait_for(what: Callable[[], T | None], name: str, seconds: float, every: float = 0.5) -> T:
-    """Calls ``what`` until it returns something, and returns that; raises :class:`PlatformError` when time is up.
+    """Calls ``what`` until it returns a true value, and returns that; raises :class:`PlatformError` when time is up.
 
     Keeps waiting while the platform does not answer.
     """
@@ -184,7 +184,7 @@ def wait_for(what: Callable[[], T | None], name: str, seconds: float, every: flo
 
 
 def _answer(error: urllib.error.HTTPError, token: str) -> Any:
-    """What Dagster answered where a part of it is an error, with the status 500; raises what the UI says otherwise."""
+    """Dagster's response with status 500, which is partly an error; raises the UI's message for any other response."""
     if error.code == HTTPStatus.UNAUTHORIZED and not token:
         raise PlatformError("the UI requires a login: set INGEST_TOKEN, here or in .env; `make token` creates one")
     try:
@@ -199,7 +199,7 @@ def _answer(error: urllib.error.HTTPError, token: str) -> Any:
 
 
 def printable(text: str) -> str:
-    """Text from elsewhere without control characters, which a terminal would obey; line breaks stay."""
+    """Foreign text without control characters, which a terminal would obey; line breaks stay."""
     return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
 
 

@@ -1,4 +1,4 @@
-"""Activates a location's code, or an earlier version of it; nothing else is restarted."""
+"""Activates a location's code, or an earlier version of it; nothing else restarts."""
 
 import subprocess
 import time
@@ -29,11 +29,11 @@ CONTAINED = (
     "--memory=4g",
     "--mount=type=volume,dst=/tmp",
 )
-"""Tests get a folder to write to, which is removed with them, and nothing else."""
+"""Tests only get a folder to write to, which is removed with them."""
 HEALTHY_SECONDS = 120
-"""Time that a code server has to become healthy, and the webserver to load it."""
+"""Seconds within which a code server must become healthy, and the webserver must load it."""
 STEADY_SECONDS = 3
-"""Time that a code server must live before it takes over, unless its version has been active before."""
+"""Seconds that a code server must live before it takes over, unless its version has been active before."""
 UNFINISHED = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
 assert not set(UNFINISHED) & set(ENDED)
 
@@ -59,11 +59,11 @@ class Deploy(Versions):
         return [self.location]
 
     def new_tag(self) -> str:
-        """The tag of what this tree makes of the location."""
+        """The tag of the location's image from this tree."""
         return f"{content_tag(self.location, self.deployment.tree)}-{self._renewed_base()}"
 
     def deploy(self, *, tests: bool) -> str:
-        """What was done, in a line; raises :class:`Refused` when the new code was not activated."""
+        """Returns in a line what was done; raises :class:`Refused` if the new code was not activated."""
         self._must_be_up()
         self._must_keep_to_its_walls()
         tag = self.new_tag()
@@ -87,7 +87,7 @@ class Deploy(Versions):
         self.deployment.platform.locations()
 
     def _serve(self, tag: str, tried: Callable[[], None]) -> None:
-        """Swaps the code server and waits until the webserver has loaded what the tag's image holds."""
+        """Swaps the code server and waits until the webserver has loaded the tag's image."""
         up = ("up", "--detach", "--no-deps", "--wait", f"--wait-timeout={HEALTHY_SECONDS}", self.location)
         if not self._is_there():
             tried()
@@ -101,8 +101,8 @@ class Deploy(Versions):
     def _standing_in(self, tag: str, tried: Callable[[], None]) -> Iterator[None]:
         """A server of the new code answers while the service's container is replaced.
 
-        One that does not become healthy, or does not stay so, ends the deploy before anything is touched; so does
-        ``tried`` where it raises.
+        If it does not become healthy, or does not stay so, the deploy ends before anything is touched; likewise if
+        ``tried`` raises.
         """
         name, network = f"{self.deployment.project}-{self.location}-next", f"{self.deployment.project}_{self.location}"
         run = ("run", "--detach", "--no-deps", "--name", name, self.location)
@@ -124,20 +124,21 @@ class Deploy(Versions):
             docker("rm", "--force", name)
 
     def _try_out(self, tag: str) -> None:
-        """Starts a run's container, which opens all that a run needs; raises :class:`PlatformError` where it fails."""
+        """Starts a run's container, which opens everything that a run needs; raises :class:`PlatformError` if it
+        fails."""
         command = ("python", "-m", "ingest_host.trial", self.location, tag)
         try:
             self.deployment.compose("exec", "--no-TTY", "launch", *command)
         except EngineError as error:
             if "No module named ingest_host.trial" in error.output:
-                raise PlatformError("the host is older than this tree: `make deploy HOST=1` comes first") from None
+                raise PlatformError("the host is older than this tree: run `make deploy HOST=1` first") from None
             said = list(errors_in(error.output)) or error.output.strip().splitlines()[:1]
             raise PlatformError(f"a run of it would fail: {said[-1] if said else error}") from None
 
     def _serves(self, tag: str) -> bool:
-        """Whether the webserver has loaded the tag's image, and from the container that runs now.
+        """Whether the webserver has loaded the tag's image, from the container that is running now.
 
-        The image alone is not enough: for a while the webserver still shows what a removed server served.
+        The image alone is not enough: for a while, the webserver still shows what a removed server served.
         """
         try:
             found = self.deployment.platform.locations().get(self.location)
@@ -157,10 +158,10 @@ class Deploy(Versions):
             found = self.deployment.platform.locations().get(self.location)
         except PlatformError:
             return ""  # the UI is down, which is not the location's fault
-        return f"could not be loaded any more ({found.error.splitlines()[-1]})" if found and found.error else ""
+        return f"could no longer be loaded ({found.error.splitlines()[-1]})" if found and found.error else ""
 
     def _test(self, tag: str) -> None:
-        """Runs the location's tests in its image: as its user, without network, engine or anything of this machine."""
+        """Runs the location's tests in its image: as its user, without network, engine or access to this machine."""
         image = f"ingest-{self.location}-tests:{tag}"
         arguments = {"IMAGE": self.image(tag), "LOCATION": self.location}
         if base := self.deployment.setting("INGEST_PYTHON"):
@@ -180,7 +181,7 @@ class Deploy(Versions):
         return bool(self.deployment.compose("ps", "--all", "--quiet", self.location))
 
     def _introduce(self) -> None:
-        """A location's first deploy: its network, its role and schema, its place in the workspace."""
+        """Prepares a location's first deploy: its network, its role and schema, its entry in the workspace."""
         compose, setup = self.deployment.compose, f"{self.location}-setup"
         compose("create", "--no-recreate", setup)
         join(self.deployment, self.location)
@@ -199,7 +200,7 @@ class Deploy(Versions):
 
 
 def provenance(tree: Path) -> Iterator[str]:
-    """What `locations/Dockerfile` labels an image with: revision, changed since or not, by whom, and when."""
+    """The labels of an image in `locations/Dockerfile`: revision, whether the tree differed, by whom, and when."""
     git = ["git", "-C", str(tree)]
     revision = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=False).stdout
@@ -210,7 +211,7 @@ def provenance(tree: Path) -> Iterator[str]:
 
 
 def _is_healthy(container: str) -> bool:
-    """Raises :class:`EngineError` when it has ended."""
+    """Raises :class:`EngineError` if it has ended."""
     state = inspect(container)["State"]
     if not state["Running"]:
         raise EngineError(f"its server ended with exit code {state['ExitCode']}")

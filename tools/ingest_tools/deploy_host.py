@@ -1,7 +1,7 @@
-"""Activates what this tree makes of the host: its images, `docker-compose.yml` and `dagster.yaml`; or goes back.
+"""Activates the host of this tree: its images, `docker-compose.yml` and `dagster.yaml`; or an earlier version.
 
-A version of the host is its images, with `dagster.yaml` in them, and what Docker Compose makes of the Compose files.
-That is kept in a file beside ``.env``, so a rollback brings back all of it. The storage stays migrated.
+A version of the host is its images, which contain `dagster.yaml`, and the resolved Compose files. Those are kept in a
+file next to ``.env``, so a rollback restores all of it. The storage stays migrated.
 """
 
 import json
@@ -18,16 +18,17 @@ from ingest_tools.versions import HOST, Versions, last_error
 from ingest_tools.walls import CONFIG
 
 HEALTHY_SECONDS = 240
-"""Time that the services have to become healthy, and the webserver to load the locations that it had before."""
+"""Seconds within which the services must become healthy, and the webserver must load the locations that it had
+before."""
 RESTARTS = 1
-"""More of them in a new container are no accident."""
+"""More restarts than this in a new container are no accident."""
 BUILT = ("webserver", "front")
-"""Services that between them have the images."""
+"""Services that together use the images."""
 UNDER_RUNS = ("postgres", "turnstile")
-"""Services that runs have connections to: they go on, unless the version changes them."""
+"""Services that runs are connected to: they keep running, unless the version changes them."""
 SANDBOX = "ingest-sandbox"
 IN_EVERY_NETWORK = {"turnstile": "postgres", "webserver": "webserver", "daemon": "daemon", "sandbox": "sandbox"}
-"""Services of the host that are in the network of every location, and what each is called there."""
+"""Services of the host that are in the network of every location, with their names there."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,15 @@ class DeployHost(Versions):
         return [f"ingest-host:{tag}", f"ingest-front:{tag}"]
 
     def services(self) -> list[str]:
-        """Those that are to run always, and do: of a profile that is not switched on there is no container."""
+        """The services that should always run and do: a profile that is not switched on has no container."""
         return self._services(self._running())
 
     def new_tag(self) -> str:
-        """The tag of what this tree makes of the host."""
+        """The tag of the host from this tree."""
         return f"{host_tag(self.deployment.tree)}-{self._renewed_base()}"
 
     def deploy(self, *, tests: bool) -> str:
-        """As any version; ``tests`` are those of locations, the host's run in CI."""
+        """Like any version; ``tests`` only concerns locations, the host's tests run in CI."""
         self._must_keep_to_its_walls()
         tag = self.new_tag()
         if tag == self.tag and self._serves(tag):
@@ -66,14 +67,14 @@ class DeployHost(Versions):
             return self._switch(tag, [self.tag, *self.tags_before])
 
     def keep(self, tag: str) -> None:
-        """Keeps what Docker Compose makes of the tree's files for the tag, to go back to."""
+        """Keeps the resolved Compose files for the tag, for rollbacks."""
         model = self.deployment.compose(*CONFIG, **self._settings(tag))
         file = self._kept(tag)
-        file.touch(0o600)  # what stands in `.env` is in it
+        file.touch(0o600)  # it contains the values of `.env`
         file.write_text(model)
 
     def remember(self, tag: str) -> None:
-        """Makes the tag the active one: `make up` has just started it."""
+        """Records the tag as active: `make up` has just started it."""
         if tag != self.tag:
             self._remember(tag, [one for one in (self.tag, *self.tags_before) if one != tag and self._has_image(one)])
 
@@ -89,9 +90,9 @@ class DeployHost(Versions):
             yield json.loads(file.read_text())["services"]
 
     def _set_up(self, tag: str, running: set[str]) -> None:
-        """Migrates the storage, and renews what the set-up of the new version makes; the old services go on.
+        """Migrates the storage and runs the new version's set-up; the old services keep running.
 
-        Docker Compose starts each of the one-shots when those that it depends on have succeeded.
+        Docker Compose starts each one-shot service once those that it depends on have succeeded.
         """
         names = [name for name in location_names(self.deployment.tree) if name in running]
         kinds = ["setup", "sandbox"] if "sandbox" in running else ["setup"]
@@ -100,12 +101,12 @@ class DeployHost(Versions):
         try:
             self.deployment.compose("--profile=*", "up", "--no-deps", *services, **self._settings(tag))
         except EngineError as error:
-            failed = error  # names the service, and not its reason
+            failed = error  # names the service, but not the reason
         containers = self.deployment.containers()
         for service in services:
             if code := containers[service]["State"]["ExitCode"]:
                 why = last_error(containers[service]["Id"]) or f"exit code {code}"
-                raise Refused(f"{self.name}: nothing was swapped, since {service} of {tag} fails ({why})")
+                raise Refused(f"{self.name}: nothing was swapped, because {service} of {tag} failed ({why})")
         if failed:
             raise Refused(f"{self.name}: nothing was swapped: {failed}")
 
@@ -116,7 +117,9 @@ class DeployHost(Versions):
         file = (f"--file={self._kept(tag)}", f"--project-directory={self.deployment.tree}")
         up = ("--profile=*", "up", "--detach", "--no-deps")
         self.deployment.compose(*file, *up, *services, **self._settings(tag))
-        join(self.deployment, *location_names(self.deployment.tree))  # the model may be older than some of them
+        join(
+            self.deployment, *location_names(self.deployment.tree)
+        )  # the resolved files may be older than some of them
         wait_for(lambda: self._well(tag, services), f"the services of {tag} to be healthy", HEALTHY_SECONDS)
         wait_for(lambda: before <= self._loaded(), f"{', '.join(sorted(before))} to be loaded again", HEALTHY_SECONDS)
 
@@ -129,24 +132,24 @@ class DeployHost(Versions):
     def _well(self, tag: str, services: list[str]) -> bool:
         """Whether every service is healthy in its image of the tag, and the UI answers.
 
-        Raises :class:`EngineError` for one that dies again and again: nobody need wait for it.
+        Raises :class:`EngineError` if one keeps dying, instead of waiting for it.
         """
         containers = self.deployment.containers()
         found = {service: containers[service] for service in services if service in containers}
         for service, one in found.items():
             if one["RestartCount"] > RESTARTS:
-                raise EngineError(f"{service} dies again and again: {last_error(one['Id']) or 'its log has no error'}")
+                raise EngineError(f"{service} keeps dying: {last_error(one['Id']) or 'its log has no error'}")
         self.deployment.platform.login()
         return len(found) == len(services) and all(_is_well(*one, tag) for one in found.items())
 
     def _changes(self, service: str) -> bool:
-        """Whether versions that are kept differ in it, or it is gone: `up --no-deps` restarts one that is the same."""
+        """Whether the kept versions of it differ, or it is gone: `up --no-deps` would restart an unchanged one."""
         kept = [services[service] for services in self._kept_models() if service in services]
         made_of = {json.dumps(one | {"image": _layers(one["image"])}) for one in kept}
         return len(made_of) > 1 or service not in self.deployment.containers()
 
     def _loaded(self) -> set[str]:
-        """The locations that are loaded; none where the UI does not answer."""
+        """The locations that are loaded; none if the UI does not answer."""
         try:
             return {name for name, one in self.deployment.platform.locations().items() if one.loaded}
         except PlatformError:
@@ -156,7 +159,7 @@ class DeployHost(Versions):
         return set(self.deployment.compose("--profile=*", "ps", "--all", "--services").split())
 
     def _services(self, there: set[str]) -> list[str]:
-        """Those of the tree that are to run always, of its profiles only what is ``there``."""
+        """The services of the tree that should always run; services with a profile only if they are ``there``."""
         model: dict[str, Any] = json.loads(self.deployment.compose(*CONFIG))["services"]
         locations = location_names(self.deployment.tree)
         own = {name: one for name, one in model.items() if one.get("restart") != "no" and name not in locations}
@@ -172,7 +175,7 @@ class DeployHost(Versions):
 
 
 def _layers(image: str) -> str:
-    """The files of an image, without the labels that say when it was built, and from what."""
+    """The contents of an image, without the labels that say when and from what it was built."""
     try:
         return docker("image", "inspect", "--format={{.RootFS.Layers}}", image)
     except EngineError:
@@ -185,7 +188,7 @@ def _is_well(service: str, container: dict[str, Any], tag: str) -> bool:
 
 
 def join(deployment: Deployment, *locations: str) -> None:
-    """Connects the host's services with the networks of locations, where they are not yet."""
+    """Connects the host's services to the networks of locations, if they are not connected yet."""
     networks = {f"{deployment.project}_{location}" for location in locations}
     networks &= set(docker("network", "ls", "--format={{.Name}}").split())  # one that was never deployed has none
     containers = deployment.containers()

@@ -1,7 +1,7 @@
 """Serves Dagster's UI with every code location, each in its own environment and folder.
 
-A location's settings are found in its own folder (``.dlt/config.toml``), and Dagster starts a code
-server where it was started itself. So each gets a small launcher that changes to the folder first.
+A location's settings are in its own folder (``.dlt/config.toml``), but Dagster starts code servers in its own working
+directory. So each gets a small launcher that changes to its folder first.
 """
 
 import shlex
@@ -23,7 +23,7 @@ SUPERSEDED = "ignore:Function `dev_command` is superseded"
 
 
 def workspace(folder: Path) -> Path:
-    """Writes the workspace file, and beside it a launcher for each location."""
+    """Writes the workspace file, and next to it a launcher for each location."""
     lines = ["load_from:"]
     for location in locations():
         name = location.folder.name
@@ -68,7 +68,7 @@ def serve(workspace: Path, port: int, environment: dict[str, str]) -> None:
     try:
         process.wait()
     finally:
-        # Ctrl-C reached it too: it ends its servers and then itself.
+        # Ctrl-C reached it too: it stops its servers and then itself.
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
             process.wait()

@@ -1,6 +1,6 @@
 """Drafts tables from the OpenAPI document of an API.
 
-The location's environment does it: :mod:`ingest_shared.openapi`.
+:mod:`ingest_shared.openapi` does the work, in the location's environment.
 """
 
 import subprocess

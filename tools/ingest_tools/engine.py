@@ -21,7 +21,7 @@ _SETTING = re.compile(r"""(?m)^\s*(?:export\s+)?(\w+)\s*=[ \t]*(?:"(.*?)"|'(.*?)
 
 
 class EngineError(Refused):
-    """A Docker command failed; the text is the last line of its output, ``output`` all of it."""
+    """A Docker command failed; the text is the last line of its output, ``output`` is all of it."""
 
     def __init__(self, text: str, output: str = "") -> None:
         super().__init__(text)
@@ -36,7 +36,7 @@ def docker(
     shown: bool = False,
     **environment: str,
 ) -> str:
-    """What a docker command prints, unless that is ``shown`` on the screen; ``text`` is its standard input.
+    """The output of a docker command, unless it is ``shown`` on the screen; ``text`` is its standard input.
 
     Raises :class:`EngineError`.
     """
@@ -60,7 +60,7 @@ def docker(
 class Deployment:
     """A Compose project of this repository, built from ``tree``.
 
-    ``settings`` stand above those in ``env_file``, where `deploy` writes the active tags.
+    ``settings`` take precedence over ``env_file``, to which `deploy` writes the active tags.
     """
 
     project: str = "ingest"
@@ -70,7 +70,7 @@ class Deployment:
 
     @classmethod
     def here(cls) -> "Deployment":
-        """The one that `docker compose` in this folder means."""
+        """The project that `docker compose` in this folder means."""
         name = "COMPOSE_PROJECT_NAME"
         return cls(os.environ.get(name) or cls().remembered().get(name) or cls.project)
 
@@ -90,11 +90,11 @@ class Deployment:
         return {found[1]: found[found.lastindex or 1] for found in _SETTING.finditer(text)}
 
     def compose(self, *arguments: str, text: str | None = None, **settings: str) -> str:
-        """What a command of Docker Compose prints."""
+        """The output of a Docker Compose command."""
         return self._compose(arguments, settings, text=text)
 
     def show(self, *arguments: str, **settings: str) -> None:
-        """Runs a command of Docker Compose on the screen."""
+        """Runs a Docker Compose command on the screen."""
         self._compose(arguments, settings, shown=True)
 
     def _compose(
@@ -106,13 +106,13 @@ class Deployment:
         return docker(*command, text=text, folder=self.tree, seconds=None, shown=shown, **variables)
 
     def psql(self, *arguments: str, text: str) -> str:
-        """What psql prints, as superuser, in the container of Postgres."""
+        """The output of psql, run as superuser in the container of Postgres."""
         return self.compose("exec", "-T", "postgres", "psql", *arguments, text=text)
 
     def one_shot(self, service: str, module: str, *arguments: str, text: str = "") -> str:
-        """What a module of the host prints, run in a container of the service that is gone afterwards.
+        """The output of a module of the host, run in a temporary container of the service.
 
-        Raises :class:`Refused` with the last line that it printed.
+        Raises :class:`Refused` with its last line if it fails.
         """
         run = ("run", "--rm", "--no-TTY", "--no-deps", service, "python", "-m", module, *arguments)
         try:
@@ -131,7 +131,7 @@ class Deployment:
         return inspect(self.container(service))
 
     def containers(self) -> dict[str, dict[str, Any]]:
-        """What the engine knows of each service's container, running or not."""
+        """The engine's data on each service's container, running or not."""
         told = self.compose("--profile=*", "ps", "--all", "--no-trunc", "--format={{.ID}} {{.Service}}")
         services = dict(line.split() for line in told.splitlines())
         found = json.loads(docker("inspect", *services)) if services else []
@@ -143,19 +143,19 @@ class Deployment:
         return str(networks[f"{self.project}_default"]["IPAddress"])
 
     def run_containers(self, *filters: str) -> list[str]:
-        """The ids of run containers, those that ended too."""
+        """The ids of run containers, including ended ones."""
         wanted = [f"--filter={one}" for one in (f"label={RUN_LABEL}={self.project}", *filters)]
         return docker("ps", "--all", "--quiet", "--no-trunc", *wanted).split()
 
 
 def logs(container: str, lines: int) -> str:
-    """What a container printed last, on both of its outputs; empty if it does not exist."""
+    """The last output of a container, from both streams; empty if it does not exist."""
     command = ["docker", "logs", f"--tail={lines}", container]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     return "" if done.returncode else done.stdout
 
 
 def inspect(name: str) -> dict[str, Any]:
-    """What the engine knows of a container or an image."""
+    """The engine's data on a container or an image."""
     found: dict[str, Any] = json.loads(docker("inspect", name))[0]
     return found

@@ -1,4 +1,4 @@
-"""What a location's image is built from, and the tag that follows from its content."""
+"""What a location's image is built from, and the tag that is derived from its content."""
 
 import hashlib
 import os
@@ -36,9 +36,9 @@ HOST_INPUTS = (
     "sandbox/requirements.lock",
     "sandbox/src",
 )
-"""Those of the host's images, and what else makes a version of it."""
+"""The files of the host's images, and the others that define a version of the host."""
 TAG_LENGTH = 12
-"""Hex digits of a tag: 48 bits, far more than the few images of a location need to differ."""
+"""Hex digits of a tag: 48 bits, more than enough to distinguish the few images of a location."""
 
 
 def location_names(root: Path = ROOT) -> list[str]:
@@ -47,9 +47,9 @@ def location_names(root: Path = ROOT) -> list[str]:
 
 
 def is_input(path: str, location: str) -> bool:
-    """Whether the location's image is built from a file; it need not exist any more.
+    """Whether the location's image is built from a file, which may no longer exist.
 
-    ``path`` is as git writes it, seen from the root: ``shared/src/ingest_shared/http.py``.
+    ``path`` is relative to the root, as git writes it: ``shared/src/ingest_shared/http.py``.
     """
     return any(f"{path}/".startswith(f"{taken.format(location=location)}/") for taken in INPUTS)
 
@@ -57,7 +57,7 @@ def is_input(path: str, location: str) -> bool:
 def inputs(location: str, root: Path = ROOT) -> list[Path]:
     """The files that decide what is in the location's image, in order.
 
-    Files that git ignores do not count, so no cache changes a tag. Raises :class:`Refused`.
+    Files that git ignores do not count, so caches do not change a tag. Raises :class:`Refused`.
     """
     if location not in (names := location_names(root)):
         raise Refused(f"there is no location {location!r}: choose from {', '.join(names)}")
@@ -72,17 +72,17 @@ def _files(root: Path, wanted: Callable[[str], bool]) -> list[Path]:
 
 
 def is_host_input(path: str) -> bool:
-    """Whether a version of the host is made of a file."""
+    """Whether a file is part of a version of the host."""
     return any(f"{path}/".startswith(f"{taken}/") for taken in HOST_INPUTS)
 
 
 def host_tag(root: Path = ROOT) -> str:
-    """The tag of the host's images, as :func:`content_tag` is a location's."""
+    """The tag of the host's images, like :func:`content_tag` for a location."""
     return _tag(_files(root, is_host_input), root)
 
 
 def content_tag(location: str, root: Path = ROOT) -> str:
-    """The tag of the location's image: the same for the same inputs, wherever they lie.
+    """The tag of the location's image: the same for the same inputs, wherever they are.
 
     Path, executable bit and bytes of each count. Raises :class:`Refused`.
     """
@@ -96,14 +96,14 @@ def _tag(files: Iterable[Path], root: Path) -> str:
             kind, content = "link", os.fsencode(file.readlink())
         else:
             kind, content = "program" if file.stat().st_mode & stat.S_IXUSR else "file", file.read_bytes()
-        # With its length before it, no content can pass for the next file.
+        # Prefixed with its length, no content can be mistaken for the next file.
         head = f"{file.relative_to(root).as_posix()}\0{kind}\0{len(content)}\0"
         digest.update(os.fsencode(head) + content)
     return digest.hexdigest()[:TAG_LENGTH]
 
 
 def git(root: Path, *arguments: str) -> str:
-    """What a git command prints; raises :class:`Refused` with git's own message if it fails."""
+    """The output of a git command; raises :class:`Refused` with git's own message if it fails."""
     program = shutil.which("git") or "git"
     try:
         done = subprocess.run(
@@ -119,5 +119,5 @@ def git(root: Path, *arguments: str) -> str:
 
 
 def git_paths(root: Path, *arguments: str) -> set[str]:
-    """The files that a git command lists, seen from the root; raises :class:`Refused`."""
+    """The files that a git command lists, relative to the root; raises :class:`Refused`."""
     return set(git(root, *arguments, "-z").split("\0")) - {""}

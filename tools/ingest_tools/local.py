@@ -12,14 +12,14 @@ from pathlib import Path
 from ingest_tools.projects import ROOT
 
 HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""For the platform and the sandbox, which are on this machine: no proxy is in between."""
+"""For the platform and the sandbox, which are on this machine: uses no proxy."""
 
 
 class Refused(Exception):
-    """A command cannot go on; the text says why, and what to do, in one line."""
+    """A command cannot continue; the text says in one line why, and what to do."""
 
     code = 1
-    """The exit code of the command that it ends."""
+    """The exit code of the command."""
 
 
 def cause(error: OSError) -> object:
@@ -34,10 +34,9 @@ class Stopped(Refused):
 
 
 def end_in_order() -> None:
-    """Lets SIGTERM and Ctrl-C unwind the program, so that what it started is ended with it.
+    """Lets SIGTERM and Ctrl-C unwind the program, so that the processes it started end with it.
 
-    Ctrl-C too, because a shell's background jobs are started with it ignored, and so would be
-    their children.
+    This includes Ctrl-C, because a shell starts background jobs with it ignored, which their children would inherit.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -46,7 +45,7 @@ def end_in_order() -> None:
 def data_dir(*, live: bool = False) -> Path:
     """The folder of the warehouse and the logs.
 
-    What the sandbox made up never mixes with real rows: those, which are ``live``, go to a folder below.
+    Sandbox rows never mix with real ones: ``live`` rows go to a subfolder.
     """
     if chosen := os.environ.get("INGEST_DATA_DIR", "").strip():
         return Path(chosen).absolute()
@@ -59,7 +58,7 @@ def dagster_home() -> Path:
 
 
 def prepare(*, live: bool = False) -> dict[str, str]:
-    """Makes the folders, and gives the environment of processes that use them; raises :class:`Refused`."""
+    """Creates the folders, and returns the environment of processes that use them; raises :class:`Refused`."""
     folder = data_dir(live=live)
     try:
         (folder / "logs").mkdir(parents=True, exist_ok=True)
@@ -79,9 +78,9 @@ def prepare(*, live: bool = False) -> dict[str, str]:
 
 @contextmanager
 def held(lock: Path, waiting: str, *, shared: bool = False) -> Iterator[None]:
-    """Holds a lock file, which the system frees when the process ends, however it ends; several may share it.
+    """Holds a lock file, which the system releases when the process ends, however it ends; it may be shared.
 
-    Where another process holds it, says ``waiting`` and waits.
+    If another process holds it, prints ``waiting`` and waits.
     """
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     with lock.open("a") as file:

@@ -1,4 +1,4 @@
-"""Makes and checks the lock files.
+"""Renews and checks the lock files.
 
 A lock is a ``requirements.lock`` that uv and plain pip both install with every hash checked. It
 names versions and hashes and no registry, so it works behind any mirror. The development lock is
@@ -34,12 +34,12 @@ OPTIONS = (
 
 
 def compile_lock(project: Project, lock: Path, output: Path, *, upgrade: bool = False) -> None:
-    """Compiles ``lock`` again, into ``output``, keeping its versions where they still fit.
+    """Compiles ``lock`` into ``output``, keeping its versions where they still fit.
 
     Raises :class:`Refused`, after uv's own words, when the requirements contradict each other.
     """
     command: list[str | Path] = [UV, "pip", "compile", "pyproject.toml", "--output-file", output, *OPTIONS]
-    # The path dependency is installed from its folder; what it needs is in the lock.
+    # The path dependency is installed from its folder; its requirements are in the lock.
     command += [f"--no-emit-package={name}" for name in project.path_dependencies]
     command += ["--upgrade"] * upgrade
     if lock.name == "requirements-dev.lock":
@@ -47,7 +47,7 @@ def compile_lock(project: Project, lock: Path, output: Path, *, upgrade: bool = 
         if (runtime := lock.with_name("requirements.lock")) in project.locks:
             command += ["--constraints", runtime.name]
     environment = {name: value for name, value in os.environ.items() if name != "UV_FIND_LINKS"}
-    # Settings of the machine (mirrors, local wheels) must not decide what the lock holds.
+    # The machine's settings (mirrors, local wheels) must not affect the lock.
     environment |= {"UV_NO_CONFIG": "1", "UV_PYTHON_DOWNLOADS": "never"}
     done = subprocess.run(command, cwd=project.folder, env=environment, check=False)
     if done.returncode:
@@ -55,7 +55,7 @@ def compile_lock(project: Project, lock: Path, output: Path, *, upgrade: bool = 
 
 
 def changed(*, upgrade: bool = False) -> Iterator[tuple[Path, str]]:
-    """Every lock that is not what its ``pyproject.toml`` asks for, and what it should be."""
+    """Every lock that does not match its ``pyproject.toml``, with its correct content."""
     with tempfile.TemporaryDirectory() as folder:
         for project in projects():
             for lock in project.locks:
@@ -81,7 +81,7 @@ def lock_command(*, check: bool, upgrade: bool) -> None:
         if check:
             outdated.append(name)
         else:
-            # Only a lock that changes is written: make sets its environment up again.
+            # Only changed locks are written, because make then sets up their environments again.
             lock.write_text(text)
             print(f"{name}: renewed")
     if outdated:

@@ -1,6 +1,6 @@
 """Creates a complete, green code location from ``templates/`` and registers it.
 
-If a step fails, nothing of it remains.
+If a step fails, nothing remains.
 """
 
 import re
@@ -53,13 +53,13 @@ def render(name: str, style: str, folder: Path) -> None:
     for part in ("location", PARTS[style]):
         answers = [f"--data={key}={value}" for key, value in {"name": name, "style": style, "part": part}.items()]
         _run([BIN / "copier", "copy", "--quiet", "--defaults", "--overwrite", *answers, TEMPLATES, folder], ROOT)
-    # Where a name stands in the alphabet decides the order of imports, its length where lines break.
+    # The name's alphabetical position decides the order of imports, its length where lines break.
     _run([BIN / "ruff", "check", "--fix-only", "--quiet", folder], ROOT)
     _run([BIN / "ruff", "format", "--quiet", folder], ROOT)
 
 
 def write_locks(project: Project) -> None:
-    """Locks the versions that the location with the newest dagster has: never newer than the host's."""
+    """Locks the versions of the location with the newest dagster, which is never newer than the host's."""
     model = max((other for other in locations() if other.folder != project.folder), key=_dagster, default=None)
     for lock in project.locks:
         known = model.folder / lock.name if model else ROOT / "host" / lock.name
@@ -75,11 +75,11 @@ def _dagster(project: Project) -> tuple[int, ...]:
 
 def _set_up(project: Project) -> None:
     sync(project)
-    (project.folder / ".venv" / ".synced").touch()  # what make looks at
+    (project.folder / ".venv" / ".synced").touch()  # the file that make checks
 
 
 def _step(otherwise: str, do: Callable[[], None]) -> None:
-    """Does it; raises :class:`Refused` where it fails."""
+    """Runs a step; raises :class:`Refused` if it fails."""
     try:
         do()
     except Refused as error:
@@ -87,7 +87,7 @@ def _step(otherwise: str, do: Callable[[], None]) -> None:
 
 
 def _run(command: list[str | Path], folder: Path) -> None:
-    """Runs a program that writes to the screen; raises :class:`Refused` where it fails."""
+    """Runs a program that writes to the screen; raises :class:`Refused` if it fails."""
     done = subprocess.run(command, cwd=folder, check=False)
     if done.returncode:
         raise Refused(f"{Path(command[0]).name} failed: see above")
@@ -118,7 +118,7 @@ def new_location_command(name: str, style: str) -> None:
     try:
         create(name, style)
     except KeyboardInterrupt:
-        raise Stopped(f"\nstopped: nothing is left of locations/{name}") from None
+        raise Stopped(f"\nstopped: locations/{name} was removed again") from None
     print(f"\nlocations/{name} is ready, and its tests pass. Its README says what to change first. Next:")
     print(f"  make ingest ONLY={name}")
     print(f"  make deploy LOCATION={name}")

@@ -11,7 +11,7 @@ TOOLS = Path(__file__).resolve().parent.parent
 ROOT = TOOLS.parent
 LOCATIONS = ROOT / "locations"
 NOT_DEPLOYED = (".", "shared", "testing", "benchmarks")
-"""Projects without a runtime lock; the versions of a library are chosen by those who use it."""
+"""Projects without a runtime lock; the users of a library choose its versions."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Project:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """What its ``pyproject.toml`` says."""
+        """The content of its ``pyproject.toml``."""
         return tomllib.loads((self.folder / "pyproject.toml").read_text())
 
     @property
     def name(self) -> str:
-        """The folder as seen from the root: ``locations/github``; ``.`` for the root itself."""
+        """The folder relative to the root: ``locations/github``; ``.`` for the root itself."""
         return self.folder.relative_to(ROOT).as_posix()
 
     @property
@@ -40,7 +40,7 @@ class Project:
 
     @property
     def is_package(self) -> bool:
-        """Whether it is installed, or only a list of what to install."""
+        """Whether it is installed, rather than only a list of requirements."""
         return "build-system" in self.settings
 
     @property
@@ -69,7 +69,7 @@ class Project:
 
     @property
     def path_dependencies(self) -> dict[str, Path]:
-        """Projects of this repository that it needs, by distribution name."""
+        """The projects of this repository that it depends on, by distribution name."""
         sources = self.settings.get("tool", {}).get("uv", {}).get("sources", {})
         return {name: (self.folder / source["path"]).resolve() for name, source in sources.items()}
 

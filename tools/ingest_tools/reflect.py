@@ -1,6 +1,6 @@
-"""Writes the tables of a location that mirrors a database, from the database's own catalogue.
+"""Writes the tables of a location that mirrors a database, from the database's own catalog.
 
-The location's environment does it: :mod:`ingest_shared.databases.reflect`.
+:mod:`ingest_shared.databases.reflect` does the work, in the location's environment.
 """
 
 import subprocess

@@ -1,7 +1,7 @@
-"""Where a code location is named outside its own folder, its services, and checks of both.
+"""The places outside its own folder that name a code location, its services, and checks of both.
 
-The lists are changed as text, so comments and order stay, and what was added comes out again to the byte.
-A location's ``compose.yaml`` is rendered: nothing in it is the location's to say.
+The lists are edited as text, so comments and order stay, and an entry can be removed without a trace. A location's
+``compose.yaml`` is rendered: the location has no say in it.
 """
 
 import json
@@ -25,11 +25,11 @@ CODEOWNERS = ".github/CODEOWNERS"
 SNAPSHOT = "tests/definitions.txt"
 
 SUBNETS = "10.213"
-"""The first two numbers of the locations' subnets, unless INGEST_SUBNETS in ``.env`` says others.
+"""The first two numbers of the locations' subnets, unless INGEST_SUBNETS in ``.env`` sets others.
 
-Docker gives networks without a subnet 65,536 addresses each, and has room for about 30 of them. These
-have 32, so there is room for 2,048 locations. What meets in one: five services of the host, the code
-server, the one that stands in while it is replaced, one-shots, and three runs at a time.
+Docker gives networks without a subnet 65,536 addresses each, and has room for about 30 of them. These have 32, so there
+is room for 2,048 locations. Each is used by five services of the host, the code server, its stand-in during a deploy,
+one-shots, and three runs at a time.
 """
 NAME = re.compile(r"(?!.*_raw)[a-z][a-z0-9_]{1,29}")
 RESERVED = {
@@ -45,7 +45,7 @@ RESERVED = {
     "shared",
     "warehouse",
 }
-"""Names of roles, databases and networks; those of the host's services and volumes are read from COMPOSE."""
+"""Reserved names of roles, databases and networks; those of the host's services and volumes are read from COMPOSE."""
 
 _ANY_NAME = "[a-z][a-z0-9_]*"
 _KEY = re.compile(r"^  ([a-z][\w-]*):", re.MULTILINE)
@@ -59,8 +59,8 @@ _ASSET = re.compile(r"^asset (\S+)$", re.MULTILINE)
 class Place:
     """A list of locations: entries one after the other, in alphabetical order.
 
-    ``head`` is the expression of what stands before the first entry, ``entry`` the text of one,
-    where ``<name>`` stands for the location and ``<owner>`` for who reviews it.
+    ``head`` is an expression for the text before the first entry, ``entry`` the text of one, with ``<name>`` for the
+    location and ``<owner>`` for its reviewers.
     """
 
     file: str
@@ -69,11 +69,11 @@ class Place:
     entry: str
 
     def names(self, text: str) -> list[str]:
-        """The locations that the list names; raises :class:`Refused` where there is no list."""
+        """The locations that the list names; raises :class:`Refused` if there is no list."""
         return [found["name"] for found in self._entries(text)]
 
     def add(self, text: str, name: str) -> str:
-        """The file's text with the location in its place; raises :class:`Refused`."""
+        """The file's text with the location added; raises :class:`Refused`."""
         at = self._start(text)
         for found in self._entries(text):
             if found["name"] > name:
@@ -131,18 +131,18 @@ PLACES = (
 
 
 def team(name: str) -> str:
-    """The team that owns a location when it is made."""
+    """The team that owns a new location."""
     return f"{name.replace('_', '-')}-ingest"
 
 
 def owner(text: str, name: str) -> str:
-    """The team as CODEOWNERS names it, in the organisation that reviews all else there."""
+    """The team as CODEOWNERS names it, in the organization that reviews everything else there."""
     found = _ORGANISATION.search(text)
     return f"{found[1] if found else '@acme'}/{team(name)}"
 
 
 def register(name: str, root: Path = ROOT) -> None:
-    """Names the location everywhere, or nowhere, and renders its services; raises :class:`Refused`."""
+    """Adds the location to all lists, or to none, and renders its services; raises :class:`Refused`."""
     _write(root, {file: _edited(root, file, lambda place, text: place.add(text, name)) for file in _files(root)})
     render(name, root)
 
@@ -153,7 +153,7 @@ def render(name: str, root: Path = ROOT) -> None:
 
 
 def unregister(name: str, root: Path = ROOT) -> None:
-    """Takes the location out of every list that names it; raises :class:`Refused`."""
+    """Removes the location from all lists; raises :class:`Refused`."""
     _write(root, {file: _edited(root, file, lambda place, text: place.remove(text, name)) for file in _files(root)})
 
 
@@ -163,7 +163,7 @@ def registered(name: str, root: Path = ROOT) -> list[str]:
 
 
 def name_problem(name: str, root: Path = ROOT) -> str | None:
-    """Why the name is not valid for a location, in one line; None if it is."""
+    """Why the name is not valid for a location, in one line; None if it is valid."""
     if not NAME.fullmatch(name):
         return f"{name!r} is not a valid location name: use 2 to 30 of a-z, 0-9 and _, starting with a letter"
     if name.endswith("_") or "__" in name or name.startswith("pg_"):
@@ -174,7 +174,7 @@ def name_problem(name: str, root: Path = ROOT) -> str | None:
 
 
 def problems(root: Path = ROOT) -> list[str]:
-    """What is half registered, misnamed or claimed twice, a line each; none if all is well."""
+    """Incomplete registrations, wrong names and duplicate claims, a line each; none if all is well."""
     names = location_names(root)
     found = [*_unlisted(names, root), *_claimed_twice(names, root)]
     for name in names:
@@ -200,7 +200,7 @@ def _edited(root: Path, file: str, edit: Callable[[Place, str], str]) -> str:
 
 
 def _write(root: Path, texts: dict[str, str]) -> None:
-    """Writes only what differs: a mounted file must stay the same inode if it does not change."""
+    """Writes only changed files: a mounted file must keep its inode if it does not change."""
     for file, text in texts.items():
         if text != (root / file).read_text():
             (root / file).write_text(text)
@@ -228,7 +228,7 @@ def _unlisted(names: list[str], root: Path) -> Iterator[str]:
 
 
 def _claimed_twice(names: list[str], root: Path) -> Iterator[str]:
-    """By the snapshots of the definitions, which each location's own tests compare with its code."""
+    """Compares the snapshots of the definitions, which each location's own tests compare with its code."""
     claims: dict[str, list[str]] = defaultdict(list)
     for name in names:
         snapshot = root / "locations" / name / SNAPSHOT
@@ -243,7 +243,7 @@ def _claimed_twice(names: list[str], root: Path) -> Iterator[str]:
 
 
 def _misnamed(name: str, root: Path) -> Iterator[str]:
-    """What in the location's own files is not named after its folder, or not the platform's."""
+    """Names in the location's own files that do not match its folder."""
     folder = f"locations/{name}"
     settings = tomllib.loads((root / folder / "pyproject.toml").read_text())
     expected = {"project.name": f"{name}-location", "tool.dg.project.root_module": f"{name}_location"}
@@ -256,7 +256,7 @@ def _misnamed(name: str, root: Path) -> Iterator[str]:
 
 
 def unrendered(name: str, root: Path = ROOT) -> Iterator[str]:
-    """What of the location's services is not as the platform says it, a line each."""
+    """Deviations of the location's services from what the platform renders, a line each."""
     folder = f"locations/{name}"
     if (root / folder / ".env").exists():
         yield f"{folder}/.env must not exist, because Docker Compose would read it: remove it"
@@ -275,7 +275,7 @@ def unrendered(name: str, root: Path = ROOT) -> Iterator[str]:
 def services(name: str, root: Path = ROOT) -> str:
     """The text of the location's ``compose.yaml``; raises :class:`Refused`.
 
-    Its subnet stays what it is, or is the first that no location has.
+    It keeps its subnet, or gets the first free one.
     """
     settings = sandbox_settings(name, "http://sandbox:8099", root).items()
     values = {
@@ -289,7 +289,7 @@ def services(name: str, root: Path = ROOT) -> str:
 
 
 def workspace(namespace: Callable[[str], str], root: Path = ROOT) -> str:
-    """The text of ``workspace.yaml`` for a cluster, where each location's code server is in a namespace of its own."""
+    """The text of ``workspace.yaml`` for a cluster, where each location's code server has its own namespace."""
     place = next(one for one in PLACES if one.file == WORKSPACE)
     names = place.names((root / WORKSPACE).read_text())
     servers = [{"location_name": name, "host": f"server.{namespace(name)}", "port": 4000} for name in names]
@@ -299,7 +299,7 @@ def workspace(namespace: Callable[[str], str], root: Path = ROOT) -> str:
 def sandbox_settings(name: str, url: str, root: Path = ROOT) -> dict[str, str]:
     """The variables that point the location at a sandbox: ``tool.ingest.sandbox`` of its pyproject.toml.
 
-    Raises :class:`Refused` for what is not a setting of its source.
+    Raises :class:`Refused` if an entry is not a setting of its source.
     """
     file = f"locations/{name}/pyproject.toml"
     found = _at(tomllib.loads((root / file).read_text()), "tool.ingest.sandbox") or {}
@@ -313,7 +313,7 @@ def sandbox_settings(name: str, url: str, root: Path = ROOT) -> dict[str, str]:
 
 
 def _network(name: str, root: Path) -> str:
-    """The last two numbers of the location's subnet, which has 30 addresses, and its length: ``0.64/27``."""
+    """The last two numbers of the location's subnet of 30 usable addresses, and its prefix length: ``0.64/27``."""
     taken = {}
     for file in root.glob("locations/*/compose.yaml"):
         if found := _SUBNET.search(file.read_text()):

@@ -21,7 +21,7 @@ SECONDS_TO_END = 15
 GAPS_SHOWN = 10
 """How many open gaps of a table are listed."""
 CHECKS_FAILED = 3
-"""The exit code when every run succeeded but a check failed, most often because of gaps."""
+"""The exit code if every run succeeded but a check failed, usually because of gaps."""
 MUCH_LESS = 0.5
 """A run that makes less than this share of an earlier run's calls is reported as incremental."""
 HEAD = ("location", "table", "rows in the warehouse", "rows loaded", "API calls", "seconds")
@@ -40,7 +40,7 @@ class Result:
 
     @property
     def error(self) -> str | None:
-        """In one line; None if the run succeeded."""
+        """The error in one line; None if the run succeeded."""
         error = self.summary["error"]
         return None if error is None else str(error)
 
@@ -52,7 +52,7 @@ class Result:
 
     @property
     def fails_a_check(self) -> bool:
-        """Whether an asset check failed, and not only warned."""
+        """Whether an asset check failed, rather than only warned."""
         return any(check["is_error"] for check in self.summary["failed_checks"])
 
     @property
@@ -61,7 +61,7 @@ class Result:
 
 
 def ingest(location: Project, job: str, environment: dict[str, str]) -> Result:
-    """Runs a job of the location in its own environment and folder; progress shows meanwhile."""
+    """Runs a job of the location in its own environment and folder; shows progress."""
     name = location.folder.name
     module = location.settings["tool"]["dg"]["project"]["root_module"]
     started = time.monotonic()
@@ -83,7 +83,7 @@ def ingest(location: Project, job: str, environment: dict[str, str]) -> Result:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Ends the run's process, in order if it can."""
+    """Ends the run's process, gracefully if possible."""
     if process.poll() is not None:
         return
     process.terminate()
@@ -99,7 +99,7 @@ def _killed(location: str, job: str, code: int) -> dict[str, Any]:
 
 
 def report(results: list[Result]) -> str:
-    """The errors, then a table of what was done, then where the rows are and what is open; last, the number of gaps."""
+    """The report: errors, a table of what was done, where the rows are and what is open; finally the number of gaps."""
     lines = [f"{one.location} failed: {one.error}" for one in results if one.error]
     if rows := [row for one in results for row in _rows(one)]:
         lines += ["", *aligned([HEAD, *rows[:-1]], names=2), ""]
@@ -113,7 +113,7 @@ def report(results: list[Result]) -> str:
 
 
 def _rows(result: Result) -> list[tuple[str, ...]]:
-    """A location's lines of the table: each table, and the sum."""
+    """A location's lines of the report: each table, and the sum."""
     if not result.tables:
         return []
     rows = []
@@ -141,7 +141,7 @@ def _number(count: int | None) -> str:
 
 
 def _remarks(result: Result) -> list[str]:
-    """What is to be said of a location beside the numbers."""
+    """The notes on a location, in addition to the numbers."""
     summary = result.summary
     lines = []
     if result.tables:
@@ -161,7 +161,7 @@ def _remarks(result: Result) -> list[str]:
 
 
 def _findings(check: dict[str, Any]) -> list[str]:
-    """What an asset check found, in words: each open gap by name, or what the check says."""
+    """The findings of an asset check in words: each open gap by name, or the check's own description."""
     table, said = check["table"], check["metadata"]
     if gaps := said.get("left out"):
         lines = [f"open gap in {table}: {scope}: {reason}" for scope, reason in gaps.items()]
@@ -171,7 +171,7 @@ def _findings(check: dict[str, Any]) -> list[str]:
 
 
 def _short(path: str) -> str:
-    """A path as seen from the root of the repository, if it is below."""
+    """A path relative to the root of the repository, if it is below it."""
     inside = Path(path)
     return str(inside.relative_to(ROOT)) if inside.is_relative_to(ROOT) else path
 

@@ -1,8 +1,8 @@
 """Runs one job of a code location in this process, as a run of the local Dagster instance: LOCATION JOB MODULE.
 
-Run by ``tied.py`` with the location's own Python, in the location's folder. Progress goes to standard error, a
-summary (JSON) to standard output, everything else that is said to the log file. The run carries
-the origin that Dagster's UI knows the job by, so it stands among that job's runs.
+Run by ``tied.py`` with the location's own Python, in the location's folder. Progress goes to standard error, a summary
+(JSON) to standard output, all other output to the log file. The run carries the origin by which Dagster's UI knows the
+job, so it appears among that job's runs.
 """
 
 import importlib
@@ -39,7 +39,7 @@ from ingest_tools.runs import LOCK_TAG, end_dead_runs
 
 PID_TAG = "ingest/pid"
 CALLS_TAG = "ingest/api_calls"
-"""API calls of the whole run, left on it so that a later run can say what it saved."""
+"""A tag with the API calls of the whole run, so that a later run can say what it saved."""
 SECONDS_BETWEEN_LOOKS = 1.0
 
 
@@ -57,7 +57,7 @@ class TableSummary:
 
 @dataclass
 class FailedCheck:
-    """An asset check that found something, and what it said."""
+    """An asset check that found something, and its findings."""
 
     table: str
     check: str
@@ -68,7 +68,7 @@ class FailedCheck:
 
 @dataclass
 class Summary:
-    """What a run did; ``error`` is one line, and None when it did all it should."""
+    """What a run did; ``error`` is one line, or None if the run succeeded."""
 
     location: str
     job: str
@@ -77,7 +77,7 @@ class Summary:
     seconds: float = 0.0
     warehouse: str = ""
     first_calls: int | None = None
-    """API calls of the earlier run that made most, if there is one."""
+    """API calls of the earlier run that made the most, if there is one."""
     tables: list[TableSummary] = field(default_factory=list)
     failed_checks: list[FailedCheck] = field(default_factory=list)
 
@@ -87,7 +87,7 @@ class Summary:
 
 
 class Progress(logging.Handler):
-    """Shows what the location says of its progress, with its name before it."""
+    """Shows the location's progress messages, prefixed with its name."""
 
     def __init__(self, stream: IO[str], location: str) -> None:
         super().__init__(logging.INFO)
@@ -144,7 +144,7 @@ def _most_calls(instance: DagsterInstance, job: str) -> int | None:
 
 
 def _job(module: str, summary: Summary) -> tuple[ReconstructableJob, RemoteJobOrigin]:
-    """The job, and the address under which the UI finds it."""
+    """The job, and the origin by which the UI finds it."""
     repository = ReconstructableRepository.for_module(module, "defs", str(Path.cwd()))
     location = ManagedGrpcPythonEnvCodeLocationOrigin(
         LoadableTargetOrigin(executable_path=sys.executable, module_name=module),
@@ -155,7 +155,7 @@ def _job(module: str, summary: Summary) -> tuple[ReconstructableJob, RemoteJobOr
 
 
 def _note(event: DagsterEvent, summary: Summary, progress: Progress) -> None:
-    """Takes from an event what the summary or the person at the screen should know."""
+    """Extracts from an event what belongs into the summary or on the screen."""
     match event.event_type:
         case DagsterEventType.ASSET_MATERIALIZATION:
             summary.tables.append(_table(event))
@@ -207,7 +207,7 @@ def _reason(error: Any) -> str:
     if error is None:
         return "no reason given"
     line = " ".join(error.message.split())
-    # An error of our own says all in its text.
+    # For our own errors, the text is enough.
     return re.sub(r"^ingest_shared\.errors\.\w+: ", "", line)
 
 
@@ -216,7 +216,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _own_streams(log: Path) -> tuple[IO[str], IO[str]]:
-    """Standard output and error as they were; from now on both go to the log file."""
+    """Redirects standard output and error to the log file; returns the original ones."""
     kept = [os.fdopen(os.dup(number), "w") for number in (1, 2)]
     with log.open("a") as file:
         os.dup2(file.fileno(), 1)
@@ -225,14 +225,14 @@ def _own_streams(log: Path) -> tuple[IO[str], IO[str]]:
 
 
 def _warehouse(location: str) -> str:
-    """Where the rows are, as a person would look for them."""
+    """Where to find the rows."""
     destinations = importlib.import_module("ingest_shared.destinations")
     name = str(destinations.destination_name())
     return str(destinations.duckdb_file(location)) if name == "duckdb" else name
 
 
 def main(location: str, job: str, module: str) -> int:
-    """0 after a run that did all it should, else 1."""
+    """0 if the run succeeded, otherwise 1."""
     log = data_dir() / "logs" / f"{job}.log"
     result, screen = _own_streams(log)
     progress = Progress(screen, location)

@@ -23,38 +23,38 @@ OUTCOMES = ("passed", "failed", "error", "skipped")
 NO_TESTS = 5
 """pytest's exit code when it found no test."""
 AT_ONCE = 4
-"""Suites change nothing that another one reads, and wait for engines, servers and clocks half of the time: four fill
-two cores. Five take longer in all, since whoever waits for something looks at it again and again."""
+"""Suites are independent, and spend half of the time waiting for engines, servers and clocks: four of them fill two
+cores. Five take longer in total, because waiting means polling."""
 LIMIT_SECONDS = 60 * 60
-"""Time that a suite has; then it is interrupted, and its report says where it was."""
+"""Seconds after which a suite is interrupted; its report says where it was."""
 MEMORY = Path("/dev/shm")  # noqa: S108, only a folder of the process's own in it is used
-"""Where warehouses and databases of tests are written, which takes a quarter less time than on a disk."""
+"""Where tests write warehouses and databases, which takes a quarter less time than on a disk."""
 MEMORY_BYTES = 6 * 2**30
-"""Space that has to be free there."""
+"""Bytes that must be free there."""
 PLATFORMS = ("tests/deployment", "tests/kubernetes")
-"""Suites of their own, each with a platform on an engine or a cluster. They take longer than all others."""
+"""Separate suites with a platform on an engine or a cluster; they take the longest."""
 _COUNT = re.compile(rf"(\d+) ({'|'.join(OUTCOMES)})")
 
 
 @dataclass
 class Suite:
-    """The tests of one project, or those in one of its folders, and how they went."""
+    """The tests of one project, or of one of its folders, and their result."""
 
     project: Project
     folder: str = "tests"
     without: tuple[str, ...] = ()
-    """Folders in it that are suites of their own."""
+    """Folders in it that are separate suites."""
     verdict: str = ""
     counts: dict[str, int] = field(default_factory=dict)
     passed: bool = False
 
     @property
     def name(self) -> str:
-        """The project's folder; the repository's own tests are called as their folders are."""
+        """The project's folder; the repository's own tests are named after their folders."""
         return self.folder if self.project.is_root else self.project.name
 
     def run(self) -> Iterator[str]:
-        """Runs pytest and gives what it writes, line by line."""
+        """Runs pytest and yields its output, line by line."""
         yield f"\n=== {self.name}\n"
         ignored = [f"--ignore={folder}" for folder in self.without]
         command = self.project.tied("pytest", self.folder, *ignored)
@@ -82,19 +82,19 @@ class Suite:
             limit.cancel()
         self.passed = process.returncode == 0
         self.counts = {outcome: int(count) for count, outcome in _COUNT.findall(last)}
-        # A project whose tests are not found is not one whose tests pass.
+        # A project without tests does not count as passing.
         self.verdict = "no tests found" if process.returncode == NO_TESTS else last.strip("= ")
 
 
 def _folder_in_memory() -> Path | None:
-    """None if it is missing or too full, or if programs cannot be run from it."""
+    """None if it is missing, too full, or does not allow execution."""
     if "TMPDIR" in os.environ or not MEMORY.is_dir() or os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
         return None
     return MEMORY if shutil.disk_usage(MEMORY).free >= MEMORY_BYTES else None
 
 
 def suites() -> list[Suite]:
-    """All of them, the longest first: the platforms', then the locations', the repository's and the libraries'."""
+    """All suites, the longest first: platforms, locations, the repository, libraries."""
     root, *others = projects()
     tested = [Suite(project) for project in others if _is_tested(project)]
     locations = [suite for suite in tested if suite.project.is_location]
@@ -104,17 +104,17 @@ def suites() -> list[Suite]:
 
 
 def _size(suite: Suite) -> int:
-    """Bytes of its tests, by which one guesses how long they take."""
+    """Size of its tests in bytes, to estimate how long they take."""
     return sum(file.stat().st_size for file in (suite.project.folder / suite.folder).rglob("*.py"))
 
 
 def _is_tested(project: Project) -> bool:
-    """Locations always are: one without tests fails instead of being passed over."""
+    """Locations always count: one without tests fails instead of being skipped."""
     return project.is_location or (project.folder / "tests").is_dir()
 
 
 def run(suites: list[Suite]) -> Iterator[str]:
-    """Runs them all and gives what they write: of several, what each wrote when it has ended."""
+    """Runs all suites and yields their output; with several, each suite's output when it has ended."""
     if len(suites) == 1:
         yield from suites[0].run()
     else:

@@ -1,7 +1,7 @@
 """Runs of the local Dagster instance whose process is gone.
 
-Killed with ``kill -9``, a run cannot say so itself: it would stay "started" in the UI and keep
-its pools from the next run. ``python -m ingest_tools.runs``, with a Python that has Dagster, tidies up.
+A run that was killed with ``kill -9`` cannot report it: it would stay "started" in the UI and block its pools. ``python
+-m ingest_tools.runs``, with a Python that has Dagster, cleans up.
 """
 
 import fcntl
@@ -18,9 +18,9 @@ UNDER_WAY = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStat
 
 
 def end_dead_runs(instance: DagsterInstance, own_lock: Path | None = None) -> list[DagsterRun]:
-    """Marks every run whose process is gone as failed; returns those that are really under way.
+    """Marks every run whose process is gone as failed; returns the runs that are really in progress.
 
-    ``own_lock`` is a lock that the caller holds, so that no run can.
+    ``own_lock`` is a lock that the caller holds, so no run can hold it.
     """
     alive = []
     for run in instance.get_runs(RunsFilter(statuses=[*UNDER_WAY, DagsterRunStatus.NOT_STARTED])):

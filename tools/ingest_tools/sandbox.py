@@ -1,7 +1,6 @@
 """The sandbox of the local deployment: finds a running one, or starts one.
 
-Its world is kept in ``sandbox.jsonl`` in the data folder, so that a second run finds the world of
-the first one.
+Its world is kept in ``sandbox.jsonl`` in the data folder, so that a second run finds the world of the first.
 """
 
 import json
@@ -21,9 +20,9 @@ from ingest_tools.projects import ROOT, Project, locations
 from ingest_tools.registrations import sandbox_settings
 
 SIZE = "2"
-"""Rows, as a multiple of the sandbox's small world."""
+"""Size of the world, as a multiple of the sandbox's small one."""
 GITHUB_QUOTA = "1000000"
-"""Calls an hour: GitHub's 5,000 would end the third try of a large world."""
+"""Calls an hour: GitHub's 5,000 would not last for three runs over a large world."""
 READY = "sandbox ready: "
 
 
@@ -37,7 +36,7 @@ def settings(url: str) -> dict[str, str]:
 
 @contextmanager
 def source_settings(*, live: bool, url: str, size: str) -> Iterator[dict[str, str]]:
-    """The settings that tell the locations where to read: a sandbox's, or none for the real APIs."""
+    """The settings that tell the locations where to read: the sandbox's, or none for the real APIs."""
     if live:
         yield {}
         return
@@ -49,7 +48,7 @@ def source_settings(*, live: bool, url: str, size: str) -> Iterator[dict[str, st
 def running(url: str, size: str) -> Iterator[str]:
     """The address of a sandbox: the given one, a running one, or one started until the block ends.
 
-    Raises :class:`Refused` when it does not start.
+    Raises :class:`Refused` if it does not start.
     """
     if found := _found(url):
         _say(f"using the sandbox at {found}")
@@ -80,10 +79,10 @@ def _answers(url: str) -> bool:
 
 @contextmanager
 def _started(size: str, port: int) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """A sandbox of our own, its address and its process, until the block ends."""
+    """A sandbox that runs until the block ends: its address and its process."""
     environment = prepare()
     state = data_dir() / "sandbox.jsonl"
-    # A world that is there keeps its size, unless another is asked for, which is then refused.
+    # An existing world keeps its size; the sandbox refuses a different one.
     options = [] if state.exists() and not size else ["--size", size or SIZE]
     options += ["--port", str(port), "--github-quota", GITHUB_QUOTA]
     process = subprocess.Popen(
@@ -92,7 +91,7 @@ def _started(size: str, port: int) -> Iterator[tuple[str, subprocess.Popen[str]]
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        # Ctrl-C must not end it before those who read from it.
+        # Ctrl-C must not end it before the processes that read from it.
         start_new_session=True,
     )
     try:
@@ -104,7 +103,7 @@ def _started(size: str, port: int) -> Iterator[tuple[str, subprocess.Popen[str]]
 
 
 def _wait_until_ready(process: subprocess.Popen[str]) -> str:
-    """Its address, once it answers; raises :class:`Refused` when it ends instead."""
+    """Its address, once it answers; raises :class:`Refused` if it ends instead."""
     started = time.monotonic()
     _say("starting the sandbox APIs")
     for line in process.stdout or ():
@@ -117,7 +116,7 @@ def _wait_until_ready(process: subprocess.Popen[str]) -> str:
 
 
 def _say(line: str) -> None:
-    """Progress goes where a report is not disturbed by it."""
+    """Prints progress to standard error, apart from reports."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -139,7 +138,7 @@ _SIZE = click.option(
 
 
 def origin(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options of where locations read: the arguments of :func:`source_settings`."""
+    """Adds the options for where locations read: the arguments of :func:`source_settings`."""
     live = click.option("--live", is_flag=True, help="Read the real APIs; rows go to data/live/.")
     return live(_URL(_SIZE(command)))
 
@@ -164,7 +163,7 @@ def sandbox_command(port: int, size: str) -> None:
 def change_sandbox_command(count: int, url: str, size: str) -> None:
     """Make random changes in the sandbox, to see an incremental run."""
     with running(url, size) as found:
-        # Another seed each time, or the same things would happen again.
+        # A new seed each time, or the same changes would happen again.
         body = json.dumps({"seed": time.time_ns() % 2**32, "count": count}).encode()
         request = urllib.request.Request(f"{found}/_sandbox/changes/random", body)  # noqa: S310
         with HTTP.open(request) as answer:

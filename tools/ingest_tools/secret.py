@@ -11,14 +11,14 @@ from ingest_tools.local import Refused
 from ingest_tools.options import KUBERNETES, LOCATIONS, on, standard_input
 
 OTHER_SECTIONS = ("alerts.", "extract.", "normalize.", "load.")
-"""What a team can set besides its source. The platform decides where rows go, and as which user."""
+"""What a team can set in addition to its source's settings. The platform decides where rows go, and as which user."""
 PLATFORM = "platform"
 ALERTS = "alerts.to"
 SETTING = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 
 
 def checked(location: str, setting: str) -> None:
-    """Raises :class:`Refused` for a setting that the location cannot have."""
+    """Raises :class:`Refused` if the location cannot have this setting."""
     if location == PLATFORM:
         if setting != ALERTS:
             raise Refused(f"{setting!r} is not a setting of the platform: its only setting is {ALERTS}")

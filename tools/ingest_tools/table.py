@@ -2,7 +2,7 @@
 
 
 def aligned(rows: list[tuple[str, ...]], names: int) -> list[str]:
-    """The rows, the first one as head; so many columns of names to the left, the numbers to the right."""
+    """The rows, with the first one as header; ``names`` columns are left-aligned, the numbers right-aligned."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:

@@ -1,8 +1,8 @@
 """Writes docs/tables/<location>.md: every table with its keys and columns, how it is read, and what that costs.
 
-Run with the Python of the location's environment, as `make table-docs` does. Everything follows from the
+Run with the Python of the location's environment, as `make table-docs` does. Everything is derived from the
 declarations (the tables, ``LISTINGS``, ``FILES`` or ``MIRRORED`` in ``source/__init__.py``, the groups, the walks),
-except for the total cost, which people measure and write into ``cost.md`` in the location's folder.
+except for the total cost, which is measured and written into ``cost.md`` in the location's folder.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -33,51 +34,12 @@ def page(location: str) -> str:
     source = import_module(f"{location}_location.source")
     tables: Mapping[str, Table] = import_module(f"{location}_location.source.tables").TABLES
     permissions: Mapping[str, str] = getattr(source, "PERMISSIONS", {})
-    groups = groups_of(location)
-    declared: tuple[Listing | Files | Mirrored, ...] = (
-        *getattr(source, "LISTINGS", ()),
-        *getattr(source, "FILES", ()),
-        *getattr(source, "MIRRORED", {}).values(),
-    )
-    by_table = {one.table.name: one for one in declared}
+    by_table = _declared(source)
     if unlisted := tables.keys() - by_table.keys():
         raise SystemExit(
-            f"{location}: neither LISTINGS, FILES nor MIRRORED of its source has the table {min(unlisted)}"
+            f"{location}: the table {min(unlisted)} is in none of LISTINGS, FILES and MIRRORED in source/__init__.py"
         )
-    what, sent = ("file", "what a file has") if hasattr(source, "FILES") else ("list", "fields that the API sent")
-    stays = any(column.name == "deleted_at" for table in tables.values() for column in table.columns)
-    # A table that is loaded on request is no asset where nobody asks; it belongs to the group of its rows.
-    for table in tables.values():
-        one = by_table[table.name]
-        if table.name not in groups and isinstance(one, Listing):
-            group = groups[one.per.parent.name]
-            groups |= dict.fromkeys((one.name for one in table.with_children), group)
-    lines = [
-        f"# The tables of {location}",
-        f"Written by `make table-docs` from the declarations in `locations/{location}/`; do not edit.",
-        "",
-        f"Each table is in the schema `{location}_raw` and has the column `_undeclared`: {sent} but "
-        "no column holds, as JSON. "
-        f"A row that disappeared from the origin {'stays, with `deleted_at`' if stays else 'is removed'}.",
-        "",
-        f"An audit (`{location}_audit`, `{audit_cron(location)}` UTC, and by hand) reads every {what} as a first load "
-        "does, compares each value with the warehouse, loads what differs and reports it as the check "
-        "`equals_origin`.",
-        "",
-        "| table | key | group | what it holds |",
-        "|---|---|---|---|",
-        *(
-            f"| {_link(table)} | {_key(table)} | `{groups[table.name].name}` | {_cell(table.description)} |"
-            for table in _all(tables)
-        ),
-        "",
-        "| group | loaded (UTC) | stale after |",
-        "|---|---|---|",
-        *(
-            f"| `{group.name}` | `{group.cron}` | {(group.every + STALE).total_seconds() / 3600:g} hours |"
-            for group in dict.fromkeys(groups[name] for name in tables)
-        ),
-    ]
+    lines = [*_introduction(location, source, tables), *_overview(tables, _all_groups(location, tables, by_table))]
     cost = ROOT / "locations" / location / "cost.md"
     if cost.exists():
         lines += ["", *cost.read_text().splitlines()]
@@ -86,8 +48,65 @@ def page(location: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _declared(source: ModuleType) -> dict[str, Listing | Files | Mirrored]:
+    """How each table is read, by its name."""
+    declared: tuple[Listing | Files | Mirrored, ...] = (
+        *getattr(source, "LISTINGS", ()),
+        *getattr(source, "FILES", ()),
+        *getattr(source, "MIRRORED", {}).values(),
+    )
+    return {one.table.name: one for one in declared}
+
+
+def _introduction(location: str, source: ModuleType, tables: Mapping[str, Table]) -> Iterator[str]:
+    what, sent = ("file", "what a file has") if hasattr(source, "FILES") else ("list", "fields that the API sent")
+    stays = any(column.name == "deleted_at" for table in tables.values() for column in table.columns)
+    yield f"# The tables of {location}"
+    yield f"Written by `make table-docs` from the declarations in `locations/{location}/`; do not edit."
+    yield ""
+    yield (
+        f"Each table is in the schema `{location}_raw` and has the column `_undeclared`: {sent} but "
+        "no column holds, as JSON. "
+        f"A row that disappeared from the origin {'stays, with `deleted_at`' if stays else 'is removed'}."
+    )
+    yield ""
+    yield (
+        f"An audit (`{location}_audit`, `{audit_cron(location)}` UTC, and by hand) reads every {what} as a first load "
+        "does, compares each value with the warehouse, loads what differs and reports it as the check "
+        "`equals_origin`."
+    )
+    yield ""
+
+
+def _overview(tables: Mapping[str, Table], groups: Mapping[str, Group]) -> Iterator[str]:
+    """All tables, and then all groups."""
+    yield "| table | key | group | what it holds |"
+    yield "|---|---|---|---|"
+    for table in _all(tables):
+        yield f"| {_link(table)} | {_key(table)} | `{groups[table.name].name}` | {_cell(table.description)} |"
+    yield ""
+    yield "| group | loaded (UTC) | stale after |"
+    yield "|---|---|---|"
+    for group in dict.fromkeys(groups[name] for name in tables):
+        yield f"| `{group.name}` | `{group.cron}` | {(group.every + STALE).total_seconds() / 3600:g} hours |"
+
+
+def _all_groups(
+    location: str, tables: Mapping[str, Table], by_table: Mapping[str, Listing | Files | Mirrored]
+) -> dict[str, Group]:
+    """The group of each table and child table, including those that are loaded only on request."""
+    groups = groups_of(location)
+    for table in tables.values():
+        one = by_table[table.name]
+        # It may not be an asset; it belongs to the group of its rows.
+        if table.name not in groups and isinstance(one, Listing):
+            group = groups[one.per.parent.name]
+            groups |= dict.fromkeys((one.name for one in table.with_children), group)
+    return groups
+
+
 def groups_of(location: str) -> dict[str, Group]:
-    """The group of each table, child tables too, as the assets have it."""
+    """The group of each table and child table, from the assets."""
     known = {group.name: group for group in vars(_groups(location)).values() if isinstance(group, Group)}
     definitions = import_module(f"{location}_location.definitions").defs()
     graph = definitions.get_repository_def().asset_graph
@@ -108,7 +127,7 @@ def _groups(location: str) -> Any:
 
 
 def section(table: Table, declared: Listing | Files | Mirrored, permission: str) -> Iterator[str]:
-    """All about a table and its child tables; ``permission`` is what a credential needs for it."""
+    """The section of a table and its child tables; ``permission`` is what a credential needs for it."""
     yield f"## {table.name}"
     docs = "The API's documentation" if isinstance(declared, Listing) else "Documentation"
     yield table.description + (f" [{docs}]({table.docs})." if table.docs else "")
@@ -139,7 +158,7 @@ def facts(listing: Listing) -> dict[str, str]:
 
 
 def request(listing: Listing) -> str:
-    """The request for the first page, as the walk begins it, with the placeholders of its scope."""
+    """The walk's request for the first page, with the placeholders of its scope."""
     method = "GET" if listing.body is None else "POST"
     query = f"?{urlencode(listing.params, doseq=True, safe='[]')}" if listing.params else ""
     return f"{method} {listing.path}{query}"
@@ -167,7 +186,7 @@ def _scope(listing: Listing) -> str:
 
 
 def _read(listing: Listing) -> tuple[str, str]:
-    """What a sync reads, and what that costs."""
+    """What a sync reads, and its cost."""
     walk = listing.walk
     if isinstance(walk, FullList) and walk.since:
         return (
@@ -202,7 +221,7 @@ def _cell(words: str) -> str:
 
 
 def main() -> int:
-    """0 if the page was written, or is up to date; otherwise 1."""
+    """0 if the page was written or is up to date; otherwise 1."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("location", help="its folder below locations/")
     parser.add_argument("--check", action="store_true", help="write nothing; fail if the page is stale")

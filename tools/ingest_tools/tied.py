@@ -1,8 +1,7 @@
-"""Ties a process to the one that started it, which holds the other end of its standard input.
+"""Ties a process to its parent, which holds the other end of its standard input.
 
-When the starter is gone, even killed, the pipe closes and the process ends too: nothing is left
-behind. ``python tied.py MODULE ...`` runs a module this way, one of this package too, with a Python
-of any environment.
+When the parent is gone, even killed, the pipe closes and the process ends too: nothing is left behind. ``python tied.py
+MODULE ...`` runs a module this way, including one of this package, with the Python of any environment.
 """
 
 import os
@@ -14,13 +13,13 @@ import time
 from pathlib import Path
 
 GRACE_SECONDS = 30
-"""Time to end in order, after which the process is ended at once."""
+"""Seconds for a graceful end, after which the process is killed."""
 
 
 def to_parent() -> None:
-    """From now on, ends this process when the starter's end of standard input closes."""
+    """From now on, ends this process when the parent's end of standard input closes."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # pytest puts a standard input of its own in its place.
+    # pytest replaces the standard input with its own.
     threading.Thread(target=_watch, args=[os.dup(0)], name="tied", daemon=True).start()
 
 

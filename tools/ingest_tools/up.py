@@ -10,9 +10,9 @@ from ingest_tools.engine import Deployment, docker
 from ingest_tools.local import Refused
 
 TAG = "HOST_TAG"
-"""If set in the environment, the tag of the host's images, whatever this tree holds."""
+"""If set in the environment, the tag of the host's images, whatever this tree contains."""
 SECONDS_TO_END = 60
-"""Time that a run has to end when the platform is stopped."""
+"""Seconds that a run has to end when the platform is stopped."""
 
 
 @click.command(epilog="Example: ingest up --sandbox")
@@ -34,7 +34,7 @@ def up_command(*, sandbox: bool) -> None:
 def down_command() -> None:
     """Stop the platform and its runs; keep data, history and secrets."""
     deployment = Deployment.here()
-    deployment.show("stop", "webserver", "daemon")  # which would start the runs again
+    deployment.show("stop", "webserver", "daemon")  # they would start the runs again
     if runs := deployment.run_containers("status=running"):
         docker("stop", f"--time={SECONDS_TO_END}", *runs)
     deployment.show("--profile=*", "down")

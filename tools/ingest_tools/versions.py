@@ -1,7 +1,7 @@
 """Versions of what is deployed, a location or the host: remembered, swapped, rolled back, watched.
 
-The active tag stands in ``.env``, which Docker Compose reads, so it survives `docker compose up`. Beside it
-stand the tags that a rollback goes back to, and all that were activated: only those may be run.
+The active tag is in ``.env``, which Docker Compose reads, so it survives `docker compose up`. Next to it are the tags
+that a rollback can return to, and all that were activated: only those may be run.
 """
 
 import json
@@ -25,32 +25,32 @@ HOST = "host"
 KEPT_IMAGES = 3
 """Versions whose images stay on this machine, the active one among them."""
 BASE = "python:3.13-slim-trixie"
-"""What images are built on, unless INGEST_PYTHON in ``.env`` names another, or the same with its digest."""
+"""The base image, unless INGEST_PYTHON in ``.env`` names another, or the same with its digest."""
 BASE_DIGITS = 6
 PULL_SECONDS = 60
 WATCH_SECONDS = 60
-"""Time that new containers are watched after the swap; where one dies, the version before is activated again."""
+"""Seconds for which new containers are watched after the swap; if one dies, the previous version is activated again."""
 LOOK_SECONDS = 2
 FIRST_TAG = "local"
 """What `docker compose up` built before any deploy."""
 
 _ERROR = re.compile(r"\b(?:[\w.]*\.)?(?!DagsterUserCodeLoadError)(\w+(?:Error|Exception): .+)")
-"""The line of a traceback that says what is wrong; Dagster's own around it says only that something is."""
+"""The line of a traceback that says what is wrong; Dagster's wrapper only says that something is."""
 
 
 class Versions(ABC):
-    """The versions of one thing that is deployed; what is done to it once it is built."""
+    """The versions of a location or the host; what happens to one after it is built."""
 
     deployment: Deployment
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """What is deployed, as the command line has it."""
+        """The name of what is deployed, as on the command line."""
 
     @abstractmethod
     def deploy(self, *, tests: bool) -> str:
-        """What was done, in a line; raises :class:`Refused` when the new version was not activated."""
+        """Returns in a line what was done; raises :class:`Refused` if the new version was not activated."""
 
     @abstractmethod
     def images(self, tag: str) -> list[str]:
@@ -70,7 +70,7 @@ class Versions(ABC):
 
     @abstractmethod
     def _runs_need(self) -> set[str] | None:
-        """Images that unfinished runs need, running or not; None where they do not say yet."""
+        """Images that unfinished runs need, running or not; None if that is not known yet."""
 
     @property
     def tag(self) -> str:
@@ -105,13 +105,13 @@ class Versions(ABC):
         if to not in self.activated and to not in before:
             known = ", ".join(self.activated)
             raise Refused(f"--to={to} is not a version of {self.name} that was active: choose from {known}")
-        # What is rolled back is nothing to go back to, unless one asks for it by name.
+        # A version that was rolled back is not a target again, unless it is named.
         before = before[before.index(to) + 1 :] if to in before else [self.tag, *before]
         return self._switch(to, before, since="the rollback began")
 
     @contextmanager
     def _swapping(self) -> Iterator[None]:
-        """Meanwhile no other deploy swaps it, or the host under it. Builds and tests need no lock."""
+        """While held, no other deploy swaps it, or the host under it. Builds and tests need no lock."""
         with (
             self._alone(HOST, shared=self.name != HOST),  # swaps of locations do not wait for each other
             self._alone(self.name) if self.name != HOST else nullcontext(),
@@ -119,7 +119,7 @@ class Versions(ABC):
             yield
 
     def _sharing(self) -> AbstractContextManager[None]:
-        """Meanwhile no other deploy touches what all share: ``.env``, and the platform's set-up."""
+        """While held, no other deploy touches what all share: ``.env`` and the platform's set-up."""
         file = self.deployment.env_file
         return held(file.with_name(f"{file.name}.lock"), "waiting for another deploy to be set up")
 
@@ -131,13 +131,13 @@ class Versions(ABC):
     def _switch(
         self, tag: str, before: list[str], tried: Callable[[], None] = lambda: None, since: str = "it was built"
     ) -> str:
-        """Serves the tag, if ``tried`` does not raise meanwhile."""
+        """Serves the tag, unless ``tried`` raises."""
         started, old = time.monotonic(), self.tag
         try:
             self._serve(tag, tried)
         except (EngineError, PlatformError) as error:
             raise Refused(f"{self.name}: {tag} was refused ({error}); {self._restored(old, tag)}") from None
-        except BaseException:  # Ctrl-C, or the end of a job of CI
+        except BaseException:  # Ctrl-C, or a canceled CI job
             print(f"{self.name}: interrupted; {self._restored(old, tag)}", file=sys.stderr)
             raise
         self._remember(tag, [other for other in before if other != tag and self._has_image(other)])
@@ -145,7 +145,7 @@ class Versions(ABC):
         return f"{self.name}: {tag} is active, {time.monotonic() - started:.1f} s after {since}"
 
     def _restored(self, old: str, refused: str) -> str:
-        """Puts the active version back where it is gone, and says in a few words how that went."""
+        """Puts the active version back if it is gone, and returns in a few words how that went."""
         if old == refused or not self._has_image(old):
             return "and there is no earlier version"
         try:
@@ -167,7 +167,7 @@ class Versions(ABC):
                 try:
                     found = inspect(first["Id"])
                 except EngineError:
-                    return ""  # somebody has replaced it, and looks at that one
+                    return ""  # another deploy has replaced it, and watches that one
                 why = _illness(found, first["State"]["StartedAt"]) or self._unloaded()
                 if self.tag != tag:
                     return ""
@@ -177,11 +177,12 @@ class Versions(ABC):
         return ""
 
     def _unloaded(self) -> str:
-        """What is wrong with what the webserver has loaded of it, in a few words; empty where nothing is."""
+        """What is wrong with what the webserver has loaded, in a few words; empty if nothing is."""
         return ""
 
     def take_back(self, tag: str, why: str) -> str:
-        """Activates the previous version, unless the bad one was replaced meanwhile; returns in a line what it did."""
+        """Activates the previous version, unless the bad one was replaced in the meantime; returns in a line what it
+        did."""
         with self._swapping():
             if self.tag != tag:
                 return f"{self.name}: {tag} {why}, and was replaced meanwhile"
@@ -192,11 +193,11 @@ class Versions(ABC):
         return f"{self.name}: {tag} {why}; {self.tag} is active again"
 
     def _must_keep_to_its_walls(self) -> None:
-        """Raises :class:`Refused` where the Compose files give a service more than it may have."""
+        """Raises :class:`Refused` if the Compose files give a service more than it may have."""
         tree = self.deployment.tree
         names = location_names(tree)
         found = [line for name in names if self.name in (name, HOST) for line in unrendered(name, tree)]
-        if not found:  # or it would be resolved, and a refusal quote variables and files of this machine
+        if not found:  # otherwise it would be resolved, and the error could quote this machine's variables and files
             found += walls.problems(json.loads(self.deployment.compose(*walls.CONFIG)), names, tree)
         if found:
             raise Refused(f"{self.name}: nothing was deployed: {'; '.join(found)}")
@@ -214,7 +215,7 @@ class Versions(ABC):
         return str(inspect(base)["Id"]).partition(":")[2][:BASE_DIGITS]
 
     def _build(self, tag: str, *arguments: str) -> None:
-        """Builds with `docker compose build`; raises :class:`Refused` with the line that says why it fails."""
+        """Builds with `docker compose build`; raises :class:`Refused` with the line that says why it failed."""
         try:
             self.deployment.compose("--progress=plain", *arguments, **self._settings(tag))
         except EngineError as error:
@@ -239,19 +240,19 @@ class Versions(ABC):
                 docker("image", "rm", *(image for image in images if _is_there(image)))
 
     def _forget(self, tag: str) -> None:  # noqa: B027, most keep nothing else
-        """Removes what else is kept of a version whose images are removed."""
+        """Removes other files of a version whose images are removed."""
 
     @property
     def _variable(self) -> str:
         return f"{self.name.upper()}_TAG"
 
     def _settings(self, tag: str) -> dict[str, str]:
-        """What Compose must know to serve the tag: a location's runs may have any image that was activated."""
+        """The variables with which Compose serves the tag: a location's runs may use any image that was activated."""
         activated = list(dict.fromkeys([tag, *self.activated]))
         return {self._variable: tag, f"{self._variable}S": ",".join(activated)}
 
     def _remember(self, tag: str, before: list[str]) -> None:
-        """Writes the tags to ``.env``, whole or not at all; other lines stay."""
+        """Writes the tags to ``.env``, atomically; other lines stay."""
         file = self.deployment.env_file
         own = self._settings(tag) | {f"{self._variable}_BEFORE": ",".join(before)}
         half = file.with_name(f"{file.name}.new")
@@ -270,11 +271,11 @@ def _is_there(image: str) -> bool:
 
 
 def _illness(found: dict[str, Any], started: str) -> str:
-    """What is wrong with a container that began at a time, in a few words; empty where nothing is."""
+    """What is wrong with a container that started at a given time, in a few words; empty if nothing is."""
     state = found["State"]
     if not state["Running"] or state["StartedAt"] != started:
         return f"died ({last_error(found['Id']) or 'its log gives no reason'})"
-    # The engine calls a container unhealthy while it dies, too: without a check that failed.
+    # The engine also calls a dying container unhealthy, without a failed check.
     health = state["Health"]
     return "became unhealthy" if health["Status"] == "unhealthy" and health["FailingStreak"] else ""
 
@@ -285,6 +286,6 @@ def errors_in(text: str) -> Iterator[str]:
 
 
 def last_error(container: str) -> str:
-    """The last line of a container's log that says what is wrong; empty where none does."""
+    """The last line of a container's log that says what is wrong; empty if none does."""
     errors = _ERROR.findall(logs(container, 200))
     return errors[-1] if errors else ""

@@ -1,9 +1,8 @@
-"""Holds what Docker Compose makes of all files against what each service may have: `make check`, `up`, `deploy`.
+"""Checks the resolved Compose files against what each service may have: for `make check`, `up` and `deploy`.
 
-A location's compose.yaml is rendered, and compared with what it must be. What counts in the end is the
-model after `include`, `extends`, override files and variables. Whatever is not allowed here by name is
-refused: a mount, a network, a capability, a key that Compose learns tomorrow. It needs Docker's command line,
-and no engine.
+A location's compose.yaml is rendered and compared with the template. What counts in the end is the model after
+`include`, `extends`, override files and variables. Whatever is not explicitly allowed here is refused: a mount, a
+network, a capability, a key that a future Compose adds. It needs Docker's command line, but no engine.
 """
 
 import json
@@ -53,7 +52,7 @@ CAPABILITIES = {"launch": {"DAC_READ_SEARCH"}, "postgres": {"CHOWN", "DAC_OVERRI
 BINDS = {"access.yaml", "workspace.yaml"}
 """Files of the tree that the platform's services read."""
 HARMLESS = {"command", "depends_on", "healthcheck", "profiles", "restart", "stop_grace_period", "stop_signal"}
-"""Keys that say nothing of what a container may reach."""
+"""Keys that do not affect what a container may reach."""
 LIMITS = {"mem_limit", "pids_limit", "shm_size"}
 
 Model = dict[str, Any]
@@ -61,7 +60,7 @@ Check = Callable[[Any], bool]
 
 
 def problems(model: Model, locations: list[str], root: Path = ROOT) -> Iterator[str]:
-    """What crosses a wall in a model, a line each; ``model`` is what `docker compose config` prints as JSON."""
+    """Violations in a model, a line each; ``model`` is what `docker compose config` prints as JSON."""
     for key in sorted(model.keys() - {"name", "services", "networks", "volumes"}):
         if not key.startswith("x-"):
             yield f"{key}: not allowed"
@@ -176,7 +175,7 @@ def _breaches(what: str, found: Model, allowed: dict[str, Check]) -> Iterator[st
 
 
 def _mounted(mount: Model) -> tuple[str, str, bool]:
-    """Source, target and whether it is read-only; one with options of its own is like no other."""
+    """Source, target and whether it is read-only; a mount with options of its own equals no other."""
     options = mount["type"], {key: value for key, value in mount.items() if key == "volume" and value}
     plain = options in (("volume", {}), ("bind", {}))
     return mount.get("source", "") if plain else str(mount), mount["target"], bool(mount.get("read_only"))
@@ -230,10 +229,10 @@ def _has_compose() -> bool:
 
 
 def breaches() -> list[str]:
-    """What crosses a wall in this folder, a line each. Without Docker Compose, prints a warning and returns none."""
+    """Violations in this folder, a line each. Without Docker Compose, prints a warning and returns none."""
     names = location_names()
     if found := [line for name in names for line in unrendered(name)]:
-        return found  # resolving them would quote variables and files of this machine
+        return found  # resolving them could quote this machine's variables and files
     if not _has_compose():
         print("!!! Docker Compose is not installed: the resolved Compose files were NOT checked !!!")
         return []

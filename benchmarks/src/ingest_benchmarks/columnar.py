@@ -80,7 +80,7 @@ WAYS: dict[str, Callable[[list[bytes]], Tables]] = {
 
 
 def convert(_: Path, *, way: str, rows: int) -> Measured:
-    """Turns so many issues into Arrow, 5,000 at a time."""
+    """Turns this many issues into Arrow, 5,000 at a time."""
     pages = list(served(ISSUES, rows))
     clock, done = Clock(), 0
     gc.disable()  # as in floor.load

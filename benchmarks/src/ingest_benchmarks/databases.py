@@ -112,7 +112,7 @@ class Server:
         return self._server.get_uri().replace("/postgres?", f"/{name}?").replace("postgres:@", "postgres:x@localhost")
 
     def origin(self, rows: int) -> str:
-        """The address of a database with so many orders."""
+        """The address of a database with this many orders."""
         execute(self.address("postgres"), f"CREATE DATABASE rows_{rows}")
         origin = self.address(f"rows_{rows}")
         execute(origin, TABLE, ROWS.format(rows), "CREATE INDEX ON orders (updated_at)", "VACUUM ANALYZE orders")
@@ -275,7 +275,8 @@ def show(name: str, rows: int, one: Measured, least: Measured | None = None) -> 
 
 
 def first_loads(server: Server, target: Target, origin: str, rows: int, program: Path | None) -> Measured:
-    """Prints a line for each way to load so many rows; returns what was measured of ours, which stays in the target."""
+    """Prints a line for each way to load this many rows; returns the measurement of ours, whose rows stay in the
+    target."""
     print(f"{rows:,} rows into {target.destination}")
     with server.target(target.destination) as other:
         least = run(partial(floor, origin=origin, target=other, rows=rows))

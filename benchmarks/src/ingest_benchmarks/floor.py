@@ -1,4 +1,4 @@
-"""The floor: what a good script does that knows its tables and needs no dlt.
+"""The floor: a good script that knows its tables and needs no dlt.
 
 orjson parses, list comprehensions make columns, Arrow carries them into the database with one
 insert per 5,000 rows. There is no merge, no schema change, no state, no new field and no check of

@@ -75,7 +75,7 @@ class Clock:
         self.seconds = time.perf_counter() - started
 
     def measured(self, rows: int) -> Measured:
-        """The result, of a case that loaded so many rows."""
+        """The result of a case that loaded this many rows."""
         return Measured(rows, self.seconds, self.held_mb, peak_mb())
 
 
@@ -96,7 +96,7 @@ def run(case: Case, settings: Mapping[str, str] | None = None) -> Measured:
 
 
 def best(cases: Sequence[Case], times: int, settings: Mapping[str, str] | None = None) -> list[Measured]:
-    """The fastest of so many tries of each case; the cases take turns, so that noise hits them alike."""
+    """The fastest of several tries of each case; the cases take turns, so that noise affects them equally."""
     tries = [[run(case, settings) for case in cases] for _ in range(times)]
     return [min(of_case, key=lambda one: one.seconds) for of_case in zip(*tries, strict=True)]
 

@@ -27,7 +27,7 @@ Database = Literal["duckdb", "postgres"]
 Way = Literal["floor", "ours", "merged", "dlt", "dlt_parquet", "dlt_arrow"]
 
 NUL = rb"\u0000"
-"""PostgreSQL cannot hold it: only our path would survive the sandbox's, so none is served any."""
+"""NUL, which PostgreSQL cannot hold: only our path would survive it, so it is taken out for all."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ SUBJECTS = {subject.table.name: subject for subject in (ISSUES, INVOICES)}
 
 
 def served(subject: Subject, rows: int) -> Iterator[bytes]:
-    """Pages with so many rows, made as they are taken."""
+    """Pages with this many rows, made as they are taken."""
     return (body.replace(NUL, b" ") for body in subject.pages(rows))
 
 
 def load(folder: Path, *, way: Way, subject: str, database: Database, rows: int, prepared: bool) -> Measured:
-    """Loads so many rows; the pages are ``prepared`` before the clock starts, or made as they are taken."""
+    """Loads this many rows; the pages are ``prepared`` before the clock starts, or made as they are taken."""
     pages: Iterable[bytes] = served(SUBJECTS[subject], rows)
     if prepared:
         pages = list(pages)

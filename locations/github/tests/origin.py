@@ -34,7 +34,7 @@ TOLD_BY_AUDIT = {
 
 
 class Origin(ingest_testing.Origin):
-    """Its objects come as ``{"repository_id", "object", "given"}``, those of an organisation with its id."""
+    """Its objects come as ``{"repository_id", "object", "given"}``, those of an organization with its id."""
 
     api = "github"
 
@@ -90,10 +90,10 @@ class GitHubMirror(Mirror):
         for item in self.origin.objects(self.table.name):
             if item.get("repository_id") in without_issues and not _is_of_pull(item["object"]):
                 continue
-            if "organisation_id" not in item:
+            if "organization_id" not in item:
                 yield Held(item["object"], {"repo_id": item["repository_id"], **item.get("given", {})})
-            elif item["organisation_id"] in owners:
-                yield Held(item["object"], {"organization_id": item["organisation_id"]})
+            elif item["organization_id"] in owners:
+                yield Held(item["object"], {"organization_id": item["organization_id"]})
 
     def may_remain(self, row: dict[str, Any]) -> bool:
         if row["deleted_at"] or (row.get("repo_id") in self._without_issues() and not _is_of_pull(row)):
@@ -125,7 +125,7 @@ class GitHubMirror(Mirror):
         return renamed and _without_names(actual) == _without_names(expected)
 
     def _owners(self) -> set[int]:
-        """The organisations that own a mirrored repository."""
+        """The organizations that own a mirrored repository."""
         return {found["object"]["owner"]["id"] for found in self.origin.objects("repositories")}
 
     def _without_issues(self) -> set[int]:

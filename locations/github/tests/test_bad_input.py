@@ -27,7 +27,9 @@ def test_no_repositories(warehouse: Warehouse) -> None:
 
 @pytest.mark.parametrize("entry", ["acme", "acme/api/issues", "https://github.com/acme/api", "*/api", "acme/ap*"])
 def test_a_malformed_repository(entry: str, warehouse: Warehouse) -> None:
-    with pytest.raises(Exception, match=r"sources\.github\.repositories has .* neither owner/name nor owner/\*"):
+    with pytest.raises(
+        Exception, match=r"sources\.github\.repositories has .* which is not valid: write owner/name, owner/\*"
+    ):
         warehouse.sync("catalog", SOURCES__GITHUB__REPOSITORIES=f"acme/web,{entry}")
     assert warehouse.origin.requests()["total"] == 0
 

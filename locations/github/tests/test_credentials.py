@@ -156,7 +156,7 @@ def test_an_apps_token_that_ends_in_the_middle_of_a_list_is_renewed(
     [
         ({"SOURCES__GITHUB__APP_PRIVATE_KEY": "none"}, "sources.github.app_private_key is not the private key of an"),
         ({"SOURCES__GITHUB__INSTALLATION_ID": ""}, "sources.github.installation_id is not set"),
-        ({"SOURCES__GITHUB__INSTALLATION_ID": "5"}, "GitHub gives the App 700001 no token for the installation 5"),
+        ({"SOURCES__GITHUB__INSTALLATION_ID": "5"}, "GitHub gave the App 700001 no token for the installation 5"),
         ({TOKENS: TOKEN}, "sources.github.app_id and sources.github.access_token are both set"),
         ({"SOURCES__GITHUB__APP_ID": "", TOKENS: TOKEN}, "sources.github.repositories has '*'"),
     ],
@@ -178,7 +178,7 @@ def test_without_a_token_public_repositories_are_read(
     assert warehouse.query("SELECT full_name FROM {repositories}") == [("acme/web",)]
     reasons = {(table, status): reason for table, _, status, reason in warehouse.gaps()}
     assert set(reasons) == {("collaborators", 401), ("teams", 401), ("issue_types", 401)}
-    assert all("leave the table out by `sources.github.without`" in reason for reason in reasons.values())
+    assert all("leave the table out with `sources.github.without`" in reason for reason in reasons.values())
 
 
 def test_an_enterprise_server_has_a_prefix_and_no_quota(start_origin: StartOrigin, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_table_that_is_requested_later_costs_no_call_before_and_is_loaded_whol
 def test_a_table_that_is_always_loaded_cannot_be_requested(loaded: Warehouse) -> None:
     with (
         loaded.configured(SOURCES__GITHUB__WITH="issues"),
-        pytest.raises(SettingError, match=r"sources.github.with has 'issues'; it may have commit_details, pull_"),
+        pytest.raises(SettingError, match=r"sources.github.with has 'issues'; valid values are commit_details, pull_"),
     ):
         source.activity()
 

@@ -30,7 +30,7 @@ def test_a_group_equals_the_origin_after(group: str, kinds: str, mirrored: Wareh
     assert_mirrors(mirrored, *GITHUB.tables_of(group))
 
 
-def test_a_repository_that_moves_to_another_organisation_brings_its_people(mirrored: Warehouse) -> None:
+def test_a_repository_that_moves_to_another_organization_brings_its_people(mirrored: Warehouse) -> None:
     mirrored.origin.change("repository.transfer", repository="acme/web")
     mirrored.origin.advance()
     mirrored.sync("people")

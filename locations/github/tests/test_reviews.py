@@ -161,7 +161,7 @@ def test_a_query_that_takes_too_long_is_asked_in_parts_and_then_by_rest(
     queries, by_rest = calls(origin)
     assert queries >= 2
     assert by_rest >= len(numbers(origin, PLATFORM))
-    assert "pull requests by REST, as GraphQL takes too long: " in warned()[0]
+    assert "pull requests by REST, because GraphQL takes too long: " in warned()[0]
     assert not reading.gaps()
     assert_mirrors(reading, "reviews")
 

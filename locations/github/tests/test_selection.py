@@ -41,5 +41,5 @@ def test_archived_repositories_are_left_out_unless_they_are_named(warehouse: War
 
 
 def test_a_kind_of_repositories_that_does_not_exist(warehouse: Warehouse) -> None:
-    with pytest.raises(Exception, match=r"leave_out has 'private'; it may have archived and forks"):
+    with pytest.raises(Exception, match=r"leave_out has 'private'; valid values are archived and forks"):
         warehouse.sync("catalog", SOURCES__GITHUB__LEAVE_OUT="private")

@@ -29,10 +29,10 @@ def test_a_whole_group_can_be_left_out(warehouse: Warehouse) -> None:
 @pytest.mark.parametrize(
     ("left_out", "said"),
     [
-        ("review", "sources.github.without has 'review', which is no table of this location"),
+        ("review", "sources.github.without has 'review', which is not a table of this location"),
         (
             "pull_requests",
-            "sources.github.without has 'pull_requests', of which reviews is read per row: leave out both",
+            "sources.github.without has 'pull_requests', but reviews is read per row of it: leave out both",
         ),
     ],
 )

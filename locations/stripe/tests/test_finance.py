@@ -177,7 +177,9 @@ def test_without_the_events_no_history_is_made_and_the_run_says_so(
 ) -> None:
     with finance.configured(SOURCES__STRIPE__WITHOUT="events"):
         run(pipeline("stripe", "history").drop(), history())
-    assert "subscription_states: nothing is made, since sources.stripe.without leaves out events" in caplog.messages
+    assert (
+        "subscription_states: nothing is derived, because sources.stripe.without leaves out events" in caplog.messages
+    )
 
 
 @holds(

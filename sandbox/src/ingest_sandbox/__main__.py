@@ -86,6 +86,24 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _world(options: argparse.Namespace) -> World:
+    """The world that the options describe; raises `OSError` or `ValueError` if the file of `--state` cannot be used."""
+    if options.state:
+        return World.kept(options.state, options.seed, options.size)
+    return World(1 if options.seed is None else options.seed, options.size or 1.0)
+
+
+def _prepare(world: World, options: argparse.Namespace) -> None:
+    """Makes everything before the first request."""
+    if options.github_repositories:
+        add_many(world.github, world.seed, world.anchor, options.github_repositories, options.github_issues)
+    # All objects stay, so the garbage collector need not look through them again and again.
+    gc.disable()
+    world.prepare()
+    gc.freeze()
+    gc.enable()
+
+
 def _is_a_copy() -> bool:
     """True in a new process for each line of standard input, which says its id; False at the end of all.
 
@@ -119,22 +137,11 @@ def main() -> int:
         )
         return 2
     try:
-        if options.state:
-            world = World.kept(options.state, options.seed, options.size)
-        else:
-            seed = 1 if options.seed is None else options.seed
-            world = World(seed, options.size or 1.0)
+        world = _world(options)
     except (OSError, ValueError) as error:
         print(f"--state: {error}", file=sys.stderr)
         return 2
-    if options.github_repositories:
-        add_many(world.github, world.seed, world.anchor, options.github_repositories, options.github_issues)
-    # Ready means that the first request finds everything made. What was made stays, so the
-    # collector of cycles need not look through it again and again.
-    gc.disable()
-    world.prepare()
-    gc.freeze()
-    gc.enable()
+    _prepare(world, options)
     if listener is None:
         if not _is_a_copy():
             return 0

@@ -24,12 +24,12 @@ named is picked by the seed. A change that fits nothing is answered 409 and does
 
 Objects are in the shape of the API, with nested lists whole. GitHub's come as
 ``{"repository_id": ..., "object": {...}}``, pull requests in the detailed shape, from the
-repositories of the organisations or, with ``?owner=LOGIN``, of that owner; Stripe's as they
+repositories of the organizations or, with ``?owner=LOGIN``, of that owner; Stripe's as they
 are, canceled subscriptions and events over 30 days old included, and those of live mode under
 ``stripe_live``, which a change with ``"live": true`` is about; items of the plain API as they
 are, deleted ones included. Of those deleted since the world began each is
 ``{"id", "deleted": true, "deleted_at"}``, at GitHub with ``repository_id`` and, where it has
-one, ``number`` or name. Lists of organisations have ``organisation_id`` in its place, and what a row
+one, ``number`` or name. Lists of organizations have ``organization_id`` in its place, and what a row
 is known by besides its own fields (the pull request of a review) stands in ``given``.
 
 Requests are ``{"total": {"github": n}, "by_status": {"github": {"200": n}}, "by_path":
@@ -113,9 +113,9 @@ _PLAIN = {collection.name: collection for collection in COLLECTIONS}
 
 
 def _held_plainly(world: World, collection: Collection, owner: Account | None) -> list[Any]:
-    if collection.of_organisation:
-        owners = [owner] if owner else world.github.organisations.values()
-        return [{"organisation_id": one.id, **row} for one in owners for row in collection.held(one)]
+    if collection.of_organization:
+        owners = [owner] if owner else world.github.organizations.values()
+        return [{"organization_id": one.id, **row} for one in owners for row in collection.held(one)]
     return [{"repository_id": repo.id, **row} for repo in _seen(world, owner) for row in collection.held(repo)]
 
 
@@ -127,7 +127,7 @@ def _seen(world: World, owner: Account | None) -> list[Repository]:
 def held(world: World, api: str, collection: str, owner: str | None = None) -> list[Any]:
     """All objects of a collection, ready to be encoded; raises `KeyError` for no such one.
 
-    GitHub's are those of the organisations' repositories, or of an owner's.
+    GitHub's are those of the organizations' repositories, or of an owner's.
     """
     if api == "github":
         account = world.github.account(owner) if owner else None

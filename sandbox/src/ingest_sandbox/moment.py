@@ -31,7 +31,7 @@ class Change(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, fro
     set: dict[str, Any] = {}
     """Values to give to fields, in place of seeded ones."""
     late: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """Stripe: the events of the change show so many seconds after their `created`."""
+    """Stripe: the events of the change appear this many seconds after their `created`."""
     untold: tuple[str, ...] = ()
     """Stripe: types of events that the change does not write; `*` for all. An account lacks those that
     Stripe writes only for a webhook that names them."""

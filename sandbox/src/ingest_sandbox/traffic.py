@@ -17,7 +17,7 @@ _SECOND, _MINUTE = 1.0, 60.0
 
 
 class Window:
-    """The moments of the last so many seconds."""
+    """The moments within the last ``seconds``."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -60,7 +60,7 @@ class Requests:
         self._windows: dict[Any, Window] = {}
 
     def begin(self, api: str, path: str, running: int) -> None:
-        """Count a request that comes while so many are running, itself among them."""
+        """Count a request that arrives while this many are running, including itself."""
         counts, name, now = self.counts, self._name(path), self._clock()
         counts.total[api] = counts.total.get(api, 0) + 1
         counts.by_path[name] = counts.by_path.get(name, 0) + 1

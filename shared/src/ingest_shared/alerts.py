@@ -1,6 +1,6 @@
 """Alerts for a location's owners: failed runs, and failed checks of successful runs.
 
-One line in a location's ``defs/alerts.py`` gives it both sensors:
+One line in a location's ``defs/alerts.py`` adds both sensors:
 
     alerts = alerts_for("github", OWNERS)
 
@@ -43,9 +43,9 @@ from ingest_shared.reading.api import setting_help
 from ingest_shared.settings import text_setting
 
 EVERY_SECONDS = 60
-"""How often the daemon asks for runs to alert about; each time costs the code server a call."""
+"""How often the daemon looks for runs to alert about; each look costs the code server a call."""
 RESEND_SECONDS = 3600
-"""How long after a run's end its alert is sent again."""
+"""For how long after a run's end its alert is retried."""
 UI_URL = "http://127.0.0.1:3000"
 RETRIES = 1
 WAIT_SECONDS = 2.0
@@ -64,14 +64,14 @@ class ChannelError(IngestError):
 
 
 class AlertSensor(RunStatusSensorDefinition):
-    """Dagster's own sensor, except that it stays at runs whose alert could not be sent.
+    """Dagster's own sensor, except that it does not move past a run whose alert could not be sent.
 
     Dagster's moves on to the next run when its function fails. Here the next tick sees the same runs again;
     ``taken`` keeps addresses from getting the same alert twice.
     """
 
     taken: set[tuple[str, str]]
-    """Run and address."""
+    """Pairs of run and address that have the alert."""
 
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
         cursor = context.cursor
@@ -102,7 +102,7 @@ def alerts_for(location: str, owners: Sequence[str]) -> Definitions:
         run = context.dagster_run
         found = [*_errors(failure), *map(_described, _failed_checks(context))]
         if run.tags.get("dagster/will_retry") == "true":
-            found.append("Dagster runs it again by itself.")
+            found.append("Dagster will retry it automatically.")
         whose = _owners(context, run.asset_selection or ()) or owners
         _alert(context, f"{location}: {run.job_name} failed", found, whose, failures)
 
@@ -172,7 +172,7 @@ def _described(check: AssetCheckEvaluation) -> str:
 
 
 def _owners(context: RunStatusSensorContext, keys: Iterable[AssetKey]) -> list[str]:
-    """The owners of those assets that the location has."""
+    """The owners of the assets; assets that the location does not define are ignored."""
     if context.repository_def is None:
         return []
     graph = context.repository_def.asset_graph

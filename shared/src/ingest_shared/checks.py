@@ -110,7 +110,8 @@ def _key_check(client: SqlClientBase[object], table: AnyTable) -> AssetCheckResu
 def _references_check(
     client: SqlClientBase[object], table: AnyTable, tables: Mapping[str, AnyTable]
 ) -> AssetCheckResult:
-    """A warning, and only in audits: a row may refer to one older than the history, or in a table that is left out."""
+    """Only in audits, and only as a warning: a row may refer to one that is older than the history or in an excluded
+    table."""
     nowhere: dict[str, int] = {}
     not_loaded = set()
     for column in references(table):

@@ -101,14 +101,15 @@ def arrow_schema(table: AnyTable) -> pa.Schema:
 
 
 class Decoder:
-    """Reads the JSON of one table's rows and makes Arrow tables of them.
+    """Decodes the JSON of one table's rows into Arrow tables.
 
-    ``rows_at`` is the path in a response at which the list of rows stands (Stripe's ``data``); None
-    for a response that is the list itself. ``told`` are the paths of what else is read of it.
+    ``rows_at`` is the path of the list of rows in a response (Stripe's ``data``); None if the response is the list
+    itself. ``told`` are the paths of everything else that is read from it.
     """
 
     key: Callable[[Row], Any]
-    """What tells a row from others that are given the same: the value of its key column, or a tuple of them."""
+    """What distinguishes a row from others with the same ``given`` values: the value of its key column, or a tuple of
+    several."""
 
     def __init__(self, table: AnyTable, rows_at: str | None = None, told: Sequence[str] = ()) -> None:
         self.table = table
@@ -134,13 +135,13 @@ class Decoder:
         return _Decoders(row, msgspec.json.Decoder(response), msgspec.json.Decoder(row))
 
     def key_given(self, given: Mapping[str, Any]) -> tuple[Any, ...]:
-        """The part of the key that all rows of a page share, since the reader gives it."""
+        """The part of the key that all rows of a page share, because it comes from the reader."""
         return tuple(given[path] for path in self._key_given)
 
     def page(self, body: bytes, given: Mapping[str, Any] | None = None) -> Page:
         """The rows of a response that lists them.
 
-        Raises :class:`NotJson` and :class:`PayloadError`.
+        Raises :class:`NotJson` or :class:`PayloadError`.
         """
         return self._decode(without_nul(body), given or {}, single=False)
 
@@ -182,7 +183,7 @@ class Decoder:
             raise self._not_json(error) from None
 
     def _raws(self, body: bytes, given: Mapping[str, Any]) -> Page:
-        """The page with its rows as JSON, each by itself, but those that are null."""
+        """The page with each row as a piece of JSON, without rows that are null."""
         rows: Any = list[msgspec.Raw]
         try:
             page = self._page(
@@ -190,7 +191,7 @@ class Decoder:
                 given,
                 single=False,
             )
-        except msgspec.ValidationError:  # what is wrong is not a row
+        except msgspec.ValidationError:  # the error is outside the rows
             return Page([], given)
         page.rows = [raw for raw in page.rows if bytes(raw) != b"null"]
         return page
@@ -199,7 +200,7 @@ class Decoder:
         return NotJson(f"table {self.table.name}: the response body is not valid JSON ({error})")
 
     def _decode_tolerantly(self, body: bytes, given: Mapping[str, Any], single: bool) -> Page:
-        """Keeps unknown fields with the rows that they came with, or names the value that is wrong."""
+        """Keeps unknown fields with their rows, or names the value that is wrong."""
         payload = msgspec.json.decode(body)
         try:
             page = self._page(self._tolerant.decode(body, single), given, single)
@@ -222,7 +223,7 @@ class Decoder:
         return Page(self._rows_of(response), given, {path: value_at(response, path) for path in self._told})
 
     def _payload_error(self, error: msgspec.ValidationError, value: Any) -> PayloadError:
-        """Names table, column, row key and value: msgspec says only the place in the response."""
+        """Names table, column, row key and value: msgspec names only the position in the response."""
         reason, _, place = str(error).partition(" - at `$")
         row, names = "unknown", []
         for name, index in _STEP.findall(place):
@@ -316,7 +317,7 @@ class _Object:
             raise ValueError(f"path {path!r} is declared as {node._fields[name]} and as {value}")
 
     def struct(self, name: str, strict: bool) -> type[msgspec.Struct]:
-        """The msgspec struct of this object; a strict one refuses fields that are not named."""
+        """The msgspec struct of this object; a strict one rejects undeclared fields."""
         required = self._required if strict or not self._is_element else set()
         fields: list[Any] = [(_attribute(k), self._type(name, k, strict)) for k in sorted(required)]
         for key in self._fields.keys() - required:
@@ -339,7 +340,7 @@ class _Object:
         return value
 
     def keep_undeclared(self, row: Row, payload: Mapping[str, Any], path: str, new_fields: set[str]) -> None:
-        """Writes into ``row`` what ``payload`` has and no description names, also further down."""
+        """Writes into ``row`` what ``payload`` has but no description names, at any depth."""
         unknown = self._unknown(row, payload, path, new_fields)
         if unknown:
             setattr(row, UNDECLARED, msgspec.Raw(msgspec.json.encode(unknown)))
@@ -361,7 +362,8 @@ class _Object:
     def _leave_out_elements(
         self, kind: Any, elements: list[Any], sent: list[Any], path: str, new_fields: set[str]
     ) -> list[Any]:
-        """Takes null elements out of a list, and those without their key, which no row can hold; gives the latter."""
+        """Removes null elements from a list, and elements without their key, which no row can hold; returns the
+        latter."""
         kept, left = [], []
         for element, part in zip(elements, sent, strict=True):
             if isinstance(kind, _Object) and element is not None:
@@ -377,7 +379,7 @@ class _Object:
 
 
 def shown(value: Any) -> str:
-    """A value as an error message shows it: in one line that is not too long."""
+    """A value for an error message: one line of limited length."""
     return repr(value) if len(repr(value)) <= 80 else repr(value)[:77] + "..."
 
 
@@ -388,14 +390,14 @@ def _json_at(payload: Any, path: str | None) -> Any:
 
 
 def value_at(response: Any, path: str) -> Any:
-    """The value at a path of a row or response; None where it, or an object on the way, is not there."""
+    """The value at a path of a row or response; None if it, or an object on the way, is missing."""
     for name in names_of(path):
         response = getattr(response, _attribute(name), None)
     return response
 
 
 def _response(rows_at: str, rows: Any, told: Sequence[str]) -> type[msgspec.Struct]:
-    """The struct of a response that holds its rows at a path, and what else is read of it."""
+    """The struct of a response that holds its rows at a path, with whatever else is read from it."""
     tree: dict[str, Any] = {}
     for path in (*told, rows_at):
         *parents, name = names_of(path)
@@ -405,7 +407,7 @@ def _response(rows_at: str, rows: Any, told: Sequence[str]) -> type[msgspec.Stru
         node[name] = rows if path == rows_at else Any
 
     def struct(node: Mapping[str, Any], on_the_way: Sequence[str]) -> type[msgspec.Struct]:
-        """Only what leads to the rows must be there."""
+        """Only the objects that lead to the rows are required."""
         name, further = (on_the_way[0], on_the_way[1:]) if on_the_way else ("", ())
         types = {
             key: struct(value, further if key == name else ()) if isinstance(value, dict) else value
@@ -419,7 +421,7 @@ def _response(rows_at: str, rows: Any, told: Sequence[str]) -> type[msgspec.Stru
 
 
 def _key(columns: Sequence[Column]) -> Callable[[Row], Any]:
-    """Gives the key of a row, as the warehouse gives it: an instant, say, and not its text."""
+    """Returns the key of a row as the warehouse would: for example an instant instead of its text."""
     sent = getter(*(column.path for column in columns))
     if all(column.type in (TEXT, BIGINT) for column in columns):
         return sent
@@ -436,7 +438,8 @@ def _key(columns: Sequence[Column]) -> Callable[[Row], Any]:
 
 
 def getter(path: str, *more: str) -> Callable[[Row], Any]:
-    """Gets the value at a path of a row, or those at several as a tuple; raises AttributeError where none leads."""
+    """Returns the value at a path of a row, or a tuple of values at several; raises AttributeError if a path leads
+    nowhere."""
     return attrgetter(*(".".join(map(_attribute, names_of(one))) for one in (path, *more)))
 
 
@@ -448,7 +451,7 @@ def _attribute(name: str) -> str:
 
 
 def _struct_in(type_: Any) -> Any:
-    """The struct behind ``Struct | None`` or ``list[Struct] | None``; None where there is none."""
+    """The struct behind ``Struct | None`` or ``list[Struct] | None``; None if there is none."""
     if isinstance(type_, type) and issubclass(type_, msgspec.Struct):
         return type_
     return next(filter(None, map(_struct_in, getattr(type_, "__args__", ()))), None)
@@ -463,7 +466,7 @@ def _element(struct: type[msgspec.Struct], path: Sequence[str]) -> Any:
 
 
 def _blank(struct: Any) -> Any:
-    """A row whose every field is null: it stands for an object that is not there."""
+    """A row whose fields are all null: it stands in for a missing object."""
     return struct and struct(**{f.name: None for f in msgspec.structs.fields(struct)})
 
 
@@ -475,7 +478,7 @@ class _Rows:
         self._levels: dict[tuple[str, ...], list[Any]] = {(): rows}
 
     def values(self, path: str) -> list[Any]:
-        """The value at ``path`` in each row; None where it or an object on the way is null."""
+        """The value at ``path`` in each row; None if it or an object on the way is null."""
         if self._blank is None:  # a list of plain values, which have no fields
             return self._levels[()] if path == "." else [None] * len(self._levels[()])
         *parents, name = names_of(path)
@@ -523,7 +526,7 @@ def _child_table(child: Child, blank: Row, parents: _Rows, root: pa.Table) -> pa
 
 
 def _convert(table: AnyTable, column: Column, values: list[Any], rows: _Rows) -> pa.Array:
-    """The values as Arrow; on failure one by one, to name the first that does not fit."""
+    """The values as Arrow; if that fails, converts one by one to name the first that does not fit."""
     try:
         return column.type.convert(values, column.type.arrow)
     except _DOES_NOT_FIT:

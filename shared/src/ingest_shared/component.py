@@ -1,4 +1,4 @@
-"""The YAML component that loads tables, with all that ``defs/assets.py`` and ``defs/checks.py`` give in Python.
+"""The YAML component that loads tables, with everything that ``defs/assets.py`` and ``defs/checks.py`` do in Python.
 
     type: ingest_shared.component.IngestComponent
     attributes:
@@ -43,7 +43,7 @@ from ingest_shared.translator import IngestTranslator, with_child_tables
 
 
 def _named(context: ResolutionContext, path: str) -> Any:
-    """What a dotted name stands for; raises :class:`SettingError` if it stands for nothing."""
+    """The object that a dotted name refers to; raises :class:`SettingError` if there is none."""
     try:
         return pkgutil.resolve_name(path)
     except (ValueError, ImportError, AttributeError) as error:

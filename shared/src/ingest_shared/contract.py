@@ -1,7 +1,7 @@
 """Compares tables with the schemas that the vendor publishes for the objects that they mirror.
 
-The schemas are JSON Schema, one for each table. A location's tests make them from the vendor's own
-package, so only the tests need it.
+The schemas are JSON Schema, one for each table. A location's tests derive them from the vendor's own package, so only
+the tests need that package.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -37,7 +37,7 @@ HOLDS = {
 
 @dataclass(frozen=True, order=True)
 class Difference:
-    """Where, such as ``issues.labels.id``, and how a table and the vendor's schema disagree."""
+    """A disagreement between a table and the vendor's schema: where (such as ``issues.labels.id``) and how."""
 
     place: str
     problem: str
@@ -59,7 +59,7 @@ class Contract:
         return [found for found in self._differences(table) if found.place not in self.accepted]
 
     def not_met(self, tables: Iterable[Table]) -> set[str]:
-        """Accepted places at which nothing differs."""
+        """Accepted differences that no longer exist."""
         return self.accepted.keys() - {found.place for table in tables for found in self._differences(table)}
 
     def _differences(self, table: Table) -> list[Difference]:
@@ -137,7 +137,7 @@ def _parents(path: str) -> list[str]:
 
 
 def _unnamed(value: "Value", named: set[str], prefix: str = "") -> Iterator[str]:
-    """The paths below ``prefix`` that are not named; where parts of an object are named, those of its parts."""
+    """The paths below ``prefix`` that are not named; if parts of an object are named, its other parts."""
     for name, field in value.fields.items():
         path = f"{prefix}{path_of(name)}"
         if path in named:
@@ -176,7 +176,7 @@ class Value:
 
     @property
     def fields(self) -> dict[str, "Value"]:
-        """The fields of an object, each as in any alternative that has it."""
+        """The fields of an object, each from any alternative that has it."""
         found: dict[str, tuple[Schema, ...]] = {}
         for schema in self.plain:
             for name, field in schema.get("properties", {}).items():
@@ -186,7 +186,7 @@ class Value:
 
     @property
     def element(self) -> "Value":
-        """What may stand in the list."""
+        """What the list may contain."""
         return Value(self.root, tuple(schema["items"] for schema in self.plain if "items" in schema))
 
     def at(self, path: str) -> "Value | None":

@@ -39,20 +39,20 @@ from ingest_shared.destinations import DUCKDB_MEMORY, ResolvedOnce
 from ingest_shared.errors import WarehouseError
 
 REPLACED = "_replaced"
-"""Marks the rows of a merge that stand for a key, or an owner, whose rows are deleted; no table has this column."""
+"""Marks the rows of a merge that name a key, or an owner, whose rows are deleted; no table has this column."""
 FILES = 100
-"""Files of a table, after which they are compacted: every merge adds one, and reads all of them."""
+"""Number of files at which a table is compacted: every merge adds one and reads all of them."""
 UNSAFE = "aws_s3_allow_unsafe_rename"
 """deltalake's option for storage that cannot refuse to write over a file."""
 WITH_STATISTICS = 32
-"""Columns of whose values the log keeps the least and the greatest, as Delta Lake does by default."""
+"""Columns for which the log keeps the smallest and the largest value, as Delta Lake does by default."""
 
 
 class _LoadJob(DeltaLoadFilesystemJob):
-    """Merges the staged rows in one commit: what has their keys, or their owners, is deleted, and they are inserted.
+    """Merges the staged rows in one commit: deletes what has their keys or owners, and inserts them.
 
-    Rows that are appended, those of a first load, create the table. If it is there already, since another run was
-    faster or the answer to the commit was lost, they are merged like all others.
+    Appended rows, those of a first load, create the table. If it already exists, because another run was faster or the
+    response to the commit was lost, they are merged like all others.
     """
 
     _job_client: "_Client"
@@ -67,18 +67,18 @@ class _LoadJob(DeltaLoadFilesystemJob):
                 self._create()
         except Exception:
             raise
-        except BaseException as error:  # a panic of deltalake's, which dlt would wait for without an end
+        except BaseException as error:  # a panic in deltalake, which would make dlt wait forever
             raise DestinationTerminalException(f"deltalake failed: {error}") from error
 
     @property
     def _keys(self) -> list[str]:
-        """What the rows are found by that the staged ones replace: their owners' key, or their own."""
+        """The columns that identify the rows to replace: their owners' key, or their own."""
         hints = self._load_table["columns"]
         owner = [name for name, hint in hints.items() if hint.get("cluster")]
         return owner or [name for name, hint in hints.items() if hint.get("primary_key")]
 
     def _create(self) -> None:
-        """Raises, and is tried again, if the table is there by now."""
+        """Raises, so that dlt retries, if the table exists by now."""
         location = self._job_client.get_open_table_location("delta", self.load_table_name)
         options = self._job_client.options
         with get_local_dataset_reader(self.file_paths) as reader:
@@ -119,7 +119,7 @@ def _marked(rows: pa.Table, *, replaced: bool) -> pa.Table:
 
 
 def _with_statistics(schema: pa.Schema) -> list[str]:
-    """Not of decimals: delta-rs rounds their least and greatest values, and whoever trusts those misses rows."""
+    """Not decimals: delta-rs rounds their smallest and largest values, and readers that trust those miss rows."""
     return [column.name for column in schema if not pa.types.is_decimal(column.type)][:WITH_STATISTICS]
 
 
@@ -133,12 +133,12 @@ def _quoted(name: str) -> str:
 
 
 class _SqlClient(FilesystemSqlClient):
-    """Lets DuckDB query a table as it was when it was first asked for since the connection was opened."""
+    """Lets DuckDB query a table as of its first query on this connection."""
 
     remote_client: "_Client"
 
     def open_connection(self) -> duckdb.DuckDBPyConnection:
-        """Without the secrets of dlt's own, which only the extensions need."""
+        """Without dlt's own secrets, which only the extensions need."""
         self._shown: set[str] = set()
         self._global_config |= {"memory_limit": DUCKDB_MEMORY, "temp_directory": tempfile.gettempdir()}
         files = self.remote_client
@@ -160,7 +160,7 @@ class _SqlClient(FilesystemSqlClient):
         self.remote_client.check_storage()
 
     def stored_tables(self) -> frozenset[str]:
-        """The tables that are there."""
+        """The tables that exist."""
         return self.remote_client.stored_tables()
 
 
@@ -175,7 +175,7 @@ class _Client(FilesystemClient):
         self.options = deltalake_storage_options(config.credentials, config.deltalake_storage_options)
 
     def check_storage(self) -> None:
-        """Raises :class:`WarehouseError` if S3 writes over what another run has written: commits would be lost.
+        """Raises :class:`WarehouseError` if the storage overwrites files of another run: commits would be lost.
 
         https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
         """
@@ -188,7 +188,7 @@ class _Client(FilesystemClient):
                 self.fs_client.pipe_file(probe, b"", mode="create")
                 raise WarehouseError(
                     f"the storage of {self.config.bucket_url} ignores If-None-Match, so commits of two runs would "
-                    f"replace each other: use another, or set `destination.delta.deltalake_storage_options` to "
+                    f"overwrite each other: use another one, or set `destination.delta.deltalake_storage_options` to "
                     f'{{"{UNSAFE}": "true"}} and run one job of the location at a time'
                 )
         finally:
@@ -211,7 +211,7 @@ class _Client(FilesystemClient):
         return table
 
     def verify_schema(self, only_tables: Any = None, new_jobs: Any = None) -> list[PreparedTableSchema]:
-        """Without what dlt forbids for merges that it would do itself."""
+        """Without the checks that dlt makes for its own merges."""
         self._tables_with_jobs = {job.table_name for job in new_jobs or ()}
         return JobClientBase.verify_schema(self, only_tables, new_jobs)
 
@@ -229,7 +229,7 @@ class _Client(FilesystemClient):
 
     def rows(self, table: str) -> pads.Dataset | pa.Table | None:
         """The rows of a table as they are now; None if there is no such table."""
-        if self.is_dlt_table(table):  # a file of JSON for each row
+        if self.is_dlt_table(table):  # a JSON file for each row
             with suppress(DestinationUndefinedEntity):
                 if files := self.list_table_files(table):
                     return pa.Table.from_pylist(list(map(msgspec.json.decode, self.fs_client.cat(files).values())))
@@ -237,11 +237,11 @@ class _Client(FilesystemClient):
         if (found := self.opened(table)) is None:
             return None
         schema = pa.schema(found.schema().to_arrow())
-        # Merges write text as views, and Arrow compares those with nothing else.
+        # Merges write text as string views, which Arrow compares only with each other.
         return found.to_pyarrow_dataset(schema=pa.schema([_as_view(column) for column in schema]))
 
     def _write_to_json_file(self, filepath: str, data: dict[str, Any]) -> None:
-        """In a folder, too, a file is there whole or not at all, as in object storage: a run may be killed here."""
+        """Makes a file in a folder appear whole or not at all, as in object storage: a run may be killed here."""
         if not self.is_local_filesystem:
             super()._write_to_json_file(filepath, data)
             return
@@ -266,6 +266,6 @@ class delta(ResolvedOnce, dlt.destinations.filesystem):  # noqa: N801, dlt takes
     def _raw_capabilities(self) -> DestinationCapabilitiesContext:
         capabilities = super()._raw_capabilities()
         capabilities.supported_merge_strategies = ["delete-insert"]
-        # dlt's ask for a table's format, which only the client gives it.
+        # dlt's selectors need a table's format, which only the client sets.
         capabilities.merge_strategies_selector = capabilities.replace_strategies_selector = None  # type: ignore[assignment]
         return capabilities

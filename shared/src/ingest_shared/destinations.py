@@ -22,12 +22,12 @@ from dlt.pipeline.pipeline import Pipeline
 from ingest_shared.errors import SettingError, WarehouseError
 
 DATABASES = ("duckdb", "postgres", "mariadb")
-"""Of the proven destinations those that keep views, and in which several pipelines may write one table at a time."""
+"""The proven destinations that support views, and in which several pipelines may write to one table at a time."""
 PROVEN = (*DATABASES, "delta")
 """Destinations on which the tests compare every value with the origin."""
 ONE_OF_THEM = f"{', '.join(PROVEN[:-1])} or {PROVEN[-1]}"
 DRIVERS = {"mariadb": "pymysql", "delta": "deltalake"}
-"""Those that a location has not by itself: ``ingest-shared[mariadb]`` brings it."""
+"""Drivers that are not installed by default: ``ingest-shared[mariadb]`` adds one."""
 DUCKDB_MEMORY = "192MB"
 """DuckDB's own cache. A large load uses all of it and, without a limit, up to 80 % of the machine's memory. With
 128 MB, two files of Stripe's events, loaded side by side, are too much (`make bench-stripe OBJECTS=200000`)."""
@@ -45,7 +45,7 @@ class ResolvedOnce(Destination[Any, Any]):
         asked = f"{accept_partial} {dict(initial_config or {})}"
         if asked not in known:
             known[asked] = super().configuration(initial_config, accept_partial).copy()
-        return known[asked].copy()  # for a client that connects on its own
+        return known[asked].copy()  # each client has its own connection
 
     def capabilities(
         self, config: Any = None, naming: NamingConvention | None = None
@@ -56,7 +56,7 @@ class ResolvedOnce(Destination[Any, Any]):
         name = naming.name() if naming else None
         if name not in known:
             known[name] = super().capabilities(None, naming)
-        return known[name].copy()  # which dlt writes into
+        return known[name].copy()  # because dlt modifies it
 
 
 class duckdb(ResolvedOnce, dlt.destinations.duckdb):  # noqa: N801, dlt takes the destination's name from it
@@ -64,7 +64,7 @@ class duckdb(ResolvedOnce, dlt.destinations.duckdb):  # noqa: N801, dlt takes th
 
     def configuration(self, initial_config: Any, accept_partial: bool = False) -> Any:
         config = super().configuration(initial_config, accept_partial)
-        if isinstance(config.credentials, DuckDbCredentials):  # of which dlt copies all but the connections
+        if isinstance(config.credentials, DuckDbCredentials):  # dlt copies everything but the connections
             config.credentials.conn_pool = DuckDbConnectionPool(config.credentials)
         return config
 
@@ -124,10 +124,10 @@ def _has_driver(name: str) -> bool:
 
 @runtime_checkable
 class ChecksStorage(Protocol):
-    """A client of a warehouse that knows what its storage must be able to do."""
+    """A client that can check whether the warehouse's storage is suitable."""
 
     def check_storage(self) -> None:
-        """Raises :class:`WarehouseError` if it is not."""
+        """Raises :class:`WarehouseError` if it is not suitable."""
 
 
 def check_destination(pipeline: Pipeline) -> None:

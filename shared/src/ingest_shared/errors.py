@@ -1,10 +1,10 @@
-"""Errors, each of one line that a person can act on."""
+"""Errors: each is one line that a person can act on."""
 
 
 class IngestError(Exception):
     """Says in one line what went wrong and what to do about it.
 
-    ``retry`` is whether the same run may succeed if it is tried again unchanged.
+    ``retry`` is whether the same run may succeed if it is retried unchanged.
     """
 
     retry = False
@@ -19,15 +19,15 @@ class PayloadError(IngestError):
 
 
 class NotJson(PayloadError):
-    """The API sent a body that is not valid JSON; another try may get a complete one."""
+    """The API sent a body that is not valid JSON; a retry may get a complete one."""
 
     retry = True
 
 
 class ApiError(IngestError):
-    """The API refused a request or does not answer.
+    """The API refused a request or did not answer.
 
-    ``status`` is the status of its response, None if the connection broke; ``reason`` is what it said.
+    ``status`` is the HTTP status, or None if the connection broke; ``reason`` is the API's own message.
     """
 
     def __init__(self, message: str, *, status: int | None = None, reason: str = "", retry: bool = True) -> None:
@@ -48,6 +48,7 @@ class WarehouseError(IngestError):
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in a line: that of the driver, if SQLAlchemy wraps it; its type, if it says nothing."""
+    """An error's message in one line: the driver's, if SQLAlchemy wraps it; the error's type, if there is no
+    message."""
     said = str(getattr(error, "orig", None) or error).strip()
     return said.splitlines()[0] if said else type(error).__name__

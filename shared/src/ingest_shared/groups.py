@@ -1,4 +1,4 @@
-"""How often tables are loaded, and in how many parts, stated once: tags, freshness, partitions and schedules follow."""
+"""How often tables are loaded, and in how many parts. Tags, freshness, partitions and schedules follow from it."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,7 +27,7 @@ class Group:
     """The asset group ``name``: tables that one pipeline loads together, on the schedule ``cron`` (UTC).
 
     ``cadence`` is the tag by which people select tables, ``every`` the longest time between two loads. With ``shards``,
-    it is loaded in that many parts, each by a pipeline and a run of its own: Dagster's partitions.
+    it is loaded in that many parts, Dagster's partitions, each by its own pipeline and run.
     """
 
     name: str
@@ -49,8 +49,8 @@ class Group:
     def pool(self) -> str | None:
         """Keeps two loads of the group from running at the same time.
 
-        Dagster's pools know no partitions. Two runs of the same shard are kept apart by the limit of dagster.yaml: of
-        runs with the same partition, only one runs at a time.
+        Dagster's pools do not distinguish partitions. A limit in dagster.yaml keeps two runs of the same shard apart:
+        of the runs with the same partition, only one runs at a time.
         """
         return self.name if self.shards == 1 else None
 
@@ -66,13 +66,13 @@ class Group:
         if self.shards == 1:
             return WHOLE_SOURCE
         if not context.has_partition_key:
-            described = f"{self.name} is loaded in {self.shards} shards: launch the run for a partition"
+            described = f"{self.name} is loaded in {self.shards} shards: launch the run for one partition"
             raise Failure(described, allow_retries=False)
         return Shard.named(context.partition_key)
 
 
 def scheduled(job: UnresolvedAssetJobDefinition, cron: str) -> ScheduleDefinition:
-    """Starts the job at these times (UTC), with a run for each shard, unless somebody stops it in the UI.
+    """Starts the job at these times (UTC), with a run for each shard, unless the schedule is stopped in the UI.
 
     https://docs.dagster.io/guides/automate/schedules
     """

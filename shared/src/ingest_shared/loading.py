@@ -33,13 +33,13 @@ from ingest_shared.tables import AnyTable, Child, Table, all_columns
 logger = logging.getLogger("ingest")
 
 ROWS_PER_BATCH = 1_000
-"""Rows turned into Arrow at once: enough that the cost per batch vanishes. Until then the responses that they came in
-are held, of which pull requests have over 10 kB a row."""
+"""Rows converted to Arrow at once: enough to make the cost per batch negligible. Until then their responses stay in
+memory, which for pull requests are over 10 kB a row."""
 BYTES_AT_ONCE = 16_000_000
-"""Bytes of Arrow that are handed to dlt at once; each list of a run that is being read holds up to as many."""
+"""Bytes of Arrow that are handed to dlt at once; each list that is being read holds up to that many."""
 SECONDS_BETWEEN_PROGRESS = 2.0
 GAPS_LOGGED = 3
-"""Gaps of a table that are logged one by one; all of them are in ``load_gaps``."""
+"""Most gaps of a table that are logged individually; all of them are in ``load_gaps``."""
 FILE_FORMAT: TFileFormat = "parquet"
 """How rows are staged. For Postgres, dlt would use CSV, in which empty text becomes NULL."""
 
@@ -48,7 +48,7 @@ FILE_FORMAT: TFileFormat = "parquet"
 class Load:
     """One resource's load in progress: what its reader may use, and what is reported about it afterwards.
 
-    ``state`` is dlt's resource state: what a reader leaves there is committed with the rows.
+    ``state`` is dlt's resource state: what a reader stores there is committed with the rows.
     """
 
     resource: str
@@ -59,9 +59,9 @@ class Load:
     audits: list[dict[str, Any]] | None = None
     """What an audit found, by scope; None if there was none."""
     unreadable: list[tuple[Page, PayloadError]] = field(default_factory=list)
-    """Rows with a value that no column can hold, each a page of its own; they are not loaded."""
+    """Rows with a value that its column cannot hold, each as its own page; they are not loaded."""
     at_end: list[Callable[[], None]] = field(default_factory=list)
-    """What the reader does once all its pages were taken: it moves its cursors."""
+    """What the reader does after its last page was taken: it moves its cursors."""
     scopes_read: int | None = None
     """Scopes that were read completely, if the reader has scopes."""
     postponed: int = 0
@@ -69,7 +69,7 @@ class Load:
     disposition: Literal["append", "replace", "merge"] = "merge"
     """How dlt writes the rows: https://dlthub.com/docs/general-usage/incremental-loading"""
     waits: bool = False
-    """Whether nothing was read yet, because all of another table must be read first."""
+    """Whether nothing has been read yet, because another table must be read completely first."""
     started: float = field(default_factory=time.monotonic)
     pages: int = 0
     rows: int = 0
@@ -85,19 +85,19 @@ class Load:
         return "gaps" not in self.state
 
     def leave_out(self, scope: str, reason: str, status: int | None = None) -> None:
-        """Notes that ``scope`` could not be read; it stays in ``load_gaps`` until it can be."""
+        """Records that ``scope`` could not be read; it stays in ``load_gaps`` until it can be."""
         if len(self.gaps) < GAPS_LOGGED:
             logger.warning("%s: left out %s: %s", self.resource, scope, reason)
         self.gaps[scope] = {"scope": scope, "status": status, "reason": reason, "noticed_at": int(time.time())}
 
     def tell_left_out(self) -> None:
-        """Writes a line that sums up the gaps, if there are more than were logged one by one."""
+        """Logs a summary of the gaps if there are more than were logged individually."""
         if len(self.gaps) > GAPS_LOGGED:
             first = next(iter(self.gaps.values()))
-            self.warn(f"{len(self.gaps)} lists were left out, the first being {first['scope']}: {first['reason']}")
+            self.warn(f"{len(self.gaps)} lists were left out, the first of them {first['scope']}: {first['reason']}")
 
     def warn(self, message: str) -> None:
-        """Writes a line to the log of the run."""
+        """Writes a warning to the run's log."""
         logger.warning("%s: %s", self.resource, message)
 
     def staged(self, given: Mapping[str, Any], decoder: Decoder) -> set[Any]:
@@ -135,14 +135,14 @@ def keep_new(rows: list[Any], decoder: Decoder, known: set[Any]) -> list[Any]:
 
 @dataclass(frozen=True)
 class RowsFile:
-    """Rows that are staged already, as a Parquet file with all columns; its folder must be on the pipeline's disk."""
+    """Rows that are already staged, as a Parquet file with all columns; its folder must be on the pipeline's disk."""
 
     path: Path
     num_rows: int
     schema: pa.Schema
 
     def item(self) -> Any:
-        """What dlt takes for it: https://dlthub.com/docs/general-usage/resource#import-external-files"""
+        """What dlt accepts for it: https://dlthub.com/docs/general-usage/resource#import-external-files"""
         return dlt.mark.with_file_import(str(self.path), "parquet", self.num_rows, hints=self.schema.empty_table())
 
 
@@ -151,11 +151,10 @@ Arrived: TypeAlias = Page | pa.Table | Mapping[str, pa.Table] | RowsFile | None
 
 
 class Reads(Protocol):
-    """Reads a table: gets the :class:`Load` and yields pages, or rows that are Arrow already, or staged.
+    """Reads a table: takes the :class:`Load` and yields pages, rows as Arrow, or staged rows.
 
-    None means that nothing has arrived yet: dlt asks the other resources, and this one again later. A reader
-    that keeps a table of its own beside the one that it reads names it in ``notes``, and yields rows by table;
-    it counts them itself.
+    None means that nothing has arrived yet: dlt turns to the other resources and comes back later. A reader that keeps
+    an extra table next to the one that it reads names it in ``notes``, yields rows by table, and counts them itself.
     """
 
     decoder: Decoder
@@ -181,7 +180,7 @@ def mirror(read: Reads) -> DltResource:
     tables: dict[str, AnyTable] = {one.name: one for one in (table, *children)}
     for name in tables:
         check_name(name)
-    written = "merge"  # as the hints below say; a further part of a run begins as the part before ended
+    written = "merge"  # as the hints below say; each part of a run begins as the previous one ended
 
     def generate() -> Iterator[Any]:
         nonlocal written
@@ -189,7 +188,7 @@ def mirror(read: Reads) -> DltResource:
         check_types(dlt.current.source_schema(), tables.values())
         there, before = _tables_there(), STORED.get()
         if before and before.tables.isdisjoint(tables) and load.is_first and shard.is_whole:
-            load.disposition = "append"  # merging into nothing would take twice the time
+            load.disposition = "append"  # merging into an empty table would take twice as long
         for found in _together(_arrow(load, decoder, read(load))):
             if found is not None and load.disposition != written:
                 written = load.disposition
@@ -202,7 +201,7 @@ def mirror(read: Reads) -> DltResource:
                 rows = _without_nothing(tables[name], rows)
             if name in tables and name != table.name:
                 load.child_rows[name] += len(rows) - rows[own_key(tables[name])].null_count
-            if rows.num_rows or name not in there:  # rows are what creates a table, even none
+            if rows.num_rows or name not in there:  # dlt creates a table from its first item, even one without rows
                 yield dlt.mark.with_table_name(rows, name)
         for end in load.at_end:
             end()
@@ -267,7 +266,7 @@ def _arrow(
 def _together(
     batches: Iterable[Mapping[str, pa.Table] | RowsFile | None],
 ) -> Iterator[tuple[str, pa.Table] | RowsFile | None]:
-    """The rows of many batches by table: dlt looks at the schema of whatever it is given, for some 10 ms."""
+    """The rows of many batches by table: for each item that it gets, dlt spends some 10 ms on the schema."""
     held: defaultdict[str, list[pa.Table]] = defaultdict(list)
     size = 0
     for batch in batches:
@@ -285,7 +284,7 @@ def _together(
 
 
 def to_arrow(load: Load, decoder: Decoder, pages: list[Page]) -> tuple[list[Page], dict[str, pa.Table]]:
-    """The pages without the rows that cannot be read, and their rows by table; the others are noted in the load."""
+    """The pages without unreadable rows, and their rows by table; the unreadable ones are recorded in the load."""
     try:
         return pages, decoder.arrow(pages)
     except PayloadError:
@@ -294,7 +293,7 @@ def to_arrow(load: Load, decoder: Decoder, pages: list[Page]) -> tuple[list[Page
 
 
 def _readable(load: Load, decoder: Decoder, page: Page) -> list[Any]:
-    """The rows of a page that can be read."""
+    """The readable rows of a page."""
     try:
         decoder.arrow([page])
     except PayloadError as error:
@@ -306,9 +305,10 @@ def _readable(load: Load, decoder: Decoder, page: Page) -> list[Any]:
 
 
 def check_types(stored: Schema, tables: Iterable[AnyTable]) -> None:
-    """Raises :class:`SettingError` if a column of the warehouse has another type than it is declared with now.
+    """Raises :class:`SettingError` if a column in the warehouse has a type other than the declared one.
 
-    dlt changes no column's type: the warehouse would convert the values, and round or cut them without an error.
+    dlt does not change a column's type: the warehouse would convert the values, rounding or truncating them without an
+    error.
     """
     for table in tables:
         columns = stored.tables.get(table.name, {}).get("columns", {})
@@ -316,8 +316,8 @@ def check_types(stored: Schema, tables: Iterable[AnyTable]) -> None:
             kept = columns.get(column.name, {}).get("data_type", column.type.dlt)
             if kept != column.type.dlt:
                 raise SettingError(
-                    f"{table.name}.{column.name} is {kept} in the warehouse and is declared as {column.type.dlt}: "
-                    "give the column another name, or set it back"
+                    f"{table.name}.{column.name} is {kept} in the warehouse but declared as {column.type.dlt}: "
+                    "give the column another name, or restore its type"
                 )
 
 
@@ -326,7 +326,7 @@ def _tables_there() -> set[str]:
 
 
 def _rows_of(load: Load, shard: Shard, decoder: Decoder, rows: list[dict[str, Any]]) -> pa.Table:
-    """What is noted of this load of the resource; it replaces what was noted of its earlier ones."""
+    """The notes about this load of the resource; they replace those about its earlier loads."""
     given = {"resource": load.resource} | ({} if shard.is_whole else {SHARD: shard.name})
     page = decoder.page(msgspec.json.encode(rows), given) if rows else decoder.nothing(given)
     return decoder.arrow([page])[decoder.table.name]
@@ -348,7 +348,8 @@ def write_disposition(table: AnyTable) -> TWriteDispositionConfig:
 
 
 def _notes_disposition(notes: AnyTable, shard: Shard) -> TWriteDispositionConfig:
-    """A shard's notes replace its own, and those of shards that are no more since their number was changed."""
+    """A shard's notes replace its own earlier ones, and those of shards that no longer exist because the number of
+    shards changed."""
     merge: Any = write_disposition(notes)
     current = ", ".join(f"'{one.name}'" for one in all_shards(shard.count))
     staged = "SELECT {} FROM {{staging_table}}"
@@ -360,8 +361,8 @@ def _notes_disposition(notes: AnyTable, shard: Shard) -> TWriteDispositionConfig
 
 
 def _rewritten(table: AnyTable, disposition: str) -> Any:
-    """No rows, with the hints by which dlt writes the table's rows from now on."""
-    # As a plain word, it would make dlt forget the resource's state before the next part of the run.
+    """An empty table with the hints that tell dlt how to write the table's rows from now on."""
+    # As a plain string, it would make dlt drop the resource's state before the next part of the run.
     plain: Any = {"disposition": disposition}
     hints = dlt.mark.make_hints(
         table_name=table.name, write_disposition=write_disposition(table) if disposition == "merge" else plain
@@ -370,12 +371,12 @@ def _rewritten(table: AnyTable, disposition: str) -> Any:
 
 
 def _without_nothing(table: AnyTable, rows: pa.Table) -> pa.Table:
-    """The rows without those that only a merge needs: they say that nothing is left of their owner."""
+    """The rows without those that only a merge needs, which say that their owner has no rows left."""
     return rows.filter(pc.is_valid(rows[own_key(table)])) if table.merge_key else rows
 
 
 def own_key(table: AnyTable) -> str:
-    """The part of the key that tells the rows of one owner apart; null in a row that stands for none."""
+    """The part of the key that distinguishes the rows of one owner; null in a row that says there are none."""
     return next(name for name in table.key if name not in table.merge_key)
 
 
@@ -388,7 +389,7 @@ def column_hints(table: AnyTable) -> dict[str, TColumnSchema]:
             hint["timezone"] = False
         if table.key == (column.name,) and not table.merge_key:
             hint |= {"unique": True, "nullable": False}
-        hint["cluster"] = column.name in table.merge_key  # also no: dlt would keep an earlier declaration's yes
+        hint["cluster"] = column.name in table.merge_key  # also if false: dlt would keep an earlier declaration's true
         hints[column.name] = hint
     return hints
 
@@ -396,7 +397,7 @@ def column_hints(table: AnyTable) -> dict[str, TColumnSchema]:
 def _batches(
     load: Load, decoder: Decoder, pages: Iterable[Arrived]
 ) -> Iterator[list[Page] | pa.Table | Mapping[str, pa.Table] | RowsFile | None]:
-    """Pages by the thousand rows; at least one batch, which may be empty."""
+    """The pages in batches of about a thousand rows; at least one batch, which may be empty."""
     by_key = isinstance(decoder.table, Table) and not decoder.table.merge_key
     batch: list[Page] = []
     rows = batches = 0

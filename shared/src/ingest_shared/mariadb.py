@@ -26,11 +26,11 @@ from sqlalchemy.dialects.mysql import LONGTEXT
 from ingest_shared.destinations import ResolvedOnce
 
 INDEXED = 190
-"""Characters of a text that an index has."""
+"""Characters of a text column that are indexed."""
 
 
 class _Types(MysqlVariantTypeMapper):
-    """Text without the limit of 64 kB, and JSON as the text that it is already: dlt would encode it once more."""
+    """Text without the limit of 64 kB, and JSON as the text that it already is: dlt would encode it a second time."""
 
     def db_type_from_text_type(self, column: TColumnSchema, table: PreparedTableSchema) -> Any:
         return LONGTEXT()
@@ -44,7 +44,7 @@ class _Dialect(MysqlDialectCapabilities):
         return _Types
 
     def adapt_table(self, table: sa.Table, table_schema: PreparedTableSchema) -> sa.Table:
-        """Indexes what a merge finds rows by: without it, each staged row is compared with all rows."""
+        """Indexes the columns by which a merge finds rows: without them, each staged row is compared with all rows."""
         columns = table_schema["columns"]
         keys = [name for name, hints in columns.items() if hints.get("primary_key") or hints.get("cluster")]
         if keys and not table.indexes:
@@ -54,7 +54,7 @@ class _Dialect(MysqlDialectCapabilities):
 
 
 class _SqlClient(SqlalchemyClient):
-    """Creates a dataset in which 'a', 'A' and 'a ' are three keys."""
+    """Creates a dataset in which 'a', 'A' and 'a ' are three different keys."""
 
     def create_dataset(self) -> None:
         name = self.dialect.identifier_preparer.quote_identifier(self.dataset_name)
@@ -71,13 +71,13 @@ class _Client(SqlalchemyJobClient):
 
 
 def _in_utc(text: str) -> Any:
-    """Instants as the other destinations give them: dlt stores them in UTC, and the database keeps no zone."""
+    """Instants as the other destinations return them: dlt stores them in UTC, and the database keeps no time zone."""
     value = convert_datetime(text)
     return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
 
 
 _READ = {FIELD_TYPE.DATETIME: _in_utc, FIELD_TYPE.TINY: lambda text: text == "1"}
-"""How the driver reads values: of the integers, only booleans are tiny."""
+"""How the driver reads values: the only tiny integers are booleans."""
 ENGINE = {"connect_args": {"charset": "utf8mb4", "conv": conversions | _READ}}
 """For :func:`sqlalchemy.create_engine`."""
 register_dialect_capabilities("mariadb", _Dialect)
@@ -93,6 +93,6 @@ class mariadb(ResolvedOnce, dlt.destinations.sqlalchemy):  # noqa: N801, dlt tak
     def capabilities(
         self, config: Any = None, naming: NamingConvention | None = None
     ) -> DestinationCapabilitiesContext:
-        """Those of the dialect, also while there are no credentials: definitions load without them."""
+        """The dialect's capabilities, even without credentials, so that definitions load without them."""
         dialect = SqlalchemyClientConfiguration(credentials=SqlalchemyCredentials("mariadb+pymysql://localhost"))
         return super().capabilities(config or dialect, naming)

@@ -1,4 +1,4 @@
-"""The tables that the mirror keeps beside those of a location: what a load left out, audits found, files held."""
+"""The mirror's own tables, next to those of a location: what loads left out, audits found, and files were loaded."""
 
 from collections.abc import Iterable
 from contextvars import ContextVar
@@ -21,14 +21,14 @@ LOAD_GAPS = Table(
     columns=(
         text("resource", "The resource that was being loaded.", origin="reader"),
         text("scope", "What was left out, as a person would name it: a repository, an account."),
-        bigint("status", "HTTP status that the API answered with; null when it was something else."),
+        bigint("status", "HTTP status of the API's response; null if the reason was something else."),
         text("reason", "Why, in one line."),
         epoch("noticed_at", "When the load noticed it."),
     ),
 )
 AUDITS = Table(
     name="audits",
-    description="What the latest audit of each list found and mended, by scope.",
+    description="What the latest audit of each list found and repaired, by scope.",
     docs="https://dlthub.com/docs/general-usage/merge-loading",
     key=("resource", "scope"),
     merge_key=("resource",),
@@ -36,16 +36,16 @@ AUDITS = Table(
         text("resource", "The resource that was audited.", origin="reader"),
         text("scope", "The part of its list: a repository, an account."),
         epoch("audited_at", "When it was audited."),
-        bigint("compared", "Rows of the origin that were compared with the warehouse, in every value."),
+        bigint("compared", "Rows of the origin that were compared with the warehouse, value by value."),
         bigint("missing", "Rows that the warehouse did not have; they were loaded."),
         bigint("surplus", "Rows that the origin does not have; they were marked as deleted."),
         bigint("stale", "Rows that had other values in the warehouse; they were loaded again."),
         bigint(
             "changed",
-            "Rows that came, changed or went after the load before, or may have in a list that tells no times; "
+            "Rows that appeared, changed or disappeared after the previous load, or may have in a list without times; "
             "they were not lost.",
         ),
-        bigint("deleted", "Rows that are gone from a list that tells of no deletes; they were marked as deleted."),
+        bigint("deleted", "Rows that are gone from a list that does not report deletes; they were marked as deleted."),
         bigint("calls", "API calls that it took."),
     ),
 )
@@ -60,24 +60,24 @@ LOADED_FILES = Table(
         bigint("size", "Its size in bytes."),
         timestamp("modified_at", "When it was last changed, by its storage."),
         text("etag", "The ETag of an object in S3; null for a local file."),
-        bigint("row_count", "The rows that it has."),
+        bigint("row_count", "The number of rows in it."),
         timestamp("loaded_at", "When the sync that loaded it began."),
-        timestamp("deleted_at", "When it was found to be gone, and its rows were removed; null while it exists."),
-        text("load_id", "The load; it is complete once `_dlt_loads` has it."),
+        timestamp("deleted_at", "When it was found to be gone and its rows were removed; null while it exists."),
+        text("load_id", "The load that loaded it; it is complete once `_dlt_loads` has it."),
     ),
 )
 OWN_TABLES = {table.name for table in (LOAD_GAPS, AUDITS, LOADED_FILES)}
 SHARD = "shard"
-"""The column by which shards tell their notes apart, in :func:`noted_by`."""
+"""The column that distinguishes the notes of several shards, in :func:`noted_by`."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What the warehouse has of a location when a run begins."""
+    """What the warehouse holds for a location when a run begins."""
 
     tables: frozenset[str]
     gaps: frozenset[str]
-    """The resources with gaps, also those of a killed load, whose state is lost."""
+    """The resources with gaps, including those of a killed load, whose state is lost."""
 
 
 STORED: ContextVar[Stored | None] = ContextVar("stored", default=None)
@@ -93,7 +93,7 @@ def stored(client: SqlClientBase[Any]) -> Stored:
 
 @runtime_checkable
 class ListsTables(Protocol):
-    """A client of a warehouse in which SQL does not tell what tables there are."""
+    """A client of a warehouse in which SQL cannot list the tables."""
 
     def stored_tables(self) -> frozenset[str]: ...
 
@@ -109,16 +109,16 @@ def stored_tables(client: SqlClientBase[Any]) -> frozenset[str]:
 def check_appended(schemas: Iterable[Schema], known: frozenset[str], there: frozenset[str]) -> None:
     """Raises :class:`WarehouseError` if rows would be appended to a table that another run has made meanwhile.
 
-    ``known`` are the tables that were there when this run began, and its own. The next run merges.
+    ``known`` are the tables that existed when this run began, and its own. The next run merges.
     """
     tables = [table for schema in schemas for table in schema.data_tables()]
     appended = {str(table["name"]) for table in tables if table.get("write_disposition") == "append"}
     if made := sorted((appended & there) - known):
-        raise WarehouseError(f"another run has loaded {', '.join(made)} for the first time meanwhile: run again")
+        raise WarehouseError(f"another run created {', '.join(made)} in the meantime: run this one again")
 
 
 def noted_by(shard: Shard, notes: Table) -> Table:
-    """``load_gaps`` or ``audits`` as a shard fills it: each replaces what it has noted itself."""
+    """``load_gaps`` or ``audits`` as a shard fills it: each shard replaces only its own notes."""
     if shard.is_whole:
         return notes
     column = text(SHARD, "The shard that noted it, such as 2_of_4; null if there was only one.", origin="reader")
@@ -132,6 +132,6 @@ def noted_by(shard: Shard, notes: Table) -> Table:
 
 
 def check_name(table: str) -> None:
-    """Raises :class:`SettingError` for a table that is called as one of the mirror's own, or of dlt's."""
+    """Raises :class:`SettingError` if a table has the name of one of the mirror's own or dlt's."""
     if table in OWN_TABLES or table.startswith("_dlt"):
-        raise SettingError(f"the mirror keeps a table {table} of its own: give yours another name")
+        raise SettingError(f"the mirror uses the table name {table} itself: give your table another name")

@@ -2,8 +2,8 @@
 
     python -m ingest_shared.openapi openapi.yaml /tickets
 
-A draft is a beginning: it has every field of the document, in the document's words. What a document cannot
-say, such as how rows change, is for you to declare: docs/lists.md.
+A draft is a starting point: it has every field of the document, with the document's descriptions. What a document
+cannot say, such as how rows change, is left to you: docs/lists.md.
 https://spec.openapis.org/oas/v3.1.1
 """
 
@@ -38,13 +38,13 @@ _COLUMNS = {
     "boolean": tables.boolean,
 }
 IDS = ("id", "_id", "gid", "uid", "uuid", "guid", "sid")
-"""What rows are known by; the first that the document has, or the id with the table's own name, ``contact_id``."""
+"""Names of keys; the first that the document has is used, or the id with the table's own name, ``contact_id``."""
 KEYS = ("key", "code", "slug", "number", "name")
-"""What rows may be known by if there is no id; the draft says that it is a guess."""
+"""Names of possible keys if there is no id; the draft says that it is a guess."""
 VERBS = ("get", "list", "query", "search", "all", "index")
-"""Words of a path that do not say what its rows are."""
+"""Words in a path that do not name its rows."""
 LISTS = ("data", "items", "results", "values", "entries", "records", "list", "nodes")
-"""What a list of rows is called in a response, if not as in the path."""
+"""Names of the list of rows in a response, if it is not named as in the path."""
 CURSORS = (
     *("next_cursor", "next_page_token", "next_token", "after_cursor", "end_cursor", "after", "cursor", "next_marker"),
     *("continuation_token", "marker"),
@@ -57,12 +57,12 @@ MORE = ("has_more", "more", "has_next_page", "has_next")
 LIMITS = ("limit", "count", "per_page", "page_size", "max_results", "size", "take", "top")
 DELETED_AT = tables.timestamp("deleted_at", "When it was found to be deleted; null while it exists.", origin="reader")
 LONGEST = 100
-"""Characters of a description that are kept: its first sentence, as a rule."""
+"""Most characters of a description that are kept, usually its first sentence."""
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A table, and the arguments of its ``Listing`` as Python."""
+    """A table, and its ``Listing`` as Python."""
 
     table: Table
     listing: str
@@ -72,7 +72,7 @@ class Draft:
 
 
 def draft(document: Mapping[str, Any], path: str) -> Draft:
-    """What the document says about a list; raises :class:`SettingError` if it has none there."""
+    """A draft from what the document says about a list; raises :class:`SettingError` if there is none at this path."""
     methods = document.get("paths", {}).get(path, {})
     operation = methods.get("get") or methods.get("post")
     if operation is None:
@@ -108,24 +108,24 @@ def draft(document: Mapping[str, Any], path: str) -> Draft:
 
 
 def _answer(document: Mapping[str, Any], operation: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The response of a success; YAML may have read its status as a number."""
+    """The response for success; YAML may have parsed its status as a number."""
     answers = {str(status): answer for status, answer in operation.get("responses", {}).items()}
     success = min((status for status in answers if status.startswith("2")), default="default")
     return _resolved(document, answers.get(success, {}))
 
 
 def _json(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What is said of JSON, or else of the first media type."""
+    """The entry for JSON, or else for the first media type."""
     return next((content[kind] for kind in sorted(content, key=lambda kind: "json" not in kind)), {})
 
 
 def _example(media: Mapping[str, Any], answer: Mapping[str, Any]) -> Any:
-    """An example of the response: some documents have nothing else."""
+    """An example of the response: some documents describe it in no other way."""
     found = [media.get("example"), *(one.get("value") for one in media.get("examples", {}).values() if "value" in one)]
     if "content" not in answer:  # 2.0: by media type
         found = [*answer.get("examples", {}).values()]
     for one in found:
-        with suppress(ValueError):  # of another format, or cut
+        with suppress(ValueError):  # another format, or truncated
             parsed = json.loads(one) if isinstance(one, str) else one
             if isinstance(parsed, dict | list):
                 return parsed
@@ -133,7 +133,7 @@ def _example(media: Mapping[str, Any], answer: Mapping[str, Any]) -> Any:
 
 
 def _seen(value: Any) -> Schema:
-    """The schema of a value that was seen."""
+    """The schema of an example value."""
     if isinstance(value, dict):
         return {"type": "object", "properties": {name: _seen(one) for name, one in value.items()}}
     if isinstance(value, list):
@@ -145,7 +145,7 @@ def _seen(value: Any) -> Schema:
 
 
 class _Definitions(Mapping[str, Schema]):
-    """The parts of the document that references lead to, as :class:`Value` looks them up."""
+    """The parts of the document that references point to, as :class:`Value` looks them up."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._document = document
@@ -164,7 +164,7 @@ class _Definitions(Mapping[str, Schema]):
 
 
 def _part(document: Mapping[str, Any], reference: str) -> Any:
-    """Where a reference leads; raises :class:`SettingError` if it leads nowhere.
+    """The target of a reference; raises :class:`SettingError` if it does not exist.
 
     https://www.rfc-editor.org/rfc/rfc6901#section-6
     """
@@ -179,14 +179,14 @@ def _part(document: Mapping[str, Any], reference: str) -> Any:
 
 
 def _resolved(document: Mapping[str, Any], part: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A part of the document, which may only refer to where it is."""
+    """A part of the document, with references resolved."""
     while "$ref" in part:
         part = _part(document, part["$ref"])
     return part
 
 
 def _plain(schema: Schema) -> Schema:
-    """The schema in the words that :class:`Value` knows: ``anyOf``, one type each, definitions in ``$defs``."""
+    """The schema in the subset that :class:`Value` supports: ``anyOf``, one type each, definitions in ``$defs``."""
     if "$ref" in schema:
         return {"$ref": f"#/$defs/{schema['$ref']}"}
     found = {word: schema[word] for word in ("type", "format", "required", "description") if word in schema}
@@ -205,7 +205,7 @@ def _plain(schema: Schema) -> Schema:
 
 
 def _parts(value: Value) -> dict[str, Value]:
-    """The fields of an object, also of one that is made of several (``allOf``)."""
+    """The fields of an object, including those that it is composed of (``allOf``)."""
     found = dict(value.fields)
     for schema in value.plain:
         for part in schema.get("allOf", ()):
@@ -214,7 +214,7 @@ def _parts(value: Value) -> dict[str, Value]:
 
 
 def _types(value: Value) -> set[str]:
-    """The JSON types that are legal, without null."""
+    """The legal JSON types, without null."""
     found = set(value.types) - {"null"}
     return {"object"} if _parts(value) else found
 
@@ -226,7 +226,8 @@ def _rows(whole: Value, path: str) -> tuple[str, Value]:
     fields = _parts(whole)
     lists = [(name, value) for name, value in _nested(whole, 2) if "array" in _types(value) and _parts(value.element)]
     if not lists:
-        said = f"holds no list of objects: {', '.join(fields)}" if fields else "is not described in the document"
+        only = f"has no list of objects, only the fields {', '.join(fields)}"
+        said = only if fields else "is not described in the document"
         raise SettingError(f"the response of GET {path} {said}")
 
     def likely(found: tuple[str, Value]) -> tuple[bool, int, int]:
@@ -246,14 +247,14 @@ def _nested(value: Value, depth: int) -> Iterator[tuple[str, Value]]:
 
 
 def _words(path: str) -> list[str]:
-    """The words of a path, but not one that says what is done with those before it: ``users.list``, ``users/query``."""
+    """The words of a path, without a final verb: ``users.list``, ``users/query``."""
     words = re.findall(r"\{[^}]*\}|[^/.]+", path.removesuffix(".json"))
     is_done = words[-1:] and words[-1].lower() in VERBS and "{" not in "".join(words[-2:-1])
     return (words[:-1] if is_done else words) or ["rows"]
 
 
 def _name(path: str) -> str:
-    """What the table is called: the last word of the path, after the one whose rows have such a list each."""
+    """The name of the table: the last word of the path, after the name of its parent."""
     words = _words(path)
     last = next((word for word in reversed(words) if "{" not in word), "rows")
     of = [word for word, later in pairwise(words) if "{" in later and "{" not in word and word != last]
@@ -261,7 +262,7 @@ def _name(path: str) -> str:
 
 
 def _parent(path: str) -> str:
-    """The table whose rows have such a list each."""
+    """The parent: the table whose rows have such a list each."""
     words = _words(path)
     place = max(place for place, word in enumerate(words) if "{" in word)
     is_list = place == len(words) - 1 and _name(path) == _normal(words[place - 1] if place else "")
@@ -276,7 +277,7 @@ def _normal(name: str) -> str:
 
 
 def _owner(name: str, params: list[Mapping[str, Any]]) -> Column:
-    """The column for a parameter of the path, which rows of several lists are told apart by."""
+    """The column for a parameter of the path, which distinguishes the rows of several lists."""
     told = next((one for one in params if one.get("name") == name), {})
     is_number = {**told, **told.get("schema", {})}.get("type") == "integer"
     function = tables.bigint if is_number else tables.text
@@ -285,7 +286,7 @@ def _owner(name: str, params: list[Mapping[str, Any]]) -> Column:
 
 
 def _table(name: str, row: Value, owners: list[Column], operation: Mapping[str, Any]) -> tuple[Table, bool]:
-    """The table, and whether the document is clear about its key."""
+    """The table, and whether its key is certain."""
     found: dict[str, Column] = {}
     for column in _columns(row):
         known = {*found, *(owner.name for owner in owners)}
@@ -311,12 +312,12 @@ def _table(name: str, row: Value, owners: list[Column], operation: Mapping[str, 
 
 
 def _is_another(field: Value) -> bool:
-    """Whether a field is an object that a table of its own should have, of which its id is enough here."""
+    """Whether a field is an object that deserves its own table, so that its id is enough here."""
     return _types(field) == {"object"} and "id" in _parts(field)
 
 
 def _columns(row: Value, within: str = "") -> Iterator[Column]:
-    """A column for each field; for an object in the row, its id or its fields, and JSON for what is deeper."""
+    """A column for each field; for a nested object, its id or its fields; JSON for anything deeper."""
     is_another = within and "id" in _parts(row)
     for name, field in _parts(row).items():
         if is_another and name != "id":
@@ -350,7 +351,7 @@ def _title(name: str) -> str:
 
 
 def _envelope(params: set[str], answer: Mapping[str, Any], whole: Value, rows: str) -> str:
-    """How its pages continue, as far as parameters and response say so."""
+    """How its pages continue, as far as the parameters and the response show it."""
     fields = dict(_nested(whole, 4)) if rows else {}
     given = {_normal(name): name for name in params}
 
@@ -399,7 +400,7 @@ def _last(path: str) -> str:
 
 
 def _listing(table: Table, path: str, given: list[str], envelope: str, *, is_post: bool, is_sure: bool) -> str:
-    doubts = [] if is_sure else [f"the document does not say what tells rows apart; {table.key[-1]} is a guess"]
+    doubts = [] if is_sure else [f"the document does not say what identifies a row; {table.key[-1]} is a guess"]
     doubts += ["the document does not say how pages continue"] if envelope.startswith("Envelope(") else []
     per = ""
     if given:
@@ -449,10 +450,10 @@ def _read(file: Path) -> Mapping[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 if the draft was printed; otherwise 1, with one line that says why."""
+    """0 if the draft was printed; otherwise 1, and prints the reason in one line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("document", type=Path, help="JSON or YAML")
-    parser.add_argument("paths", nargs="+", help="of lists, as the document has them")
+    parser.add_argument("paths", nargs="+", help="paths of the lists, as written in the document")
     given = parser.parse_args(arguments)
     try:
         document = _read(given.document)

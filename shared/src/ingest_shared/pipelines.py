@@ -33,15 +33,15 @@ from ingest_shared.resharding import take_over
 from ingest_shared.shards import WHOLE_SOURCE, Shard
 
 ROWS_PER_FILE = 50_000
-"""Rows in one staged file: bounds the memory that a destination's bulk loader needs."""
+"""Rows in one staged file; this limits the memory that a destination's bulk loader needs."""
 ROWS_PER_GROUP = 5_000
 """Rows that a bulk loader takes from such a file at once: PostgreSQL's sends them as one message."""
 COUNTED = ("rows", "pages", "api_calls", "api_bytes", "seconds")
 SCHEMA_ATTEMPTS = 5
 M_ARENA_MAX = -8
-"""glibc's name for how many heaps its ``malloc`` has: https://man7.org/linux/man-pages/man3/mallopt.3.html"""
+"""glibc's option for the number of heaps of its ``malloc``: https://man7.org/linux/man-pages/man3/mallopt.3.html"""
 HEAPS = 2
-"""By default 8 for each core: every thread that reads pages would keep what its largest ones took."""
+"""glibc's default is 8 for each core: every thread that reads pages would keep the memory of its largest ones."""
 LOAD_WORKERS = 2
 """Files loaded side by side; more only multiply the memory."""
 
@@ -70,7 +70,7 @@ class Loaded:
     info: LoadInfo
     """Of the last part."""
     schema_updates: list[Mapping[str, Any]]
-    """What each part changed in the tables of the warehouse."""
+    """The schema changes that each part made in the warehouse."""
     metrics: dict[str, dict[str, Any]]
     """What :func:`ingest_shared.loading.mirror` counted for each resource, over all parts."""
 
@@ -91,7 +91,7 @@ def run(pipeline: Pipeline, source: DltSource | DltResource, **options: Any) -> 
     metrics: dict[str, dict[str, Any]] = {}
     while True:
         pipeline.extract(source, **options)
-        pa.default_memory_pool().release_unused()  # which Arrow keeps, beside what the warehouse's loader needs now
+        pa.default_memory_pool().release_unused()  # Arrow would keep it, and the warehouse's loader needs memory now
         pipeline.normalize()
         with pipeline.sql_client() as client:
             check_appended(pipeline.schemas.values(), known, stored_tables(client))
@@ -110,7 +110,7 @@ def run(pipeline: Pipeline, source: DltSource | DltResource, **options: Any) -> 
 
 
 def _unless_others_made_the_tables() -> Retrying:
-    """Loads again where another pipeline made the same table or column meanwhile: shards begin at the same time.
+    """Loads again if another pipeline created the same table or column in the meantime: shards start at the same time.
 
     https://dlthub.com/docs/running-in-production/running
     """
@@ -123,7 +123,7 @@ def _unless_others_made_the_tables() -> Retrying:
 
 
 def _metrics(pipeline: Pipeline) -> Mapping[str, Mapping[str, Any]]:
-    """What :func:`ingest_shared.loading.mirror` left in dlt's metrics of the extract step, by resource."""
+    """What :func:`ingest_shared.loading.mirror` stored in dlt's metrics of the extract step, by resource."""
     trace = pipeline.last_trace
     assert trace is not None
     assert trace.last_extract_info is not None
@@ -132,7 +132,7 @@ def _metrics(pipeline: Pipeline) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _added(before: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """The metrics of two parts: counts are added up, for everything else the latest value is taken."""
+    """The metrics of two parts combined: counts are added; for everything else the latest value counts."""
     counts = {name: before.get(name, 0) + found[name] for name in COUNTED if name in found}
     if "child_rows" in found:
         counts["child_rows"] = dict(Counter(before.get("child_rows", {})) + Counter(found["child_rows"]))
@@ -144,7 +144,7 @@ def _added(before: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any
 
 @cache
 def _share_heaps() -> None:
-    """Lets threads share heaps, so that one gets the memory that another gave back; for glibc, as in our images."""
+    """Lets threads share heaps, so that memory freed by one is available to another; for glibc, as in our images."""
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
         mallopt(M_ARENA_MAX, HEAPS)
 
@@ -166,13 +166,13 @@ def _is_alive(pid: str) -> bool:
         os.kill(int(pid), 0)
     except ProcessLookupError:
         return False
-    except (PermissionError, ValueError):  # another user's, or not one of these folders
+    except (PermissionError, ValueError):  # another user's folder, or not one of ours
         pass
     return True
 
 
 class _OwnHints(logging.Filter):
-    """Drops the warning that JSON, which Arrow holds as text, is declared as json: that is intended."""
+    """Drops the warning that JSON, which Arrow holds as text, is declared as json: this is intended."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return "several column hints were different" not in record.getMessage()
@@ -188,8 +188,8 @@ def _set_defaults() -> None:
         "RUNTIME__DLTHUB_TELEMETRY": "false",
         "DATA_WRITER__FILE_MAX_ITEMS": str(ROWS_PER_FILE),
         "DATA_WRITER__ROW_GROUP_SIZE": str(ROWS_PER_GROUP),
-        "EXTRACT__NEXT_ITEM_MODE": "fifo",  # a list that was begun is taken before others, as long as it has something
-        "EXTRACT__FUTURES_POLL_INTERVAL": "0.001",  # lists wait for their pages themselves, and not in between
+        "EXTRACT__NEXT_ITEM_MODE": "fifo",  # finish a list before turning to others, as long as it has something
+        "EXTRACT__FUTURES_POLL_INTERVAL": "0.001",  # readers wait for their pages themselves
         "LOAD__WORKERS": str(LOAD_WORKERS),
     }
     for name, value in defaults.items():

@@ -1,4 +1,4 @@
-"""dlt's PostgreSQL destination, which also takes a table that got no row, for a role that may make no schema."""
+"""dlt's PostgreSQL destination, for tables without rows and for a role that may not create schemas."""
 
 import dlt
 import pyarrow.parquet as pq
@@ -25,7 +25,7 @@ class _SqlClient(Psycopg2SqlClient):
 
 
 class _Client(PostgresClient):
-    """Skips files without a row, which ADBC refuses: they only create their table."""
+    """Skips files without rows, which ADBC refuses: they serve only to create their table."""
 
     def __init__(
         self, schema: Schema, config: PostgresClientConfiguration, capabilities: DestinationCapabilitiesContext
@@ -40,7 +40,7 @@ class _Client(PostgresClient):
         if file_path.endswith(".parquet") and pq.read_metadata(file_path).num_rows == 0:
             return FinalizedLoadJobWithFollowupJobs(file_path)
         job = super().create_load_job(table, file_path, load_id, restore)
-        if isinstance(job, PostgresParquetCopyJob):  # ADBC makes one table of what it is given: of the whole file
+        if isinstance(job, PostgresParquetCopyJob):  # ADBC would turn the whole file into one table in memory
             job._ingest_per_rowgroup = True
         return job
 

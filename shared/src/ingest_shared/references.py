@@ -25,7 +25,7 @@ def with_children(tables: Mapping[str, Table]) -> dict[str, AnyTable]:
 
 
 def to_nowhere(client: SqlClientBase[object], table: AnyTable, column: Column, to: AnyTable) -> str:
-    """``FROM ... WHERE ...``, in SQL: the rows ``t`` whose column refers to a row that the table ``to`` does not have.
+    """``FROM ... WHERE ...`` in SQL: the rows ``t`` whose column refers to a row that the table ``to`` does not have.
 
     If both tables have other columns of the key of ``to``, such as the account, those must agree too.
     """

@@ -1,7 +1,7 @@
-"""What a shard takes over when the number of shards was changed: each scope's cursor, from whoever read it last.
+"""What a shard takes over after the number of shards changed: each scope's cursor, from whichever shard read it last.
 
-The states of all pipelines lie in the warehouse. Those of a group's shards are named alike, so that every state says
-which scopes it covers: of the states that cover a scope, the one that was loaded last knows where reading it stopped.
+The states of all pipelines are in the warehouse. The names of a group's shards say which scopes each state covers: of
+the states that cover a scope, the one that was loaded last knows where reading it stopped.
 https://dlthub.com/docs/general-usage/state
 """
 
@@ -27,13 +27,13 @@ _LAST_LOADED = """
 
 
 def take_over(pipeline: Pipeline) -> None:
-    """Completes the state of a pipeline that was just restored, if shards of another number loaded since.
+    """Completes the state of a pipeline that was just restored, if a different number of shards has loaded since.
 
-    Each scope's cursor, and the mark of its lists per row, is that of the state that was loaded last. All else is
-    forgotten, and found out anew.
+    Each scope's cursor, and the mark of its lists per row, comes from the state that was loaded last. Everything else
+    is dropped and determined again.
     """
     if destination_name() not in DATABASES:
-        return  # there are no shards, and each load is a file to be read
+        return  # no shards there, and each load would be a file to read
     group, own = _group_and_shard(pipeline.pipeline_name)
     loaded = [(*_group_and_shard(name), at) for name, at in _last_loaded(pipeline).items()]
     last_loaded = {shard: at for of, shard, at in loaded if of == group}
@@ -47,7 +47,7 @@ def take_over(pipeline: Pipeline) -> None:
         for source, name in sorted({found for resources in stored.values() for found in resources}):
             states = {shard: resources.get((source, name), {}) for shard, resources in stored.items()}
             restored = sources.setdefault(source, {})
-            # dlt saves a state only if it changed: without this, one that is as it was a while ago would look old.
+            # dlt saves a state only if it changed: without this, an unchanged one would look outdated.
             restored["taken_over_at"] = str(max(last_loaded.values()))
             restored.setdefault("resources", {})[name] = {
                 "cursors": _latest("cursors", own, states),
@@ -57,7 +57,7 @@ def take_over(pipeline: Pipeline) -> None:
 
 
 def _latest(name: str, own: Shard, states: Mapping[Shard, State]) -> dict[str, Any]:
-    """What is noted of each scope of the shard, from the first of the states that covers it."""
+    """The notes on each scope of the shard, from the first state that covers it."""
     cursors = {shard: state.get(name, {}) for shard, state in states.items()}
     ids = sorted({id_ for known in cursors.values() for id_ in known if own.has(id_)})
     latest = {id_: next(known.get(id_) for shard, known in cursors.items() if shard.has(id_)) for id_ in ids}
@@ -65,7 +65,7 @@ def _latest(name: str, own: Shard, states: Mapping[Shard, State]) -> dict[str, A
 
 
 def _left_to_read(states: Mapping[Shard, State]) -> dict[str, Any]:
-    """What any shard has left to be read."""
+    """What any of the shards still has to read."""
     found: dict[str, Any] = {}
     if gaps := [state["gaps"] for state in states.values() if "gaps" in state]:
         found["gaps"] = sum(gaps)
@@ -94,7 +94,7 @@ def _last_loaded(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def _stored(pipeline: Pipeline, group: str, shard: Shard) -> dict[tuple[str, str], State]:
-    """The states of a shard's resources as they lie in the warehouse, by source and name."""
+    """The states of a shard's resources in the warehouse, by source and name."""
     name = group if shard.is_whole else f"{group}_{shard.name}"
     with pipeline.destination_client() as client:
         assert isinstance(client, WithStateSync)

@@ -53,7 +53,7 @@ class RetryUnlessTerminated(RetryPolicy):
 
 
 RETRY_POLICY = RetryUnlessTerminated(max_retries=2, delay=10, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
-"""For transient trouble: 10 s, then 20 s. A wrong setting is never retried."""
+"""For transient errors: 10 s, then 20 s. A wrong setting is never retried."""
 
 
 AUDITED = "audited"
@@ -61,7 +61,7 @@ AUDITED = "audited"
 
 
 class IngestConfig(Config):
-    """What can be set for one run, in the launchpad."""
+    """Settings of a single run, in the launchpad."""
 
     audit: bool = Field(
         default=False,
@@ -78,8 +78,8 @@ def can_audit(op: OpDefinition) -> bool:
 class IngestDltResource(DagsterDltResource):
     """Runs a dlt pipeline for the assets of a group and reports what it loaded.
 
-    An :class:`~ingest_shared.errors.IngestError` on the way fails the run with its one line; it
-    is retried only if it says that a retry can help.
+    An :class:`~ingest_shared.errors.IngestError` fails the run with its one line; the run is retried only if the error
+    says that a retry can help.
     """
 
     def _run(
@@ -90,13 +90,13 @@ class IngestDltResource(DagsterDltResource):
         dagster_dlt_translator: DagsterDltTranslator,
         **kwargs: Any,
     ) -> Iterator[DltEventType]:
-        """Like dagster-dlt's own, but loads a table and its child tables together, whichever is selected."""
+        """Like dagster-dlt's own, but loads a table together with its child tables, whichever of them is selected."""
         assert isinstance(dagster_dlt_translator, IngestTranslator)
         key, selected = dagster_dlt_translator.key, context.selected_asset_keys
         tables = [dagster_dlt_translator.tables[name] for name in dlt_source.selected_resources]
         tables = [table for table in tables if not selected.isdisjoint(map(key, table.with_children))]
         with plain_errors(dlt_pipeline):
-            dlt_pipeline.drop()  # what is left of a run that failed; the state comes from the warehouse
+            dlt_pipeline.drop()  # removes what a failed run left; the state comes from the warehouse
             loaded = run(dlt_pipeline, dlt_source.with_resources(*(table.name for table in tables)), **kwargs)
             _raise_when_nothing_was_read(loaded.metrics)
             counts = _row_counts([table for parent in tables for table in parent.with_children], dlt_pipeline)
@@ -120,7 +120,7 @@ class IngestDltResource(DagsterDltResource):
         load_info: LoadInfo,
         dlt_pipeline: Pipeline,
     ) -> Mapping[str, Any]:
-        """dagster-dlt's metadata without table name and columns, which the translator gives."""
+        """dagster-dlt's metadata without table name and columns, which the translator provides."""
         metadata = dict(super().extract_resource_metadata(context, resource, load_info, dlt_pipeline))
         for name in ("dagster/column_schema", "dagster/table_name"):
             metadata.pop(name, None)
@@ -144,7 +144,7 @@ def _read(read: Mapping[str, Any]) -> dict[str, MetadataValue]:
 
 
 def _rows(table: AnyTable, parent: Table, count: int, done: Loaded) -> dict[str, MetadataValue]:
-    """What was loaded into the table, and what is there now."""
+    """What was loaded into the table, and what it holds now."""
     read = done.metrics.get(parent.name, {})
     loaded = {parent.name: read.get("rows", 0), **read.get("child_rows", {})}
     return {
@@ -169,9 +169,10 @@ def _schema_changes(table: AnyTable, done: Loaded) -> list[str]:
 
 
 def _raise_when_nothing_was_read(metrics: Mapping[str, Mapping[str, Any]]) -> None:
-    """One list that cannot be read is a gap; if none can be read, the address or the API itself is at fault.
+    """Fails the run if no list could be read: one unreadable list is a gap, but then the address or the API itself is
+    at fault.
 
-    A spent quota is neither: the next run continues.
+    A spent quota is no failure: the next run continues.
     """
     read = [found["scopes_read"] for found in metrics.values() if found.get("scopes_read") is not None]
     gaps = [(name, found["first_gap"]) for name, found in metrics.items() if found.get("first_gap")]
@@ -189,7 +190,7 @@ def _raise_when_nothing_was_read(metrics: Mapping[str, Mapping[str, Any]]) -> No
 
 @contextmanager
 def plain_errors(pipeline: Pipeline) -> Iterator[None]:
-    """Opens the warehouse first, and turns an IngestError into a Failure of its one line."""
+    """Opens the warehouse first, and turns an IngestError into a Failure with its one line."""
     try:
         check_destination(pipeline)
         yield

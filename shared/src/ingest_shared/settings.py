@@ -40,7 +40,7 @@ def number_setting(name: str, default: float) -> float:
 
 
 def secret_setting(name: str, why: str) -> str:
-    """A secret by its dotted name, without the line end that a file may have.
+    """A secret by its dotted name, without the newline at the end of a file.
 
     Raises :class:`SettingError` if it is not set; ``why`` says what it is needed for.
     """
@@ -51,7 +51,7 @@ def secret_setting(name: str, why: str) -> str:
 
 
 def _value(name: str) -> Any:
-    """A setting as it is written; None if it is not set."""
-    # dlt reads /run/secrets only for secrets, and only where no other type is asked for.
+    """A setting's raw value; None if it is not set."""
+    # dlt reads /run/secrets only for secrets, and only if no other type is requested.
     value: Any = dlt.secrets.get(name)
     return dlt.config.get(name) if value is None else value

@@ -1,7 +1,7 @@
-"""Shards: a source that is too large for one run is read in parts, side by side, each by runs of its own.
+"""Shards: a source that is too large for one run is read in parts, side by side, each by its own runs.
 
-Which scope (a repository, an account) belongs to which shard follows from its id alone, so that every run agrees and
-no scope moves while their number stays the same.
+The shard of a scope (a repository, an account) follows from its id alone, so that all runs agree, and no scope moves as
+long as the number of shards stays the same.
 """
 
 import re
@@ -14,13 +14,13 @@ from ingest_shared.errors import SettingError
 from ingest_shared.settings import number_setting
 
 MOST_SHARDS = 100
-"""A schedule starts a run for each at once; the limits of an API bind long before."""
+"""A schedule starts a run for each at once; an API's limits are reached long before."""
 _NAME = re.compile(r"(?P<number>\d+)_of_(?P<count>\d+)")
 
 
 @dataclass(frozen=True, order=True)
 class Shard:
-    """The part ``number``, from 1, of ``count``. The only one of one is the whole source.
+    """The part ``number`` (from 1) of ``count``. One of one is the whole source.
 
     Its ``name``, such as ``2_of_4``, is the key of Dagster's partition, and ends the name of the pipeline.
     """

@@ -1,4 +1,4 @@
-"""What a table is: one declaration that is contract, documentation and column schema at once.
+"""The declaration of a table: contract, documentation and column schema in one.
 
 A location describes each table it mirrors with :class:`Table` and the column functions below.
 Everything else follows from the description: the JSON decoder and the Arrow types
@@ -47,7 +47,7 @@ from dlt.common.normalizers.naming.snake_case import NamingConvention
 
 _NAMES = NamingConvention()
 UNDECLARED = "_undeclared"
-"""The column that keeps, as JSON, what the API sent but no column holds."""
+"""The column that keeps, as JSON, what the API sent without a column for it."""
 
 _DOT = re.compile(r"(?<!\\)\.")
 
@@ -55,12 +55,12 @@ Origin = Literal["payload", "reader", "parent", "position", "derived"]
 
 
 def names_of(path: str) -> list[str]:
-    r"""The names on the way that a path goes: ``owner.id`` is two; a dot within a name is written ``\.``."""
+    r"""The names in a path: ``owner.id`` has two; a dot within a name is written ``\.``."""
     return [name.replace(r"\.", ".") for name in _DOT.split(path)]
 
 
 def path_of(*names: str) -> str:
-    """The path on which these names are: the reverse of :func:`names_of`."""
+    """The path made of these names: the inverse of :func:`names_of`."""
     return ".".join(name.replace(".", r"\.") for name in names)
 
 
@@ -90,7 +90,7 @@ def plain(values: list[Any], arrow: pa.DataType) -> pa.Array:
 
 
 def _from_text(values: list[Any], arrow: pa.DataType) -> pa.Array:
-    """Empty text is null: some APIs have no other way to say so."""
+    """Empty text is null: some APIs have no other way to express that."""
     return pc.cast(pa.array([value or None for value in values], pa.string()), arrow)
 
 
@@ -98,8 +98,8 @@ def _from_iso(values: list[Any], arrow: pa.DataType) -> pa.Array:
     try:
         instants = _from_text(values, arrow)
     except pa.ArrowInvalid:
-        # Some write nanoseconds, which most warehouses do not keep. Cut in the text, as Arrow has nanoseconds only from
-        # 1677 to 2262, and who writes them also writes the years 1 and 9999 for "never".
+        # Some APIs write nanoseconds, which most warehouses do not keep. They are cut off in the text, because Arrow
+        # has nanoseconds only from 1677 to 2262, and such APIs also write the years 1 and 9999 for "never".
         texts = pa.array([value or None for value in values], pa.string())
         instants = pc.cast(pc.replace_substring_regex(texts, r"(\.\d{6})\d+", r"\1"), arrow)
     return storable(instants)
@@ -121,9 +121,9 @@ def _from_decimal_text(values: list[Any], arrow: pa.DataType) -> pa.Array:
 
 
 def decimals(texts: pa.Array, arrow: pa.DataType) -> pa.Array:
-    """The numbers that texts stand for; raises ArrowInvalid for one that does not fit.
+    """The numbers that the texts represent; raises ArrowInvalid for one that does not fit.
 
-    By way of a wider type: with 128 bits, Arrow gives another number for some texts of more than 28 digits.
+    Converts through a wider type: with 128 bits, Arrow returns a wrong number for some texts of more than 28 digits.
     """
     return pc.cast(pc.cast(texts, _WIDE_DECIMAL), arrow)
 
@@ -137,7 +137,7 @@ def _from_epoch_millis(values: list[Any], arrow: pa.DataType) -> pa.Array:
 
 
 def _since_1970(values: list[Any], unit: str, micros: int, arrow: pa.DataType) -> pa.Array:
-    """The instants that numbers of this unit stand for; a fraction, or a number in quotes, takes longer."""
+    """The instants that numbers of this unit represent; fractions and numbers in quotes take longer."""
     if {float, str}.isdisjoint(map(type, values)):
         return storable(pc.cast(pc.cast(pa.array(values, pa.int64()), pa.timestamp(unit, "UTC")), arrow))
     try:
@@ -148,7 +148,7 @@ def _since_1970(values: list[Any], unit: str, micros: int, arrow: pa.DataType) -
 
 
 def storable(instants: pa.Array) -> pa.Array:
-    """The instants; raises ArrowInvalid outside the years that warehouses and Python's datetime know."""
+    """The instants; raises ArrowInvalid outside the years that warehouses and Python's datetime support."""
     ends = pc.min_max(instants)
     if ends["min"].is_valid and not (ends["min"].value in _YEARS_1_TO_9999 and ends["max"].value in _YEARS_1_TO_9999):
         raise pa.ArrowInvalid("a year from 1 to 9999")
@@ -174,7 +174,7 @@ RFC2822 = ColumnType("rfc2822", "timestamp", _INSTANT, str, _from_rfc2822)
 EPOCH = ColumnType("epoch", "timestamp", _INSTANT, int | float, _from_epoch)
 EPOCH_MILLIS = ColumnType("epoch_millis", "timestamp", _INSTANT, int | float, _from_epoch_millis)
 EPOCHS = (EPOCH.name, EPOCH_MILLIS.name)
-"""What these types are called, also where they are sent as text."""
+"""The names of these types, also if they are sent as text."""
 DATE = ColumnType("date", "date", pa.date32(), str, _from_text)
 DECIMAL = ColumnType("decimal", "decimal", pa.decimal128(38, 12), str, _from_decimal_text)
 JSON = ColumnType("json", "json", pa.string(), msgspec.Raw, _from_raw)
@@ -188,8 +188,8 @@ class Column:
     ``origin`` is *payload* (the value at ``path`` in the row's JSON), *parent* (the same, in the
     row that a child list belongs to), *position* (the element's place in that list, from 0), *reader* (it
     passes one value for a whole page), or *derived* (``compute`` makes it from the columns named in
-    ``of``). ``to`` is the table of which it names a row, by the last column of that table's key.
-    ``volatile`` is for what the API makes anew for each answer, as an address that expires: no audit compares it.
+    ``of``). ``to`` is the table that it refers to, by the last column of that table's key. ``volatile`` is for what the
+    API generates for each response, such as an address that expires: no audit compares it.
     """
 
     name: str
@@ -222,8 +222,8 @@ def _column_function(type_: ColumnType, doc: str) -> Callable[..., Column]:
     ) -> Column:
         told = f"{description.removesuffix('.')}, an id of the table {to}." if to else description
         if volatile:
-            told = f"{told.removesuffix('.')}; made anew for each answer, so that no audit compares it."
-        is_text = type_.payload is str  # in quotes anyway, with a conversion of its own
+            told = f"{told.removesuffix('.')}; generated for each response, so no audit compares it."
+        is_text = type_.payload is str  # always in quotes, with its own conversion
         convert = type_.convert if type_.name in EPOCHS else _from_text
         sent = replace(type_, payload=str, convert=convert) if sent_as_text and not is_text else type_
         return Column(name, sent, told, path or name, origin, to=to, volatile=volatile)
@@ -265,10 +265,10 @@ def derived(
 class Child:
     """A table made from a list inside each row of another table, with its own keys.
 
-    ``path`` is the list's place in the parent's JSON. When a parent is loaded again, all its child
-    rows are replaced, even if its list is now empty. A list of plain values has one
-    payload column with the path ``"."``. ``more`` is where the parent's JSON says whether the list
-    continues beyond the elements that were sent with it.
+    ``path`` is the path of the list in the parent's JSON. When a parent is loaded again, all its child rows are
+    replaced, even if its list is now empty. A list of plain values has one payload column with the path ``"."``.
+    ``more`` is the path at which the parent's JSON says whether the list continues beyond the elements that it
+    contains.
     """
 
     name: str
@@ -314,7 +314,7 @@ class Table:
     def __post_init__(self) -> None:
         for table in self.with_children:
             if (called := _NAMES.normalize_identifier(table.name)) != table.name:
-                raise ValueError(f"table {table.name}: dlt would call it {called!r} in the warehouse: name it so")
+                raise ValueError(f"table {table.name}: dlt would call it {called!r} in the warehouse: use that name")
             names = [column.name for column in table.columns]
             for name in (*table.key, *table.merge_key):
                 if name not in names:
@@ -343,7 +343,7 @@ AnyTable = Table | Child
 
 
 def tables_in(*modules: ModuleType) -> dict[str, Table]:
-    """The tables that modules describe, by name, as they stand there."""
+    """The tables that modules declare, by name, in order."""
     found = (value for module in modules for value in vars(module).values() if isinstance(value, Table))
     return {table.name: table for table in found}
 
@@ -354,5 +354,5 @@ UNDECLARED_COLUMN = Column(
 
 
 def all_columns(table: AnyTable) -> Sequence[Column]:
-    """The table's columns as they are in the warehouse, ``_undeclared`` last."""
+    """The table's columns in the warehouse, ``_undeclared`` last."""
     return (*table.columns, UNDECLARED_COLUMN)

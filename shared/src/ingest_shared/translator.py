@@ -25,8 +25,8 @@ from ingest_shared.tables import AnyTable, Table, all_columns
 class IngestTranslator(DagsterDltTranslator):
     """Sets key, kinds, owners, tags, freshness and column schema of the assets of a group.
 
-    A table is the asset ``[location, table]``. It has no upstream assets, because its origin is an
-    API that Dagster does not know; a child table has its parent.
+    A table is the asset ``[location, table]``. It has no upstream assets, because its origin is an API that Dagster
+    does not know; a child table depends on its parent.
     """
 
     location: str
@@ -58,15 +58,15 @@ class IngestTranslator(DagsterDltTranslator):
 
     @cached_property
     def _declared(self) -> dict[str, tuple[AnyTable, Table]]:
-        """Each table with the one that it is loaded with: its parent, or itself."""
+        """Each table, with the table that it is loaded with: its parent, or itself."""
         return {table.name: (table, parent) for parent in self.tables.values() for table in parent.with_children}
 
 
 def with_child_tables(source: DltSource, tables: Mapping[str, Table]) -> DltSource:
-    """The source as Dagster's catalog lists it: child tables next to the tables that they are loaded with.
+    """The source as Dagster's catalog shows it: child tables next to the tables that they are loaded with.
 
-    ``@dlt_assets`` makes an asset of each resource. These read nothing: what runs is the
-    source itself, by :class:`~ingest_shared.resource.IngestDltResource`.
+    ``@dlt_assets`` makes an asset of each resource. These resources read nothing:
+    :class:`~ingest_shared.resource.IngestDltResource` runs the source itself.
     """
     children = [child.name for name in source.selected_resources for child in tables[name].children]
     source.resources.add(*(dlt.resource([], name=name) for name in children))

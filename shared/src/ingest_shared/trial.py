@@ -1,9 +1,10 @@
-"""Opens all that a run needs, and loads nothing: a deploy does so in a run's container before it swaps the server.
+"""Opens everything that a run needs and loads nothing: a deploy does this in a run's container before it swaps the
+server.
 
-    python -m ingest_shared.trial github INSTANCE     INSTANCE is Dagster's, as a run is handed it
+    python -m ingest_shared.trial github INSTANCE     INSTANCE is Dagster's, as a run receives it
 
 Imports the definitions, signs in to Dagster's storage, opens the warehouse of each pipeline, and reads the source's
-settings by ``connect`` of ``source/api.py``. What fails ends it with its error.
+settings with ``connect`` of ``source/api.py``. The first failure ends it with its error.
 """
 
 import importlib
@@ -28,9 +29,9 @@ def pipelines_of(repository: RepositoryDefinition) -> Iterable[Pipeline]:
 
 
 def open_all(location: str, instance: InstanceRef) -> None:
-    """Raises what a run of the location would fail with before its first call."""
+    """Raises whatever a run of the location would fail with before its first call."""
     package = f"{location}_location"
-    importlib.import_module(f"{package}.definitions")  # Dagster would wrap its error in advice
+    importlib.import_module(f"{package}.definitions")  # imported first, because Dagster would wrap its error in advice
     repository = ReconstructableRepository.for_module(f"{package}.definitions", "defs").get_definition()
     with DagsterInstance.from_ref(instance) as opened:
         opened.get_run_ids(limit=1)

@@ -1,8 +1,8 @@
-"""Views of a location's tables: each is an SQL file and an asset, which a run recreates in the warehouse.
+"""Views of a location's tables: each is an SQL file and an asset, and a run recreates it in the warehouse.
 
 The file ``<view>.sql`` begins with its definition, as a comment for people; ``{name}`` stands for a table of the
-location, or for another of its views, and makes it an upstream asset. A view shows what is in the tables when it
-is queried, so it has to be created only once, and again if its file changes.
+location, or for another of its views, and makes it an upstream asset. A view shows what is in the tables when it is
+queried, so it has to be created only once, and again if its file changes.
 """
 
 import re
@@ -26,14 +26,14 @@ _COMMENT = re.compile(r"^--[ ]?(.*)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class View:
-    """A view: its name, and its SQL as it is written."""
+    """A view: its name, and the SQL of its file."""
 
     name: str
     sql: str
 
     @cached_property
     def definition(self) -> str:
-        """What it shows: the comment that its file begins with."""
+        """What it shows: the comment at the beginning of its file."""
         comment = self.sql.partition("\n\n")[0]
         return "\n".join(_COMMENT.findall(comment))
 
@@ -59,7 +59,7 @@ def views_in(folder: Path) -> list[View]:
 
 
 def create(client: SqlClientBase[object], views: Sequence[View], constants: Mapping[str, str] = {}) -> dict[str, str]:
-    """Recreates the views in one transaction; returns those that cannot be created, each with a missing table."""
+    """Recreates the views in one transaction; returns those that could not be created, each with a missing table."""
     names = {view.name for view in views}
     tables = {name for view in views for name in view.of - names - constants.keys()}
     not_there = {name for name in tables if not _is_there(client, name)}
@@ -95,8 +95,8 @@ def view_assets(
 ) -> AssetsDefinition:
     """An asset ``[location, view]`` for each view, downstream of the tables that it reads; one step creates them all.
 
-    A view of a table that was never loaded, or is left out, is not created; the run says so. In a warehouse that
-    is none of ``destinations``, whose SQL the views are written in, none is.
+    A view of a table that was never loaded, or is left out, is not created; the run says so. In a warehouse that is not
+    one of ``destinations``, whose SQL the views use, none is created.
     """
 
     @multi_asset(
@@ -118,13 +118,17 @@ def view_assets(
     )
     def make(context: AssetExecutionContext) -> Iterator[MaterializeResult[object]]:
         if (name := destination_name()) not in destinations:
-            context.log.warning("no views: their SQL is for %s, not for %s", " and ".join(destinations), name)
+            context.log.warning(
+                "no views were created: their SQL is for %s, not for %s", " and ".join(destinations), name
+            )
             return
         with plain_errors(pipeline), pipeline.sql_client() as client:
             not_made = create(client, views, constants)
         for view in views:
             if view.name in not_made:
-                context.log.warning("no view %s: %s, which it reads, was never loaded", view.name, not_made[view.name])
+                context.log.warning(
+                    "view %s was not created: %s, which it reads, was never loaded", view.name, not_made[view.name]
+                )
             else:
                 yield MaterializeResult(asset_key=AssetKey([location, view.name]))
 

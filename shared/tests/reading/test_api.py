@@ -412,7 +412,7 @@ def test_a_wait_longer_than_a_run_should_last_is_refused_at_once(
     assert len(server.requests) == 1
     assert "asks to wait 3 s" in str(error)
     assert isinstance(error, QuotaSpent)
-    assert "the next run reads it" in error.reason
+    assert "the next run continues" in error.reason
 
 
 def test_the_longest_wait_is_longer_than_githubs_hourly_quota() -> None:

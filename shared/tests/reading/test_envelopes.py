@@ -97,7 +97,7 @@ def test_a_parameter_of_a_body_may_stand_deeper_in_it() -> None:
     cursor = CursorIn(at="next", rows="data", param="page.after")
     (next_,) = following(cursor, asked, page(next="y"))
     assert next_.asked("page.after") == "y"
-    with pytest.raises(PayloadError, match="points to itself again"):
+    with pytest.raises(PayloadError, match="names the same cursor again"):
         following(cursor, asked, page(next="x"))
 
 
@@ -220,7 +220,7 @@ def test_an_empty_page_with_a_cursor_leads_on() -> None:
 
 def test_a_cursor_that_leads_to_itself_is_an_error_and_never_an_endless_list() -> None:
     asked = QUERY.having(after="xyz")
-    with pytest.raises(PayloadError, match="points to itself again"):
+    with pytest.raises(PayloadError, match="names the same cursor again"):
         following(CURSOR, asked, page(cursor="xyz"))
     assert following(CURSOR, asked, page(0, cursor="xyz")) == []
 

@@ -79,7 +79,7 @@ def test_a_bad_object_is_a_gap(bucket: Any, duckdb_warehouse: Warehouse) -> None
 @pytest.mark.parametrize(
     ("setting", "value", "told"),
     [
-        ("BUCKET_URL", "s3://not-there/shop", "is 's3://not-there/shop': there is no such folder, or nothing in it"),
+        ("BUCKET_URL", "s3://not-there/shop", "is 's3://not-there/shop': the folder does not exist or is empty"),
         ("CREDENTIALS__ENDPOINT_URL", "http://127.0.0.1:9", "`sources.shop.credentials`"),
     ],
 )

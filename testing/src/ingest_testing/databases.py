@@ -83,7 +83,7 @@ def _folder(prefix: str) -> Path:
 
 
 def new_database(server: sa.URL, template: str = "") -> sa.URL:
-    """An empty database in the server, or a copy of another one in PostgreSQL."""
+    """An empty database on the server or, in PostgreSQL, a copy of another one."""
     name = f"origin_{next(_numbers)}"
     with sa.create_engine(server, isolation_level="AUTOCOMMIT").connect() as connection:
         connection.execute(sa.text(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else "")))
@@ -91,7 +91,7 @@ def new_database(server: sa.URL, template: str = "") -> sa.URL:
 
 
 class DatabaseOrigin(Origin):
-    """A database with the tables of a script of SQL, filled by chance; the same each time."""
+    """A database with the tables of an SQL script, filled at random, but the same each time."""
 
     api = "database"
     server: ClassVar[Callable[[], sa.URL]] = staticmethod(postgres)
@@ -164,7 +164,7 @@ class DatabaseOrigin(Origin):
                 self.make(connection, kind)
 
     def make(self, connection: sa.Connection, kind: str) -> None:
-        """Makes a change in an open transaction; one that a constraint forbids does not happen."""
+        """Makes a change in an open transaction; if a constraint forbids it, nothing happens."""
         name, _, what = kind.partition(".")
         table = self.table(name)
         try:
@@ -200,7 +200,7 @@ class DatabaseOrigin(Origin):
         connection.execute(table.update().where(where).values(changed))
 
     def value(self, connection: sa.Connection, column: sa.Column[Any]) -> Any:
-        """A value by chance for a column; now, for the cursor of its table."""
+        """A random value for a column; for the cursor of its table, the current time."""
         table = column.table
         mirrored = next(one for one in self.mirrored.values() if one.source in (table.fullname, table.name))
         at = datetime.fromtimestamp(self.now(), UTC)
@@ -284,7 +284,7 @@ def database_location(
     groups: Mapping[str, Any],
     tables: Mapping[str, Table],
 ) -> Location[Any]:
-    """What the suites must know of a location that mirrors a database."""
+    """What the suites must know about a location that mirrors a database."""
     first = next(iter(tables))
     return PlainLocation(
         name=name,

@@ -53,7 +53,7 @@ class FakeOrigin(Origin):
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.random = random.Random(1)
-        """Makes every choice, so that the same seed leads to the same world and the same changes."""
+        """Makes every random choice, so that the same seed leads to the same world and the same changes."""
         self._lock = threading.RLock()
         self._ahead = 0
         self.heal()

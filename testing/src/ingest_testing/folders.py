@@ -1,4 +1,4 @@
-"""A folder of files as the tests' origin: written at random by the tables' descriptions, changed and broken."""
+"""A folder of files as the tests' origin: written at random from the tables' descriptions, changed and broken."""
 
 import gzip
 import io
@@ -44,7 +44,7 @@ class FolderOrigin(Origin):
         super().__init__(str(folder))
         self.folder = folder
         self.random = random.Random(1)
-        """Makes every choice, so that the same seed leads to the same files and the same changes."""
+        """Makes every random choice, so that the same seed leads to the same files and the same changes."""
         self.rows: dict[str, dict[str, list[Json]]] = {files.table.name: {} for files in self.files}
         """The rows of each file, by table and name of the file."""
         self._written = self._keys = 0
@@ -71,7 +71,7 @@ class FolderOrigin(Origin):
         }
 
     def change(self, kind: str, **what: Any) -> Json:
-        """Makes one change in a table; the first one, if none is named."""
+        """Makes one change in a table, by default the first one."""
         table = what.get("table", self.files[0].table.name)
         self.kinds()[kind](table)
         return {"kind": kind, "table": table}
@@ -109,7 +109,7 @@ class FolderOrigin(Origin):
         """A file of the table, if it has one."""
         return self.random.choice(list(self.rows[table]) or [""])
 
-    # What the tests ask.
+    # What the tests need from an origin.
 
     def objects(self, collection: str) -> list[Json]:
         return [
@@ -149,7 +149,7 @@ class FolderOrigin(Origin):
         self._put(self.folder / name, self.content(table, rows))
 
     def _put(self, path: Path, content: bytes) -> None:
-        """Writes a file that is a minute younger than the one before, and not so young that it counts as unsettled."""
+        """Writes a file that is a minute younger than the previous one, but old enough to count as settled."""
         self._written += 1
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -226,7 +226,7 @@ class FileLocation(PlainLocation[FolderT]):
 
 
 def _as_field(value: Any) -> str:
-    """A value as CSV has it: null is an empty field, and empty text a quoted one."""
+    """A value as a CSV field: null is an empty field, and empty text a quoted one."""
     if value is None:
         return ""
     text = value if isinstance(value, str) else json.dumps(value)
@@ -234,7 +234,7 @@ def _as_field(value: Any) -> str:
 
 
 def _as_arrow(column: Column, values: list[Any]) -> pa.Array:
-    """The values in their own types, as whoever writes Parquet has them."""
+    """The values in their own types, for writing Parquet."""
     name = column.type.name
     convert: dict[str, Callable[[str], Any]] = {
         "timestamp": datetime.fromisoformat,

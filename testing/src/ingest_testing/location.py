@@ -15,7 +15,7 @@ OriginT = TypeVar("OriginT", bound=Origin)
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A table with a simple list, for tests of what can go wrong with any table."""
+    """A table with a simple list, for tests of errors that can occur with any table."""
 
     table: str
     group: str
@@ -24,7 +24,7 @@ class Sample:
     number: str
     """A column of numbers or texts that is a top-level field of every row, but not the key: it gets wrong values."""
     changes: Sequence[str] = ()
-    """The kinds of change that create a row in it and in other tables of the group, but not in a list per row of it."""
+    """Kinds of change that create a row in it and in other tables of the group, but not in a list per row of it."""
     etags: bool = True
     """Whether unchanged rows are not sent again, as with ETags. Without them, each sync reads again what its walk
     requires: the rows of the last ``lag`` seconds before the newest one, or the whole list."""
@@ -32,7 +32,7 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Location(Generic[OriginT]):
-    """A location, its settings for the sandbox, and what the standard suites try on it."""
+    """A location, its settings for the sandbox, and what the standard suites try with it."""
 
     name: str
     origin: type[OriginT]
@@ -42,14 +42,14 @@ class Location(Generic[OriginT]):
     """The dlt source of each group; its argument is whether to audit."""
     tables: Mapping[str, Table]
     other_assets: Sequence[str] = ()
-    """Assets other than these tables."""
+    """Assets besides these tables."""
 
     address: str
     """The setting with the API's address, such as ``sources.github.api_url``."""
     credential: str
     """The setting with the credential."""
     key: str
-    """The credential that the sandbox takes."""
+    """The credential that the sandbox accepts."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """More settings, as environment variables."""
     numbers: Sequence[str]
@@ -64,13 +64,13 @@ class Location(Generic[OriginT]):
     refused: str
     """The API's error message for an unknown credential."""
     unauthorized: int = 401
-    """The status of that response; 200 with an API that says all errors in the body."""
+    """The status of that response; 200 for an API that puts all errors into the body."""
     asked_first: str
     """A regular expression that matches the address of the very first request."""
     lists: Sequence[str]
     """Regular expressions that match the addresses of all lists, for faults to strike."""
     faults: Sequence[Json] = ()
-    """More faults that a retry of the request gets past."""
+    """More faults that a retry of the request overcomes."""
     untold: Sequence[str] = ()
     """Kinds of change after which rows keep their time of change, so that only an audit sees them."""
     rare: Sequence[str] = ()
@@ -107,7 +107,7 @@ class Location(Generic[OriginT]):
 
 @dataclass(frozen=True, kw_only=True)
 class PlainLocation(Location[OriginT]):
-    """A location whose origin is no API, but a folder or a database: its address is all it needs to be told."""
+    """A location whose origin is a folder or a database instead of an API: its address is the only setting."""
 
     credential: str = ""
     key: str = ""

@@ -1,7 +1,7 @@
 """The comparison of a warehouse with its origin: every row, and every value that is declared.
 
-What a table must hold is worked out here from the origin's JSON, by the paths that the table's
-description declares and by nothing else of the code under test.
+What a table must hold is derived here from the origin's JSON, using the paths that the table's description declares and
+nothing else of the code under test.
 """
 
 import json
@@ -31,7 +31,7 @@ class Held(NamedTuple):
 
 
 def assert_mirrors(warehouse: "Warehouse[Any]", *tables: str, audited: bool = False) -> None:
-    """Every row and every declared value of the tables (by default of all its groups) is as the origin has it.
+    """Asserts that every row and every declared value of the tables (by default of all groups) equals the origin's.
 
     The location's :class:`Mirror` says how the two may differ if the API does not report everything;
     ``audited`` is whether the last load was an audit, after which less may differ.
@@ -55,13 +55,14 @@ class Mirror:
         self.audited = audited
 
     def held(self) -> Iterable[Held]:
-        """What the origin has; what a reader's column holds is a field of the object, if the object has one."""
+        """The objects of the origin; if an object has a field named like a reader's column, that is the column's
+        value."""
         columns = [c.path for c in self.table.columns if c.origin == "reader" and c.name != DELETED_AT]
         for payload in self.origin.objects(self.table.name):
             yield Held(payload, {path: payload[path] for path in columns if path in payload})
 
     def gone(self) -> Iterable[Held]:
-        """What the origin used to have, and whose rows must remain."""
+        """Former objects of the origin whose rows must remain."""
         return ()
 
     def may_be_missing(self, row: Row) -> bool:
@@ -69,7 +70,8 @@ class Mirror:
         return False
 
     def may_remain(self, row: Row) -> bool:
-        """Whether a row may be in the warehouse although the origin no longer has it: by default, if it says so."""
+        """Whether a row may be in the warehouse although the origin no longer has it: by default, if it is marked as
+        deleted."""
         return row.get(DELETED_AT) is not None
 
     def child_may_remain(self, child: Child, row: Row) -> bool:
@@ -142,7 +144,7 @@ class Mirror:
         volatile = {column.name for column in table.columns if column.volatile}
 
         def same(key: Key, column: str, value: Any) -> bool:
-            """Of what is made anew for each answer, only whether it is there."""
+            """For values that are generated for each response, only whether there is one."""
             held = actual[key][column]
             if column in volatile and held is not None:
                 return value is not None
@@ -159,7 +161,7 @@ class Mirror:
 
 
 def _owner_columns(child: Child) -> dict[str, str]:
-    """The columns that name the parent, and what they are called there."""
+    """The columns that name the parent, with their names there."""
     return {column.name: column.path for column in child.columns if column.name in child.merge_key}
 
 
@@ -178,7 +180,7 @@ def by_key(table: Table | Child, rows: Iterable[Row]) -> Rows:
 
 
 def value_at(payload: Any, path: str) -> Any:
-    """The value at a dotted path; None where it, or an object on the way, is not there."""
+    """The value at a dotted path; None if it, or an object on the way, is missing."""
     if path == ".":
         return payload
     for name in names_of(path):

@@ -79,7 +79,7 @@ class _Planter:
         return bool(self.database.execute(asked, owner).fetchall())
 
     def _spoil(self, kind: str, root: Table, table: Table | Child, owner: Key, number: int) -> str:
-        """Removes, doubles under another key, or changes one row."""
+        """Removes one row, duplicates it under another key, or changes it."""
         asked = f"SELECT min(rowid) FROM {table.name} WHERE {_owned(root, table)}"
         ((row,),) = self.database.execute(asked, owner).fetchall()
         own_key = next(column for column in table.columns if column.name == table.key[-1])

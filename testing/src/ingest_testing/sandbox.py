@@ -1,7 +1,7 @@
 """The sandbox as the tests' origin: each test gets a world to change, break and query.
 
-What it holds is the oracle: :mod:`ingest_testing.mirror` compares the warehouse with it. Its routes
-stand in ``sandbox/README.md``.
+What it holds is the oracle: :mod:`ingest_testing.mirror` compares the warehouse with it. Its routes are described in
+``sandbox/README.md``.
 """
 
 import os
@@ -20,7 +20,7 @@ PYTHON = ROOT / "sandbox" / ".venv" / "bin" / "python"
 
 CONFLICT = 409
 TINY = 0.1
-"""The size of a world in which the events matter, not the amount of data."""
+"""The size of a world for tests about events rather than amounts of data."""
 Json = dict[str, Any]
 
 
@@ -43,12 +43,12 @@ class Origin:
             yield cls(url)
 
     def objects(self, collection: str) -> list[Json]:
-        """All objects of a collection, with their nested lists whole."""
+        """All objects of a collection, with complete nested lists."""
         found: list[Json] = self._ask("GET", f"objects/{self.api}/{collection}")
         return found
 
     def change(self, kind: str, **what: Any) -> Json:
-        """Makes one change, ``<api>.<kind>``; the sandbox picks what is not named."""
+        """Makes one change, ``<api>.<kind>``; the sandbox picks whatever is not specified."""
         done: Json = self._ask("POST", "changes", {"kind": f"{self.api}.{kind}", **what})
         self.note([done])
         return done

@@ -25,8 +25,8 @@ DELTA = "DESTINATION__DELTA__BUCKET_URL"
 class Warehouse(Generic[OriginT]):
     """One warehouse, by default a DuckDB file in ``folder``; ``settings`` are environment variables.
 
-    It has the tables of all groups, or of some. Each sync works as in a new process: nothing is left
-    of the one before but the warehouse.
+    It has the tables of all groups, or of some. Each sync works as in a new process: only the warehouse is left of the
+    previous one.
     """
 
     def __init__(self, location: Location[OriginT], origin: OriginT, folder: Path, **settings: str) -> None:
@@ -59,8 +59,8 @@ class Warehouse(Generic[OriginT]):
     def sync(self, *groups: str, audit: bool = False, **settings: str) -> None:
         """Loads the named groups, or all; raises dlt's error if that fails.
 
-        One instance of DuckDB serves all of it. A job makes one whenever it opens the file, for 13 ms of CPU: a third
-        of what a sync costs that finds nothing new.
+        One instance of DuckDB serves all of it. Otherwise each job would make one when it opens the file, at 13 ms of
+        CPU: a third of the cost of a sync that finds nothing new.
         """
         with self.configured(**settings), duckdb.connect(self.file) if self.file.exists() else nullcontext():
             for group in groups or self.groups:
@@ -94,7 +94,7 @@ class Warehouse(Generic[OriginT]):
 
     @contextmanager
     def kept_open(self) -> Iterator[None]:
-        """Makes many queries fast: to open a DuckDB file takes far longer than to read a table of it."""
+        """Makes many queries fast: opening a DuckDB file takes far longer than reading one of its tables."""
         with duckdb.connect(self.file, read_only=True) if self.file.exists() else nullcontext():
             yield
 

@@ -338,7 +338,9 @@ def test_the_file_can_be_read_whatever_a_database_calls_its_columns(made: Mirror
 
 def test_a_table_that_is_called_as_one_of_the_mirrors_own_is_refused(made: Mirror) -> None:
     made.execute("CREATE TABLE audits (id int PRIMARY KEY)")
-    with pytest.raises(SettingError, match="the mirror keeps a table audits of its own: give yours another name"):
+    with pytest.raises(
+        SettingError, match="the mirror uses the table name audits itself: give your table another name"
+    ):
         made.declare("audits")
 
 

@@ -5,5 +5,5 @@ import warnings
 OWNERS = ["team:github-ingest"]
 """Who owns every asset and job of the location, and gets its alerts."""
 
-# Dagster's owners of jobs are in beta, and it would say so of every job at each load of the location.
+# Owners of jobs are in beta, and Dagster would warn about every job each time the location is loaded.
 warnings.filterwarnings("ignore", "Parameter `owners` of ")

@@ -125,7 +125,7 @@ class GitHubApi:
             "/licenses": self._licenses,
             "/user/repos": self._of_viewer,
             "/users/{owner}/repos": self._of_user,
-            "/orgs/{owner}/repos": self._of_organisation,
+            "/orgs/{owner}/repos": self._of_organization,
             "/installation/repositories": self._of_installation,
         }
         of_repository: dict[str, Callable[[Request, Repository], _Answer]] = {
@@ -147,7 +147,7 @@ class GitHubApi:
             "/branches": self._branches,
         }
         for collection in COLLECTIONS:
-            if collection.of_organisation:
+            if collection.of_organization:
                 fixed["/orgs/{owner}" + collection.path] = self._of_owner(collection)
                 fixed["/organizations/{owner_id:int}" + collection.path] = self._of_owner(collection)
             else:
@@ -397,7 +397,7 @@ class GitHubApi:
             request, "full_name", lambda repo: repo.owner is owner and not (repo.private or repo.hidden)
         )
 
-    def _of_organisation(self, request: Request) -> _Answer:
+    def _of_organization(self, request: Request) -> _Answer:
         owner = self._owner(request)
         if owner.type != "Organization":
             raise _Refusal(404, "Not Found")
@@ -407,8 +407,8 @@ class GitHubApi:
         """https://docs.github.com/en/rest/apps/installations#list-repositories-accessible-to-the-app-installation"""
         if not self._installation.has_issued(_token(request), self._world.now()):
             raise _Refusal(403, "You must authenticate with an installation access token")
-        organisation = next(iter(self._world.github.organisations.values()))
-        found = self._repositories(request, "created", lambda repo: repo.owner is organisation and not repo.hidden)
+        organization = next(iter(self._world.github.organizations.values()))
+        found = self._repositories(request, "created", lambda repo: repo.owner is organization and not repo.hidden)
         head = b'{"repositories":'
         return replace(found, body=head + found.body + b"}", digest=head + found.digest)
 
@@ -435,7 +435,7 @@ class GitHubApi:
     def _owner(self, request: Request) -> Account:
         forge, where = self._world.github, request.path_params
         if "owner_id" in where:
-            owner = next((found for found in forge.organisations.values() if found.id == where["owner_id"]), None)
+            owner = next((found for found in forge.organizations.values() if found.id == where["owner_id"]), None)
         else:
             owner = forge.account(where["owner"])
         if owner is None:

@@ -185,7 +185,7 @@ def _parts(forge: Forge, row: Issue) -> list[tuple[Repository, Issue]]:
 
 
 def _leave_family(hand: Hand, repo: Repository, row: Issue) -> None:
-    """The issue goes: it is no part any more, and its parts have no parent."""
+    """The issue goes: it is no longer a sub-issue, and its sub-issues have no parent."""
     _leave_parent(hand, row)
     for home, part in _parts(hand.forge, row):
         part.parent = None
@@ -260,7 +260,7 @@ def _pull_merge(hand: Hand) -> None:
 
 
 def _pull_test_merge(hand: Hand) -> None:
-    """GitHub merges an open pull request anew to see whether it still can.
+    """GitHub repeats the test merge of an open pull request.
 
     https://docs.github.com/en/rest/pulls/pulls#get-a-pull-request
     """
@@ -397,7 +397,7 @@ def _commit_comment(hand: Hand) -> None:
 
 
 def _branch_rename(hand: Hand) -> None:
-    """Rename a branch; where it is the default branch, the repository names it anew.
+    """Rename a branch; if it is the default branch, the repository follows.
 
     https://docs.github.com/en/rest/branches/branches#rename-a-branch
     """
@@ -558,7 +558,7 @@ def _free_name(hand: Hand, owner: Account) -> str:
 
 
 def _repository_create(hand: Hand) -> None:
-    owner = hand.forge.organisations["acme"]
+    owner = hand.forge.organizations["acme"]
     name = _free_name(hand, owner)
     repo = build.repository(hand.forge, hand.moment.rng, hand.moment.at, owner, name)
     hand.forge.touch("created", "repositories", repo, repo.id, full_name=repo.full_name)
@@ -579,9 +579,9 @@ def _repository_rename(hand: Hand) -> None:
 
 
 def _repository_transfer(hand: Hand) -> None:
-    """Give the repository to the other organisation."""
+    """Give the repository to the other organization."""
     repo = hand.repository()
-    owners = hand.forge.organisations.values()
+    owners = hand.forge.organizations.values()
     owner = hand.moment.choose(owner for owner in owners if owner is not repo.owner)
     if hand.forge.named(f"{owner.login}/{repo.name}"):
         raise ChangeRefused(f"{hand.change.kind}: {owner.login}/{repo.name} exists")

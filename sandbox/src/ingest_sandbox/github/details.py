@@ -14,7 +14,7 @@ from .model import Commit, Issue, Repository
 
 
 def files(repo: Repository, of: str, count: int, additions: int, deletions: int) -> list[Json]:
-    """So many files of a diff, with so many lines among them."""
+    """This many files of a diff, with this many lines in total."""
     rng = Random(f"files of {of}")
     return [_file(repo, of, rng, index, count, additions, deletions) for index in range(count)]
 
@@ -79,7 +79,7 @@ def commit_in_detail(repo: Repository, row: Commit) -> Json:
 
 
 def pull_before_it_is_known(repo: Repository, row: Issue) -> Json:
-    """An open pull request of which nobody has asked before whether it can be merged."""
+    """An open pull request whose mergeability has not been requested before."""
     unknown = {"mergeable": None, "rebaseable": None, "mergeable_state": "unknown"}
     return render.pull_in_detail(repo, row) | unknown
 

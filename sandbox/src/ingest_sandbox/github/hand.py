@@ -22,7 +22,7 @@ class Hand:
         return self.moment.change
 
     def repositories(self) -> Iterator[Repository]:
-        """Those that the change may be about: the one it names, or the organisations' that take changes."""
+        """Those that the change may be about: the one it names, or the organizations' that take changes."""
         wanted = self.change.repository
         if wanted is None:
             yield from (repo for repo in self.forge.owned() if not (repo.archived or repo.forbidden or repo.hidden))

@@ -1,4 +1,4 @@
-"""An App, and the organisation in which it is installed.
+"""An App, and the organization in which it is installed.
 
 It proves itself with a JSON Web Token that it signs, and gets a token that lasts an hour. See
 https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app.

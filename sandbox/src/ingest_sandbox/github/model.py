@@ -34,7 +34,7 @@ class Account:
     type: str = "User"
     name: str = ""
     rows: dict[str, dict[Any, Row]] = field(default_factory=dict)
-    """Of an organisation: the rows of each list of `plain`."""
+    """Of an organization: the rows of each list of `plain`."""
 
 
 GHOST = Account(10_137, "ghost")
@@ -112,7 +112,7 @@ class Issue:
     closed_by: Account | None = None
     pull: Pull | None = None
     type: Row | None = None
-    """Of the types of the organisation."""
+    """Of the types of the organization."""
     parent: tuple[Repository, Issue] | None = None
     """The issue that it is a part of, and where that one is."""
     sub_issues: list[Issue] = field(default_factory=list)
@@ -309,8 +309,8 @@ _FIRST_ID = {
 class Forge:
     """All accounts and repositories."""
 
-    def __init__(self, organisations: list[Account], people: list[Account]) -> None:
-        self.organisations = {account.login: account for account in organisations}
+    def __init__(self, organizations: list[Account], people: list[Account]) -> None:
+        self.organizations = {account.login: account for account in organizations}
         self.people = people
         self.repositories: dict[int, Repository] = {}
         self.former_names: dict[str, int] = {}
@@ -323,17 +323,17 @@ class Forge:
 
     @property
     def viewer(self) -> Account:
-        """The person whose token it is, a member of every organisation."""
+        """The person whose token it is, a member of every organization."""
         return self.people[0]
 
     def account(self, login: str) -> Account | None:
-        """The organisation or person of this login, whatever the case."""
-        accounts = (*self.organisations.values(), *self.people)
+        """The organization or person of this login, whatever the case."""
+        accounts = (*self.organizations.values(), *self.people)
         return next((one for one in accounts if one.login.lower() == login.lower()), None)
 
     def owned(self, owner: Account | None = None) -> list[Repository]:
-        """The repositories of an owner, or of all organisations."""
-        owners = list(self.organisations.values()) if owner is None else [owner]
+        """The repositories of an owner, or of all organizations."""
+        owners = list(self.organizations.values()) if owner is None else [owner]
         return [repo for repo in self.repositories.values() if repo.owner in owners]
 
     def new_id(self, kind: str, first: int = 1) -> int:
@@ -355,7 +355,7 @@ class Forge:
         self, action: str, collection: str, home: Repository | Account, id: int | str, **more: Any
     ) -> dict[str, Any]:
         """Write down what a change did to an object, and forget what its repository had rendered."""
-        of = "repository_id" if isinstance(home, Repository) else "organisation_id"
+        of = "repository_id" if isinstance(home, Repository) else "organization_id"
         done = {"collection": collection, of: home.id, "id": id, **more}
         self.touched.append({"action": action, **done})
         if isinstance(home, Repository):

@@ -1,4 +1,4 @@
-"""GitHub's primary rate limits: for each token so many requests an hour, and so many points of GraphQL.
+"""GitHub's primary rate limits: requests an hour for each token, and points of GraphQL.
 
 See https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api.
 """

@@ -1,4 +1,4 @@
-"""The seeded world of GitHub: an organisation `acme` with repositories of very unequal size.
+"""The seeded world of GitHub: an organization `acme` with repositories of very unequal size.
 
 The person whose token it is owns two small ones besides, `dotfiles` and the private `notes`."""
 
@@ -17,7 +17,7 @@ _AGE = 3 * 365 * _DAY
 _SHARES = {"platform": 0.60, "api": 0.25, "web": 0.12, "docs": 0.03, "legacy": 0.0, "empty": 0.0}
 
 # `umbrella` owns nothing until a repository is transferred to it.
-_ORGANISATIONS = [
+_ORGANIZATIONS = [
     Account(9_100_001, "acme", "Organization"),
     Account(9_100_002, "umbrella", "Organization"),
 ]
@@ -34,8 +34,8 @@ def forge(seed: int, size: float, anchor: int) -> Forge:
     grow with `size`.
     """
     rng = Random(f"github/{seed}")
-    made = Forge([replace(account, rows={}) for account in _ORGANISATIONS], build.people(rng, 60))
-    acme = made.organisations["acme"]
+    made = Forge([replace(account, rows={}) for account in _ORGANIZATIONS], build.people(rng, 60))
+    acme = made.organizations["acme"]
     for name, share in _SHARES.items():
         born = anchor - _AGE + rng.randrange(90 * _DAY)
         repo = build.repository(made, rng, born, acme, name, labels=name != "empty")
@@ -56,11 +56,11 @@ def forge(seed: int, size: float, anchor: int) -> Forge:
 
 
 def add_many(made: Forge, seed: int, anchor: int, repositories: int, issues: int) -> None:
-    """So many repositories of one more organisation, `many`, with so many issues and a few commits each."""
+    """Repositories of another organization, `many`, each with this many issues and a few commits."""
     rng = Random(f"github/{seed}/many")
-    many = made.organisations["many"] = Account(9_100_003, "many", "Organization", rows={})
+    many = made.organizations["many"] = Account(9_100_003, "many", "Organization", rows={})
     for collection in COLLECTIONS:
-        if collection.of_organisation:
+        if collection.of_organization:
             collection.seed(made, rng, many, anchor, round(collection.seeded))
     for number in range(repositories):
         repo = build.repository(made, rng, anchor - _AGE, many, f"repo-{number}")
@@ -69,7 +69,7 @@ def add_many(made: Forge, seed: int, anchor: int, repositories: int, issues: int
         _issues(made, rng, repo, anchor, issues)
         _comments(made, rng, repo, anchor, issues)
         for collection in COLLECTIONS:
-            if not collection.of_organisation:
+            if not collection.of_organization:
                 collection.seed(made, rng, repo, anchor, 0)
         _touch(repo, anchor)
 
@@ -78,9 +78,9 @@ def _plain(made: Forge, seed: int, size: float, anchor: int) -> None:
     """The rows of the plain lists, by chances of their own: a new list leaves the others as they are."""
     for collection in COLLECTIONS:
         rng = Random(f"github/{seed}/{collection.name}")
-        for account in made.organisations.values() if collection.of_organisation else ():
+        for account in made.organizations.values() if collection.of_organization else ():
             collection.seed(made, rng, account, anchor, round(collection.seeded))
-        for repo in made.repositories.values() if not collection.of_organisation else ():
+        for repo in made.repositories.values() if not collection.of_organization else ():
             share = _SHARES.get(repo.name, 0) if repo.owner.type == "Organization" else 0
             collection.seed(made, rng, repo, anchor, round(collection.seeded * size * share))
             repo.changed()

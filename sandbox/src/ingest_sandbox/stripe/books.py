@@ -25,7 +25,7 @@ NESTED_SHOWN = 10
 """How many rows of a nested list an object shows."""
 
 EVENTS_KEPT = 30 * objects.DAY
-"""After so many seconds an event can no longer be read."""
+"""Seconds after which an event can no longer be read."""
 
 _VIEWS_KEPT = 200
 
@@ -262,7 +262,7 @@ class Books:
         self.delete("customers", id, "customer.deleted")
 
     def subscribe(self, customer: Json, prices: list[Json], period: int, **fields: Any) -> Json:
-        """A subscription to prices, for a first period of so many seconds; not yet billed."""
+        """A subscription to prices, with a first period of this many seconds; not yet billed."""
         made = objects.subscription(self.rng, self.at, customer)
         span = (self.at, self.at + period)
         items = [objects.subscription_item(self.rng, self.at, made["id"], price, span) for price in prices]
@@ -329,7 +329,7 @@ class Books:
         self.record("invoice.upcoming", shown_)
 
     def bill_once(self, customer_id: str, prices: list[Json]) -> Json:
-        """A draft invoice with a line for each price: it takes up new invoice items, of which no event tells."""
+        """A draft invoice with a line for each price: it takes new invoice items, without an event for them."""
         id, customer = objects.new_id(self.rng, "in"), self.row("customers", customer_id).object
         items = [billing.invoiceitem(self.context, customer, price, self.rng.randint(1, 3)) for price in prices]
         lines = [
@@ -343,7 +343,7 @@ class Books:
         return draft
 
     def collect(self, customer_id: str) -> Json:
-        """A draft invoice of all pending invoice items: of what it takes up, no event tells but its own."""
+        """A draft invoice of all pending invoice items: only the invoice's own event shows which ones it took."""
         items = [
             item for item in self.objects("invoiceitems") if item["customer"] == customer_id and item["invoice"] is None
         ]
@@ -356,7 +356,7 @@ class Books:
         return self._draft(customer_id, lines, id, None)
 
     def bill_inline(self, customer_id: str) -> Json:
-        """A pending invoice item with a price of its own, which no list shows."""
+        """A pending invoice item with an inline price, which no list shows."""
         customer = self.row("customers", customer_id).object
         product = self.any("products")["id"]
         price = objects.price(self.rng, self.at, product, customer["currency"], None) | {"active": False}
@@ -413,7 +413,7 @@ class Books:
         self.update("invoices", id, changed, *events)
 
     def fail(self, id: str) -> None:
-        """Try to charge an open invoice, in vain."""
+        """Try to charge an open invoice, without success."""
         old = self.row("invoices", id).object
         customer = self.row("customers", old["customer"]).object
         self.charge(customer, old["total"], paid=False)

@@ -1,4 +1,4 @@
-"""Stripe's rate limits: so many requests a second for each account, and for each endpoint.
+"""Stripe's rate limits: requests a second for each account, and for each endpoint.
 
 https://docs.stripe.com/rate-limits: 100 a second in live mode and 25 in a sandbox, and 25 for
 each endpoint (20 for files), which is a named operation: a method and the template of a path.

@@ -30,7 +30,7 @@ def books(seed: int, size: float, anchor: int, *, live: bool = False, of: str = 
     """
     rng = Random(f"stripe{' live' if live else ''}{f' {of}' if of else ''}/{seed}")
     made = Books(events_since=anchor - EVENTS_KEPT, live=live)
-    prices = _catalogue(made, rng, anchor - _AGE)
+    prices = _catalog(made, rng, anchor - _AGE)
     customers = []
     for _ in range(max(1, round(300 * size))):
         made.at_moment(rng, anchor - _AGE + int(rng.random() * _AGE))
@@ -50,7 +50,7 @@ def books(seed: int, size: float, anchor: int, *, live: bool = False, of: str = 
     return made
 
 
-def _catalogue(made: Books, rng: Random, at: int) -> dict[str, list[Json]]:
+def _catalog(made: Books, rng: Random, at: int) -> dict[str, list[Json]]:
     """Products and prices, by currency. The last product has no price and may be deleted."""
     made.at_moment(rng, at)
     products = [made.insert("products", objects.product(rng, at), "product.created") for _ in range(8)]

@@ -25,15 +25,15 @@ ROWS_AT_ONCE = 20_000
 """Rows fetched at once from a driver that does not speak Arrow."""
 _DRIVERS = {"postgres": "postgresql+psycopg2", "postgresql": "postgresql+psycopg2"}
 _DRIVERS |= {"mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
-"""By engine; what we ask of a connection was tried with these."""
+"""By engine; the connection settings were tested with these drivers."""
 _REFUSED = ("password authentication failed", "does not exist", "no pg_hba.conf entry", "(1044,", "(1045,", "(1049,")
-"""What a database says to a wrong name or password."""
+"""How a database rejects a wrong name or password."""
 _SNAPSHOT = (
     "SET time_zone = '+00:00'",
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
 )
-"""Of MySQL and MariaDB, whose TIMESTAMP is shown in the time zone of the connection."""
+"""For MySQL and MariaDB, which show a TIMESTAMP in the time zone of the connection."""
 
 
 class Database:
@@ -64,7 +64,7 @@ class Database:
 
     @contextmanager
     def connected(self) -> Iterator[sa.Connection]:
-        """A connection; raises :class:`SettingError` or :class:`ApiError` if there is none."""
+        """A connection; raises :class:`SettingError` or :class:`ApiError` if it cannot be opened."""
         try:
             connection = self.engine.connect()
         except sa.exc.DBAPIError as error:
@@ -84,7 +84,7 @@ class Database:
 
 
 class Snapshot:
-    """All its queries see the same rows, as far as the engine can do that."""
+    """All its queries see the same rows, as far as the engine supports that."""
 
     def __init__(self, database: Database, connection: sa.Connection) -> None:
         self.database = database
@@ -103,7 +103,7 @@ class Snapshot:
         return bool(self._exported)
 
     def rows(self, query: sa.Select[Any]) -> Sequence[Any]:
-        """The result of a small query; one that fails leaves the snapshot as it was."""
+        """The result of a small query; a failing query leaves the snapshot intact."""
         with _told_in_one_line(), self.connection.begin_nested():
             return self.connection.execute(query).fetchall()
 
@@ -142,7 +142,7 @@ def _array(values: Sequence[Any]) -> pa.Array:
 
 @contextmanager
 def _told_in_one_line() -> Iterator[None]:
-    """Raises :class:`PayloadError` for what the database refuses, and for a connection that breaks."""
+    """Raises :class:`PayloadError` if the database refuses a query or the connection breaks."""
     try:
         yield
     except (sa.exc.SQLAlchemyError, adbc_driver_manager.Error, pa.ArrowException, OSError) as error:

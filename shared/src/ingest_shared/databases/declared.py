@@ -1,6 +1,6 @@
 """The tables of a database that a location mirrors, as ``source/tables.yaml`` declares them.
 
-`ingest reflect` writes the file from the database's own catalogue, so that definitions load without the database.
+`ingest reflect` writes the file from the database's own catalog, so that definitions load without the database.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ LAG = 300
 SETTINGS = ("source", "description", "key", "cursor", "lag", "deletes", "deleted", "without", "columns")
 DELETES = ("sync", "audit")
 _CURSORS = ("bigint", "timestamp", "date", "decimal")
-"""dlt's types by which rows can be told to have changed."""
+"""dlt's types that a cursor may have."""
 _NAMES = NamingConvention()
 
 
@@ -93,7 +93,7 @@ def mirrored(name: str, entry: Mapping[str, Any]) -> Mirrored:
     if cursor and cursor.type.dlt not in _CURSORS:
         raise SettingError(f"table {name}: cursor {cursor.path!r} is a {cursor.type.name}; use a time or a number")
     if DELETED_AT not in {column.name for column in columns}:
-        told = "When an audit or a sync found that the row is gone; null while it exists."
+        told = "When a sync or an audit found that the row is gone; null while it exists."
         columns += (Column(DELETED_AT, TIMESTAMP, told, DELETED_AT, "derived"),)
     is_time = cursor is not None and cursor.type.dlt in ("timestamp", "date")
     return Mirrored(
@@ -119,7 +119,7 @@ def _column(table: str, at_source: str, told: Mapping[str, Any], entry: Mapping[
         raise SettingError(f"table {table}, column {at_source}: the type {told.get('type')!r} is not known") from None
     is_deleted = at_source == entry.get("deleted")
     if is_deleted and type_.dlt != "timestamp":
-        raise SettingError(f"table {table}: deleted {at_source!r} is a {type_.name}; it must be a time")
+        raise SettingError(f"table {table}: deleted {at_source!r} is a {type_.name}; name a column that holds a time")
     name = DELETED_AT if is_deleted else called(at_source)
     description = told.get("description") or f"The column {at_source}; the database has no comment on it."
     return Column(name, TIMESTAMP if is_deleted else type_, description, at_source, "reader")

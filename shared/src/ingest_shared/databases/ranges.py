@@ -12,7 +12,7 @@ from ingest_shared.databases.connection import Reads, Snapshot
 from ingest_shared.tables import BIGINT, TIMESTAMP, Column
 
 ROWS = 500_000
-"""In a range, about."""
+"""Approximate number of rows in a range."""
 RANGES = 256
 """At most, of a table whose keys are numbers."""
 Value = Any
@@ -20,7 +20,7 @@ Edge = list[Value]
 
 
 def edges(snapshot: Snapshot, reads: Reads, key: Sequence[Column]) -> list[Edge]:
-    """The keys at which ranges of about ``ROWS`` rows begin, but for the first, which has no beginning."""
+    """The keys at which ranges of about ``ROWS`` rows begin, except for the first, which is open."""
     if [column.type for column in key] == [BIGINT]:
         column = reads.raw(key[0])
         ends = sa.select(sa.func.min(column), sa.func.max(column)).select_from(reads.table)
@@ -40,9 +40,9 @@ def edges(snapshot: Snapshot, reads: Reads, key: Sequence[Column]) -> list[Edge]
 def between(
     reads: Reads, key: Sequence[Column], low: Edge | None, high: Edge | None
 ) -> Iterator[sa.ColumnElement[bool]]:
-    """The rows from ``low`` on and below ``high``; the first range has the rows without a key, too.
+    """The rows from ``low`` on and below ``high``; the first range also has the rows without a key.
 
-    Where there cannot be any, they are not asked for: an index on the key would not be used for a range with them.
+    If there cannot be any, they are not requested: a range that includes them would not use an index on the key.
     """
     columns = [reads.raw(column) for column in key]
     if low:

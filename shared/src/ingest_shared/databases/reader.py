@@ -40,12 +40,12 @@ from ingest_shared.tables import UNDECLARED, Column, all_columns
 SIDE_BY_SIDE = 2
 """Ranges read at a time from a database whose snapshot can be shared."""
 BEGINS_FOR = 180.0
-"""Seconds for which a first load begins further ranges; then what was read is loaded, and the run goes on."""
+"""Seconds after which a first load begins no further ranges; what was read is then loaded, and the run continues."""
 BYTES_PER_FILE = 64_000_000
 BYTES_PER_GROUP = 4_000_000
-"""Of Arrow, in one row group of a staged file: a destination's loader takes them one by one."""
+"""Bytes of Arrow in one row group of a staged file: a destination's loader takes the groups one by one."""
 FEW = 5_000
-"""Rows that are looked up by their keys; for more, the table is read whole again."""
+"""Most rows that are looked up by their keys; for more, the whole table is read again."""
 
 
 class Sync:
@@ -60,7 +60,7 @@ class Sync:
         self._snapshot: Snapshot | None = None
 
     def snapshot(self) -> Snapshot:
-        """The database as it was when the first table of this part was read; raises an :class:`IngestError`."""
+        """The database as of the reading of this part's first table; raises an :class:`IngestError`."""
         if self._snapshot is None:
             self._snapshot = self._opened.enter_context(self.connect().snapshot())
         return self._snapshot
@@ -153,7 +153,7 @@ class TableReader:
             state["cursor"] = mark
 
     def _mark(self) -> Any:
-        """Up to where the cursor is known after this sync; None without a cursor or a row."""
+        """How far the cursor is known after this sync; None without a cursor or a row."""
         if self.cursor is None:
             return None
         highest = sa.select(sa.func.max(self.reads.raw(self.cursor))).select_from(self.reads.table)
@@ -163,12 +163,12 @@ class TableReader:
         return written(not_in_the_future(found))
 
     def _since(self) -> Any:
-        """From where on rows may have changed since the previous sync; None if that is not known."""
+        """The cursor value from which rows may have changed since the previous sync; None if unknown."""
         mark = self.load.state.get("cursor")
         return None if mark is None or self.cursor is None else less(read_back(mark, self.cursor), self.mirrored.lag)
 
     def _first(self, first: dict[str, Any]) -> Iterator[RowsFile]:
-        """The rows of the ranges that are left, as many as there is time for."""
+        """The rows of the remaining ranges, as far as time permits."""
         key = self.mirrored.key
         if first["edges"] is None:
             first["edges"] = edges(self.snapshot, self.reads, key)
@@ -228,7 +228,7 @@ class TableReader:
                 yield rows.set_column(place, DELETED_AT, at).cast(self.schema)
 
     def _note(self, found: Found) -> None:
-        """Counts what an audit found; what came, changed or went since the previous sync was not lost."""
+        """Counts what an audit found; what appeared, changed or disappeared since the previous sync was not lost."""
         is_same = self.load.state.get("digest") == found.digest
         self.load.state["digest"] = found.digest
         if not self.sync.audit:
@@ -270,7 +270,7 @@ class TableReader:
             yield self._rows(batch, self.mirrored.table.columns)
 
     def _batches(self, query: sa.Select[Any]) -> Iterator[pa.Table]:
-        """The rows of a query as the database has them, and counts what they cost."""
+        """The rows of a query as the database returns them; counts what they cost."""
         with self._lock:
             self.load.usage.api_calls += 1
         for batch in self.snapshot.batches(query):
@@ -281,7 +281,7 @@ class TableReader:
     def _rows(self, batch: pa.Table, columns: Sequence[Column], *, is_lost: bool = True) -> pa.Table:
         """The rows as the warehouse has them, without those that it cannot hold.
 
-        If they are only compared, such rows stay, without the value: when they are read, they are left out.
+        If rows are only compared, such rows stay, without the value; they are left out when they are read.
         """
         arrays: dict[str, Any] = {}
         wrong: dict[int, str] = {}

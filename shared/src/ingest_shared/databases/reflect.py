@@ -1,9 +1,9 @@
-"""Writes ``source/tables.yaml`` of a location from its database's own catalogue; `ingest reflect` calls it.
+"""Writes ``source/tables.yaml`` of a location from its database's own catalog; `ingest reflect` calls it.
 
     python -m ingest_shared.databases.reflect crm public.orders --cursor updated_at
     python -m ingest_shared.databases.reflect crm --check
 
-What the catalogue says is renewed (columns, types, comments); a team's own settings of each table stay.
+What the catalog says is renewed (columns, types, comments); a team's own settings of each table stay.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from ingest_shared.reading.tombstones import DELETED_AT
 from ingest_shared.tables import UNDECLARED
 
 HEAD = """\
-# Written by `ingest reflect {location}` from the database's catalogue. The settings of a table are yours to change,
+# Written by `ingest reflect {location}` from the database's catalog. The settings of a table are yours to change,
 # and stay: cursor, lag, deletes, deleted, without, description, and key if the database has none. See docs/sql.md.
 """
 WIDTH = 116
@@ -61,14 +61,14 @@ def entry(database: Database, connection: sa.Connection, name: str, known: Entry
             raise SettingError(f"the column {at_source} of {known['source']} has a name that the mirror uses: {remedy}")
         if called(at_source) == DELETED_AT and not known.get("deleted"):
             if type_.dlt != "timestamp":
-                raise SettingError(f"{known['source']} has a column {at_source} that is no time: {remedy}")
+                raise SettingError(f"{known['source']} has a column {at_source} that is not a time: {remedy}")
             found["deleted"] = at_source
         told = {"type": type_.name}
         if column.get("comment"):
             told["description"] = _printable(column["comment"])
         found["columns"][at_source] = told
     ordered = {setting: found[setting] for setting in SETTINGS if found.get(setting) not in (None, "", [])}
-    mirrored(name, ordered)  # raises for what does not fit together
+    mirrored(name, ordered)  # raises if the settings contradict each other
     return ordered
 
 
@@ -80,7 +80,7 @@ def _comment(inspector: Any, table: str, schema: str | None) -> str:
 
 
 def _printable(comment: str) -> str:
-    """In one line, without what would be a command to a terminal or turn the direction of writing."""
+    """In one line, without characters that control a terminal or change the text direction."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in comment).split())
 
 
@@ -98,7 +98,7 @@ def written(entries: dict[str, Entry], location: str) -> str:
 
 
 def _flow(value: Any) -> str:
-    """In one line, whatever is in it: such as a column's name that has a line break."""
+    """In one line, whatever it contains, such as a column name with a line break."""
     style = '"' if isinstance(value, str) and not value.isprintable() else None
     text: str = yaml.safe_dump(
         value, default_flow_style=True, default_style=style, allow_unicode=True, sort_keys=False, width=10**6
@@ -120,17 +120,17 @@ def reflect(location: str, file: Path, sources: list[str], settings: Entry, call
 
 
 def main() -> int:
-    """0 if the file was written, or is as the database has it; otherwise 1."""
+    """0 if the file was written or matches the database; otherwise 1."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("location")
     parser.add_argument("sources", nargs="*", help="tables to add, such as public.orders; by default none")
     parser.add_argument("--as", dest="called", default="", help="what the table is called in the warehouse")
     parser.add_argument("--cursor", help="the column that grows with each change of a row")
-    parser.add_argument("--lag", type=int, help="seconds (or units) before the cursor that are read again")
-    parser.add_argument("--key", help="columns that identify a row, with commas, if there is no primary key")
-    parser.add_argument("--deleted", help="the time at which a row was deleted softly")
-    parser.add_argument("--deletes", choices=["sync", "audit"], help="what looks for rows that are gone")
-    parser.add_argument("--without", help="columns to leave out, with commas")
+    parser.add_argument("--lag", type=int, help="how far below the cursor to read again, in seconds or units")
+    parser.add_argument("--key", help="columns that identify a row, separated by commas, if there is no primary key")
+    parser.add_argument("--deleted", help="the column with the time of a soft delete")
+    parser.add_argument("--deletes", choices=["sync", "audit"], help="which runs look for rows that are gone")
+    parser.add_argument("--without", help="columns to leave out, separated by commas")
     parser.add_argument("--check", action="store_true", help="write nothing; fail if the file is stale")
     given = vars(parser.parse_args())
     location, sources, called_, check = (given.pop(name) for name in ("location", "sources", "called", "check"))
@@ -144,7 +144,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     if check and text != (file.read_text() if file.exists() else ""):
-        print(f"{file.name} is not what the database has: run `ingest reflect {location}`", file=sys.stderr)
+        print(f"{file.name} does not match the database: run `ingest reflect {location}`", file=sys.stderr)
         return 1
     if not check:
         file.write_text(text)

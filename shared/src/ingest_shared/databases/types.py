@@ -21,7 +21,7 @@ BINARY = ColumnType("binary", "binary", pa.binary(), msgspec.Raw, plain)
 LOCAL_TIMESTAMP = ColumnType("timestamp without time zone", "timestamp", pa.timestamp("us"), msgspec.Raw, plain)
 KNOWN = {type_.name: type_ for type_ in (TEXT, BIGINT, DOUBLE, BOOLEAN, TIMESTAMP, DATE, JSON, BINARY, LOCAL_TIMESTAMP)}
 MOST_DIGITS = 38
-"""Of a decimal in Arrow."""
+"""Most digits of a decimal in Arrow."""
 _DECIMAL = re.compile(r"decimal\((\d+),(\d+)\)")
 _DAYS = range(-719_162, 2_932_897)
 """The years 1 to 9999, in days since 1970."""
@@ -92,7 +92,7 @@ def expression(column: sa.ColumnClause[Any], type_: TypeEngine[Any], dialect: st
 
 
 def readable(values: pa.ChunkedArray, type_: ColumnType) -> tuple[pa.ChunkedArray, dict[int, str]]:
-    """The values as the warehouse has them, and those that it cannot hold, by their row; they are null."""
+    """The values as the warehouse has them, and by row number those that it cannot hold, which become null."""
     try:
         return typed(values, type_), {}
     except pa.ArrowException:

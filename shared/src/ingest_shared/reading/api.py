@@ -33,7 +33,7 @@ from ingest_shared.tables import names_of
 logger = logging.getLogger("ingest")
 
 ATTEMPTS = 5
-"""Tries of one request before the API counts as down: about 15 s with the back-off below."""
+"""Tries of one request before the API counts as down: about 15 s with the backoff below."""
 FIRST_BACKOFF = 1.0
 """Seconds before the second try, doubled before each further try, with jitter."""
 LONGEST_BACKOFF = 60.0
@@ -43,7 +43,7 @@ TIMEOUT = (10.0, 60.0)
 LONGEST_WAIT = 3700.0
 """Longest wait in seconds that an API may ask for, unless set; GitHub's hourly quota is the longest one known."""
 WAITS = 30
-"""How many times in a row one request may be told to wait."""
+"""Most times in a row that one request may be told to wait."""
 
 NO_CONTENT = 204
 """How some APIs, such as Zoho's, say that a list is empty: https://www.zoho.com/crm/developer/docs/api/v8/status-codes.html."""
@@ -56,7 +56,7 @@ SERVER_ERROR = 500
 _ESCAPED = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)", re.DOTALL
 )
-"""In JSON, a character of two halves, half a character, or what else is escaped."""
+"""In JSON: a surrogate pair, half of one, or any other escape."""
 _LONE = len(rb"\ud83d")
 _BROKEN = (
     requests.ConnectionError,
@@ -70,7 +70,7 @@ _BROKEN = (
 
 @dataclass
 class Usage:
-    """What one resource used of the API: requests, bytes of response bodies, and the quota left."""
+    """One resource's use of the API: requests, bytes of response bodies, and the quota left."""
 
     api_calls: int = 0
     api_bytes: int = 0
@@ -87,26 +87,25 @@ class Usage:
 
 @dataclass(frozen=True)
 class Response:
-    """A successful response: a JSON body (none with 204), its headers, and the addresses of its ``Link`` header."""
+    """A successful response: its JSON body (empty for a 204), its headers, and the addresses of its ``Link`` header."""
 
     body: bytes
     headers: Mapping[str, str]
     links: Mapping[str, str]
     status: int = 200
     url: str = ""
-    """Where it came from: what a link in it is relative to."""
+    """The address that it came from; links in it are relative to this."""
 
 
 class Api:
     """An API, used with one credential or with several.
 
-    ``auth`` is how the credential is sent: one of requests' classes or of dlt's, which also renew a token
-    before it expires: https://dlthub.com/docs/general-usage/http/rest-client#authentication
-    Among several, one that the API refuses is left out, and one whose quota is spent is used again later.
-    ``longest_wait`` is the most seconds to wait for the rate at once.
-    ``url_setting`` and ``credential_setting`` are the names that error messages show.
-    ``deletes_believed`` is the share of a list's rows that may be missing from one reading; if more are
-    missing, the list is read once more before they count as deleted.
+    ``auth`` defines how the credential is sent: one of requests' classes, or of dlt's, which also renew a token before
+    it expires: https://dlthub.com/docs/general-usage/http/rest-client#authentication Of several credentials, one that
+    the API refuses is left out, and one whose quota is spent is used again later. ``longest_wait`` is the longest
+    single wait for the rate, in seconds. ``url_setting`` and ``credential_setting`` are the names that error messages
+    show. ``deletes_believed`` is the share of a list's rows that may be missing from one reading; if more are missing,
+    the list is read once more before they count as deleted.
     """
 
     name = "the API"
@@ -150,11 +149,11 @@ class Api:
         self._session = _session(self.url, in_flight)
 
     def limits(self, method: str, url: str) -> Sequence[Limit]:
-        """The rates that a request counts against, in addition to that of its credential."""
+        """The rates that a request counts against, in addition to its credential's."""
         return ()
 
     def ceilings(self, method: str, url: str) -> Sequence[Ceiling]:
-        """What the API counts a request against within a second, where it refuses what is over it."""
+        """The per-second limits that a request counts against, if the API refuses whatever exceeds them."""
         return ()
 
     def renew(self, auth: AuthBase, response: requests.Response) -> bool:
@@ -162,7 +161,7 @@ class Api:
         return False
 
     def status_of(self, response: requests.Response) -> int:
-        """The status that a success stands for, where the API answers 200 and has an error in its JSON."""
+        """The actual status of a response with 200, for an API that puts errors into its JSON."""
         return response.status_code
 
     def too_fast(self, response: requests.Response) -> float | None:
@@ -170,11 +169,11 @@ class Api:
         return retry_after(response) or 0.0 if response.status_code == 429 else None
 
     def quota_left(self, response: requests.Response) -> int | None:
-        """Calls left in the API's current window, if the response says so."""
+        """Calls left in the API's current window, if the response reports them."""
         return None
 
     def reason(self, response: requests.Response) -> str:
-        """The API's own error message, by default what is at ``reason_at``, or else how the response begins."""
+        """The API's own error message: by default the value at ``reason_at``, or else the beginning of the response."""
         try:
             found: Any = response.json()
             for name in names_of(self.reason_at):
@@ -191,7 +190,7 @@ class Api:
         usage: Usage,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
-        """Gets ``path``, or a full address of the API's own.
+        """Requests ``path``, or a full address on the API's host.
 
         Retries a broken connection, a 5xx and a body that is not JSON; waits as long as the API
         asks. Raises :class:`SettingError` for a refused credential, :class:`QuotaSpent` if it would
@@ -226,7 +225,7 @@ class Api:
         return self.get(path, params, usage=usage)
 
     def _send(self, method: str, path: str, usage: Usage, **what: Any) -> Response:
-        """Sends one request, repeatedly if that can help; the response is a success or a 304."""
+        """Sends one request, with retries where they can help; returns a success or a 304."""
         url = self._address(path)
         what["headers"] = {**self._headers, **(what.get("headers") or {})}
         problem = ""
@@ -242,9 +241,9 @@ class Api:
                     response = self._session.request(
                         method, url, auth=credential.auth, hooks=self._hooks, timeout=TIMEOUT, stream=True, **what
                     )
-                # In one piece: requests itself reads 10 kB at a time, and waits for the other threads each time.
+                # In one piece: requests reads 10 kB at a time, and waits for the other threads each time.
                 body: bytes = response.raw.read(decode_content=True) if response.ok else response.content
-                response._content = body  # so that hooks can look into a success, too
+                response._content = body  # so that hooks can inspect a success, too
                 if (has_json := _is_json(body)) and response.ok:
                     response.status_code = self.status_of(response)
                 usage.count(body, self.quota_left(response))
@@ -285,8 +284,8 @@ class Api:
     def _wait(self, method: str, url: str, unseen_by: Sequence[Credential]) -> Credential:
         """Blocks until a request may be sent, and returns the credential for it.
 
-        If a pause begins meanwhile, it waits again: another credential may take over. After the pause all requests
-        take their turns again, or those held up would be sent at once.
+        If a pause begins in the meantime, it waits again: another credential may take over. After the pause, all
+        requests take turns again; otherwise those that were held up would be sent at once.
         """
         while True:
             credential = self._pick(url, unseen_by)
@@ -299,7 +298,7 @@ class Api:
                 return credential
 
     def _address(self, path: str) -> str:
-        """The address of a path. The credential goes only to the API's own host, wherever a link points."""
+        """The address of a path. The credential is sent only to the API's own host, wherever a link points."""
         if not path.startswith(("http://", "https://")):
             return f"{self.url}/{path.lstrip('/')}"
         if _origin(path) != self._origin:
@@ -337,16 +336,17 @@ class Api:
         return " ".join(self.reason(response).split())
 
     def _pick(self, url: str, without: Sequence[Credential]) -> Credential:
-        """The credential for a request; logs how long it must wait, raises :class:`QuotaSpent` if too long."""
+        """The credential for a request; logs how long it must wait, and raises :class:`QuotaSpent` if that is too
+        long."""
         credential = self.credentials.pick(url.partition("?")[0], without)
         if (seconds := credential.paused_for) > 2:
             until = time.time() + seconds
             at = time.strftime("%H:%M:%S", time.gmtime(until))
             if seconds > self._longest_wait:
                 raise QuotaSpent(
-                    f"{self.name} asks to wait {seconds:.0f} s before {url}, until {at} UTC: longer than a run may",
+                    f"{self.name} asks to wait {seconds:.0f} s before {url}, until {at} UTC: too long for a run",
                     status=TOO_MANY,
-                    reason=f"the rate limit is reached until {at} UTC; the next run reads it",
+                    reason=f"the rate limit is reached until {at} UTC; the next run continues",
                     retry=False,
                 )
             if credential.is_news(until):
@@ -354,7 +354,7 @@ class Api:
         return credential
 
     def _has_replaced(self, credential: Credential, response: requests.Response, tries: int) -> bool:
-        """Whether a refused request can be sent again, with a renewed or another credential."""
+        """Whether a refused request can be sent again, with a renewed credential or another one."""
         if not tries and self.renew(credential.auth, response):
             return True
         return self.credentials.leave_out(credential, f"{self.name}: {self._reason_line(response)}")
@@ -368,7 +368,7 @@ class Api:
 
 
 def _check_address(url: str, url_setting: str) -> None:
-    """Raises :class:`SettingError` for an address to which no request can be sent."""
+    """Raises :class:`SettingError` for an invalid address."""
     try:
         parts = urlsplit(url)
         complete = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -384,7 +384,7 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def _links(response: requests.Response) -> dict[str, str]:
-    """The addresses of the ``Link`` header, without those that say that they have nothing to show.
+    """The addresses of the ``Link`` header, without those that are marked as empty.
 
     Sentry always names a next page: https://docs.sentry.io/api/pagination/
     """
@@ -393,7 +393,7 @@ def _links(response: requests.Response) -> dict[str, str]:
 
 
 def _is_json(body: bytes) -> bool:
-    """Whether the body is one complete JSON text, no deeper than it can be read, without building its values."""
+    """Whether the body is one complete JSON text that is not nested too deeply to parse; builds no values."""
     try:
         msgspec.json.decode(body, type=msgspec.Raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -402,9 +402,9 @@ def _is_json(body: bytes) -> bool:
 
 
 def _mended(body: bytes) -> bytes:
-    """JSON as strict readers want it: without a byte order mark, and with U+FFFD for half a character.
+    """JSON for strict readers: without a byte order mark, and with U+FFFD for half of a surrogate pair.
 
-    A text has half a character where its writer cut it within an emoji:
+    A text contains half of a pair if its writer cut it within an emoji:
     https://www.rfc-editor.org/rfc/rfc8259#section-8
     """
     return _ESCAPED.sub(lambda found: rb"\ufffd" if len(found[0]) == _LONE else found[0], body.removeprefix(BOM_UTF8))
@@ -424,7 +424,7 @@ def _session(url: str, connections: int) -> requests.Session:
 
 
 def retry_after(response: requests.Response) -> float | None:
-    """The seconds in the ``Retry-After`` header, which is a number or a date; None if it is neither."""
+    """The seconds of the ``Retry-After`` header, which is a number or a date; None if it is neither."""
     value = response.headers.get("Retry-After", "")
     try:
         return max(0.0, float(value))

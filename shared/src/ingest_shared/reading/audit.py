@@ -29,7 +29,7 @@ COUNTS = ("compared", "missing", "surplus", "stale", "changed", "deleted")
 
 
 class Audit:
-    """One list's comparison with the warehouse."""
+    """The comparison of one list with the warehouse."""
 
     def __init__(self, decoder: Decoder, load: Load, has_changed: HasChanged) -> None:
         assert isinstance(decoder.table, Table)
@@ -40,10 +40,10 @@ class Audit:
         self.audits: list[Values] = []
         load.audits = self.audits
         self.found: Counter[tuple[str, str]] = Counter()
-        """By scope and by what was found."""
+        """Counts by scope and kind of finding."""
 
     def differing(self, pages: Iterable[Page | pa.Table | None]) -> Iterator[Page | pa.Table | None]:
-        """The pages, with only the rows that the warehouse lacks or holds with other values; passes None through."""
+        """The pages with only the rows that the warehouse lacks or holds with other values; passes None through."""
         batch: list[Page] = []
         rows = 0
         for page in pages:
@@ -122,7 +122,8 @@ def _grouped(table: AnyTable, by: Iterable[str], rows: Iterable[Values]) -> dict
 
 
 def _plain(table: AnyTable, row: Values) -> Values:
-    """The row as it is compared: its JSON parsed, as a destination may write it differently, and nothing volatile."""
+    """The row in the form that is compared: JSON is parsed, since a destination may format it differently; volatile
+    columns are dropped."""
     texts = {column.name for column in table.columns if column.type is JSON} | {UNDECLARED}
     volatile = {column.name for column in table.columns if column.volatile}
     return {

@@ -1,7 +1,7 @@
-"""Ceilings of an API: so many calls in a second, as the API counts them where they arrive.
+"""Ceilings of an API: a number of calls in any one second, as the API counts their arrivals.
 
 A ceiling of 25 is 25 slots in a file that all runs on a machine share, as they share a rate
-(:mod:`ingest_shared.reading.limits`). A call has a slot, which is locked, from when it is sent until its answer begins.
+(:mod:`ingest_shared.reading.limits`). A call holds the lock of a slot from when it is sent until its response begins.
 """
 
 import fcntl
@@ -16,20 +16,20 @@ from ingest_shared.errors import SettingError
 from ingest_shared.reading.limits import file_of
 
 MARGIN = 0.02
-"""Seconds by which the way to the API and the way back may vary, in which the fastest call says little."""
+"""Seconds by which latency may vary anyway, beyond what the fastest call shows."""
 MOST_SLOTS = 1_000
-"""Beyond which no ceiling is kept: a run makes fewer calls in a second."""
+"""The highest ceiling that is enforced: a run makes fewer calls than this in a second."""
 LOOK_SECONDS = 0.01
-"""How often a call that finds no slot looks for one that another run gave back."""
+"""Seconds between two looks for a slot that another run has released."""
 _TIME = struct.Struct("d")
 _ceilings: dict[tuple[str, int], "Ceiling"] = {}
 _making = threading.Lock()
 
 
 def ceiling(name: str, calls: int) -> "Ceiling":
-    """The ceiling of that name, of which a process has one alone: its locks are the process'.
+    """The ceiling of that name; a process has only one, since file locks belong to the process.
 
-    Two would share their slots, and the first one to close its file would give up the locks of both:
+    Two would share their slots, and the first to close its file would release the locks of both:
     https://man7.org/linux/man-pages/man2/F_SETLK.2const.html
     """
     with _making:
@@ -40,26 +40,26 @@ def ceiling(name: str, calls: int) -> "Ceiling":
 
 
 class Ceiling:
-    """No more than ``calls`` calls arrive in any one second, however long each is on its way.
+    """At most ``calls`` calls arrive in any one second, however long each is in transit.
 
-    A pace alone cannot promise that: calls that leave evenly arrive together when the network, the API or this
-    machine stood still for a moment. When a call arrived is not known, only when it was sent and answered. So its
-    slot is used again a second after it was answered, less what the fastest call took: it may have waited on its
-    way there. Use :func:`ceiling` to get one.
+    A pace alone cannot guarantee that: calls that leave evenly arrive together if the network, the API or this machine
+    stalls for a moment. The arrival itself is not known, only when a call was sent and answered. So its slot is reused
+    one second after the response, minus the time of the fastest call, because the call may have been held up on its way
+    there. Use :func:`ceiling` to get one.
     """
 
     def __init__(self, name: str, calls: int) -> None:
         self._slots = range(calls)
         self._file = file_of(f"{name} {calls} in a second")
         self._taken: set[int] = set()
-        """The slots of this process' own calls."""
+        """The slots that this process holds."""
         self._fastest = 0.0
-        """Seconds between sending a call and the beginning of its answer, at best; 0 before the first."""
+        """Fewest seconds between sending a call and the beginning of its response; 0 before the first."""
         self._changed = threading.Condition()
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """Blocks until a call may be sent, which lasts until its answer begins."""
+        """Blocks until a call may be sent; the block lasts until its response begins."""
         if len(self._slots) > MOST_SLOTS:
             yield
             return
@@ -67,7 +67,7 @@ class Ceiling:
         try:
             time.sleep(max(0.0, answered + 1.0 + MARGIN - self._fastest - time.monotonic()))
             sent = time.monotonic()
-            self._note(slot, sent)  # in case that this process is killed before the answer
+            self._note(slot, sent)  # in case this process is killed before the response
             try:
                 yield
                 took = time.monotonic() - sent
@@ -94,7 +94,7 @@ class Ceiling:
     def _has_locked(self, slot: int) -> bool:
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, _TIME.size, slot * _TIME.size)
-        except (BlockingIOError, PermissionError):  # another process has it: EAGAIN or EACCES
+        except (BlockingIOError, PermissionError):  # held by another process: EAGAIN or EACCES
             return False
         except OSError as error:
             raise SettingError(
@@ -104,9 +104,9 @@ class Ceiling:
         return True
 
     def _answered(self) -> list[float]:
-        """When the call in each slot was answered; one in the future was written before this machine started.
+        """When the call in each slot was answered; a time in the future was written before this machine started.
 
-        By the clock that starts with the machine and that nobody sets, which all its processes and containers share.
+        In the monotonic clock, which starts with the machine and is shared by all its processes and containers.
         """
         noted = os.pread(self._file, len(self._slots) * _TIME.size, 0).ljust(len(self._slots) * _TIME.size, b"\0")
         now = time.monotonic()

@@ -1,6 +1,6 @@
 """What differs between an origin and the warehouse, row by row, in bounded memory.
 
-Both sides are streamed into a DuckDB file of this process, which keeps of each row its key and a hash of its values
+Both sides are streamed into a DuckDB file of this process, which keeps the key of each row and a hash of its values,
 and finds the differences. So neither the order of keys nor the SQL of the two sides has to agree.
 """
 
@@ -20,12 +20,12 @@ from ingest_shared.reading.tombstones import DELETED_AT, KEYS_PER_QUERY
 from ingest_shared.tables import JSON, Column
 
 MEMORY = "256MB"
-"""Of DuckDB; what does not fit is beside its file."""
+"""DuckDB's limit; what does not fit goes to disk, next to its file."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a comparison found; a row of the origin that is ``changed`` may differ only since the load before."""
+    """What a comparison found; a row of the origin that is ``changed`` may differ only since the previous load."""
 
     compared: int
     missing: int
@@ -33,7 +33,7 @@ class Found:
     stale: int
     changed: int
     digest: str
-    """Of the keys and what tells changes of all rows of the origin."""
+    """A digest of all rows of the origin, from their keys and the columns that show changes."""
 
 
 @contextmanager
@@ -42,8 +42,8 @@ def comparison(
 ) -> "Iterator[Comparison]":
     """A comparison by ``key``, and by the values of the other ``columns``, until the block ends.
 
-    Rows whose ``cursor`` is null or not below ``since`` have changed. On the pipeline's disk: a folder for temporary
-    files may be in memory.
+    Rows whose ``cursor`` is null or not below ``since`` have changed. The file is on the pipeline's disk, since a
+    folder for temporary files may be in memory.
     """
     config: dict[str, Any] = {"memory_limit": MEMORY, "preserve_insertion_order": False}
     with (
@@ -84,12 +84,12 @@ class Comparison:
             self._take(f"CREATE TABLE {side} AS", side, self._schema.empty_table())
 
     def fill(self, side: Literal["origin", "held"], batches: Iterable[pa.Table]) -> None:
-        """Takes rows of one side."""
+        """Adds rows of one side."""
         for rows in batches:
             self._take(f"INSERT INTO {side}", side, rows)
 
     def _take(self, statement: str, side: str, rows: pa.Table) -> None:
-        for name in self._json:  # a destination may write it differently
+        for name in self._json:  # a destination may format it differently
             texts = pa.array(map(_canonical, rows[name].to_pylist()), pa.string())
             rows = rows.set_column(rows.schema.get_field_index(name), name, texts)
         asked = self._asked[side]
@@ -97,7 +97,7 @@ class Comparison:
         self._database.execute(f"{statement} SELECT {self._keys}, {asked} FROM rows", given)
 
     def find(self, *, leave_changed: bool = False) -> Found:
-        """Makes the tables ``wanted`` and ``surplus``; ``leave_changed`` if what has changed is loaded anyway."""
+        """Fills the tables ``wanted`` and ``surplus``; ``leave_changed`` if changed rows are loaded anyway."""
         same = " AND ".join(f"o.{name} = h.{name}" for name in map(_quoted, self._key))
         of_origin, of_held = (", ".join(f"{side}.{_quoted(name)}" for name in self._key) for side in "oh")
         kept = "AND NOT o.changed" if leave_changed else ""
@@ -125,13 +125,13 @@ class Comparison:
             f"WITH o AS (SELECT {of}, count(*) AS n FROM origin GROUP BY ALL), "
             f"h AS (SELECT {of}, count(*) AS n FROM held GROUP BY ALL), "
             f"w AS (SELECT {of}, {wrong} FROM wanted GROUP BY ALL) "
-            # Surplus is also a row that is there twice.
+            # A duplicate counts as surplus, too.
             f"SELECT {of}, {counts}, coalesce(h.n, 0) - coalesce(o.n, 0) + coalesce(missing, 0) "
             f"FROM o FULL JOIN h USING ({of}) LEFT JOIN w USING ({of})"
         )
 
     def keys(self, table: Literal["wanted", "surplus"]) -> Iterator[list[tuple[Any, ...]]]:
-        """The keys of few rows, some hundred at a time; instants are in UTC."""
+        """The keys of a few rows, some hundred at a time; instants are in UTC."""
         schema = pa.schema([self._schema.field(name) for name in self._key])
         keys = self._database.sql(f"SELECT {self._keys} FROM {table}").to_arrow_table().cast(schema)
         for first in range(0, keys.num_rows, KEYS_PER_QUERY):
@@ -154,7 +154,7 @@ def _quoted(name: str) -> str:
 
 
 def _canonical(text: str | None) -> str | None:
-    """JSON written in one way; a number is the same with and without an exponent or decimals that are zero."""
+    """JSON in one canonical form; a number is the same with and without an exponent or trailing zeros."""
     if text is None:
         return None
     try:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Self, TypeVar, overload
 
 MOMENT = 0.1
-"""The most seconds that a crawl waits before others get their turn again."""
+"""Most seconds that a crawl waits before others get their turn."""
 
 
 class Task:
@@ -34,7 +34,7 @@ class Arrived:
             self._condition.notify_all()
 
     def wait(self) -> None:
-        """Blocks until there is one, or for a moment: dlt looks at its own signals in between."""
+        """Blocks until there is a result, but only for a moment: dlt checks for signals in between."""
         with self._condition:
             self._condition.wait_for(lambda: self._count > 0, MOMENT)
 
@@ -62,12 +62,12 @@ def crawl(
 ) -> Iterator[Item | None]:
     """Yields what ``fetch`` returns for each task, and for the tasks that it returns, as it arrives.
 
-    At most ``in_flight`` calls of ``fetch`` run at a time, in threads, and at most that many
-    results wait to be taken, so memory does not grow with the list. That number may change meanwhile.
-    The first error stops all and is raised here.
+    At most ``in_flight`` calls of ``fetch`` run at a time, in threads, and at most that many results wait to be taken,
+    so memory does not grow with the list. The number may change along the way. The first error stops everything and is
+    raised here.
 
-    If one thread takes turns at several crawls that share ``arrived``, each yields None while it has
-    no result, and waits only after the others have had their turn.
+    If one thread alternates between several crawls that share ``arrived``, each yields None while it has no result, and
+    waits only after the others have had their turn.
     """
     todo: queue.SimpleQueue[TTask | None] = queue.SimpleQueue()
     done: queue.SimpleQueue[tuple[Item, Iterable[TTask]] | BaseException] = queue.SimpleQueue()

@@ -1,7 +1,7 @@
 """The credentials of one API: which one is used for which list, and when.
 
-Each has its own rate. An ETag belongs to the credential that received it, so a list always uses the same
-credential while its quota lasts; then another one.
+Each has its own rate. An ETag belongs to the credential that received it, so a list uses the same credential as long as
+its quota lasts, then another one.
 """
 
 import hashlib
@@ -21,30 +21,30 @@ logger = logging.getLogger("ingest")
 
 @dataclass(eq=False)
 class Credential:
-    """One credential of the API, and the rate that it is allowed."""
+    """One credential of the API, with its rate."""
 
     auth: AuthBase
     name: str
     """Its name in messages: its place in the setting, never its value."""
     identity: str
-    """Distinguishes it from others, without containing it."""
+    """Identifies it without containing it."""
     limit: Limit
     _until: float = 0.0
     _told_until: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def pause(self, seconds: float) -> None:
-        """Sends nothing for this many seconds, in this run and in others on this machine."""
+        """Stops all calls for this many seconds, in this run and in others on this machine."""
         self._until = max(self._until, time.time() + seconds)
         self.limit.pause(seconds)
 
     @property
     def paused_for(self) -> float:
-        """Seconds for which the API wants no calls, apart from the waits that keep the pace."""
+        """Seconds for which the API accepts no calls, apart from the waits that keep the pace."""
         return max(0.0, self._until - time.time(), self.limit.paused_for)
 
     def is_news(self, until: float) -> bool:
-        """Whether a wait until then was not logged yet."""
+        """Whether a wait until then has not been logged yet."""
         with self._lock:
             was_told = until < self._told_until + 1
             self._told_until = max(until, self._told_until)
@@ -70,11 +70,12 @@ class Credentials:
         return self._credentials[0]
 
     def pick(self, list_: str, without: Collection[Credential] = ()) -> Credential:
-        """The credential for a list: the same one while it may be used, otherwise the one that may be used soonest."""
+        """The credential for a list: always the same one if it may be used now, otherwise the one that is available
+        soonest."""
         with self._lock:
             able = [one for one in self._credentials if one not in without] or list(self._credentials)
         able.sort(key=lambda one: hashlib.sha256(f"{one.identity} {list_}".encode()).digest())
-        return min(able, key=lambda one: one.paused_for)  # the first of those that need not wait
+        return min(able, key=lambda one: one.paused_for)  # the first that need not wait
 
     def has_other(self, than: Collection[Credential]) -> bool:
         """Whether there are credentials other than these."""
@@ -93,7 +94,8 @@ class Credentials:
 
 
 def _fingerprint(auth: AuthBase, fault: str) -> str:
-    """Distinguishes credentials without containing one; nor does the :class:`SettingError` that it raises."""
+    """Identifies a credential without containing it; the :class:`SettingError` that it raises does not contain it
+    either."""
     secrets = [str(value) for name, value in sorted(vars(auth).items()) if isinstance(value, str)]
     if not all(value.isascii() and value.isprintable() for value in secrets):
         raise SettingError(fault)

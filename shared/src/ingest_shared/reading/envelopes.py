@@ -29,10 +29,10 @@ class Request:
     params: Mapping[str, Any] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
     last: int | None = field(default=None, compare=False)
-    """The number of the last page, if an earlier page named this one along with all pages up to it."""
+    """The number of the last page, if an earlier page listed all pages up to it, including this one."""
 
     def __hash__(self) -> int:
-        """Of all that tells a page from others of its list, of which there may be many thousands."""
+        """Hashes everything that distinguishes a page from the others of its list, of which there may be thousands."""
         return hash((self.path, msgspec.json.encode((self.params, self.body), order="sorted")))
 
     def having(self, **params: Any) -> "Request":
@@ -61,7 +61,7 @@ class Request:
         return value
 
     def sizes(self, rows: int) -> list[str]:
-        """The parameters that have this number, if it is more than one: how long a page is to be."""
+        """The parameters with this number as their value, if it is more than one: they set the length of a page."""
         given = self.params if self.body is None else {path_of(name): value for name, value in self.body.items()}
         return [name for name, value in given.items() if rows > 1 and str(value) == str(rows)]
 
@@ -73,18 +73,18 @@ class Envelope:
     rows: str | None = None
     """The path of the list of rows in the response; None if the response is the list."""
     errors: str | None = "errors"
-    """The path of what went wrong in a response that has rows nevertheless, as in GraphQL and in batches. Unless it
-    is empty, the response is not read, since what it lacks would be lost. None if such a response is complete."""
+    """The path of errors in a response that may have rows as well, as in GraphQL and batches. Unless the value is
+    empty, the response is not read, because the missing rows would be lost. None if such a response is complete."""
     keyed: str | None = None
-    """The field in which each row gets its key, if the response has an object of rows by key and no list."""
+    """The field that receives each row's key, if the response has an object of rows by key instead of a list."""
     told: ClassVar[Sequence[str]] = ()
     """Paths of the response that :meth:`following` reads."""
     shifts = False
-    """Whether a row that disappears moves others to a page already read, as with numbered pages."""
+    """Whether a row that disappears moves others to pages that were already read, as with numbered pages."""
 
     @property
     def beside_rows(self) -> Sequence[str]:
-        """Paths of all that is read of a response besides its rows."""
+        """Paths of everything that is read from a response besides its rows."""
         return [*self.told, self.errors] if self.errors else self.told
 
     def listed(self, body: bytes) -> bytes:
@@ -106,7 +106,7 @@ class Envelope:
         return request
 
     def following(self, request: Request, page: Page, response: Response) -> list[Request]:
-        """The requests that are known to follow: all of them if pages are numbered, otherwise the next."""
+        """The requests that are known to follow: all of them if pages are numbered, otherwise the next one."""
         return []
 
     def next(self, request: Request, page: Page, response: Response) -> list[Request]:
@@ -133,7 +133,7 @@ class LinkHeader(Envelope):
         if not (named := _PAGE_NUMBER.search(address)):
             return self.next(request, page, response)
         last = int(named[2])
-        # Also from the page that was the last, if the list has grown since: the first page may answer 304 from now on.
+        # Also from the page that was the last, if the list has grown: the first page may answer 304 from now on.
         numbers = range(number + 1, last + 1)
         return [Request(_PAGE_NUMBER.sub(rf"\g<1>{number}", address), last=last) for number in numbers]
 
@@ -166,9 +166,9 @@ class HasMore(Envelope):
 class CursorIn(Envelope):
     """A list whose response holds a cursor at the path ``at``, which ``param`` sends back.
 
-    The list ends when the cursor is null, empty or missing; with ``more``, when that path of the response is
-    not true; with ``last``, when that one is true. An empty page may have a next one. Set ``shifts`` if the cursor is
-    an offset in disguise.
+    The list ends when the cursor is null, empty or missing; with ``more``, when the value at that path is not true;
+    with ``last``, when the value at that path is true. An empty page may have a next one. Set ``shifts`` if the cursor
+    is an offset in disguise.
     """
 
     at: str
@@ -191,7 +191,7 @@ class CursorIn(Envelope):
         if cursor == request.asked(self.param):
             if not page.rows:
                 return []
-            raise PayloadError(f"the page after the cursor {cursor!r} points to itself again")
+            raise PayloadError(f"the page after the cursor {cursor!r} names the same cursor again")
         return [request.having(**{self.param: cursor})]
 
 
@@ -227,7 +227,7 @@ class NextLink(Envelope):
 class PageNumber(Envelope):
     """Numbered pages: as many as the path ``pages`` says, or while the path ``more`` is true, or until one is empty.
 
-    In the place of ``more``, ``last`` is the path of what is true on the last page.
+    Instead of ``more``, ``last`` may name the path of a field that is true on the last page.
     """
 
     rows: str | None
@@ -266,8 +266,8 @@ class PageNumber(Envelope):
 class Offset(Envelope):
     """Pages by rows to skip: as many as the path ``total`` says, or while ``more`` is true, or until one is empty.
 
-    In the place of ``more``, ``last`` is the path of what is true on the last page. A page may have fewer rows than
-    requested. One without rows, though there should be more, is an error.
+    Instead of ``more``, ``last`` may name the path of a field that is true on the last page. A page may have fewer rows
+    than requested. An empty page before the end is an error.
     """
 
     rows: str | None
@@ -316,14 +316,15 @@ class Offset(Envelope):
 
 
 def _has_more(page: Page, more: str | None, last: str | None, *, otherwise: Any) -> bool:
-    """Whether a page says that another one follows; ``otherwise`` if it says neither that nor that it is the last."""
+    """Whether a page says that another one follows; ``otherwise`` if it does not say."""
     if last:
         return not page.told.get(last)
     return bool(page.told.get(more) if more else otherwise)
 
 
 def _count(page: Page, path: str) -> int:
-    """The number at a path of the response; raises if a page with rows has none: the list would seem to end there."""
+    """The number at a path of the response; raises if a page with rows has none, because the list would seem to end
+    there."""
     count = page.told.get(path)
     if count is None and page.rows:
         raise PayloadError(f"the response has nothing at {path!r}, so it does not say how long the list is")

@@ -1,4 +1,4 @@
-"""The requests for the pages of one list, and what is read of the responses."""
+"""The requests for the pages of one list, and the decoding of the responses."""
 
 import threading
 from collections import Counter
@@ -19,7 +19,7 @@ from ingest_shared.tables import names_of
 
 
 class Fetcher:
-    """Sends the requests that a walk wants, from any thread, and decodes the pages."""
+    """Sends the requests of a walk, from any thread, and decodes the pages."""
 
     load: Load
 
@@ -30,13 +30,13 @@ class Fetcher:
         self.calls: Counter[str] = Counter()
         """Requests by scope."""
         self.unreadable: list[tuple[Scope, PayloadError]] = []
-        """Rows that were left out, until their scopes are."""
+        """Rows that were left out, until their scopes are marked as left out."""
         self._leads_on = False
-        """Whether the envelope was seen to find a next page."""
+        """Whether the envelope has ever found a next page."""
         self._lock = threading.Lock()
 
     def request(self, scope: Scope, **params: Any) -> Request:
-        """The request for the list of a scope, from its beginning."""
+        """The request for the beginning of a scope's list."""
         listing = self.listing
         asked = Request(listing.path.format(**scope.values), listing.params, listing.body).having(**params)
         return listing.envelope.first(
@@ -63,10 +63,10 @@ class Fetcher:
         return self._checked(scope, request, self._timed(response)) if response else None
 
     def _checked(self, scope: Scope, request: Request, response: Response) -> tuple[Page, Response]:
-        """A page and its response; raises if the envelope does not see that another page follows.
+        """A page and its response; raises if the envelope overlooks a next page.
 
-        A wrong path looks like the end of the list. If the first page is exactly as long as requested, a request for
-        one row tells: more than one row is known to be there.
+        A wrong path looks like the end of the list. If the first page is exactly as long as requested, a request for a
+        single row shows which it is, since the list is known to have more.
         """
         page = self.page(scope, response)
         at = getattr(self.listing.envelope, "at", None)
@@ -77,18 +77,18 @@ class Fetcher:
             try:
                 response_to_one = self.respond(scope, one)
                 first = self.decoder.readable(self.listing.envelope.listed(response_to_one.body), scope.values)
-            except (ApiError, PayloadError):  # the API has no pages of one row, so it does not tell
+            except (ApiError, PayloadError):  # the API has no pages of one row, so this shows nothing
                 return page, response
             self._leads_on = bool(self.next(one, first, response_to_one))
             if len(first.rows) == 1 and not self._leads_on:
                 raise PayloadError(
-                    f"the list has more rows than the one that was requested, but the response says nothing of a next "
-                    f"page at {at!r}: check the paths of its envelope"
+                    f"the list has more rows than the one that was requested, but the response has no next page at "
+                    f"{at!r}: check the paths of its envelope"
                 )
         return page, response
 
     def row(self, scope: Scope, body: bytes, **given: Any) -> Page:
-        """A page of one row, from a response that is the row itself; an empty page if it cannot be read."""
+        """A page of one row, from a response that is the row itself; an empty page if the row cannot be read."""
         try:
             return self.decoder.row(body, {**scope.values, **given})
         except NotJson:
@@ -99,7 +99,7 @@ class Fetcher:
             return Page([], scope.values)
 
     def page(self, scope: Scope, response: Response) -> Page:
-        """The rows of a response; those that cannot be read are noted as a gap."""
+        """The rows of a response; unreadable ones become a gap."""
         if response.status == NO_CONTENT:
             return Page([], scope.values)
         errors_at = self.listing.envelope.errors or ""
@@ -139,7 +139,7 @@ class Fetcher:
         return self._timed(response)
 
     def _timed(self, response: Response) -> Response:
-        """Takes the API's clock from the response, for a source that did not need a request before."""
+        """Takes the API's clock from the response, if the source has made no request before."""
         self.sync.now = self.sync.now or server_time(response.headers)
         return response
 
@@ -149,7 +149,7 @@ class Fetcher:
 
 
 def _value_at(response: Any, path: str) -> Any:
-    """The value at a path of a response of any form; None where it is not there."""
+    """The value at a path of a response of any shape; None if there is none."""
     for name in names_of(path):
         response = response.get(name) if isinstance(response, Mapping) else None
     return response

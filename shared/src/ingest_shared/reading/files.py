@@ -43,12 +43,12 @@ FILE = text("file", "The file that the row is in: its path in the folder.", orig
 ROW = bigint("row", "The number of the row in its file, from 1.", origin="reader")
 FILES_AT_ONCE = 4
 BYTES_IN_MEMORY = 32_000_000
-"""Of each file that is being read; the rest waits on disk until the file is known to be right to its end."""
+"""Bytes of each file that are held in memory; the rest waits on disk until the whole file is known to be valid."""
 BEGINS_FOR = 180.0
-"""Seconds for which a sync begins further files; then what was read is loaded, and it goes on with the rest."""
+"""Seconds after which a sync begins no further files; what was read is then loaded, and it continues with the rest."""
 SETTLED_AFTER = timedelta(seconds=2)
-"""How long a file that has no ETag must have been unchanged when it was read: it may change again within
-the same tick of its storage's clock, which nobody could see. Until then, it is read again by the next sync."""
+"""Seconds for which a file without an ETag must have been unchanged when it was read: it may change again within the
+same tick of the storage's clock, which would not show. A younger file is read again by the next sync."""
 DELETES_BELIEVED = 0.1
 
 
@@ -82,7 +82,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Version:
-    """What distinguishes a file's contents from those it had before, without reading them."""
+    """Identifies a version of a file without reading it."""
 
     size: int
     modified: datetime
@@ -93,7 +93,7 @@ class Version:
 
 
 class Folder:
-    """A folder that ``<section>.bucket_url`` names, opened by dlt's own file systems, at the first use in a run.
+    """The folder that ``<section>.bucket_url`` names, opened through dlt's own file systems at the first use in a run.
 
     https://dlthub.com/docs/dlt-ecosystem/verified-sources/filesystem/basic
     """
@@ -103,7 +103,7 @@ class Folder:
         self.setting = f"{section}.bucket_url"
 
     def open(self) -> None:
-        """Raises :class:`SettingError` for an address or a credential that is missing or wrong."""
+        """Raises :class:`SettingError` if the address or a credential is missing or wrong."""
         if hasattr(self, "_files"):
             return
         self.url = text_setting(self.setting, "")
@@ -125,8 +125,8 @@ class Folder:
     def list(self, pattern: str) -> dict[str, Version]:
         """The files whose path in the folder matches, in the order of their names."""
         try:
-            if self.deletes_believed < 1 and not self._files.isdir(self._root):  # in S3, an empty folder is none
-                raise SettingError(f"{self.setting} is {self.url!r}: there is no such folder, or nothing in it")
+            if self.deletes_believed < 1 and not self._files.isdir(self._root):  # in S3, an empty folder does not exist
+                raise SettingError(f"{self.setting} is {self.url!r}: the folder does not exist or is empty")
             found = self._files.glob(f"{glob.escape(self._root)}/{pattern}", detail=True)
         except Exception as error:
             if not is_of_storage(error):
@@ -145,23 +145,23 @@ class Folder:
     def _version(self, info: Mapping[str, Any]) -> Version:
         modified = self._modified(dict(info))
         if modified is None:
-            raise SettingError(f"{self.setting} is {self.url!r}, whose listing tells no times of change")
+            raise SettingError(f"{self.setting} is {self.url!r}, whose listing has no modification times")
         return Version(int(info["size"]), modified, info.get("ETag") or info.get("etag"))
 
 
 def _utf8(name: str) -> str:
-    """The name of a file, with bytes that are not UTF-8 written as the warehouse can hold them: ``\\udcff``."""
+    """The name of a file, with bytes that are not UTF-8 escaped so that the warehouse can hold them: ``\\udcff``."""
     return name.encode(errors="backslashreplace").decode()
 
 
 def is_of_storage(error: Exception) -> bool:
-    """Whether a storage raised it: the operating system, or a client of S3."""
+    """Whether the storage raised it: the operating system or an S3 client."""
     return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in ("botocore", "aiohttp")
 
 
 @dataclass
 class _Read:
-    """A file that was read to its end: its rows, in memory or on disk."""
+    """A file that was read completely: its rows, in memory or on disk."""
 
     name: str
     version: Version
@@ -180,7 +180,7 @@ class FileReader:
     """Reads the files of one table for :func:`ingest_shared.loading.mirror`."""
 
     notes = (LOADED_FILES,)
-    """The tables that it loads beside its own."""
+    """The additional tables that it loads."""
 
     def __init__(self, files: Files, folder: Folder, audit: bool = False) -> None:
         self.files = files
@@ -189,13 +189,13 @@ class FileReader:
         self.table = files.table
         self.decoder = Decoder(files.table)
         self._missing: set[str] = set()
-        """The columns that some file does not have, which is said once."""
+        """Columns that a file lacked, which is logged only once."""
         self._bad: dict[str, tuple[Version, str]] = {}
-        """The files that could not be read, so that a further part of the run does not try them again."""
+        """The files that could not be read, so that later parts of the run do not try them again."""
 
     def __call__(self, load: Load) -> Iterator[Mapping[str, pa.Table] | None]:
         yield None  # until all tables of the run are known
-        load.disposition = "replace" if load.is_first else "merge"  # whatever a first load that was killed left
+        load.disposition = "replace" if load.is_first else "merge"  # removes what a killed first load left
         self.folder.open()
         self._now = datetime.now(UTC)
         listed = self.folder.list(self.files.pattern)
@@ -217,12 +217,12 @@ class FileReader:
             yield self._nothing(name)
         load.scopes_read = sum(name not in load.gaps for name in listed) - load.postponed
 
-    # What there is to do.
+    # Which files to read.
 
     def _known(self) -> dict[str, Version | None]:
         """What the warehouse holds of each file: its version, or None if that is not certain.
 
-        A load that was killed may have changed rows without being completed, which dlt notes last.
+        A killed load may have changed rows without being complete; dlt records completion last.
         """
         sql = (
             "SELECT name, size, modified_at, etag, loaded_at, deleted_at, "
@@ -237,7 +237,7 @@ class FileReader:
         return known
 
     def _gone(self, load: Load, listed: Mapping[str, Version], known: Mapping[str, Any]) -> set[str]:
-        """The files that vanished. If they are many, the folder must look the same twice, and not be empty."""
+        """The files that vanished. If there are many, two listings must agree, and the folder must not be empty."""
         gone = known.keys() - listed.keys()
         pattern, believed = self.files.pattern, self.folder.deletes_believed
         if not listed and believed < 1:
@@ -245,7 +245,7 @@ class FileReader:
             if gone:
                 why += (
                     f", though {len(gone)} did: their rows stay; "
-                    f"if all are meant to be gone, set {self.folder.section}.deletes_believed to 1 for one run"
+                    f"if all were meant to go, set {self.folder.section}.deletes_believed to 1 for one run"
                 )
             load.leave_out(pattern, why)
             return set()
@@ -259,7 +259,7 @@ class FileReader:
     # Reading.
 
     def _whole(self, load: Load, wanted: Iterable[str], listed: Mapping[str, Version]) -> Iterator[_Read]:
-        """The files that could be read to their end; the others are left out, or left to the next part of the run."""
+        """The files that could be read completely; the others are left out, or left to the next part of the run."""
         until = float("inf") if self.audit else time.monotonic() + BEGINS_FOR
         folder = str(dlt.current.pipeline().working_dir)
         with ThreadPoolExecutor(FILES_AT_ONCE) as threads:
@@ -286,10 +286,10 @@ class FileReader:
                 threads.shutdown(wait=False, cancel_futures=True)
 
     def _read(self, name: str, version: Version, folder: str) -> _Read | str:
-        """Reads a file to its end, before any of its rows is loaded; a string says why that failed."""
+        """Reads a file completely before any of its rows is loaded; returns the reason as a string if that fails."""
         if (bad := self._bad.get(name)) and bad[0] == version:
             return bad[1]
-        spool = tempfile.SpooledTemporaryFile(BYTES_IN_MEMORY, dir=folder)  # noqa: SIM115, closed by whoever takes its rows
+        spool = tempfile.SpooledTemporaryFile(BYTES_IN_MEMORY, dir=folder)  # noqa: SIM115, its reader closes it
         read = _Read(name, version, 0, spool, set(), set())
         try:
             self._fill(read)
@@ -364,18 +364,18 @@ class FileReader:
         load.new_fields |= read.undeclared
         if missing := sorted(read.missing - self._missing):
             load.warn(
-                f"{read.name} has no column {', '.join(missing)}: null in its rows, and in those of others like it"
+                f"{read.name} has no column {', '.join(missing)}: it is null in its rows, and in those of similar files"
             )
         self._missing |= read.missing
 
     def _nothing(self, name: str) -> dict[str, pa.Table]:
-        """The row that says: nothing is left of the file (:func:`ingest_shared.loading.write_disposition`)."""
+        """The row that says that nothing is left of the file (:func:`ingest_shared.loading.write_disposition`)."""
         schema = arrow_schema(self.table)
         values = [pa.array([name if field.name == FILE.name else None], field.type) for field in schema]
         return {self.table.name: pa.table(values, schema=schema)}
 
     def _noted(self, load: Load, name: str, version: Version | None, rows: int) -> dict[str, pa.Table]:
-        """What ``loaded_files`` says of a file; without a version, it is gone."""
+        """The row of ``loaded_files`` for a file; without a version, the file is gone."""
         values = {
             "resource": load.resource,
             "name": name,
@@ -396,9 +396,9 @@ class FileReader:
     def _audited(
         self, load: Load, listed: Mapping[str, Version], known: Mapping[str, Version | None], gone: set[str]
     ) -> list[str]:
-        """The files that the warehouse holds with other rows than they have, or in another version.
+        """The files whose rows or version in the warehouse differ from the folder's.
 
-        Adds to ``gone`` those of which it has rows, although neither the folder nor a sync knows them.
+        Adds to ``gone`` the files that the warehouse has rows of, although neither the folder nor a sync knows them.
         """
         columns = all_columns(self.table)
         read: set[str] = set()

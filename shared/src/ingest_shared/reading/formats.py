@@ -42,7 +42,7 @@ ROWS_AT_ONCE = 50_000
 LINES_AT_ONCE = 1_000
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 HEADER_BYTES = 1 << 20
-"""Of a CSV, at most."""
+"""Largest header of a CSV."""
 _ROW = re.compile(r"Row #(\d+): ")
 _UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, msgspec.DecodeError)
 _AS_PARQUET_HAS_THEM: Mapping[str, Sequence[Callable[[pa.DataType], bool]]] = {
@@ -54,7 +54,7 @@ _AS_PARQUET_HAS_THEM: Mapping[str, Sequence[Callable[[pa.DataType], bool]]] = {
     "date": (pa.types.is_date,),
     "decimal": (pa.types.is_decimal, pa.types.is_integer),
 }
-"""The types of a Parquet column that a column of a dlt type accepts; a value must not lose anything by it."""
+"""The types of a Parquet column that a column of a dlt type accepts; no value may lose anything."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Batch:
 
     rows: pa.Table
     first: int
-    """The number of the first one in the file, from 1."""
+    """The number of its first row in the file, from 1."""
     undeclared: Collection[str] = ()
     """Columns of the file that the table does not declare."""
     missing: Collection[str] = ()
@@ -92,7 +92,7 @@ class Csv:
                 columns = dict(zip(names, batch.columns, strict=True))
                 yield _fitted(table, columns, _from_texts, row, self._at(open_file))
                 row += len(batch)
-            if counted.quotes % 2 or len(quote) > 1:  # a character of UTF-16 may be cut in two, and is not counted
+            if counted.quotes % 2 or len(quote) > 1:  # a UTF-16 character may be split, and is then not counted
                 self._raise_if_open(open_file)
 
     def _header(self, begin: bytes) -> list[str]:
@@ -112,7 +112,7 @@ class Csv:
         try:
             yield from pa.csv.open_csv(
                 text,
-                # One thread, as others read other files: it also knows the rows that it complains of.
+                # One thread, since others read other files; only then do its errors name the row.
                 pa.csv.ReadOptions(use_threads=False, block_size=BYTES_AT_ONCE, encoding=self.encoding),
                 pa.csv.ParseOptions(delimiter=self.delimiter, quote_char=self.quote, newlines_in_values=True),
                 pa.csv.ConvertOptions(
@@ -142,7 +142,7 @@ class Csv:
             return int(reader.line_num)
 
     def _raise_if_open(self, open_file: Open) -> None:
-        """Raises for a quotation mark that is never closed: all that follows would be one value."""
+        """Raises for a quotation mark that is never closed: everything after it would be one value."""
         with open_file() as file:
             reader = self._csv(io.TextIOWrapper(file, self.encoding, "replace", newline=""), strict=True)
             before = 0
@@ -175,11 +175,11 @@ class JsonLines:
                 line += len(some)
 
     def _rows(self, decoder: Decoder, lines: Sequence[bytes], first: int) -> tuple[pa.Table, frozenset[str]]:
-        """The rows of some lines, and their undeclared fields; raises for the first line that is not right."""
+        """The rows of some lines, and their undeclared fields; raises for the first invalid line."""
         objects = [line for line in lines if line.strip()]
         try:
             page = decoder.page(b"[" + b",".join(objects) + b"]")
-            if len(page.rows) == len(objects):  # otherwise, an object goes on in the next line, or a line has several
+            if len(page.rows) == len(objects):  # otherwise an object continues on the next line, or a line has several
                 return decoder.arrow([page])[decoder.table.name], page.new_fields
             said = "expected an object"
         except PayloadError as error:
@@ -200,7 +200,7 @@ class Parquet:
             try:
                 parquet = pa.parquet.ParquetFile(file)
                 _refuse_double(parquet.schema_arrow.names)
-                no_rows = pa.RecordBatch.from_pylist([], parquet.schema_arrow)  # a file without rows has columns, too
+                no_rows = pa.RecordBatch.from_pylist([], parquet.schema_arrow)  # even a file without rows has columns
                 for batch in chain([no_rows], parquet.iter_batches(ROWS_AT_ONCE)):
                     columns = dict(zip(batch.schema.names, batch.columns, strict=True))
                     yield _fitted(table, columns, _from_arrow, row, lambda row: f"row {row}")
@@ -213,7 +213,7 @@ Format = Csv | JsonLines | Parquet
 
 
 def decompressed(file: IO[bytes], name: str) -> IO[bytes]:
-    """The file as it was before it was compressed, which its name tells."""
+    """The decompressed file; its name says how it was compressed."""
     kind = next((kind for suffix, kind in COMPRESSIONS.items() if name.endswith(suffix)), None)
     return io.BufferedReader(pa.input_stream(file, compression=kind)) if kind else file
 
@@ -225,7 +225,7 @@ def _refuse_double(names: Sequence[str]) -> None:
 
 
 class _Counted(io.RawIOBase):
-    """A file, and how many quotation marks were read of it."""
+    """A file that counts the quotation marks that are read from it."""
 
     def __init__(self, file: IO[bytes], quote: bytes) -> None:
         self._file, self._quote = file, quote
@@ -247,7 +247,7 @@ Convert = Callable[[Column, pa.Array], pa.Array]
 def _fitted(
     table: Table, sent: Mapping[str, pa.Array], convert: Convert, first: int, at: Callable[[int], str]
 ) -> Batch:
-    """A batch of a file as the table's columns; ``at`` tells where in the file a row stands."""
+    """A batch of a file as the table's columns; ``at`` names the position of a row in the file."""
     length = len(next(iter(sent.values()), ()))
     declared = [c for c in table.columns if c.origin == "payload"]
     if sent and not any(c.path in sent for c in declared):
@@ -270,7 +270,7 @@ def _fitted(
 def _at_first_unfit(
     column: Column, array: pa.Array, convert: Convert, first: int, at: Callable[[int], str], error: Exception
 ) -> PayloadError:
-    """The error of the first value that does not fit; of the whole column if each does by itself."""
+    """The error of the first value that does not fit, or of the whole column if each value fits by itself."""
     for index in range(len(array)):
         try:
             convert(column, array[index : index + 1])
@@ -285,7 +285,7 @@ def _at_first_unfit(
 
 
 def _from_texts(column: Column, texts: pa.Array) -> pa.Array:
-    """The values that texts stand for."""
+    """The values that the texts represent."""
     type_ = column.type
     if type_ is PRESENT:
         return pc.is_valid(texts)
@@ -316,7 +316,7 @@ def _instants(texts: pa.Array, arrow: pa.DataType) -> pa.Array:
 
 
 def _from_arrow(column: Column, array: pa.Array) -> pa.Array:
-    """The values of a Parquet column, if they are of the declared type and none loses anything by it."""
+    """The values of a Parquet column, if they have the declared type and none loses anything."""
     if isinstance(array, pa.DictionaryArray):
         array = array.dictionary_decode()
     type_ = column.type
@@ -339,7 +339,7 @@ def _from_arrow(column: Column, array: pa.Array) -> pa.Array:
 
 
 def _as_json(columns: Mapping[str, pa.Array]) -> pa.Array:
-    """The values that no column holds, as an object for each row; null where there are none."""
+    """The values without a column, as an object for each row; null if there are none."""
     rows = zip(*map(_values, columns.values()), strict=True)
     return _encoded({n: v for n, v in zip(columns, row, strict=True) if v is not None} or None for row in rows)
 
@@ -359,7 +359,7 @@ def _values(array: pa.Array) -> list[Any]:
 
 
 def _of_line(error: PayloadError) -> str:
-    """What an error says, without what only an API's response has."""
+    """An error's message, without the words that only fit an API's response."""
     return _one_line(error).replace("the response body is", "this is")
 
 

@@ -1,4 +1,4 @@
-"""The rows that the warehouse holds, streamed as Arrow. To be called while dlt reads a resource."""
+"""The rows that the warehouse holds, streamed as Arrow. For use while dlt reads a resource."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,12 +16,12 @@ from ingest_shared.tables import JSON, Column, Table
 
 ROWS_AT_ONCE = 50_000
 BYTES_AT_ONCE = 4_000_000
-"""Of what PostgreSQL sends, in a batch; it takes no longer than by ADBC's own 16 MB, of which several are held."""
+"""Bytes from PostgreSQL in a batch; as fast as ADBC's default of 16 MB, of which several are held at a time."""
 
 
 @contextmanager
 def warehouse() -> "Iterator[Held]":
-    """The warehouse, open until the block ends: meanwhile no other group can load into a DuckDB file."""
+    """The warehouse, open until the block ends. Until then, no other group can load into a DuckDB file."""
     with dlt.current.pipeline().sql_client() as client:
         yield Held(client)
 
@@ -35,7 +35,7 @@ class Held:
     def batches(
         self, table: Table, columns: Sequence[Column], keys: Sequence[tuple[Any, ...]] = ()
     ) -> Iterator[pa.Table]:
-        """These columns of all rows, or of those with the keys; a column that is not there yet is null."""
+        """These columns of all rows, or of the rows with these keys; a column that does not exist yet is null."""
         name, quoted = self.client.make_qualified_table_name(table.name), self.client.escape_column_name
         try:
             with self.client.execute_query(f"SELECT * FROM {name} WHERE 1 = 0") as cursor:
@@ -56,7 +56,7 @@ class Held:
         return f"{name}::text" if isinstance(self.client, Psycopg2SqlClient) and column.type is JSON else name
 
     def _query(self, query: str, values: Sequence[Any]) -> Iterator[pa.Table]:
-        """Streamed: of DuckDB and PostgreSQL, dlt's cursor holds a whole result."""
+        """Streamed, because dlt's cursor would hold the whole result of DuckDB and PostgreSQL."""
         if isinstance(self.client, DuckDbSqlClient):
             relation = self.client.native_connection.sql(query.replace("%s", "?"), params=list(values) or None)
             yield from map(_table, relation.to_arrow_reader(ROWS_AT_ONCE))

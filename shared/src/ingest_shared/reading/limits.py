@@ -1,9 +1,9 @@
 """Rates of an API, kept by all threads and all runs that share a credential.
 
-A file says when the next call may be sent, so that two runs of a location on one machine stay
-under the rate together: each run reserves a short span of time, and the next run the span after it.
-``INGEST_LIMITS_DIR`` names the folder, by default a folder of the user's in the system's folder
-for temporary files. On the platform it is a folder that a location's run containers share.
+A file holds the time of the next call, so that two runs of a location on one machine together stay under the rate: each
+run reserves a short span of time, and the next run reserves the span after it. ``INGEST_LIMITS_DIR`` names its folder,
+by default one of the user's in the system's folder for temporary files. On the platform, a location's run containers
+share the folder.
 """
 
 import fcntl
@@ -21,14 +21,14 @@ from pathlib import Path
 _NOTE = struct.Struct("dd")
 """The end of the reserved time, and the end of a pause in which no call may be sent.
 
-The first is by the clock that starts with the machine and that nobody sets; the other by the date, as APIs say it.
+The first is in the monotonic clock, which starts with the machine; the second is a date, as APIs state it.
 """
 SPAN = 0.02
-"""Seconds that a run reserves at once, at least one call, so that not every call reads the file."""
+"""Seconds that a run reserves at once (at least one call), so that not every call reads the file."""
 LONGEST_PAUSE = 3700.0
-"""How many seconds ahead the end of a pause may be; one further ahead was written with another clock."""
+"""Furthest end of a pause, in seconds from now; one further ahead was written with a different clock."""
 MOST_RUNS = 100
-"""How many reserved spans may be ahead; more were written before the machine started."""
+"""Most reserved spans that may be ahead; more were written before the machine started."""
 
 
 class Limit:
@@ -42,7 +42,7 @@ class Limit:
         self._file = file_of(name)
         if os.fstat(self._file).st_size < _NOTE.size:
             os.ftruncate(self._file, _NOTE.size)
-        # Not read as a file, several times a call: each time, Python would let other threads go first.
+        # Mapped, because reading a file several times a call would let other threads go first each time.
         self._noted = mmap(self._file, _NOTE.size)
 
     def wait(self) -> None:
@@ -55,7 +55,7 @@ class Limit:
                 return
 
     def take_turn(self) -> None:
-        """Blocks only for the pace: a pause may have begun meanwhile."""
+        """Blocks only for the pace: a pause may have begun in the meantime."""
         with self._lock:
             now = time.monotonic()
             at = max(now, self._next)
@@ -67,7 +67,7 @@ class Limit:
                     self._until = at + self._span
                     self._note(self._until, paused)
             if at > now:
-                time.sleep(at - now)  # in turn: a call that wakes late holds up the next, and no second has too many
+                time.sleep(at - now)  # in turn: a call that wakes late delays the next, so no second has too many
             self._next = max(at, time.monotonic()) + self._interval
 
     def pause(self, seconds: float) -> None:
@@ -93,7 +93,7 @@ class Limit:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def _read(self) -> tuple[float, float]:
-        """The end of all runs' reserved time, and the end of a pause."""
+        """The end of the time that all runs have reserved, and the end of a pause."""
         following, paused = _NOTE.unpack_from(self._noted)
         latest = time.monotonic() + MOST_RUNS * self._span
         return following if following < latest else 0.0, paused if paused < time.time() + LONGEST_PAUSE else 0.0
@@ -106,16 +106,16 @@ class Limit:
 
 
 def pace_of_each(calls_per_second: float, shards: int) -> float:
-    """The pace of one of so many shards that run at the same time, such that together they keep to this one.
+    """The pace of each of several shards that run at the same time, so that together they keep to this pace.
 
-    On one machine all runs share the pace itself. On Kubernetes they share nothing, so each gets its part:
+    On one machine, all runs share the pace itself. On Kubernetes they share nothing, so each gets a part of it:
     https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
     """
     return calls_per_second / shards if "KUBERNETES_SERVICE_HOST" in os.environ else calls_per_second
 
 
 def file_of(name: str) -> int:
-    """The file that all runs on a machine share under a name, opened."""
+    """Opens the file that all runs on a machine share under a name."""
     return os.open(_folder() / hashlib.sha256(name.encode()).hexdigest()[:32], os.O_RDWR | os.O_CREAT, 0o600)
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Cursor = dict[str, Any]
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _EPOCH = re.compile(r"-?\d{9,}(\.\d+)?")
-"""A number of seconds or milliseconds since 1970. Fewer digits may be a day, ``20240131``."""
+"""A number of seconds or milliseconds since 1970. Fewer digits could be a day, ``20240131``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,14 @@ class Scope:
     values: Mapping[str, Any] = field(default_factory=dict)
 
     def keeps_cursor(self, walk: "Walk") -> bool:
-        """Whether it is remembered how far the walk has read it."""
+        """Whether a cursor records how far the walk has read it."""
         return True
 
     def fill(self, value: Any, *, in_query: bool = False) -> Any:
-        """A parameter or a part of a body, with the scope's own value for each placeholder, ``{name}``.
+        """A parameter or a part of a body, with the scope's value for each placeholder ``{name}``.
 
-        A text that is nothing but a placeholder becomes the value itself. Of many keys, a query and a longer text get
-        one text with commas, and a body a list; an object that stands in a list there is repeated for each key.
+        A text that consists only of a placeholder becomes the value itself. Several keys become one text with commas in
+        a query or a longer text, and a list in a body; an object within a list there is repeated for each key.
         """
         if isinstance(value, Mapping):
             return {name: self.fill(one) for name, one in value.items()}
@@ -76,7 +76,7 @@ class Scope:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Sent with each request, if a header says whose list is meant."""
+        """Headers for each request, if a header says whose list is requested."""
         return {}
 
     @property
@@ -91,11 +91,11 @@ class Scope:
 
     @property
     def noted(self) -> Mapping[str, Any]:
-        """What its cursor records besides how far it was read."""
+        """What its cursor records in addition to how far it was read."""
         return {}
 
     def is_unchanged(self, cursor: Cursor) -> bool:
-        """Whether nothing in it changed since its cursor moved, as far as is known without a call."""
+        """Whether it is known without a call that nothing in it changed since its cursor moved."""
         return False
 
 
@@ -158,7 +158,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Piece(Task):
-    """A part of a scope's list: a window still to be read, or the request for a page."""
+    """A part of a scope's list: a window that is still to be read, or the request for a page."""
 
     scope: Scope
     window: Window | None = None
@@ -196,9 +196,9 @@ class Step:
     newest: int | None = None
     also_there: Iterable[Any] = ()
     numbered: "tuple[Request, NumberedPage] | None" = None
-    """What is remembered of a page whose rows may move to another page."""
+    """What is remembered about a page whose rows may move to another page."""
     gone: Mapping[Any, int] = field(default_factory=dict)
-    """Keys that are known to be gone, and since when."""
+    """Keys that are known to be gone, with the time."""
 
 
 @dataclass(slots=True)
@@ -207,7 +207,7 @@ class Progress:
 
     cursor: Cursor
     there: set[Any] = field(default_factory=set)
-    """The origin's keys that were read so far."""
+    """The keys of the origin that were read so far."""
     numbered: dict[Request, NumberedPage] = field(default_factory=dict)
     moved: bool = False
     """Whether a numbered page changed its rows while the list was read."""
@@ -215,15 +215,15 @@ class Progress:
     """Whether the walk has already read its pages a second time."""
     gone: dict[Any, int] = field(default_factory=dict)
     changed: Container[Any] = ()
-    """Keys that appeared, changed or disappeared after the previous sync, if the API tells an audit so."""
+    """Keys that appeared, changed or disappeared after the previous sync, if an audit can learn that from the API."""
     digest: int = 0
     """A digest of the rows read, regardless of order, if the walk reads all of them at every sync."""
     noted: dict[str, Any] = field(default_factory=dict)
-    """What the walk keeps of the reading until its end."""
+    """What the walk keeps until the end of the reading."""
     lists_all: bool = False
     """Whether every row was listed."""
     left: list[Piece] = field(default_factory=list)
-    """What this load did not begin to read any more."""
+    """Pieces that this load did not begin to read."""
     error: IngestError | None = None
 
 
@@ -244,7 +244,7 @@ class Walk:
     """How rows that are gone are found, for docs/tables, if it is neither by the full list nor by the audit."""
 
     def start(self, reader: "Reader", scope: Scope, cursor: Cursor) -> list[Piece]:
-        """The pieces to start with; none if it is known without a call that nothing changed."""
+        """The first pieces; none if it is known without a call that nothing changed."""
         return [Piece(scope)]
 
     def fetch(self, reader: "Reader", piece: Piece, cursor: Cursor) -> Step:
@@ -255,15 +255,15 @@ class Walk:
         """Keeps what :meth:`finish` needs from a step; called in the reader's own thread."""
 
     def again(self, reader: "Reader", scope: Scope, progress: Progress) -> list[Piece]:
-        """What must be read once more, after all pieces of the previous round were read."""
+        """Pieces to read once more, after all pieces of the previous round."""
         return []
 
     def may_wait(self, piece: Piece, cursor: Cursor) -> bool:
-        """Whether a piece of a scope may be left to a later load, in this run or in another one."""
+        """Whether a piece of a scope may be left to a later load, in this run or another."""
         return False
 
     def leave(self, reader: "Reader", progress: Progress) -> Cursor:
-        """What the cursor notes of the pieces that were left, so that :meth:`start` begins with them."""
+        """What the cursor records about the remaining pieces, so that :meth:`start` begins with them."""
         raise NotImplementedError
 
     def finish(self, reader: "Reader", scope: Scope, progress: Progress) -> None:
@@ -274,7 +274,7 @@ class Walk:
         return False
 
     def is_cut(self, progress: Progress) -> bool:
-        """Whether the API shows only the newest rows of the list, so that rows it does not show are not gone."""
+        """Whether the API shows only the newest rows of the list, so that rows missing from it may still exist."""
         return False
 
     def lists_all(self, progress: Progress) -> bool:
@@ -286,14 +286,14 @@ class Walk:
         return False
 
     def audited(self, reader: "Reader", scope: Scope) -> Mapping[str, Any]:
-        """Which rows of the warehouse the whole list covers: values of columns, or windows of instants."""
+        """The rows of the warehouse that the whole list covers: values of columns, or windows of instants."""
         return scope.values
 
 
 def seconds(value: float | str | date) -> int:
     """An instant, as an API sends it or a warehouse returns it, in whole seconds since 1970.
 
-    A number beyond the year 9987 is in milliseconds; a day stands for its beginning in UTC.
+    A number beyond the year 9987 is in milliseconds; a day means its beginning in UTC.
     """
     text = str(value)
     if isinstance(value, int | float) or _EPOCH.fullmatch(text):
@@ -313,7 +313,7 @@ def instants(rows: Iterable[Any], path: str) -> list[int]:
 
 
 def _in_text(value: Any) -> str:
-    """A scope's value as a part of a text: many keys with commas, true and false as in JSON."""
+    """A scope's value as part of a text: several keys separated by commas, true and false as in JSON."""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)

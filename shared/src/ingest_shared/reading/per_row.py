@@ -16,13 +16,13 @@ from ingest_shared.reading.windows import FOREVER, Window
 from ingest_shared.tables import Table
 
 Mark = tuple[int, int]
-"""The newest change of the parent's rows whose lists were read, and when the parent was read then."""
+"""The newest change among the parent's rows whose lists were read, and when the parent was read."""
 NEVER: Mark = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Row(Scope):
-    """A row of the parent; an audit reports all rows as one part."""
+    """A row of the parent; an audit reports all rows together."""
 
     is_always_read: bool = field(default=False, kw_only=True)
     """Whether its list is read at every sync, and in a request of its own."""
@@ -30,7 +30,7 @@ class Row(Scope):
     """Whether the row changed after the previous sync; None if it has no time of change."""
 
     def keeps_cursor(self, walk: Walk) -> bool:
-        """Only a walk that goes by time gets one: there may be many rows, and no other walk reads less for it."""
+        """Only a walk that goes by time gets one: there may be many rows, and no other walk would read less with it."""
         return self.is_always_read and bool(walk.needs)
 
     @property
@@ -46,12 +46,12 @@ class Row(Scope):
 class PerRow:
     """One list for each row of ``parent``, which is read before it in the same source.
 
-    ``values`` names the parent's column for each placeholder of the path and reader column. With
-    ``changed``, the parent's time of change, only the lists of changed rows are read, and those of
-    the last one once more if it changed less than ``lag`` before it was read; an audit reads all. Without it, all
-    lists are read: by a walk that goes by time, only what changed in each. A list that could not be read is tried
-    again at the next sync. If the API responds twice with a status in ``absent``, the row is gone, and its list with
-    it; otherwise such a response is a gap.
+    ``values`` names the parent's column for each placeholder of the path and reader column. With ``changed``, the
+    parent's time of change, only the lists of changed rows are read, and the lists of rows that changed less than
+    ``lag`` before they were read are read once more; an audit reads all. Without it, all lists are read; a walk that
+    goes by time reads only what changed in each. A list that could not be read is tried again at the next sync. If the
+    API responds twice with a status in ``absent``, the row is gone, and its list with it; otherwise such a response is
+    a gap.
 
     With ``at_once``, one request reads the lists of that many rows: ``{ticket_id}`` in a parameter becomes
     their keys, separated by commas, and in a body a list of them. ``values`` then names only the key.
@@ -61,14 +61,14 @@ class PerRow:
     values: Mapping[str, str]
     changed: str | None = None
     lag: int = 60
-    """Seconds of parents' changes that are read again."""
+    """Seconds of the parent's changes that are read again."""
     absent: Sequence[int] = ()
     at_once: int = 1
 
     def scopes(self, sync: Sync, load: Load) -> Iterator[Row]:
         """The parent's rows whose lists are to be read; raises if the parent was never loaded."""
         marks = _marks(sync, load)
-        # What the parent loaded in runs without this list is in the warehouse; what it loads in this one is not yet.
+        # Rows that the parent loaded in runs without this list are in the warehouse; those of this run are not yet.
         held, is_read = self._held(sync, load, marks), self.parent.name in sync.turns.read
         if held is None and not is_read:
             raise SettingError(
@@ -94,7 +94,8 @@ class PerRow:
         yield from self._together([*scopes.values()]) if self.at_once > 1 else scopes.values()
 
     def _held(self, sync: Sync, load: Load, marks: Mapping[str, Mark]) -> list[dict[str, Any]] | None:
-        """The rows of the warehouse since the mark of their part, all of a part without one; None before any."""
+        """The warehouse's rows since the mark of their part, or all of a part without one; None before the first
+        load."""
         columns = [*self.values.values(), *([self.changed] if self.changed else [])]
         reads_all = sync.audit or load.resource in sync.turns.was_killed or not self.changed
         alike: defaultdict[int | None, list[Any]] = defaultdict(list)
@@ -118,10 +119,10 @@ class PerRow:
     def _move_marks(
         self, sync: Sync, load: Load, marks: Mapping[str, Mark], newest: Mapping[str, int], *, is_read: bool
     ) -> None:
-        """All parts that the parent was read of in this run get the same mark, so that one query finds their rows.
+        """All parts of which the parent was read in this run get the same mark, so that one query finds their rows.
 
-        Nobody knows when a parent was read that another run loads: the last rows of each part are looked at again. A
-        part of which the parent could not be read keeps its mark: what is read later may have changed before.
+        If another run loads the parent, the time of that reading is unknown, so the last rows of each part are checked
+        again. A part of which the parent could not be read keeps its mark: what is read later may have changed before.
         """
         until = max([*newest.values(), *(mark[0] for mark in marks.values())], default=None)
         moved = dict(marks)
@@ -136,7 +137,7 @@ class PerRow:
         load.state["parents"] = moved
 
     def gone(self, sync: Sync, table: Table) -> Iterator[Row]:
-        """The parent's rows that this run found to be gone, an audit also those of other runs: so are their lists."""
+        """The parent's rows that this run found to be gone, and their lists with them; an audit adds those of other runs."""
         keys = sync.gone_keys.get(self.parent.name, set())
         yield from (self._scope({self._key: key}, has_changed=True) for key in keys)
         if sync.audit:
@@ -180,8 +181,8 @@ class PerRow:
 
 
 def _marks(sync: Sync, load: Load) -> dict[str, Mark]:
-    """The mark of each part; none of one of which no list was read yet."""
-    if "parents_until" in load.state:  # one for all, as versions before 2026-12 noted it
+    """The mark of each part; parts of which no list was read yet have none."""
+    if "parents_until" in load.state:  # one mark for all, as versions before 2026-12 recorded it
         mark = load.state.pop("parents_until"), load.state.pop("parents_read", 0)
         load.state["parents"] = {str(part): mark for part in sync.parts}
     return {part: (until, read_at) for part, (until, read_at) in load.state.get("parents", {}).items()}

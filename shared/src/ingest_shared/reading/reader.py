@@ -1,7 +1,7 @@
 """The reader of all lists.
 
-It reads several lists side by side with many requests in flight, moves cursors only when a scope was read
-completely, lets no bad scope stop the others, believes deletes only after a second look, and runs the audit.
+It reads several lists side by side with many requests in flight, moves cursors only when a scope was read completely,
+does not let a bad scope stop the others, believes deletes only after a second look, and runs the audit.
 """
 
 import logging
@@ -32,16 +32,16 @@ from ingest_shared.tables import BIGINT, Column
 logger = logging.getLogger("ingest")
 
 BEGINS_FOR = 180.0
-"""Seconds for which a list begins further scopes, or pieces of one at first; then what was read is loaded, and the run
-goes on with the rest. One that is stopped loses no more than that."""
+"""Seconds after which a list begins no further scopes (or pieces, in a first load); what was read is then loaded, and
+the run continues with the rest. A run that is stopped loses no more than that."""
 SCOPES_AT_ONCE = 1_000
-"""Scopes of a list that are read to their end before others of it begin: what is known of their pages takes memory."""
+"""Scopes of a list that are read completely before others begin: what is remembered about their pages takes memory."""
 ROUNDS = 6
-"""How often the pages of a list are read before it is given up because they do not stand still."""
+"""How often the pages of a list are read before it is given up because they keep changing."""
 
 
 class Postponed(IngestError):
-    """A piece was not begun, so that what others brought is loaded first."""
+    """A piece was postponed so that what was read is loaded first."""
 
     def __init__(self, piece: Piece) -> None:
         super().__init__("the rest is read when this is loaded")
@@ -54,7 +54,7 @@ def digest(row: Any) -> int:
 
 
 class Reader(Fetcher):
-    """Reads one list for :func:`ingest_shared.loading.mirror`; an audit compares the full list with the warehouse."""
+    """Reads one list for :func:`ingest_shared.loading.mirror`; an audit compares the whole list with the warehouse."""
 
     def __init__(self, listing: Listing, sync: Sync) -> None:
         super().__init__(listing, sync)
@@ -103,13 +103,13 @@ class Reader(Fetcher):
         load.at_end.append(lambda: self._move_cursors(audit))
 
     def _move_cursors(self, audit: Audit | None) -> None:
-        """Moves the cursors of scopes that were read completely and have no value that cannot be loaded."""
+        """Moves the cursors of scopes that were read completely and have no unloadable value."""
         for page, error in self.load.unreadable:
             self._leave_out(page.scope, error)
         read = self._read_to_the_end()
         parts: dict[str, list[str]] = {}
         for scope in read:
-            # Of a scope that was not loaded before, nothing can be lost.
+            # A scope that was never loaded cannot have lost anything.
             if scope.id in self.known if scope.keeps_cursor(self.walk) else not self.load.is_first:
                 parts.setdefault(scope.part, []).append(scope.id)
             if scope.keeps_cursor(self.walk):
@@ -132,12 +132,12 @@ class Reader(Fetcher):
         unseen = filter(self._is_unseen, self.load.state.get("left_out", ()))
         self.load.state["left_out"] = [*unseen, *(dict(scope.values) for scope in failed)]
         self._note_parts()
-        # Of a shard that no scope belongs to, none could be read.
+        # A shard without any scope has none to read.
         self.load.scopes_read = len(read) if self.scopes or self.shard.is_whole else None
         self.scopes, self.progress, self.known = {}, {}, {}  # others are still being read
 
     def _note_parts(self) -> None:
-        """The parts of which rows are missing until a later run reads them, for lists per row of this table."""
+        """The parts with rows that a later run must read, for lists per row of this table."""
         noted = self.load.state.get("left_out_parts", ())
         parts = {self.sync.part_of(scope.values) for scope in self.scopes.values() if self.sync.part in scope.values}
         left_out = self.sync.left_out_parts[self.listing.table.name] | (set(noted) - parts)
@@ -145,11 +145,11 @@ class Reader(Fetcher):
             self.load.state["left_out_parts"] = sorted(left_out)
 
     def _is_unseen(self, values: Mapping[str, Any]) -> bool:
-        """Whether a list that was left out is of a part of the shard that this run does not see."""
+        """Whether a list that was left out belongs to a part of the shard that this run does not see."""
         return not self.sync.reads(values) and self.shard.has(self.sync.part_of(values))
 
     def _note_left(self) -> None:
-        """In the cursors of scopes that were read in part, what is left of them."""
+        """Records in the cursors of partly read scopes what remains."""
         for id_ in self.begun & self.progress.keys():
             progress = self.progress[id_]
             may_wait = all(self.walk.may_wait(piece, progress.cursor) for piece in progress.left)
@@ -158,7 +158,7 @@ class Reader(Fetcher):
 
     @property
     def _is_part(self) -> bool:
-        """Whether this reading deliberately leaves out scopes, whose cursors and gaps stay valid."""
+        """Whether this reading deliberately skips scopes, whose cursors and gaps stay valid."""
         return self.sync.anew or bool(self.sync.done[self.listing.table.name])
 
     def _keep_gaps(self) -> None:
@@ -179,10 +179,10 @@ class Reader(Fetcher):
         return self.progress[scope.id].changed if scope.id in self.progress else ()
 
     def _digests(self, read: Iterable[Scope]) -> dict[str, int]:
-        """A digest of all rows of each part, if neither they nor their scope say when they change.
+        """A digest of all rows of each part, if neither the rows nor their scope say when they change.
 
-        It tells an audit whether the origin changed after the previous sync. A list that was not read because
-        its page is the same keeps its digest.
+        It shows an audit whether the origin changed after the previous sync. A list that was not read because its page
+        is unchanged keeps its digest.
         """
         if not self.walk.tells_deletes:
             return {}
@@ -224,7 +224,7 @@ class Reader(Fetcher):
         return [] if scope.is_unchanged(known.cursor) else self.walk.start(self, scope, known.cursor)
 
     def _wanted(self, scopes: Iterable[Scope], want: Callable[[Scope, Progress], list[Piece]]) -> list[Piece]:
-        """What the walk wants to read of each scope; a scope for which even that fails is left out."""
+        """The first pieces of each scope; a scope for which even that fails is left out."""
         pieces: list[Piece] = []
         for scope in scopes:
             try:
@@ -234,7 +234,7 @@ class Reader(Fetcher):
         return pieces
 
     def _pages(self, pieces: list[Piece], *, alone: bool = False) -> Iterator[Page | pa.Table | None]:
-        """The pages of the pieces, and of those that the walk wants to read again until nothing moves."""
+        """The pages of the pieces, and of those that the walk reads again until nothing moves."""
         before = {id_: dict(self.progress[id_].cursor) for id_ in {piece.scope.id for piece in pieces}}
 
         def fetch(piece: Piece) -> tuple[tuple[Scope, Step | IngestError], list[Piece]]:
@@ -279,7 +279,7 @@ class Reader(Fetcher):
         return (piece.scope, step), step.pieces
 
     def _fetch_believed(self, piece: Piece, cursor: Cursor) -> Step:
-        """A response that means "the row is gone" is requested twice: the first one may be wrong."""
+        """A response that means "the row is gone" is requested a second time, since the first one may be wrong."""
         try:
             return self.walk.fetch(self, piece, cursor)
         except ApiError as error:
@@ -322,7 +322,7 @@ class Reader(Fetcher):
 
     def _leave_out_or_raise(self, scope: Scope, error: IngestError) -> None:
         if isinstance(error, ApiError) and error.status is None and error.retry:
-            raise error  # nothing answers: the next scope would fail as this one did
+            raise error  # nothing answers: the next scope would fail, too
         if isinstance(error, ApiError) and self._is_absent(error) and self.sync.sees(scope, self.load):
             keys = living(self.listing.table, scope.values)
             self.progress[scope.id].gone.update(dict.fromkeys(keys, self.sync.now))
@@ -334,7 +334,7 @@ class Reader(Fetcher):
         return error.status in getattr(self.listing.per, "absent", ())
 
     def _has_failed(self, scope: Scope) -> bool:
-        """Whether it is left out; what is only postponed is not."""
+        """Whether the scope is left out, rather than postponed."""
         error = self.progress[scope.id].error if scope.id in self.progress else None
         return error is not None and not isinstance(error, Postponed)
 
@@ -347,7 +347,7 @@ class Reader(Fetcher):
                 self.sync.left_out_parts[self.listing.table.name].add(self.sync.part_of(scope.values))
 
     def _leave_out_incomplete(self) -> None:
-        """Leaves out the scopes of rows that could not be read: their cursors stay, and no row counts as gone."""
+        """Leaves out the scopes with unreadable rows: their cursors stay, and no row counts as gone."""
         while self.unreadable:
             self._leave_out(*self.unreadable.pop(0))
 
@@ -356,13 +356,13 @@ class Reader(Fetcher):
     def _deletes(self, audit: Audit | None) -> Iterator[Page | pa.Table | None]:
         """The rows that are gone, marked as deleted, including those of scopes that no longer exist.
 
-        Before them, the rows that the list did not show though they are there.
+        Before them, the rows that exist although the list did not show them.
         """
         shown_alone: list[Page | pa.Table | None] = []
         gone = self._gone(shown_alone)
         yield from audit.differing(shown_alone) if audit else shown_alone
         for scope, keys in gone:
-            # What moved to another scope is there.
+            # What moved to another scope still exists.
             staged = self.load.staged(scope.values, self.decoder)
             at = {key: at for key, at in keys.items() if key not in staged}
             if at:
@@ -375,7 +375,8 @@ class Reader(Fetcher):
                 yield rows
 
     def _count_gone(self, audit: Audit, scope: Scope, rows: pa.Table) -> None:
-        """Counts gone rows: a sync should have found them, only an audit can, or they went after the previous sync."""
+        """Counts gone rows: those that a sync should have found, that only an audit can find, or that went after the
+        previous sync."""
         told = self._told_changed(scope)
         for key in rows[key_in(self.listing.table, scope.values)].to_pylist():
             lost = "surplus" if self.walk.tells_deletes else "deleted"
@@ -389,7 +390,7 @@ class Reader(Fetcher):
                 gone.append((scope, dict.fromkeys(living(self.listing.table, scope.values), self.sync.now)))
                 self.load.state["cursors"].pop(scope.id, None)
                 self.vanished.append(scope)
-        for scope, missing, held in self.doubted:  # with the warehouse closed, as whenever the API is read
+        for scope, missing, held in self.doubted:  # with the warehouse closed, as always while the API is read
             gone.append((scope, dict.fromkeys(self._look_again(scope, missing, held, shown_alone), self.sync.now)))
         return gone
 
@@ -399,14 +400,16 @@ class Reader(Fetcher):
         return held - progress.there - progress.gone.keys(), len(held)
 
     def _is_doubtful(self, missing: set[Any], held: int) -> bool:
-        """Whether one reading is not believed: few may be missing from a list that its walk reads until it is still."""
+        """Whether one reading is not enough: it is if few rows are missing and the walk reads the list until nothing
+        moves."""
         is_few = self.walk.tells_deletes and len(missing) <= held * self.sync.api.deletes_believed
         return bool(missing) and not is_few
 
     def _look_again(
         self, scope: Scope, missing: set[Any], held: int, shown_alone: list[Page | pa.Table | None]
     ) -> set[Any]:
-        """The missing keys that are gone: each is asked for alone if it can be, else the list is read again."""
+        """The missing keys that are really gone: each is requested by itself if possible, otherwise the list is read
+        again."""
         if self.listing.one:
             return missing - self._ask_for_each(scope, missing, shown_alone)
         counts = f"{len(missing)} of {held} rows"
@@ -423,7 +426,7 @@ class Reader(Fetcher):
         return set() if error else missing
 
     def _ask_for_each(self, scope: Scope, keys: Iterable[Any], shown_alone: list[Page | pa.Table | None]) -> set[Any]:
-        """Those of the keys that the API has, all of them where it does not say so of one; adds their rows."""
+        """The keys that the API still has (all of them, if it gives no clear answer for one); adds their rows."""
 
         def fetch(piece: Piece) -> tuple[Page | IngestError | None, list[Piece]]:
             assert piece.request
@@ -470,7 +473,7 @@ class Reader(Fetcher):
 
 
 def _as_held(column: Column, value: Any) -> Any:
-    """A value as the warehouse returns it, if it is a number in quotes; what is not a number stays as it is."""
+    """A number in quotes as the warehouse returns it; any other value stays as it is."""
     if not isinstance(value, str) or column.type.arrow != BIGINT.arrow:
         return value
     try:

@@ -20,7 +20,7 @@ class Sync:
     """
 
     part = ""
-    """The value of lists per row that names a part of the source, where not every run reads each part."""
+    """The value of a list per row that names its part of the source, if not every run reads all parts."""
 
     def __init__(self, connect: Any, audit: bool = False, *, anew: bool = False, shard: Shard = WHOLE_SOURCE) -> None:
         self._connect = connect
@@ -33,13 +33,13 @@ class Sync:
         self.now = 0
         """The API's time when the sync began; later changes belong to the next sync."""
         self.loaded: dict[str, list[dict[str, Any]]] = {}
-        """What this run has read of tables with lists per row: the columns that those lists need."""
+        """The rows that this run has read of tables with lists per row, with the columns that those lists need."""
         self.needed: defaultdict[str, set[str]] = defaultdict(set)
         """The names of these columns, by table."""
         self.gone_keys: dict[str, set[Any]] = {}
         """The keys of such tables that this run has found to be gone."""
         self.left_out_parts: defaultdict[str, set[Any]] = defaultdict(set)
-        """The parts of which this run could not read a table."""
+        """The parts that this run could not read of a table."""
         self.done: defaultdict[str, set[str]] = defaultdict(set)
         """The scopes of each table that this run has read completely, if it loads in several parts."""
         self.turns = Turns()
@@ -52,7 +52,7 @@ class Sync:
 
     @property
     def reads_all(self) -> bool:
-        """Whether every list is read from its beginning, so that rows missing from it are gone."""
+        """Whether every list is read from its beginning, so that missing rows are gone."""
         return self.audit or self.anew
 
     def begin(self, load: Load) -> None:
@@ -77,7 +77,7 @@ class Sync:
         return values.get(self.part, "")
 
     def reads(self, values: Mapping[str, Any]) -> bool:
-        """Whether this run reads such a list: the warehouse may have the rows of other parts."""
+        """Whether this run reads such a list: the warehouse may also have rows of other parts."""
         return self.part_of(values) in self.parts
 
     def sees(self, scope: Scope, load: Load) -> bool:
@@ -85,7 +85,7 @@ class Sync:
         return True
 
     def gone(self, listing: Listing, load: Load) -> Iterable[Scope]:
-        """The scopes that no longer exist; all their rows are gone, and so is their cursor."""
+        """The scopes that no longer exist; all their rows are gone, and so are their cursors."""
         found: Iterable[Scope] = listing.per.gone(self, listing.table) if hasattr(listing.per, "gone") else ()
         return found
 

@@ -1,11 +1,10 @@
-"""Deletes that the API does not report: rows that a full list no longer has, objects that are gone.
+"""Deletes that the API does not report: rows that are missing from a full list, objects that are gone.
 
 A deleted row stays in the warehouse with its last values and gets ``deleted_at``. The merge
-replaces whole rows, so those values are read back from the warehouse. All functions must be called
-while dlt reads a resource, in the same thread. Their ``table`` has a column
-``deleted_at``, and one key column besides those that ``scope`` names. A scope gives each column a
-value, null, a tuple of possible values, or the :class:`~ingest_shared.reading.windows.Window` that
-contains its instant.
+replaces whole rows, so those values are read back from the warehouse. Call all functions while dlt reads a resource, in
+the same thread. Their ``table`` has a column ``deleted_at``, and one key column besides those that ``scope`` names. A
+scope gives each column a value, null, a tuple of possible values, or the :class:`~ingest_shared.reading.windows.Window`
+that contains its instant.
 """
 
 import re
@@ -33,7 +32,7 @@ KEYS_PER_QUERY = 500
 
 
 class _Opened:
-    """The warehouse for a while in which no table of the group changes."""
+    """The warehouse during a block in which no table of the group changes."""
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
@@ -45,7 +44,7 @@ class _Opened:
         return self._stack.enter_context(client)  # type: ignore[arg-type]  # dlt types __exit__ too narrowly
 
     def columns(self, table: str) -> frozenset[str]:
-        """Those that a table has, in lower case; none before its first load."""
+        """The columns of a table, in lower case; none before its first load."""
         if table not in self._columns:
             try:
                 with self.client.execute_query(f"SELECT * FROM {table} WHERE 1 = 0") as cursor:
@@ -60,10 +59,10 @@ _opened: ContextVar[_Opened | None] = ContextVar("opened", default=None)
 
 @contextmanager
 def warehouse_opened_once() -> Iterator[None]:
-    """Opens the warehouse at this module's first query in the block, and keeps it open for the following ones.
+    """Opens the warehouse at this module's first query in the block and keeps it open for later ones.
 
-    Opening it takes some 50 ms. While an API is read it must be closed: other groups of the location
-    could not load into a DuckDB file.
+    Opening it takes some 50 ms. It must be closed while an API is read, or other groups of the location could not load
+    into a DuckDB file.
     """
     if _opened.get():
         yield
@@ -83,7 +82,7 @@ def held_rows(table: AnyTable, like: Iterable[Mapping[str, Any]]) -> list[dict[s
     """
     names = [column.name for column in all_columns(table)]
     owner = table.merge_key or table.key
-    by = owner[-1]  # the others only tell the same key of several scopes apart
+    by = owner[-1]  # the others only distinguish equal keys of several scopes
     wanted = {tuple(row[name] for name in owner) for row in like}
     keys = list({row[-1] for row in wanted})
     with _held(table, {name: None for name in table.key if name != by}) as held:
@@ -111,7 +110,7 @@ def held_where(table: Table, columns: Sequence[str], scope: Mapping[str, Any]) -
 
 
 def held_without(table: Table, other: Table) -> list[dict[str, Any]] | None:
-    """The keys of the living rows for which ``other``, a table with the same key, has none.
+    """The keys of the existing rows for which ``other``, a table with the same key, has no row.
 
     None before the first load.
     """
@@ -148,7 +147,7 @@ def living(table: Table, scope: Mapping[str, Any]) -> set[Any]:
 def deleted(table: Table, scope: Mapping[str, Any], at: Mapping[Any, int]) -> pa.Table:
     """The rows that the warehouse holds under the keys of ``at``, each marked as deleted at that time.
 
-    A column that is new to the warehouse, which dlt adds only with the next load, is null.
+    A column that dlt will add to the warehouse only with the next load is null.
     """
     schema, keys = arrow_schema(table), list(at)
     with _held(table, scope) as held:
@@ -164,12 +163,13 @@ def deleted(table: Table, scope: Mapping[str, Any], at: Mapping[Any, int]) -> pa
 
 
 def key_in(table: AnyTable, scope: Mapping[str, Any]) -> str:
-    """The column of the key that distinguishes the rows of a scope, which may itself name many values of it, or one."""
+    """The column of the key that distinguishes the rows of a scope; the scope may itself give one or many values of
+    it."""
     return next((name for name in table.key if name not in scope or isinstance(scope[name], tuple)), table.key[-1])
 
 
 def query(sql: str, *args: Any) -> list[Any]:
-    """The rows of a query, in which ``{name}`` stands for a table; none if there is no such table yet."""
+    """The rows of a query, in which ``{name}`` stands for a table; none if a table does not exist yet."""
     with warehouse_opened_once():
         opened = _opened.get()
         assert opened
@@ -188,17 +188,17 @@ class _Held:
     client: SqlClientBase[Any]
     table: str
     columns: frozenset[str]
-    """The columns that the warehouse has; a newly declared column may not be there yet."""
+    """The columns that exist in the warehouse; a newly declared column may still be missing."""
     declared: AnyTable
     scope: Mapping[str, Any]
 
     @property
     def key(self) -> str:
-        """The only column that distinguishes the rows of the scope, for finding rows by it."""
+        """The single column that distinguishes the rows of the scope, to find rows by it."""
         return key_in(self.declared, self.scope)
 
     def name(self, column: str) -> str:
-        """The column in SQL; null if the warehouse does not have it."""
+        """The column in SQL; ``NULL`` if the warehouse does not have it."""
         return self.client.escape_column_name(column) if column in self.columns else "NULL"
 
     def _asked(self, column: str) -> str:
@@ -254,7 +254,7 @@ def _arrow(table: Table, values: Mapping[str, Any]) -> pa.Table:
 
 
 def _array(values: Any, type_: pa.DataType, *, as_json: bool) -> pa.Array:
-    """The values as the destination's driver gave them; some drivers parse JSON on the way."""
+    """The values from the destination's driver; some drivers parse JSON."""
     if as_json:
         values = [
             value if value is None or isinstance(value, str) else msgspec.json.encode(value).decode()

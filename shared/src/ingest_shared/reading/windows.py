@@ -10,7 +10,7 @@ from ingest_shared.errors import PayloadError
 
 Row = Any
 FOREVER = 253_000_000_000
-"""Later than any instant, in the year 9987: the end of a window that the API's own clock has not closed yet."""
+"""Later than any instant, in the year 9987: the end of a window that is still open by the API's clock."""
 
 
 @dataclass(frozen=True)

@@ -294,5 +294,5 @@ def test_a_wrong_place_of_the_next_page_is_a_gap_and_not_the_end(
     api = Origin(server, []).api
     server.answers(answer)
     duckdb_warehouse.load(mirror(Reader(listing, Sync(api))))
-    assert ["says nothing of a next page at 'paging.n" in gap for gap in gaps(duckdb_warehouse)] == [True] * is_gap
+    assert ["has no next page at 'paging.n" in gap for gap in gaps(duckdb_warehouse)] == [True] * is_gap
     assert is_gap or len(living(duckdb_warehouse)) == rows

@@ -61,7 +61,7 @@ def _insert(origin: Any, seed: int) -> None:
 
 
 class DatabaseInput(Suite):
-    """Settings and catalogues that a location must not trip over."""
+    """Settings and catalogs that a location must not trip over."""
 
     def test_the_declared_tables_are_those_of_the_database(self, origin: Any, warehouse: Warehouse[Any]) -> None:
         file = Path(__import__(self.location.module).__path__[0]) / "source" / "tables.yaml"

@@ -39,7 +39,7 @@ class Definitions(Suite):
     def load_in_a_new_process(self, folder: Path) -> subprocess.CompletedProcess[str]:
         """Loads the definitions without settings or network; prints the seconds and the jobs."""
         command = [sys.executable, "-c", LOAD_WITHOUT_NETWORK.format(module=self.location.module)]
-        # Where Python finds the code is no setting.
+        # The search path for code is not a setting.
         environment = {name: value for name, value in os.environ.items() if name == "PYTHONPATH"}
         return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
@@ -63,7 +63,7 @@ class Definitions(Suite):
         if os.environ.get(RENEW):
             snapshot.write_text(found)
         assert found == snapshot.read_text(), (
-            f"the definitions are not those of {SNAPSHOT}: if that is meant, "
+            f"the definitions differ from {SNAPSHOT}: if that is intended, "
             f"run `{RENEW}=1 pytest -k snapshot` and commit the file"
         )
 
@@ -99,7 +99,7 @@ class Assets(Suite):
 
 
 def described(definitions: dg.Definitions) -> Iterator[str]:
-    """All that a schedule, a person or another team relies on."""
+    """Everything that schedules, people or other teams rely on."""
     repository = definitions.get_repository_def()
     graph = repository.asset_graph
     for key in sorted(graph.materializable_asset_keys):

@@ -105,7 +105,7 @@ def _change(warehouse: Warehouse[Any], seed: int, count: int) -> None:
 
 
 def _happen(warehouse: Warehouse[Any], kind: str, seed: int) -> None:
-    """A change that random changes leave out, and that the API may not show before an audit."""
+    """A change that random changes leave out, because the API may not show it before an audit."""
     warehouse.origin.change_if_possible(kind, seed)
 
 

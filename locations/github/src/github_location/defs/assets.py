@@ -1,4 +1,4 @@
-"""The assets: one per table and child table, loaded in groups of different cadence.
+"""The assets: one per table and child table, in groups that are loaded at different intervals.
 
 https://docs.dagster.io/integrations/libraries/dlt
 """
@@ -33,7 +33,7 @@ def pipeline_of(group: Group, shard: Shard = WHOLE_SOURCE) -> Pipeline:
 
 
 def assets_of(group: Group) -> AssetsDefinition:
-    """The assets of a group, which one step loads together; for each shard, a run of its own."""
+    """The assets of a group, which one step loads together; each shard has its own run."""
 
     @dlt_assets(
         dlt_source=with_child_tables(LOADS[group](False, (), WHOLE_SOURCE), TABLES),

@@ -1,4 +1,4 @@
-"""The checks that every table gets: its key identifies rows, nothing was left out, and the audit found nothing."""
+"""The checks of every table: its key identifies rows, nothing was left out, and the audit found nothing."""
 
 from github_location.defs.assets import LOADS, assets, pipeline_of
 from github_location.source.tables import TABLES

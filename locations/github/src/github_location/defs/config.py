@@ -1,4 +1,4 @@
-"""What can be set for one run of a group, in the launchpad.
+"""Settings for a single run of a group, in the launchpad.
 
 https://docs.dagster.io/guides/operate/configuration/run-configuration
 """
@@ -9,10 +9,10 @@ from ingest_shared.resource import IngestConfig
 
 
 class GitHubConfig(IngestConfig):
-    """As every location's, and which repositories to load anew."""
+    """The settings of every location, and which repositories to reload."""
 
     repositories: list[str] = Field(
         default=[],
-        description="Load only these repositories, as owner/name, and each of them from its beginning; what is gone "
-        "there is marked as deleted. All others stay as they are, and the next run goes on with them.",
+        description="Load only these repositories, written owner/name, each from the beginning; rows that are gone "
+        "there are marked as deleted. All other repositories stay as they are, and the next run continues with them.",
     )

@@ -17,41 +17,41 @@ job = partial(define_asset_job, op_retry_policy=RETRY_POLICY, owners=OWNERS)
 github_ingest = job(
     "github_ingest",
     selection=AssetSelection.key_prefixes("github") - AssetSelection.groups(*(group.name for group in SHARDED)),
-    description="Mirrors every table of GitHub, once a day; by hand, it is the first load and the one after a pause.",
+    description="Mirrors every table of GitHub, once a day. Launch it by hand for a first load or after a pause.",
 )
 github_activity_ingest = job(
     "github_activity_ingest",
     selection=AssetSelection.groups(ACTIVITY.name),
     partitions_def=ACTIVITY.partitions,
-    description="Mirrors what people do all day long, between the daily loads of everything.",
+    description="Mirrors issues, pull requests, commits and other activity, between the daily loads of everything.",
 )
 github_actions_ingest = job(
     "github_actions_ingest",
     selection=AssetSelection.groups(ACTIONS.name),
     partitions_def=ACTIONS.partitions,
-    description="Mirrors what is run and deployed all day long, between the daily loads of everything.",
+    description="Mirrors workflow runs and deployments, between the daily loads of everything.",
 )
 github_people_ingest = job(
     "github_people_ingest",
     selection=AssetSelection.groups(PEOPLE.name),
-    description="Mirrors stargazers, collaborators, teams and members, at once: the daily load brings them anyway.",
+    description="Mirrors stargazers, collaborators, teams and members right away; the daily load includes them anyway.",
 )
 github_catalog_ingest = job(
     "github_catalog_ingest",
     selection=AssetSelection.groups(CATALOG.name),
-    description="Mirrors what changes seldom, at once: the daily load of everything brings it anyway.",
+    description="Mirrors what seldom changes right away; the daily load includes it anyway.",
 )
 github_reference_ingest = job(
     "github_reference_ingest",
     selection=AssetSelection.groups("github_reference"),
-    description="Loads the YAML component of defs/reference at once: the daily load brings it anyway.",
+    description="Loads the YAML component of defs/reference right away; the daily load includes it anyway.",
 )
 UNSHARDED = tuple(group for group in GROUPS if group not in SHARDED)
 github_audit = job(
     "github_audit",
     selection=AssetSelection.groups(*(group.name for group in UNSHARDED)),
     config=RunConfig(ops={group.name: IngestConfig(audit=True) for group in UNSHARDED}),
-    description="Compares every row with GitHub, once a week, and mends what differs: see the checks `equals_origin`.",
+    description="Compares every row with GitHub, once a week, and repairs differences: see the checks `equals_origin`.",
 )
 if SHARDED:
     github_shards_audit = job(

@@ -1,4 +1,4 @@
-"""When the jobs run, in UTC. A schedule runs unless somebody stops it in the UI.
+"""When the jobs run, in UTC. A schedule is on unless somebody stops it in the UI.
 
 https://docs.dagster.io/guides/automate/schedules
 """

@@ -1,4 +1,4 @@
-"""Views of the tables: what they say already, and no call is needed for."""
+"""Views of the tables: what follows from them without a call."""
 
 from pathlib import Path
 

@@ -40,7 +40,7 @@ from ingest_shared.tables import Table
 EVERY = Repositories()
 WITH_CONVERSATIONS = Repositories(with_conversations=True)
 ARCHIVED_TOO = Repositories(read_only=False)
-"""Downloads are counted, stars given, runs deleted and teams changed in an archived repository too."""
+"""These change even in an archived repository: downloads, stars, deleted runs, teams."""
 PUSHED_TO = Repositories(pushed_to=True, read_only=False)
 
 
@@ -57,12 +57,12 @@ def listing(table: Table, path: str, walk: Walk, per: Any = EVERY, rows: str | N
 
 
 def alone(table: Table, path: str, walk: Walk, per: PerRow) -> Listing:
-    """An object of each row of another table, which no list shows."""
+    """A single object for each row of another table, which no list shows."""
     return Listing(table, f"/repositories/{{repo_id}}{path}", walk=walk, per=per)
 
 
 def of_organizations(table: Table, path: str) -> Listing:
-    """A list of each organisation."""
+    """A list of each organization."""
     return Listing(
         table,
         f"/organizations/{{organization_id}}{path}",
@@ -168,19 +168,19 @@ CATALOG = (
 )
 LISTINGS = (LISTING, *ACTIVITY, *ACTIONS, *PEOPLE, *CATALOG)
 ON_REQUEST = {"pull_request_details", "pull_request_files", "pull_request_commits", "commit_details"}
-"""Tables that are loaded where ``sources.github.with`` names them: they cost a call for each row of another table."""
+"""Tables that are loaded only if ``sources.github.with`` names them: they cost a call for each row of another table."""
 
 
 def _mirrors(listings: Iterable[Listing], sync: GitHubSync) -> Iterator[DltResource]:
     """The resources of a group, without those of tables that are left out or not requested: these cost no call.
 
-    Raises :class:`SettingError` where a setting names a table that it cannot, or one of which another is read per row.
+    Raises :class:`SettingError` if a setting names a table that it must not, or the parent of a list per row.
     """
     left_out, requested = set(tables_left_out()), set(tables_requested())
     for name in sorted(left_out - {list_.table.name for list_ in LISTINGS}):
-        raise SettingError(f"sources.github.without has {name!r}, which is no table of this location")
+        raise SettingError(f"sources.github.without has {name!r}, which is not a table of this location")
     for name in sorted(requested - ON_REQUEST):
-        raise SettingError(f"sources.github.with has {name!r}; it may have {', '.join(sorted(ON_REQUEST))}")
+        raise SettingError(f"sources.github.with has {name!r}; valid values are {', '.join(sorted(ON_REQUEST))}")
     left_out |= ON_REQUEST - requested
     for list_ in listings:
         name, parent = list_.table.name, getattr(list_.per, "parent", None)
@@ -188,15 +188,15 @@ def _mirrors(listings: Iterable[Listing], sync: GitHubSync) -> Iterator[DltResou
             continue
         if parent and parent.name in left_out:
             raise SettingError(
-                f"sources.github.without has {parent.name!r}, of which {name} is read per row: leave out both"
+                f"sources.github.without has {parent.name!r}, but {name} is read per row of it: leave out both"
             )
         yield mirror((RepositoriesReader if list_ is LISTING else Reader)(list_, sync))
 
 
-# Its arguments come from the run alone: without a spec of its own, dlt would take them from variables like AUDIT, too.
+# Its arguments come from the run alone: without this spec, dlt would also take them from variables like AUDIT.
 @dlt.source(name="github_activity", section="github", spec=BaseConfiguration)
 def activity(audit: bool = False, only: Sequence[str] = (), shard: Shard = WHOLE_SOURCE) -> Iterable[DltResource]:
-    """What people do, all day long: issues, pull requests, reviews, comments, events and commits."""
+    """Activity: issues, pull requests, reviews, comments, events and commits."""
     yield from _mirrors(ACTIVITY, GitHubSync(audit, only, shard))
 
 
@@ -204,7 +204,7 @@ def activity(audit: bool = False, only: Sequence[str] = (), shard: Shard = WHOLE
 def actions_and_deployments(
     audit: bool = False, only: Sequence[str] = (), shard: Shard = WHOLE_SOURCE
 ) -> Iterable[DltResource]:
-    """What is run and deployed: workflow runs with their jobs, deployments with their statuses."""
+    """Actions: workflow runs with their jobs, deployments with their statuses."""
     yield from _mirrors(ACTIONS, GitHubSync(audit, only, shard))
 
 
@@ -212,11 +212,12 @@ def actions_and_deployments(
 def people_of_repositories(
     audit: bool = False, only: Sequence[str] = (), shard: Shard = WHOLE_SOURCE
 ) -> Iterable[DltResource]:
-    """Who has to do with the repositories: stargazers, collaborators, teams and members."""
+    """People: stargazers, collaborators, teams and members."""
     yield from _mirrors(PEOPLE, GitHubSync(audit, only, shard))
 
 
 @dlt.source(name="github_catalog", section="github", spec=BaseConfiguration)
 def catalog(audit: bool = False, only: Sequence[str] = (), shard: Shard = WHOLE_SOURCE) -> Iterable[DltResource]:
-    """What the activity refers to, and changes seldom: repositories, releases, labels and so on; and numbers by day."""
+    """What the activity refers to and seldom changes: repositories, releases, labels and so on; and daily
+    statistics."""
     yield from _mirrors((LISTING, *CATALOG), GitHubSync(audit, only, shard))

@@ -21,32 +21,32 @@ from ingest_shared.settings import list_setting, number_setting, text_setting
 
 API_URL = "https://api.github.com"
 CALLS_PER_SECOND = 14.0
-"""GitHub's secondary limit is 900 points a minute, and a GET costs one; the rest is room for calls that arrive late."""
+"""GitHub's secondary limit is 900 points a minute, and a GET costs one; this leaves room for calls that arrive late."""
 IN_FLIGHT = 16
-"""Requests at a time; GitHub allows 100, and slows clients that come near."""
+"""Requests at a time; GitHub allows 100 and slows down clients that come close."""
 IN_FLIGHT_TOGETHER = 64
-"""Of all shards, whose pace holds for all of them too."""
+"""Requests at a time of all shards together, which also share the pace."""
 DELETES_BELIEVED = 0.1
-"""Share of a list's rows that may vanish at once; for more it is read once more."""
+"""Share of a list's rows that may vanish at once; if more vanish, the list is read once more."""
 PART = 25
-"""Rows of a smaller page, where one of 100 takes GitHub too long:
+"""Rows of a smaller page, for lists of which GitHub needs too long for 100:
 https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api#timeouts"""
 WAIT = 60.0
-"""Seconds to wait when GitHub limits the rate and does not say for how long."""
+"""Seconds to wait when GitHub limits the rate without saying for how long."""
 
 KINDS = {"archived", "forks"}
 """Kinds of repositories that may be left out."""
 
 INSTALLED = "*"
-"""The entry that stands for all repositories of the App's installation."""
+"""The entry that means all repositories of the App's installation."""
 
 _NAME = re.compile(r"\*|\w[\w.-]*/([\w.-]+|\*)|-\w[\w.-]*/[\w.-]+")
 _TOO_FAST = ("secondary rate limit", "abuse detection", "rate limit exceeded", "rate limit already exceeded")
-"""What a 403 says that is no missing right, in lower case."""
+"""Phrases, in lower case, of a 403 that is not about missing permission."""
 
 
 class _Limited(Api):
-    """An API of GitHub's under its credentials; it waits for the primary and the secondary rate limit of each.
+    """One of GitHub's APIs with its credentials; it waits for the primary and secondary rate limits of each.
 
     https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
     """
@@ -69,7 +69,7 @@ class _Limited(Api):
 
 
 class GraphQL(_Limited):
-    """The GraphQL API: one address, whose rates are apart from those of REST.
+    """The GraphQL API: one address, with rates separate from those of REST.
 
     An hour has 5,000 points, and a query costs one for each 100 lists in it; a minute may have 2,000.
     https://docs.github.com/en/graphql/overview/rate-limits-and-query-limits-for-the-graphql-api
@@ -77,14 +77,14 @@ class GraphQL(_Limited):
 
     name = "GitHub's GraphQL API"
     has_refused = False
-    """Whether it refused a query for good, as a server does that lacks a field of it."""
+    """Whether it refused a query for good, as a server does that lacks one of its fields."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._turn = threading.Lock()
 
     def post(self, path: str, body: Mapping[str, Any], *, usage: Usage) -> Response:
-        """One query at a time: a minute may have 60 seconds of them, as long as their responses take together.
+        """One query at a time: the responses of a minute may take 60 seconds in total.
 
         https://docs.github.com/en/graphql/overview/rate-limits-and-query-limits-for-the-graphql-api#secondary-rate-limits
         """
@@ -92,7 +92,7 @@ class GraphQL(_Limited):
             return super().post(path, body, usage=usage)
 
     def too_fast(self, response: requests.Response) -> float | None:
-        """Also a success that holds nothing but the error that the quota is spent, or that calls come too fast.
+        """Also handles a success that contains only the error that the quota is spent or that calls come too fast.
 
         Its type is RATE_LIMITED or RATE_LIMIT, and there may be points left, only fewer than the query costs:
         https://github.com/yanyongyu/githubkit/issues/271
@@ -112,21 +112,21 @@ class GraphQL(_Limited):
 
 
 class GitHub(_Limited):
-    """The REST API, and beside it the GraphQL API."""
+    """The REST API, with the GraphQL API at its side."""
 
     unseen = (403, 404)
 
     def __init__(self, *args: Any, auth: Sequence[AuthBase], **kwargs: Any) -> None:
         super().__init__(*args, auth=auth, **kwargs)
         self.graphql: GraphQL | None = None
-        """None without a token: it is not for anybody."""
+        """None without a token: GraphQL does not serve anonymous clients."""
         self.is_app = isinstance(auth[0], InstallationAuth)
         self._is_anonymous = isinstance(auth[0], Anonymous)
         self._heavy: set[str] = set()
-        """Lists of which a whole page takes GitHub longer than the ten seconds it allows itself."""
+        """Lists of which a whole page takes GitHub longer than its own limit of ten seconds."""
 
     def _send(self, method: str, path: str, usage: Usage, **what: Any) -> Response:
-        """As of any API; a list of which GitHub cannot make a page in time is read in smaller ones."""
+        """As for any API; but a list of which GitHub cannot produce a page in time is read in smaller pages."""
         list_ = path.partition("?")[0]
         page = _Page.of(path, what.get("params"))
         if list_ in self._heavy and page.rows > PART:
@@ -144,10 +144,11 @@ class GitHub(_Limited):
             return response
 
     def _in_parts(self, page: "_Page", usage: Usage) -> Response:
-        """The page, without an ETag: none stands for all of its parts.
+        """The page, without an ETag: none covers all of its parts.
 
-        Of the first page of a list, it is the first part alone: its links lead on, as from any page, and the walk takes
-        care of rows that move meanwhile. A later page is put together, since the numbers of others are known by then.
+        For the first page of a list, it is only the first part: its links lead on as from any page, and the walk takes
+        care of rows that move in the meantime. Later pages are assembled, since the numbers of other pages are known by
+        then.
         """
         count = page.rows // PART
         parts = [super()._send("GET", page.having(PART, (page.number - 1) * count + 1), usage)]
@@ -165,13 +166,13 @@ class GitHub(_Limited):
         return Response(_together([part.body for part in parts]), _without_etag(parts[0].headers), links)
 
     def post(self, path: str, body: Mapping[str, Any], *, usage: Usage) -> Response:
-        """Posts a query to the GraphQL API: nothing else is read by POST."""
+        """Posts a query to the GraphQL API: nothing else is read with POST."""
         assert self.graphql
         return self.graphql.post(path, body, usage=usage)
 
     def _check(self, response: requests.Response) -> None:
         if self._is_anonymous and response.status_code == UNAUTHORIZED:
-            reason = "only a token may read it: set one, or leave the table out by `sources.github.without`"
+            reason = "it can only be read with a token: set one, or leave the table out with `sources.github.without`"
             raise ApiError(f"GitHub: {reason}", status=UNAUTHORIZED, reason=reason, retry=False)
         super()._check(response)
 
@@ -225,7 +226,7 @@ class _Page:
         return self.number == 1 and "after" not in self.query
 
     def having(self, rows: int, number: int) -> str:
-        """The address of a page of so many rows; where a cursor leads, the number says nothing."""
+        """The address of a page of this many rows; with a cursor, the page number means nothing."""
         numbered = {} if "after" in self.query else {"page": number}
         return f"{self.address}?{urlencode({**self.query, 'per_page': rows, **numbered})}"
 
@@ -235,7 +236,7 @@ def _without_etag(headers: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _together(bodies: list[bytes]) -> bytes:
-    """Pages of a list as one; of an object that holds the list, its other fields are those of the first page."""
+    """Several pages of a list as one; if an object holds the list, its other fields come from the first page."""
     pages = [msgspec.json.decode(body) for body in bodies]
     whole = pages[0]
     if isinstance(whole, list):
@@ -245,7 +246,8 @@ def _together(bodies: list[bytes]) -> bytes:
 
 
 def connect(shards: int = 1) -> GitHub:
-    """The API under the configured address and credential, for one of so many shards; raises :class:`SettingError`."""
+    """The API at the configured address, with the configured credential, for one of several shards; raises
+    :class:`SettingError`."""
     url = text_setting("sources.github.api_url", API_URL)
     auths, credential_setting = configured_auths(url)
     settings: dict[str, Any] = {
@@ -265,7 +267,7 @@ def connect(shards: int = 1) -> GitHub:
 
 
 def graphql_url(url: str) -> str:
-    """The address of the GraphQL API, by that of REST, which has a version in it at an Enterprise Server.
+    """The address of the GraphQL API, derived from that of REST, which contains a version on an Enterprise Server.
 
     https://docs.github.com/en/enterprise-server/graphql/guides/forming-calls-with-graphql
     """
@@ -278,37 +280,37 @@ def tables_left_out() -> list[str]:
 
 
 def tables_requested() -> list[str]:
-    """``sources.github.with``, the tables that are loaded besides those that always are."""
+    """``sources.github.with``, the tables that are loaded on request."""
     return list_setting("sources.github.with")
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which repositories are mirrored: those of the entries, but for those that are excluded by name or kind."""
+    """Which repositories are mirrored: those of the entries, except those that are excluded by name or kind."""
 
     entries: Sequence[str]
     excluded: AbstractSet[str]
     """As ``owner/name``, in lower case."""
     left_out: AbstractSet[str]
-    """Of ``archived`` and ``forks``, the kinds that ``owner/*`` does not stand for."""
+    """The kinds (``archived``, ``forks``) that ``owner/*`` does not include."""
 
     def has(self, repository: Any, entry: str) -> bool:
-        """Whether a repository that is listed for an entry is mirrored."""
+        """Whether a repository in the list of an entry is mirrored."""
         kinds = {"archived": repository.archived, "forks": repository.fork} if entry.endswith("*") else {}
         return repository.full_name.lower() not in self.excluded and not any(kinds.get(kind) for kind in self.left_out)
 
     def entry_of(self, name: str) -> str:
-        """The entry for which a repository is mirrored, by its name; none is empty."""
+        """The entry for which a repository is mirrored, by its name; empty if there is none."""
         owner = name.partition("/")[0].lower()
         fitting = {name.lower(), f"{owner}/*", INSTALLED}
         return next((entry for entry in self.entries if entry.lower() in fitting), "")
 
     def check(self, name: str) -> None:
-        """Raises :class:`SettingError` for a repository of a run that the setting does not select."""
+        """Raises :class:`SettingError` if a run names a repository that the setting does not select."""
         if not _NAME.fullmatch(name) or not self.entry_of(name) or name.lower() in self.excluded:
             raise SettingError(
-                f"the run names the repository {name!r}, which sources.github.repositories does not select; write it "
-                "there first, or name one of these as owner/name"
+                f"the run names the repository {name!r}, which sources.github.repositories does not select; add it "
+                "there first, or name one that it selects, as owner/name"
             )
 
 
@@ -318,18 +320,18 @@ def configured_repositories() -> Selection:
     entries = [name for name in names if not name.startswith("-")]
     if not entries:
         raise SettingError(
-            "sources.github.repositories is not set: it lists what to mirror, as owner/name or owner/*, or * for all "
+            "sources.github.repositories is not set: list what to mirror, as owner/name or owner/*, or * for all "
             "that an App is installed on; "
             f"set {setting_help('sources.github.repositories')}"
         )
     for name in names:
         if not _NAME.fullmatch(name):
             raise SettingError(
-                f"sources.github.repositories has {name!r}, which is neither owner/name nor owner/*, nor -owner/name "
-                "to leave one out"
+                f"sources.github.repositories has {name!r}, which is not valid: write owner/name, owner/*, "
+                "or -owner/name to exclude one"
             )
     kinds = list_setting("sources.github.leave_out")
     if unknown := set(kinds) - KINDS:
-        raise SettingError(f"sources.github.leave_out has {min(unknown)!r}; it may have archived and forks")
+        raise SettingError(f"sources.github.leave_out has {min(unknown)!r}; valid values are archived and forks")
     excluded = {name[1:].lower() for name in names if name.startswith("-")}
     return Selection(list(dict.fromkeys(entries)), excluded, set(kinds))

@@ -1,4 +1,4 @@
-"""Who asks GitHub: a token or several, an App, or nobody that it knows.
+"""How requests to GitHub are authenticated: with one or several tokens, as an App, or not at all.
 
 https://docs.github.com/en/rest/authentication/authenticating-to-the-rest-api
 """
@@ -29,15 +29,15 @@ API_VERSION = "2022-11-28"
 """Pinned: the table descriptions are written for it. Upgrade both together."""
 HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": API_VERSION}
 MEDIA_TYPES = {"/stargazers": "application/vnd.github.star+json"}
-"""Lists that show more in another media type, by the end of their path."""
+"""Lists that show more in a different media type, by the end of their path."""
 ANONYMOUS = "anonymous"
-"""The token of whoever has none."""
+"""The value of the setting that means no token."""
 EARLY = 300
-"""Seconds before its end at which an installation's token is renewed."""
+"""Seconds before it expires at which an installation's token is renewed."""
 LASTS = 540
-"""Seconds that a JSON Web Token is valid; GitHub takes none of more than ten minutes."""
+"""Seconds for which a JSON Web Token is valid; GitHub accepts at most ten minutes."""
 DRIFT = 60
-"""Seconds that GitHub's clock may be behind: it takes no JSON Web Token of the future."""
+"""Seconds that GitHub's clock may be behind: it accepts no JSON Web Token from the future."""
 
 
 def _in_its_media_type(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -55,14 +55,14 @@ class TokenAuth(BearerTokenAuth):
 
 
 class Anonymous(AuthBase):
-    """Nobody: https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api"""
+    """No credential: https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api"""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         return _in_its_media_type(request)
 
 
 class _AppAuth(AuthBase):
-    """A JSON Web Token of the App's own, with which it asks for tokens of its installations.
+    """The App's own JSON Web Token, with which it requests tokens for its installations.
 
     https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app
     """
@@ -79,7 +79,7 @@ class _AppAuth(AuthBase):
 
 
 class _Issuer(Api):
-    """The API as the App itself sees it."""
+    """The API for the App itself."""
 
     name = "GitHub"
     reason_at = "message"
@@ -97,7 +97,7 @@ class _Issued(msgspec.Struct):
 
 
 class InstallationAuth(AuthBase):
-    """An App, where it is installed: its token lasts an hour, and is renewed before that or when it is refused.
+    """An installation of an App: its token lasts an hour, and is renewed before that or when it is refused.
 
     https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-an-installation-access-token-for-a-github-app
     """
@@ -125,7 +125,7 @@ class InstallationAuth(AuthBase):
         return _in_its_media_type(request)
 
     def renew(self, refused: requests.Response) -> bool:
-        """Lets the next request get a new token, unless another thread already did; always helps once."""
+        """Lets the next request get a new token, unless another thread already did; this always helps once."""
         with self._lock:
             if self._token and refused.request.headers.get("Authorization") == f"Bearer {self._token.token}":
                 self._token = None
@@ -138,7 +138,7 @@ class InstallationAuth(AuthBase):
             if error.status not in (403, 404, 422):
                 raise
             raise SettingError(
-                f"GitHub gives the App {self.app_id} no token for the installation {self.installation_id} "
+                f"GitHub gave the App {self.app_id} no token for the installation {self.installation_id} "
                 f"({error.reason}); check {setting_help('sources.github.installation_id')}"
             ) from None
         issued = msgspec.json.decode(response.body, type=_Issued)
@@ -146,7 +146,8 @@ class InstallationAuth(AuthBase):
 
 
 def configured_auths(url: str) -> tuple[Sequence[AuthBase], str]:
-    """Who asks the API at this address, and the setting that says so; raises :class:`SettingError`."""
+    """The credentials for the API at this address, and the setting that they come from; raises
+    :class:`SettingError`."""
     if app_id := text_setting("sources.github.app_id", ""):
         if list_setting("sources.github.access_token"):
             raise SettingError("sources.github.app_id and sources.github.access_token are both set: unset one of them")
@@ -173,7 +174,7 @@ def _installation(url: str, app_id: str) -> InstallationAuth:
         )
     if not (installation_id := text_setting("sources.github.installation_id", "")):
         raise SettingError(
-            "sources.github.installation_id is not set: an App reads what it is installed on; its number stands in "
+            "sources.github.installation_id is not set: an App reads what it is installed on; the number is in "
             f"the address of the installation's page; set {setting_help('sources.github.installation_id')}"
         )
     return InstallationAuth(url, app_id, installation_id, key)

@@ -30,11 +30,10 @@ _COMPARED = Decoder(code.commits, rows_at="commits", told=("total_commits",))
 
 @dataclass(frozen=True)
 class Commits(Walk):
-    """Compares the head of each branch with the one known before.
+    """Compares the head of each branch with the previously known one.
 
-    A comparison finds exactly the commits that one head has and the other has not, also after a
-    merge of older commits or a force-push. Where GitHub makes none (no common history, or a diff
-    that is too large), the branch is listed:
+    A comparison finds exactly the commits that one head has and the other does not, even after a merge of older commits
+    or a force-push. If GitHub cannot compare (no common history, or a diff that is too large), the branch is listed:
     https://docs.github.com/en/rest/commits/commits#compare-two-commits
     """
 
@@ -80,14 +79,14 @@ class _Branches:
             try:
                 heads |= {branch.name: branch.commit.sha for branch in _BRANCHES.decode(response.body)}
             except msgspec.ValidationError as error:
-                raise PayloadError(f"table commits: no list of branches came from {path} ({error})") from None
+                raise PayloadError(f"table commits: the list of branches at {path} cannot be read ({error})") from None
             path = response.links.get("next")
         return heads
 
     def step(self) -> Step:
         repository, known = self.scope, self.cursor.get("heads", {})
         assert isinstance(repository, Repository)
-        # More may be pushed within the second of the last push, and a head may show late: then look again.
+        # More may be pushed within the second of the last push, and a head may appear late: then look again.
         is_over = not repository.pushed_at or seconds(repository.pushed_at) < self.reader.sync.now - LATE
         step = Step(cursor={"heads": self.heads, "pushed_at": repository.pushed_at if is_over else ""})
         if not self.heads:  # an empty repository
@@ -98,7 +97,7 @@ class _Branches:
             step.pages, step.pieces = self._new([known.get(main)], self.heads[main])
         for branch, head in self.heads.items():
             if branch != main and head != known.get(branch):
-                # What the list of the main branch holds needs no comparison with what was known before.
+                # Commits in the list of the main branch need no comparison with previous heads.
                 bases = [self.heads[main]] if step.pieces else [known.get(branch), self.heads[main]]
                 pages, pieces = self._new(bases, head)
                 step.pages += pages
@@ -106,7 +105,7 @@ class _Branches:
         return step
 
     def new(self) -> set[str]:
-        """The commits that the branches have since then."""
+        """The commits that the branches have gained since then."""
         step = self.step()
         pages = list(step.pages)
         requests = [piece.request for piece in step.pieces]
@@ -119,14 +118,16 @@ class _Branches:
         return {row.sha for page in pages if isinstance(page, Page) for row in page.rows}
 
     def _new(self, bases: Iterable[str | None], head: str) -> tuple[list[Page], list[Piece]]:
-        """What ``head`` has and the first of ``bases`` that can be compared has not; else all of it."""
+        """The commits of ``head`` that the first comparable one of ``bases`` does not have; otherwise all commits of
+        ``head``."""
         for base in filter(None, bases):
             if (pages := self._compared(base, head)) is not None:
                 return pages, []
         return [], [Piece(self.scope, request=self.reader.request(self.scope, sha=head))]
 
     def _compared(self, base: str, head: str) -> list[Page] | None:
-        """The commits of ``head`` that ``base`` has not; None when GitHub cannot compare them, or shows only some."""
+        """The commits of ``head`` that ``base`` does not have; None if GitHub cannot compare them or shows only
+        some."""
         pages: list[Page] = []
         path: str | None = f"/repositories/{self.scope.id}/compare/{base}...{head}?per_page={PER_PAGE}"
         while path:

@@ -1,4 +1,4 @@
-"""Issues with their comments, and pull requests with theirs: GitHub lists both together."""
+"""Issues and pull requests with their comments: GitHub lists both together."""
 
 from dataclasses import dataclass
 
@@ -13,13 +13,13 @@ GONE = 410
 
 @dataclass(frozen=True)
 class Conversations(ChangedSince):
-    """What changed since the newest row of the previous sync; where issues are switched off, of pull requests alone.
+    """What changed since the newest row of the previous sync; if issues are switched off, only pull requests.
 
-    The issues are hidden then, and come back unchanged when they are switched on again: what is held stays as it is.
-    GitHub documents 410 for a single issue of such a repository; should it answer so for the list, that is empty.
+    The issues are hidden then, and come back unchanged when they are switched on again, so their rows stay as they are.
+    GitHub documents 410 for a single issue of such a repository; should the list answer 410, it counts as empty.
     """
 
-    deletes = "found by the audit, but not in repositories where issues are switched off."
+    deletes = "found by the audit, except in repositories where issues are switched off."
 
     def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
         assert isinstance(scope, Repository)

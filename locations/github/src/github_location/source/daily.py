@@ -1,6 +1,6 @@
-"""Tables with a row for each day: GitHub shows some numbers as of now, others of the last two weeks.
+"""Tables with a row for each day: GitHub shows some numbers as of now, others for the last two weeks.
 
-What GitHub shows no more stays as it was when it was last seen.
+What GitHub no longer shows stays as it was last seen.
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.walks import FullList
 
 DAY = 86_400
-KEPT = "never: what GitHub shows no more stays, until the repository is gone."
+KEPT = "never: what GitHub no longer shows stays until the repository is gone."
 
 
 @dataclass(frozen=True)
 class Today(Walk):
-    """A row for today, of what came with the list of repositories."""
+    """A row for today, from the list of repositories."""
 
     cost = "None."
     deletes = KEPT
@@ -39,7 +39,7 @@ class Today(Walk):
 
 @dataclass(frozen=True)
 class LastDays(FullList):
-    """The days that GitHub shows, at every sync, only when they changed."""
+    """The days that GitHub shows, at every sync if they changed."""
 
     cost = "One, which costs no quota while nothing changed."
     deletes = KEPT

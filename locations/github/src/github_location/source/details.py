@@ -1,4 +1,4 @@
-"""What GitHub shows of a single object alone, a call each."""
+"""What GitHub shows only for a single object, at a call each."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from ingest_shared.tables import Table
 
 
 def _mirrored(held: Iterable[dict[str, Any]] | None, sync: Sync) -> Iterator[dict[str, Any]]:
-    """The rows of repositories that this run reads: of others, what they show alone is not to be seen."""
+    """The rows of repositories that this run reads; the details of others cannot be seen."""
     return filter(sync.reads, held or ())
 
 
 class PullRequests(PerRow):
-    """Those that changed, and all that are open: whether these can be merged changes without a trace."""
+    """The pull requests that changed, and all open ones: whether these can be merged changes without a trace."""
 
     def scopes(self, sync: Sync, load: Load) -> Iterator[Row]:
         found = {scope.id: scope for scope in super().scopes(sync, load)}
@@ -38,8 +38,8 @@ class PullRequests(PerRow):
 class PullRequest(Walk):
     """The pull request itself.
 
-    GitHub merges an open one to see whether it still can when it is asked, and then says nothing at first: it is asked
-    once more when all others were read. https://docs.github.com/en/rest/pulls/pulls#get-a-pull-request
+    When an open one is requested, GitHub begins a test merge and does not know the result yet: it is requested once
+    more after all others were read. https://docs.github.com/en/rest/pulls/pulls#get-a-pull-request
     """
 
     cost = "One for each pull request that changed, and for each that is open at every load."
@@ -69,7 +69,7 @@ class PullRequest(Walk):
 
 
 class Reruns(PerRow):
-    """The workflow runs that were run again."""
+    """The workflow runs with more than one attempt."""
 
     def scopes(self, sync: Sync, load: Load) -> Iterator[Row]:
         return (scope for scope in super().scopes(sync, load) if scope.values["attempts"] > 1)
@@ -77,12 +77,12 @@ class Reruns(PerRow):
 
 @dataclass(frozen=True)
 class EarlierAttempts(Walk):
-    """The attempts of a run before its latest.
+    """The attempts of a run before the latest.
 
     https://docs.github.com/en/rest/actions/workflow-runs#get-a-workflow-run-attempt
     """
 
-    cost = "None, but one for each earlier attempt when a run was run again."
+    cost = "None, except one for each earlier attempt when a run was run again."
     deletes = "with its run."
     tells_deletes = True
     keeps_keys = True
@@ -100,7 +100,7 @@ class EarlierAttempts(Walk):
 
 
 class NewCommits(PerRow):
-    """The commits of which nothing is held yet, since a commit never changes; an audit reads all."""
+    """The commits without details so far, since a commit never changes; an audit reads all."""
 
     def scopes(self, sync: Sync, load: Load) -> Iterator[Row]:
         columns = ["repo_id", "sha"]
@@ -118,7 +118,7 @@ class NewCommits(PerRow):
 
 @dataclass(frozen=True)
 class OneCommit(Walk):
-    """The commit itself; of one that changes many files, each page has it with further files.
+    """The commit itself; if it changes many files, each page repeats it with more files.
 
     https://docs.github.com/en/rest/commits/commits#get-a-commit
     """
@@ -143,6 +143,6 @@ class OneCommit(Walk):
 
 
 def _with_more_files(body: bytes, further: bytes) -> bytes:
-    """A commit with the files of a further page."""
+    """A commit with the files of another page added."""
     commit, more = msgspec.json.decode(body), msgspec.json.decode(further)
     return msgspec.json.encode({**commit, "files": [*commit["files"], *more["files"]]})

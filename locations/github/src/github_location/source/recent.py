@@ -24,17 +24,17 @@ DAY = 86_400
 RUN_AGAIN_WITHIN = 30 * DAY
 """https://docs.github.com/en/actions/how-tos/manage-workflow-runs/re-run-workflows-and-jobs"""
 LASTS = RUN_AGAIN_WITHIN + 35 * DAY
-"""A run is ended then, also one that was run again on its last day and waited 30 days for an approval:
+"""Seconds after which a run has ended, even if it was run again on its last day and waited 30 days for an approval:
 https://docs.github.com/en/actions/reference/limits"""
 INDEX_IS_LATE = 3_600
-"""Seconds for which a filtered list, which comes from a search index, may lack what was created."""
+"""Seconds for which a filtered list, which comes from a search index, may lack new runs."""
 RELEASES_SHOWN = 1_000
-"""Of the newest releases, GitHub has shown no more than 1,000, and says 10,000 today:
+"""Number of releases that GitHub shows: it has shown no more than the newest 1,000, and documents 10,000 today:
 https://github.com/MeltanoLabs/tap-github/issues/182"""
 LONG = 100
-"""Pages from which on GitHub may end a list though more is there: 100, 300 and 400 are known."""
+"""Pages after which GitHub may cut a list short: 100, 300 and 400 are known."""
 OPEN_APART = 10
-"""So many runs that have not ended are read a call each; more of them in one span of time."""
+"""Up to this many unfinished runs are read with a call each; more of them are read in one span of time."""
 
 
 def created(row: Any) -> int:
@@ -47,12 +47,12 @@ def changed(row: Any) -> int:
 
 @dataclass(frozen=True)
 class Recent(Walk):
-    """All pages at first; then from the newest row down to those that are known, and of these what changed.
+    """All pages at first; later from the newest row down to known ones, including changes of those.
 
-    What changes further down, and what vanishes, the audit finds. ``changes`` is False where a row never does.
-    A row that comes or vanishes meanwhile moves others to pages that were read already, so several pages are
-    read until no further row appears. GitHub promises no order: a row is new by its time or by its id, since
-    what comes with a transferred issue has new ids and keeps its times.
+    The audit finds changes further down and rows that vanish. ``changes`` is False if rows never change. A row that
+    appears or vanishes in the meantime moves others to pages that were already read, so several pages are read until no
+    further row appears. GitHub guarantees no order: a row is new by its time or by its id, since rows that come with a
+    transferred issue have new ids but keep their times.
     """
 
     needs = ("created_at",)
@@ -89,7 +89,7 @@ class Recent(Walk):
         page, response = answer
         check_newest_first(page.rows)
         step = Step([page], newest=max(map(created, page.rows), default=None))
-        if is_first and not known:  # of a later reading, what changed meanwhile is left to the next sync
+        if is_first and not known:  # a later reading leaves what changed in the meantime to the next sync
             lowest = min(map(created, page.rows), default=0)
             step.cursor = {"etag": response.headers.get("ETag"), "lowest": lowest, "changed": reader.sync.now}
         following = reader.following(request, page, response)
@@ -103,7 +103,7 @@ class Recent(Walk):
         return step
 
     def audited(self, reader: Reader, scope: Scope) -> Mapping[str, Any]:
-        """Of a list that GitHub may have cut, what is older than its last row is not gone."""
+        """In a list that GitHub may have cut short, rows older than its last one are not gone."""
         progress = reader.progress[scope.id]
         if len(progress.numbered) < LONG and not progress.cursor.get("cut"):
             return scope.values
@@ -120,7 +120,7 @@ class Recent(Walk):
     def again(self, reader: Reader, scope: Scope, progress: Progress) -> list[Piece]:
         if progress.stood_still or len(progress.numbered) < 2:
             return []
-        progress.stood_still = True  # unless a page of this round brings a further row
+        progress.stood_still = True  # unless a page of this round has a further row
         return [Piece(scope, request=request) for request in progress.numbered]
 
     def _is_new(self, row: Any, cursor: Cursor) -> bool:
@@ -132,7 +132,7 @@ class Recent(Walk):
 
 @dataclass(frozen=True)
 class Releases(FullList):
-    """Every page at every sync, as far as GitHub shows the list; one of a page only when it changed."""
+    """Every page at every sync, as far as GitHub shows the list; a list of one page only if it changed."""
 
     def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
         try:
@@ -144,29 +144,29 @@ class Releases(FullList):
 
 
 def is_end(error: ApiError) -> bool:
-    """Whether GitHub refuses a page because it shows no more of a list."""
+    """Whether GitHub refuses a page because it does not show more of the list."""
     said = error.reason.lower()
     return error.status == 422 and ("pagination is limited" in said or "results are available" in said)
 
 
 def check_newest_first(rows: Sequence[Any]) -> None:
-    """Raises :class:`PayloadError` for a page that is sorted newest first neither by time nor by id."""
+    """Raises :class:`PayloadError` if a page is not sorted newest first, neither by time nor by id."""
     if (ids := [row.id for row in rows]) != sorted(ids, reverse=True):
         check_sorted([created(row) for row in rows], ascending=False)
 
 
 def within(start: int, end: int) -> Mapping[str, str]:
-    """The runs that were created in a span of time, without its end."""
+    """Parameters for the runs created in a half-open span of time."""
     return {"created": f"{iso(start)}..{iso(min(end, 253_000_000_000) - 1)}"}
 
 
 @dataclass(frozen=True)
 class Runs(ByCreated):
-    """The newest 100 at every sync, besides those that had not ended; once a day all that may be run again.
+    """The newest 100 and the unfinished runs at every sync; once a day all that may be run again.
 
-    A list of runs ends after 1,000 where it is filtered, and moves while it is read where it is not: at
-    first, and in an audit, it is read in spans of time, of which no page but the first is asked for. A filtered list
-    comes from a search index, which may lack a run: each that an audit misses is asked for alone.
+    A filtered list of runs ends after 1,000, and an unfiltered one moves while it is read: at first, and in an audit,
+    it is read in spans of time, with only the first page of each. A filtered list comes from a search index, which may
+    lack a run: an audit requests each missing one by itself.
     https://docs.github.com/en/rest/actions/workflow-runs#list-workflow-runs-for-a-repository
     """
 
@@ -186,7 +186,7 @@ class Runs(ByCreated):
             noted["looked"] = now
             return [Piece(scope, Window(0, now + 1))]
         pieces, unread = self.recent.start(reader, scope, cursor), cursor["lowest"] + 1
-        # What was run again since the last look was so young then, and may be older by now.
+        # What was run again since the last look was young enough then, and may be older by now.
         if cursor["synced"] - RUN_AGAIN_WITHIN >= cursor["lowest"]:  # all of that was on the page of the last sync
             noted["looked"] = cursor["synced"]
         elif now - cursor["looked"] >= DAY:
@@ -206,7 +206,7 @@ class Runs(ByCreated):
         for page in step.pages:
             opened, since = cursor.get("open", {}), cursor.get("looked", 0) - self.lag
             page.rows = [row for row in page.rows if str(row.id) in opened or changed(row) >= since]
-            # What is newer may be missing: the next sync sees it in the list without a filter.
+            # Newer ones may be missing: the next sync sees them in the unfiltered list.
             newest = max(map(created, page.rows), default=None)
             step.newest = newest and min(newest, reader.sync.now - INDEX_IS_LATE)
         return step

@@ -1,4 +1,4 @@
-"""Reference data of GitHub that other tables point to; small enough for dlt's plainest path."""
+"""Reference data of GitHub that other tables point to; small enough for dlt's plain path."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ from ingest_shared.reading.api import Usage
 
 @dlt.resource(name="licenses", primary_key="key", write_disposition="replace")
 def licenses() -> Iterator[list[dict[str, Any]]]:
-    """The licences that GitHub knows: https://docs.github.com/en/rest/licenses/licenses"""
+    """The licenses that GitHub knows: https://docs.github.com/en/rest/licenses/licenses"""
     response = connect().get("/licenses", {"per_page": 100}, usage=Usage())
     yield msgspec.json.decode(response.body, type=list[dict[str, Any]])
 

@@ -1,4 +1,4 @@
-"""Which repositories are mirrored: the configured ones, wherever they were renamed or moved to."""
+"""Which repositories are mirrored: the configured ones, even after they were renamed or moved."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -28,10 +28,10 @@ PER_PAGE = 100
 INSTALLATION = "/installation/repositories"
 """https://docs.github.com/en/rest/apps/installations#list-repositories-accessible-to-the-app-installation"""
 LATE = 60
-"""Seconds after which a list shows what was changed before: pushed, or done before the repository was archived."""
+"""Seconds after which a list certainly shows a change: a push, or anything done before the repository was archived."""
 LEFT_OUT = {
     403: "the credential may not read it",
-    404: "there is no such repository, or the credential may not see it",
+    404: "it does not exist, or the credential may not see it",
     410: "it is switched off",
     451: "it is blocked for legal reasons",
 }
@@ -41,12 +41,12 @@ COUNTS = [column.name for column in metrics.repo_stats_daily.columns if column.n
 _RIGHTS = msgspec.json.Decoder(dict[str, bool] | None)
 
 _LISTED: dict[str, Response] = {}
-"""The pages of repositories that this process has read last: its groups, one after the other, list the same."""
+"""The pages of repositories that this process read last: its groups list the same ones, one after the other."""
 
 
 @dataclass(frozen=True)
 class Repository(Scope):
-    """What the walks must know of a repository; ``entry`` is why it is mirrored."""
+    """What the walks must know about a repository; ``entry`` is the entry for which it is mirrored."""
 
     entry: str = ""
     default_branch: str = ""
@@ -57,19 +57,19 @@ class Repository(Scope):
     owner: str = ""
     owner_type: str = ""
     archived_at: str | None = None
-    """When it last changed, where it has been archived since."""
+    """When it last changed, if it has been archived since."""
     may_push: bool = False
-    """Whether the credential may push to it, as far as GitHub tells."""
+    """Whether the credential may push to it, if GitHub says so."""
     counts: Mapping[str, int | None] = field(default_factory=dict)
-    """What GitHub counts of it, by column of repo_stats_daily."""
+    """GitHub's counts for it, by column of repo_stats_daily."""
 
     @property
     def noted(self) -> dict[str, Any]:
-        """What its cursors note, to look for it when it is listed under its entry no more."""
+        """What its cursors record, to look for it when its entry no longer lists it."""
         return {"entry": self.entry} | ({"archived_at": self.archived_at} if self.archived_at else {})
 
     def is_unchanged(self, cursor: Cursor) -> bool:
-        """What an archived repository holds is read-only; taking it out of the archive makes it newer."""
+        """The contents of an archived repository are read-only; unarchiving it gives it a newer time."""
         return self.archived_at is not None and cursor.get("archived_at") == self.archived_at
 
 
@@ -78,8 +78,7 @@ class Repositories:
     """A list per repository.
 
     ``with_conversations`` leaves out those in which issues and pull requests are switched off, ``pushed_to`` those to
-    which the credential may not push. ``read_only`` is whether the list
-    of an archived one stands still:
+    which the credential may not push. ``read_only`` is whether the list of an archived one cannot change:
     https://docs.github.com/en/repositories/archiving-a-github-repository/archiving-repositories
     """
 
@@ -96,7 +95,7 @@ class Repositories:
 
 @dataclass(frozen=True)
 class Organizations:
-    """A list per organisation that owns a mirrored repository; by id, which a rename does not change."""
+    """A list per organization that owns a mirrored repository; by id, which a rename does not change."""
 
     def scopes(self, sync: "GitHubSync", load: Load) -> Iterator[Scope]:
         owners = {found.owner_id: found for found in sync.repositories.values() if found.owner_type == "Organization"}
@@ -111,31 +110,30 @@ class GitHubSync(Sync):
     part = "repo_id"
 
     def __init__(self, audit: bool = False, only: Sequence[str] = (), shard: Shard = WHOLE_SOURCE) -> None:
-        """``only`` names the repositories to load anew, as ``owner/name``; all others stay as they are."""
+        """``only`` names the repositories to reload, as ``owner/name``; all others stay as they are."""
         super().__init__(partial(connect, shard.count), audit, anew=bool(only), shard=shard)
         self.only = only
         self.selection: Selection
         self.entries: Sequence[str] = ()
         self.repositories: dict[int, Repository] = {}
         self.digests: dict[str, int] = {}
-        """Of what GitHub sent of each repository."""
+        """A digest of what GitHub sent about each repository."""
         self.pages: list[Page] = []
         self.left_out: dict[str, ApiError] = {}
         """Why an entry, or a repository that left its entry, could not be read."""
         self.not_found: set[int] = set()
         self.doubted: set[int] = set()
-        """Those not found of which too many are missing at once to count as deleted."""
+        """Repositories that were not found, but too many at once to count as deleted."""
         self.looked_for: set[int] = set()
         self.shown: Counter[str] = Counter()
-        """How many repositories of any shard each entry shows."""
+        """How many repositories each entry lists, of all shards."""
         self.listed = Reader(LISTING, self)
 
     def begin(self, load: Load) -> None:
         """Lists the configured repositories, once for all tables, and looks for those that moved.
 
-        A repository that was mirrored under an entry and is not listed there any more is asked
-        for by id: it may have been renamed or transferred. An entry that cannot be read is left
-        out of every table.
+        A repository that was mirrored under an entry and is no longer listed there is requested by id: it may have been
+        renamed or transferred. An entry that cannot be read is left out of every table.
         """
         if not self.entries:
             self.selection = configured_repositories()
@@ -176,7 +174,7 @@ class GitHubSync(Sync):
 
     @property
     def parts(self) -> Collection[int]:
-        """Of a repository that the run does not see, what its rows have would seem to be gone."""
+        """The rows of a repository that the run does not see would seem to be gone."""
         return self.repositories.keys()
 
     def sees(self, scope: Scope, load: Load) -> bool:
@@ -194,7 +192,7 @@ class GitHubSync(Sync):
         return LEFT_OUT.get(status or 0) or super().why(error)
 
     def look_for(self, id_: int, entry: str, load: Load) -> None:
-        """Asks for a repository that no entry lists: it moved, or is gone."""
+        """Requests a repository that no entry lists: it moved or is gone."""
         if id_ in self.repositories or id_ in self.looked_for:
             return
         self.looked_for.add(id_)
@@ -211,10 +209,10 @@ class GitHubSync(Sync):
         return self.not_found - self.doubted
 
     def _doubt(self, entry: str, known: set[int], shown_before: int, load: Load) -> int:
-        """GitHub answers 404 for what was deleted and for what the credential may not see any more.
+        """GitHub answers 404 for what was deleted and for what the credential may no longer see.
 
-        A shard may have one repository alone, as each other has: how many are gone shows in their common list. Returns
-        how many that list had when it was last believed.
+        Each shard may have just one repository, so the share of missing ones is judged by the list that all shards have
+        in common. Returns how many that list had when it was last believed.
         """
         missing, shown = known & self.not_found, self.shown[entry]
         gone, of = len(missing), len(known)
@@ -225,7 +223,7 @@ class GitHubSync(Sync):
             return shown
         self.doubted |= missing
         reason = (
-            f"{gone} of {of} repositories are not found any more: does the credential still see them? "
+            f"{gone} of {of} repositories can no longer be found: check whether the credential still sees them. "
             "If they were deleted, the next audit marks them"
         )
         load.leave_out(entry, reason, 404)
@@ -244,7 +242,7 @@ class GitHubSync(Sync):
         if entry == INSTALLED:
             if not self.api.is_app:
                 raise SettingError(
-                    "sources.github.repositories has '*', which stands for all that an App is installed on: set "
+                    "sources.github.repositories has '*', which means everything that an App is installed on: set "
                     "sources.github.app_id, or write owner/*"
                 )
             self._list_all(INSTALLATION, entry, load)
@@ -261,7 +259,7 @@ class GitHubSync(Sync):
             self._list_private(owner, entry, load)
 
     def _list_private(self, owner: str, entry: str, load: Load) -> None:
-        """A user's list holds the public ones alone; those that the credential may see besides have another."""
+        """A user's list holds only public repositories; others that the credential may see are in a different list."""
         if self.api.is_app:
             self._list_all(INSTALLATION, entry, load, owner)
             return
@@ -278,22 +276,24 @@ class GitHubSync(Sync):
             request = requests.pop(0)
             response = self._get_listed(request, load)
             if (hidden := response.headers.get("X-GitHub-SSO", "")).startswith("partial-results"):
-                reason = f"authorize the credential for single sign-on: without it GitHub hides a part ({hidden})"
+                reason = (
+                    f"authorize the credential for single sign-on: without that, GitHub hides some of them ({hidden})"
+                )
                 raise ApiError(f"{entry}: {reason}", status=response.status, reason=reason, retry=False)
             page = self._keep(response, entry, owner=owner)
             requests += LISTING.envelope.following(request, page, response)
 
     def _get_listed(self, request: Request, load: Load) -> Response:
-        """A page of repositories; one that another group of this process has read costs no quota while it is the same.
+        """A page of repositories; one that another group of this process has read costs no quota if it is unchanged.
 
-        An audit takes nothing for granted.
+        An audit reads everything again.
         """
         key = f"{self.api.identity} {request.path} {sorted(request.params.items())}"
         known = None if self.audit else _LISTED.get(key)
         etag = known.headers.get("ETag") if known else None
         response = self._get(request, load, {"If-None-Match": etag} if etag else None)
         if known and response.status == NOT_MODIFIED:
-            response = replace(known, links=response.links)  # of which an ETag says nothing
+            response = replace(known, links=response.links)  # which an ETag does not cover
         _LISTED[key] = response
         return response
 
@@ -334,23 +334,23 @@ class GitHubSync(Sync):
                 row.owner.login or "",
                 row.owner.type or "",
                 row.updated_at if row.archived and seconds(row.updated_at) < self.now - LATE else None,
-                # GitHub tells an App of no right, whatever it was given.
+                # GitHub reports no permission to an App, whatever it was granted.
                 self.api.is_app or (_RIGHTS.decode(row.permissions) or {}).get("push", False),
                 {name: getattr(row, name) for name in COUNTS},
             )
         return page
 
     def _check_shard(self, row: Any) -> None:
-        """Raises :class:`SettingError` for a repository of a run that another shard loads."""
+        """Raises :class:`SettingError` if a run names a repository that another shard loads."""
         if not self.shard.has(row.id):
             raise SettingError(
-                f"the run names the repository {row.full_name!r}, which the shard {self.shard.name} does not have: "
+                f"the run names the repository {row.full_name!r}, which is not in the shard {self.shard.name}: "
                 f"launch it for the partition {shard_of(row.id, self.shard.count).name}"
             )
 
 
 class RepositoriesReader(Reader):
-    """The repositories themselves, as the sync has found them."""
+    """The repositories themselves, as the sync found them."""
 
     def __call__(self, load: Load) -> Iterator[Page | pa.Table | None]:
         sync = self.sync

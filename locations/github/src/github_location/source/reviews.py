@@ -1,16 +1,16 @@
-"""The reviews of 100 pull requests with one query, where REST takes a call for each pull request.
+"""Reads the reviews of 100 pull requests with one query, where REST takes a call for each pull request.
 
-GraphQL only spares calls: a list that it does not give whole, or with other values than REST, is read by REST as if
-there were no GraphQL. That is decided here alone, for each pull request by itself:
+GraphQL only saves calls: a list that it does not return in full, or with values other than REST's, is read by REST as
+if there were no GraphQL. This module decides that for each pull request by itself:
 
 - Ids are in ``fullDatabaseId``, as text; ``databaseId`` ends at 2^31, which reviews have passed.
-- A bot's ``login`` lacks the ``[bot]`` that REST gives it, and Copilot's is another there. An actor without a
-  ``databaseId`` is read by REST.
-- ``author`` is null for a deleted account, as REST's ``user`` is in reviews, which elsewhere is the account ghost
+- A bot's ``login`` lacks REST's ``[bot]``, and Copilot's is a different one. A review whose author has no
+``databaseId`` is read by REST. - ``author`` is null for a deleted account, as REST's ``user`` is in reviews, which
+elsewhere is the account ghost
   (https://github.com/SpinlockLabs/github.dart/pull/383).
 - ``commit`` is null if Git no longer has it; what REST then says differs (https://github.com/sigmavirus24/github3.py/pull/944).
 - A pull request that is gone or may not be seen is null, with an error that has its place in the list.
-- A response may have rows and lack others, when the query took too much: no list that an error may concern is taken
+- A response may lack some rows if the query was too expensive: no list that an error may concern is used
   (https://github.blog/changelog/2025-09-01-graphql-api-resource-limits).
 """
 
@@ -39,7 +39,7 @@ from ingest_shared.reading.walks import FullList
 logger = logging.getLogger("ingest")
 
 AT_ONCE = 100
-"""Ids that a query may have, and rows of a list in it: https://github.com/sourcecred/sourcecred/pull/908"""
+"""Most ids in a query, and most rows of a list in it: https://github.com/sourcecred/sourcecred/pull/908"""
 QUERY = """
 query ($ids: [ID!]!) {
   nodes(ids: $ids) {
@@ -65,9 +65,9 @@ query ($ids: [ID!]!) {
 }
 """
 _TOO_MUCH = ("something went wrong", "timeout", "in time", "resource limit")
-"""What an error says if a query is too expensive, in lower case."""
+"""Phrases, in lower case, of an error about a query that is too expensive."""
 _OTHERWISE_IN_REST = ("copilot-swe-agent",)
-"""Bots whose login in REST is not the one that they have here, with ``[bot]``, but ``Copilot``:
+"""Bots whose login in REST is ``Copilot`` instead of their login here plus ``[bot]``:
 https://api.github.com/repos/microsoft/vscode/pulls/275198"""
 
 
@@ -116,12 +116,12 @@ class _Error(msgspec.Struct):
 
     @property
     def is_too_much(self) -> bool:
-        """Whether the query is too expensive. It was ended, so what stands elsewhere in the response may be cut."""
+        """Whether the query is too expensive. It was aborted, so other parts of the response may be incomplete."""
         return any(words in self.message.lower() for words in _TOO_MUCH)
 
     @property
     def place(self) -> str | int | None:
-        """The place of the pull request that it concerns; None if it may concern all."""
+        """The index of the pull request that it concerns; None if it may concern all."""
         match self.path:
             case ["nodes", place, *_] if not self.is_too_much:
                 return place
@@ -149,7 +149,7 @@ class Pull(Row):
 
 
 class TogetherWithOthers(PerRow):
-    """The pull requests that changed, 100 to a query. Their value ``node_id`` is no column of the reviews."""
+    """The pull requests that changed, 100 per query. Their value ``node_id`` is not a column of the reviews."""
 
     def scopes(self, sync: Sync, load: Load) -> Iterator[Row]:
         rows = [*super().scopes(sync, load)]
@@ -160,13 +160,13 @@ class TogetherWithOthers(PerRow):
         pulls = self._with_node_ids([row for row in rows if isinstance(row, Pull) and row.id not in done])
         for i in range(0, len(pulls), SCOPES_AT_ONCE):
             some = pulls[i : i + SCOPES_AT_ONCE]
-            # In turn, so that the first of them, which are read side by side, do not wait for the same query.
+            # Interleaved, so that the first ones, which are read side by side, do not wait for the same query.
             count = ceil(len(some) / AT_ONCE)
             queries = [Query([pull.node_id for pull in some[k::count] if pull.node_id]) for k in range(count)]
             yield from (replace(pull, query=queries[k % count]) for k, pull in enumerate(some))
 
     def _with_node_ids(self, pulls: list[Pull]) -> list[Pull]:
-        """Those that an earlier run could not read come without."""
+        """Those that an earlier run could not read have none."""
         if all(pull.node_id for pull in pulls):
             return pulls
         held = held_where(self.parent, [self.values[self._key], "node_id"], {}) or ()
@@ -181,8 +181,8 @@ class TogetherWithOthers(PerRow):
 
 @dataclass(frozen=True)
 class Reviews(FullList):
-    """By GraphQL, 100 pull requests with one query. A list that it does not give whole is read by REST, with the same
-    values; so are all lists without a token."""
+    """Reads with GraphQL, 100 pull requests per query. A list that it does not return in full is read by REST, with the
+    same values; so are all lists if there is no token."""
 
     cost = (
         "One call, and one of GraphQL's points, for each 100 pull requests that changed, and one call for each whose "
@@ -199,7 +199,7 @@ class Reviews(FullList):
 
 
 class Query:
-    """Reads the reviews of several pull requests, as soon as those of the first one are wanted."""
+    """Reads the reviews of several pull requests as soon as those of the first one are needed."""
 
     def __init__(self, node_ids: Sequence[str]) -> None:
         self._node_ids = node_ids
@@ -208,7 +208,7 @@ class Query:
         self._lock = threading.Lock()
 
     def take(self, reader: Reader, scope: Scope) -> bytes | None:
-        """The reviews of a pull request as REST lists them, once; None if they are to be read by REST."""
+        """The reviews of a pull request in REST's form, only once; None if they must be read by REST."""
         with self._lock:
             if self._lists is None:
                 self._lists = {}
@@ -227,10 +227,10 @@ def _graphql(sync: Sync) -> GraphQL | None:
 
 
 def _read(reader: Reader, scope: Scope, node_ids: Sequence[str]) -> dict[str, bytes]:
-    """The reviews by the pull request's id, of those whose list is whole.
+    """The complete lists of reviews by the pull request's id.
 
-    Raises :class:`QuotaSpent`: REST would take a hundred times the calls. No other status may leave here, or a 404
-    of this address would say that a pull request is gone.
+    Raises :class:`QuotaSpent`: REST would take a hundred times the calls. No other status may leave this function, or a
+    404 of this address would mean that a pull request is gone.
     """
     graphql = _graphql(reader.sync)
     if graphql is None or graphql.has_refused or not node_ids:
@@ -252,13 +252,15 @@ def _read(reader: Reader, scope: Scope, node_ids: Sequence[str]) -> dict[str, by
         is_too_much = any(error.is_too_much for error in answer.errors)
     if not is_too_much:
         graphql.has_refused = True
-        logger.warning("GitHub: reading reviews by REST, one call each, as GraphQL refuses the query: %s", problem)
+        logger.warning(
+            "GitHub: reading reviews by REST, one call per pull request, because GraphQL refuses the query: %s", problem
+        )
     elif len(node_ids) > PART:
         parts = [node_ids[i : i + PART] for i in range(0, len(node_ids), PART)]
         return {id_: list_ for part in parts for id_, list_ in _read(reader, scope, part).items()}
     else:
         logger.warning(
-            "GitHub: reading the reviews of %d pull requests by REST, as GraphQL takes too long: %s",
+            "GitHub: reading the reviews of %d pull requests by REST, because GraphQL takes too long: %s",
             len(node_ids),
             problem,
         )
@@ -274,7 +276,7 @@ def decoded(body: bytes) -> _Answer:
 
 
 def lists(pulls: Sequence[_PullRequest]) -> dict[str, bytes]:
-    """The lists that are whole, by the pull request's id, as REST writes them."""
+    """The complete lists by the pull request's id, in REST's form."""
     found: dict[str, bytes] = {}
     for pull in pulls:
         if pull.full_database_id is None or pull.reviews is None or pull.reviews.page_info.has_next_page:
@@ -286,7 +288,7 @@ def lists(pulls: Sequence[_PullRequest]) -> dict[str, bytes]:
 
 
 def _as_in_rest(review: _Review | None) -> dict[str, Any] | None:
-    """A review with REST's names and values; None if GraphQL does not say all of them."""
+    """A review with REST's names and values; None if GraphQL does not provide all of them."""
     if review is None or review.full_database_id is None or review.commit is None:
         return None
     author = review.author

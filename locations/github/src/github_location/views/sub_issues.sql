@@ -1,6 +1,6 @@
--- Which issue is a part of which other one.
+-- Which issue is a sub-issue of which.
 --
--- A parent may be in another repository: its ids are null where that one is not mirrored.
+-- A parent may be in another repository: its ids are null if that one is not mirrored.
 
 WITH parts AS (
     SELECT
@@ -20,7 +20,7 @@ SELECT
     parents.id AS parent_issue_id,
     parts.parent_issue_url
 FROM parts
--- Within a repository both addresses have the same name, also where it was renamed since.
+-- Within a repository, both addresses contain the same name, even if it was renamed since.
 LEFT JOIN {repositories} AS others
     ON others.full_name = parts.parent_repository AND parts.repository <> parts.parent_repository
 LEFT JOIN {issues} AS parents

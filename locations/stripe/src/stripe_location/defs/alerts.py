@@ -1,4 +1,4 @@
-"""Tells the owners of runs and checks that failed.
+"""Alerts the owners about failed runs and checks.
 
 https://docs.dagster.io/guides/automate/sensors/run-status-sensors
 """

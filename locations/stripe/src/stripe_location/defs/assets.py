@@ -1,4 +1,4 @@
-"""The assets: one per table and child table, loaded in groups of different cadence.
+"""The assets: one per table and child table, in groups that are loaded at different intervals.
 
 https://docs.dagster.io/integrations/libraries/dlt
 """

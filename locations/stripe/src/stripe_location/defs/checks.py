@@ -1,4 +1,4 @@
-"""The checks that every table gets: its key identifies rows, nothing was left out, and the audit found nothing."""
+"""The checks of every table: its key identifies rows, nothing was left out, and the audit found nothing."""
 
 from ingest_shared.checks import table_checks
 from stripe_location.defs.assets import PIPELINES, assets

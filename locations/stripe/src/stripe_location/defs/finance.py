@@ -1,6 +1,6 @@
 """What a finance team asks for: the history of subscriptions, made once a day, and views of the tables.
 
-A view shows what is in the tables when it is asked; a run makes it, and makes it anew where its SQL has changed.
+A view shows what is in the tables when it is queried; a run creates it, and recreates it if its SQL changed.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ history_pipeline = pipeline("stripe", "history")
 
 @dataclass
 class _BelowTables(IngestTranslator):
-    """The history follows from other tables of the location."""
+    """The history is derived from other tables of the location."""
 
     def get_asset_spec(self, data: DltResourceTranslatorData) -> AssetSpec:
         spec = super().get_asset_spec(data)

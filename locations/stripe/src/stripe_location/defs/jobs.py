@@ -17,22 +17,22 @@ job = partial(define_asset_job, op_retry_policy=RETRY_POLICY, owners=OWNERS)
 stripe_ingest = job(
     "stripe_ingest",
     selection=AssetSelection.key_prefixes("stripe"),
-    description="Mirrors every table of Stripe, once a day; by hand, it is the first load and the one after a pause.",
+    description="Mirrors every table of Stripe, once a day. Launch it by hand for a first load or after a pause.",
 )
 stripe_billing_ingest = job(
     "stripe_billing_ingest",
     selection=AssetSelection.groups("stripe_billing"),
-    description="Mirrors whom and what is billed, every four hours.",
+    description="Mirrors customers, subscriptions, invoices and what else is billed, every four hours.",
 )
 stripe_payments_ingest = job(
     "stripe_payments_ingest",
     selection=AssetSelection.tag("cadence", "hourly"),
-    description="Mirrors the money that moves and the log of events, every hour.",
+    description="Mirrors payments, payouts, the balance and the log of events, every hour.",
 )
 stripe_checkout_ingest = job(
     "stripe_checkout_ingest",
     selection=AssetSelection.groups("stripe_checkout"),
-    description="Mirrors what customers are offered and how they take it, every four hours.",
+    description="Mirrors checkout sessions, payment links, quotes and discounts, every four hours.",
 )
 stripe_connect_ingest = job(
     "stripe_connect_ingest",
@@ -43,5 +43,5 @@ stripe_audit = job(
     "stripe_audit",
     selection=AssetSelection.groups(*(group.name for group in GROUPS)),
     config=RunConfig(ops={group.name: IngestConfig(audit=True) for group in GROUPS}),
-    description="Compares every row with Stripe, once a week, and mends what differs: see the checks `equals_origin`.",
+    description="Compares every row with Stripe, once a week, and repairs differences: see the checks `equals_origin`.",
 )

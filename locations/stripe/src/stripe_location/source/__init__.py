@@ -48,11 +48,11 @@ __all__ = ["LISTINGS", "PERMISSIONS", "billing", "checkouts", "connect", "histor
 
 DAY = 86_400
 CHECKOUT_LASTS = DAY
-"""Seconds after which a checkout session is complete or expired, of which events tell."""
+"""Seconds after which a checkout session is complete or expired, which events report."""
 INTENT_LASTS = DAY
-"""Seconds in which most edits of an intent are made: of its amount, metadata and description no event tells."""
+"""Seconds in which most edits of an intent are made: no event reports its amount, metadata or description."""
 DISPUTE_LASTS = 120 * DAY
-"""Seconds in which a dispute is decided; of a deadline that passes no event tells."""
+"""Seconds in which a dispute is decided; no event reports a deadline that passes."""
 
 
 def listing(table: Table, walk: Walk, path: str = "", **params: str) -> Listing:
@@ -107,7 +107,7 @@ CHECKOUT = (
         "checkout/sessions",
     ),
     listing(intents.setup_intents, Objects(listed=INTENT_LASTS)),
-    # No event tells of a redemption, or of a date that passes.
+    # No event reports a redemption, or a date that passes.
     listing(discounts.coupons, Objects(listed=ALWAYS)),
     listing(discounts.promotion_codes, Objects(listed=ALWAYS)),
     listing(taxes.tax_rates, Objects()),
@@ -128,44 +128,44 @@ LISTINGS = (*BILLING, *PAYMENTS, *CHECKOUT, *CONNECT)
 def resources(lists: Sequence[Listing], audit: bool) -> Iterator[DltResource]:
     """The tables of a group, read by one sync, without those that are left out: these cost no call.
 
-    Raises :class:`SettingError` where the setting names no table.
+    Raises :class:`SettingError` if the setting names an unknown table.
     """
     left_out = tables_left_out()
     for name in sorted(left_out - {list_.table.name for list_ in LISTINGS}):
-        raise SettingError(f"sources.stripe.without has {name!r}, which is no table of this location")
+        raise SettingError(f"sources.stripe.without has {name!r}, which is not a table of this location")
     sync = StripeSync(audit=audit)
     for list_ in lists:
         if list_.table.name not in left_out:
             yield mirror(Reader(list_, sync))
 
 
-# Its arguments come from the run alone: without a spec of its own, dlt would take them from variables like AUDIT, too.
+# Its arguments come from the run alone: without this spec, dlt would also take them from variables like AUDIT.
 @dlt.source(name="stripe_billing", section="stripe", spec=BaseConfiguration)
 def billing(audit: bool = False) -> Iterable[DltResource]:
-    """Whom and what is billed: customers, products, prices, subscriptions, invoices, credit notes."""
+    """Billing: customers, products, prices, subscriptions, invoices, credit notes."""
     yield from resources(BILLING, audit)
 
 
 @dlt.source(name="stripe_payments", section="stripe", spec=BaseConfiguration)
 def payments(audit: bool = False) -> Iterable[DltResource]:
-    """The money that moves: payments, refunds, disputes, payouts, the balance; and the log of all events."""
+    """Payments: charges, refunds, disputes, payouts, the balance; and the log of all events."""
     yield from resources(PAYMENTS, audit)
 
 
 @dlt.source(name="stripe_checkout", section="stripe", spec=BaseConfiguration)
 def checkouts(audit: bool = False) -> Iterable[DltResource]:
-    """What customers are offered, and how they take it: sessions, links, quotes, coupons, taxes."""
+    """Checkout: sessions, links, quotes, coupons, taxes."""
     yield from resources(CHECKOUT, audit)
 
 
 @dlt.source(name="stripe_connect", section="stripe", spec=BaseConfiguration)
 def connect(audit: bool = False) -> Iterable[DltResource]:
-    """Connected accounts and the money that moves between them; top-ups and files."""
+    """Connect: connected accounts and the money that moves between them; top-ups and files."""
     yield from resources(CONNECT, audit)
 
 
 @dlt.source(name="stripe_history", section="stripe", spec=BaseConfiguration)
 def history() -> Iterable[DltResource]:
-    """What subscriptions were and what was taken off, from what the warehouse has of them."""
+    """The history of subscriptions and their discounts, derived from the warehouse."""
     yield mirror(States(Decoder(history_tables.subscription_states)))
     yield mirror(Discounts(Decoder(history_tables.subscription_discounts)))

@@ -1,4 +1,4 @@
-"""Whose objects are read, and what the account's events say of them."""
+"""Whose objects are read, and what the account's events say about them."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,9 +29,10 @@ from stripe_location.source.tables import log
 
 EVENTS_ARE_KEPT = 30 * 86_400
 LONGEST_RUN = 86_400
-"""Seconds that an audit may take before events count as deleted that are only too old to be listed."""
+"""Longest duration of an audit, in seconds: in a longer one, events that are merely too old to be listed would count as
+deleted."""
 LAG = 300
-"""Seconds of events read again: Stripe lists them late at times, and in no order in a second."""
+"""Seconds of events that are read again: Stripe may list them late, and in no particular order within a second."""
 
 PARENTS: dict[str, dict[str, str]] = {
     "application_fee": {"charge": "charge"},
@@ -66,10 +67,10 @@ PARENTS: dict[str, dict[str, str]] = {
     "tax_id": {"customer": "customer"},
     "transfer": {"source_transaction": "charge"},
 }
-"""By the type of an event's object: the paths at which it names other objects it changes, and their types.
+"""By the type of an event's object: the paths at which it names other objects that it changes, and their types.
 
-Stripe tells of the child alone: a dispute makes a charge disputed, a discount changes its customer. A schedule goes
-to its next phase with the subscription that it governs, of which there is no event of its own.
+Stripe writes an event for the child only: a dispute makes a charge disputed, a discount changes its customer. A
+schedule enters its next phase with the subscription that it governs, without an event of its own.
 https://docs.stripe.com/api/events/types
 """
 
@@ -78,11 +79,11 @@ OLDER_PARENTS: dict[str, dict[str, str]] = {
     "discount": {"coupon": "coupon"},
     "invoice": {"lines.data.invoice_item": "invoiceitem", "subscription": "subscription"},
 }
-"""Where an event of an older version of the API names them: events come in the account's own version."""
+"""The paths in events of older versions of the API: events come in the account's own version."""
 
 
 class _Object(msgspec.Struct):
-    """Which object an event is about; an upcoming invoice has no id yet."""
+    """The object that an event is about; an upcoming invoice has no id yet."""
 
     id: str | None = None
     object: str | None = None
@@ -112,7 +113,7 @@ class _List(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Deletion:
-    """When an object was deleted; ``snapshot`` is its JSON of then, if an event shows that.
+    """When an object was deleted; ``snapshot`` is its last JSON, if an event shows that.
 
     Events are rendered in the version that was the account's default when they were made, and
     that cannot be changed: only a snapshot of the pinned version fits the tables.
@@ -124,7 +125,7 @@ class Deletion:
 
 @dataclass
 class Change:
-    """What the events tell of an object: when it was last named, and made, and deleted."""
+    """What the events say about an object: when it was last named, created and deleted."""
 
     at: int = 0
     object_created: int = 0
@@ -132,17 +133,17 @@ class Change:
 
     @property
     def may_live(self) -> bool:
-        """Whether it must be asked for: an id can be given anew, even in the second of a deletion."""
+        """Whether it must be requested: an id can be reused, even in the second of a deletion."""
         return self.deletion is None or self.object_created >= self.deletion.at
 
 
 @dataclass(frozen=True)
 class Account(Scope):
-    """An account in one mode, live or test; ``born`` is when it was connected: some of its objects may be older."""
+    """An account in one mode, live or test; ``born`` is when it was connected, so some of its objects may be older."""
 
     born: int = 0
     is_own: bool = True
-    """Whether the key is this account's own, and not that of the platform it is connected to."""
+    """Whether the key is this account's own rather than that of its platform."""
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -151,7 +152,8 @@ class Account(Scope):
 
 
 class StripeSync(Sync):
-    """The account of a key in one mode, and accounts connected to it; a key of the other mode is another origin."""
+    """The account of a key in one mode, and the accounts connected to it; a key of the other mode is a separate
+    origin."""
 
     api: Stripe
     accounts: list[Account]
@@ -167,7 +169,7 @@ class StripeSync(Sync):
         self._test_clocks: dict[str, list[str]] = {}
 
     def begin(self, load: Load) -> None:
-        """Asks for the account, once; raises SettingError for a missing or refused key."""
+        """Requests the account, once; raises SettingError for a missing or refused key."""
         super().begin(load)
         if self.now:
             return
@@ -180,7 +182,7 @@ class StripeSync(Sync):
         self.accounts = [own, *self._connected(own, load)]
 
     def _connected(self, own: Account, load: Load) -> Iterator[Account]:
-        """The connected accounts that the setting names, or all that there are."""
+        """The connected accounts that the setting names, or all of them."""
         wanted = connected_accounts()
         if wanted == ["all"]:
             for account in self._listed("/v1/accounts", own, load):
@@ -203,7 +205,7 @@ class StripeSync(Sync):
         )
 
     def _listed(self, path: str, scope: Scope, load: Load) -> Iterator[_Listed]:
-        """All objects of a list that is needed beside the tables."""
+        """All objects of a list that is needed in addition to the tables."""
         query: dict[str, Any] = {"limit": PER_PAGE}
         more = True
         while more:
@@ -223,7 +225,7 @@ class StripeSync(Sync):
         return [Window(start, born), Window(born, self.now)]
 
     def changes(self, scope: Scope, object_type: str, since: int, load: Load) -> dict[str, Change]:
-        """The objects of an account and a type that events name or change since then, by id."""
+        """The objects of an account and a type that events have named or changed since then, by id."""
         known_from = self._events_from.get(scope.id, self.now)
         if since < known_from:
             for event in self._events_between(scope, since, known_from, load):
@@ -233,7 +235,7 @@ class StripeSync(Sync):
         return {id_: c for (*of, id_), c in self._changes.items() if tuple(of) == wanted and c.at >= since}
 
     def test_clocks(self, scope: Scope, load: Load) -> list[str]:
-        """The ids of the test clocks whose objects are to be loaded: none where the setting says never.
+        """The ids of the test clocks whose objects are loaded: none if the setting is ``never``.
 
         https://docs.stripe.com/api/test_clocks
         """
@@ -250,9 +252,9 @@ class StripeSync(Sync):
 
     def _note(self, scope: Scope, event: Any) -> None:
         if event.account and event.account != scope.values["account_id"]:
-            return  # of another account
+            return  # belongs to another account
         if event.type == "invoice.upcoming":
-            return  # a forecast: what it shows has no id, or one that answers to nothing
+            return  # a forecast: its objects have no id, or one that cannot be requested
         snapshot = msgspec.json.decode(event.data, type=_Data).object
         what = msgspec.json.decode(snapshot, type=_Object)
         if what.object and what.id:
@@ -281,19 +283,19 @@ class StripeSync(Sync):
 
 
 def sync_of(reader: Reader) -> StripeSync:
-    """What the reader shares with the others of its run."""
+    """What the reader shares with the other readers of its run."""
     assert isinstance(reader.sync, StripeSync)
     return reader.sync
 
 
 def without_clocks(reader: Reader, page: Page) -> None:
-    """Takes the objects of test clocks out of a page, unless they are to be loaded."""
+    """Removes the objects of test clocks from a page, unless they are to be loaded."""
     if not sync_of(reader).reads_test_clocks:
         page.rows = [row for row in page.rows if getattr(row, "test_clock", None) is None]
 
 
 def _values_at(value: Any, path: Sequence[str]) -> Iterator[Any]:
-    """What stands at a path of an object, or at that path of each object of a list on the way."""
+    """The value at a path of an object, or at that path of each object of a list on the way."""
     if isinstance(value, list):
         for one in value:
             yield from _values_at(one, path)
@@ -310,14 +312,15 @@ def created_in(start: int, end: int) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class EventLog(ByCreated):
-    """The log of everything that happened, kept here for ever; Stripe keeps 30 days of it."""
+    """The log of everything that happened, kept here forever; Stripe keeps 30 days of it."""
 
     def window(self, reader: Reader, cursor: dict[str, Any]) -> Window:
         oldest = reader.sync.now - EVENTS_ARE_KEPT
         return Window(max(oldest, cursor.get("until", 0) - self.lag), reader.sync.now)
 
     def audited(self, reader: Reader, scope: Scope) -> dict[str, Any]:
-        """Not the oldest day: Stripe counts its 30 days back from each request, which may come hours after ``now``."""
+        """Leaves out the oldest day: Stripe counts its 30 days back from each request, which may come hours after
+        ``now``."""
         shown = self.window(reader, {})
         return {**scope.values, "created": Window(shown.start + LONGEST_RUN, shown.end)}
 

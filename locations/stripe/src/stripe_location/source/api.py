@@ -17,10 +17,10 @@ from ingest_shared.settings import list_setting, number_setting, secret_setting,
 
 API_BASE = "https://api.stripe.com"
 API_VERSION = "2026-10-28.endive"
-"""Pinned: the table descriptions are written for it. docs/team.md says how to move it."""
+"""Pinned: the table descriptions are written for it. docs/team.md says how to upgrade it."""
 PACE = 0.95
-"""Share of a limit that all runs on a machine use together; the rest is room for what Stripe counts otherwise. Calls
-that arrive late are held to the limit itself by its ceiling."""
+"""Share of a limit that all runs on a machine use together; the rest is a margin for differences in Stripe's counting.
+The ceiling holds calls that arrive late to the limit itself."""
 CALLS_PER_SECOND = {"live": PACE * 100, "test": PACE * 25}
 """A little under Stripe's limits of an account: https://docs.stripe.com/rate-limits"""
 CALLS_PER_SECOND_PER_ENDPOINT = PACE * 25
@@ -28,17 +28,17 @@ CALLS_PER_SECOND_PER_ENDPOINT = PACE * 25
 FILES_PER_SECOND = PACE * 20
 """A little under the limit for files."""
 IN_FLIGHT = 48
-"""Requests at a time, of all lists together: 95 a second that take half a second each."""
+"""Requests at a time, of all lists together: enough for 95 a second that take half a second each."""
 DELETES_BELIEVED = 0.1
-"""Share of a list's rows that may vanish at once; for more it is read once more."""
+"""Share of a list's rows that may vanish at once; if more vanish, the list is read once more."""
 EARLIEST = int(datetime(2010, 1, 1, tzinfo=UTC).timestamp())
-"""Before any object of Stripe. An account's own ``created`` may be later than its objects."""
+"""Earlier than any object of Stripe. An account's own ``created`` may be later than its objects."""
 
 _ID = re.compile(r"(/v1/(?:(?:checkout|radar)/[^/]+|(?!checkout/|radar/)[^/]+))/[^/]+")
 
 
 class Stripe(Api):
-    """The API under one key, at the pace that Stripe allows an account and each endpoint."""
+    """The API with one key, at the pace that Stripe allows an account and each endpoint."""
 
     name = "Stripe"
     reason_at = "error.message"
@@ -76,7 +76,7 @@ def endpoint_of(path: str) -> str:
 
 
 def connect() -> Stripe:
-    """The API under the configured address and key; raises :class:`SettingError`."""
+    """The API at the configured address with the configured key; raises :class:`SettingError`."""
     url = text_setting("sources.stripe.api_base", API_BASE)
     key = secret_setting("sources.stripe.api_key", f"{url} is read with a secret or restricted key")
     return Stripe(
@@ -97,7 +97,7 @@ def tables_left_out() -> set[str]:
 
 
 def connected_accounts() -> list[str]:
-    """``sources.stripe.connected_accounts``: the ids of those that are loaded too, or ``all``."""
+    """``sources.stripe.connected_accounts``: ids of the accounts that are loaded as well, or ``all``."""
     return list_setting("sources.stripe.connected_accounts")
 
 
@@ -110,14 +110,15 @@ def reads_test_clocks() -> bool:
 
 
 def mode_of(key: str) -> str:
-    """Whether a key is one of the live mode or of the test mode, which share nothing but the account."""
+    """The mode of a key, live or test; the two share nothing but the account."""
     return "live" if "_live_" in key else "test"
 
 
 def start_of_history(now: int) -> int:
-    """From which second since 1970 to load: ``sources.stripe.start_date``, or the first of Stripe itself.
+    """The beginning of the history, in seconds since 1970: ``sources.stripe.start_date``, or the beginning of Stripe
+    itself.
 
-    Raises :class:`SettingError` for what is no date, or not before ``now``.
+    Raises :class:`SettingError` for an invalid date or one that is not before ``now``.
     """
     value = text_setting("sources.stripe.start_date", "")
     if not value:
@@ -128,5 +129,5 @@ def start_of_history(now: int) -> int:
         raise SettingError(f"sources.stripe.start_date is {value!r}; write it as a date like 2024-01-31") from None
     seconds = int((start if start.tzinfo else start.replace(tzinfo=UTC)).timestamp())
     if seconds >= now:
-        raise SettingError(f"sources.stripe.start_date is {value!r}, which is still to come; set it to a past date")
+        raise SettingError(f"sources.stripe.start_date is {value!r}, which is in the future; set it to a past date")
     return seconds

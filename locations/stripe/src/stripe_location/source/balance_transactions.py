@@ -15,7 +15,7 @@ from stripe_location.source.objects import is_older
 
 @dataclass(frozen=True)
 class BalanceTransactions(ByCreated):
-    """What was created since; the pending ones are read again until they are available: no event tells of it."""
+    """What was created since; pending ones are read again until they are available, because no event reports that."""
 
     cost = "One call and one for each page since the oldest pending one; at first one for each page, side by side."
 

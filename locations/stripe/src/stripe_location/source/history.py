@@ -1,9 +1,9 @@
-"""The states of every subscription since it began, from what the warehouse has of events and subscriptions.
+"""The states of every subscription since it began, derived from the events and subscriptions in the warehouse.
 
-Each event of a subscription shows it as it was then: a state, from the second of the event on. Where a
-subscription is not as its latest state (an event was never written, or an audit mended the row), the row is one
-more. What was before the first of them is inferred, from what the first event says it changed, or from the row.
-No API is asked. Events stay in the warehouse for ever, so all of it can be made anew.
+Each event of a subscription shows a state, which begins in the second of the event. If a subscription differs from its
+latest state (an event was never written, or an audit repaired the row), the row is another state. The state before the
+first event is inferred from what that event says it changed, or from the row. No API is called. Events stay in the
+warehouse forever, so everything can be derived again.
 """
 
 import hashlib
@@ -29,12 +29,12 @@ from stripe_location.source.tables.history import subscription_states
 
 MADE_OF = {"events", "subscriptions"}
 AT_ONCE = 2_000
-"""Subscriptions that are looked at together."""
+"""Subscriptions that are processed together."""
 INFERRED, OF_EVENT, SEEN = "inferred", "event", "seen"
 WAS_ACTIVE = ("canceled", "past_due", "unpaid", "paused")
-"""What a subscription becomes after it was active, as a rule."""
+"""Statuses that usually follow an active subscription."""
 PLACES = {"customer.subscription.created": 1, "customer.subscription.deleted": 3}
-"""The order of the events of one second, of which Stripe tells none; all others have the place 2."""
+"""The order of events within one second, which Stripe does not give; all others come second."""
 LAST = 9
 
 State = dict[str, Any]
@@ -44,7 +44,8 @@ Id = tuple[str, str]
 
 @dataclass
 class States:
-    """Reads the states that the warehouse does not have yet; SettingError where a table they follow from is missing."""
+    """Reads the states that the warehouse does not have yet; raises SettingError if a table that they derive from is
+    missing."""
 
     decoder: Decoder
 
@@ -91,15 +92,15 @@ class Discounts:
 
 
 def _is_left_out(load: Load) -> bool:
-    """Whether a table that all is made of is not loaded, by the setting; the log says so."""
+    """Whether a setting excludes a table that everything derives from; logs that."""
     missing = sorted(MADE_OF & tables_left_out())
     if missing:
-        load.warn(f"nothing is made, since sources.stripe.without leaves out {missing[0]}")
+        load.warn(f"nothing is derived, because sources.stripe.without leaves out {missing[0]}")
     return bool(missing)
 
 
 def _states(row: State, told: list[State], latest: State | None, until: int) -> Iterator[State]:
-    """The new states of a subscription: what was before, what events tell, and what the row is since ``until``."""
+    """The new states of a subscription: the one before, those of events, and the row's since ``until``."""
     told = sorted(told, key=_order)
     if latest is None:
         yield from _before(told[0]["before"] or told[0], told[0]["valid_from"]) if told else _before(row, until)
@@ -110,7 +111,7 @@ def _states(row: State, told: list[State], latest: State | None, until: int) -> 
 
 
 def _before(state: State, until: int) -> Iterator[State]:
-    """What a subscription was before that second, as far as it tells itself of its trial and its end."""
+    """The state of a subscription before that second, as far as its trial and end show it."""
     begun, ended, trial = state["created"], state["ended_at"], state["trial_end"]
     status = "active" if state["status"] in WAS_ACTIVE or (trial and state["status"] == "active") else state["status"]
     steps = [(begun, status)]
@@ -129,7 +130,7 @@ def _before(state: State, until: int) -> Iterator[State]:
 
 
 def _stamped(state: State) -> State:
-    """The state with what tells it from others."""
+    """The state with its distinguishing value."""
     items = sorted((item["id"], item["price"], item["quantity"]) for item in state["items"])
     same = [state[name] for name in ("customer", "status", "currency", "cancel_at_period_end", "discounts")]
     return {**state, "state": hashlib.sha256(msgspec.json.encode([same, items])).hexdigest()[:32]}
@@ -144,7 +145,7 @@ def _scope(row: State) -> str:
 
 
 def _billing_read_until() -> dict[str, int]:
-    """Up to which second the rows of subscriptions are known, by account and mode."""
+    """The second up to which the rows of subscriptions are known, by account and mode."""
     with dlt.current.pipeline().destination_client() as client:
         state = load_pipeline_state_from_destination("stripe_billing", client)  # type: ignore[arg-type]
     sources: Any = (state or {}).get("sources", {})
@@ -154,12 +155,12 @@ def _billing_read_until() -> dict[str, int]:
 
 @dataclass(frozen=True)
 class _Warehouse:
-    """What the warehouse has."""
+    """The rows in the warehouse."""
 
     client: SqlClientBase[Any]
 
     def discounts(self) -> Iterator[State]:
-        """The discounts of subscriptions, as events and then the subscriptions themselves show them."""
+        """The discounts of subscriptions, first from events, then from the subscriptions themselves."""
         told = "SELECT account_id, livemode, data FROM {events} WHERE type LIKE %s AND connected_account IS NULL"
         for account, livemode, data in self._rows(told, "customer.discount.%"):
             shown = _parsed(data)["object"]
@@ -172,7 +173,7 @@ class _Warehouse:
                     yield _discount(account, livemode, subscription, shown)
 
     def told(self) -> dict[Id, list[State]]:
-        """By subscription, the states that new events show, each with the one before where the event tells it."""
+        """By subscription, the states in new events, each with the previous one if the event shows it."""
         sql = (
             "SELECT e.account_id, e.id, e.type, e.created, e.data, e.livemode FROM {events} AS e "
             "WHERE e.type LIKE %s AND e.connected_account IS NULL"
@@ -194,7 +195,7 @@ class _Warehouse:
         return self._completed(found)
 
     def _completed(self, told: dict[Id, list[State]]) -> dict[Id, list[State]]:
-        """With the items beyond the first ten, which events do not show, as they are now."""
+        """Adds the items beyond the first ten, which events do not show, as they are now."""
         cut = {id_ for id_, states in told.items() if any(state["more"] for state in states)}
         items = self._items(cut)
         for id_ in cut:
@@ -207,7 +208,7 @@ class _Warehouse:
         return told
 
     def current(self) -> Iterator[dict[Id, State]]:
-        """The subscriptions as they are, some thousand at once."""
+        """The current subscriptions, some thousand at once."""
         columns = "account_id, id, customer, status, currency, cancel_at_period_end, discounts, livemode"
         sql = (
             f"SELECT {columns}, created, trial_end, ended_at FROM {{subscriptions}} "
@@ -227,7 +228,7 @@ class _Warehouse:
             after = rows[-1][0], rows[-1][1]
 
     def latest(self, ids: Collection[Id]) -> dict[Id, State]:
-        """The latest state that there is of each subscription."""
+        """The latest known state of each subscription."""
         names = ("account_id", "subscription_id", "valid_from", "place", "event", "state")
         sql = f"SELECT {', '.join(names)} FROM {{subscription_states}} WHERE subscription_id IN"
         found: dict[Id, State] = {}
@@ -247,7 +248,7 @@ class _Warehouse:
         return found
 
     def _of(self, sql: str, ids: Collection[Id], *, may_be_missing: bool = False) -> Iterator[Any]:
-        """The rows of these subscriptions, by the number that a query takes."""
+        """The rows of these subscriptions, as many ids per query as it takes."""
         wanted = iter(ids)
         while some := [*islice(wanted, AT_ONCE)]:
             marks = ", ".join(["%s"] * len(some))
@@ -266,32 +267,32 @@ class _Warehouse:
 
 @contextmanager
 def _opened(load: Load) -> Iterator[_Warehouse]:
-    """The warehouse; raises SettingError where a table that is asked for was never loaded."""
+    """The warehouse; raises SettingError if a queried table was never loaded."""
     with dlt.current.pipeline().sql_client() as client:
         try:
             yield _Warehouse(client)
         except DatabaseUndefinedRelation as error:
             line = str(error).splitlines()[0]
             raise SettingError(
-                f"{load.resource} is made from events, subscriptions and their items, "
+                f"{load.resource} is derived from events, subscriptions and their items, "
                 f"and one of them was never loaded: run the job stripe_ingest ({line})"
             ) from None
 
 
 def _discount(account: str, livemode: bool, subscription: str, shown: State) -> State:
-    """A discount; before 2025-09-30 it held the coupon itself."""
+    """A discount; before version 2025-09-30 it contained the coupon itself."""
     coupon = shown["source"]["coupon"] if "source" in shown else shown.get("coupon")
     own = {"account_id": account, "livemode": livemode, "subscription_id": subscription}
     return {**own, "id": shown["id"], "coupon": _id(coupon)}
 
 
 def _parsed(value: Any) -> Any:
-    """JSON as the destination's driver gives it: some parse it."""
+    """Parses JSON, unless the destination's driver already did."""
     return msgspec.json.decode(value) if isinstance(value, str) else value
 
 
 def _of_snapshot(shown: State, given: State) -> State:
-    """A state of a subscription in an event; events of older versions have its items, and one discount, as well."""
+    """The state of a subscription in an event; events of older versions also have its items and one discount."""
     items = [
         {
             "id": item["id"],
@@ -321,7 +322,7 @@ def _of_snapshot(shown: State, given: State) -> State:
 
 
 def _overlaid(now: State, before: State) -> State:
-    """An object as it was before an event: ``previous_attributes`` has what that changed."""
+    """An object as it was before an event: ``previous_attributes`` has what the event changed."""
     both = {name: (now.get(name), value) for name, value in before.items()}
     old = {
         name: _overlaid(new, was) if isinstance(new, dict) and isinstance(was, dict) else was
@@ -335,7 +336,7 @@ def _ids(objects: Iterable[Any] | None) -> list[str]:
 
 
 def _id(value: Any) -> Any:
-    """The id of an object, which stands for it unless it was expanded."""
+    """The id of an object, whether or not it was expanded."""
     return value["id"] if isinstance(value, dict) else value
 
 

@@ -1,4 +1,4 @@
-"""Amounts: Stripe counts in the smallest unit of a currency, people do not.
+"""Amounts: Stripe counts in the smallest unit of a currency, people count in units.
 
 https://docs.stripe.com/currencies#minor-units. UGX and ISK have no smaller unit any more, and are
 still sent in hundredths; HUF and TWD are paid out in whole units only, and sent in hundredths too:
@@ -27,7 +27,7 @@ def _decimal(amount: pa.Array, currency: pa.Array) -> pa.Array:
         pc.if_else(pc.is_in(lower, value_set=pa.array(ZERO_DECIMALS)), 10**_PLACES, 10),
     )
     known = pc.cast(pc.if_else(pc.is_valid(currency), thousandths, None), pa.int16())
-    # Of 19 and 5 digits: no amount is too large for the product.
+    # 19 and 5 digits: no amount is too large for the product.
     scaled = pc.multiply(pc.cast(amount, pa.decimal128(19, 0)), pc.cast(known, pa.decimal128(5, 0)))
     wide = pc.cast(scaled, pa.decimal128(38, 0))
     # The same digits read with three places are the amount in major units.

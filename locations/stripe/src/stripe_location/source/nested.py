@@ -1,4 +1,4 @@
-"""Lists inside an object, of which Stripe sends the first ten rows only: where the others are."""
+"""Lists inside an object, of which Stripe sends only the first ten rows: where to find the others."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from stripe_location.source.pages import PER_PAGE, Pages
 
 @dataclass(frozen=True)
 class Nested:
-    """The list of all rows of one that is nested in the object ``{id}``."""
+    """The complete version of a list that is nested in the object ``{id}``."""
 
     path: str
     params: Mapping[str, str] = field(default_factory=dict)
@@ -31,7 +31,7 @@ def follow(
     nested: Mapping[str, Nested],
     is_gone: Callable[[Any], bool] = lambda row: False,
 ) -> None:
-    """Adds to the rows of a page what their nested lists hold beyond what Stripe sent with them.
+    """Completes the nested lists of a page's rows.
 
     A row whose list answers 404 is left out if ``is_gone`` says so: it was deleted meanwhile.
     """
@@ -67,7 +67,7 @@ def _elements(child: Child) -> Decoder:
 
 
 def are_whole(row: Any, nested: Mapping[str, Nested]) -> bool:
-    """Whether all nested lists were sent with the row, to their end."""
+    """Whether the row came with complete nested lists."""
     return all(getattr(row, name) is not None and not _has_more(row, name) for name in nested)
 
 
@@ -86,7 +86,7 @@ class WholeList(FullList):
     expand: tuple[str, ...] = ()
     """Fields that Stripe sends only when asked."""
     hides_clocks: bool = False
-    """Whether the list shows objects of a test clock only where it is asked for those of that clock."""
+    """Whether the list shows objects of a test clock only when filtered by that clock."""
 
     def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
         clocks = sync_of(reader).test_clocks(scope, reader.load) if self.hides_clocks else []

@@ -1,8 +1,8 @@
-"""Objects that events tell of: listed once, then fetched as the events name them.
+"""Objects with events: listed once, then fetched as the events name them.
 
-No list of Stripe tells what was updated; its events do, for 30 days. So each table remembers up
-to when it knows the events, reads them from there (one scan serves all tables of a run), and
-fetches each object they name as it is now: https://docs.stripe.com/api/events
+None of Stripe's lists shows updates; its events do, for 30 days. So each table remembers how far it has read the
+events, continues there (one scan serves all tables of a run), and fetches the current state of each object that they
+name: https://docs.stripe.com/api/events
 """
 
 import logging
@@ -43,15 +43,15 @@ from stripe_location.source.tables import TABLES
 logger = logging.getLogger("ingest")
 
 LOOK_EVERY = 86_400
-"""Seconds after which hidden objects that were not found are looked for again."""
+"""Seconds after which hidden objects that were not found are requested again."""
 MOST_IN_VAIN = 1_000
-"""Ids whose objects were not found that a cursor keeps; where there may be more, none is asked for until then."""
+"""Most ids of objects that were not found that a cursor keeps; if there may be more, none is requested until then."""
 MOST_ASKED = 10_000
-"""Ids that no list shows for which one load asks: seven minutes at the pace of an endpoint."""
+"""Most ids that no list shows that one load requests: seven minutes at the pace of an endpoint."""
 ALWAYS = 100 * 365 * 86_400
-"""Seconds in which all objects were created."""
+"""Seconds: longer than any object has existed."""
 LONGEST_GAP = 25 * 86_400
-"""Seconds after which a table is listed anew, since events are gone after 30 days."""
+"""Seconds after which a table is listed again in full, since events are gone after 30 days."""
 
 
 class _Stub(msgspec.Struct):
@@ -59,7 +59,7 @@ class _Stub(msgspec.Struct):
 
 
 class _Everything:
-    """Whatever may have changed."""
+    """Contains every key: anything may have changed."""
 
     def __contains__(self, id_: object) -> bool:
         return True
@@ -78,7 +78,7 @@ class Named(Piece):
 
 @dataclass(frozen=True)
 class Hidden(Piece):
-    """One object that no list and no event may show, by the id that a row of another table names."""
+    """One object that lists and events may not show, by the id that a row of another table names."""
 
     id: str = ""
 
@@ -92,10 +92,11 @@ class OfClock(Piece):
 
 @dataclass(frozen=True, kw_only=True)
 class Objects(ByCreated):
-    """At first all objects, in spans of time side by side, with the lists nested in them; then what is new or named.
+    """At first all objects, in spans of time side by side, with their nested lists; then what is new or named by
+    events.
 
-    Stripe's lists tell of no change: its events do, for 30 days. New objects are listed at every sync, whatever
-    the events say: Stripe writes some types of events only for a webhook that names them
+    Stripe's lists show no changes; its events do, for 30 days. New objects are listed at every sync, whatever the
+    events say: Stripe writes some types of events only for a webhook that names them
     (https://docs.stripe.com/api/events/types), and a list costs less than one call for each.
     """
 
@@ -106,25 +107,25 @@ class Objects(ByCreated):
         "The scan of the events, one for each 100 of them, serves all tables of a run."
     )
     deletes = (
-        "told by events; after a pause of 25 days, and in the audit, what no list shows is asked for by its id, "
-        f"at most {MOST_ASKED:,} objects of an account at a time: each time goes on, in the order of their ids, where "
-        f"the one before ended, so all are seen within one audit for each {MOST_ASKED:,}."
+        "reported by events; after a pause of 25 days, and in the audit, what no list shows is requested by its id, "
+        f"at most {MOST_ASKED:,} objects of an account at a time: each continues, in the order of their ids, where "
+        f"the previous one ended, so all are seen within one audit for each {MOST_ASKED:,}."
     )
     column: str = "created"
     between: Callable[[int, int], Mapping[str, Any]] = created_in
     type: str = ""
-    """The type of the objects, where it is not the table's name."""
+    """The type of the objects, if it is not the table's name."""
     at: str = ""
-    """The path below which an object is found by its id, where it is not that of the list."""
+    """The path below which an object is found by its id, if it is not that of the list."""
     nested: Mapping[str, Nested] = field(default_factory=dict)
     expand: tuple[str, ...] = ()
     """Fields that Stripe sends only when asked."""
     listed: int = 0
-    """For how many seconds after its creation an object is listed at every sync: no event tells of all its changes."""
+    """Seconds after its creation for which an object is listed at every sync, if no event reports all its changes."""
     hides: bool = False
-    """Whether lists show only a part, as of prices those that are not inline. What rows of other tables name and
-    the warehouse has not is asked for by its id: at the sync after those rows came, and if it is not found then, once
-    a day and in an audit."""
+    """Whether lists show only a part of the objects, such as prices that are not inline. Objects that rows of other
+    tables name and the warehouse lacks are requested by id: at the sync after those rows came and, if they are not
+    found then, once a day and in an audit."""
     hides_clocks: bool = False
     """Whether the list shows objects of a test clock only where it is asked for those of that clock."""
 
@@ -149,7 +150,7 @@ class Objects(ByCreated):
         except ApiError as error:
             if error.status != 403:
                 raise
-            reader.load.warn(f"listed anew, since the key may not read events ({error.reason})")
+            reader.load.warn(f"listed again in full, because the key may not read events ({error.reason})")
             anew = True
         if anew:
             ago = f"last loaded {(sync.now - known_until) // 86_400} days ago"
@@ -165,12 +166,13 @@ class Objects(ByCreated):
         return self._windows(scope, *sync.history(scope, sync.start)) + self._of_clocks(reader, scope)
 
     def recent(self, reader: Reader, scope: Scope, since: int, earlier: Window) -> list[Piece]:
-        """The pieces in which those are listed that came since then, and in ``earlier``."""
+        """The pieces in which objects created since then, and in ``earlier``, are listed."""
         recent = Window(max(since - self.listed, earlier.end), reader.sync.now)
         return self._windows(scope, earlier, recent) + self._of_clocks(reader, scope)
 
     def _of_clocks(self, reader: Reader, scope: Scope) -> list[Piece]:
-        """All objects of each test clock that are to be loaded: they are made at the clock's time, whatever that is."""
+        """All objects of each test clock that is to be loaded: they are created at the clock's time, whatever that
+        is."""
         sync = sync_of(reader)
         clocks = sync.test_clocks(scope, reader.load) if self.hides_clocks else []
         return [OfClock(scope, Window(sync.start, sync.now + ALWAYS), clock=clock) for clock in clocks]
@@ -179,9 +181,9 @@ class Objects(ByCreated):
         return {**super().asked(piece, window), **({"test_clock": piece.clock} if isinstance(piece, OfClock) else {})}
 
     def again(self, reader: Reader, scope: Scope, progress: Progress) -> list[Piece]:
-        """Each object that events name and no window has shown, and what only the warehouse has.
+        """Each object that events name and no window has shown, and objects that only the warehouse has.
 
-        The latter are mostly deleted, and some that lists do not show, as objects of test clocks.
+        Most of the latter are deleted; lists do not show some others, such as objects of test clocks.
         """
         if progress.stood_still:
             return []
@@ -191,16 +193,17 @@ class Objects(ByCreated):
         pieces = self._named(scope, progress)
         if self.hides:
             hidden = self._hidden(reader, scope, progress) - progress.there - progress.noted["changes"].keys()
-            if isinstance(progress.changed, dict):  # of an audit: what no sync has asked for yet is not lost
+            if isinstance(progress.changed, dict):  # in an audit: what no sync has requested yet is not lost
                 asked = reader.known.get(scope.id, {}).get("in_vain", ())
                 progress.changed = progress.changed.keys() | (hidden - set(asked))
             pieces += [Hidden(scope, id=id_) for id_ in sorted(hidden)]
         return pieces
 
     def _unlisted(self, reader: Reader, scope: Scope, progress: Progress) -> list[str]:
-        """Of the ids that only the warehouse has, as many as one load asks for: those after where the last one ended.
+        """The ids that only the warehouse has, as many as one load requests: those after the point where the last one
+        ended.
 
-        Nothing says that the others are gone.
+        Nothing shows that the others are gone.
         """
         held = living(reader.listing.table, self.audited(reader, scope))
         last = reader.known.get(scope.id, {}).get("asked_until", "")
@@ -213,7 +216,7 @@ class Objects(ByCreated):
 
     @staticmethod
     def _hidden(reader: Reader, scope: Scope, progress: Progress) -> set[str]:
-        """The ids that rows name, and that were not asked for in vain lately."""
+        """The ids that rows name, without those that were recently requested in vain."""
         cursor, named = progress.cursor, named_in_vain(reader.listing.table, scope)
         in_vain = set[str](cursor.get("in_vain", ()))
         if reader.sync.audit or reader.sync.now >= cursor.get("looked", 0) + LOOK_EVERY:
@@ -241,7 +244,7 @@ class Objects(ByCreated):
         return self.listed >= ALWAYS
 
     def _changed(self, reader: Reader, scope: Scope) -> "dict[str, Change] | _Everything":
-        """What events name since the sync that left this cursor, for an audit; everything where none can tell."""
+        """What events have named since the sync that left this cursor, for an audit; everything if that is unknown."""
         sync, until = sync_of(reader), reader.known.get(scope.id, {}).get("until", 0)
         if not until:
             return {}
@@ -255,12 +258,12 @@ class Objects(ByCreated):
             return EVERYTHING
 
     def _earlier(self, sync: StripeSync, cursor: Cursor) -> Window:
-        """From the configured start to the one that was loaded: empty, unless it was moved back."""
+        """From the configured start to the loaded one: empty, unless the start was moved back."""
         loaded: int = cursor.get("start", sync.start)
         return Window(min(loaded, sync.start), loaded)
 
     def type_in(self, table: Table) -> str:
-        """The type of the table's objects, as events have it."""
+        """The type of the table's objects, as events name it."""
         return self.type or table.name.removesuffix("s")
 
     @staticmethod
@@ -290,14 +293,14 @@ class Objects(ByCreated):
             without_clocks(reader, page)
             if not page.rows:
                 return Step()
-            # Of nested lists that an event does not show whole, the rows that were loaded before stay.
+            # If an event shows only a part of a nested list, the rows that were loaded before stay.
             whole = are_whole(page.rows[0], self.nested)
             row: Page | pa.Table = page if whole else reader.decoder.arrow([page])[reader.listing.table.name]
             return Step([row], also_there=[] if whole else [piece.id])
         return Step(gone={piece.id: deletion.at})
 
     def _fetched(self, reader: Reader, scope: Scope, id_: str) -> Page | None:
-        """The object with its whole nested lists; None when it is gone, no row when it is left out or unreadable."""
+        """The object with complete nested lists; None if it is gone, no row if it is left out or unreadable."""
         body = self._asked_for(reader, scope, id_)
         if body is None:
             return None
@@ -309,8 +312,8 @@ class Objects(ByCreated):
         return page if page.rows else None
 
     def _asked_for(self, reader: Reader, scope: Scope, id_: str) -> bytes | None:
-        """The object as it is now; None when it is gone."""
-        # Ids of coupons, products and prices are of the account's own choice: `50% OFF?`, `gold/monthly`.
+        """The object as it is now; None if it is gone."""
+        # Accounts may choose the ids of coupons, products and prices: `50% OFF?`, `gold/monthly`.
         path = f"{self.at or reader.listing.path}/{quote(id_, safe='')}"
         try:
             body = reader.respond(scope, Request(path, {"expand[]": self.expand} if self.expand else {})).body
@@ -322,21 +325,21 @@ class Objects(ByCreated):
 
     def finish_page(self, reader: Reader, scope: Scope, page: Page) -> None:
         without_clocks(reader, page)
-        # Old checkout sessions may have lost their line items, and are not gone for that.
+        # Old checkout sessions may have lost their line items, but still exist.
         follow(reader, scope, page, self.nested, lambda row: self._asked_for(reader, scope, row.id) is None)
 
 
 @dataclass(frozen=True)
 class Pending(Piece):
-    """The invoice items that no invoice has taken up yet."""
+    """The invoice items that are on no invoice yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InvoiceItems(Objects):
-    """Those that are pending are listed at every sync: no event tells of an edit, or which invoice took them up.
+    """Pending items are listed at every sync: no event reports an edit, or which invoice took them.
 
-    The events of that invoice name the items of its first ten lines. So what is pending here and is not in the
-    list is asked for by its id.
+    The events of that invoice name the items of its first ten lines. So items that are pending here and not in the list
+    are requested by id.
     """
 
     def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
@@ -356,7 +359,7 @@ class InvoiceItems(Objects):
 
 @dataclass(frozen=True, kw_only=True)
 class Disputes(Objects):
-    """Of a deadline that passes no event tells; everything else that changes in a dispute, events tell."""
+    """Events report every change of a dispute, except a deadline that passes."""
 
     def has_changed(self, cursor: Cursor, row: Any) -> bool:
         until, evidence = cursor.get("until", 0), row.evidence_details
@@ -365,7 +368,7 @@ class Disputes(Objects):
 
 
 def named_in_vain(table: Table, scope: Scope) -> set[str]:
-    """The ids that rows of other tables name, and of which the warehouse has no row."""
+    """The ids that rows of other tables name and that have no row in the warehouse."""
     found: set[str] = set()
     with dlt.current.pipeline().sql_client() as client:
         for other, column in naming(table.name, TABLES.values()):
@@ -380,5 +383,5 @@ def named_in_vain(table: Table, scope: Scope) -> set[str]:
 
 
 def is_older(cursor: Cursor) -> bool:
-    """Whether a table was loaded in an older version of the API, and must be loaded anew."""
+    """Whether a table was loaded in an older version of the API and must be loaded again."""
     return bool(cursor) and cursor.get("version") != API_VERSION

@@ -1,4 +1,4 @@
-"""How the pages of Stripe's lists lead on: https://docs.stripe.com/api/pagination"""
+"""How the pages of Stripe's lists continue: https://docs.stripe.com/api/pagination"""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,11 @@ PER_PAGE = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Pages(HasMore):
-    """Pages that continue after a row: an empty one contradicts the page before, which said that there is more."""
+    """Pages that continue after a row: an empty one contradicts the previous page, which said that there is more."""
 
     def following(self, request: Request, page: Page, response: Response) -> list[Request]:
         if not page.rows and self.after in request.params:
-            raise PayloadError(f"the page after {request.params[self.after]} is empty, though there was to be more")
+            raise PayloadError(
+                f"the page after {request.params[self.after]} is empty, although there should be more rows"
+            )
         return super().following(request, page, response)

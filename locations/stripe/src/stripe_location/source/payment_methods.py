@@ -1,4 +1,4 @@
-"""Payment methods, which are listed customer by customer."""
+"""Payment methods, which are listed per customer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,10 +20,11 @@ from stripe_location.source.tables import TABLES
 
 @dataclass(frozen=True, kw_only=True)
 class Customers(Objects):
-    """Remembers which customers it has read, for the lists of what they have.
+    """At first all customers; then new ones and those that events name.
 
-    Those that are new here stand in the cursor with the time of that run until their payment methods were read since:
-    a run may leave these out, or not be allowed to read them, and no event need tell of them later.
+    Remembers which ones it has read, for the lists per customer: the cursor keeps customers that are new here, with the
+    time of their run, until their payment methods have been read: a run may leave those out or lack the permission, and
+    there may be no event about them later.
     """
 
     def finish_page(self, reader: Reader, scope: Scope, page: Page) -> None:
@@ -33,7 +34,7 @@ class Customers(Objects):
     def finish(self, reader: Reader, scope: Scope, progress: Progress) -> None:
         super().finish(reader, scope, progress)
         known, listed = reader.known.get(scope.id, {}), cursor_of("payment_methods", scope).get("until", 0)
-        if "until" in known and reader.sync.now - listed <= LONGEST_GAP:  # otherwise those of all are listed
+        if "until" in known and reader.sync.now - listed <= LONGEST_GAP:  # otherwise those of all customers are listed
             new = known.get("new", {}) | dict.fromkeys(new_customers(reader, scope), reader.sync.now)
             progress.cursor["new"] = {id_: at for id_, at in new.items() if at > listed}
         else:
@@ -42,25 +43,25 @@ class Customers(Objects):
 
 @dataclass(frozen=True)
 class OfCustomer(Piece):
-    """A page of what a customer has."""
+    """A page of a customer's payment methods."""
 
     customer: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentMethods(Objects):
-    """At first the list of every customer; then those of customers that are new here, and what events name.
+    """At first the lists of all customers; then those of customers that are new here, and what events name.
 
-    The list of all payment methods, ``/v1/payment_methods``, is one of the account's own in some versions of the
-    API (https://docs.stripe.com/api/payment_methods/list). A customer that is deleted loses theirs, and no event
-    need tell of it.
+    In some versions of the API, the list ``/v1/payment_methods`` contains only the account's own
+    (https://docs.stripe.com/api/payment_methods/list). A deleted customer loses their payment methods, possibly without
+    an event.
     """
 
     after = ("customers",)
     cost = "One for each customer, at first and in an audit; then one for each new customer or object that events name."
 
     def whole(self, reader: Reader, scope: Scope) -> list[Piece]:
-        """The lists of all customers; of those before the first that was left, only that of a new one."""
+        """The lists of all customers; of those before the first remaining one, only the lists of new ones."""
         held, read = self._customers(reader, scope), sync_of(reader).customers[scope.id]
         first = reader.progress[scope.id].cursor.get("first_left", "")
         return self._lists(reader, scope, {id_ for id_ in held if id_ >= first} | (read - held))
@@ -99,7 +100,7 @@ class PaymentMethods(Objects):
         except ApiError as error:
             if error.status != 404:
                 raise
-            return Step()  # the customer was deleted meanwhile
+            return Step()  # the customer was deleted in the meantime
         following = reader.following(piece.request, page, response)
         return Step([page], [replace(piece, request=request) for request in following])
 
@@ -125,7 +126,7 @@ class PaymentMethods(Objects):
 
 
 def new_customers(reader: Reader, scope: Scope) -> set[str]:
-    """The customers that this run has read and the warehouse does not have yet."""
+    """The customers that this run has read but the warehouse does not have yet."""
     read = sync_of(reader).customers[scope.id]
     these = {"id": tuple(read)} if len(read) <= KEYS_PER_QUERY else {}
     held = held_where(TABLES["customers"], ["id"], {**scope.values, **these}) if read else None
@@ -133,6 +134,6 @@ def new_customers(reader: Reader, scope: Scope) -> set[str]:
 
 
 def cursor_of(table: str, scope: Scope) -> Cursor:
-    """Where another table's reading of a scope ended; empty before its first."""
+    """The cursor of another table for a scope; empty before its first load."""
     cursor: Cursor = dlt.current.resource_state(table).get("cursors", {}).get(scope.id, {})
     return cursor

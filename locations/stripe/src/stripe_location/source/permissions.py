@@ -38,4 +38,4 @@ PERMISSIONS: Mapping[str, str] = {
     "topups": "top_up_read",
     "files": "file_read",
 }
-"""Empty where Stripe publishes none: the gap of a key without it names it."""
+"""Empty if Stripe publishes none: without the permission, the gap names it."""

@@ -1,5 +1,6 @@
--- The subscriptions that are active, past_due or trialing now, each with its monthly recurring revenue (0 in a trial:
--- see subscription_mrr), since when it is in its present state, and when it will end, where that is known.
+-- The subscriptions that are now active, past_due or trialing: each with its monthly recurring revenue (0 in a trial:
+-- see subscription_mrr), the time since which it has been in its current state, and the time at which it will end, if
+-- known.
 
 SELECT
     s.account_id,

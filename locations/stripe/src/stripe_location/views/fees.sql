@@ -1,7 +1,7 @@
--- What fees cost in each month in UTC, by currency of the balance and by what they were taken for: the reporting
--- category of the balance transaction, https://docs.stripe.com/reports/reporting-categories
--- A fee is a part of its transaction (its `fee`), or a transaction of its own (category fee or network_cost, whose
--- amount is below zero). Fees that were given back count against them.
+-- Fees in each month (UTC), by currency of the balance and by reporting category of the balance transaction that they
+-- were taken for: https://docs.stripe.com/reports/reporting-categories
+-- A fee is either a part of its transaction (its `fee`) or a transaction of its own (category fee or network_cost, with
+-- an amount below zero). Refunded fees are subtracted.
 
 SELECT
     account_id,

@@ -1,10 +1,10 @@
--- Monthly recurring revenue of each customer at the end of each month in UTC, and how it moved since the end of the
--- month before; of the current month, as it is now. Currencies are rows of their own and never added up.
+-- Monthly recurring revenue of each customer at the end of each month (UTC), and how it changed since the end of the
+-- previous month; for the current month, as of now. Each currency has its own rows; currencies are never added.
 -- new: the customer's first revenue in the currency; reactivation: revenue after at least one month's end without;
--- expansion, contraction: more or less than at the end of the month before; churn: all of it is gone, in the first
--- month without (a row with mrr 0). In each row mrr is that of the month before
--- plus new, reactivation and expansion, minus contraction and churn. What comes and goes within a month is not seen.
--- What counts as revenue: see subscription_mrr.
+-- expansion, contraction: more or less than at the end of the previous month; churn: all of it is gone, in the first
+-- month without (a row with mrr 0). In each row, mrr is that of the previous month plus new, reactivation and
+-- expansion, minus contraction and churn. Revenue that comes and goes within a month does not appear. What counts as
+-- revenue: see subscription_mrr.
 
 WITH RECURSIVE months(month) AS (
     SELECT date_trunc('month', min(valid_from AT TIME ZONE 'UTC')) FROM {subscription_mrr}

@@ -1,11 +1,10 @@
--- What the account earned in each month in UTC, by currency of the balance, from its balance transactions by the
--- second of their creation, pending ones too; by Stripe's reporting categories,
+-- What the account earned in each month (UTC), by currency of the balance, from its balance transactions by the time of
+-- their creation, including pending ones; by Stripe's reporting categories:
 -- https://docs.stripe.com/reports/reporting-categories
--- gross: charges; refunds: refunds and captures taken back, less refunds that failed; disputes: disputes, less those
--- won back; fees: of all transactions, and those that are transactions of their own; net_volume: gross less refunds,
--- disputes and fees. Payouts, top-ups, transfers and other movements are not in it: other, their sum, is beside it.
--- Refunds, disputes and fees stand as positive amounts. gross - refunds - disputes - fees + other is what the
--- balance moved by.
+-- gross: charges; refunds: refunds and reversed captures, minus failed refunds; disputes: disputes, minus those that
+-- were won; fees: the fees of all transactions, and transactions that are fees; net_volume: gross minus refunds,
+-- disputes and fees. Payouts, top-ups, transfers and other movements are not part of it; other is their sum. Refunds,
+-- disputes and fees are positive amounts. gross - refunds - disputes - fees + other is the change of the balance.
 
 WITH signed AS (
     SELECT

@@ -1,7 +1,7 @@
--- What customers owe now, by how long it is due: the amounts that remain of invoices with the status open, by
--- customer and currency. An invoice is due at its due_date, or, where it has none since it is charged automatically,
--- when it became final. not_due: due later than now; then by whole days since it is due, and `invoices` is their number.
--- Drafts, and invoices that are paid, void or given up as uncollectible, are not in it.
+-- What customers owe now, by age: the remaining amounts of invoices with the status open, by customer and currency. An
+-- invoice is due at its due_date or, if it has none because it is charged automatically, when it became final. not_due:
+-- due later than now; the other columns: by whole days since it was due. `invoices` is the number of invoices. Drafts,
+-- and invoices that are paid, void or marked as uncollectible, are not included.
 
 WITH aged AS (
     SELECT

@@ -1,10 +1,10 @@
--- Each payout beside the movements of the balance that it paid out, by currency of the balance.
--- amount: what the payout sent; booked: what its balance transaction took from the balance (null where there is none
--- yet), and is_booked is whether the two agree; brought_back: what a failure or a cancellation returned.
--- earned: the net of all movements but payouts since the payout before, by the second of their creation, and
--- balance_after: what all movements up to the payout leave. So balance_after is that of the payout before, plus
--- earned, less what payouts took. Movements of the second of the payout count as before it.
--- A manual payout, and an automatic one with a delay, leaves what was earned last: that is in balance_after.
+-- Each payout next to the balance movements that it paid out, by currency of the balance.
+-- amount: what the payout sent; booked: what its balance transaction took from the balance (null if there is none yet);
+-- is_booked: whether the two agree; brought_back: what a failure or a cancellation returned. earned: the net of all
+-- movements except payouts since the previous payout, by the time of their creation; balance_after: what all movements
+-- up to the payout leave. So balance_after is that of the previous payout plus earned, minus what payouts took.
+-- Movements in the second of the payout count as before it. A manual payout, or an automatic one with a delay, leaves
+-- the latest earnings in the balance: they are in balance_after.
 
 WITH ledger AS (
     SELECT

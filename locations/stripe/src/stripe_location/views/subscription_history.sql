@@ -1,9 +1,9 @@
--- What each subscription was, and from when to when: a row for each of its states, `valid_to` null in the last.
--- A state is what an event shows, or what a load found where no event tells of it (`source` seen: since when it was
--- so is not known better than by the load). Before the first event that is known, states are inferred: active since
--- its creation or the end of its trial, with the items and discounts of then. Of states of one second, the last
--- counts. A state is the customer, the status, the items with price and quantity, the discounts, and whether the
--- subscription ends with its period; changes of nothing else are no state of their own.
+-- What each subscription was, and from when to when: a row for each of its states; `valid_to` is null in the last.
+-- A state comes from an event, or from a load if no event shows it (`source` seen: how long it existed before the load
+-- is unknown). Before the first known event, states are inferred: active since its creation or the end of its trial,
+-- with the items and discounts of that time. Of several states in one second, the last counts. A state consists of the
+-- customer, the status, the items with price and quantity, the discounts, and whether the subscription ends with its
+-- period; other changes do not begin a new state.
 
 WITH last_of_a_second AS (
     SELECT

@@ -1,16 +1,16 @@
 -- Monthly recurring revenue of each subscription in each of its states, in units of its currency.
--- Counted: price times quantity of every licensed item, normalized to a month: a year is 12 months or 365 days, so
--- a price per day counts 365/12 times, per week 365/84 times, per month once, per year 1/12 times, each divided by
--- the price's interval_count. Less the subscription's discounts that last for ever: first their shares one after the
--- other, then their amounts, each once an invoice (as often as the item that is billed most often), and never below
--- 0; rounded to four places. Counted while the status is active or past_due; 0 otherwise, so a trial, and what is
--- unpaid, paused, incomplete or canceled counts 0. These are Stripe's own rules,
+-- Counted: price times quantity of every licensed item, normalized to a month: a year is 12 months or 365 days, so a
+-- price per day counts 365/12 times, per week 365/84 times, per month once, per year 1/12 times, each divided by the
+-- price's interval_count. Minus the subscription's discounts that last forever: first the percentages, one after the
+-- other, then the amounts, each once per invoice (as often as the item that is billed most often), and never below 0;
+-- rounded to four places. Counted while the status is active or past_due and 0 otherwise, so a trial, and what is
+-- unpaid, paused, incomplete or canceled, counts 0. These are Stripe's own rules:
 -- https://support.stripe.com/questions/billing-analytics
 -- https://docs.stripe.com/billing/subscriptions/analytics/glossary
--- Not counted: taxes; discounts that end (once, repeating: the revenue is that of when they are over), and those of
--- single items and of the customer; that a coupon applies to some products only; metered prices. Shown, since nobody
--- can tell: as `items_not_counted`, items whose price is tiered, transforms the quantity, or is not loaded; as
--- `discounts_not_counted`, those whose coupon is not known, or takes off an amount in another currency.
+-- Not counted: taxes; discounts that end (once, repeating: the revenue is that after their end), and those of single
+-- items and of the customer; that a coupon applies to only some products; metered prices. Shown, since they cannot be
+-- determined: as `items_not_counted`, items whose price is tiered, transforms the quantity, or is not loaded; as
+-- `discounts_not_counted`, discounts whose coupon is unknown or takes off an amount in another currency.
 
 WITH priced AS (
     SELECT

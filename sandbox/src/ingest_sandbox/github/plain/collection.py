@@ -18,7 +18,7 @@ from ..hand import Hand
 from ..model import GHOST, Account, Forge, Repository, Row
 
 Home = Any
-"""Whose list it is: a :class:`Repository`, or an organisation's :class:`Account`."""
+"""Whose list it is: a :class:`Repository`, or an organization's :class:`Account`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,9 @@ def by_creation(row: Row) -> Key:
 
 @dataclass(frozen=True, kw_only=True)
 class Collection:
-    """A list of each repository, of each row of a parent in it, or of each organisation.
+    """A list of each repository, of each row of a parent in it, or of each organization.
 
-    ``path`` is below its repository or organisation; ``{parent}`` in it stands for the parent's number.
+    ``path`` is below its repository or organization; ``{parent}`` in it stands for the parent's number.
     ``make`` gives the facts of a new row, and its ``id`` where ``first_id`` is none; None where nothing
     is left to make. ``edit`` changes a row.
     """
@@ -67,7 +67,7 @@ class Collection:
     """A media type, and how rows show to those who do not accept it."""
     first_id: int | None = None
     parents: Callable[[Repository], Mapping[int, Any]] | None = None
-    of_organisation: bool = False
+    of_organization: bool = False
     key: Callable[[Row], Key] = by_id
     """The order of the list."""
     descending: bool = False
@@ -101,7 +101,7 @@ class Collection:
     # Rows.
 
     def rows(self, home: Home) -> dict[Any, Row]:
-        """All rows of a repository or an organisation, by id."""
+        """All rows of a repository or an organization, by id."""
         found: dict[Any, Row] = home.rows.setdefault(self.name, {})
         return found
 
@@ -205,7 +205,7 @@ class Collection:
 
     def forget(self, hand: Hand, gone: Account) -> None:
         """An account was deleted: it leaves lists of people, and elsewhere the ghost takes its place."""
-        for home in hand.forge.organisations.values() if self.of_organisation else hand.forge.repositories.values():
+        for home in hand.forge.organizations.values() if self.of_organization else hand.forge.repositories.values():
             for row in [row for row in self.rows(home).values() if gone in row.facts.values()]:
                 if row.id == gone.id:
                     self.remove(hand, home, row)
@@ -222,7 +222,7 @@ class Collection:
         )
 
     def _homes(self, hand: Hand) -> Iterable[Home]:
-        return hand.forge.organisations.values() if self.of_organisation else hand.repositories()
+        return hand.forge.organizations.values() if self.of_organization else hand.repositories()
 
     def _parents(self, home: Home) -> Iterable[tuple[int | None, Any]]:
         return self.parents(home).items() if self.parents else [(None, None)]

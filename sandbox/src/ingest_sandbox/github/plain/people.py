@@ -1,4 +1,4 @@
-"""Who has to do with repositories and organisations.
+"""People and teams around repositories and organizations.
 
 https://docs.github.com/en/rest/activity/starring, https://docs.github.com/en/rest/collaborators/collaborators,
 https://docs.github.com/en/rest/teams/teams, https://docs.github.com/en/rest/orgs/members
@@ -107,7 +107,7 @@ TEAMS = Collection(
     make=_make_team,
     edit=_rename_team,
     first_id=9_400_000,
-    of_organisation=True,
+    of_organization=True,
     for_those_who="token",
     seeded=6,
 )
@@ -115,6 +115,6 @@ MEMBERS = Collection(
     name="members",
     show=member,
     make=_join,
-    of_organisation=True,
+    of_organization=True,
     seeded=30,
 )

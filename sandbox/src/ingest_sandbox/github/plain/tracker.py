@@ -77,7 +77,7 @@ ISSUE_TYPES = Collection(
     edit=_edit_type,
     after=_follow_type,
     first_id=410,
-    of_organisation=True,
+    of_organization=True,
     for_those_who="token",
     seeded=3,
 )

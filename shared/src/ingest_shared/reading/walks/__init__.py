@@ -1,4 +1,4 @@
-"""How the rows of a list move, one walk a file: each reads its kind of list without losing a row."""
+"""How to read a list whose rows move, one walk per file: each reads its kind of list without losing a row."""
 
 from ingest_shared.reading.walks.by_created import ByCreated
 from ingest_shared.reading.walks.changed_since import ChangedSince

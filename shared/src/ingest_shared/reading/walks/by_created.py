@@ -15,9 +15,9 @@ from ingest_shared.reading.windows import FOREVER, Window, cut, one_second
 class ByCreated(Walk):
     """What was created since the previous sync; at first everything, in windows side by side.
 
-    ``between`` makes the parameters for a span of time. Pages continue by time and not after a row,
-    since a row that is deleted meanwhile would break the chain; only inside a single second there is
-    no other way than the API's own. A first load keeps the windows that it has read, also where it is stopped.
+    ``between`` makes the parameters for a span of time. Pages continue by time and not after a row, because a row that
+    is deleted in the meantime would break the chain; only within a single second is the API's own link the only way. A
+    first load keeps the windows that it has read, even if it is stopped.
     """
 
     cost = "One call and one for each page of what was created since; at first one for each page, side by side."
@@ -50,7 +50,7 @@ class ByCreated(Walk):
         rows, left = cut(page.rows, at, window, ascending=False, more=bool(following))
         pieces = [replace(piece, window=rest, request=None) for rest in left]
         if following and (not at or one_second(at)):
-            # From a second before, since Stripe has shown nothing after a row whose second is all of the span.
+            # From one second before, since Stripe has shown nothing after a row if the span is only its second.
             longer = self.asked(piece, replace(window, start=window.start - 1))
             links = [later.having(**longer) for later in following]
             keys = [reader.decoder.key(row) for row in page.rows]
@@ -74,13 +74,13 @@ class ByCreated(Walk):
         return {"left": left, "began": progress.cursor.get("began", reader.sync.now)}
 
     def left(self, scope: Scope, cursor: Cursor) -> list[Piece]:
-        """What the load before did not begin to read."""
+        """The windows that the previous load did not begin to read."""
         return [Piece(scope, Window(start, end, pages)) for start, end, pages in cursor.get("left", ())]
 
     def finish(self, reader: Reader, scope: Scope, progress: Progress) -> None:
-        """What came or changed since the first part was begun is left to the next sync."""
+        """Leaves to the next sync what appeared or changed since the first part began."""
         progress.cursor.pop("left", None)
         progress.cursor["until"] = progress.cursor.pop("began", reader.sync.now)
 
     def finish_page(self, reader: Reader, scope: Scope, page: Page) -> None:
-        """Adds to the rows what the list does not send with them; does nothing for most lists."""
+        """Adds to the rows what the list does not include; does nothing for most lists."""

@@ -19,11 +19,10 @@ from ingest_shared.reading.windows import FOREVER, Window, check_sorted, cut
 class ChangedSince(Walk):
     """What changed since the newest row of the previous sync; at first everything, in windows side by side.
 
-    ``column`` is the path of the time of change. ``since`` makes the parameters for a time; the API must include
-    what changed at that very second, and may include more. Each request starts at a time, never at a page
-    number, so rows that move to the end or disappear while the list is read shift nothing. If ``since`` takes only
-    days, or reaches back further than a page, the API's own links lead on. Such a list does not show deletes: the
-    audit finds them.
+    ``column`` is the path of the time of change. ``since`` makes the parameters for a time; the API must include what
+    changed at that exact second, and may include more. Each request starts at a time, never at a page number, so rows
+    that move to the end or disappear while the list is read shift nothing. If ``since`` takes only days, or reaches
+    back further than a page, the API's own links lead on. Such a list does not show deletes: the audit finds them.
     """
 
     cost = (
@@ -35,7 +34,7 @@ class ChangedSince(Walk):
     lag: int = 60
     """Seconds read again before the newest row: a list may show a change a little late."""
     hidden_for: int = 0
-    """Seconds for which the list does not show a row that has just changed; an audit waits as long, and looks again."""
+    """Seconds for which the list hides a row that has just changed; an audit waits that long and looks again."""
 
     @property
     def needs(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -77,22 +76,23 @@ class ChangedSince(Walk):
         step = Step([replace(page, rows=rows)], [replace(piece, window=left) for left in rest])
         later = bisect_left(at, window.end)
         step.newest = max(at[:later], default=None)
-        # What another window of this sync will read is not noted as there: it must be loaded from that one.
+        # Rows that another window of this sync will read do not count as read: that one must load them.
         step.also_there = [reader.decoder.key(row) for row in page.rows[bisect_left(at, reader.sync.now) :]]
-        # Only a page of which no row was left to another reading may be skipped while it is the same.
+        # A page may be skipped while it is unchanged only if none of its rows was left to another reading.
         if not more and (since or not page.rows) and later == len(at):
             step.cursor = {"etag": response.headers.get("ETag"), "etag_since": window.start}
         return step
 
     def again(self, reader: Reader, scope: Scope, progress: Progress) -> list[Piece]:
-        """An audit must know what changed while it read: such rows moved to the end of the list, and are not gone."""
+        """An audit must know what changed while it was reading: such rows moved to the end of the list and are not
+        gone."""
         if not reader.sync.reads_all or progress.stood_still:
             return []
         progress.stood_still = True
         return [Piece(scope, Window(max(0, reader.sync.now - self.hidden_for), FOREVER))]
 
     def _also_there(self, reader: Reader, scope: Scope, start: int, page: Page, more: bool) -> Step:
-        """What changed while the list was read is there, and belongs to the next sync; what was hidden does not."""
+        """What changed while the list was read exists and belongs to the next sync; what was hidden does not."""
         step, rows = Step(), page.rows
         if more:
             at = instants(rows, self.column)
@@ -106,19 +106,19 @@ class ChangedSince(Walk):
         return step
 
     def _asks_the_same(self, one: int, other: int) -> bool:
-        """Whether requests since either instant are the same, so that none can start between them."""
+        """Whether requests since either instant are identical, so that none can start between them."""
         return self.since(one) == self.since(other)
 
     def _only_links_lead_on(self, start: int, at: list[int]) -> bool:
-        """Whether a request since the last row of a page, which was asked for since ``start``, would show it again."""
+        """Whether a request since the last row of a page, which was requested since ``start``, would show it again."""
         return not at or at[-1] <= start or self._asks_the_same(max(start, at[0]), at[-1])
 
     def _by_links(self, reader: Reader, scope: Scope, at: int) -> tuple[list[Any], int | None]:
-        """The rows from an instant on to which no request for a time leads, and the time at which the next can start.
+        """The rows from an instant on that no request by time can reach, and the time at which the next one can start.
 
-        They are those of one second, or of one day if ``since`` takes only days, that fill more than a page, or those
-        that follow what ``since`` shows besides. Only the API's own links lead to them, and a row that moves away
-        shifts the others, so they are read again until nothing new appears.
+        They are the rows of one second (or one day, if ``since`` takes only days) that fill more than a page, or the
+        rows after additional ones that ``since`` shows. Only the API's own links lead to them, and a row that moves
+        away shifts the others, so they are read again until nothing new appears.
         """
         found: dict[Any, Any] = {}
         beyond: int | None = None
@@ -141,16 +141,16 @@ class ChangedSince(Walk):
         return list(found.values()), beyond
 
     def _check_inclusive(self, reader: Reader, scope: Scope, second: int) -> None:
-        """Raises if the API leaves out the very second in ``since``; otherwise its row has moved."""
+        """Raises if the API leaves out the second of ``since`` itself; otherwise its row has moved."""
         page, _ = reader.send(scope, reader.request(scope, **self.since(second - 1)))
         if second in instants(page.rows, self.column):
             raise PayloadError(
-                "the list leaves out what changed in the very second that `since` names, so rows would be lost: "
+                "the list leaves out what changed in the exact second that `since` names, so rows would be lost: "
                 "pass the second before, `at - 1`, to `since`"
             )
 
     def _check_order(self, reader: Reader, scope: Scope, request: Request, page: Page, response: Response) -> None:
-        """Raises if the second page, by the API's own link, is older than the first: the list is sorted otherwise.
+        """Raises if the second page, by the API's own link, is older than the first: the list is not sorted by change.
 
         A single page may be sorted by chance, and the next request leaves out everything older than it.
         """

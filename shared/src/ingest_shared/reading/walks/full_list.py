@@ -1,4 +1,4 @@
-"""A list that is read in full, so that what disappeared from it is known to be gone."""
+"""A list that is read in full, so that rows missing from it are known to be gone."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ class FullList(Walk):
     With ``since``, the parameters for a time, only the first sync reads everything. Later ones read what
     changed since the previous sync began, by the time at the path ``column``, and the audit finds deletes.
 
-    ``at_most`` is the number of rows that the API shows of a list at most: rows missing from a list that long
-    may still exist, so none is marked as deleted.
+    ``at_most`` is the most rows that the API shows of a list: rows missing from a list that long may still exist, so
+    none is marked as deleted.
     """
 
     cost = "One call for each page; an unchanged list of one page costs no quota if the API answers 304."
@@ -87,12 +87,12 @@ class FullList(Walk):
         has_moved = progress.moved or not progress.stood_still
         if not reader.listing.envelope.shifts or len(progress.numbered) < 2 or not has_moved:
             return []
-        progress.stood_still = True  # unless a page of this round says otherwise
+        progress.stood_still = True  # unless a page of this round moved
         progress.moved = False
         return [Piece(scope, request=request) for request in progress.numbered]
 
     def finish(self, reader: Reader, scope: Scope, progress: Progress) -> None:
-        """The next sync finds what disappeared after it was read, so no ETag may make it skip the list."""
+        """The next sync must find what disappeared after it was read, so no ETag may make it skip the list."""
         if progress.there - {key for page in progress.numbered.values() for key in page.keys}:
             progress.cursor["etag"] = None
 
@@ -105,7 +105,7 @@ class FullList(Walk):
 
 
 def check_leads_on(following: Sequence[Request], keys: Sequence[Any], already: dict[Request, NumberedPage]) -> None:
-    """Raises if the pages that follow were read before, so that the list would never end or end too early."""
+    """Raises if the following pages were already read, so that the list would never end or end too early."""
     if any(request in already for request in following):
         raise PayloadError("a page names an earlier page as the next one, so the rest of the list cannot be read")
     if keys and already and already[next(reversed(already))].keys == keys:

@@ -16,7 +16,7 @@ class NewestFirst(Walk):
     """At first all pages, in an order in which rows stay put; then from the newest change down to the cursor.
 
     ``whole`` are the parameters of the first reading, oldest creation first; ``changed`` those of
-    later ones. For rows that nobody can delete, or whose deletes may wait for the audit.
+    later ones. For rows that cannot be deleted, or whose deletes may wait for the audit.
     """
 
     cost = (
@@ -58,13 +58,13 @@ class NewestFirst(Walk):
         step = self._step(reader, page, at, since)
         step.numbered = request, NumberedPage(keys, None, was_last=False)
         if not reached:
-            # One after the other down to the cursor: the pages beyond it are not asked for.
+            # One after the other down to the cursor: the pages beyond it are not requested.
             following = reader.next if to_cursor else reader.following
             later = following(request, page, response)
             check_leads_on(later, keys, reader.progress[piece.scope.id].numbered)
             step.pieces = [replace(piece, request=next_) for next_ in later]
         if is_first:
-            # Of a whole reading, only a list that is empty may be skipped while it is the same.
+            # After a whole reading, only an empty list may be skipped while it is unchanged.
             may_skip = (to_cursor or not page.rows) and not step.also_there
             step.cursor = {"etag": response.headers.get("ETag") if may_skip else None}
         return step

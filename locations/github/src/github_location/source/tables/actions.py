@@ -15,7 +15,7 @@ workflow_runs = repo_table(
         text("display_title", "Title of the run."),
         text("path", "File of the workflow."),
         bigint("run_number", "Number within the workflow."),
-        bigint("run_attempt", "Number of the latest attempt, from 1 on."),
+        bigint("run_attempt", "Number of the latest attempt, from 1."),
         text("event", "What started it."),
         text("status", "queued, in_progress, waiting, completed and others."),
         text("conclusion", "success, failure, cancelled and others; null until it is completed."),
@@ -37,19 +37,18 @@ workflow_runs = repo_table(
         *"check_suite_node_id url jobs_url logs_url check_suite_url artifacts_url cancel_url rerun_url".split(),
         *"previous_attempt_url workflow_url".split(),
     ),
-    limits="What changed: a run that is started again, which is possible for 30 days, is found at once among the "
+    limits="Changes of older runs at once: a run can be started again for 30 days, which is noticed at once among the "
     "newest 100 and once a day among the others.",
 )
 
 workflow_run_attempts = repo_table(
     name="workflow_run_attempts",
-    description="Earlier attempts of the workflow runs that were run again; what all attempts share is in "
-    "workflow_runs.",
+    description="Earlier attempts of workflow runs that were run again; what all attempts share is in workflow_runs.",
     docs="actions/workflow-runs#get-a-workflow-run-attempt",
     key=("run_id", "run_attempt"),
     columns=(
         bigint("run_id", "Run.", origin="reader", to="workflow_runs"),
-        bigint("run_attempt", "Number of the attempt, from 1 on."),
+        bigint("run_attempt", "Number of the attempt, from 1."),
         bigint("attempts", "Number of the latest attempt, which is not in this table.", origin="reader"),
         text("status", "completed and others."),
         text("conclusion", "success, failure, cancelled and others."),
@@ -75,7 +74,7 @@ workflow_jobs = repo_table(
         text("conclusion", "success, failure, cancelled and others; null until it is completed."),
         text("head_branch", "Branch that it ran for."),
         text("head_sha", "Commit that it ran for, by its hash."),
-        json("labels", "Labels of the runner that it asked for."),
+        json("labels", "Labels of the requested runner."),
         bigint("runner_id", "Runner; null until it has one."),
         text("runner_name", "Name of the runner."),
         bigint("runner_group_id", "Group of the runner."),
@@ -93,7 +92,7 @@ workflow_jobs = repo_table(
             key=("job_id", "number"),
             columns=(
                 bigint("job_id", "Job.", path="id", origin="parent"),
-                bigint("number", "Place in the job, from 1 on."),
+                bigint("number", "Position in the job, from 1."),
                 text("name", "Name."),
                 text("status", "queued, in_progress or completed."),
                 text("conclusion", "success, failure, skipped and others; null until it is completed."),
@@ -112,25 +111,25 @@ deployments = repo_table(
     columns=(
         bigint("id", "Immutable id."),
         text("environment", "Where it was deployed to."),
-        text("original_environment", "Where it was to be deployed to at first."),
-        text("task", "What was done: deploy, or a name of one's own."),
+        text("original_environment", "Where it was originally to be deployed to."),
+        text("task", "What was done: deploy, or a custom name."),
         text("ref", "Branch, tag or commit that was deployed."),
         text("sha", "Commit that was deployed, by its hash."),
         text("description", "Text."),
-        json("payload", "What the maker passed on."),
-        boolean("transient_environment", "Whether the environment is given up some day."),
+        json("payload", "Data that its creator attached."),
+        boolean("transient_environment", "Whether the environment is temporary."),
         boolean("production_environment", "Whether end users use it."),
         *user("creator", "Who made it"),
         timestamp("created_at", "When it was made."),
-        timestamp("updated_at", "When it last changed, as by a new status."),
+        timestamp("updated_at", "When it last changed, for example by a new status."),
     ),
     unused=(*"creator.* node_id url statuses_url repository_url performed_via_github_app".split(),),
-    limits="Changes of a deployment that is not among the newest 100: the audit finds them.",
+    limits="Changes of deployments that are not among the newest 100: the audit finds them.",
 )
 
 deployment_statuses = repo_table(
     name="deployment_statuses",
-    description="What became of each deployment.",
+    description="The statuses of each deployment.",
     docs="deployments/statuses#list-deployment-statuses",
     columns=(
         bigint("id", "Immutable id."),
@@ -145,5 +144,5 @@ deployment_statuses = repo_table(
         timestamp("updated_at", "When it was last changed."),
     ),
     unused=(*"creator.* node_id url target_url deployment_url repository_url performed_via_github_app".split(),),
-    limits="Which deployments have a new status: they are read when their deployment has a new `updated_at`.",
+    limits="New statuses directly: they are read when their deployment has a new `updated_at`.",
 )

@@ -16,29 +16,29 @@ MADE = (
     text("tree_sha", "Hash of the tree.", path="commit.tree.sha"),
     bigint("comment_count", "Number of comments.", path="commit.comment_count"),
     boolean("verified", "Whether the signature is valid.", path="commit.verification.verified"),
-    text("verification_reason", "What the check of the signature said.", path="commit.verification.reason"),
+    text("verification_reason", "The result of checking the signature.", path="commit.verification.reason"),
     text("html_url", "Its page on GitHub."),
 )
-"""What a commit is, wherever it is listed."""
+"""The columns of a commit, wherever it is listed."""
 COMMIT_UNUSED = (
     *"author.* committer.* commit.author.* commit.committer.* commit.tree.* commit.verification.*".split(),
     *"node_id url comments_url commit.url".split(),
 )
 CHANGED_FILE = (
     text("filename", "Path of the file."),
-    text("previous_filename", "Its path before, where it was renamed."),
+    text("previous_filename", "Its previous path, if it was renamed."),
     text("status", "added, removed, modified, renamed, copied, changed or unchanged."),
     bigint("additions", "Lines that were added."),
     bigint("deletions", "Lines that were removed."),
     bigint("changes", "Lines that were added or removed."),
     text("content_sha", "Hash of the file's content; null for a submodule.", path="sha"),
 )
-"""A file of a diff, without its lines."""
+"""The columns of a file in a diff, without its lines."""
 FILE_UNUSED = ("blob_url", "raw_url", "contents_url", "patch")
 
 commits = repo_table(
     name="commits",
-    description="Commits that are or were on a branch; deleted_at tells those that are on none any more.",
+    description="Commits that are or were on a branch; deleted_at marks those that no longer are.",
     docs="commits/commits#list-commits",
     key=("repo_id", "sha"),
     columns=(
@@ -82,7 +82,7 @@ tags = repo_table(
     key=("repo_id", "name"),
     columns=(
         text("name", "Name."),
-        text("commit_sha", "The commit that it names, by its hash.", path="commit.sha"),
+        text("commit_sha", "The commit that it points to, by its hash.", path="commit.sha"),
     ),
     unused=("commit.*", "zipball_url", "tarball_url", "node_id"),
     limits="Who made an annotated tag, when, and its message.",

@@ -1,4 +1,4 @@
-"""What many tables have in common."""
+"""Columns that many tables share."""
 
 from typing import Any
 
@@ -6,15 +6,15 @@ from ingest_shared.tables import Column, Table, bigint, epoch, text
 
 REST = "https://docs.github.com/en/rest"
 DELETED_AT = epoch("deleted_at", "When it was found to be deleted; null while it exists.", origin="reader")
-ORGANIZATION_ID = bigint("organization_id", "Organisation, by its immutable id.", origin="reader")
+ORGANIZATION_ID = bigint("organization_id", "Organization, by its immutable id.", origin="reader")
 REPO_ID = bigint("repo_id", "Repository, by its immutable id; a rename does not change it.", origin="reader")
 
 
 def user(name: str, role: str, path: str | None = None) -> tuple[Column, Column]:
-    """Id and login of a user object; both are null when the account was deleted."""
+    """Id and login of a user object; both are null if the account was deleted."""
     path = path or name
     return (
-        bigint(f"{name}_id", f"{role}, by immutable id; null when the account was deleted.", path=f"{path}.id"),
+        bigint(f"{name}_id", f"{role}, by immutable id; null if the account was deleted.", path=f"{path}.id"),
         text(f"{name}_login", f"{role}'s login at the time of the last change of this row.", path=f"{path}.login"),
     )
 
@@ -28,8 +28,8 @@ def repo_table(
     of: Column = REPO_ID,
     **more: Any,
 ) -> Table:
-    """A table of what repositories have, or organisations, with columns for whose it is and when it was deleted.
+    """A table of objects of repositories or organizations, with columns for the owner and the time of deletion.
 
-    ``docs`` is the page of its list, below that of the REST API.
+    ``docs`` is the page of its list, relative to the REST API's documentation.
     """
     return Table(name=name, docs=f"{REST}/{docs}", key=key, columns=(of, *columns, DELETED_AT), **more)

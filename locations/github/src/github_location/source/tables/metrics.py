@@ -7,7 +7,7 @@ DAY = "The day, as its first instant in UTC."
 
 repo_stats_daily = repo_table(
     name="repo_stats_daily",
-    description="What GitHub counted of each repository, as of the last load of each day.",
+    description="GitHub's counts for each repository, as of the last load of each day.",
     docs="repos/repos#list-organization-repositories",
     key=("repo_id", "day"),
     columns=(
@@ -32,8 +32,8 @@ def _traffic(name: str, description: str, docs: str, one: str, who: str) -> Tabl
             bigint("count", f"{one}."),
             bigint("uniques", f"{who}."),
         ),
-        limits="Days that were over for two weeks before the first load, and repositories to which the credential may "
-        "not push. Of an App and a fine-grained token GitHub wants the permission Administration (read) besides.",
+        limits="Days more than two weeks before the first load, and repositories to which the credential may "
+        "not push. An App or a fine-grained token also needs the permission Administration (read).",
     )
 
 

@@ -19,7 +19,7 @@ OF_PULL = (
 
 pull_requests = repo_table(
     name="pull_requests",
-    description="Pull requests; labels, assignees and milestone stand with the issue of the same number.",
+    description="Pull requests; labels, assignees and milestone are with the issue of the same number.",
     docs="pulls/pulls#list-pull-requests",
     columns=(
         bigint("id", "Immutable id. The same pull request has another id in the table issues."),
@@ -32,18 +32,18 @@ pull_requests = repo_table(
         boolean("locked", "Whether the conversation is locked."),
         *user("user", "Author"),
         text("author_association", "The author's relation to the repository."),
-        text("base_ref", "Branch it is to be merged into.", path="base.ref"),
+        text("base_ref", "Branch that it is to be merged into.", path="base.ref"),
         text("base_sha", "Head of that branch.", path="base.sha"),
         text("head_ref", "Branch with the changes.", path="head.ref"),
         text("head_sha", "Head of the changes.", path="head.sha"),
-        bigint("head_repo_id", "Repository of the changes; null when it was deleted.", path="head.repo.id"),
-        text("merge_commit_sha", "The merge commit, or a test merge while it is open."),
-        json("auto_merge", "Settings of auto-merge, when it is on."),
+        bigint("head_repo_id", "Repository of the changes; null if it was deleted.", path="head.repo.id"),
+        text("merge_commit_sha", "The merge commit; while it is open, a test merge."),
+        json("auto_merge", "Settings of auto-merge, if it is switched on."),
         text("html_url", "Its page on GitHub."),
         timestamp("created_at", "When it was opened."),
-        timestamp("updated_at", "When anything of it last changed."),
+        timestamp("updated_at", "When anything about it last changed."),
         timestamp("closed_at", "When it was closed or merged."),
-        timestamp("merged_at", "When it was merged; null when it was not."),
+        timestamp("merged_at", "When it was merged; null if it was not."),
     ),
     children=(
         Child(
@@ -66,7 +66,7 @@ pull_requests = repo_table(
             columns=(
                 bigint("pull_request_id", "Pull request.", path="id", origin="parent"),
                 bigint("team_id", "Team, by immutable id.", path="id"),
-                text("team_slug", "The team's name in addresses.", path="slug"),
+                text("team_slug", "The team's name in URLs.", path="slug"),
             ),
             unused=("*",),
         ),
@@ -88,14 +88,14 @@ reviews = repo_table(
         bigint("pull_request_number", "Its number within the repository.", origin="reader"),
         *user("user", "Reviewer"),
         text("author_association", "The reviewer's relation to the repository."),
-        text("state", "APPROVED, CHANGES_REQUESTED, COMMENTED, DISMISSED, or PENDING for one's own."),
+        text("state", "APPROVED, CHANGES_REQUESTED, COMMENTED, DISMISSED, or PENDING for the token's own user."),
         text("body", "Text, in Markdown."),
         text("commit_id", "Commit that was reviewed, by its hash."),
         text("html_url", "Its place on GitHub."),
         timestamp("submitted_at", "When it was submitted; null while it is pending."),
     ),
     unused=(*"user.* node_id pull_request_url _links body_html body_text".split(),),
-    limits="When a review changed: it is read again when its pull request has a new `updated_at`.",
+    limits="Changes of reviews directly: they are read again when their pull request has a new `updated_at`.",
 )
 
 review_comments = repo_table(
@@ -105,8 +105,8 @@ review_comments = repo_table(
     columns=(
         bigint("id", "Immutable id."),
         text("pull_request_url", "Address of the pull request in the API; it ends with its number."),
-        bigint("pull_request_review_id", "Review that it is a part of, an id of the table reviews."),
-        bigint("in_reply_to_id", "Comment that it answers, an id of this table."),
+        bigint("pull_request_review_id", "Review that it belongs to, an id of the table reviews."),
+        bigint("in_reply_to_id", "Comment that it replies to, an id of this table."),
         *user("user", "Author"),
         text("author_association", "The author's relation to the repository."),
         text("body", "Text, in Markdown."),
@@ -116,10 +116,10 @@ review_comments = repo_table(
         text("original_commit_id", "Commit that it was written at, by its hash."),
         text("subject_type", "line or file."),
         text("side", "LEFT for the old file, RIGHT for the new one."),
-        bigint("line", "Last line that it is about; null when the diff has it no more."),
+        bigint("line", "Last line that it is about; null if the diff no longer contains it."),
         bigint("original_line", "That line when it was written."),
-        text("start_side", "side of the first line, of several."),
-        bigint("start_line", "First line, of several."),
+        text("start_side", "Side of the first line, if it is about several."),
+        bigint("start_line", "First line, if it is about several."),
         bigint("original_start_line", "That line when it was written."),
         json("reactions", "Reactions by kind."),
         text("html_url", "Its place on GitHub."),
@@ -139,7 +139,7 @@ def _cut(name: str, description: str, count: str, shown: int) -> Column:
 
 pull_request_details = repo_table(
     name="pull_request_details",
-    description="What GitHub tells of a single pull request alone: its size, and whether it can be merged. On request.",
+    description="What GitHub shows only for a single pull request: its size, and whether it can be merged. On request.",
     docs="pulls/pulls#get-a-pull-request",
     key=("pull_request_id", "node_id"),
     columns=(
@@ -148,8 +148,8 @@ pull_request_details = repo_table(
         text("state", "open or closed; merged ones are closed."),
         boolean("merged", "Whether it was merged."),
         *user("merged_by", "Who merged it"),
-        boolean("mergeable", "Whether it can be merged without a conflict; null where GitHub does not know."),
-        boolean("rebaseable", "Whether it can be rebased; null where GitHub does not know."),
+        boolean("mergeable", "Whether it can be merged without a conflict; null if GitHub does not know."),
+        boolean("rebaseable", "Whether it can be rebased; null if GitHub does not know."),
         text("mergeable_state", "clean, dirty, blocked, behind, unstable, draft, unknown and others."),
         boolean("maintainer_can_modify", "Whether maintainers may push to its branch."),
         bigint("comments", "Comments in its conversation."),
@@ -158,17 +158,17 @@ pull_request_details = repo_table(
         bigint("additions", "Lines that it adds."),
         bigint("deletions", "Lines that it removes."),
         bigint("changed_files", "Files that it changes."),
-        _cut("files_truncated", "Whether pull_request_files lacks some.", "changed_files", FILES_SHOWN),
-        _cut("commits_truncated", "Whether pull_request_commits lacks some.", "commits", COMMITS_SHOWN),
+        _cut("files_truncated", "Whether some are missing from pull_request_files.", "changed_files", FILES_SHOWN),
+        _cut("commits_truncated", "Whether some are missing from pull_request_commits.", "commits", COMMITS_SHOWN),
     ),
     unused=("*", "merged_by.*"),
-    limits="Whether a pull request can be merged, right away: GitHub finds out when it is asked, so it is asked once "
-    "more at the end of the load.",
+    limits="The mergeability at once: GitHub determines it only when the pull request is requested, so it is requested "
+    "a second time at the end of the load.",
 )
 
 pull_request_files = repo_table(
     name="pull_request_files",
-    description="Files that each pull request changes; without their lines. On request.",
+    description="Files that each pull request changes, without their lines. On request.",
     docs="pulls/pulls#list-pull-requests-files",
     key=("pull_request_id", "filename"),
     columns=(
@@ -181,7 +181,7 @@ pull_request_files = repo_table(
 
 pull_request_commits = repo_table(
     name="pull_request_commits",
-    description="Commits in each pull request, also those that never came to a branch of the repository. On request.",
+    description="Commits in each pull request, even those that never reached a branch of the repository. On request.",
     docs="pulls/pulls#list-commits-on-a-pull-request",
     key=("pull_request_id", "sha"),
     columns=(

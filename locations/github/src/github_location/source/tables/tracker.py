@@ -5,7 +5,7 @@ from ingest_shared.tables import Child, bigint, boolean, json, present, text, ti
 
 issues = repo_table(
     name="issues",
-    description="Issues and pull requests, as the issues API lists both; is_pull_request tells them apart.",
+    description="Issues and pull requests, since the issues API lists both; is_pull_request distinguishes them.",
     docs="issues/issues#list-repository-issues",
     columns=(
         bigint("id", "Immutable id. A pull request has another id in the table pull_requests."),
@@ -21,27 +21,27 @@ issues = repo_table(
         *user("user", "Author"),
         *user("closed_by", "Who closed it"),
         text("author_association", "The author's relation to the repository."),
-        bigint("type_id", "Its type, an id of the table issue_types; null where it has none.", path="type.id"),
+        bigint("type_id", "Its type, an id of the table issue_types; null if it has none.", path="type.id"),
         text("type_name", "The type's name at the time of the last change of this row.", path="type.name"),
         bigint("milestone_id", "Milestone, an id of the table milestones.", path="milestone.id"),
         bigint("comments", "Number of comments."),
         json("reactions", "Reactions by kind."),
         text(
             "parent_issue_url",
-            "Address in the API of the issue that it is a part of; it ends with its number. The view sub_issues has "
-            "that issue's id.",
+            "API address of the issue that it is a sub-issue of; it ends with that issue's number. The view sub_issues "
+            "has its id.",
         ),
-        json("issue_field_values", "Values of the organisation's issue fields."),
-        json("issue_dependencies_summary", "How many issues block this one or are blocked by it."),
+        json("issue_field_values", "Values of the organization's issue fields."),
+        json("issue_dependencies_summary", "How many issues block this one, and how many it blocks."),
         text("html_url", "Its page on GitHub."),
         timestamp("created_at", "When it was opened."),
         timestamp("updated_at", "When anything of it last changed."),
-        timestamp("closed_at", "When it was closed last."),
+        timestamp("closed_at", "When it was last closed."),
     ),
     children=(
         Child(
             name="issue_labels",
-            description="Which issue carries which label.",
+            description="Which issue has which label.",
             path="labels",
             key=("issue_id", "label_id"),
             columns=(
@@ -76,7 +76,7 @@ issue_comments = repo_table(
     docs="issues/comments#list-issue-comments-for-a-repository",
     columns=(
         bigint("id", "Immutable id."),
-        text("issue_url", "Address of the issue or pull request in the API; it ends with its number."),
+        text("issue_url", "API address of the issue or pull request; it ends with its number."),
         *user("user", "Author"),
         text("author_association", "The author's relation to the repository."),
         text("body", "Text, in Markdown."),
@@ -90,15 +90,15 @@ issue_comments = repo_table(
 
 labels = repo_table(
     name="labels",
-    description="Labels that each repository offers.",
+    description="Labels of each repository.",
     docs="issues/labels#list-labels-for-a-repository",
     columns=(
         bigint("id", "Immutable id; a rename does not change it."),
         text("name", "Name."),
-        text("color", "Colour as six hexadecimal digits."),
-        boolean("is_default", "Whether GitHub made it with the repository.", path="default"),
+        text("color", "Color as six hexadecimal digits."),
+        boolean("is_default", "Whether GitHub created it with the repository.", path="default"),
         text("description", "What it is for."),
-        timestamp("archived_at", "When it was archived; null while it is offered."),
+        timestamp("archived_at", "When it was archived; null while it is in use."),
     ),
     unused=("node_id", "url", "archived_by"),
 )
@@ -127,20 +127,20 @@ milestones = repo_table(
 
 issue_types = repo_table(
     name="issue_types",
-    description="Types that the issues of each organisation may have.",
+    description="Types that the issues of each organization may have.",
     docs="orgs/issue-types#list-issue-types-for-an-organization",
     of=ORGANIZATION_ID,
     columns=(
         bigint("id", "Immutable id; a rename does not change it."),
         text("name", "Name."),
         text("description", "What it is for."),
-        text("color", "The name of its colour."),
-        boolean("is_enabled", "Whether issues may be given it."),
+        text("color", "The name of its color."),
+        boolean("is_enabled", "Whether it can be assigned to issues."),
         timestamp("created_at", "When it was made."),
         timestamp("updated_at", "When it was last changed."),
     ),
     unused=("node_id",),
-    limits="Types of issues in repositories of users.",
+    limits="Issue types in repositories of users.",
 )
 
 issue_events = repo_table(
@@ -151,24 +151,24 @@ issue_events = repo_table(
         bigint("id", "Immutable id."),
         bigint("issue_id", "Issue, an id of the table issues.", path="issue.id"),
         bigint("issue_number", "Its number within the repository.", path="issue.number"),
-        text("event", "What happened; GitHub documents the kinds as issue event types."),
+        text("event", "What happened: one of GitHub's issue event types."),
         *user("actor", "Who did it"),
         text("commit_id", "Commit that did it, by its hash."),
-        text("label_name", "Label that was added or removed, by its name then.", path="label.name"),
-        text("milestone_title", "Milestone, by its title then.", path="milestone.title"),
+        text("label_name", "Label that was added or removed, by its name at the time.", path="label.name"),
+        text("milestone_title", "Milestone, by its title at the time.", path="milestone.title"),
         *user("assignee", "Who was assigned or unassigned"),
         *user("assigner", "Who assigned"),
-        *user("review_requester", "Who asked for a review"),
-        *user("requested_reviewer", "Whose review was asked for"),
-        bigint("requested_team_id", "Team whose review was asked for.", path="requested_team.id"),
+        *user("review_requester", "Who requested a review"),
+        *user("requested_reviewer", "Whose review was requested"),
+        bigint("requested_team_id", "Team whose review was requested.", path="requested_team.id"),
         json("dismissed_review", "Review that was dismissed, and why."),
         text("rename_from", "Title before.", path="rename.from"),
         text("rename_to", "Title after.", path="rename.to"),
         text("lock_reason", "Why the conversation was locked."),
-        json("issue_type", "Type that was given."),
-        json("prev_issue_type", "Type before."),
-        json("sub_issue", "Issue that became a part of this one, or is no more."),
-        json("parent_issue", "Issue that this one became a part of, or is no more."),
+        json("issue_type", "Type that was set."),
+        json("prev_issue_type", "Previous type."),
+        json("sub_issue", "Issue that became a sub-issue of this one, or no longer is."),
+        json("parent_issue", "Issue that this one became a sub-issue of, or no longer is."),
         json("blocked_by", "Issue that blocks this one."),
         json("blocking", "Issue that this one blocks."),
         json("project_card", "Card of a project (classic)."),
@@ -179,6 +179,6 @@ issue_events = repo_table(
         *"label.* milestone.* rename.* node_id url commit_url author_association performed_via_github_app".split(),
         "intent",
     ),
-    limits="Events of an issue that was deleted or transferred: they vanish with it, and the audit finds it. The "
-    "oldest of a repository with tens of thousands: GitHub ends the list before; those that were loaded stay.",
+    limits="Events of issues that were deleted or transferred: they vanish with the issue, which the audit finds. The "
+    "oldest events of a repository with tens of thousands: GitHub cuts the list short; loaded ones stay.",
 )

@@ -1,12 +1,12 @@
-"""What is added to later invoices, and taken off earlier ones."""
+"""Additions to later invoices, and reductions of earlier ones."""
 
 from ingest_shared.tables import Child, bigint, boolean, decimal, epoch, json, text
 from stripe_location.source.tables.columns import ID, LIVEMODE, METADATA, amounts, object_table, parent
 
 invoiceitems = object_table(
     name="invoiceitems",
-    description="What later invoices will bill, and what became of it; also deleted items (deleted_at).",
-    limits="Edits of an item that an invoice has taken up: Stripe writes no event of some, and the audit finds those.",
+    description="Items for later invoices, and which invoice billed them; also deleted items (deleted_at).",
+    limits="Edits of an item that is on an invoice: Stripe writes no event for some, and the audit finds those.",
     columns=(
         text("customer", "Customer.", to="customers"),
         text("customer_account", "The customer in version 2 of Accounts."),
@@ -48,7 +48,7 @@ invoiceitems = object_table(
 
 credit_notes = object_table(
     name="credit_notes",
-    description="What was taken off invoices after they became final.",
+    description="Reductions of invoices after they became final.",
     columns=(
         text("number", "Number shown to the customer."),
         text("invoice", "Invoice.", to="invoices"),
@@ -77,7 +77,7 @@ credit_notes = object_table(
         epoch("voided_at", "When it was voided."),
         json("discount_amounts", "Discounts by amount."),
         json("pretax_credit_amounts", "Credits before tax."),
-        json("refunds", "Refunds that it is paid by."),
+        json("refunds", "Refunds that pay it."),
         json("shipping_cost", "Shipping costs and their taxes."),
         json("total_taxes", "Taxes by amount."),
     ),

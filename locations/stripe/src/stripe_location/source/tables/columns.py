@@ -1,4 +1,4 @@
-"""What many tables have in common."""
+"""Columns that many tables share."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,14 +11,14 @@ ACCOUNT_ID = text("account_id", "Stripe account that the row belongs to.", origi
 ID = text("id", "Immutable id.")
 DELETED_AT = epoch("deleted_at", "When it was deleted at Stripe; null while it exists.", origin="reader")
 LIVEMODE = boolean("livemode", "False for data of the test mode.")
-MODE = boolean("livemode", "False for data of the test mode; the object itself does not tell.", origin="reader")
+MODE = boolean("livemode", "False for data of the test mode; the object itself does not say.", origin="reader")
 POSITION = bigint("position", "Its place in the list, from 0.", origin="position")
-METADATA = json("metadata", "Keys and values that the account's own systems have set.")
+METADATA = json("metadata", "Keys and values set by the account's own systems.")
 CREATED = epoch("created", "When it was made.")
 
 
 def amounts(**descriptions: str) -> tuple[Column, ...]:
-    """For each amount the column in minor units and its ``_decimal`` in units of the currency."""
+    """For each amount, the column in minor units and its ``_decimal`` in units of the currency."""
     columns: list[Column] = []
     for name, description in descriptions.items():
         columns.append(bigint(name, f"{description}, in the currency's smallest unit."))
@@ -41,9 +41,9 @@ def object_table(
     unused: tuple[str, ...] = (),
     **more: Any,
 ) -> Table:
-    """A table of objects, with columns for whose each is, its id, its mode, its metadata, and when it came and went.
+    """A table of objects, with columns for account, id, mode, metadata, creation and deletion.
 
-    ``lacks`` names what Stripe does not send of these.
+    ``lacks`` names the columns that Stripe does not send.
     """
     mode = MODE if "livemode" in lacks else LIVEMODE
     common = [column for column in (METADATA, CREATED) if column.name not in lacks]

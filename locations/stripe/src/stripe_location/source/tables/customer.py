@@ -13,7 +13,7 @@ customers = object_table(
         text("customer_account", "The same customer in version 2 of Accounts."),
         text("email", "E-mail address."),
         text("phone", "Telephone number."),
-        text("description", "What the account notes about the customer."),
+        text("description", "The account's note on the customer."),
         text("currency", "Currency in which the customer is billed."),
         *amounts(balance="What is credited (negative) or owed on the next invoice"),
         boolean("delinquent", "Whether the latest invoice is overdue."),
@@ -21,7 +21,7 @@ customers = object_table(
         json("shipping", "Shipping address and name."),
         json("discount", "Discount in force."),
         json("invoice_settings", "Default settings of the customer's invoices."),
-        json("preferred_locales", "Languages, best liked first."),
+        json("preferred_locales", "Languages, in order of preference."),
         text("default_source", "Default payment source."),
         text("invoice_prefix", "Prefix of the customer's invoice numbers."),
         bigint("next_invoice_sequence", "Number of the customer's next invoice."),
@@ -44,8 +44,8 @@ customers = object_table(
                 text(
                     "verification_status", "pending, verified, unverified or unavailable.", path="verification.status"
                 ),
-                text("verified_name", "Name that the authority has.", path="verification.verified_name"),
-                text("verified_address", "Address that the authority has.", path="verification.verified_address"),
+                text("verified_name", "Name on file with the authority.", path="verification.verified_name"),
+                text("verified_address", "Address on file with the authority.", path="verification.verified_address"),
                 LIVEMODE,
                 CREATED,
             ),

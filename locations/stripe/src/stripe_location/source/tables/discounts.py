@@ -1,15 +1,15 @@
-"""What is taken off."""
+"""Coupons and promotion codes."""
 
 from ingest_shared.tables import bigint, boolean, double, epoch, json, text
 from stripe_location.source.tables.columns import amounts, object_table
 
 coupons = object_table(
     name="coupons",
-    description="What can be taken off invoices; also deleted coupons (deleted_at).",
+    description="Discounts for invoices; also deleted coupons (deleted_at).",
     columns=(
         text("name", "Name shown to customers."),
         text("duration", "once, repeating or forever."),
-        bigint("duration_in_months", "Months that a repeating one lasts."),
+        bigint("duration_in_months", "Months that a repeating coupon lasts."),
         double("percent_off", "Share that is taken off, in percent."),
         text("currency", "Currency of amount_off."),
         *amounts(amount_off="What is taken off"),
@@ -23,7 +23,7 @@ coupons = object_table(
 
 promotion_codes = object_table(
     name="promotion_codes",
-    description="Words by which customers get a coupon.",
+    description="Codes by which customers get a coupon.",
     columns=(
         text("code", "The word."),
         text("coupon", "Coupon.", to="coupons", path="promotion.coupon"),

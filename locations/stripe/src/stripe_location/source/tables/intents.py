@@ -1,12 +1,12 @@
-"""What is to be paid, and what is to be kept for later payments."""
+"""Intended payments, and payment methods to be kept for later ones."""
 
 from ingest_shared.tables import boolean, epoch, json, text
 from stripe_location.source.tables.columns import amounts, object_table
 
 payment_intents = object_table(
     name="payment_intents",
-    description="Payments that are to be made, from their first attempt to the last.",
-    limits="Edits a day after it was made or later: Stripe writes no event of some, and the audit finds those.",
+    description="Intended payments, from the first attempt to the last.",
+    limits="Edits a day after it was made or later: Stripe writes no event for some, and the audit finds those.",
     columns=(
         text("customer", "Customer.", to="customers"),
         text("customer_account", "The customer in version 2 of Accounts."),
@@ -58,7 +58,7 @@ payment_intents = object_table(
 setup_intents = object_table(
     name="setup_intents",
     description="Payment methods that are to be kept for later payments.",
-    limits="Edits a day after it was made or later: Stripe writes no event of some, and the audit finds those.",
+    limits="Edits a day after it was made or later: Stripe writes no event for some, and the audit finds those.",
     columns=(
         text("customer", "Customer.", to="customers"),
         text("customer_account", "The customer in version 2 of Accounts."),

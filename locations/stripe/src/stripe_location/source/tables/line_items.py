@@ -1,14 +1,14 @@
-"""What sessions, links and quotes sell."""
+"""The line items of sessions, links and quotes."""
 
 from ingest_shared.tables import Child, bigint, json, text
 from stripe_location.source.tables.columns import ID, METADATA, amounts, parent
 
 
 def line_items(name: str, owner: str, description: str) -> Child:
-    """The child table of what an object sells, with the column that names the object."""
+    """The child table with an object's line items; the column ``owner`` names the object."""
     return Child(
         name=name,
-        description="What each one sells, all of it.",
+        description=f"All line items of each {description.removesuffix('.').lower()}.",
         path="line_items.data",
         more="line_items.has_more",
         key=("account_id", owner, "id"),

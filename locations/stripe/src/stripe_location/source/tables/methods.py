@@ -10,7 +10,7 @@ kakao_pay klarna konbini kr_card link mb_way mobilepay multibanco naver_pay nz_b
 payco paynow paypal paypay payto pix promptpay revolut_pay samsung_pay satispay scalapay sepa_debit sequra sofort
 sunbit swish twint upi us_bank_account wechat_pay zip
 """.split()
-"""Each has an object of its own, which only a payment method of that type has."""
+"""Each has its own object, which only payment methods of that type have."""
 
 payment_methods = object_table(
     name="payment_methods",

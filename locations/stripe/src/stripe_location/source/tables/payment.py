@@ -59,7 +59,7 @@ charges = object_table(
 
 refunds = object_table(
     name="refunds",
-    description="Money that was given back.",
+    description="Refunds.",
     columns=(
         text("charge", "Charge.", to="charges"),
         text("payment_intent", "Payment intent.", to="payment_intents"),
@@ -73,7 +73,7 @@ refunds = object_table(
         text("pending_reason", "Why it is pending."),
         text("failure_reason", "Why it failed."),
         text("currency", "Currency."),
-        *amounts(amount="What was given back"),
+        *amounts(amount="What was refunded"),
         text("description", "Description."),
         text("receipt_number", "Number of the receipt."),
         text("source_transfer_reversal", "Reversal at the source."),
@@ -97,7 +97,7 @@ balance_transactions = object_table(
         text("source", "What caused it: the id of a charge, refund, payout, ..."),
         text("currency", "Currency."),
         *amounts(amount="Gross amount", fee="Fees", net="Amount without the fees"),
-        json("exchange_rate", "Rate, when a currency was converted; a number as JSON, to keep its digits."),
+        json("exchange_rate", "Exchange rate, if the currency was converted; a number as JSON, to keep its digits."),
         text("description", "Description."),
         epoch("available_on", "When the money can be used."),
     ),
@@ -113,9 +113,9 @@ balance_transactions = object_table(
                 POSITION,
                 text("type", "stripe_fee, application_fee, payment_method_passthrough_fee, tax or withheld_tax."),
                 text("currency", "Currency."),
-                *amounts(amount="What was taken"),
+                *amounts(amount="The fee"),
                 text("application", "Connect application that earned it."),
-                text("description", "What it was taken for."),
+                text("description", "What the fee is for."),
             ),
         ),
     ),

@@ -1,11 +1,11 @@
-"""What may come in the way of a payment: disputes, warnings, reviews."""
+"""Risks of payments: disputes, warnings, reviews."""
 
 from ingest_shared.tables import bigint, boolean, epoch, json, text
 from stripe_location.source.tables.columns import API, amounts, object_table
 
 disputes = object_table(
     name="disputes",
-    description="Charges that customers have taken back through their bank.",
+    description="Charges that customers have disputed through their bank.",
     columns=(
         text("charge", "Charge.", to="charges"),
         text("payment_intent", "Payment intent.", to="payment_intents"),
@@ -18,9 +18,9 @@ disputes = object_table(
         text("intended_submission_method", "How the evidence is to be submitted."),
         epoch("due_by", "Until when evidence can be submitted.", path="evidence_details.due_by"),
         boolean("has_evidence", "Whether evidence was collected.", path="evidence_details.has_evidence"),
-        boolean("past_due", "Whether it is too late.", path="evidence_details.past_due"),
+        boolean("past_due", "Whether the deadline has passed.", path="evidence_details.past_due"),
         bigint("submission_count", "How often evidence was submitted.", path="evidence_details.submission_count"),
-        json("balance_transactions", "What it moved: up to two balance transactions."),
+        json("balance_transactions", "Its balance transactions, at most two."),
         json("enhanced_eligibility_types", "Programs for enhanced evidence."),
         json("evidence", "Evidence."),
         json("payment_method_details", "Details by payment method."),
@@ -43,7 +43,7 @@ early_fraud_warnings = object_table(
 
 reviews = object_table(
     name="reviews",
-    description="Payments that a person looks at.",
+    description="Payments under manual review.",
     limits="Reviews that were closed before the first load: Stripe lists open ones only.",
     docs=f"{API}/radar/reviews/object",
     columns=(

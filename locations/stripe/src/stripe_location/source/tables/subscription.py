@@ -1,4 +1,4 @@
-"""Subscriptions, and what becomes of them."""
+"""Subscriptions and their schedules."""
 
 from ingest_shared.tables import Child, bigint, boolean, double, epoch, json, text
 from stripe_location.source.tables.columns import CREATED, ID, METADATA, object_table, parent
@@ -17,7 +17,7 @@ subscriptions = object_table(
         text("latest_invoice", "Latest invoice.", to="invoices"),
         text("default_payment_method", "Payment method."),
         text("default_source", "Payment source."),
-        text("pending_setup_intent", "Setup intent that awaits the customer."),
+        text("pending_setup_intent", "Setup intent that is waiting for the customer."),
         text("schedule", "Schedule that governs it.", to="subscription_schedules"),
         text("application", "Connect application that made it."),
         text("on_behalf_of", "Account it is billed for."),
@@ -45,7 +45,7 @@ subscriptions = object_table(
         json("pause_collection", "How collection is paused."),
         json("payment_settings", "Settings of its payments."),
         json("pending_invoice_item_interval", "How often pending items are billed."),
-        json("pending_update", "Update that awaits payment."),
+        json("pending_update", "Update that is waiting for payment."),
         json("presentment_details", "Currency that the customer sees."),
         json("status_details", "Why it has its status."),
         json("transfer_data", "Where its payments go."),
@@ -82,7 +82,7 @@ subscriptions = object_table(
 
 subscription_schedules = object_table(
     name="subscription_schedules",
-    description="What becomes of subscriptions, phase by phase.",
+    description="Planned changes of subscriptions, phase by phase.",
     columns=(
         text("customer", "Customer.", to="customers"),
         text("customer_account", "The customer in version 2 of Accounts."),
@@ -94,7 +94,7 @@ subscription_schedules = object_table(
         epoch("current_phase_end", "End of the current phase.", path="current_phase.end_date"),
         epoch("canceled_at", "When it was canceled."),
         epoch("completed_at", "When it was completed."),
-        epoch("released_at", "When it let the subscription go."),
+        epoch("released_at", "When it released the subscription."),
         text("application", "Connect application that made it."),
         text("test_clock", "Test clock it belongs to."),
         json("billing_mode", "How prorations and invoices are made: classic or flexible."),
@@ -117,7 +117,7 @@ subscription_schedules = object_table(
                 text("description", "Description."),
                 text("collection_method", "charge_automatically or send_invoice."),
                 text("billing_cycle_anchor", "automatic or phase_start."),
-                text("proration_behavior", "What happens to amounts that were billed in advance."),
+                text("proration_behavior", "How amounts that were billed in advance are prorated."),
                 text("default_payment_method", "Payment method."),
                 text("on_behalf_of", "Account it is billed for."),
                 double("application_fee_percent", "Share of the application, in percent."),

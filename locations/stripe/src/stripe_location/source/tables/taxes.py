@@ -1,4 +1,4 @@
-"""What is added: taxes and shipping."""
+"""Taxes and shipping."""
 
 from ingest_shared.tables import bigint, boolean, double, json, text
 from stripe_location.source.money import decimal_of
@@ -6,21 +6,21 @@ from stripe_location.source.tables.columns import object_table
 
 tax_rates = object_table(
     name="tax_rates",
-    description="Taxes by percentage.",
+    description="Tax rates.",
     columns=(
         text("display_name", "Name on invoices."),
         text("description", "Description."),
         boolean("active", "Whether it can be used."),
-        boolean("inclusive", "Whether prices have it in them."),
-        double("percentage", "Percentage that is named."),
-        double("effective_percentage", "Percentage that is really taken."),
+        boolean("inclusive", "Whether prices include it."),
+        double("percentage", "Nominal percentage."),
+        double("effective_percentage", "Effective percentage."),
         text("rate_type", "flat_amount or percentage."),
         text("tax_type", "vat, gst, sales_tax, ..."),
         text("country", "Country."),
         text("state", "State."),
         text("jurisdiction", "Jurisdiction on invoices."),
         text("jurisdiction_level", "city, county, state, country, ..."),
-        json("flat_amount", "Amount of a tax that is no percentage."),
+        json("flat_amount", "Amount of a tax that is not a percentage."),
     ),
 )
 

@@ -5,7 +5,7 @@ from stripe_location.source.tables.columns import CREATED, ID, METADATA, amounts
 
 payouts = object_table(
     name="payouts",
-    description="Money that is sent to the bank account of the account.",
+    description="Money that is sent to the account's bank account.",
     columns=(
         text("status", "pending, in_transit, paid, failed or canceled."),
         text("type", "bank_account or card."),
@@ -23,7 +23,7 @@ payouts = object_table(
         text("failure_message", "Why it failed."),
         text(
             "reconciliation_status",
-            "Whether its balance transactions are known: completed, in_progress or not_applicable.",
+            "Whether the list of its balance transactions is complete: completed, in_progress or not_applicable.",
         ),
         text("description", "Description."),
         text("statement_descriptor", "Text on the bank statement."),
@@ -33,14 +33,14 @@ payouts = object_table(
         text("application_fee", "Application fee."),
         text("original_payout", "Payout that it reverses."),
         text("reversed_by", "Payout that reverses it."),
-        json("trace_id", "Number by which banks find it."),
+        json("trace_id", "Number by which banks trace it."),
     ),
 )
 
 topups = object_table(
     name="topups",
     description="Money that is taken from a bank account into the balance.",
-    limits="Edits of metadata and description alone: Stripe writes no event of them, so the audit finds them.",
+    limits="Edits of only metadata and description: Stripe writes no event for them, so the audit finds them.",
     columns=(
         text("status", "pending, succeeded, failed, canceled or reversed."),
         text("currency", "Currency."),
@@ -55,7 +55,7 @@ topups = object_table(
         text("payment_method", "Payment method."),
         text("transfer_group", "Group of transfers."),
         json("payment_method_options", "Settings of the payment method."),
-        json("source", "Bank account, as it was then."),
+        json("source", "Bank account, as of that time."),
     ),
 )
 
@@ -111,8 +111,8 @@ application_fees = object_table(
         text("originating_transaction", "Charge of the platform that caused it."),
         text("currency", "Currency."),
         *amounts(
-            amount="What was taken",
-            amount_refunded="What was given back",
+            amount="The fee",
+            amount_refunded="What was refunded",
         ),
         boolean("refunded", "Whether it was given back in full."),
         text("balance_transaction", "Its effect.", to="balance_transactions"),
@@ -130,7 +130,7 @@ application_fees = object_table(
                 *parent("application_fee_id", "Application fee."),
                 ID,
                 text("currency", "Currency."),
-                *amounts(amount="What was given back"),
+                *amounts(amount="What was refunded"),
                 text("balance_transaction", "Its effect.", to="balance_transactions"),
                 METADATA,
                 CREATED,
