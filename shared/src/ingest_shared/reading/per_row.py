@@ -137,7 +137,7 @@ class PerRow:
         load.state["parents"] = moved
 
     def gone(self, sync: Sync, table: Table) -> Iterator[Row]:
-        """The parent's rows that this run found to be gone, and their lists with them; an audit adds those of other runs."""
+        """The parent's rows that this run found to be gone, and their lists with them; in an audit also other runs'."""
         keys = sync.gone_keys.get(self.parent.name, set())
         yield from (self._scope({self._key: key}, has_changed=True) for key in keys)
         if sync.audit:
