@@ -186,6 +186,34 @@ def test_the_rows_that_a_killed_run_had_loaded_have_their_lists_read_by_the_next
     assert duckdb_warehouse.rows("acorns", "tree_id") == [(1,), (2,), (3,)]
 
 
+def test_of_a_parent_that_is_read_in_full_only_the_lists_of_changed_rows_are_read(
+    server: Server, duckdb_warehouse: Warehouse
+) -> None:
+    oaks = {1: 9_000, 2: 8_000, 3: 7_000}
+
+    def answer(request: Request) -> Reply:
+        number = int(request.path.partition("?")[0].rpartition("/")[2])
+        rows = [{"id": id_, "grown": at} for id_, at in oaks.items()] if "woods" in request.path else [{"id": number}]
+        return Reply(body=json.dumps({"data": rows, "has_more": False}).encode())
+
+    def read() -> list[str]:
+        server.requests.clear()
+        return sorted(path for path in Loaded(server, duckdb_warehouse, OneWood).paths(PER_OAK, WOODS) if "oak" in path)
+
+    server.answers(answer)
+    assert read() == ["/oaks/1", "/oaks/2", "/oaks/3"]
+    assert read() == []
+    oaks[2] = 8_500  # older than the newest that is known, as where a clock was wrong
+    assert read() == ["/oaks/2"]
+    oaks[4] = 6_000  # one that the list did not show before
+    assert read() == ["/oaks/4"]
+    del oaks[4]
+    assert read() == []
+    oaks[4] = 6_000
+    assert read() == ["/oaks/4"], "its rows were deleted with it"
+    assert duckdb_warehouse.rows("acorns", "tree_id", "deleted_at") == [(one, None) for one in (1, 2, 3, 4)]
+
+
 class PartByPart(Woods):
     part = "wood"
     woods = parts = (1,)

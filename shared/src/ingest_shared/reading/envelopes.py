@@ -6,7 +6,7 @@ lists can be read side by side, and take what they need from the page, which is 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 from urllib.parse import urljoin
@@ -62,7 +62,7 @@ class Request:
 
     def sizes(self, rows: int) -> list[str]:
         """The parameters with this number as their value, if it is more than one: they set the length of a page."""
-        given = self.params if self.body is None else {path_of(name): value for name, value in self.body.items()}
+        given = self.params if self.body is None else dict(_leaves(self.body))
         return [name for name, value in given.items() if rows > 1 and str(value) == str(rows)]
 
 
@@ -313,6 +313,15 @@ class Offset(Envelope):
         if more and not page.rows:
             said = self.total or self.more or self.last
             raise PayloadError(f"a page has no rows, although {said} says that there are more")
+
+
+def _leaves(body: Mapping[str, Any], *parents: str) -> Iterator[tuple[str, Any]]:
+    """What is in a body and in the objects in it, each with its path."""
+    for name, value in body.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, *parents, name)
+        else:
+            yield path_of(*parents, name), value
 
 
 def _has_more(page: Page, more: str | None, last: str | None, *, otherwise: Any) -> bool:

@@ -76,7 +76,7 @@ class PerRow:
             )
         left_out = [one for left in load.state.get("left_out", []) for one in self._one_by_one(left)]
         rows = [{column: left.get(name) for name, column in self.values.items()} for left in left_out]
-        rows += [*(held or ()), *sync.loaded.get(self.parent.name, [])]
+        rows += [*(held or ()), *self._read_now(sync, load, marks)]
         gone = sync.gone_keys.get(self.parent.name, set())
         newest: dict[str, int] = {}
         scopes: dict[str, Row] = {}
@@ -97,7 +97,7 @@ class PerRow:
         """The warehouse's rows since the mark of their part, or all of a part without one; None before the first
         load."""
         columns = [*self.values.values(), *([self.changed] if self.changed else [])]
-        reads_all = sync.audit or load.resource in sync.turns.was_killed or not self.changed
+        reads_all = self._reads_all(sync, load)
         alike: defaultdict[int | None, list[Any]] = defaultdict(list)
         for part in sync.parts:
             mark = None if reads_all else marks.get(str(part))
@@ -112,6 +112,35 @@ class PerRow:
                 return None
             found += held
         return found
+
+    def _reads_all(self, sync: Sync, load: Load) -> bool:
+        return sync.audit or load.resource in sync.turns.was_killed or not self.changed
+
+    def _read_now(self, sync: Sync, load: Load, marks: Mapping[str, Mark]) -> list[dict[str, Any]]:
+        """What this run read of the parent, but not what the warehouse already has with the same time of change.
+
+        A parent that is read in full shows every row each time. Of those since the mark, :meth:`_held` has the rest.
+        """
+        rows = sync.loaded.get(self.parent.name, [])
+        has_loaded_some = load.resource in sync.turns.waited
+        if has_loaded_some or sync.anew or self._reads_all(sync, load):
+            return rows
+        changed = self.changed or ""
+        old: dict[tuple[str, ...], int] = {}
+        for row in rows:
+            mark = marks.get(str(sync.part_of({name: row[column] for name, column in self.values.items()})))
+            at = row.get(changed)
+            if mark and at and seconds(at) < self._since(*mark):
+                old[self._identity(row)] = seconds(at)
+        if not old:
+            return rows
+        span = Window(min(old.values()), max(old.values()) + 1)
+        held = held_where(self.parent, [*self.values.values(), changed], {changed: span}) or ()
+        same = {one for row in held if old.get(one := self._identity(row)) == seconds(row[changed])}
+        return [row for row in rows if self._identity(row) not in same]
+
+    def _identity(self, row: Mapping[str, Any]) -> tuple[str, ...]:
+        return tuple(str(row[column]) for column in self.values.values())
 
     def _since(self, until: int, read_at: int) -> int:
         return until + 1 if until + self.lag < read_at else until - self.lag

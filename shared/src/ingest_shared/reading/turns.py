@@ -29,8 +29,8 @@ class Turns:
         self._unread: set[str] = set()
         self._incomplete: set[str] = set()
         """Tables of which the run reads more after a load."""
-        self._waited: set[str] = set()
-        """Tables that could not begin in a part of this run."""
+        self.waited: set[str] = set()
+        """Tables that could not begin in a part of this run, since another must be read further first."""
 
     @contextmanager
     def of(self, table: str) -> Iterator[None]:
@@ -53,13 +53,13 @@ class Turns:
         That it waits is recorded in the state that is loaded with this part, in case the run is killed before the next.
         """
         table = listing.table.name
-        if load.state.pop("waits", False) and table not in self._waited:
+        if load.state.pop("waits", False) and table not in self.waited:
             self.was_killed.add(table)
         load.waits = not self._incomplete.isdisjoint(listing.after)
         if load.waits:
             load.state["waits"] = True
             self._incomplete.add(table)
-            self._waited.add(table)
+            self.waited.add(table)
             return False
         self.reading.add(table)
         load.started = time.monotonic()

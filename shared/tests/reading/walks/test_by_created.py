@@ -1,18 +1,22 @@
 """A list of what was created within a span of time, newest first."""
 
+from dataclasses import replace
+from unittest.mock import Mock
+
 import pytest
 
 from ingest_shared.reading import reader
 from ingest_shared.reading.envelopes import HasMore
 from ingest_shared.reading.listings import Listing
-from ingest_shared.reading.walks import ByCreated
+from ingest_shared.reading.walks import ByCreated, by_created
 from tests.conftest import Server, Warehouse
 from tests.reading.played import NOW, THINGS, Origin, gaps, gone, living, mirrors, thing
 
+WALK = ByCreated("created", between=lambda start, end: {"from": start, "to": end})
 LISTING = Listing(
     THINGS,
     "/things",
-    walk=ByCreated("created", between=lambda start, end: {"from": start, "to": end}),
+    walk=WALK,
     envelope=HasMore(after="after"),
     params={"sort": "created", "direction": "desc"},
 )
@@ -53,7 +57,7 @@ def test_the_last_row_of_a_page_that_vanishes_before_the_next_page_hides_no_othe
 
 
 def test_a_page_out_of_order_is_a_gap_and_not_a_loss(duckdb_warehouse: Warehouse, origin: Origin) -> None:
-    listing = Listing(THINGS, "/things", walk=LISTING.walk, envelope=LISTING.envelope, params={"sort": "created"})
+    listing = Listing(THINGS, "/things", walk=WALK, envelope=LISTING.envelope, params={"sort": "created"})
     origin.sync(duckdb_warehouse, listing)
     assert gaps(duckdb_warehouse) == ["a page is not sorted newest first, as requested: rows could be lost"]
     origin.sync(duckdb_warehouse, LISTING)
@@ -98,3 +102,38 @@ def test_a_part_that_cannot_be_read_loses_nothing_of_what_was_left(
     monkeypatch.setattr(reader, "BEGINS_FOR", 180.0)
     origin.sync(duckdb_warehouse, LISTING)
     assert mirrors(duckdb_warehouse, origin)
+
+
+def test_no_longer_span_is_asked_for_than_the_api_takes(
+    duckdb_warehouse: Warehouse, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(by_created, "time", Mock(time=lambda: origin.now))
+    longest = 10_000_000
+    listing = replace(LISTING, walk=replace(WALK, longest=longest))
+    edges = {NOW // length * length - 1 for length in (longest - 1, longest)}
+    origin.things += [thing(100 * number + id, at=at) for number, at in enumerate(edges, 1) for id in range(10)]
+    origin.sync(duckdb_warehouse, listing)
+    assert mirrors(duckdb_warehouse, origin)
+    assert origin.sync(duckdb_warehouse, listing) == 1
+    origin.now += 2 * longest
+    origin.things.append(thing(999, at=origin.now - longest))
+    assert origin.sync(duckdb_warehouse, listing) == 3, "after a long pause, too"
+    assert mirrors(duckdb_warehouse, origin)
+    assert max(int(call.query["to"]) - int(call.query["from"]) for call in origin.calls) <= longest
+
+
+@pytest.mark.parametrize(("changed", "counted"), [("", (1, 0)), ("changed", (0, 1))])
+def test_a_row_that_may_change_for_a_while_is_read_again_and_not_lost_if_it_changes_later(
+    duckdb_warehouse: Warehouse, origin: Origin, changed: str, counted: tuple[int, int]
+) -> None:
+    listing = replace(LISTING, walk=replace(WALK, lag=5_000, changed=changed))
+    origin.sync(duckdb_warehouse, listing)
+    origin.change(1, name="renamed")
+    origin.sync(duckdb_warehouse, listing)
+    assert mirrors(duckdb_warehouse, origin)
+    origin.now += 10_000
+    origin.sync(duckdb_warehouse, listing)
+    origin.change(1, name="renamed again")
+    origin.sync(duckdb_warehouse, listing, audit=True)
+    assert mirrors(duckdb_warehouse, origin)
+    assert duckdb_warehouse.rows("audits", "stale", "changed") == [counted]

@@ -195,6 +195,17 @@ def test_a_list_that_knows_only_days_is_read_to_its_end(
     assert gaps(duckdb_warehouse) == []
 
 
+def test_of_a_list_that_knows_only_days_no_row_counts_as_changed_that_was_loaded(
+    duckdb_warehouse: Warehouse, origin: Origin
+) -> None:
+    origin.things = [thing(id, NOW - 100 * id) for id in range(1, 21)]
+    by_day = since_of(lambda at: {"since": at // 86_400 * 86_400})
+    origin.sync(duckdb_warehouse, by_day)
+    duckdb_warehouse.execute("DELETE FROM {things} WHERE id = 1")
+    origin.sync(duckdb_warehouse, by_day, audit=True)
+    assert duckdb_warehouse.rows("audits", "missing", "changed") == [(1, 0)]
+
+
 def test_an_order_that_only_the_first_page_has_is_a_gap(duckdb_warehouse: Warehouse, origin: Origin) -> None:
     origin.things = [thing(id, NOW - 9_000 + id) for id in range(1, 21)]
     origin[3]["changed"] = NOW - 5

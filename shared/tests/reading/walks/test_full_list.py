@@ -1,7 +1,9 @@
 """A list that is read whole: what it has no more is gone, and nothing else is."""
 
 import json
+from collections.abc import Mapping
 from email.utils import formatdate
+from typing import Any
 
 import pytest
 
@@ -279,18 +281,27 @@ def test_a_list_that_takes_a_time_is_read_whole_once_and_then_what_changed(
         (CursorIn(rows="data", at="paging.next", param="after"), 3, 2, False),
     ],
 )
+@pytest.mark.parametrize("length", [{"params": {"limit": 3}}, {"body": {"paging": {"limit": 3}}}], ids=["GET", "POST"])
 def test_a_wrong_place_of_the_next_page_is_a_gap_and_not_the_end(
-    envelope: Envelope, rows: int, smallest: int, is_gap: bool, duckdb_warehouse: Warehouse, server: Server
+    envelope: Envelope,
+    rows: int,
+    smallest: int,
+    is_gap: bool,
+    length: Mapping[str, Any],
+    duckdb_warehouse: Warehouse,
+    server: Server,
 ) -> None:
     def answer(request: Request) -> Reply:
-        size, start = int(request.query["limit"]), int(request.query.get("after", 0))
+        body = json.loads(request.body or "{}")
+        asked = {**body, **body.get("paging", {}), **request.query}
+        size, start = int(asked["limit"]), int(asked.get("after", 0))
         if size < smallest:
             return Reply(400, b"{}")
         end = start + size
         paging = {"paging": {"next": str(end), "more": True}} if end < rows else {}
         return Reply(200, json.dumps({"data": [{"id": id} for id in range(1, rows + 1)][start:end], **paging}).encode())
 
-    listing = Listing(THINGS, "/things", walk=FullList(), envelope=envelope, params={"limit": 3})
+    listing = Listing(THINGS, "/things", walk=FullList(), envelope=envelope, **length)
     api = Origin(server, []).api
     server.answers(answer)
     duckdb_warehouse.load(mirror(Reader(listing, Sync(api))))

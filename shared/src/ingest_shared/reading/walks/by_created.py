@@ -1,5 +1,6 @@
 """A list that is sorted by creation, newest first, and filters by a span of time."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +10,9 @@ from ingest_shared.reading.listings import Cursor, NumberedPage, Piece, Progress
 from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.walks.full_list import check_leads_on
 from ingest_shared.reading.windows import FOREVER, Window, cut, one_second
+
+AHEAD = 86_400
+"""Seconds by which the API's clock may be ahead of this machine's, as long as no response has told its time."""
 
 
 @dataclass(frozen=True)
@@ -25,16 +29,28 @@ class ByCreated(Walk):
     between: Callable[[int, int], Mapping[str, Any]]
     lag: int = 300
     """Seconds that are read again: a list may show a row a little late."""
+    changed: str = ""
+    """The path of the time of change, if rows may change for ``lag`` seconds: an audit goes by it."""
+    longest: int | None = None
+    """The most seconds that the API takes as a span, if there is such a limit."""
 
     @property
     def needs(self) -> tuple[str, ...]:  # type: ignore[override]
-        return (self.column,)
+        return (self.column, self.changed) if self.changed else (self.column,)
 
     def has_changed(self, cursor: Cursor, row: Any) -> bool:
-        return bool(instants([row], self.column)[0] >= cursor.get("until", 0))
+        return bool(instants([row], self.changed or self.column)[0] >= cursor.get("until", 0))
 
     def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
-        return self.left(scope, cursor) or [Piece(scope, self.window(reader, cursor))]
+        return self.left(scope, cursor) or [Piece(scope, one) for one in self._spans(self.window(reader, cursor))]
+
+    def _spans(self, window: Window) -> list[Window]:
+        """The window in spans that the API takes, the newest first."""
+        if self.longest is None:
+            return [window]
+        length = self.longest - 1  # a page of a single second is asked for from a second before
+        end = min(window.end, int(time.time()) + AHEAD)
+        return [Window(start, min(start + length, end)) for start in range(window.start, end, length)][::-1]
 
     def window(self, reader: Reader, cursor: Cursor) -> Window:
         """The span of time to read."""

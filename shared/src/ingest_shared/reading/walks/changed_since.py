@@ -66,6 +66,8 @@ class ChangedSince(Walk):
         if is_second_look or window.start >= reader.sync.now:
             return self._also_there(reader, piece.scope, window.start, page, more)
         rows, rest = cut(page.rows, at, window, ascending=True, more=more)
+        later = bisect_left(at, window.end)
+        seen = at[:later]
         if more and not window.start:
             self._check_order(reader, piece.scope, request, page, response)
         if more and self._only_links_lead_on(window.start, at):
@@ -73,9 +75,9 @@ class ChangedSince(Walk):
             end = min(window.end, beyond or window.end)
             rows = [row for row in linked if instants([row], self.column)[0] < end]
             rest = [Window(beyond, window.end, begins_with_row=True)] if beyond and beyond < window.end else []
+            seen = seen + instants(rows, self.column)
         step = Step([replace(page, rows=rows)], [replace(piece, window=left) for left in rest])
-        later = bisect_left(at, window.end)
-        step.newest = max(at[:later], default=None)
+        step.newest = max(seen, default=None)
         # Rows that another window of this sync will read do not count as read: that one must load them.
         step.also_there = [reader.decoder.key(row) for row in page.rows[bisect_left(at, reader.sync.now) :]]
         # A page may be skipped while it is unchanged only if none of its rows was left to another reading.
