@@ -62,7 +62,7 @@ logs: $(ROOT_READY) ## Follow the logs of all services, or only of SERVICE="gith
 	@$(INGEST) logs $$SERVICE
 
 .PHONY: status
-status: $(ROOT_READY) ## Show services, locations, schedules, last runs, rows and problems; exit code 1 if there are any
+status: $(ROOT_READY) ## Show services, locations, schedules, last runs, rows and problems; fails if there are any
 	@$(INGEST) status $(call option,ON,on)
 
 .PHONY: secret

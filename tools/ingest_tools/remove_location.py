@@ -36,10 +36,15 @@ def left(name: str) -> Iterator[tuple[str, str]]:
     sql = f'DROP OWNED BY "{name}" CASCADE; DROP ROLE "{name}", "dagster-{name}"'
     psql = "docker compose exec -T postgres psql --username=platform --dbname=warehouse"
     yield f"its rows in the warehouse, schema {name}_raw, and its logins", f"{psql} --command='{sql}'"
+    mine = f"--filter label=com.docker.compose.project={project} --filter label=ingest.location={name}"
+    yield "the containers of its runs", f"docker ps --all --quiet {mine} | xargs -r docker rm --force"
     yield "its secrets", f"docker volume rm {project}_{name}-secrets {project}_{name}-server-secrets"
     rm = f"docker run --rm --volume {project}_runs:/runs postgres:17-trixie rm -r /runs/{name}"
     yield "the output of its runs", rm
-    yield "its network", f"docker network rm {project}_{name}"
+    network = f"{project}_{name}"
+    # The sandbox is not an orphan, and stays connected.
+    leave = f"docker ps --quiet --filter network={network} | xargs -r -n 1 docker network disconnect {network}"
+    yield "its network", f"{leave}; docker network rm {network}"
     yield "its images", f"docker image ls --quiet ingest-{name} | sort -u | xargs -r docker image rm --force"
     yield "its runs in Dagster", "none needed: they are purged after 30 days, failed ones after 90"
 

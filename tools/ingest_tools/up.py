@@ -21,13 +21,23 @@ def up_command(*, sandbox: bool) -> None:
     """Build the host and start the platform; `deploy` builds locations."""
     if found := walls.breaches():
         raise Refused("\n".join(found))
-    profile, built = (["--profile=sandbox"], ["sandbox"]) if sandbox else ([], [])
     host = DeployHost(Deployment.here())
     tag = os.environ.get(TAG) or host.new_tag()
-    host.deployment.show(*profile, "build", "--quiet", *BUILT, *built, **{TAG: tag})
-    host.deployment.show(*profile, "up", "--detach", "--wait", **{TAG: tag})
+    profiles = host.deployment.setting("COMPOSE_PROFILES")
+    if sandbox:
+        profiles = with_sandbox(profiles)
+    settings = {TAG: tag, "COMPOSE_PROFILES": profiles}
+    built = [*BUILT, "sandbox"] if "sandbox" in profiles.split(",") else BUILT
+    host.deployment.show("build", "--quiet", *built, **settings)
+    host.deployment.show("up", "--detach", "--wait", **settings)
     host.keep(tag)
     host.remember(tag)
+    print(f"the platform is up: {host.deployment.platform.url}")
+
+
+def with_sandbox(profiles: str) -> str:
+    """The platform's profiles, and the sandbox's: Docker Compose ignores ``COMPOSE_PROFILES`` beside ``--profile``."""
+    return ",".join(dict.fromkeys([*filter(None, profiles.split(",")), "sandbox"]))
 
 
 @click.command(epilog="Example: ingest down")

@@ -1,6 +1,7 @@
 """A source of declarations alone is a mirror: two shapes of an API that no location has."""
 
 import inspect
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from types import ModuleType
@@ -184,6 +185,13 @@ def test_the_column_that_a_list_is_read_per_is_not_looked_for_in_its_rows() -> N
     table = replace(helpdesk.comments, columns=tuple(replace(c, origin="payload") for c in helpdesk.comments.columns))
     with pytest.raises(ValueError, match="`per` fills the column 'ticket_id'; declare it with origin=\"reader\""):
         replace(helpdesk.LISTINGS[1], table=table)
+
+
+def test_a_list_needs_a_column_for_rows_that_are_gone() -> None:
+    table = replace(helpdesk.tickets, columns=tuple(c for c in helpdesk.tickets.columns if c.name != "deleted_at"))
+    remedy = 'timestamp("deleted_at", "When it was found to be deleted.", origin="reader")'
+    with pytest.raises(ValueError, match=re.escape(remedy)):
+        replace(helpdesk.LISTINGS[0], table=table)
 
 
 def test_one_answer_that_a_row_is_gone_is_not_believed(world: World) -> None:

@@ -153,7 +153,10 @@ class Listing:
                 f'but has {" and ".join(own_key) or "none"}: give the columns that its scope fills origin="reader"'
             )
         if DELETED_AT not in {column.name for column in self.table.columns}:
-            raise ValueError(f"table {self.table.name}: declare a column 'deleted_at', which marks rows that are gone")
+            raise ValueError(
+                f"table {self.table.name}: declare a column for rows that are gone: "
+                f'timestamp("{DELETED_AT}", "When it was found to be deleted.", origin="reader")'
+            )
 
 
 @dataclass(frozen=True)
