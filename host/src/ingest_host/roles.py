@@ -113,6 +113,11 @@ which all logins share, has room for 50,000 (max_locks_per_transaction in docker
 TRANSACTION = "12 hours"
 """The longest of a location or an analyst. While one is open, nothing that was deleted since is cleaned up, a backup
 may wait for it, and so may a new version's set-up; each session sets idle_in_transaction_session_timeout itself."""
+NOTIFICATIONS = 0.25
+"""Of the queue that all logins share, the most that may wait for whoever listens. Dagster sends a notification with
+each event, so that no run goes on once the queue is full; one session can fill its 8 GB in a minute or two."""
+LISTENING = "10 seconds"
+"""The longest transaction while more wait: until its end a session that listens reads none. Nobody sees which do."""
 
 END_GREEDY = """
 CREATE OR REPLACE FUNCTION platform.end_greedy() RETURNS TABLE (login name, why text) LANGUAGE plpgsql
@@ -130,10 +135,16 @@ BEGIN
     SELECT usesysid, array_agg(pid), 'a transaction was open for more than ' || {1}
       FROM pg_stat_get_activity(NULL)
       WHERE usesysid <> ALL (trusted) AND xact_start < now() - {1}::interval GROUP BY usesysid
+    UNION ALL
+    SELECT usesysid, array_agg(pid), 'notifications waited, and a transaction was open for ' || {3}
+      FROM pg_stat_get_activity(NULL)
+      WHERE usesysid <> ALL (trusted) AND xact_start < now() - {3}::interval AND pg_notification_queue_usage() > {2}
+      GROUP BY usesysid
   LOOP
     PERFORM pg_terminate_backend(one, 1000) FROM unnest(greedy.pids) one;
     RETURN QUERY SELECT pg_get_userbyid(greedy.usesysid), greedy.reason;
   END LOOP;
+  PERFORM pg_notification_queue_usage();  -- lets go of what nobody waits for any more; a full queue stays so else
   -- Nor may it have to look up a role the next time: whose session is ended must be in this session's cache.
   PERFORM pg_get_userbyid(oid) FROM pg_authid;
 END $$;
@@ -141,8 +152,9 @@ REVOKE ALL ON FUNCTION platform.end_greedy FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION platform.end_greedy TO monitor
 """
 """Ends the sessions of a login that holds more than :data:`LOCKS`, and those in a transaction longer than
-:data:`TRANSACTION`, and tells of it. Whoever fills the table of locks, by ten thousand tables or savepoints in one
-transaction, keeps everybody from writing and from signing in."""
+:data:`TRANSACTION`, or than :data:`LISTENING` while :data:`NOTIFICATIONS` wait, and tells of it. Whoever fills the
+table of locks, by ten thousand tables or savepoints in one transaction, keeps everybody from writing and from signing
+in."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +163,7 @@ class Session:
 
     cursor: cursor
 
-    def __call__(self, statement: str, *given: Identifier | str | int) -> list[tuple[Any, ...]]:
+    def __call__(self, statement: str, *given: Identifier | str | float) -> list[tuple[Any, ...]]:
         """The rows of a statement, with names and values in place of its braces."""
         filled = [one if isinstance(one, Identifier) else Literal(one) for one in given]
         self.cursor.execute(SQL(statement).format(*filled) if given else statement)
@@ -230,7 +242,7 @@ def set_up_storage() -> None:
                 cursor.execute(f"GRANT SELECT ({columns}) ON public.{table} TO monitor")
             cursor.execute("GRANT USAGE ON SCHEMA platform TO monitor")
     with _session("postgres", "dagster") as run:
-        run(END_GREEDY, LOCKS, TRANSACTION)
+        run(END_GREEDY, LOCKS, TRANSACTION, NOTIFICATIONS, LISTENING)
 
 
 def set_up_location(name: str, password: str, storage_password: str) -> None:
