@@ -88,6 +88,10 @@ REVOKE ALL ON FUNCTION platform.make_schema FROM PUBLIC
 """
 """A pipeline stages its rows in a schema of its own, whose name only the location's code knows."""
 
+TABLES = 5000
+"""Of a location, with its temporary ones, at most: a backup locks each table of all locations, and the table of locks,
+which all logins share, has room for 50,000."""
+
 REFUSED_COMMANDS = r"""
 CREATE OR REPLACE FUNCTION platform.refuse_checks() RETURNS event_trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
@@ -95,6 +99,11 @@ BEGIN
   IF tg_tag ~ ' (POLICY|RULE|TRIGGER|AGGREGATE|STATISTICS)$' AND tg_tag !~ '^DROP ' THEN
     RAISE EXCEPTION 'a table of the warehouse has no %', lower(substring(tg_tag from '\w+$'))
       USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  IF tg_tag ~ '^(CREATE (TABLE|SCHEMA|MATERIALIZED)|SELECT INTO)' AND session_user NOT IN ('postgres', 'platform')
+      AND (SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'p', 'm')
+        AND relowner = to_regrole(quote_ident(session_user))) > {0} THEN
+    RAISE EXCEPTION 'a location has at most {0} tables' USING ERRCODE = 'insufficient_privilege';
   END IF;
   IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() d, pg_constraint c
       WHERE c.contype = 'c' AND d.objid IN (c.conrelid, c.contypid)) THEN
@@ -229,7 +238,7 @@ def set_up_server() -> None:
         run("GRANT USAGE ON SCHEMA platform TO {}", Identifier(IN_WAREHOUSE))
         run("GRANT EXECUTE ON FUNCTION platform.make_schema TO {}", Identifier(IN_WAREHOUSE))
     with _session("postgres", "warehouse") as run:
-        run(REFUSED_COMMANDS)
+        run(REFUSED_COMMANDS, TABLES)
         run(analysts.LOGIN)
 
 
