@@ -122,6 +122,10 @@ which all logins share, has room for 50,000 (max_locks_per_transaction in docker
 TRANSACTION = "12 hours"
 """The longest of a location or an analyst. While one is open, nothing that was deleted since is cleaned up, a backup
 may wait for it, and so may a new version's set-up; each session sets idle_in_transaction_session_timeout itself."""
+TRANSACTION_IDS = 500_000_000
+"""Given out since a transaction began, at most: Postgres has two billion, and one session can use up 100,000 a second.
+While one is open, none is free to be given out again, and after the last nobody writes.
+https://www.postgresql.org/docs/17/routine-vacuuming.html#VACUUM-FOR-WRAPAROUND"""
 NOTIFICATIONS = 0.25
 """Of the queue that all logins share, the most that may wait for whoever listens. Dagster sends a notification with
 each event, so that no run goes on once the queue is full; one session can fill its 8 GB in a minute or two."""
@@ -149,6 +153,10 @@ BEGIN
       FROM pg_stat_get_activity(NULL)
       WHERE usesysid <> ALL (trusted) AND xact_start < now() - {3}::interval AND pg_notification_queue_usage() > {2}
       GROUP BY usesysid
+    UNION ALL
+    SELECT usesysid, array_agg(pid), 'a transaction was open while {4} others were made'
+      FROM pg_stat_get_activity(NULL)
+      WHERE usesysid <> ALL (trusted) AND greatest(age(backend_xid), age(backend_xmin)) > {4} GROUP BY usesysid
   LOOP
     PERFORM pg_terminate_backend(one, 1000) FROM unnest(greedy.pids) one;
     RETURN QUERY SELECT pg_get_userbyid(greedy.usesysid), greedy.reason;
@@ -161,9 +169,9 @@ REVOKE ALL ON FUNCTION platform.end_greedy FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION platform.end_greedy TO monitor
 """
 """Ends the sessions of a login that holds more than :data:`LOCKS`, and those in a transaction longer than
-:data:`TRANSACTION`, or than :data:`LISTENING` while :data:`NOTIFICATIONS` wait, and tells of it. Whoever fills the
-table of locks, by ten thousand tables or savepoints in one transaction, keeps everybody from writing and from signing
-in."""
+:data:`TRANSACTION`, or than :data:`LISTENING` while :data:`NOTIFICATIONS` wait, or while :data:`TRANSACTION_IDS` were
+given out, and tells of it. Whoever fills the table of locks, by ten thousand tables or savepoints in one transaction,
+keeps everybody from writing and from signing in."""
 
 
 @dataclass(frozen=True)
@@ -251,7 +259,7 @@ def set_up_storage() -> None:
                 cursor.execute(f"GRANT SELECT ({columns}) ON public.{table} TO monitor")
             cursor.execute("GRANT USAGE ON SCHEMA platform TO monitor")
     with _session("postgres", "dagster") as run:
-        run(END_GREEDY, LOCKS, TRANSACTION, NOTIFICATIONS, LISTENING)
+        run(END_GREEDY, LOCKS, TRANSACTION, NOTIFICATIONS, LISTENING, TRANSACTION_IDS)
 
 
 def set_up_location(name: str, password: str, storage_password: str) -> None:

@@ -108,6 +108,25 @@ def test_nobody_keeps_the_queue_of_notifications_full(
         idle.cursor().execute("SELECT 1")
 
 
+@pytest.mark.parametrize("holding", ["SELECT 1", "SELECT pg_current_xact_id()"])
+def test_nobody_keeps_transaction_ids_from_being_given_out_again(
+    platform: Platform, watching: Guard, monkeypatch: pytest.MonkeyPatch, holding: str
+) -> None:
+    """Of which there are two billion; after the last nobody writes."""
+    monkeypatch.setattr(roles, "TRANSACTION_IDS", 1000)
+    roles.set_up_storage()
+    name, other = platform.location(), platform.location()
+    with closing(platform.connect(name, "warehouse")) as kept, closing(platform.connect(other, "warehouse")) as using:
+        kept.cursor().execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ; {holding}")
+        using.cursor().execute("BEGIN; SELECT pg_current_xact_id(); COMMIT;" * 500)
+        watching.turn()
+        assert watching.ended_lately() == {}
+        using.cursor().execute("BEGIN; SELECT pg_current_xact_id(); COMMIT;" * 1000)
+        watching.turn()
+        assert watching.ended_lately() == {name: "a transaction was open while 1000 others were made"}
+        using.cursor().execute("SELECT 1")
+
+
 def test_it_is_told_for_a_while() -> None:
     told, now = Guard(), time.time()
     told.ended = {"stripe": (now - TOLD_SECONDS + 60, "why"), "github": (now - TOLD_SECONDS - 1, "why")}
