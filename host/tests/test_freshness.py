@@ -59,7 +59,7 @@ def test_one_that_raises_takes_no_other_locations_with_it(
 
 def test_nor_do_those_that_their_location_keeps_locked(process: WorkspaceProcessContext, platform: Platform) -> None:
     """The daemon waits for one of them, and not for each."""
-    platform.sql("postgres", "ALTER ROLE dagster SET lock_timeout = '1s'", "dagster")
+    platform.sql("postgres", "ALTER ROLE dagster SET lock_timeout = '4s'", "dagster")
     process.instance.report_runless_asset_event(AssetMaterialization(OTHERS))
     with closing(platform.connect("dagster-one", "dagster")) as holding:
         holding.autocommit = False
@@ -67,5 +67,5 @@ def test_nor_do_those_that_their_location_keeps_locked(process: WorkspaceProcess
         holding.cursor().executemany(adding, [(key.to_string(),) for key in (ITEMS, MORE)])
         started = time.monotonic()
         assert look(process)[OTHERS] == FreshnessState.PASS
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 8
     assert look(process)[MORE] == FreshnessState.UNKNOWN

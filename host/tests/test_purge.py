@@ -146,7 +146,7 @@ def test_a_run_that_its_location_keeps_locked_keeps_no_other(
 ) -> None:
     """Purge waits for one of them, and not for each."""
     platform.location("one")
-    platform.sql("postgres", "ALTER ROLE dagster SET lock_timeout = '1s'", "dagster")
+    platform.sql("postgres", "ALTER ROLE dagster SET lock_timeout = '4s'", "dagster")
     with DagsterInstance.get() as instance, closing(platform.connect("dagster-one", "dagster")) as holding:
         add_run(instance, "ingest", DagsterRunStatus.FAILURE, 100 * DAY)
         locked = [add_run(instance, "ingest", DagsterRunStatus.FAILURE, 100 * DAY, "one") for _ in range(3)]
@@ -154,7 +154,7 @@ def test_a_run_that_its_location_keeps_locked_keeps_no_other(
         holding.cursor().execute("SELECT FROM runs FOR UPDATE")
         started = time.monotonic()
         assert purge_runs(instance, NOW) == 1
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 8
         assert left(instance) == set(locked)
         assert "no run of one from" in caplog.text
         holding.rollback()

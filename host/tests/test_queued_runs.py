@@ -52,7 +52,7 @@ def test_others_runs_start_at_once(
 ) -> None:
     """After one round, at the end of which it is known who is to be left out."""
     instance = process.instance
-    platform.sql("postgres", "ALTER ROLE dagster SET lock_timeout = '2s'", "dagster")
+    platform.sql("postgres", "ALTER ROLE dagster SET lock_timeout = '5s'", "dagster")
     locked = queue(instance, "one")
     with (
         QueuedRunCoordinatorDaemon(interval_seconds=2) as daemon,
@@ -64,6 +64,6 @@ def test_others_runs_start_at_once(
         assert f"no run of one is started for 600 s: {locked.run_id}: " in caplog.text
         run, started = queue(instance, "other"), time.monotonic()
         list(daemon.run_iteration(process))
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 5
         launched = [one.run_id for one in instance.run_launcher.queue()]  # type: ignore[attr-defined]
         assert launched == [run.run_id]

@@ -407,9 +407,9 @@ def test_an_event_is_one_that_can_be_listed(played: Played, good: DagsterRun, wr
 
 def test_only_an_event_of_its_own_gets_tags(played: Played, good: DagsterRun) -> None:
     """Whoever filled those of an event to come would have the run fail that tells of it, whosever it is."""
-    played.instance.report_runless_asset_event(AssetMaterialization(AssetKey(["other", "tagged"])))
+    played.instance.report_runless_asset_event(AssetMaterialization(AssetKey(["third", "tagged"])))
     ((own,),) = played.sql("one", "SELECT max(id) FROM event_logs")
-    ((foreign,),) = played.sql("other", "SELECT max(id) FROM event_logs")
+    ((foreign,),) = played.platform.sql("dagster", "SELECT max(id) FROM event_logs", "dagster")
     right = {"event_id": str(own), "asset_key": """'["one", "items"]'""", "key": "'a'", "value": "'b'"}
     insert(played, "asset_event_tags", **right)
     for event_id in (foreign, foreign + 1):
