@@ -22,10 +22,24 @@ def skip(_: object) -> dg.SkipReason:
     return dg.SkipReason("nothing to do")
 
 
+def parted(do: Callable[[object], dg.SkipReason], name: str) -> dg.JobDefinition:
+    """A job whose backfill asks for the tags of its partition."""
+
+    def tags(_: str) -> dict[str, str]:
+        return {"told": str(do(None).skip_message)}
+
+    @dg.job(
+        name=f"parted_{name}", config=dg.static_partitioned_config(["a"], tags_for_partition_key_fn=tags)(lambda _: {})
+    )
+    def parted_job() -> None: ...
+
+    return parted_job
+
+
 def evaluating(do: Callable[[object], dg.SkipReason], name: str) -> dg.Definitions:
     schedule, sensor = dg.DefaultScheduleStatus.RUNNING, dg.DefaultSensorStatus.RUNNING
     return dg.Definitions(
-        jobs=[nothing],
+        jobs=[nothing, parted(do, name)],
         schedules=[
             dg.ScheduleDefinition(
                 f"schedule_{name}", cron_schedule="* * * * *", job=nothing, execution_fn=do, default_status=schedule

@@ -1,6 +1,8 @@
 """What is purged and what stays, on a real Dagster instance."""
 
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,10 +18,13 @@ from dagster import (
     asset,
     define_asset_job,
 )
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.storage.tags import CODE_LOCATION_TAG
 from dagster._core.test_utils import create_run_for_test
 
 from ingest_host.purge import KEEP_RUNS, purge_runs
+
+from .conftest import Platform
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
@@ -41,7 +46,10 @@ def add_run(
 ) -> str:
     """The id of a run that ended so long ago, and wrote a log."""
     started = DagsterRunStatus.STARTED
-    run = create_run_for_test(instance, job, status=started, tags={CODE_LOCATION_TAG: location})
+    server = GrpcServerCodeLocationOrigin("127.0.0.1", 1, location_name=location)
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(server, "__repository__"), job)
+    tags = {CODE_LOCATION_TAG: location}
+    run = create_run_for_test(instance, job, status=started, remote_job_origin=origin, tags=tags)
     if status in ENDS:
         event = DagsterEvent(event_type_value=ENDS[status].value, job_name=job)
         instance.run_storage.handle_run_event(run.run_id, event, NOW - age)
@@ -131,6 +139,26 @@ def test_logs_and_events_go_with_their_run(instance: DagsterInstance, tmp_path: 
     assert {file.parents[1].name for file in tmp_path.rglob("*.out")} == {young}
     assert [path for path in tmp_path.rglob("*") if path.is_dir() and old in path.name] == []
     assert instance.all_logs(old) == []
+
+
+def test_a_run_that_its_location_keeps_locked_keeps_no_other(
+    platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Purge waits for one of them, and not for each."""
+    platform.location("one")
+    platform.sql("postgres", "ALTER ROLE dagster SET lock_timeout = '4s'", "dagster")
+    with DagsterInstance.get() as instance, closing(platform.connect("dagster-one", "dagster")) as holding:
+        add_run(instance, "ingest", DagsterRunStatus.FAILURE, 100 * DAY)
+        locked = [add_run(instance, "ingest", DagsterRunStatus.FAILURE, 100 * DAY, "one") for _ in range(3)]
+        holding.autocommit = False
+        holding.cursor().execute("SELECT FROM runs FOR UPDATE")
+        started = time.monotonic()
+        assert purge_runs(instance, NOW) == 1
+        assert time.monotonic() - started < 8
+        assert left(instance) == set(locked)
+        assert "no run of one from" in caplog.text
+        holding.rollback()
+        assert purge_runs(instance, NOW) == 3
 
 
 # Containers

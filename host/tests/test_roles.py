@@ -292,6 +292,33 @@ def test_a_view_sees_nothing_of_other_tables_in_the_statistics(platform: Platfor
 
 
 KNOWS_WHO = "current_user <> 'postgres'"
+
+
+def test_a_location_has_no_more_tables_than_a_backup_can_lock(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It locks those of all locations at once, and with each lock taken, nobody else could write or sign in."""
+    with monkeypatch.context() as patch:
+        patch.setattr(roles, "TABLES", 3)
+        run("platform")
+    name, other = platform.location(), platform.location()
+    platform.sql(
+        name, f"CREATE TABLE {name}_raw.a (); CREATE VIEW {name}_raw.v AS SELECT 1; CREATE TABLE {name}_raw.b ()"
+    )
+    platform.sql(other, f"CREATE TABLE {other}_raw.a ()")
+    for statement in (
+        "CREATE TABLE {0}.c (); CREATE TABLE {0}.d ()",
+        "CREATE TABLE {0}.c AS SELECT 1; CREATE TABLE {0}.d AS SELECT 1",
+        "CREATE MATERIALIZED VIEW {0}.c AS SELECT 1; CREATE MATERIALIZED VIEW {0}.d AS SELECT 1",
+        "CREATE TEMPORARY TABLE c (); SELECT 1 INTO TEMPORARY d",
+        "CREATE TABLE {0}.c (id int) PARTITION BY LIST (id); CREATE TABLE {0}.d PARTITION OF {0}.c DEFAULT",
+    ):
+        with refused("a location has at most 3 tables"):
+            platform.sql(name, statement.format(f"{name}_raw"))
+    platform.sql(name, f"CREATE TABLE {name}_raw.c ()")
+    run("platform")
+
+
 CHECKED = (
     "CREATE TABLE {0}.items (id int, CHECK ({1}))",
     "CREATE TABLE {0}.items AS SELECT 1 AS id; ALTER TABLE {0}.items ADD CHECK ({1})",

@@ -405,6 +405,18 @@ def test_an_event_is_one_that_can_be_listed(played: Played, good: DagsterRun, wr
         insert(played, "event_logs", **right | {key: value.replace("{event}", event) for key, value in wrong.items()})
 
 
+def test_only_an_event_of_its_own_gets_tags(played: Played, good: DagsterRun) -> None:
+    """Whoever filled those of an event to come would have the run fail that tells of it, whosever it is."""
+    played.instance.report_runless_asset_event(AssetMaterialization(AssetKey(["third", "tagged"])))
+    ((own,),) = played.sql("one", "SELECT max(id) FROM event_logs")
+    ((foreign,),) = played.platform.sql("dagster", "SELECT max(id) FROM event_logs", "dagster")
+    right = {"event_id": str(own), "asset_key": """'["one", "items"]'""", "key": "'a'", "value": "'b'"}
+    insert(played, "asset_event_tags", **right)
+    for event_id in (foreign, foreign + 1):
+        with refused("row-level security"):
+            insert(played, "asset_event_tags", **right | {"event_id": str(event_id)})
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -1,4 +1,4 @@
-"""Schedules and sensors of a location that hangs keep those of no other waiting."""
+"""Schedules, sensors and backfills of a location that hangs keep those of no other waiting."""
 
 import logging
 import os
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from dagster._core.errors import DagsterInvariantViolationError
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.remote_origin import (
     GrpcServerCodeLocationOrigin,
     RemoteInstigatorOrigin,
@@ -27,7 +28,7 @@ from dagster._core.scheduler.instigation import (
 from dagster._core.test_utils import instance_for_test
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
-from dagster._daemon import daemon, sensor
+from dagster._daemon import backfill, daemon, sensor
 from dagster._scheduler import scheduler
 from dagster._time import get_current_datetime
 
@@ -76,7 +77,28 @@ def schedules(process: WorkspaceProcessContext, pool: ThreadPoolExecutor, future
         wait(futures.values(), timeout=5 if minutes == 0 else 0)
 
 
-@pytest.mark.parametrize("evaluated", [sensors, schedules])
+def backfills(process: WorkspaceProcessContext, pool: ThreadPoolExecutor, futures: Futures) -> None:
+    """One of each partitioned job."""
+    context = process.create_request_context()
+    for location in context.code_locations:
+        for partitions in location.get_repository("__repository__").get_partition_sets():
+            origin = partitions.get_remote_origin()
+            at = time.time() + (location.name == "quick")  # the last
+            one = PartitionBackfill(
+                origin.get_id(),
+                BulkActionStatus.REQUESTED,
+                False,
+                {},
+                at,
+                partition_set_origin=origin,
+                partition_names=["a"],
+            )
+            if not process.instance.get_backfill(one.backfill_id):
+                process.instance.add_backfill(one)
+    list(backfill.execute_backfill_iteration(process, LOGGER, pool, None, futures))
+
+
+@pytest.mark.parametrize("evaluated", [sensors, schedules, backfills])
 def test_a_location_that_hangs_keeps_no_other_waiting(
     process: WorkspaceProcessContext, released: Path, evaluated: Any
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from dagster._core.storage.tags import CODE_LOCATION_TAG
+from sqlalchemy.exc import DBAPIError
 
 from ingest_host.logs import use_run_logs
 from ingest_host.unreadable import pass_over_unreadable
@@ -32,6 +33,8 @@ KEEP_RUNS = {
 def purge_runs(instance: DagsterInstance, now: datetime) -> int:
     """Deletes runs that ended long ago, with their events and compute logs, and says how many.
 
+    After one that its location keeps locked, the rest of its location's wait for the next time.
+
     What a run told of its assets goes with it. So two kinds stay, however old: the newest success of
     each job of a location, and whatever run materialized an asset last.
     """
@@ -48,16 +51,24 @@ def purge_runs(instance: DagsterInstance, now: datetime) -> int:
     # One by one: a location may have written much into each of them.
     records = (record for key in instance.all_asset_keys() for record in instance.get_asset_records([key]))
     latest = {told.run_id for record in records if (told := record.asset_entry.last_materialization)}
-    deleted = 0
+    deleted, late = 0, set()
     for status, keep in KEEP_RUNS.items():
         # Of every run the id alone: the list may be long where nothing was purged for a while.
         for run_id in instance.get_run_ids(RunsFilter(statuses=[status], updated_before=now - keep)):
             run = instance.get_run_by_id(run_id)
             if run is None or run_id in latest or is_newest(run):
                 continue
-            instance.compute_log_manager.delete_logs(prefix=[run_id])  # the record tells where they are
-            instance.delete_run(run_id)
-            deleted += 1
+            location = run.tags.get(CODE_LOCATION_TAG)
+            if location in late:
+                continue
+            try:
+                instance.compute_log_manager.delete_logs(prefix=[run_id])  # the record tells where they are
+                instance.delete_run(run_id)
+                deleted += 1
+            except DBAPIError as error:  # its location keeps it locked
+                late.add(location)
+                reason = str(error).partition("\n")[0]
+                logger.warning("no run of %s from %s on is removed for now: %s", location, run_id, reason)
     return deleted
 
 

@@ -88,6 +88,10 @@ REVOKE ALL ON FUNCTION platform.make_schema FROM PUBLIC
 """
 """A pipeline stages its rows in a schema of its own, whose name only the location's code knows."""
 
+TABLES = 5000
+"""Of a location, with its temporary ones, at most: a backup locks each table of all locations, and the table of locks,
+which all logins share, has room for 50,000."""
+
 REFUSED_COMMANDS = r"""
 CREATE OR REPLACE FUNCTION platform.refuse_checks() RETURNS event_trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
@@ -95,6 +99,11 @@ BEGIN
   IF tg_tag ~ ' (POLICY|RULE|TRIGGER|AGGREGATE|STATISTICS)$' AND tg_tag !~ '^DROP ' THEN
     RAISE EXCEPTION 'a table of the warehouse has no %', lower(substring(tg_tag from '\w+$'))
       USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  IF tg_tag ~ '^(CREATE (TABLE|SCHEMA|MATERIALIZED)|SELECT INTO)' AND session_user NOT IN ('postgres', 'platform')
+      AND (SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'p', 'm')
+        AND relowner = to_regrole(quote_ident(session_user))) > {0} THEN
+    RAISE EXCEPTION 'a location has at most {0} tables' USING ERRCODE = 'insufficient_privilege';
   END IF;
   IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() d, pg_constraint c
       WHERE c.contype = 'c' AND d.objid IN (c.conrelid, c.contypid)) THEN
@@ -113,6 +122,15 @@ which all logins share, has room for 50,000 (max_locks_per_transaction in docker
 TRANSACTION = "12 hours"
 """The longest of a location or an analyst. While one is open, nothing that was deleted since is cleaned up, a backup
 may wait for it, and so may a new version's set-up; each session sets idle_in_transaction_session_timeout itself."""
+TRANSACTION_IDS = 500_000_000
+"""Given out since a transaction began, at most: Postgres has two billion, and one session can use up 100,000 a second.
+While one is open, none is free to be given out again, and after the last nobody writes.
+https://www.postgresql.org/docs/17/routine-vacuuming.html#VACUUM-FOR-WRAPAROUND"""
+NOTIFICATIONS = 0.25
+"""Of the queue that all logins share, the most that may wait for whoever listens. Dagster sends a notification with
+each event, so that no run goes on once the queue is full; one session can fill its 8 GB in a minute or two."""
+LISTENING = "10 seconds"
+"""The longest transaction while more wait: until its end a session that listens reads none. Nobody sees which do."""
 
 END_GREEDY = """
 CREATE OR REPLACE FUNCTION platform.end_greedy() RETURNS TABLE (login name, why text) LANGUAGE plpgsql
@@ -130,10 +148,20 @@ BEGIN
     SELECT usesysid, array_agg(pid), 'a transaction was open for more than ' || {1}
       FROM pg_stat_get_activity(NULL)
       WHERE usesysid <> ALL (trusted) AND xact_start < now() - {1}::interval GROUP BY usesysid
+    UNION ALL
+    SELECT usesysid, array_agg(pid), 'notifications waited, and a transaction was open for ' || {3}
+      FROM pg_stat_get_activity(NULL)
+      WHERE usesysid <> ALL (trusted) AND xact_start < now() - {3}::interval AND pg_notification_queue_usage() > {2}
+      GROUP BY usesysid
+    UNION ALL
+    SELECT usesysid, array_agg(pid), 'a transaction was open while {4} others were made'
+      FROM pg_stat_get_activity(NULL)
+      WHERE usesysid <> ALL (trusted) AND greatest(age(backend_xid), age(backend_xmin)) > {4} GROUP BY usesysid
   LOOP
     PERFORM pg_terminate_backend(one, 1000) FROM unnest(greedy.pids) one;
     RETURN QUERY SELECT pg_get_userbyid(greedy.usesysid), greedy.reason;
   END LOOP;
+  PERFORM pg_notification_queue_usage();  -- lets go of what nobody waits for any more; a full queue stays so else
   -- Nor may it have to look up a role the next time: whose session is ended must be in this session's cache.
   PERFORM pg_get_userbyid(oid) FROM pg_authid;
 END $$;
@@ -141,8 +169,9 @@ REVOKE ALL ON FUNCTION platform.end_greedy FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION platform.end_greedy TO monitor
 """
 """Ends the sessions of a login that holds more than :data:`LOCKS`, and those in a transaction longer than
-:data:`TRANSACTION`, and tells of it. Whoever fills the table of locks, by ten thousand tables or savepoints in one
-transaction, keeps everybody from writing and from signing in."""
+:data:`TRANSACTION`, or than :data:`LISTENING` while :data:`NOTIFICATIONS` wait, or while :data:`TRANSACTION_IDS` were
+given out, and tells of it. Whoever fills the table of locks, by ten thousand tables or savepoints in one transaction,
+keeps everybody from writing and from signing in."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +180,7 @@ class Session:
 
     cursor: cursor
 
-    def __call__(self, statement: str, *given: Identifier | str | int) -> list[tuple[Any, ...]]:
+    def __call__(self, statement: str, *given: Identifier | str | float) -> list[tuple[Any, ...]]:
         """The rows of a statement, with names and values in place of its braces."""
         filled = [one if isinstance(one, Identifier) else Literal(one) for one in given]
         self.cursor.execute(SQL(statement).format(*filled) if given else statement)
@@ -217,7 +246,7 @@ def set_up_server() -> None:
         run("GRANT USAGE ON SCHEMA platform TO {}", Identifier(IN_WAREHOUSE))
         run("GRANT EXECUTE ON FUNCTION platform.make_schema TO {}", Identifier(IN_WAREHOUSE))
     with _session("postgres", "warehouse") as run:
-        run(REFUSED_COMMANDS)
+        run(REFUSED_COMMANDS, TABLES)
         run(analysts.LOGIN)
 
 
@@ -230,7 +259,7 @@ def set_up_storage() -> None:
                 cursor.execute(f"GRANT SELECT ({columns}) ON public.{table} TO monitor")
             cursor.execute("GRANT USAGE ON SCHEMA platform TO monitor")
     with _session("postgres", "dagster") as run:
-        run(END_GREEDY, LOCKS, TRANSACTION)
+        run(END_GREEDY, LOCKS, TRANSACTION, NOTIFICATIONS, LISTENING, TRANSACTION_IDS)
 
 
 def set_up_location(name: str, password: str, storage_password: str) -> None:

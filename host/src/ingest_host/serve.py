@@ -38,7 +38,9 @@ from ingest_host.access.settings import Settings
 from ingest_host.access.webserver import build_app
 from ingest_host.answers import checked_answers
 from ingest_host.dead_runs import fail_dead_runs
+from ingest_host.freshness import evaluate_apart
 from ingest_host.logs import download_logs, use_run_logs
+from ingest_host.queued_runs import leave_out_locked
 from ingest_host.retries import retry_apart
 from ingest_host.ticks import forget_renamed, keep_locations_apart
 from ingest_host.unreadable import pass_over_unreadable
@@ -148,6 +150,8 @@ def webserver(instance: DagsterInstance) -> None:
 def daemon(instance: DagsterInstance) -> None:
     fail_dead_runs()
     keep_locations_apart()
+    evaluate_apart()
+    leave_out_locked()
     retry_apart()
     mark_runs(instance)
     with (

@@ -270,7 +270,8 @@ TABLES = (
     Table(
         "asset_event_tags",
         read=OWN_ASSET,
-        write=f"{NEW_ASSET} AND {TAG}",
+        # The tags of an event are counted, whoever wrote them: whose it is, adds them, once it is there.
+        write=f"{NEW_ASSET} AND EXISTS (SELECT FROM event_logs WHERE event_logs.id = event_id) AND {TAG}",
         inserts=("event_id", "asset_key", "key", "value", "event_timestamp"),
     ),
     Table(

@@ -1,4 +1,4 @@
-"""Evaluates schedules and sensors in threads of their location.
+"""Evaluates schedules, sensors and backfills in threads of their location.
 
 Dagster has one pool of threads for those of all locations: one whose code server does not answer, for a minute at each
 tick, keeps the others waiting.
@@ -7,6 +7,7 @@ tick, keeps the others waiting.
 from typing import Any, cast
 
 from dagster import DagsterInstance
+from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.remote_representation.external import RemoteSchedule, RemoteSensor
 from dagster._core.scheduler.instigation import InstigatorState
 from dagster._core.utils import InheritContextThreadPoolExecutor
@@ -14,7 +15,7 @@ from dagster._daemon import daemon
 from dagster._scheduler import scheduler
 
 POOL = "InheritContextThreadPoolExecutor"
-"""What Dagster's daemons of sensors and of schedules make their threads with."""
+"""What Dagster's daemons of sensors, of schedules and of backfills make their threads with."""
 
 
 def keep_locations_apart() -> None:
@@ -44,7 +45,7 @@ def forget_renamed(instance: DagsterInstance) -> None:
 
 
 class LocationThreads(InheritContextThreadPoolExecutor):
-    """Dagster's own pool, with ``max_workers`` threads for the ticks of each location, and as many for all else."""
+    """Dagster's own pool, with ``max_workers`` threads for what each location evaluates, and as many for all else."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -52,10 +53,9 @@ class LocationThreads(InheritContextThreadPoolExecutor):
         self._pools: dict[str, InheritContextThreadPoolExecutor] = {}
 
     def submit(self, fn: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
-        evaluated = [one for one in args if isinstance(one, RemoteSchedule | RemoteSensor)]
-        if not evaluated:
+        name = next(filter(None, map(_location, args)), "")
+        if not name:
             return super().submit(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
-        name = evaluated[0].handle.location_name
         if name not in self._pools:
             self._pools[name] = InheritContextThreadPoolExecutor(**self._options)
         return self._pools[name].submit(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
@@ -64,3 +64,14 @@ class LocationThreads(InheritContextThreadPoolExecutor):
         for pool in self._pools.values():
             pool.shutdown(wait, cancel_futures=cancel_futures)
         super().shutdown(wait, cancel_futures=cancel_futures)
+
+
+def _location(evaluated: object) -> str:
+    """Whose it is; of several locations where a backfill is of assets of theirs, which then has threads of its own."""
+    if isinstance(evaluated, RemoteSchedule | RemoteSensor):
+        return evaluated.handle.location_name
+    if not isinstance(evaluated, PartitionBackfill):
+        return ""
+    if origin := evaluated.partition_set_origin:
+        return origin.repository_origin.code_location_origin.location_name
+    return " ".join(sorted({key.path[0] for key in evaluated.asset_selection or ()}))

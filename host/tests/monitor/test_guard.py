@@ -79,6 +79,54 @@ def test_a_transaction_ends_some_time_whatever_its_session_has_set(
             cursor.execute("SELECT 1")
 
 
+def test_nobody_keeps_the_queue_of_notifications_full(
+    platform: Platform, watching: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else no run can store an event: Dagster sends a notification with each."""
+    monkeypatch.setattr(roles, "LISTENING", "100 milliseconds")
+    roles.set_up_storage()
+    name, other = platform.location(), platform.location()
+    flood = ";".join(f"NOTIFY greedy, '{number}{'x' * 7000}'" for number in range(40))
+    with (
+        closing(platform.connect(name, "warehouse")) as listening,
+        closing(platform.connect(f"dagster-{name}", "dagster")) as sending,
+        closing(platform.connect(other, "warehouse")) as idle,
+    ):
+        listening.cursor().execute("SET idle_in_transaction_session_timeout = 0; LISTEN greedy")
+        listening.cursor().execute("BEGIN; SELECT 1")
+        with refused("too many notifications in the NOTIFY queue"):
+            for _ in range(1000):
+                sending.cursor().execute(flood)
+        time.sleep(0.2)
+        with refused("too many notifications in the NOTIFY queue"):
+            platform.sql("dagster", "NOTIFY run_events, 'an event'", "dagster")
+        watching.turn()
+        assert watching.ended_lately() == {
+            name: "notifications waited, and a transaction was open for 100 milliseconds"
+        }
+        platform.sql("dagster", "NOTIFY run_events, 'an event'", "dagster")
+        idle.cursor().execute("SELECT 1")
+
+
+@pytest.mark.parametrize("holding", ["SELECT 1", "SELECT pg_current_xact_id()"])
+def test_nobody_keeps_transaction_ids_from_being_given_out_again(
+    platform: Platform, watching: Guard, monkeypatch: pytest.MonkeyPatch, holding: str
+) -> None:
+    """Of which there are two billion; after the last nobody writes."""
+    monkeypatch.setattr(roles, "TRANSACTION_IDS", 1000)
+    roles.set_up_storage()
+    name, other = platform.location(), platform.location()
+    with closing(platform.connect(name, "warehouse")) as kept, closing(platform.connect(other, "warehouse")) as using:
+        kept.cursor().execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ; {holding}")
+        using.cursor().execute("BEGIN; SELECT pg_current_xact_id(); COMMIT;" * 500)
+        watching.turn()
+        assert watching.ended_lately() == {}
+        using.cursor().execute("BEGIN; SELECT pg_current_xact_id(); COMMIT;" * 1000)
+        watching.turn()
+        assert watching.ended_lately() == {name: "a transaction was open while 1000 others were made"}
+        using.cursor().execute("SELECT 1")
+
+
 def test_it_is_told_for_a_while() -> None:
     told, now = Guard(), time.time()
     told.ended = {"stripe": (now - TOLD_SECONDS + 60, "why"), "github": (now - TOLD_SECONDS - 1, "why")}
