@@ -130,7 +130,7 @@ def test_status_says_what_is_ill_and_whoever_runs_it_is_told(platform: Tested, c
     measured(f"told that the purge is gone after {at - gone:.0f} s")
     assert at - gone < TOLD_SECONDS
     docker("start", platform.container("purge"))
-    wait_for(lambda: channel.with_line(f"over: {line}"), "the end of it", TOLD_SECONDS)
+    wait_for(lambda: channel.with_line(f"resolved: {line}"), "the end of it", TOLD_SECONDS)
     wait_for(lambda: platform.ingest("status").returncode == 0, "all to be well", TOLD_SECONDS)
 
 

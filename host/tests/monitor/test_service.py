@@ -77,7 +77,7 @@ def test_what_lasts_is_told_once_and_so_is_its_end(channels: list[Channel]) -> N
     line = "daemon: no heartbeat of SENSOR for 330 s"
     assert channels[0].texts == [f"ingest: {line}\n{line}"]
     watch.turn(_at(well(heartbeats={"SENSOR": NOW + 60}), NOW + 60))
-    assert channels[0].texts[1:] == [f"ingest: over: {line}\nover: {line}"]
+    assert channels[0].texts[1:] == [f"ingest: resolved: {line}\nresolved: {line}"]
     assert channels[1].texts == channels[0].texts
 
 

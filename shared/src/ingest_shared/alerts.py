@@ -226,6 +226,8 @@ def _problem(address: str, subject: str, text: str) -> str:
     if "://" not in address or not channel.add(address):
         return "not an address that Apprise supports: https://appriseit.com/services/"
     with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as said:  # type: ignore[no-untyped-call]
-        sent = channel.notify(title=subject, body=text, body_format=apprise.NotifyFormat.TEXT)
+        sent = channel.notify(
+            title=subject, body=text, body_format=apprise.NotifyFormat.TEXT, notify_type=apprise.NotifyType.FAILURE
+        )
     last = said.getvalue().strip().rpartition("\n")[2]
     return "" if sent else _one_line(last) or f"{channel[0].service_name} did not accept the alert"

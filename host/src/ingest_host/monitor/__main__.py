@@ -15,7 +15,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from ingest_host.monitor.alerts import Alerts
+from ingest_host.monitor.alerts import RESOLVED, Alerts
 from ingest_host.monitor.guard import Guard
 from ingest_host.monitor.metrics import Metrics
 from ingest_host.monitor.problems import problems
@@ -39,7 +39,7 @@ class Watch:
         self.alerts = Alerts()
 
     def turn(self, seen: Seen) -> None:
-        """Alerts new problems, and those that are over."""
+        """Alerts new problems, and those that are resolved."""
         self.last = seen
         found = self.problems = problems(seen)
         self.since = {key: self.since.get(key, seen.at) for key in found}
@@ -47,7 +47,7 @@ class Watch:
         new = {key: line for key, line in new.items() if seen.at - self.since[key] >= HOLD_SECONDS}
         over = [key for key in self.told if key not in found]
         if new or over:
-            self.alerts.add(seen.at, [*new.values(), *(f"over: {self.told[key]}" for key in over)])
+            self.alerts.add(seen.at, [*new.values(), *(f"{RESOLVED}{self.told[key]}" for key in over)])
         self.told = {key: line for key, line in (self.told | new).items() if key in found}
         self.alerts.send(seen.at)
 

@@ -13,6 +13,8 @@ import apprise
 logger = logging.getLogger("monitor")
 
 ADDRESSES = Path("/run/secrets/alerts--to")
+RESOLVED = "resolved: "
+"""Beginning of a line about a problem that is gone."""
 KEEP_SECONDS = 86_400
 """How long an alert is tried."""
 
@@ -52,4 +54,5 @@ def sent(address: str, text: str) -> bool:
     channel = apprise.Apprise()
     title, _, body = text.partition("\n")
     known = "://" in address and channel.add(address)
-    return bool(known and channel.notify(title=f"ingest: {title}", body=body or title))
+    kind = apprise.NotifyType.SUCCESS if title.startswith(RESOLVED) else apprise.NotifyType.FAILURE
+    return bool(known and channel.notify(title=f"ingest: {title}", body=body or title, notify_type=kind))
