@@ -57,7 +57,8 @@ teams = repo_table(
         *"parent.* node_id url permission permissions members_url repositories_url type access_source".split(),
         *"organization_id enterprise_id".split(),
     ),
-    limits="Secret teams that the credential's user is not a member of.",
+    limits="Secret teams that the credential's user is not a member of; changes in an organization that no longer "
+    "owns a repository that is loaded.",
 )
 
 members = repo_table(
@@ -72,5 +73,6 @@ members = repo_table(
         boolean("site_admin", "Whether the user works at GitHub."),
     ),
     unused=(*ADDRESSES, "type", "name", "email", "starred_at"),
-    limits="Members with a hidden membership, if the credential's user is not a member.",
+    limits="Members with a hidden membership, if the credential's user is not a member; changes in an organization "
+    "that no longer owns a repository that is loaded.",
 )
