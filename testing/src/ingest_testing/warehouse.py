@@ -115,9 +115,11 @@ class Warehouse(Generic[OriginT]):
 
     def rows(self, table: Table | Child) -> list[dict[str, Any]]:
         """Every row with every declared column, and ``_undeclared``."""
-        names = [*(column.name for column in table.columns), UNDECLARED]
-        quoted = ", ".join(f'"{name}"' for name in names)
-        return [dict(zip(names, row, strict=True)) for row in self.query(f"SELECT {quoted} FROM {{{table.name}}}")]
+        types = {column.name: column.type.name for column in table.columns} | {UNDECLARED: "json"}
+        # Of JSON that its driver has parsed, nobody knows whether it was a text.
+        as_text = "::text" if self.settings.get(POSTGRES) else ""
+        asked = ", ".join(f'"{name}"' + as_text * (kind == "json") for name, kind in types.items())
+        return [dict(zip(types, row, strict=True)) for row in self.query(f"SELECT {asked} FROM {{{table.name}}}")]
 
     def contents(self, *groups: str) -> dict[str, list[str]]:
         """All rows of all tables of the groups, by default of all groups, in a fixed order."""
