@@ -97,7 +97,7 @@ def test_a_table_that_is_left_out_costs_no_call(mirrored: Warehouse) -> None:
 
 
 def test_a_table_that_is_none_cannot_be_left_out(mirrored: Warehouse) -> None:
-    with pytest.raises(SettingError, match=r"^sources\.stripe\.without has 'quote', which is no table"):
+    with pytest.raises(SettingError, match=r"^sources\.stripe\.without has 'quote', which is not a table"):
         mirrored.sync("checkout", SOURCES__STRIPE__WITHOUT="quote")
 
 
