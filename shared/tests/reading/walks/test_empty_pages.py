@@ -1,41 +1,18 @@
 """A page without rows is not the end of a list while it names a next one: an API may hide rows after it has paged."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from ingest_shared.reading.envelopes import LinkHeader
-from ingest_shared.reading.listings import Listing
-from ingest_shared.reading.walks import ByCreated, ChangedSince, NewestFirst
 from tests.conftest import Server, Warehouse
-from tests.reading.played import THINGS, Origin, gaps, living, thing
+from tests.reading.played import Origin, gaps, living, thing
+from tests.reading.walks import test_any_density
 
 LISTINGS = {
-    "changed": Listing(
-        THINGS,
-        "/things",
-        walk=ChangedSince("changed", since=lambda at: {"since": at}),
-        envelope=LinkHeader(),
-        params={"sort": "changed", "direction": "asc"},
-    ),
-    "created": Listing(
-        THINGS,
-        "/things",
-        walk=ByCreated("created", between=lambda start, end: {"from": start, "to": end}),
-        envelope=LinkHeader(),
-        params={"sort": "created", "direction": "desc"},
-    ),
-    "newest": Listing(
-        THINGS,
-        "/things",
-        walk=NewestFirst(
-            "changed",
-            whole={"sort": "created", "direction": "asc"},
-            changed={"sort": "changed", "direction": "desc"},
-        ),
-        envelope=LinkHeader(),
-    ),
+    walk: replace(test_any_density.LISTINGS[walk], envelope=LinkHeader()) for walk in ("changed", "created", "newest")
 }
 SPANS = (range(100, 106), range(40, 80), range(1, 6))
 
