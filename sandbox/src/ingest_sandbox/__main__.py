@@ -158,7 +158,15 @@ def main() -> int:
         stripe_limits=options.stripe_limits,
         latency_ms=options.latency_ms,
     )
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", date_header=False)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        date_header=False,
+        # A connection that is closed while its client sends the next request fails that request: no test idles so long.
+        timeout_keep_alive=3600,
+    )
     _Server(config).run(sockets=[listener])
     return 0
 
