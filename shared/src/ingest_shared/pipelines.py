@@ -34,8 +34,8 @@ from ingest_shared.shards import WHOLE_SOURCE, Shard
 
 ROWS_PER_FILE = 50_000
 """Rows in one staged file; this limits the memory that a destination's bulk loader needs."""
-ROWS_PER_GROUP = 5_000
-"""Rows that a bulk loader takes from such a file at once: PostgreSQL's sends them as one message."""
+ROWS_PER_GROUP = 1_000
+"""Rows that a bulk loader takes from such a file at once: PostgreSQL's holds them several times over."""
 COUNTED = ("rows", "pages", "api_calls", "api_bytes", "seconds")
 SCHEMA_ATTEMPTS = 5
 M_ARENA_MAX = -8
