@@ -123,6 +123,24 @@ class Load:
         quota = "" if self.usage.quota_left is None else f", {self.usage.quota_left:,} calls of quota left"
         logger.info("%s: %d pages, %s rows%s", self.resource, self.pages, f"{self.rows:,}", quota)
 
+    def metrics(self) -> dict[str, Any]:
+        """What this load amounts to, once it is read."""
+        return {
+            "rows": self.rows,
+            "child_rows": dict(self.child_rows),
+            "pages": self.pages,
+            "api_calls": self.usage.api_calls,
+            "api_bytes": self.usage.api_bytes,
+            "quota_left": self.usage.quota_left,
+            "seconds": round(time.monotonic() - self.started, 3),
+            "new_fields": sorted(self.new_fields),
+            "gaps": len(self.gaps),
+            "audited": self.audits is not None,
+            "scopes_read": self.scopes_read,
+            "postponed": self.postponed or self.waits,
+            "first_gap": next(iter(self.gaps.values()), None),
+        }
+
 
 def keep_new(rows: list[Any], decoder: Decoder, known: set[Any]) -> list[Any]:
     """The rows whose keys are not ``known`` yet, each key once; adds their keys to ``known``."""
@@ -214,42 +232,25 @@ def mirror(read: Reads) -> DltResource:
             load.state["gaps"] = len(load.gaps)
         load.tell_left_out()
         load.tell()
-        dlt.current.resource_metrics().update(
-            rows=load.rows,
-            child_rows=dict(load.child_rows),
-            pages=load.pages,
-            api_calls=load.usage.api_calls,
-            api_bytes=load.usage.api_bytes,
-            quota_left=load.usage.quota_left,
-            seconds=round(time.monotonic() - load.started, 3),
-            new_fields=sorted(load.new_fields),
-            gaps=len(load.gaps),
-            audited=load.audits is not None,
-            scopes_read=load.scopes_read,
-            postponed=load.postponed or load.waits,
-            first_gap=next(iter(load.gaps.values()), None),
-        )
+        dlt.current.resource_metrics().update(load.metrics())
 
     resource: DltResource = dlt.resource(generate, name=table.name)
     others: tuple[AnyTable, ...] = (*children, gaps.table, audits.table, *getattr(read, "notes", ()))
     for other in others:
-        is_by_shard = SHARD in other.merge_key
-        resource.apply_hints(
-            table_name=other.name,
-            write_disposition=_notes_disposition(other, shard) if is_by_shard else write_disposition(other),
-            columns=column_hints(other),
-            file_format=FILE_FORMAT,
-            primary_key=None if other.merge_key else other.key,
-            create_table_variant=True,
-        )
-    by_key = isinstance(table, Table) and not table.merge_key
-    resource.apply_hints(
-        write_disposition=write_disposition(table),
-        columns=column_hints(table),
-        file_format=FILE_FORMAT,
-        primary_key=table.key if by_key else None,
-    )
+        resource.apply_hints(table_name=other.name, create_table_variant=True, **_hints(other, shard))
+    resource.apply_hints(**_hints(table, shard))
     return resource
+
+
+def _hints(table: AnyTable, shard: Shard) -> dict[str, Any]:
+    """How dlt stages and writes a table."""
+    is_by_shard = SHARD in table.merge_key
+    return {
+        "write_disposition": _notes_disposition(table, shard) if is_by_shard else write_disposition(table),
+        "columns": column_hints(table),
+        "file_format": FILE_FORMAT,
+        "primary_key": None if table.merge_key else table.key,
+    }
 
 
 def _arrow(
