@@ -82,7 +82,7 @@ class PerRow:
         scopes: dict[str, Row] = {}
         for row in rows:
             values = {name: row[column] for name, column in self.values.items()}
-            if not sync.reads(values):
+            if not self.reads(sync, values):
                 continue
             part = str(sync.part_of(values))
             if self.changed and (changed := row.get(self.changed)):
@@ -93,13 +93,20 @@ class PerRow:
         load.at_end.append(lambda: self._move_marks(sync, load, marks, newest, is_read=is_read))
         yield from self._together([*scopes.values()]) if self.at_once > 1 else scopes.values()
 
+    def reads(self, sync: Sync, values: Mapping[str, Any]) -> bool:
+        """Whether this run reads the list of a row with these values."""
+        return sync.reads(values)
+
+    def _parts(self, sync: Sync) -> set[Any]:
+        return {part for part in sync.parts if self.reads(sync, {sync.part: part})}
+
     def _held(self, sync: Sync, load: Load, marks: Mapping[str, Mark]) -> list[dict[str, Any]] | None:
         """The warehouse's rows since the mark of their part, or all of a part without one; None before the first
         load."""
         columns = [*self.values.values(), *([self.changed] if self.changed else [])]
         reads_all = self._reads_all(sync, load)
         alike: defaultdict[int | None, list[Any]] = defaultdict(list)
-        for part in sync.parts:
+        for part in self._parts(sync):
             mark = None if reads_all else marks.get(str(part))
             alike[mark and self._since(*mark)].append(part)
         found: list[dict[str, Any]] = []
@@ -158,7 +165,7 @@ class PerRow:
         left_out = sync.left_out_parts[self.parent.name].union(
             () if is_read else dlt.current.resource_state(self.parent.name).get("left_out_parts", ())
         )
-        for part in map(str, set(sync.parts) - left_out):
+        for part in map(str, self._parts(sync) - left_out):
             if is_read and until is not None:
                 moved[part] = until, sync.now
             elif newest.get(part, 0) > marks.get(part, NEVER)[0]:

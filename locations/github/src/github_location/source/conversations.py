@@ -15,15 +15,16 @@ GONE = 410
 class Conversations(ChangedSince):
     """What changed since the newest row of the previous sync; if issues are switched off, only pull requests.
 
-    The issues are hidden then, and come back unchanged when they are switched on again, so their rows stay as they are.
+    The issues are hidden then, and come back unchanged when they are switched on again, so their rows stay as they are;
+    and so do those of pull requests that are switched off.
     GitHub documents 410 for a single issue of such a repository; should the list answer 410, it counts as empty.
     """
 
-    deletes = "found by the audit, except in repositories where issues are switched off."
+    deletes = "found by the audit, except in repositories where issues or pull requests are switched off."
 
     def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
         assert isinstance(scope, Repository)
-        reader.progress[scope.id].noted["hides"] = not scope.has_issues
+        reader.progress[scope.id].noted["hides"] = not (scope.has_issues and scope.has_pull_requests)
         return super().start(reader, scope, cursor)
 
     def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
