@@ -22,7 +22,7 @@ from ingest_shared.reading.listings import Listing, Scope
 from ingest_shared.reading.per_row import PerRow
 from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.sync import Sync
-from ingest_shared.reading.walks import FullList
+from ingest_shared.reading.walks import ByCreated, FullList
 from ingest_shared.tables import Table, bigint, epoch
 from tests.conftest import Reply, Request, Server, Warehouse
 
@@ -212,6 +212,31 @@ def test_of_a_parent_that_is_read_in_full_only_the_lists_of_changed_rows_are_rea
     oaks[4] = 6_000
     assert read() == ["/oaks/4"], "its rows were deleted with it"
     assert duckdb_warehouse.rows("acorns", "tree_id", "deleted_at") == [(one, None) for one in (1, 2, 3, 4)]
+
+
+def test_the_list_of_a_row_is_not_divided_between_loads_but_read_whole_whenever_its_row_changes(
+    server: Server, duckdb_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No cursor says what was left of it."""
+    monkeypatch.setattr(reader, "BEGINS_FOR", 0.0)
+    acorns = replace(ACORNS, columns=(*ACORNS.columns, epoch("fell", "When it fell.")))
+    walk = ByCreated("fell", between=lambda start, end: {"from": start, "to": end})
+    per_oak = replace(PER_OAK, table=acorns, walk=walk)
+    grown, fallen = 10_000, list(range(1_000, 1_010))
+
+    def answer(request: Request) -> Reply:
+        if "woods" in request.path:
+            return Reply(body=json.dumps({"data": [{"id": 1, "grown": grown}], "has_more": False}).encode())
+        start, end = int(request.query["from"]), int(request.query["to"])
+        rows = [{"id": at, "fell": at} for at in reversed(fallen) if start <= at < end]
+        return Reply(body=json.dumps({"data": rows[:4], "has_more": len(rows) > 4}).encode())
+
+    server.answers(answer)
+    for _ in range(2):
+        Loaded(server, duckdb_warehouse, OneWood).paths(per_oak, WOODS)
+        assert duckdb_warehouse.rows("acorns", "id") == [(id_,) for id_ in fallen]
+        grown += 1_000
+        fallen.append(fallen[-1] + 1)
 
 
 class PartByPart(Woods):

@@ -268,7 +268,9 @@ class Reader(Fetcher):
     def _fetch(self, piece: Piece, cursor: Cursor) -> tuple[tuple[Scope, Step | IngestError], list[Piece]]:
         if self._has_failed(piece.scope):
             return (piece.scope, Step()), []
-        may_wait = piece.scope.id not in self.begun or self.walk.may_wait(piece, cursor)
+        # What remains of a scope is recorded in its cursor; one that has none is read to the end once it is begun.
+        keeps_cursor = piece.scope.keeps_cursor(self.walk)
+        may_wait = piece.scope.id not in self.begun or (keeps_cursor and self.walk.may_wait(piece, cursor))
         if may_wait and self.begun and time.monotonic() > self.until:
             return (piece.scope, Postponed(piece)), []
         self.begun.add(piece.scope.id)
