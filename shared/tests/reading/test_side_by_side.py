@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -237,6 +238,26 @@ def test_the_list_of_a_row_is_not_divided_between_loads_but_read_whole_whenever_
         assert duckdb_warehouse.rows("acorns", "id") == [(id_,) for id_ in fallen]
         grown += 1_000
         fallen.append(fallen[-1] + 1)
+
+
+def test_a_row_that_changes_while_others_are_read_has_its_list_read_after_a_run_without_that_list(
+    server: Server, duckdb_warehouse: Warehouse
+) -> None:
+    """A run takes a while: the last row that it reads may have changed after those that it has read before."""
+    now = int(time.time())
+    oaks = {1: now - 9_000, 2: now + 1_200}
+
+    def answer(request: Request) -> Reply:
+        number = int(request.path.partition("?")[0].rpartition("/")[2])
+        rows = [{"id": id_, "grown": at} for id_, at in oaks.items()] if "woods" in request.path else [{"id": number}]
+        return Reply(body=json.dumps({"data": rows, "has_more": False}).encode())
+
+    server.answers(answer)
+    Loaded(server, duckdb_warehouse, OneWood).paths(PER_OAK, WOODS)
+    oaks[1] = now + 600
+    Loaded(server, duckdb_warehouse, OneWood).paths(WOODS)
+    server.requests.clear()
+    assert "/oaks/1" in Loaded(server, duckdb_warehouse, OneWood).paths(PER_OAK, WOODS)
 
 
 class PartByPart(Woods):

@@ -167,7 +167,7 @@ class PerRow:
         )
         for part in map(str, self._parts(sync) - left_out):
             if is_read and until is not None:
-                moved[part] = until, sync.now
+                moved[part] = min(until, sync.now), sync.now  # others may have changed after they were read, too
             elif newest.get(part, 0) > marks.get(part, NEVER)[0]:
                 moved[part] = newest[part], 0
         load.state["parents"] = moved
