@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import groupby
 from unittest.mock import Mock
@@ -258,6 +258,21 @@ def test_a_row_that_changes_while_others_are_read_has_its_list_read_after_a_run_
     Loaded(server, duckdb_warehouse, OneWood).paths(WOODS)
     server.requests.clear()
     assert "/oaks/1" in Loaded(server, duckdb_warehouse, OneWood).paths(PER_OAK, WOODS)
+
+
+class Anew(OneWood):
+    def __init__(self, connect: Callable[[], Api]) -> None:
+        super().__init__(connect, anew=True)
+
+
+def test_lists_per_row_that_are_loaded_anew_without_their_parent_are_all_read(
+    server: Server, duckdb_warehouse: Warehouse
+) -> None:
+    server.answers(grow)
+    Loaded(server, duckdb_warehouse, OneWood).paths(PER_OAK, WOODS)
+    duckdb_warehouse.execute("DELETE FROM {acorns}")
+    Loaded(server, duckdb_warehouse, Anew).paths(PER_OAK)
+    assert duckdb_warehouse.rows("acorns", "tree_id") == [(1,)]
 
 
 class PartByPart(Woods):

@@ -121,7 +121,7 @@ class PerRow:
         return found
 
     def _reads_all(self, sync: Sync, load: Load) -> bool:
-        return sync.audit or load.resource in sync.turns.was_killed or not self.changed
+        return sync.reads_all or load.resource in sync.turns.was_killed or not self.changed
 
     def _read_now(self, sync: Sync, load: Load, marks: Mapping[str, Mark]) -> list[dict[str, Any]]:
         """What this run read of the parent, but not what the warehouse already has with the same time of change.
@@ -130,7 +130,7 @@ class PerRow:
         """
         rows = sync.loaded.get(self.parent.name, [])
         has_loaded_some = load.resource in sync.turns.waited
-        if has_loaded_some or sync.anew or self._reads_all(sync, load):
+        if has_loaded_some or self._reads_all(sync, load):
             return rows
         changed = self.changed or ""
         old: dict[tuple[str, ...], int] = {}
