@@ -369,12 +369,11 @@ class RepositoriesReader(Reader):
         cursors = dict(load.state.get("cursors", {}))
         audit = Audit(self.decoder, load, lambda _, row: has_changed(row)) if sync.audit else None
         held = living(self.listing.table, {}) if audit else set()
-        for id_ in held:
-            if cursors.get(str(id_), {}).get("entry") not in sync.left_out:
-                sync.look_for(id_, f"repository {id_}", load)
+        known = set(map(int, cursors))
+        for id_ in held - known:  # the others were listed or looked for, or are selected no more
+            sync.look_for(id_, f"repository {id_}", load)
         yield from audit.differing(sync.pages) if audit else sync.pages
         load.at_end.append(lambda: self._leave_out_unreadable(load))
-        known = set(map(int, cursors))
         if gone := (known | held) & sync.gone_ids:
             yield deleted(self.listing.table, {}, dict.fromkeys(gone, sync.now))
         if audit and not load.is_first:
