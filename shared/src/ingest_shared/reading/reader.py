@@ -23,6 +23,7 @@ from ingest_shared.reading.crawl import crawl
 from ingest_shared.reading.envelopes import Request
 from ingest_shared.reading.fetcher import Fetcher
 from ingest_shared.reading.listings import Cursor, Listing, Piece, Progress, Scope, Step
+from ingest_shared.reading.per_row import PerRow
 from ingest_shared.reading.sync import Sync
 from ingest_shared.reading.tombstones import DELETED_AT, deleted, key_in, living, warehouse_opened_once
 from ingest_shared.reading.windows import Window
@@ -146,7 +147,9 @@ class Reader(Fetcher):
 
     def _is_unseen(self, values: Mapping[str, Any]) -> bool:
         """Whether a list that was left out belongs to a part of the shard that this run does not see."""
-        return not self.listing.per.reads(self.sync, values) and self.shard.has(self.sync.part_of(values))
+        per = self.listing.per
+        is_read = not isinstance(per, PerRow) or per.reads(self.sync, values)
+        return not is_read and self.shard.has(self.sync.part_of(values))
 
     def _note_left(self) -> None:
         """Records in the cursors of partly read scopes what remains."""
