@@ -309,6 +309,19 @@ def test_a_repository_that_moved_is_read_however_its_entry_is_written(
     assert_mirrors(warehouse, "labels")
 
 
+@pytest.mark.parametrize("off", ["has_issues", "has_pull_requests"])
+def test_an_audit_finds_what_was_deleted_of_the_kind_that_is_not_switched_off(off: str, synced: Warehouse) -> None:
+    api = repository(synced.origin, "acme/api")
+    synced.origin.change("repository.edit", repository=api, set={off: False})
+    synced.sync("activity")
+    # A row here that the list does not show, and that is not hidden there, is gone.
+    with synced.opened() as database:
+        own = f"repo_id = {api} AND is_pull_request = {off == 'has_issues'}"
+        database.execute(f"UPDATE issues SET id = -id WHERE id = (SELECT min(id) FROM issues WHERE {own})")
+    synced.sync("activity", audit=True)
+    assert synced.query("SELECT id < 0 FROM {issues} WHERE deleted_at IS NOT NULL") == [(True,)]
+
+
 def with_deleted(warehouse: Warehouse, *tables: str) -> list[str]:
     """Those of the tables in which a row is marked as deleted."""
     return [name for name in tables if warehouse.query(f"SELECT 1 FROM {{{name}}} WHERE deleted_at IS NOT NULL")]
