@@ -252,6 +252,20 @@ def test_where_issues_are_switched_off_the_lists_have_pull_requests_alone(world:
     world.change(Change("github.repository.issues_on", repository="acme/platform"))
 
 
+def test_where_pull_requests_are_switched_off_there_are_none(world: World, github: GitHub) -> None:
+    pull = github.walk(f"{PLATFORM}/pulls?state=all")[0]
+
+    def switch(*, on: bool) -> None:
+        world.change(Change("github.repository.edit", repository="acme/platform", set={"has_pull_requests": on}))
+
+    switch(on=False)
+    for path in ("pulls", "pulls/comments", f"pulls/{pull['number']}", f"pulls/{pull['number']}/reviews"):
+        assert github.get(f"{PLATFORM}/{path}").status_code == 404
+    assert not any("pull_request" in row for row in github.walk(f"{PLATFORM}/issues?state=all"))
+    switch(on=True)
+    assert github.get(f"{PLATFORM}/pulls").status_code == 200
+
+
 def test_a_repository_says_whether_it_has_issues(github: GitHub) -> None:
     has_issues = {row["name"]: row["has_issues"] for row in github.walk("/orgs/acme/repos")}
     assert [name for name, has in has_issues.items() if not has] == ["legacy"]

@@ -7,7 +7,7 @@ import pytest
 
 from ingest_testing import Json, assert_mirrors
 
-from .origin import ACTIVITY, GITHUB, Origin, Warehouse
+from .origin import ACTIVITY, GITHUB, WITH_ALL, Origin, Warehouse
 
 
 def repository(origin: Origin, name: str) -> int:
@@ -307,3 +307,53 @@ def test_a_repository_that_moved_is_read_however_its_entry_is_written(
     origin.advance()
     warehouse.sync("catalog")
     assert_mirrors(warehouse, "labels")
+
+
+@pytest.mark.parametrize("off", ["has_issues", "has_pull_requests"])
+def test_an_audit_finds_what_was_deleted_of_the_kind_that_is_not_switched_off(off: str, synced: Warehouse) -> None:
+    api = repository(synced.origin, "acme/api")
+    synced.origin.change("repository.edit", repository=api, set={off: False})
+    synced.sync("activity")
+    # A row here that the list does not show, and that is not hidden there, is gone.
+    with synced.opened() as database:
+        own = f"repo_id = {api} AND is_pull_request = {off == 'has_issues'}"
+        database.execute(f"UPDATE issues SET id = -id WHERE id = (SELECT min(id) FROM issues WHERE {own})")
+    synced.sync("activity", audit=True)
+    assert synced.query("SELECT id < 0 FROM {issues} WHERE deleted_at IS NOT NULL") == [(True,)]
+
+
+def with_deleted(warehouse: Warehouse, *tables: str) -> list[str]:
+    """Those of the tables in which a row is marked as deleted."""
+    return [name for name in tables if warehouse.query(f"SELECT 1 FROM {{{name}}} WHERE deleted_at IS NOT NULL")]
+
+
+def test_that_pull_requests_are_switched_off_is_no_gap_and_deletes_nothing(synced: Warehouse, tmp_path: Path) -> None:
+    """GitHub answers 404 for all of them then, and shows them again when they are switched on."""
+    origin = synced.origin
+    warehouse = Warehouse(WITH_ALL, origin, tmp_path)
+    warehouse.sync("activity")
+    tables = [name for name in WITH_ALL.tables_of("activity") if name not in ("commits", "commit_details")]
+    origin.change("repository.edit", repository="acme/api", set={"has_pull_requests": False})
+    origin.advance()
+    for audit in (False, True):
+        warehouse.sync("activity", audit=audit)
+        assert not warehouse.gaps()
+        assert with_deleted(warehouse, *tables) == []
+    assert warehouse.lost() == []
+    origin.change("repository.edit", repository="acme/api", set={"has_pull_requests": True})
+    origin.change("pull.edit", repository="acme/api")
+    origin.advance()
+    warehouse.sync("activity")
+    assert_mirrors(warehouse, *tables)
+
+
+def test_lists_per_pull_request_are_not_gone_while_the_list_of_pull_requests_answers_404(
+    synced: Warehouse, tmp_path: Path
+) -> None:
+    """As when they are switched off in the middle of a run, or the credential may no longer read them."""
+    warehouse = Warehouse(WITH_ALL, synced.origin, tmp_path)
+    warehouse.sync("activity")
+    synced.origin.fail({"kind": "status", "status": 404, "path": f"/{repository(synced.origin, 'acme/api')}/pulls"})
+    warehouse.sync("activity", audit=True)
+    tables = ("reviews", "pull_request_details", "pull_request_files", "pull_request_commits")
+    assert with_deleted(warehouse, *tables) == []

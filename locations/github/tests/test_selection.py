@@ -22,6 +22,25 @@ def test_a_repository_is_left_out_by_its_name(warehouse: Warehouse) -> None:
     assert "/github/repositories/{id}" not in warehouse.origin.requests()["by_path"]
 
 
+def test_an_audit_leaves_alone_what_no_entry_selects_any_more(warehouse: Warehouse) -> None:
+    """The credential may no longer see it, either."""
+    warehouse.sync("catalog")
+    every = names(warehouse)
+    warehouse.origin.change("repository.edit", repository="acme/api", set={"hidden": True})
+    warehouse.origin.advance()
+    warehouse.sync("catalog", audit=True, SOURCES__GITHUB__REPOSITORIES="acme/web")
+    assert names(warehouse) == every
+
+
+def test_an_audit_leaves_alone_what_an_entry_selects_that_cannot_be_read(warehouse: Warehouse) -> None:
+    """Even if the entry was written in another case before."""
+    warehouse.sync("catalog")
+    every = names(warehouse)
+    warehouse.origin.fail({"kind": "status", "status": 404, "path": "/(orgs|users|repositories)/"})
+    warehouse.sync("catalog", audit=True, SOURCES__GITHUB__REPOSITORIES="Acme/*")
+    assert names(warehouse) == every
+
+
 def test_a_repository_that_is_left_out_from_the_start_is_not_loaded(warehouse: Warehouse) -> None:
     warehouse.sync("catalog", SOURCES__GITHUB__REPOSITORIES="acme/*,-acme/legacy")
     assert "legacy" not in names(warehouse)

@@ -2,7 +2,8 @@
 
 import json
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import groupby
 from unittest.mock import Mock
@@ -22,7 +23,7 @@ from ingest_shared.reading.listings import Listing, Scope
 from ingest_shared.reading.per_row import PerRow
 from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.sync import Sync
-from ingest_shared.reading.walks import FullList
+from ingest_shared.reading.walks import ByCreated, FullList
 from ingest_shared.tables import Table, bigint, epoch
 from tests.conftest import Reply, Request, Server, Warehouse
 
@@ -212,6 +213,66 @@ def test_of_a_parent_that_is_read_in_full_only_the_lists_of_changed_rows_are_rea
     oaks[4] = 6_000
     assert read() == ["/oaks/4"], "its rows were deleted with it"
     assert duckdb_warehouse.rows("acorns", "tree_id", "deleted_at") == [(one, None) for one in (1, 2, 3, 4)]
+
+
+def test_the_list_of_a_row_is_not_divided_between_loads_but_read_whole_whenever_its_row_changes(
+    server: Server, duckdb_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No cursor says what was left of it."""
+    monkeypatch.setattr(reader, "BEGINS_FOR", 0.0)
+    acorns = replace(ACORNS, columns=(*ACORNS.columns, epoch("fell", "When it fell.")))
+    walk = ByCreated("fell", between=lambda start, end: {"from": start, "to": end})
+    per_oak = replace(PER_OAK, table=acorns, walk=walk)
+    grown, fallen = 10_000, list(range(1_000, 1_010))
+
+    def answer(request: Request) -> Reply:
+        if "woods" in request.path:
+            return Reply(body=json.dumps({"data": [{"id": 1, "grown": grown}], "has_more": False}).encode())
+        start, end = int(request.query["from"]), int(request.query["to"])
+        rows = [{"id": at, "fell": at} for at in reversed(fallen) if start <= at < end]
+        return Reply(body=json.dumps({"data": rows[:4], "has_more": len(rows) > 4}).encode())
+
+    server.answers(answer)
+    for _ in range(2):
+        Loaded(server, duckdb_warehouse, OneWood).paths(per_oak, WOODS)
+        assert duckdb_warehouse.rows("acorns", "id") == [(id_,) for id_ in fallen]
+        grown += 1_000
+        fallen.append(fallen[-1] + 1)
+
+
+def test_a_row_that_changes_while_others_are_read_has_its_list_read_after_a_run_without_that_list(
+    server: Server, duckdb_warehouse: Warehouse
+) -> None:
+    """A run takes a while: the last row that it reads may have changed after those that it has read before."""
+    now = int(time.time())
+    oaks = {1: now - 9_000, 2: now + 1_200}
+
+    def answer(request: Request) -> Reply:
+        number = int(request.path.partition("?")[0].rpartition("/")[2])
+        rows = [{"id": id_, "grown": at} for id_, at in oaks.items()] if "woods" in request.path else [{"id": number}]
+        return Reply(body=json.dumps({"data": rows, "has_more": False}).encode())
+
+    server.answers(answer)
+    Loaded(server, duckdb_warehouse, OneWood).paths(PER_OAK, WOODS)
+    oaks[1] = now + 600
+    Loaded(server, duckdb_warehouse, OneWood).paths(WOODS)
+    server.requests.clear()
+    assert "/oaks/1" in Loaded(server, duckdb_warehouse, OneWood).paths(PER_OAK, WOODS)
+
+
+class Anew(OneWood):
+    def __init__(self, connect: Callable[[], Api]) -> None:
+        super().__init__(connect, anew=True)
+
+
+def test_lists_per_row_that_are_loaded_anew_without_their_parent_are_all_read(
+    server: Server, duckdb_warehouse: Warehouse
+) -> None:
+    server.answers(grow)
+    Loaded(server, duckdb_warehouse, OneWood).paths(PER_OAK, WOODS)
+    duckdb_warehouse.execute("DELETE FROM {acorns}")
+    Loaded(server, duckdb_warehouse, Anew).paths(PER_OAK)
+    assert duckdb_warehouse.rows("acorns", "tree_id") == [(1,)]
 
 
 class PartByPart(Woods):

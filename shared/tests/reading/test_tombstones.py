@@ -1,12 +1,14 @@
 """A row that the origin deleted without a word stays, with its last values and a mark."""
 
 import json
+import os
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
 import pytest
@@ -15,7 +17,7 @@ from ingest_shared import tables as t
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.loading import Load
 from ingest_shared.reading import tombstones
-from ingest_shared.reading.tombstones import deleted, living
+from ingest_shared.reading.tombstones import deleted, held_without_parent, living
 from ingest_shared.reading.windows import Window
 from ingest_shared.tables import Table
 from tests.conftest import Warehouse, read_by, reading
@@ -171,3 +173,49 @@ def test_rows_are_marked_with_the_time_that_is_told_of_each(
         12: NOW + 2,
         13: None,
     }
+
+
+REPLIES = Table(
+    name="replies",
+    description="Replies to each comment.",
+    docs="",
+    key=("id",),
+    columns=(
+        t.bigint("id", "Immutable id."),
+        t.bigint("comment_id", "Comment."),
+        t.epoch("deleted_at", "When it was noticed to be gone.", origin="reader"),
+    ),
+)
+
+
+def replies_to(*comments: int) -> Any:
+    replies = Decoder(REPLIES)
+    rows = [{"id": 100 * number, "comment_id": id} for number, id in enumerate(comments)]
+    return reading(replies, replies.page(json.dumps(rows).encode()))
+
+
+def without_comment(warehouse: Warehouse) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+
+    def read(_: Load) -> Iterable[Page | pa.Table]:
+        found.extend(held_without_parent(REPLIES, "comment_id", [], COMMENTS, "id"))
+        return ()
+
+    warehouse.load(read_by(Decoder(COMMENTS), read))
+    return found
+
+
+def test_rows_whose_parent_is_gone_or_unknown_are_without_a_parent(warehouse: Warehouse) -> None:
+    warehouse.load(reading(decoder, page(1, 10, 11)), replies_to(10, 11, 11, 12))
+    warehouse.load(noticing(1, {10}))
+    assert sorted(row["comment_id"] for row in without_comment(warehouse)) == [11, 12]
+
+
+def test_rows_without_a_parent_are_found_quickly_among_more_than_postgres_keeps_in_memory(postgres: str) -> None:
+    settings = "-cwork_mem=64kB\t-cstatement_timeout=5s"
+    os.environ["DESTINATION__POSTGRES__CREDENTIALS"] = f"{postgres}&options={quote(settings)}"
+    os.environ["INGEST_DESTINATION"] = "postgres"
+    warehouse = Warehouse("postgres", "many_parents")
+    warehouse.load(reading(decoder, page(1, *range(30_000))), replies_to(*range(30_001)))
+    warehouse.execute("ANALYZE {comments}", "ANALYZE {replies}")
+    assert without_comment(warehouse) == [{"comment_id": 30_000}]

@@ -160,7 +160,7 @@ class GitHubApi:
         ]
         routes += [Route(path, self._endpoint(handler)) for path, handler in fixed.items()]
         for path, handler in of_repository.items():
-            endpoint = self._endpoint(self._in_repository(handler))
+            endpoint = self._endpoint(self._in_repository(_of_pulls(handler) if path.startswith("/pulls") else handler))
             routes.append(Route("/repos/{owner}/{name}" + path, endpoint))
             routes.append(Route("/repositories/{repository_id:int}" + path, endpoint))
         routes.append(Route("/{path:path}", self._endpoint(_nothing)))
@@ -469,9 +469,7 @@ class GitHubApi:
                     yield (_sort_value(row, sort), row.id), row
 
         descending = _descending(request, True)
-        return self._list(
-            request, repo, f"issues {state} {sort} {repo.has_issues}", render.issue, keyed, descending, long_by=sort
-        )
+        return self._list(request, repo, f"issues {state} {sort}", render.issue, keyed, descending, long_by=sort)
 
     def _issue(self, request: Request, repo: Repository) -> _Answer:
         number = request.path_params["number"]
@@ -495,9 +493,7 @@ class GitHubApi:
 
         # Without a sort the direction is ignored, and comments come by their ids.
         descending = "sort" in request.query_params and _descending(request, False)
-        return self._list(
-            request, repo, f"comments {sort} {repo.has_issues}", render.comment, keyed, descending, long_by=sort
-        )
+        return self._list(request, repo, f"comments {sort}", render.comment, keyed, descending, long_by=sort)
 
     def _comment(self, request: Request, repo: Repository) -> _Answer:
         row = repo.comments.get(request.path_params["id"])
@@ -617,13 +613,28 @@ class GitHubApi:
         long_by: str = "",
     ) -> _Answer:
         """A page of the rows of a repository; a long list, by its sort, has a border and takes ``since``."""
-        span = repo.view(name, keyed).span(descending=descending)
+        shown = f"{name} {repo.has_issues} {repo.has_pull_requests}"
+        span = repo.view(shown, keyed).span(descending=descending)
         since = _time(request, "since") if long_by else None
         if since is not None and long_by == "updated":
             span = span.at_least((since,))
         elif since is not None:
             span = View((key, row) for key, row in keyed() if row.updated_at >= since).span(descending=descending)
         return self._page(request, span, lambda row: repo.rendered(show, row), repo=repo, border=bool(long_by))
+
+
+def _of_pulls(handler: Callable[[Request, Repository], _Answer]) -> Callable[[Request, Repository], _Answer]:
+    """Where pull requests are switched off, GitHub has nothing there, for whatever credential.
+
+    https://github.com/josegonzalez/python-github-backup/pull/516
+    """
+
+    def handle(request: Request, repo: Repository) -> _Answer:
+        if not repo.has_pull_requests:
+            raise _Refusal(404, "Not Found")
+        return handler(request, repo)
+
+    return handle
 
 
 def _must_have_conversations(repo: Repository) -> None:

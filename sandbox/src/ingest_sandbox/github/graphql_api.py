@@ -45,7 +45,8 @@ class _Query:
 
     def _pull(self, id_: str) -> Json | GraphQLError:
         for repo in self.forge.repositories.values():
-            if not repo.hidden and (row := repo.remember("pulls by node id", partial(_pulls, repo)).get(id_)):
+            is_shown = repo.has_pull_requests and not repo.hidden
+            if is_shown and (row := repo.remember("pulls by node id", partial(_pulls, repo)).get(id_)):
                 break
         else:
             return _refusal("NOT_FOUND", f"Could not resolve to a node with the global id of '{id_}'")

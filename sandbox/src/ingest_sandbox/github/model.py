@@ -233,8 +233,8 @@ class Repository:
         return f"{self.owner.login}/{self.name}"
 
     def shows(self, row: Issue) -> bool:
-        """Whether anybody sees it: where issues are switched off, pull requests are still there."""
-        return self.has_issues or row.pull is not None
+        """Whether anybody sees it: issues and pull requests are switched off separately."""
+        return self.has_pull_requests if row.pull else self.has_issues
 
     def take_number(self) -> int:
         """The next number; issues and pull requests share them."""

@@ -82,7 +82,7 @@ class PerRow:
         scopes: dict[str, Row] = {}
         for row in rows:
             values = {name: row[column] for name, column in self.values.items()}
-            if not sync.reads(values):
+            if not self.reads(sync, values):
                 continue
             part = str(sync.part_of(values))
             if self.changed and (changed := row.get(self.changed)):
@@ -93,13 +93,20 @@ class PerRow:
         load.at_end.append(lambda: self._move_marks(sync, load, marks, newest, is_read=is_read))
         yield from self._together([*scopes.values()]) if self.at_once > 1 else scopes.values()
 
+    def reads(self, sync: Sync, values: Mapping[str, Any]) -> bool:
+        """Whether this run reads the list of a row with these values."""
+        return sync.reads(values)
+
+    def _parts(self, sync: Sync) -> set[Any]:
+        return {part for part in sync.parts if self.reads(sync, {sync.part: part})}
+
     def _held(self, sync: Sync, load: Load, marks: Mapping[str, Mark]) -> list[dict[str, Any]] | None:
         """The warehouse's rows since the mark of their part, or all of a part without one; None before the first
         load."""
         columns = [*self.values.values(), *([self.changed] if self.changed else [])]
         reads_all = self._reads_all(sync, load)
         alike: defaultdict[int | None, list[Any]] = defaultdict(list)
-        for part in sync.parts:
+        for part in self._parts(sync):
             mark = None if reads_all else marks.get(str(part))
             alike[mark and self._since(*mark)].append(part)
         found: list[dict[str, Any]] = []
@@ -114,7 +121,7 @@ class PerRow:
         return found
 
     def _reads_all(self, sync: Sync, load: Load) -> bool:
-        return sync.audit or load.resource in sync.turns.was_killed or not self.changed
+        return sync.reads_all or load.resource in sync.turns.was_killed or not self.changed
 
     def _read_now(self, sync: Sync, load: Load, marks: Mapping[str, Mark]) -> list[dict[str, Any]]:
         """What this run read of the parent, but not what the warehouse already has with the same time of change.
@@ -123,7 +130,7 @@ class PerRow:
         """
         rows = sync.loaded.get(self.parent.name, [])
         has_loaded_some = load.resource in sync.turns.waited
-        if has_loaded_some or sync.anew or self._reads_all(sync, load):
+        if has_loaded_some or self._reads_all(sync, load):
             return rows
         changed = self.changed or ""
         old: dict[tuple[str, ...], int] = {}
@@ -158,9 +165,9 @@ class PerRow:
         left_out = sync.left_out_parts[self.parent.name].union(
             () if is_read else dlt.current.resource_state(self.parent.name).get("left_out_parts", ())
         )
-        for part in map(str, set(sync.parts) - left_out):
+        for part in map(str, self._parts(sync) - left_out):
             if is_read and until is not None:
-                moved[part] = until, sync.now
+                moved[part] = min(until, sync.now), sync.now  # others may have changed after they were read, too
             elif newest.get(part, 0) > marks.get(part, NEVER)[0]:
                 moved[part] = newest[part], 0
         load.state["parents"] = moved

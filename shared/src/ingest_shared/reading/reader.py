@@ -23,6 +23,7 @@ from ingest_shared.reading.crawl import crawl
 from ingest_shared.reading.envelopes import Request
 from ingest_shared.reading.fetcher import Fetcher
 from ingest_shared.reading.listings import Cursor, Listing, Piece, Progress, Scope, Step
+from ingest_shared.reading.per_row import PerRow
 from ingest_shared.reading.sync import Sync
 from ingest_shared.reading.tombstones import DELETED_AT, deleted, key_in, living, warehouse_opened_once
 from ingest_shared.reading.windows import Window
@@ -146,7 +147,9 @@ class Reader(Fetcher):
 
     def _is_unseen(self, values: Mapping[str, Any]) -> bool:
         """Whether a list that was left out belongs to a part of the shard that this run does not see."""
-        return not self.sync.reads(values) and self.shard.has(self.sync.part_of(values))
+        per = self.listing.per
+        is_read = not isinstance(per, PerRow) or per.reads(self.sync, values)
+        return not is_read and self.shard.has(self.sync.part_of(values))
 
     def _note_left(self) -> None:
         """Records in the cursors of partly read scopes what remains."""
@@ -268,7 +271,9 @@ class Reader(Fetcher):
     def _fetch(self, piece: Piece, cursor: Cursor) -> tuple[tuple[Scope, Step | IngestError], list[Piece]]:
         if self._has_failed(piece.scope):
             return (piece.scope, Step()), []
-        may_wait = piece.scope.id not in self.begun or self.walk.may_wait(piece, cursor)
+        # What remains of a scope is recorded in its cursor; one that has none is read to the end once it is begun.
+        keeps_cursor = piece.scope.keeps_cursor(self.walk)
+        may_wait = piece.scope.id not in self.begun or (keeps_cursor and self.walk.may_wait(piece, cursor))
         if may_wait and self.begun and time.monotonic() > self.until:
             return (piece.scope, Postponed(piece)), []
         self.begun.add(piece.scope.id)
@@ -283,7 +288,7 @@ class Reader(Fetcher):
         try:
             return self.walk.fetch(self, piece, cursor)
         except ApiError as error:
-            if not self._is_absent(error):
+            if not self._is_absent(error, piece.scope):
                 raise
             return self.walk.fetch(self, piece, cursor)
 
@@ -323,15 +328,18 @@ class Reader(Fetcher):
     def _leave_out_or_raise(self, scope: Scope, error: IngestError) -> None:
         if isinstance(error, ApiError) and error.status is None and error.retry:
             raise error  # nothing answers: the next scope would fail, too
-        if isinstance(error, ApiError) and self._is_absent(error) and self.sync.sees(scope, self.load):
+        if isinstance(error, ApiError) and self._is_absent(error, scope) and self.sync.sees(scope, self.load):
             keys = living(self.listing.table, scope.values)
             self.progress[scope.id].gone.update(dict.fromkeys(keys, self.sync.now))
             return
         self._leave_out(scope, error)
 
-    def _is_absent(self, error: ApiError) -> bool:
-        """Whether the error says that the parent row is gone."""
-        return error.status in getattr(self.listing.per, "absent", ())
+    def _is_absent(self, error: ApiError, scope: Scope) -> bool:
+        """Whether the error says that the parent row is gone, rather than all that it is part of."""
+        per = self.listing.per
+        if error.status not in getattr(per, "absent", ()):
+            return False
+        return self.sync.part_of(scope.values) not in self.sync.left_out_parts[per.parent.name]
 
     def _has_failed(self, scope: Scope) -> bool:
         """Whether the scope is left out, rather than postponed."""

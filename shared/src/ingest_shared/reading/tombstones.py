@@ -129,12 +129,14 @@ def held_without_parent(
 ) -> list[dict[str, Any]]:
     """``key`` and ``columns`` of the living rows of which no row of ``parent`` lives that has the same key."""
     with _held(table, {}) as held, _held(parent, {}) as owners:
-        if not held or not owners:
+        if not held or not owners or key not in held.columns:
             return []
         names = [key, *columns]
-        there = f"SELECT {owners.name(parent_key)} FROM {owners.table} WHERE {owners.name(DELETED_AT)} IS NULL"
-        condition = f"{held.name(DELETED_AT)} IS NULL AND {held.name(key)} NOT IN ({there})"
-        sql = f"SELECT DISTINCT {', '.join(map(held.name, names))} FROM {held.table} WHERE {condition}"
+        same = f"parent.{owners.name(parent_key)} = held.{held.name(key)} AND {owners.name(DELETED_AT)} IS NULL"
+        # For NOT IN, PostgreSQL would read all parents again for each row as soon as they exceed its `work_mem`.
+        condition = f"NOT EXISTS (SELECT 1 FROM {owners.table} AS parent WHERE {same})"
+        sql = f"SELECT DISTINCT {', '.join(map(held.name, names))} FROM {held.table} AS held "
+        sql += f"WHERE {held.name(DELETED_AT)} IS NULL AND {condition}"
         return [dict(zip(names, row, strict=True)) for row in held.client.execute_sql(sql) or ()]
 
 

@@ -60,3 +60,14 @@ def test_a_sync_reads_what_follows(walk: str, server: Server, duckdb_warehouse: 
     origin.hidden = range(100, 107)
     origin.sync(duckdb_warehouse, LISTINGS[walk])
     assert ids(duckdb_warehouse) >= {*range(1, 31), *range(107, 112)}
+
+
+def test_a_first_load_asks_for_no_time_when_it_follows_a_page_without_rows(
+    server: Server, duckdb_warehouse: Warehouse
+) -> None:
+    """An API may refuse a time before it existed."""
+    origin = Hiding(server, [thing(id) for id in range(1, 106)])
+    origin.in_flight, origin.hidden = 4, range(100, 106)
+    origin.sync(duckdb_warehouse, LISTINGS["changed"])
+    assert len(ids(duckdb_warehouse)) == 99
+    assert "0" not in [call.query.get("since") for call in origin.calls]

@@ -15,7 +15,15 @@ from github_location.source.api import tables_left_out, tables_requested
 from github_location.source.commits import Commits
 from github_location.source.conversations import Conversations
 from github_location.source.daily import LastDays, Today
-from github_location.source.details import EarlierAttempts, NewCommits, OneCommit, PullRequest, PullRequests, Reruns
+from github_location.source.details import (
+    EarlierAttempts,
+    NewCommits,
+    OfPull,
+    OneCommit,
+    PullRequest,
+    PullRequests,
+    Reruns,
+)
 from github_location.source.recent import RELEASES_SHOWN, Recent, Releases, Runs, within
 from github_location.source.repositories import (
     LISTING,
@@ -39,6 +47,7 @@ from ingest_shared.tables import Table
 
 EVERY = Repositories()
 WITH_CONVERSATIONS = Repositories(with_conversations=True)
+WITH_PULL_REQUESTS = Repositories(with_pull_requests=True)
 ARCHIVED_TOO = Repositories(read_only=False)
 """These change even in an archived repository: downloads, stars, deleted runs, teams."""
 PUSHED_TO = Repositories(pushed_to=True, read_only=False)
@@ -83,7 +92,7 @@ PULLS = NewestFirst(
     whole={"sort": "created", "direction": "asc"},
     changed={"sort": "updated", "direction": "desc"},
 )
-OF_PULL = PerRow(
+OF_PULL = OfPull(
     review.pull_requests,
     {"repo_id": "repo_id", "pull_request_id": "id", "pull_request_number": "number"},
     changed="updated_at",
@@ -107,9 +116,15 @@ ACTIVITY = (
     listing(
         tracker.issues, "/issues", Conversations("updated_at", since), WITH_CONVERSATIONS, state="all", **OLDEST_CHANGE
     ),
-    listing(review.pull_requests, "/pulls", PULLS, state="all"),
+    listing(review.pull_requests, "/pulls", PULLS, WITH_PULL_REQUESTS, state="all"),
     listing(review.reviews, "/pulls/{pull_request_number}/reviews", Reviews(), OF_PULL_AND_OTHERS),
-    listing(review.review_comments, "/pulls/comments", ChangedSince("updated_at", since), **OLDEST_CHANGE),
+    listing(
+        review.review_comments,
+        "/pulls/comments",
+        ChangedSince("updated_at", since),
+        WITH_PULL_REQUESTS,
+        **OLDEST_CHANGE,
+    ),
     listing(
         tracker.issue_comments,
         "/issues/comments",

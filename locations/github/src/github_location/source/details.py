@@ -1,11 +1,12 @@
 """What GitHub shows only for a single object, at a call each."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from github_location.source.repositories import GitHubSync
 from github_location.source.tables import code
 from ingest_shared.errors import SettingError
 from ingest_shared.loading import Load
@@ -18,19 +19,28 @@ from ingest_shared.reading.tombstones import held_where, held_without
 from ingest_shared.tables import Table
 
 
-def _mirrored(held: Iterable[dict[str, Any]] | None, sync: Sync) -> Iterator[dict[str, Any]]:
-    """The rows of repositories that this run reads; the details of others cannot be seen."""
-    return filter(sync.reads, held or ())
+class OfPull(PerRow):
+    """The pull requests that changed, except where they are switched off: GitHub answers 404 for each of them then.
+
+    They come back unchanged when they are switched on again, so the rows of their lists stay as they are.
+    https://docs.github.com/en/repositories/managing-your-repositorys-settings-and-features/enabling-features-for-your-repository/disabling-pull-requests
+    """
+
+    def reads(self, sync: Sync, values: Mapping[str, Any]) -> bool:
+        assert isinstance(sync, GitHubSync)
+        return super().reads(sync, values) and sync.repositories[sync.part_of(values)].has_pull_requests
 
 
-class PullRequests(PerRow):
+class PullRequests(OfPull):
     """The pull requests that changed, and all open ones: whether these can be merged changes without a trace."""
 
     def scopes(self, sync: Sync, load: Load) -> Iterator[Row]:
         found = {scope.id: scope for scope in super().scopes(sync, load)}
-        for row in _mirrored(held_where(self.parent, [*self.values.values()], {"state": "open"}), sync):
-            scope = self._scope({name: row[column] for name, column in self.values.items()})
-            found.setdefault(scope.id, scope)
+        for row in held_where(self.parent, [*self.values.values()], {"state": "open"}) or ():
+            values = {name: row[column] for name, column in self.values.items()}
+            if self.reads(sync, values):
+                scope = self._scope(values)
+                found.setdefault(scope.id, scope)
         yield from found.values()
 
 
@@ -107,7 +117,7 @@ class NewCommits(PerRow):
         held = held_where(self.parent, columns, {}) if sync.audit else held_without(self.parent, code.commit_details)
         if held is None and self.parent.name not in sync.turns.read:
             raise SettingError(f"{load.resource} is read per row of commits, which was never loaded: select both")
-        known = {(row["repo_id"], row["sha"]) for row in _mirrored(held, sync)}
+        known = {(row["repo_id"], row["sha"]) for row in held or () if sync.reads(row)}
         for repo_id, sha in known | {(row["repo_id"], row["sha"]) for row in sync.loaded[self.parent.name]}:
             values = {"repo_id": repo_id, "commit_sha": sha}
             yield Row(f"{repo_id} {sha}", f"commit {sha}", values, (repo_id, sha) not in known)

@@ -77,19 +77,25 @@ class Repository(Scope):
 class Repositories:
     """A list per repository.
 
-    ``with_conversations`` leaves out those in which issues and pull requests are switched off, ``pushed_to`` those to
-    which the credential may not push. ``read_only`` is whether the list of an archived one cannot change:
+    ``with_conversations`` leaves out those in which issues and pull requests are switched off, ``with_pull_requests``
+    those in which pull requests are, ``pushed_to`` those to which the credential may not push. ``read_only`` is whether
+    the list of an archived one cannot change:
     https://docs.github.com/en/repositories/archiving-a-github-repository/archiving-repositories
     """
 
     with_conversations: bool = False
+    with_pull_requests: bool = False
     pushed_to: bool = False
     read_only: bool = True
 
     def scopes(self, sync: "GitHubSync", load: Load) -> Iterator[Repository]:
         for found in sync.repositories.values():
             has_conversations = found.has_issues or found.has_pull_requests
-            if (has_conversations or not self.with_conversations) and (found.may_push or not self.pushed_to):
+            if (
+                (has_conversations or not self.with_conversations)
+                and (found.has_pull_requests or not self.with_pull_requests)
+                and (found.may_push or not self.pushed_to)
+            ):
                 yield found if self.read_only else replace(found, archived_at=None)
 
 
@@ -363,12 +369,11 @@ class RepositoriesReader(Reader):
         cursors = dict(load.state.get("cursors", {}))
         audit = Audit(self.decoder, load, lambda _, row: has_changed(row)) if sync.audit else None
         held = living(self.listing.table, {}) if audit else set()
-        for id_ in held:
-            if cursors.get(str(id_), {}).get("entry") not in sync.left_out:
-                sync.look_for(id_, f"repository {id_}", load)
+        known = set(map(int, cursors))
+        for id_ in held - known:  # the others were listed or looked for, or are selected no more
+            sync.look_for(id_, f"repository {id_}", load)
         yield from audit.differing(sync.pages) if audit else sync.pages
         load.at_end.append(lambda: self._leave_out_unreadable(load))
-        known = set(map(int, cursors))
         if gone := (known | held) & sync.gone_ids:
             yield deleted(self.listing.table, {}, dict.fromkeys(gone, sync.now))
         if audit and not load.is_first:

@@ -24,13 +24,14 @@ from typing import Any
 import msgspec
 
 from github_location.source.api import PART, GitHub, GraphQL
+from github_location.source.details import OfPull
 from ingest_shared.columnar import Page
 from ingest_shared.errors import ApiError, IngestError, PayloadError, QuotaSpent
 from ingest_shared.loading import Load
 from ingest_shared.reading.api import SERVER_ERROR, Response
 from ingest_shared.reading.envelopes import Request
 from ingest_shared.reading.listings import Scope
-from ingest_shared.reading.per_row import PerRow, Row
+from ingest_shared.reading.per_row import Row
 from ingest_shared.reading.reader import SCOPES_AT_ONCE, Reader
 from ingest_shared.reading.sync import Sync
 from ingest_shared.reading.tombstones import held_where
@@ -148,7 +149,7 @@ class Pull(Row):
     query: "Query | None" = None
 
 
-class TogetherWithOthers(PerRow):
+class TogetherWithOthers(OfPull):
     """The pull requests that changed, 100 per query. Their value ``node_id`` is not a column of the reviews."""
 
     def scopes(self, sync: Sync, load: Load) -> Iterator[Row]:

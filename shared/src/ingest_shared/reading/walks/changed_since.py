@@ -51,7 +51,7 @@ class ChangedSince(Walk):
         assert window
         if (is_second_look := reader.progress[piece.scope.id].stood_still) and not window.begins_with_row:
             time.sleep(self.hidden_for)
-        since = self.since(window.start) if window.start else {}
+        since = self._params(window.start)
         is_known = cursor.get("etag") is not None and cursor.get("etag_since") == window.start
         request = reader.request(piece.scope, **since)
         answer = reader.send_if_changed(piece.scope, request, cursor["etag"] if is_known else None)
@@ -107,6 +107,10 @@ class ChangedSince(Walk):
         step.pages = [replace(page, rows=[row for row, when in dated if when < reader.sync.now])]
         return step
 
+    def _params(self, at: int) -> Mapping[str, Any]:
+        """The parameters for what changed since then; none for the whole list."""
+        return self.since(at) if at else {}
+
     def _asks_the_same(self, one: int, other: int) -> bool:
         """Whether requests since either instant are identical, so that none can start between them."""
         return self.since(one) == self.since(other)
@@ -127,7 +131,7 @@ class ChangedSince(Walk):
         known = -1
         while len(found) > known:
             known, beyond = len(found), None
-            requests = [reader.request(scope, **self.since(at))]
+            requests = [reader.request(scope, **self._params(at))]
             for request in requests:  # which grows
                 page, response = reader.send(scope, request)
                 times = instants(page.rows, self.column)
