@@ -54,7 +54,7 @@ def test_who_and_when(tree: Copy, monkeypatch: pytest.MonkeyPatch, variable: str
     assert abs(datetime.fromisoformat(told(tree)["CREATED"]) - datetime.now(UTC)) < timedelta(minutes=1)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Watched(Deploy):
     """Notes at each step which locks are held; what it would do to an engine it does not."""
 

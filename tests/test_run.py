@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from ingest_tools.projects import ROOT, Project, locations
+from tree import Copy
 
 LOCATIONS = [location.folder.name for location in locations()]
 SETTINGS = ("SOURCES__", "SANDBOX", "INGEST_", "DAGSTER_", "DLT_")
@@ -197,3 +198,33 @@ def test_a_sandbox_that_does_not_answer(deployment: Deployment) -> None:
     done = deployment.ingest("--sandbox-url=http://127.0.0.1:9")
     assert done.returncode == 1
     assert done.stderr.startswith("no sandbox answers at http://127.0.0.1:9")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Copy:
+    """A copy in which the sandbox does not stand in for Stripe, as for a location that mirrors a database."""
+    copy = Copy(tmp_path)
+    (copy.root / "locations" / "github" / ".venv").symlink_to(ROOT / "locations" / "github" / ".venv")
+    file = copy.root / "locations" / "stripe" / "pyproject.toml"
+    file.write_text(file.read_text().replace("[tool.ingest.sandbox]", "[tool.of.another]"))
+    return copy
+
+
+LEFT_OUT = (
+    "stripe: not loaded, because pyproject.toml has no [tool.ingest.sandbox]: "
+    '`make ingest ONLY="stripe" SANDBOX=0` loads from the real source\n'
+)
+
+
+def test_a_location_without_a_sandbox_is_named_and_the_others_load(tree: Copy) -> None:
+    done = tree.ingest("run", SANDBOX_SIZE="0.1", INGEST_DATA_DIR=f"{tree.root}/data", DAGSTER_HOME="")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list(totals(done.stdout)) == ["github"]
+    assert done.stdout.startswith(LEFT_OUT)
+
+
+@pytest.mark.parametrize("named", [["stripe"], ["github", "stripe"]], ids=" ".join)
+def test_a_location_without_a_sandbox_is_refused_by_name(named: list[str], tree: Copy) -> None:
+    """Before anything starts."""
+    done = tree.ingest("run", *named)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", LEFT_OUT)

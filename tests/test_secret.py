@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from io import BytesIO, TextIOWrapper
@@ -14,22 +15,28 @@ from ingest_tools.cli import main
 from ingest_tools.dagster_api import Platform
 from ingest_tools.engine import Deployment
 from ingest_tools.local import Refused
-from ingest_tools.secret import checked
+from ingest_tools.projects import Project, locations
+from ingest_tools.secret import checked, settings_of
+
+OTHERWISE = r"choose from sources\.github\.access_token, .*, load\.\*, or add it to .*locations/github/README\.md"
 
 
 @pytest.mark.parametrize(
     ("location", "setting", "why"),
     [
-        ("github", "", "begin with sources.github."),
-        ("github", "sources.stripe.api_key", "begin with sources.github."),
-        ("github", "sources.github", "begin with sources.github."),
-        ("github", "sources.github.a/../../pgpass", "begin with sources.github."),
-        ("github", "sources.github.token\nx", "begin with sources.github."),
-        ("github", "destination.postgres.credentials.password", "begin with sources.github."),
-        ("github", "destination.postgres.credentials.host", "begin with sources.github."),
-        ("github", "runtime.log_level", "begin with sources.github."),
-        ("github", "pgpass", "begin with sources.github."),
-        ("github", "sources.gihub.access_token", "begin with sources.github."),
+        ("github", "", OTHERWISE),
+        ("github", "sources.stripe.api_key", OTHERWISE),
+        ("github", "sources.github", OTHERWISE),
+        ("github", "sources.github.a/../../pgpass", OTHERWISE),
+        ("github", "sources.github.token\nx", OTHERWISE),
+        ("github", "destination.postgres.credentials.password", OTHERWISE),
+        ("github", "destination.postgres.credentials.host", OTHERWISE),
+        ("github", "runtime.log_level", OTHERWISE),
+        ("github", "pgpass", OTHERWISE),
+        ("github", "sources.gihub.access_token", OTHERWISE),
+        ("github", "sources.github.acess_token", OTHERWISE),
+        ("github", "sources.github.access_token.more", OTHERWISE),
+        ("github", "alerts.too", OTHERWISE),
         ("platform", "sources.github.access_token", "platform: its only setting is alerts.to"),
     ],
 )
@@ -39,9 +46,31 @@ def test_what_cannot_be_a_secret_of_the_location(location: str, setting: str, wh
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("setting", ["sources.github.access_token", "alerts.to", "load.workers"])
+@pytest.mark.parametrize(
+    "setting", ["sources.github.access_token", "sources.github.installation_id", "alerts.to", "load.workers"]
+)
 def test_what_can(setting: str) -> None:
     checked("github", setting)
+
+
+def test_a_readme_may_list_all_settings_of_a_kind_or_none(tmp_path: Path) -> None:
+    readme = tmp_path / "locations" / "shop" / "README.md"
+    checked("shop", "sources.shop.bucket_urll", tmp_path)
+    readme.parent.mkdir(parents=True)
+    readme.write_text("| `sources.shop.bucket_url` | a folder |\n| `sources.shop.credentials.*` | for S3 |\n")
+    checked("shop", "sources.shop.bucket_url", tmp_path)
+    checked("shop", "sources.shop.credentials.aws_access_key_id", tmp_path)
+    with pytest.raises(Refused):
+        checked("shop", "sources.shop.bucket_urll", tmp_path)
+
+
+@pytest.mark.parametrize("location", locations(), ids=lambda location: location.folder.name)
+def test_a_locations_readme_lists_each_setting_that_its_code_reads(location: Project) -> None:
+    name = location.folder.name
+    code = "".join(file.read_text() for file in (location.folder / "src").rglob("*.py"))
+    read = set(re.findall(rf'"(sources\.{name}\.[a-z_]+)"', code))
+    assert read
+    assert read - set(settings_of(name)) == set()
 
 
 def test_the_platform_has_addresses_of_its_own() -> None:

@@ -30,12 +30,14 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.extract.resource import DltResource
 from dlt.pipeline.pipeline import Pipeline
+from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
 from ingest_shared import pipelines
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.destinations import PROVEN, check_destination, duckdb_file
 from ingest_shared.loading import Load, mirror
 from ingest_shared.notes import stored_tables
+from ingest_shared.reading.api import Api
 from ingest_shared.tables import Child, Table, bigint, text
 
 # A busy machine is no error; the examples of a failure stand in its report.
@@ -311,6 +313,17 @@ class Server:
 
         self._http = Listener(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._http.server_port}"
+
+    def api(self, in_flight: int = 4) -> Api:
+        """As a location connects to it."""
+        return Api(
+            self.url,
+            auth=BearerTokenAuth("key"),
+            calls_per_second=1e6,
+            in_flight=in_flight,
+            url_setting="sources.test.api_url",
+            credential_setting="sources.test.api_key",
+        )
 
     def replies(self, *replies: Reply) -> None:
         left = deque(replies)

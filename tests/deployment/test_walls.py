@@ -93,8 +93,7 @@ def stripes(platform: Tested) -> Iterator[Probe]:
 @pytest.fixture(scope="module")
 def stripes_run(platform: Tested) -> str:
     """A run of stripe's since it was given a secret that must stay with it."""
-    assert platform.ingest("secret", "stripe", "sources.stripe.canary", text=CANARY).returncode == 0
-    platform.compose("--profile", "sandbox", "run", "--rm", "-T", "--no-deps", "stripe-sandbox")
+    assert platform.ingest("secret", "stripe", "load.canary", text=CANARY).returncode == 0
     return platform.succeed("stripe", "stripe_payments_ingest")
 
 
@@ -200,7 +199,7 @@ def test_a_secret_is_found_nowhere_else(platform: Tested, probe: Probe, stripes_
 
 def test_the_canary_is_where_it_should_be(platform: Tested, stripes_run: str) -> None:
     """Or else nothing was proven by looking for it."""
-    command = ["run", "--rm", "-T", "--no-deps", "stripe-setup", "cat", "/secrets/runs/sources--stripe--canary"]
+    command = ["run", "--rm", "-T", "--no-deps", "stripe-setup", "cat", "/secrets/runs/load--canary"]
     assert platform.compose(*command) == CANARY
 
 

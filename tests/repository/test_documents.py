@@ -77,6 +77,12 @@ def test_a_locations_readme_names_each_job_and_when_it_runs(location: Project) -
     } == jobs
 
 
+@pytest.mark.parametrize("document", sorted((ROOT / "docs").glob("*.md")), ids=lambda file: file.name)
+def test_prose_keeps_to_the_width_of_the_code(document: Path) -> None:
+    prose = re.sub("```.*?```", "", document.read_text(), flags=re.DOTALL)
+    assert [line for line in prose.splitlines() if len(line) > 120 and not line.startswith("|")] == []
+
+
 def test_no_file_names_a_registry() -> None:
     assert [str(file.relative_to(ROOT)) for file in texts() if REGISTRIES.search(file.read_text())] == []
 

@@ -28,8 +28,8 @@ def named(name: str, engine: str = DOCKER) -> Versions:
 
 @contextmanager
 def _recorded(one: Versions, action: str) -> Iterator[None]:
-    """Records in the audit trail how the block ended."""
-    with audit.recorded(one.deployment, action, one.name, lambda: {"tag": one.tag}):
+    """Records in the audit trail how the block ended, and for which tag: a refused version's is not the active one."""
+    with audit.recorded(one.deployment, action, one.name, lambda: {"tag": one.wanted}):
         yield
 
 

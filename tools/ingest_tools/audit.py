@@ -14,6 +14,7 @@ import click
 
 from ingest_tools.dagster_api import printable
 from ingest_tools.engine import Deployment, EngineError
+from ingest_tools.local import Refused
 from ingest_tools.options import LOCATIONS, to_json
 from ingest_tools.table import aligned
 
@@ -46,12 +47,13 @@ def record(deployment: Deployment, action: str, location: str, outcome: str, **s
 
 @contextmanager
 def recorded(deployment: Deployment, action: str, location: str, subject: Callable[[], Subject]) -> Iterator[None]:
-    """Adds a row about the block once it has ended, successfully or not; ``subject`` says what it was about."""
+    """Adds a row about the block once it has ended: done, refused or failed; ``subject`` says what it was about."""
     try:
         yield
-    except BaseException:
+    except BaseException as error:
+        outcome = "refused" if type(error) is Refused else "failed"  # the platform's own errors are kinds of it
         with suppress(EngineError):  # the platform may be down: report what went wrong first
-            record(deployment, action, location, "failed", **subject())
+            record(deployment, action, location, outcome, **subject())
         raise
     record(deployment, action, location, "done", **subject())
 

@@ -22,7 +22,6 @@ from ingest_tools.dagster_api import Platform, PlatformError, wait_for
 from ingest_tools.deploy import HEALTHY_SECONDS, Deploy, provenance
 from ingest_tools.deploy_host import BUILT, DeployHost
 from ingest_tools.engine import LOOPBACK, Deployment, EngineError, docker
-from ingest_tools.images import content_tag
 from ingest_tools.local import Refused
 from ingest_tools.registrations import sandbox_settings, workspace
 from ingest_tools.versions import HOST, LOOK_SECONDS, WATCH_SECONDS, errors_in
@@ -233,6 +232,7 @@ class _Released:
 
     deployment: Cluster
     name: str
+    wanted: str
 
     @property
     def release(self) -> str:
@@ -245,7 +245,7 @@ class _Released:
 
     def roll_back(self, to: str = "") -> str:
         """Activates the previous version, or ``to``; raises :class:`Refused`."""
-        started, tag = time.monotonic(), self.tag
+        started, tag, self.wanted = time.monotonic(), self.tag, to
         earlier: dict[str, int] = {}
         for revision in self.deployment.revisions(self.release)[1:]:
             earlier.setdefault(str(self.deployment.values(self.release, revision).get("tag")), revision)
@@ -256,7 +256,7 @@ class _Released:
             raise Refused(
                 f"--to={to} is not a version of {self.name} that was active: choose from {', '.join(earlier)}"
             )
-        to = to or next(iter(earlier))
+        to = self.wanted = to or next(iter(earlier))
         wait = ("--wait", f"--timeout={HELM_SECONDS}s")
         self.deployment.helm("rollback", self.release, str(earlier[to]), *wait)
         self._gate(to)
@@ -281,7 +281,8 @@ class _Released:
         try:
             self._gate(tag)
         except PlatformError as error:
-            raise Refused(self.take_back(tag, f"was refused ({error})")) from None
+            said, self.wanted = self.take_back(tag, f"was refused ({error})"), tag
+            raise Refused(said) from None
         return f"{self.name}: {tag} is active, {time.monotonic() - started:.1f} s after it was built"
 
     def take_back(self, tag: str, why: str) -> str:
@@ -346,7 +347,7 @@ class LocationRelease(_Released, Deploy):
         host = self.deployment.values(HOST)
         if not host:
             raise Refused("there is no host in the cluster: run `ingest deploy host --on kubernetes` first")
-        tag = f"{content_tag(self.location, self.deployment.tree)}-{self._renewed_base()}"
+        tag = self.wanted = self.new_tag()
         if tag == self.tag and self._serves(tag):
             return f"{self.location}: {tag} is active already, nothing to do"
         self._build(tag, "build", *provenance(self.deployment.tree), self.location)
@@ -404,6 +405,7 @@ class HostRelease(_Released, DeployHost):
         """Like any version; ``tests`` only concerns locations, the host's tests run in CI."""
         self._must_keep_to_its_walls()
         tag, sandbox = self.new_tag(), bool(self.deployment.setting("SANDBOX"))
+        self.wanted = tag
         self._build(tag, "--profile=*", "build", *BUILT, *([SANDBOX] if sandbox else []))
         names = {"image": "ingest-host", "frontImage": "ingest-front"}
         if sandbox:

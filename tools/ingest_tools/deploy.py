@@ -38,7 +38,7 @@ UNFINISHED = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
 assert not set(UNFINISHED) & set(ENDED)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Deploy(Versions):
     """One location of a deployment."""
 
@@ -66,7 +66,7 @@ class Deploy(Versions):
         """Returns in a line what was done; raises :class:`Refused` if the new code was not activated."""
         self._must_be_up()
         self._must_keep_to_its_walls()
-        tag = self.new_tag()
+        tag = self.wanted = self.new_tag()
         if tag == self.tag and self._serves(tag):
             return f"{self.location}: {tag} is active already, nothing to do"
         self._build(tag, "build", *provenance(self.deployment.tree), self.location)

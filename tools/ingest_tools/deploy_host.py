@@ -31,7 +31,7 @@ IN_EVERY_NETWORK = {"turnstile": "postgres", "webserver": "webserver", "daemon":
 """Services of the host that are in the network of every location, with their names there."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class DeployHost(Versions):
     """The platform's own services: all but those of locations."""
 
@@ -55,7 +55,7 @@ class DeployHost(Versions):
     def deploy(self, *, tests: bool) -> str:
         """Like any version; ``tests`` only concerns locations, the host's tests run in CI."""
         self._must_keep_to_its_walls()
-        tag = self.new_tag()
+        tag = self.wanted = self.new_tag()
         if tag == self.tag and self._serves(tag):
             return f"{self.name}: {tag} is active already, nothing to do"
         running = self._running()

@@ -11,9 +11,10 @@ import click
 
 from ingest_tools import sandbox
 from ingest_tools.images import location_names
-from ingest_tools.local import Stopped, dagster_home, held, prepare
+from ingest_tools.local import Refused, Stopped, dagster_home, held, prepare
 from ingest_tools.options import locations as chosen
 from ingest_tools.projects import LOCATIONS, ROOT, Project
+from ingest_tools.registrations import sandbox_settings
 from ingest_tools.table import aligned
 
 SECONDS_TO_END = 15
@@ -176,6 +177,14 @@ def _short(path: str) -> str:
     return str(inside.relative_to(ROOT)) if inside.is_relative_to(ROOT) else path
 
 
+def _left_out(names: list[str]) -> str:
+    """Why the sandbox cannot stand in for these locations, in one line, with the command that loads them."""
+    return (
+        f"{', '.join(names)}: not loaded, because pyproject.toml has no [tool.ingest.sandbox]: "
+        f'`make ingest ONLY="{" ".join(names)}" SANDBOX=0` loads from the real source'
+    )
+
+
 @click.command(epilog="Example: ingest run github --live")
 @chosen
 @click.option("--audit", is_flag=True, help="Run the audits: compare every value with the API and repair differences.")
@@ -184,18 +193,24 @@ def run_command(locations: tuple[str, ...], *, audit: bool, live: bool, url: str
     """Run every location's job, or only those of the named locations.
 
     The exit code is 0 if every run succeeded, 1 if one failed, and 3 if all succeeded but a check failed, for example
-    because of gaps.
+    because of gaps. Without --live, locations that have no [tool.ingest.sandbox] in their pyproject.toml are left out.
     """
+    names = list(locations or location_names())
+    left_out = [] if live else [name for name in names if not sandbox_settings(name, url)]
+    if left_out and (locations or left_out == names):
+        raise Refused(_left_out(left_out))
     environment, kind = prepare(live=live), "audit" if audit else "ingest"
     try:
         with (
             held(dagster_home() / "ingest.lock", "waiting for another `ingest run` to finish"),
             sandbox.source_settings(live=live, url=url, size=size) as settings,
         ):
-            names = locations or location_names()
-            results = [ingest(Project(LOCATIONS / name), f"{name}_{kind}", environment | settings) for name in names]
+            loaded = [Project(LOCATIONS / name) for name in names if name not in left_out]
+            results = [ingest(one, f"{one.folder.name}_{kind}", environment | settings) for one in loaded]
     except KeyboardInterrupt:
         raise Stopped("\nstopped; the next run continues from what was loaded") from None
+    if left_out:
+        print(_left_out(left_out))
     print(report(results), flush=True)
     if any(one.error for one in results):
         return 1

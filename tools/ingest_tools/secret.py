@@ -1,6 +1,8 @@
 """Stores a secret for a location's runs on the platform, read from standard input; nothing restarts."""
 
 import re
+from fnmatch import fnmatchcase
+from pathlib import Path
 
 import click
 
@@ -9,23 +11,38 @@ from ingest_tools.cluster import Cluster
 from ingest_tools.engine import Deployment
 from ingest_tools.local import Refused
 from ingest_tools.options import KUBERNETES, LOCATIONS, on, standard_input
+from ingest_tools.projects import ROOT
 
-OTHER_SECTIONS = ("alerts.", "extract.", "normalize.", "load.")
-"""What a team can set in addition to its source's settings. The platform decides where rows go, and as which user."""
 PLATFORM = "platform"
 ALERTS = "alerts.to"
+OTHERS = (ALERTS, "extract.*", "normalize.*", "load.*")
+"""What a team can set in addition to its source's settings. The platform decides where rows go, and as which user."""
 SETTING = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 
 
-def checked(location: str, setting: str) -> None:
+def settings_of(location: str, root: Path = ROOT) -> list[str]:
+    """The settings that the location may have, where ``*`` stands for any name.
+
+    Those of its source are the table in its README; without one, any.
+    """
+    own, readme = f"sources.{location}.", root / "locations" / location / "README.md"
+    rows = re.findall(rf"^\| (`{own}[^|]*) \|", readme.read_text(), re.MULTILINE) if readme.is_file() else []
+    names = [name.removeprefix(own) for row in rows for name in re.findall("`(.+?)`", row)]
+    return [*(f"{own}{name}" for name in names or ["*"]), *OTHERS]
+
+
+def checked(location: str, setting: str, root: Path = ROOT) -> None:
     """Raises :class:`Refused` if the location cannot have this setting."""
     if location == PLATFORM:
         if setting != ALERTS:
             raise Refused(f"{setting!r} is not a setting of the platform: its only setting is {ALERTS}")
         return
-    own = (f"sources.{location}.", *OTHER_SECTIONS)
-    if not SETTING.fullmatch(setting) or not setting.startswith(own):
-        raise Refused(f"{setting!r} is not a setting of {location}: its settings begin with {', '.join(own)}")
+    known = settings_of(location, root)
+    if not SETTING.fullmatch(setting) or not any(fnmatchcase(setting, one) for one in known):
+        raise Refused(
+            f"{setting!r} is not a setting of {location}: choose from {', '.join(known)}, "
+            f"or add it to the table in locations/{location}/README.md"
+        )
 
 
 @click.command(epilog='Example: echo "$TOKEN" | ingest secret github sources.github.access_token')

@@ -42,6 +42,8 @@ class Versions(ABC):
     """The versions of a location or the host; what happens to one after it is built."""
 
     deployment: Deployment
+    wanted = ""
+    """The tag that the latest deploy or rollback was to activate; empty if that was not known before it failed."""
 
     @property
     @abstractmethod
@@ -101,7 +103,7 @@ class Versions(ABC):
         before = self.tags_before
         if not to and not before:
             raise Refused(f"{self.name} has no earlier version to go back to: no image of one is left")
-        to = to or before[0]
+        to = self.wanted = to or before[0]
         if to not in self.activated and to not in before:
             known = ", ".join(self.activated)
             raise Refused(f"--to={to} is not a version of {self.name} that was active: choose from {known}")

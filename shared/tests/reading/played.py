@@ -7,8 +7,6 @@ from email.utils import formatdate
 from hashlib import sha256
 from typing import Any
 
-from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
-
 from ingest_shared.loading import mirror
 from ingest_shared.reading.api import Api
 from ingest_shared.reading.listings import Listing
@@ -93,14 +91,7 @@ class Origin:
         return next(thing for thing in self.things if thing["id"] == id)
 
     def api(self) -> Api:
-        return Api(
-            self.server.url,
-            auth=BearerTokenAuth("x"),
-            calls_per_second=1e6,
-            in_flight=self.in_flight,
-            url_setting="sources.test.api_url",
-            credential_setting="sources.test.api_key",
-        )
+        return self.server.api(self.in_flight)
 
     def sync(self, warehouse: Warehouse, listing: Listing, *, audit: bool = False, stopped: bool = False) -> int:
         """Reads the list into the warehouse, a while after what happened last; gives the calls that it took.

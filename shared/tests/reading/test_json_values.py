@@ -3,10 +3,8 @@
 from typing import Any
 
 import pytest
-from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
 from ingest_shared.loading import mirror
-from ingest_shared.reading.api import Api
 from ingest_shared.reading.listings import Listing
 from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.sync import Sync
@@ -40,18 +38,8 @@ VALUES = (
 
 
 def sync(server: Server, warehouse: Warehouse, body: str, *, audit: bool = False) -> None:
-    def connect() -> Api:
-        return Api(
-            server.url,
-            auth=BearerTokenAuth("secret"),
-            calls_per_second=1e6,
-            in_flight=1,
-            url_setting="sources.test.api_url",
-            credential_setting="sources.test.api_key",
-        )
-
     server.answers(lambda request: Reply(200, body.encode(), {"Date": "Sun, 29 Nov 2026 12:00:00 GMT"}))
-    warehouse.load(mirror(Reader(LISTING, Sync(connect, audit))))
+    warehouse.load(mirror(Reader(LISTING, Sync(server.api, audit))))
 
 
 def held(warehouse: Warehouse) -> list[tuple[Any, ...]]:

@@ -8,10 +8,8 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
-from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
 from ingest_shared.loading import Load, mirror
-from ingest_shared.reading.api import Api
 from ingest_shared.reading.envelopes import HasMore
 from ingest_shared.reading.listings import Listing, Scope, Walk
 from ingest_shared.reading.per_row import PerRow
@@ -72,17 +70,6 @@ class Tenants(Sync):
         return [Tenant(name, name, {"tenant": name}) for name in ("one", "two")]
 
 
-def api(server: Server) -> Api:
-    return Api(
-        server.url,
-        auth=BearerTokenAuth("key"),
-        calls_per_second=1000,
-        in_flight=4,
-        url_setting="url",
-        credential_setting="key",
-    )
-
-
 @pytest.mark.parametrize(
     ("body", "filled"),
     [
@@ -107,7 +94,7 @@ def test_what_a_walk_asks_for_has_the_values_of_the_scope_too(since: int, server
     listing = Listing(
         CARDS, "/cards", walk=walk, per=PerValue("channel", ("email",)), params={"filter": "is({channel})"}
     )
-    reader = Reader(listing, Sync(lambda: api(server)))
+    reader = Reader(listing, Sync(server.api))
     (scope,) = PerValue("channel", ("email",)).scopes(reader.sync, Load("cards", {}))
     asked = reader.request(scope, **(walk.since(since) if since else {}))
     assert asked.params == {"filter": "and(is(email),after(5))" if since else "is(email)"}
@@ -131,7 +118,7 @@ def test_rows_that_are_read_by_their_own_key_many_at_once_are_found_to_be_gone(
         return Reply(body=json.dumps(found).encode())
 
     def sync(*, audit: bool = False) -> list[tuple[int, str, bool]]:
-        reading = Sync(lambda: api(server), audit)
+        reading = Sync(server.api, audit)
         per_board = PerRow(boards, {"board_id": "id"}, at_once=3)
         listings = (
             Listing(boards, "/boards", walk=FullList()),
@@ -167,7 +154,7 @@ def test_a_key_that_is_a_number_in_quotes_names_the_row_whose_list_is_read(
     )
     server.answers(lambda request: Reply(body=b'[{"id": 7}]' if "cards" in request.path else b'[{"id": "3"}]'))
     for _ in range(2):
-        reading = Sync(lambda: api(server))
+        reading = Sync(server.api)
         duckdb_warehouse.load(*[mirror(Reader(listing, reading)) for listing in listings])
         assert duckdb_warehouse.rows("cards", "id", "board_id", "deleted_at") == [(7, 3, None)]
 
@@ -181,7 +168,7 @@ def test_each_page_of_a_scope_is_asked_for_with_its_headers(server: Server, duck
     server.answers(answer)
 
     listing = Listing(THINGS, "/things", walk=FullList(), envelope=HasMore())
-    duckdb_warehouse.load(mirror(Reader(listing, Tenants(lambda: api(server)))))
+    duckdb_warehouse.load(mirror(Reader(listing, Tenants(server.api))))
     assert duckdb_warehouse.rows("things", "tenant", "id") == [("one", 1), ("one", 2), ("two", 3), ("two", 4)]
 
 
@@ -206,7 +193,7 @@ def test_a_walk_by_time_has_a_cursor_for_each_row_whose_list_is_always_read(
         nonlocal now
         now += 1000
         before = len(server.requests)
-        reading = Sync(lambda: api(server), audit)
+        reading = Sync(server.api, audit)
         per_board = Listing(CARDS, "/boards/{board_id}/cards", walk=WALKS[walk], per=PerRow(BOARDS, {"board_id": "id"}))
         listings = (Listing(BOARDS, "/boards", walk=FullList()), per_board)
         duckdb_warehouse.load(*[mirror(Reader(listing, reading)) for listing in listings])

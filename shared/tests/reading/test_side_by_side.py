@@ -11,12 +11,10 @@ from unittest.mock import Mock
 import dlt
 import pytest
 from dlt.extract.resource import DltResource
-from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
 from ingest_shared import pipelines
 from ingest_shared.loading import Load, mirror
 from ingest_shared.reading import reader, turns
-from ingest_shared.reading.api import Api
 from ingest_shared.reading.crawl import Arrived, Task, crawl
 from ingest_shared.reading.envelopes import HasMore
 from ingest_shared.reading.listings import Listing, Scope
@@ -61,19 +59,9 @@ class Loaded:
     kind: type[Sync] = Sync
 
     def paths(self, *listings: Listing) -> list[str]:
-        def connect() -> Api:
-            return Api(
-                self.server.url,
-                auth=BearerTokenAuth("key"),
-                calls_per_second=1000,
-                in_flight=4,
-                url_setting="url",
-                credential_setting="key",
-            )
-
         @dlt.source(name="forest")
         def forest() -> Iterable[DltResource]:
-            sync = self.kind(connect)
+            sync = self.kind(self.server.api)
             yield from [mirror(Reader(listing, sync)) for listing in listings]
 
         pipelines.run(self.warehouse.pipeline(), forest())

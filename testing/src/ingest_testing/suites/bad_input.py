@@ -155,6 +155,8 @@ class BadInput(Suite):
 
     def test_a_new_field_is_kept_and_reported(self, warehouse: Warehouse[Any]) -> None:
         sample = self.location.sample
+        if "*" in self.location.tables[sample.table].unused:
+            pytest.skip(f'the table {sample.table} keeps no new field: its `unused` has "*"')
         warehouse.origin.fail({"kind": "extra_field", "path": sample.path, "field": "votes", "value": {"up": 3}})
         run = self.run_sample(warehouse)
         assert run.metadata[sample.table]["new_fields"] == ["votes"]
