@@ -649,6 +649,27 @@ def test_webserver_and_daemon_wait_for_no_location(played: Played, good: Dagster
     assert played.platform.sql("dagster", "SHOW lock_timeout", "dagster") == [("30s",)]
 
 
+def test_policies_are_renewed_while_runs_go_on(
+    played: Played, good: DagsterRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that stores a tag locks that table first, and its own record then."""
+    monkeypatch.setattr(storage, "FUNCTIONS", f"{storage.FUNCTIONS}\n\nSELECT 'another version'")
+    with (
+        ThreadPoolExecutor() as pool,
+        closing(played.platform.connect("dagster", "dagster")) as renewing,
+        closing(played.platform.connect("dagster-one", "dagster")) as running,
+    ):
+        running.cursor().execute(f"BEGIN; INSERT INTO run_tags (run_id, key) VALUES ('{good.run_id}', 'open')")
+        renewed = pool.submit(storage.wall_off, renewing)
+        with pytest.raises(TimeoutError):
+            renewed.result(timeout=2)
+        running.cursor().execute("SELECT run_id FROM runs; COMMIT")
+        renewed.result(timeout=30)
+    monkeypatch.undo()
+    with closing(played.platform.connect("dagster", "dagster")) as opened:
+        storage.wall_off(opened)
+
+
 def test_policies_are_renewed_where_they_changed(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
     looser = storage.Table("kvs")
     with closing(played.platform.connect("dagster", "dagster")) as opened:

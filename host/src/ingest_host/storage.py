@@ -343,7 +343,8 @@ TABLES = (
 def wall_off(storage: connection) -> None:
     """Sets all of it up, as the owner of Dagster's tables; nothing where it stands already.
 
-    Each table in a transaction of its own: while a platform is upgraded, runs go on.
+    Each table in a transaction of its own, and each paragraph of :data:`FUNCTIONS`: while a platform is upgraded, runs
+    go on, and one that holds a lock on one table and waits for one on another must not meet this here.
     """
     if is_walled_off(storage):
         return
@@ -362,7 +363,7 @@ def is_walled_off(storage: connection) -> bool:
 
 
 def _statements() -> list[str]:
-    return [FUNCTIONS, *("; ".join(table.statements()) for table in TABLES)]
+    return [*FUNCTIONS.split("\n\n"), *("; ".join(table.statements()) for table in TABLES)]
 
 
 def _version() -> str:
