@@ -312,7 +312,7 @@ def test_runs_that_say_they_have_ended_take_no_more_memory_than_others(service: 
         *(PlayedContainer("running", run_id=f"stripe's {number}", location="stripe") for number in range(3)),
         PlayedContainer("exited", run_id="before"),
     ]
-    with pytest.raises(Refused, match="6 containers of runs of github are running already"):
+    with pytest.raises(Refused, match="github already has 6 containers running"):
         service.start(RUN, "execute_run")
     assert engine.made == {}
     engine.there[0].status = "exited"

@@ -574,6 +574,9 @@ def test_nor_more_backfills(played: Played) -> None:
         with pytest.raises(DBAPIError, match="at most 100 backfills waiting, of 50 MB together: third has 101"):
             played.instance.add_backfill(backfill("third", 100))
         played.instance.add_backfill(backfill("other"))
+        played.instance.update_backfill(backfill("third").with_status(BulkActionStatus.FAILING))
+        with pytest.raises(DBAPIError, match="at most 100 backfills waiting"):
+            played.instance.add_backfill(backfill("third", 100))
         played.instance.update_backfill(backfill("third").with_status(BulkActionStatus.CANCELED))
         played.instance.add_backfill(backfill("third", 100))
     finally:
@@ -649,17 +652,15 @@ def test_webserver_and_daemon_wait_for_no_location(played: Played, good: Dagster
     assert played.platform.sql("dagster", "SHOW lock_timeout", "dagster") == [("30s",)]
 
 
-def test_policies_are_renewed_while_runs_go_on(
-    played: Played, good: DagsterRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A run that stores a tag locks that table first, and its own record then."""
+def test_policies_are_renewed_while_runs_go_on(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A statement that stores a tag locks that table first, and its run's record then."""
     monkeypatch.setattr(storage, "FUNCTIONS", f"{storage.FUNCTIONS}\n\nSELECT 'another version'")
     with (
         ThreadPoolExecutor() as pool,
         closing(played.platform.connect("dagster", "dagster")) as renewing,
-        closing(played.platform.connect("dagster-one", "dagster")) as running,
+        closing(played.platform.connect("dagster", "dagster")) as running,
     ):
-        running.cursor().execute(f"BEGIN; INSERT INTO run_tags (run_id, key) VALUES ('{good.run_id}', 'open')")
+        running.cursor().execute("BEGIN; LOCK TABLE run_tags IN ROW EXCLUSIVE MODE")
         renewed = pool.submit(storage.wall_off, renewing)
         with pytest.raises(TimeoutError):
             renewed.result(timeout=2)

@@ -175,7 +175,7 @@ class Launch:
         if run.image not in (images := self._images(run.location)):
             raise Refused(f"{run.image!r} is not an active image of {run.location}: those are {', '.join(images)}")
         if len(self._list({"status": ["running"]}, f"{LOCATION_LABEL}={run.location}")) >= CONTAINERS:
-            raise Refused(f"{CONTAINERS} containers of runs of {run.location} are running already, whatever the runs say")
+            raise Refused(f"{run.location} already has {CONTAINERS} containers running, the most that it may have")
         module = f"{run.location}_location.definitions"
         command = ["python", "-c", RUN.read_text(), verb, module, run.id, self.instance]
         # Of two that start it at the same time, the engine refuses the second, since the name is taken.

@@ -127,8 +127,8 @@ DECLARE
   waiting bigint;
   size bigint;
 BEGIN
-  EXECUTE format('SELECT count(*), sum(octet_length(%I)) FROM public.%I WHERE status = $1 AND ingest_location = $2',
-    TG_ARGV[1], TG_TABLE_NAME) INTO waiting, size USING TG_ARGV[0], NEW.ingest_location;
+  EXECUTE format('SELECT count(*), sum(octet_length(%I)) FROM public.%I WHERE status = ANY ($1) AND ingest_location = $2',
+    TG_ARGV[1], TG_TABLE_NAME) INTO waiting, size USING TG_ARGV[0]::text[], NEW.ingest_location;
   IF waiting > TG_ARGV[2]::int OR waiting > 1 AND size > 50000000 THEN
     RAISE EXCEPTION 'a location has at most % % waiting, of 50 MB together: % has %, of % MB',
       TG_ARGV[2], TG_ARGV[3], NEW.ingest_location, waiting, size / 1000000;
@@ -137,10 +137,10 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE TRIGGER limit_waiting AFTER INSERT ON runs FOR EACH ROW
-  EXECUTE FUNCTION platform.limit_waiting('QUEUED', 'run_body', 2000, 'runs');
+  EXECUTE FUNCTION platform.limit_waiting('{QUEUED}', 'run_body', 2000, 'runs');
 
 CREATE OR REPLACE TRIGGER limit_waiting AFTER INSERT ON bulk_actions FOR EACH ROW
-  EXECUTE FUNCTION platform.limit_waiting('REQUESTED', 'body', 100, 'backfills');
+  EXECUTE FUNCTION platform.limit_waiting('{REQUESTED, CANCELING, FAILING}', 'body', 100, 'backfills');
 
 -- What follows holds for the daemon, too, which writes what a location's sensors answer. It counts all rows, of which
 -- a location sees its own alone; one connection of a location adds at a time, so that the count is right.
