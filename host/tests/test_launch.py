@@ -323,7 +323,7 @@ def test_runs_that_say_they_have_ended_take_no_more_memory_than_others(service: 
 def test_a_location_may_have_twice_the_containers_of_the_runs_that_it_may_have() -> None:
     limits = yaml.safe_load(DAGSTER_YAML.read_text())["concurrency"]["runs"]["tag_concurrency_limits"]
     (runs,) = [one["limit"] for one in limits if one["key"] == "dagster/code_location"]
-    assert launch.CONTAINERS == 2 * runs
+    assert 2 * runs == launch.CONTAINERS
 
 
 def test_a_run_that_is_resumed_gets_a_container_of_another_name(service: Launch, engine: PlayedEngine) -> None:

@@ -558,10 +558,12 @@ QUEUED = """ALTER TABLE runs DISABLE TRIGGER limit_waiting;
 def test_nor_more_backfills(played: Played) -> None:
     """Which it reads all at once."""
 
-    def backfill(location: str, number: int = 0) -> PartitionBackfill:
+    def backfill(
+        location: str, number: int = 0, status: BulkActionStatus = BulkActionStatus.REQUESTED
+    ) -> PartitionBackfill:
         return PartitionBackfill(
             backfill_id=f"{location}{number}",
-            status=BulkActionStatus.REQUESTED,
+            status=status,
             from_failure=False,
             tags={},
             backfill_timestamp=0.0,
@@ -574,10 +576,10 @@ def test_nor_more_backfills(played: Played) -> None:
         with pytest.raises(DBAPIError, match="at most 100 backfills waiting, of 50 MB together: third has 101"):
             played.instance.add_backfill(backfill("third", 100))
         played.instance.add_backfill(backfill("other"))
-        played.instance.update_backfill(backfill("third").with_status(BulkActionStatus.FAILING))
+        played.instance.update_backfill(backfill("third", status=BulkActionStatus.FAILING))
         with pytest.raises(DBAPIError, match="at most 100 backfills waiting"):
             played.instance.add_backfill(backfill("third", 100))
-        played.instance.update_backfill(backfill("third").with_status(BulkActionStatus.CANCELED))
+        played.instance.update_backfill(backfill("third", status=BulkActionStatus.CANCELED))
         played.instance.add_backfill(backfill("third", 100))
     finally:
         played.platform.sql("dagster", "DELETE FROM bulk_actions", "dagster")

@@ -178,8 +178,8 @@ GRANT EXECUTE ON FUNCTION platform.end_greedy TO monitor
 """
 """Ends the sessions of a login that holds more than :data:`LOCKS`, and those in a transaction longer than
 :data:`TRANSACTION`, in Dagster's storage than :data:`STORAGE_TRANSACTION`, or than :data:`LISTENING` while
-:data:`NOTIFICATIONS` wait, or while :data:`TRANSACTION_IDS` were given out, and tells of it. Whoever fills the table of locks, by ten thousand tables or savepoints in one transaction,
-keeps everybody from writing and from signing in."""
+:data:`NOTIFICATIONS` wait, or while :data:`TRANSACTION_IDS` were given out, and tells of it. Whoever fills the table of
+locks, by ten thousand tables or savepoints in one transaction, keeps everybody from writing and from signing in."""
 
 
 @dataclass(frozen=True)

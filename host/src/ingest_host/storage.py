@@ -127,8 +127,9 @@ DECLARE
   waiting bigint;
   size bigint;
 BEGIN
-  EXECUTE format('SELECT count(*), sum(octet_length(%I)) FROM public.%I WHERE status = ANY ($1) AND ingest_location = $2',
-    TG_ARGV[1], TG_TABLE_NAME) INTO waiting, size USING TG_ARGV[0]::text[], NEW.ingest_location;
+  EXECUTE format('SELECT count(*), sum(octet_length(%I)) FROM public.%I WHERE status = ANY ($1)
+    AND ingest_location = $2', TG_ARGV[1], TG_TABLE_NAME)
+    INTO waiting, size USING TG_ARGV[0]::text[], NEW.ingest_location;
   IF waiting > TG_ARGV[2]::int OR waiting > 1 AND size > 50000000 THEN
     RAISE EXCEPTION 'a location has at most % % waiting, of 50 MB together: % has %, of % MB',
       TG_ARGV[2], TG_ARGV[3], NEW.ingest_location, waiting, size / 1000000;
