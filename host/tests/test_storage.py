@@ -20,6 +20,11 @@ import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.events import RunFailureReason
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.remote_origin import (
+    GrpcServerCodeLocationOrigin,
+    RemotePartitionSetOrigin,
+    RemoteRepositoryOrigin,
+)
 from dagster._core.test_utils import create_run_for_test, poll_for_finished_run
 from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
 from dagster._core.workspace.load_target import GrpcServerTarget
@@ -567,8 +572,14 @@ def test_nor_more_backfills(played: Played) -> None:
             from_failure=False,
             tags={},
             backfill_timestamp=0.0,
-            asset_selection=[AssetKey([location, "items"])],
+            asset_selection=[AssetKey([location, "items"])] if number % 2 else None,
+            partition_set_origin=None if number % 2 else of_job(location),
         )
+
+    def of_job(location: str) -> RemotePartitionSetOrigin:
+        server = GrpcServerCodeLocationOrigin(host=location, port=4000, location_name=location)
+        repository = RemoteRepositoryOrigin(code_location_origin=server, repository_name="__repository__")
+        return RemotePartitionSetOrigin(repository_origin=repository, partition_set_name="all")
 
     try:
         for number in range(100):

@@ -119,7 +119,7 @@ CREATE OR REPLACE TRIGGER limit_record BEFORE INSERT ON runs FOR EACH ROW EXECUT
 -- the daemon. A sensor asks for hundreds at each of its ticks.
 ALTER TABLE bulk_actions
   ADD COLUMN IF NOT EXISTS ingest_location text GENERATED ALWAYS AS (coalesce(body::jsonb #>>
-    '{external_partition_set_origin,external_repository_origin,repository_location_origin,location_name}',
+    '{partition_set_origin,external_repository_origin,repository_location_origin,location_name}',
     body::jsonb #>> '{asset_selection,0,path,0}')) STORED;
 
 CREATE OR REPLACE FUNCTION platform.limit_waiting() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
