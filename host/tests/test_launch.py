@@ -25,6 +25,7 @@ from dagster._serdes import serialize_value
 from ingest_host import launch
 from ingest_host.launch import Handler, Launch, Refused, Run, run_container
 
+DAGSTER_YAML = Path(__file__).parents[2] / "dagster.yaml"
 SERVICE = Path(__file__).parents[2] / "locations" / "service.yaml"
 ID = "0b5e7c1a-3d3f-4f63-9d4e-6a1f0c2b7d10"
 RUN = Run(ID, "STARTING", "github", "ingest-github:new")
@@ -36,9 +37,15 @@ class PlayedContainer:
     """What the service asks of a container."""
 
     def __init__(
-        self, status: str = "created", exit_code: int = 0, ago: timedelta = timedelta(), run_id: str = ID
+        self,
+        status: str = "created",
+        exit_code: int = 0,
+        ago: timedelta = timedelta(),
+        run_id: str = ID,
+        location: str = "github",
     ) -> None:
         self.label = f"dagster/run_id={run_id}"
+        self.location = f"ingest.location={location}"
         self.id = "0123456789abcdef"
         self.name = "a container"
         self.status = status
@@ -110,7 +117,9 @@ class PlayedEngine:
             return [one for one in self.there if one.labels]
         assert "ingest.project=ingest" in filters["label"]
         runs = [label for label in filters["label"] if label.startswith("dagster/run_id=")]
+        locations = [label for label in filters["label"] if label.startswith("ingest.location=")]
         found = [one for one in self.there if not runs or one.label in runs]
+        found = [one for one in found if not locations or one.location in locations]
         return [one for one in found if one.status in filters.get("status", [one.status])]
 
 
@@ -294,6 +303,27 @@ def test_who_asks_twice_gets_one_container(service: Launch, engine: PlayedEngine
     engine.made = {}
     assert service.start(RUN, "execute_run") == first
     assert engine.made == {}
+
+
+def test_runs_that_say_they_have_ended_take_no_more_memory_than_others(service: Launch, engine: PlayedEngine) -> None:
+    """The queue believes them, and starts the next."""
+    engine.there = [
+        *(PlayedContainer("running", run_id=f"another {number}") for number in range(launch.CONTAINERS)),
+        *(PlayedContainer("running", run_id=f"stripe's {number}", location="stripe") for number in range(3)),
+        PlayedContainer("exited", run_id="before"),
+    ]
+    with pytest.raises(Refused, match="github already has 6 containers running"):
+        service.start(RUN, "execute_run")
+    assert engine.made == {}
+    engine.there[0].status = "exited"
+    service.start(RUN, "execute_run")
+    assert engine.created.calls == ["start"]
+
+
+def test_a_location_may_have_twice_the_containers_of_the_runs_that_it_may_have() -> None:
+    limits = yaml.safe_load(DAGSTER_YAML.read_text())["concurrency"]["runs"]["tag_concurrency_limits"]
+    (runs,) = [one["limit"] for one in limits if one["key"] == "dagster/code_location"]
+    assert 2 * runs == launch.CONTAINERS
 
 
 def test_a_run_that_is_resumed_gets_a_container_of_another_name(service: Launch, engine: PlayedEngine) -> None:

@@ -19,6 +19,12 @@ from typing import Any
 import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.events import RunFailureReason
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.remote_origin import (
+    GrpcServerCodeLocationOrigin,
+    RemotePartitionSetOrigin,
+    RemoteRepositoryOrigin,
+)
 from dagster._core.test_utils import create_run_for_test, poll_for_finished_run
 from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
 from dagster._core.workspace.load_target import GrpcServerTarget
@@ -531,6 +537,65 @@ def test_nor_more_partitions_than_a_page_can_list(played: Played) -> None:
         played.platform.sql("dagster", "DELETE FROM dynamic_partitions WHERE partition <> 'x'", "dagster")
 
 
+@pytest.mark.parametrize(("size", "most"), [(0, 2001), (495_000, 102)])
+def test_a_location_has_no_more_runs_in_the_queue_than_the_daemon_can_read(
+    played: Played, good: DagsterRun, size: int, most: int
+) -> None:
+    """It reads those of all locations every two seconds; sensors ask for them by the hundred."""
+    played.platform.sql("dagster", "DELETE FROM runs WHERE status = 'QUEUED'", "dagster")
+    played.platform.sql("dagster", QUEUED.format(most, size, good.run_id), "dagster")
+    try:
+        with pytest.raises(DBAPIError, match=rf"at most 2000 runs waiting, of 50 MB together: one has {most}"):
+            made(played, good, DagsterRunStatus.NOT_STARTED)
+        create_run_for_test(played.instance)  # of no location
+    finally:
+        played.platform.sql("dagster", "DELETE FROM runs WHERE status = 'QUEUED'", "dagster")
+    made(played, good, DagsterRunStatus.NOT_STARTED)
+
+
+QUEUED = """ALTER TABLE runs DISABLE TRIGGER limit_waiting;
+  INSERT INTO runs (run_id, snapshot_id, pipeline_name, status, run_body)
+    SELECT gen_random_uuid(), snapshot_id, pipeline_name, 'QUEUED', run_body || repeat(' ', {1})
+    FROM runs, generate_series(1, {0}) WHERE run_id = '{2}';
+  ALTER TABLE runs ENABLE TRIGGER limit_waiting"""
+
+
+def test_nor_more_backfills(played: Played) -> None:
+    """Which it reads all at once."""
+
+    def backfill(
+        location: str, number: int = 0, status: BulkActionStatus = BulkActionStatus.REQUESTED
+    ) -> PartitionBackfill:
+        return PartitionBackfill(
+            backfill_id=f"{location}{number}",
+            status=status,
+            from_failure=False,
+            tags={},
+            backfill_timestamp=0.0,
+            asset_selection=[AssetKey([location, "items"])] if number % 2 else None,
+            partition_set_origin=None if number % 2 else of_job(location),
+        )
+
+    def of_job(location: str) -> RemotePartitionSetOrigin:
+        server = GrpcServerCodeLocationOrigin(host=location, port=4000, location_name=location)
+        repository = RemoteRepositoryOrigin(code_location_origin=server, repository_name="__repository__")
+        return RemotePartitionSetOrigin(repository_origin=repository, partition_set_name="all")
+
+    try:
+        for number in range(100):
+            played.instance.add_backfill(backfill("third", number))
+        with pytest.raises(DBAPIError, match="at most 100 backfills waiting, of 50 MB together: third has 101"):
+            played.instance.add_backfill(backfill("third", 100))
+        played.instance.add_backfill(backfill("other"))
+        played.instance.update_backfill(backfill("third", status=BulkActionStatus.FAILING))
+        with pytest.raises(DBAPIError, match="at most 100 backfills waiting"):
+            played.instance.add_backfill(backfill("third", 100))
+        played.instance.update_backfill(backfill("third", status=BulkActionStatus.CANCELED))
+        played.instance.add_backfill(backfill("third", 100))
+    finally:
+        played.platform.sql("dagster", "DELETE FROM bulk_actions", "dagster")
+
+
 def test_a_check_has_an_outcome_that_can_be_shown(played: Played, good: DagsterRun) -> None:
     right = {"asset_key": """'["one", "items"]'""", "run_id": f"'{good.run_id}'", "check_name": "'shown'"}
     insert(played, "asset_check_executions", execution_status="'PLANNED'", **right)
@@ -598,6 +663,25 @@ def seconds(what: Callable[[], object]) -> float:
 def test_webserver_and_daemon_wait_for_no_location(played: Played, good: DagsterRun) -> None:
     """Long, that is: a location can hold the rows of its own runs."""
     assert played.platform.sql("dagster", "SHOW lock_timeout", "dagster") == [("30s",)]
+
+
+def test_policies_are_renewed_while_runs_go_on(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A statement that stores a tag locks that table first, and its run's record then."""
+    monkeypatch.setattr(storage, "FUNCTIONS", f"{storage.FUNCTIONS}\n\nSELECT 'another version'")
+    with (
+        ThreadPoolExecutor() as pool,
+        closing(played.platform.connect("dagster", "dagster")) as renewing,
+        closing(played.platform.connect("dagster", "dagster")) as running,
+    ):
+        running.cursor().execute("BEGIN; LOCK TABLE run_tags IN ROW EXCLUSIVE MODE")
+        renewed = pool.submit(storage.wall_off, renewing)
+        with pytest.raises(TimeoutError):
+            renewed.result(timeout=2)
+        running.cursor().execute("SELECT run_id FROM runs; COMMIT")
+        renewed.result(timeout=30)
+    monkeypatch.undo()
+    with closing(played.platform.connect("dagster", "dagster")) as opened:
+        storage.wall_off(opened)
 
 
 def test_policies_are_renewed_where_they_changed(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,9 @@ STOP_SECONDS = 60
 """Time that a run has to end in order when somebody terminates it."""
 KEEP_CONTAINERS = {True: timedelta(hours=1), False: timedelta(days=7)}
 """How long the container of a run that ended well, or badly, can be looked at."""
+CONTAINERS = 6
+"""Of a location's runs at a time. The queue counts runs by what they say of themselves: one that says it has ended may
+go on. Twice the limit in dagster.yaml, since one that has said so is given time to end."""
 LAST_LINES = 20
 LONGEST_LINE = 300
 """Of what a container printed last, for the reason of its end."""
@@ -171,6 +174,8 @@ class Launch:
             return {"container": str(before[0].id), "image": run.image}
         if run.image not in (images := self._images(run.location)):
             raise Refused(f"{run.image!r} is not an active image of {run.location}: those are {', '.join(images)}")
+        if len(self._list({"status": ["running"]}, f"{LOCATION_LABEL}={run.location}")) >= CONTAINERS:
+            raise Refused(f"{run.location} already has {CONTAINERS} containers running, the most that it may have")
         module = f"{run.location}_location.definitions"
         command = ["python", "-c", RUN.read_text(), verb, module, run.id, self.instance]
         # Of two that start it at the same time, the engine refuses the second, since the name is taken.

@@ -122,6 +122,9 @@ which all logins share, has room for 50,000 (max_locks_per_transaction in docker
 TRANSACTION = "12 hours"
 """The longest of a location or an analyst. While one is open, nothing that was deleted since is cleaned up, a backup
 may wait for it, and so may a new version's set-up; each session sets idle_in_transaction_session_timeout itself."""
+STORAGE_TRANSACTION = "15 seconds"
+"""The longest of a location in Dagster's storage, where each of Dagster's own is one statement: webserver and daemon
+wait for a row that it has locked, and read past what it changed and nothing cleans up meanwhile."""
 TRANSACTION_IDS = 500_000_000
 """Given out since a transaction began, at most: Postgres has two billion, and one session can use up 100,000 a second.
 While one is open, none is free to be given out again, and after the last nobody writes.
@@ -149,6 +152,11 @@ BEGIN
       FROM pg_stat_get_activity(NULL)
       WHERE usesysid <> ALL (trusted) AND xact_start < now() - {1}::interval GROUP BY usesysid
     UNION ALL
+    SELECT usesysid, array_agg(pid), 'a transaction was open in Dagster''s storage for more than ' || {5}
+      FROM pg_stat_get_activity(NULL)
+      WHERE usesysid <> ALL (trusted) AND xact_start < now() - {5}::interval
+        AND datid = (SELECT datid FROM pg_stat_get_activity(pg_backend_pid())) GROUP BY usesysid
+    UNION ALL
     SELECT usesysid, array_agg(pid), 'notifications waited, and a transaction was open for ' || {3}
       FROM pg_stat_get_activity(NULL)
       WHERE usesysid <> ALL (trusted) AND xact_start < now() - {3}::interval AND pg_notification_queue_usage() > {2}
@@ -169,9 +177,9 @@ REVOKE ALL ON FUNCTION platform.end_greedy FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION platform.end_greedy TO monitor
 """
 """Ends the sessions of a login that holds more than :data:`LOCKS`, and those in a transaction longer than
-:data:`TRANSACTION`, or than :data:`LISTENING` while :data:`NOTIFICATIONS` wait, or while :data:`TRANSACTION_IDS` were
-given out, and tells of it. Whoever fills the table of locks, by ten thousand tables or savepoints in one transaction,
-keeps everybody from writing and from signing in."""
+:data:`TRANSACTION`, in Dagster's storage than :data:`STORAGE_TRANSACTION`, or than :data:`LISTENING` while
+:data:`NOTIFICATIONS` wait, or while :data:`TRANSACTION_IDS` were given out, and tells of it. Whoever fills the table of
+locks, by ten thousand tables or savepoints in one transaction, keeps everybody from writing and from signing in."""
 
 
 @dataclass(frozen=True)
@@ -259,7 +267,7 @@ def set_up_storage() -> None:
                 cursor.execute(f"GRANT SELECT ({columns}) ON public.{table} TO monitor")
             cursor.execute("GRANT USAGE ON SCHEMA platform TO monitor")
     with _session("postgres", "dagster") as run:
-        run(END_GREEDY, LOCKS, TRANSACTION, NOTIFICATIONS, LISTENING, TRANSACTION_IDS)
+        run(END_GREEDY, LOCKS, TRANSACTION, NOTIFICATIONS, LISTENING, TRANSACTION_IDS, STORAGE_TRANSACTION)
 
 
 def set_up_location(name: str, password: str, storage_password: str) -> None:

@@ -115,6 +115,34 @@ END $$;
 
 CREATE OR REPLACE TRIGGER limit_record BEFORE INSERT ON runs FOR EACH ROW EXECUTE FUNCTION platform.limit_record();
 
+-- What waits is read again and again, every two seconds the runs of all, and backfills all at once into the memory of
+-- the daemon. A sensor asks for hundreds at each of its ticks.
+ALTER TABLE bulk_actions
+  ADD COLUMN IF NOT EXISTS ingest_location text GENERATED ALWAYS AS (coalesce(body::jsonb #>>
+    '{partition_set_origin,external_repository_origin,repository_location_origin,location_name}',
+    body::jsonb #>> '{asset_selection,0,path,0}')) STORED;
+
+CREATE OR REPLACE FUNCTION platform.limit_waiting() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+  waiting bigint;
+  size bigint;
+BEGIN
+  EXECUTE format('SELECT count(*), sum(octet_length(%I)) FROM public.%I WHERE status = ANY ($1)
+    AND ingest_location = $2', TG_ARGV[1], TG_TABLE_NAME)
+    INTO waiting, size USING TG_ARGV[0]::text[], NEW.ingest_location;
+  IF waiting > TG_ARGV[2]::int OR waiting > 1 AND size > 50000000 THEN
+    RAISE EXCEPTION 'a location has at most % % waiting, of 50 MB together: % has %, of % MB',
+      TG_ARGV[2], TG_ARGV[3], NEW.ingest_location, waiting, size / 1000000;
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE OR REPLACE TRIGGER limit_waiting AFTER INSERT ON runs FOR EACH ROW
+  EXECUTE FUNCTION platform.limit_waiting('{QUEUED}', 'run_body', 2000, 'runs');
+
+CREATE OR REPLACE TRIGGER limit_waiting AFTER INSERT ON bulk_actions FOR EACH ROW
+  EXECUTE FUNCTION platform.limit_waiting('{REQUESTED, CANCELING, FAILING}', 'body', 100, 'backfills');
+
 -- What follows holds for the daemon, too, which writes what a location's sensors answer. It counts all rows, of which
 -- a location sees its own alone; one connection of a location adds at a time, so that the count is right.
 CREATE OR REPLACE FUNCTION platform.take_turns() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
@@ -316,7 +344,8 @@ TABLES = (
 def wall_off(storage: connection) -> None:
     """Sets all of it up, as the owner of Dagster's tables; nothing where it stands already.
 
-    Each table in a transaction of its own: while a platform is upgraded, runs go on.
+    Each table in a transaction of its own, and each paragraph of :data:`FUNCTIONS`: while a platform is upgraded, runs
+    go on, and one that holds a lock on one table and waits for one on another must not meet this here.
     """
     if is_walled_off(storage):
         return
@@ -335,7 +364,7 @@ def is_walled_off(storage: connection) -> bool:
 
 
 def _statements() -> list[str]:
-    return [FUNCTIONS, *("; ".join(table.statements()) for table in TABLES)]
+    return [*FUNCTIONS.split("\n\n"), *("; ".join(table.statements()) for table in TABLES)]
 
 
 def _version() -> str:

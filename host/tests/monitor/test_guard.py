@@ -79,6 +79,30 @@ def test_a_transaction_ends_some_time_whatever_its_session_has_set(
             cursor.execute("SELECT 1")
 
 
+def test_in_dagsters_storage_it_ends_after_seconds(
+    platform: Platform, watching: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Webserver and daemon wait for what it has locked. In the warehouse, a load takes as long as it takes."""
+    monkeypatch.setattr(roles, "STORAGE_TRANSACTION", "100 milliseconds")
+    roles.set_up_storage()
+    name = platform.location()
+    with (
+        closing(platform.connect(f"dagster-{name}", "dagster")) as locking,
+        closing(platform.connect(name, "warehouse")) as loading,
+    ):
+        locking.cursor().execute("SET idle_in_transaction_session_timeout = 0; SET transaction_timeout = 0; BEGIN")
+        locking.cursor().execute("SELECT run_id FROM runs FOR UPDATE")
+        loading.cursor().execute("BEGIN; SELECT 1")
+        time.sleep(0.2)
+        watching.turn()
+        assert watching.ended_lately() == {
+            f"dagster-{name}": "a transaction was open in Dagster's storage for more than 100 milliseconds"
+        }
+        with pytest.raises(psycopg2.OperationalError):
+            locking.cursor().execute("SELECT 1")
+        loading.cursor().execute("SELECT 1")
+
+
 def test_nobody_keeps_the_queue_of_notifications_full(
     platform: Platform, watching: Guard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
