@@ -15,11 +15,12 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+from dlt.extract.resource import DltResource
 
 from ingest_shared.columnar import Page, value_at
 from ingest_shared.errors import ApiError, IngestError, PayloadError
-from ingest_shared.loading import Load, keep_new
-from ingest_shared.reading.api import NOT_FOUND, Usage
+from ingest_shared.loading import Load, keep_new, mirror
+from ingest_shared.reading.api import NOT_FOUND, Api, Usage
 from ingest_shared.reading.audit import Audit
 from ingest_shared.reading.crawl import crawl
 from ingest_shared.reading.envelopes import Request
@@ -513,6 +514,12 @@ class Reader(Fetcher):
             yield from step.pages
         for _, error in self.unreadable:
             raise error
+
+
+def resources(listings: Iterable[Listing], connect: Callable[[], Api], audit: bool = False) -> list[DltResource]:
+    """A dlt resource for each list, which one run reads side by side; ``connect`` is called at the first request."""
+    sync = Sync(connect, audit)
+    return [mirror(Reader(listing, sync)) for listing in listings]
 
 
 def _held_in(table: Table, name: str, row: Any) -> Any:
