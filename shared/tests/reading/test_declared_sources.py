@@ -276,6 +276,6 @@ def test_an_audit_of_one_list_alone_takes_nothing_for_lost_that_changed_with_its
     world.touch(3)
     world.rows["comments"][399] = {"owner": 3, "id": 399, "body": "another"}
     with duckdb.connect(duckdb_file("helpdesk")) as database:
-        database.execute("USE helpdesk_raw; DELETE FROM comments WHERE id = 700")
+        database.execute("USE helpdesk_raw; DELETE FROM comments WHERE id = 3500")  # of the ticket that changed last
     pipeline("helpdesk", "all").drop().run(helpdesk.SOURCE(audit=True).with_resources("comments"))
     assert rows(helpdesk, "SELECT missing, changed FROM audits WHERE resource = 'comments'") == [(1, 1)]

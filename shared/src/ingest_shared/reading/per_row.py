@@ -153,7 +153,7 @@ class PerRow:
         If another run loads the parent, the time of that reading is unknown, so the last rows of each part are checked
         again. A part of which the parent could not be read keeps its mark: what is read later may have changed before.
         """
-        until = max([*newest.values(), *(mark[0] for mark in marks.values())], default=None)
+        until = max([*newest.values(), *(mark[0] + 1 for mark in marks.values())], default=None)
         moved = dict(marks)
         left_out = sync.left_out_parts[self.parent.name].union(
             () if is_read else dlt.current.resource_state(self.parent.name).get("left_out_parts", ())
@@ -187,7 +187,7 @@ class PerRow:
         """The time since which the parent's rows may have changed unseen."""
         if self.parent.name in sync.turns.read:
             return sync.now
-        return min((mark[0] for mark in _marks(sync, load).values()), default=0)
+        return min((mark[0] + 1 for mark in _marks(sync, load).values()), default=0)
 
     @property
     def key(self) -> str:
