@@ -307,6 +307,13 @@ def test_what_is_printed_makes_the_same_table(document: dict[str, Any], path: st
     assert names[table.name] == table
 
 
+def test_what_a_declaration_need_not_say_is_not_printed() -> None:
+    printed = str(openapi.draft(TICKETS, "/v2/tickets"))
+    assert "    key=" not in printed
+    assert "        DELETED_AT,\n    )," in printed
+    assert "    key=('ticket_id', 'id')," in str(openapi.draft(TICKETS, "/v2/tickets/{ticket_id}/comments"))
+
+
 def test_a_draft_agrees_with_its_document() -> None:
     """As `make contract` would judge it: no field is left out, and no type is too narrow."""
     row = USERS["paths"]["/users.json"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]

@@ -39,8 +39,7 @@ from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster_shared.record import copy
 
 from ingest_shared.errors import IngestError
-from ingest_shared.reading.api import setting_help
-from ingest_shared.settings import text_setting
+from ingest_shared.settings import setting_help, text_setting
 
 EVERY_SECONDS = 60
 """How often the daemon looks for runs to alert about; each look costs the code server a call."""

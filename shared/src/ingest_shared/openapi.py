@@ -26,7 +26,7 @@ from ingest_shared import tables
 from ingest_shared.contract import INSTANT, Schema, Value
 from ingest_shared.errors import IngestError, SettingError
 from ingest_shared.notes import check_name
-from ingest_shared.tables import Column, Table, names_of, path_of
+from ingest_shared.tables import DELETED_AT, Column, Table, names_of, path_of
 
 _NAMES = NamingConvention()
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*(Z|[+-]\d\d:?\d\d)")
@@ -55,7 +55,6 @@ TOTALS = ("total", "total_count", "total_items", "total_results", "total_size")
 """Not ``count``: with some vendors, that is the number of rows on the page."""
 MORE = ("has_more", "more", "has_next_page", "has_next")
 LIMITS = ("limit", "count", "per_page", "page_size", "max_results", "size", "take", "top")
-DELETED_AT = tables.timestamp("deleted_at", "When it was found to be deleted; null while it exists.", origin="reader")
 LONGEST = 100
 """Most characters of a description that are kept, usually its first sentence."""
 
@@ -419,6 +418,8 @@ def source_of(table: Table) -> str:
     """The declaration of a table as Python."""
 
     def column(one: Column) -> str:
+        if one is DELETED_AT:
+            return "        DELETED_AT,\n"
         path = "" if one.path == one.name else f", path={json.dumps(one.path)}"
         origin = "" if one.origin == "payload" else f', origin="{one.origin}"'
         said = json.dumps(one.description, ensure_ascii=False)
@@ -429,8 +430,8 @@ def source_of(table: Table) -> str:
         f"    name={json.dumps(table.name)},\n"
         f"    description={json.dumps(table.description, ensure_ascii=False)},\n"
         f"    docs={json.dumps(table.docs)},\n"
-        f"    key={table.key},\n"
-        f"    columns=(\n{''.join(map(column, table.columns))}    ),\n"
+        + (f"    key={table.key},\n" if table.key != ("id",) else "")
+        + f"    columns=(\n{''.join(map(column, table.columns))}    ),\n"
         + (f"    unused={table.unused},\n)" if table.unused else ")")
     )
 

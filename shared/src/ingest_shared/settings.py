@@ -3,12 +3,12 @@
 https://dlthub.com/docs/general-usage/credentials/setup
 """
 
+import os
 from typing import Any
 
 import dlt
 
 from ingest_shared.errors import SettingError
-from ingest_shared.reading.api import setting_help
 
 
 def text_setting(name: str, default: str) -> str:
@@ -48,6 +48,18 @@ def secret_setting(name: str, why: str) -> str:
     if value is None or not str(value).strip():
         raise SettingError(f"{name} is not set: {why}; set {setting_help(name)}")
     return str(value).strip()
+
+
+def setting_help(setting: str) -> str:
+    """How to set a setting: its name, environment variable and file under /run/secrets.
+
+    A deployment with a command for this names it in ``INGEST_SECRET_COMMAND``.
+    """
+    if command := os.environ.get("INGEST_SECRET_COMMAND"):
+        return f"`{setting}` ({command.format(setting=setting)})"
+    variable = setting.upper().replace(".", "__")
+    secret = setting.replace(".", "--").replace("_", "-")
+    return f"`{setting}` (environment {variable}, .dlt/secrets.toml, or /run/secrets/{secret})"
 
 
 def _value(name: str) -> Any:

@@ -250,6 +250,10 @@ json = _column_function(JSON, "Any value, kept as the JSON the API sent.")
 present = _column_function(PRESENT, "True if the API sent something other than null at ``path``.")
 
 
+DELETED_AT = timestamp("deleted_at", "When it was found to be deleted; null while it exists.", origin="reader")
+"""The column of rows that are gone, for a table of which the API does not send one."""
+
+
 def derived(
     name: str,
     description: str,
@@ -299,8 +303,8 @@ class Table:
     name: str
     description: str
     docs: str
-    key: tuple[str, ...]
     columns: tuple[Column, ...]
+    key: tuple[str, ...] = ("id",)
     children: tuple[Child, ...] = ()
     unused: tuple[str, ...] = ()
     merge_key: tuple[str, ...] = ()

@@ -18,7 +18,8 @@ from requests.auth import AuthBase
 
 from ingest_shared.errors import ApiError, IngestError, NotJson, QuotaSpent, SettingError
 from ingest_shared.reading import api as http
-from ingest_shared.reading.api import Api, Response, Usage, server_time, setting_help
+from ingest_shared.reading.api import Api, Response, Usage, server_time
+from ingest_shared.settings import setting_help
 from tests.conftest import Reply, Server, closed_port
 
 
@@ -353,6 +354,27 @@ def test_a_redirect_on_the_same_host_is_followed(server: Server) -> None:
     assert response.body == GOOD.body
     assert [request.path for request in server.requests] == ["/things?per_page=100", "/things/7"]
     assert server.requests[-1].headers["Authorization"] == "Bearer hunter2"
+
+
+def test_an_api_takes_its_settings_from_a_section(monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect() -> Api:
+        return Api.configured(
+            "sources.crm", "https://crm", auth=BearerTokenAuth, credential="api_key", calls_per_second=5, in_flight=3
+        )
+
+    missing = "sources.crm.api_key is not set: https://crm is read with it; set `sources.crm.api_key`"
+    with pytest.raises(SettingError, match=missing):
+        connect()
+    monkeypatch.setenv("SOURCES__CRM__API_KEY", "key")
+    assert (connect().url, connect().in_flight) == ("https://crm", 3)
+    monkeypatch.setenv("SOURCES__CRM__API_URL", "crm")
+    with pytest.raises(SettingError, match=r"sources\.crm\.api_url is 'crm'"):
+        connect()
+    monkeypatch.setenv("SOURCES__CRM__API_URL", "https://other")
+    assert connect().url == "https://other"
+    monkeypatch.setenv("SOURCES__CRM__CALLS_PER_SECOND", "fast")
+    with pytest.raises(SettingError, match=r"sources\.crm\.calls_per_second is 'fast'"):
+        connect()
 
 
 def test_the_help_for_a_setting_names_it_its_variable_and_its_file() -> None:

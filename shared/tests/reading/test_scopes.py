@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from ingest_shared.loading import Load, mirror
+from ingest_shared.reading.audit import COUNTS
 from ingest_shared.reading.envelopes import HasMore
 from ingest_shared.reading.listings import Listing, Scope, Walk
 from ingest_shared.reading.per_row import PerRow
 from ingest_shared.reading.per_value import PerValue
 from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.sync import Sync
-from ingest_shared.reading.walks import ChangedSince, FullList
+from ingest_shared.reading.walks import ByCreated, ChangedSince, FullList, NewestFirst
 from ingest_shared.tables import Table, bigint, epoch, text
 from tests.conftest import Reply, Request, Server, Warehouse
 
@@ -207,3 +208,65 @@ def test_a_walk_by_time_has_a_cursor_for_each_row_whose_list_is_always_read(
     duckdb_warehouse.execute("DELETE FROM {cards} WHERE id = 5")
     sync(audit=True)
     assert duckdb_warehouse.rows("audits", "resource", "missing", "changed") == [("boards", 0, 0), ("cards", 1, 0)]
+
+
+PARENTS: dict[str, tuple[Walk, Mapping[str, Any]]] = {
+    "changed since": (ChangedSince("changed", since=lambda at: {"since": at}), {}),
+    "newest first": (NewestFirst("changed", whole={}, changed={"newest": 1}), {}),
+    "by creation": (
+        ByCreated("created", between=lambda start, end: {"from": start}, lag=9_000, changed="changed"),
+        {"newest": 1},
+    ),
+    "in full": (FullList(), {}),
+}
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+@pytest.mark.parametrize("walk", PARENTS)
+def test_an_audit_calls_lost_only_what_did_not_change_while_it_read(
+    walk: str, at_once: int, server: Server, duckdb_warehouse: Warehouse
+) -> None:
+    now = 1_767_225_600
+    times = (epoch("created", "When it was made."), epoch("changed", "When it last changed."))
+    boards = replace(BOARDS, columns=(bigint("id", "Immutable id."), *times, DELETED_AT))
+    board_id = bigint("board_id", "Board.", origin="reader" if at_once == 1 else "payload")
+    cards = replace(CARDS, columns=(bigint("id", "Immutable id."), board_id, text("name", "Name."), DELETED_AT))
+    changed = {board: now - 500 + board for board in range(1, 7)}
+    held = {10 * board + place: {"board_id": board, "name": "first"} for board in changed for place in (1, 2)}
+    cards_are_read: list[str] = []
+
+    def answer(request: Request) -> Reply:
+        headers = {"Date": formatdate(now, usegmt=True)}
+        if request.path.startswith("/boards"):
+            since, newest = int(request.query.get("since", 0)), "newest" in request.query
+            dated = sorted(((at, board) for board, at in changed.items() if at >= since), reverse=newest)
+            found: list[Any] = [{"id": board, "created": now - 400, "changed": at} for at, board in dated]
+            return Reply(body=json.dumps(found).encode(), headers=headers)
+        if audited and not cards_are_read:  # board 2 changes: a card comes, one is edited
+            changed[2] = now + 1
+            held[29] = {"board_id": 2, "name": "late"}
+            held[21]["name"] = "edited"
+        cards_are_read.append(request.path)
+        ids = request.query["of"].split(",")
+        found = [{"id": id_, **card} for id_, card in held.items() if str(card["board_id"]) in ids]
+        return Reply(body=json.dumps(found).encode(), headers=headers)
+
+    def sync(audit: bool) -> None:
+        reading = Sync(lambda: api(server), audit)
+        how, params = PARENTS[walk]
+        per_board = PerRow(boards, {"board_id": "id"}, changed="changed", at_once=at_once)
+        listings = (
+            Listing(boards, "/boards", walk=how, params=params),
+            Listing(cards, "/cards", walk=FullList(), per=per_board, params={"of": "{board_id}"}),
+        )
+        duckdb_warehouse.load(*[mirror(Reader(listing, reading)) for listing in listings])
+
+    server.answers(answer)
+    audited = False
+    sync(audit=False)
+    now, audited = now + 1_000, True
+    cards_are_read.clear()
+    duckdb_warehouse.execute("DELETE FROM {cards} WHERE id IN (11, 52)")
+    sync(audit=True)
+    counts = [row[1:] for row in duckdb_warehouse.rows("audits", "resource", *COUNTS) if row[0] == "cards"]
+    assert counts == [(13, 2, 0, 0, 2, 0)]

@@ -5,21 +5,9 @@ from typing import Any
 
 import dlt
 from dlt.extract.resource import DltResource
-from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
-from ingest_shared.loading import mirror
-from ingest_shared.reading.api import Api
-from ingest_shared.reading.envelopes import Envelope
-from ingest_shared.reading.listings import Listing
-from ingest_shared.reading.per_row import PerRow
-from ingest_shared.reading.per_value import PerValue
-from ingest_shared.reading.reader import Reader
-from ingest_shared.reading.sync import Sync
-from ingest_shared.reading.walks import FullList
-from ingest_shared.settings import secret_setting, text_setting
-from ingest_shared.tables import Column, Table, bigint, boolean, epoch, text
-
-DELETED_AT = epoch("deleted_at", "When it was found to be deleted; null while it exists.", origin="reader")
+from ingest_shared.rest import Api, BearerTokenAuth, Envelope, FullList, Listing, PerRow, PerValue, resources
+from ingest_shared.tables import DELETED_AT, Column, Table, bigint, boolean, text
 
 
 def table(name: str, *columns: Column) -> Table:
@@ -27,7 +15,6 @@ def table(name: str, *columns: Column) -> Table:
         name=name,
         description=f"The {name}.",
         docs=f"https://example.com/{name}",
-        key=("id",),
         columns=(bigint("id", "Immutable id."), *columns, DELETED_AT),
     )
 
@@ -68,21 +55,20 @@ LISTINGS = (
 
 def connect() -> Api:
     """The API under its key; raises :class:`SettingError`."""
-    return Api(
-        text_setting("sources.crm.api_url", "https://api.example.com"),
-        auth=BearerTokenAuth(secret_setting("sources.crm.api_key", "companies need a key")),
+    return Api.configured(
+        "sources.crm",
+        "https://api.example.com",
+        auth=BearerTokenAuth,
+        credential="api_key",
         calls_per_second=1000,
         in_flight=4,
-        url_setting="sources.crm.api_url",
-        credential_setting="sources.crm.api_key",
     )
 
 
 @dlt.source(name="crm", section="crm")
 def crm(audit: bool = False) -> Iterable[DltResource]:
     """Companies with their notes and calls."""
-    sync = Sync(connect, audit)
-    yield from [mirror(Reader(listing, sync)) for listing in LISTINGS]
+    return resources(LISTINGS, connect, audit)
 
 
 SOURCE: Any = crm

@@ -5,26 +5,14 @@ from typing import Any
 
 import dlt
 from dlt.extract.resource import DltResource
-from dlt.sources.helpers.rest_client.auth import APIKeyAuth
 
-from ingest_shared.loading import mirror
-from ingest_shared.reading.api import Api
-from ingest_shared.reading.envelopes import CursorIn
-from ingest_shared.reading.listings import Listing, iso
-from ingest_shared.reading.per_row import PerRow
-from ingest_shared.reading.reader import Reader
-from ingest_shared.reading.sync import Sync
-from ingest_shared.reading.walks import ChangedSince, FullList
-from ingest_shared.settings import secret_setting, text_setting
-from ingest_shared.tables import Child, Table, bigint, epoch, text, timestamp
-
-DELETED_AT = epoch("deleted_at", "When it was found to be deleted; null while it exists.", origin="reader")
+from ingest_shared.rest import Api, APIKeyAuth, ChangedSince, CursorIn, FullList, Listing, PerRow, iso, resources
+from ingest_shared.tables import DELETED_AT, Child, Table, bigint, text, timestamp
 
 tickets = Table(
     name="tickets",
     description="Tickets of the help desk.",
     docs="https://example.com/tickets",
-    key=("id",),
     columns=(
         bigint("id", "Immutable id."),
         text("subject", "What it is about."),
@@ -46,7 +34,6 @@ comments = Table(
     name="comments",
     description="Comments on tickets.",
     docs="https://example.com/comments",
-    key=("id",),
     columns=(
         bigint("id", "Immutable id."),
         bigint("ticket_id", "Ticket.", origin="reader"),
@@ -76,21 +63,20 @@ LISTINGS = (
 
 def connect() -> Api:
     """The API under its key; raises :class:`SettingError`."""
-    return Api(
-        text_setting("sources.helpdesk.api_url", "https://api.example.com"),
-        auth=APIKeyAuth(name="X-Api-Key", api_key=secret_setting("sources.helpdesk.api_key", "tickets need a key")),
+    return Api.configured(
+        "sources.helpdesk",
+        "https://api.example.com",
+        auth=lambda key: APIKeyAuth(name="X-Api-Key", api_key=key),
+        credential="api_key",
         calls_per_second=1000,
         in_flight=4,
-        url_setting="sources.helpdesk.api_url",
-        credential_setting="sources.helpdesk.api_key",
     )
 
 
 @dlt.source(name="helpdesk", section="helpdesk")
 def helpdesk(audit: bool = False) -> Iterable[DltResource]:
     """Tickets and their comments."""
-    sync = Sync(connect, audit)
-    yield from [mirror(Reader(listing, sync)) for listing in LISTINGS]
+    return resources(LISTINGS, connect, audit)
 
 
 SOURCE: Any = helpdesk

@@ -5,26 +5,14 @@ from typing import Any
 
 import dlt
 from dlt.extract.resource import DltResource
-from dlt.sources.helpers.rest_client.auth import HttpBasicAuth
 
-from ingest_shared.loading import mirror
-from ingest_shared.reading.api import Api
-from ingest_shared.reading.envelopes import Offset
-from ingest_shared.reading.listings import Listing
-from ingest_shared.reading.per_row import PerRow
-from ingest_shared.reading.reader import Reader
-from ingest_shared.reading.sync import Sync
-from ingest_shared.reading.walks import FullList
-from ingest_shared.settings import secret_setting, text_setting
-from ingest_shared.tables import Table, bigint, epoch, text
-
-DELETED_AT = epoch("deleted_at", "When it was found to be deleted; null while it exists.", origin="reader")
+from ingest_shared.rest import Api, FullList, HttpBasicAuth, Listing, Offset, PerRow, resources
+from ingest_shared.tables import DELETED_AT, Table, bigint, text
 
 projects = Table(
     name="projects",
     description="Projects.",
     docs="https://example.com/projects",
-    key=("id",),
     columns=(bigint("id", "Immutable id."), text("name", "Name."), DELETED_AT),
 )
 tasks = Table(
@@ -55,22 +43,20 @@ LISTINGS = (
 
 def connect() -> Api:
     """The API under its password; raises :class:`SettingError`."""
-    password = secret_setting("sources.planner.password", "projects need a password")
-    return Api(
-        text_setting("sources.planner.api_url", "https://api.example.com"),
-        auth=HttpBasicAuth("ingest", password),
+    return Api.configured(
+        "sources.planner",
+        "https://api.example.com",
+        auth=lambda password: HttpBasicAuth("ingest", password),
+        credential="password",
         calls_per_second=1000,
         in_flight=4,
-        url_setting="sources.planner.api_url",
-        credential_setting="sources.planner.password",
     )
 
 
 @dlt.source(name="planner", section="planner")
 def planner(audit: bool = False) -> Iterable[DltResource]:
     """Projects and their tasks."""
-    sync = Sync(connect, audit)
-    yield from [mirror(Reader(listing, sync)) for listing in LISTINGS]
+    return resources(LISTINGS, connect, audit)
 
 
 SOURCE: Any = planner

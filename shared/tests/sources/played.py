@@ -3,7 +3,7 @@
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,9 +28,12 @@ class World:
         self.missing_once: set[str] = set()
         """Paths that are answered 404 for once."""
         self.calls = 0
+        self.meanwhile: Callable[[str], None] = lambda path: None
+        """What happens before a request for a path is answered."""
 
     def answer(self, method: str, path: str, query: Json, body: Json) -> tuple[int, Json]:
         self.calls += 1
+        self.meanwhile(path)
         if self.refused and re.search(self.refused, path):
             return 403, {"error": "not yours"}
         if path in self.missing_once:

@@ -5,17 +5,16 @@ how much quota is left.
 """
 
 import logging
-import os
 import random
 import re
 import threading
 import time
 from codecs import BOM_UTF8
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
@@ -28,6 +27,7 @@ from ingest_shared.errors import ApiError, NotJson, QuotaSpent, SettingError
 from ingest_shared.reading.ceilings import Ceiling
 from ingest_shared.reading.credentials import Credential, Credentials
 from ingest_shared.reading.limits import Limit
+from ingest_shared.settings import number_setting, secret_setting, setting_help, text_setting
 from ingest_shared.tables import names_of
 
 logger = logging.getLogger("ingest")
@@ -147,6 +147,33 @@ class Api:
         self._credential_setting = credential_setting
         self._hooks = {"response": self._stay}
         self._session = _session(self.url, in_flight)
+
+    @classmethod
+    def configured(
+        cls,
+        section: str,
+        url: str,
+        *,
+        auth: Callable[[str], AuthBase],
+        credential: str = "access_token",
+        calls_per_second: float,
+        **options: Any,
+    ) -> Self:
+        """The API as the settings ``api_url``, ``calls_per_second`` and ``credential`` of a section describe it.
+
+        ``url`` and ``calls_per_second`` apply if they are not set; ``options`` are those of :class:`Api`. Raises
+        :class:`SettingError`.
+        """
+        url = text_setting(f"{section}.api_url", url)
+        secret = secret_setting(f"{section}.{credential}", f"{url} is read with it")
+        return cls(
+            url,
+            auth=auth(secret),
+            calls_per_second=number_setting(f"{section}.calls_per_second", calls_per_second),
+            url_setting=f"{section}.api_url",
+            credential_setting=f"{section}.{credential}",
+            **options,
+        )
 
     def limits(self, method: str, url: str) -> Sequence[Limit]:
         """The rates that a request counts against, in addition to its credential's."""
@@ -440,18 +467,6 @@ def server_time(headers: Mapping[str, str]) -> int:
     """The API's own clock, from the ``Date`` header, in whole seconds since 1970."""
     date = headers.get("Date")
     return int(parsedate_to_datetime(date).timestamp() if date else time.time())
-
-
-def setting_help(setting: str) -> str:
-    """How to set a setting: its name, environment variable and file under /run/secrets.
-
-    A deployment with a command for this names it in ``INGEST_SECRET_COMMAND``.
-    """
-    if command := os.environ.get("INGEST_SECRET_COMMAND"):
-        return f"`{setting}` ({command.format(setting=setting)})"
-    variable = setting.upper().replace(".", "__")
-    secret = setting.replace(".", "--").replace("_", "-")
-    return f"`{setting}` (environment {variable}, .dlt/secrets.toml, or /run/secrets/{secret})"
 
 
 def _cause(error: BaseException) -> str:

@@ -23,6 +23,8 @@ Values = dict[str, Any]
 Key = tuple[Any, ...]
 HasChanged = Callable[[Any, Any], bool]
 """Whether a row of a scope appeared or changed after the previous sync: it was not lost."""
+Owner = Callable[[Any, Any], Any]
+"""The key of the parent's row whose list a row of a scope is in; None if the list has no parent with times."""
 ROWS_AT_ONCE = 5_000
 """Rows compared at once: each comparison opens the warehouse."""
 COUNTS = ("compared", "missing", "surplus", "stale", "changed", "deleted")
@@ -31,16 +33,19 @@ COUNTS = ("compared", "missing", "surplus", "stale", "changed", "deleted")
 class Audit:
     """The comparison of one list with the warehouse."""
 
-    def __init__(self, decoder: Decoder, load: Load, has_changed: HasChanged) -> None:
+    def __init__(self, decoder: Decoder, load: Load, has_changed: HasChanged, owner: Owner = lambda *_: None) -> None:
         assert isinstance(decoder.table, Table)
         self.table = decoder.table
         self.decoder = decoder
         self.load = load
         self.has_changed = has_changed
+        self.owner = owner
         self.audits: list[Values] = []
         load.audits = self.audits
         self.found: Counter[tuple[str, str]] = Counter()
         """Counts by scope and kind of finding."""
+        self.doubtful: Counter[tuple[str, Any, str]] = Counter()
+        """The same by scope, row of the parent and kind, if the parent's row had not changed when it was read."""
 
     def differing(self, pages: Iterable[Page | pa.Table | None]) -> Iterator[Page | pa.Table | None]:
         """The pages with only the rows that the warehouse lacks or holds with other values; passes None through."""
@@ -69,6 +74,19 @@ class Audit:
             counts |= dict.fromkeys(lost, 0)
         self.audits.append({"scope": part, "audited_at": at, **counts, "calls": calls})
 
+    def count(self, scope: str, kind: str, owner: Any = None) -> None:
+        """Counts a finding; ``owner`` is the row of the parent that may have changed in the meantime."""
+        self.found[scope, kind] += 1
+        if owner is not None:
+            self.doubtful[scope, owner, kind] += 1
+
+    def excuse(self, owners: Collection[Any]) -> None:
+        """Counts as changed what was found in the lists of these rows of the parent: they have changed after all."""
+        for (scope, owner, kind), count in self.doubtful.items():
+            if owner in owners:
+                self.found[scope, kind] -= count
+                self.found[scope, "changed"] += count
+
     def _compare(self, batch: list[Page]) -> Iterator[Page]:
         pages, arrow = to_arrow(self.load, self.decoder, batch)
         verdicts = iter(self._wrong({name: rows.to_pylist() for name, rows in arrow.items()}))
@@ -78,7 +96,10 @@ class Audit:
             self.found[scope.id, "compared"] += len(its)
             wrong = [(row, verdict) for row, verdict in zip(page.rows, its, strict=True) if verdict]
             for row, verdict in wrong:
-                self.found[scope.id, "changed" if self.has_changed(scope, row) else verdict] += 1
+                if self.has_changed(scope, row):
+                    self.count(scope.id, "changed")
+                else:
+                    self.count(scope.id, verdict, self.owner(scope, row))
             page.rows = [row for row, _ in wrong]
             yield page
 

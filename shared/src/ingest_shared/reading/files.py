@@ -30,13 +30,12 @@ from ingest_shared.columnar import Decoder, arrow_schema
 from ingest_shared.errors import ApiError, PayloadError, SettingError, first_line
 from ingest_shared.loading import Load
 from ingest_shared.notes import LOADED_FILES
-from ingest_shared.reading.api import setting_help
 from ingest_shared.reading.audit import COUNTS
 from ingest_shared.reading.compare import comparison
 from ingest_shared.reading.formats import Batch, Format, decompressed
 from ingest_shared.reading.held import warehouse
 from ingest_shared.reading.tombstones import query
-from ingest_shared.settings import number_setting, text_setting
+from ingest_shared.settings import number_setting, setting_help, text_setting
 from ingest_shared.tables import UNDECLARED, Table, all_columns, bigint, text
 
 FILE = text("file", "The file that the row is in: its path in the folder.", origin="reader")

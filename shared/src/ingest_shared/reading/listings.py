@@ -154,8 +154,7 @@ class Listing:
             )
         if DELETED_AT not in {column.name for column in self.table.columns}:
             raise ValueError(
-                f"table {self.table.name}: declare a column for rows that are gone: "
-                f'timestamp("{DELETED_AT}", "When it was found to be deleted.", origin="reader")'
+                f"table {self.table.name}: add the column for rows that are gone, `DELETED_AT` of ingest_shared.tables"
             )
 
 

@@ -87,7 +87,7 @@ class PerRow:
             part = str(sync.part_of(values))
             if self.changed and (changed := row.get(self.changed)):
                 newest[part] = max(newest.get(part, 0), seconds(changed))
-            if values[self._key] not in gone:
+            if values[self.key] not in gone:
                 scope = self._scope(values, self._has_changed(row, marks.get(part, NEVER)))
                 scopes[scope.id] = scope
         load.at_end.append(lambda: self._move_marks(sync, load, marks, newest, is_read=is_read))
@@ -160,7 +160,7 @@ class PerRow:
         If another run loads the parent, the time of that reading is unknown, so the last rows of each part are checked
         again. A part of which the parent could not be read keeps its mark: what is read later may have changed before.
         """
-        until = max([*newest.values(), *(mark[0] for mark in marks.values())], default=None)
+        until = max([*newest.values(), *(mark[0] + 1 for mark in marks.values())], default=None)
         moved = dict(marks)
         left_out = sync.left_out_parts[self.parent.name].union(
             () if is_read else dlt.current.resource_state(self.parent.name).get("left_out_parts", ())
@@ -175,36 +175,42 @@ class PerRow:
     def gone(self, sync: Sync, table: Table) -> Iterator[Row]:
         """The parent's rows that this run found to be gone, and their lists with them; in an audit also other runs'."""
         keys = sync.gone_keys.get(self.parent.name, set())
-        yield from (self._scope({self._key: key}, has_changed=True) for key in keys)
+        yield from (self._scope({self.key: key}, has_changed=True) for key in keys)
         if sync.audit:
-            yield from (self._scope({self._key: key}) for key in self._orphaned(sync, table) - keys)
+            yield from (self._scope({self.key: key}) for key in self._orphaned(sync, table) - keys)
 
     def _orphaned(self, sync: Sync, table: Table) -> set[Any]:
         """Keys of rows that went in a run without ``table``, or in one that was killed before it read their lists."""
-        column, part = self.values[self._key], [sync.part] if sync.part in self.values else []
+        column, part = self.values[self.key], [sync.part] if sync.part in self.values else []
         loaded = {row[column] for row in sync.loaded.get(self.parent.name, ())}
         left_out = sync.left_out_parts[self.parent.name]
         return {
-            row[self._key]
-            for row in held_without_parent(table, self._key, part, self.parent, column)
-            if row[self._key] not in loaded and (at := sync.part_of(row)) not in left_out and sync.shard.has(at)
+            row[self.key]
+            for row in held_without_parent(table, self.key, part, self.parent, column)
+            if row[self.key] not in loaded and (at := sync.part_of(row)) not in left_out and sync.shard.has(at)
         }
 
+    def read_at(self, sync: Sync, load: Load) -> int:
+        """The time since which the parent's rows may have changed unseen."""
+        if self.parent.name in sync.turns.read:
+            return sync.now
+        return min((mark[0] + 1 for mark in _marks(sync, load).values()), default=0)
+
     @property
-    def _key(self) -> str:
+    def key(self) -> str:
         """The name of the value that is the parent's key."""
         return next(name for name, column in self.values.items() if column in self.parent.key)
 
     def _together(self, rows: list[Row]) -> Iterator[Row]:
         for has_changed in (True, False, None):
-            alike = sorted(row.values[self._key] for row in rows if row.changed is has_changed)
+            alike = sorted(row.values[self.key] for row in rows if row.changed is has_changed)
             for i in range(0, len(alike), self.at_once):
                 keys = tuple(alike[i : i + self.at_once])
-                yield Row(str(keys), f"{self.parent.name} {keys[0]} to {keys[-1]}", {self._key: keys}, has_changed)
+                yield Row(str(keys), f"{self.parent.name} {keys[0]} to {keys[-1]}", {self.key: keys}, has_changed)
 
     def _one_by_one(self, left: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        keys = left[self._key]
-        yield from [{self._key: key} for key in keys] if self.at_once > 1 and not isinstance(keys, str) else [left]
+        keys = left[self.key]
+        yield from [{self.key: key} for key in keys] if self.at_once > 1 and not isinstance(keys, str) else [left]
 
     def _has_changed(self, row: Mapping[str, Any], mark: Mark) -> bool | None:
         at = row.get(self.changed) if self.changed else None
@@ -212,8 +218,8 @@ class PerRow:
 
     def _scope(self, values: dict[str, Any], has_changed: bool | None = None) -> Row:
         is_always_read = self.changed is None and self.at_once == 1
-        name = f"{self.parent.name} {values[self._key]}"
-        return Row(str(values[self._key]), name, values, has_changed, is_always_read=is_always_read)
+        name = f"{self.parent.name} {values[self.key]}"
+        return Row(str(values[self.key]), name, values, has_changed, is_always_read=is_always_read)
 
 
 def _marks(sync: Sync, load: Load) -> dict[str, Mark]:

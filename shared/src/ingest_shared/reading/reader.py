@@ -6,29 +6,32 @@ does not let a bad scope stop the others, believes deletes only after a second l
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from copy import copy
 from hashlib import blake2b
 from itertools import islice
 from typing import Any
 
 import msgspec
 import pyarrow as pa
+from dlt.extract.resource import DltResource
 
 from ingest_shared.columnar import Page, value_at
 from ingest_shared.errors import ApiError, IngestError, PayloadError
-from ingest_shared.loading import Load, keep_new
-from ingest_shared.reading.api import NOT_FOUND
+from ingest_shared.loading import Load, keep_new, mirror
+from ingest_shared.reading.api import NOT_FOUND, Api, Usage
 from ingest_shared.reading.audit import Audit
 from ingest_shared.reading.crawl import crawl
 from ingest_shared.reading.envelopes import Request
 from ingest_shared.reading.fetcher import Fetcher
-from ingest_shared.reading.listings import Cursor, Listing, Piece, Progress, Scope, Step
+from ingest_shared.reading.listings import Cursor, Listing, Piece, Progress, Scope, Step, seconds
 from ingest_shared.reading.per_row import PerRow
 from ingest_shared.reading.sync import Sync
 from ingest_shared.reading.tombstones import DELETED_AT, deleted, key_in, living, warehouse_opened_once
-from ingest_shared.reading.windows import Window
+from ingest_shared.reading.windows import FOREVER, Window
 from ingest_shared.shards import Shard
-from ingest_shared.tables import BIGINT, Column
+from ingest_shared.tables import BIGINT, Column, Table
 
 logger = logging.getLogger("ingest")
 
@@ -60,6 +63,7 @@ class Reader(Fetcher):
     def __init__(self, listing: Listing, sync: Sync) -> None:
         super().__init__(listing, sync)
         self.walk = listing.walk
+        sync.readers[listing.table.name] = self
         if parent := getattr(listing.per, "parent", None):
             sync.loaded.setdefault(parent.name, [])
             sync.needed[parent.name].update([*listing.per.values.values(), listing.per.changed or ""])
@@ -97,10 +101,12 @@ class Reader(Fetcher):
         self.progress: dict[str, Progress] = {}
         self.doubted: list[tuple[Scope, set[Any], int]] = []
         self.vanished: list[Scope] = []
-        audit = Audit(self.decoder, load, self._has_changed) if self.sync.audit else None
+        audit = Audit(self.decoder, load, self._has_changed, self._owner) if self.sync.audit else None
         pages = self._all_pages({} if self.sync.reads_all else cursors)
         yield from audit.differing(pages) if audit else pages
         yield from self._deletes(audit)
+        if audit and audit.doubtful:
+            self._excuse(audit)
         load.at_end.append(lambda: self._move_cursors(audit))
 
     def _move_cursors(self, audit: Audit | None) -> None:
@@ -180,6 +186,39 @@ class Reader(Fetcher):
 
     def _told_changed(self, scope: Scope) -> Container[Any]:
         return self.progress[scope.id].changed if scope.id in self.progress else ()
+
+    def _owner(self, scope: Scope, row: Any) -> Any:
+        """The key of the parent's row whose list a row is in, if that had not changed when it was read."""
+        per = self.listing.per
+        if not isinstance(per, PerRow) or not per.changed or scope.has_changed is not False:
+            return None
+        if per.at_once == 1:
+            return scope.values[per.key]
+        return row[per.key] if isinstance(row, Mapping) else _held_in(self.listing.table, per.key, row)
+
+    def _excuse(self, audit: Audit) -> None:
+        """Reads once more which rows of the parent have changed: what came to their lists after they were read was not
+        lost."""
+        per = self.listing.per
+        if parent := self.sync.readers.get(per.parent.name):
+            at = per.read_at(self.sync, self.load)
+            audit.excuse(parent.changed_since(at, per.values[per.key], per.changed, self.load.usage))
+
+    def changed_since(self, at: int, key: str, changed: str, usage: Usage) -> set[Any]:
+        """The values of the column ``key`` in the rows with a time of change since ``at``, by a reading that loads
+        nothing."""
+        other = copy(self)
+        other.sync = copy(self.sync)
+        other.sync.audit, other.sync.anew, other.sync.now, other.sync.loaded = False, False, FOREVER, {}
+        other.load, other.calls, other.unreadable = Load(self.listing.table.name, {}, usage), Counter(), []
+        other.scopes = {scope.id: scope for scope in other.sync.scopes(self.listing, other.load)}
+        other.begun, other.until, other.known = set(), float("inf"), {}
+        cursor: Cursor = {"newest": at, "began": at, "until": at}
+        other.progress = {id_: Progress(dict(cursor)) for id_ in other.scopes}
+        pieces = other._wanted(other.scopes.values(), lambda scope, known: self.walk.start(other, scope, known.cursor))
+        rows = (row for page in other._pages(pieces, alone=True) if isinstance(page, Page) for row in page.rows)
+        dated = ((row, _held_in(self.listing.table, changed, row)) for row in rows)
+        return {_held_in(self.listing.table, key, row) for row, when in dated if when and seconds(when) >= at}
 
     def _digests(self, read: Iterable[Scope]) -> dict[str, int]:
         """A digest of all rows of each part, if neither the rows nor their scope say when they change.
@@ -331,6 +370,7 @@ class Reader(Fetcher):
         if isinstance(error, ApiError) and self._is_absent(error, scope) and self.sync.sees(scope, self.load):
             keys = living(self.listing.table, scope.values)
             self.progress[scope.id].gone.update(dict.fromkeys(keys, self.sync.now))
+            self.progress[scope.id].changed = keys  # the row was there when it was read
             return
         self._leave_out(scope, error)
 
@@ -385,10 +425,13 @@ class Reader(Fetcher):
     def _count_gone(self, audit: Audit, scope: Scope, rows: pa.Table) -> None:
         """Counts gone rows: those that a sync should have found, that only an audit can find, or that went after the
         previous sync."""
-        told = self._told_changed(scope)
-        for key in rows[key_in(self.listing.table, scope.values)].to_pylist():
-            lost = "surplus" if self.walk.tells_deletes else "deleted"
-            audit.found[scope.id, "changed" if scope.has_changed or key in told else lost] += 1
+        told, key = self._told_changed(scope), key_in(self.listing.table, scope.values)
+        lost = "surplus" if self.walk.tells_deletes else "deleted"
+        for row in rows.to_pylist():
+            if scope.has_changed or row[key] in told:
+                audit.count(scope.id, "changed")
+            else:
+                audit.count(scope.id, lost, self._owner(scope, row))
 
     def _gone(self, shown_alone: list[Page | pa.Table | None]) -> list[tuple[Scope, dict[Any, int]]]:
         """When each row of a scope was found to be gone, by key, as far as its walk can tell."""
@@ -478,6 +521,18 @@ class Reader(Fetcher):
             yield from step.pages
         for _, error in self.unreadable:
             raise error
+
+
+def resources(listings: Iterable[Listing], connect: Callable[[], Api], audit: bool = False) -> list[DltResource]:
+    """A dlt resource for each list, which one run reads side by side; ``connect`` is called at the first request."""
+    sync = Sync(connect, audit)
+    return [mirror(Reader(listing, sync)) for listing in listings]
+
+
+def _held_in(table: Table, name: str, row: Any) -> Any:
+    """A row's value for a column, as the warehouse returns it."""
+    column = next(column for column in table.columns if column.name == name)
+    return _as_held(column, value_at(row, column.path))
 
 
 def _as_held(column: Column, value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ingest_shared.errors import ApiError, IngestError
 from ingest_shared.loading import Load
@@ -11,6 +11,9 @@ from ingest_shared.reading.crawl import Arrived
 from ingest_shared.reading.listings import WHOLE, Listing, Scope
 from ingest_shared.reading.turns import Turns
 from ingest_shared.shards import WHOLE_SOURCE, Shard
+
+if TYPE_CHECKING:
+    from ingest_shared.reading.reader import Reader
 
 
 class Sync:
@@ -36,6 +39,8 @@ class Sync:
         """The rows that this run has read of tables with lists per row, with the columns that those lists need."""
         self.needed: defaultdict[str, set[str]] = defaultdict(set)
         """The names of these columns, by table."""
+        self.readers: dict[str, Reader] = {}
+        """The readers of all lists of the source, by table."""
         self.gone_keys: dict[str, set[Any]] = {}
         """The keys of such tables that this run has found to be gone."""
         self.left_out_parts: defaultdict[str, set[Any]] = defaultdict(set)

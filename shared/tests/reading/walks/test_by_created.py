@@ -1,6 +1,7 @@
 """A list of what was created within a span of time, newest first."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from unittest.mock import Mock
 
 import pytest
@@ -120,6 +121,28 @@ def test_no_longer_span_is_asked_for_than_the_api_takes(
     assert origin.sync(duckdb_warehouse, listing) == 3, "after a long pause, too"
     assert mirrors(duckdb_warehouse, origin)
     assert max(int(call.query["to"]) - int(call.query["from"]) for call in origin.calls) <= longest
+
+
+def test_a_list_that_begins_on_a_day_is_asked_for_nothing_older(
+    duckdb_warehouse: Warehouse, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(by_created, "time", Mock(time=lambda: origin.now))
+    year, spans = 365 * 86_400, replace(WALK, longest=180 * 86_400)
+    origin.things.append(thing(99, at=NOW - 2 * year))
+    calls = origin.sync(duckdb_warehouse, replace(LISTING, walk=spans))
+    assert {id for id, _ in living(duckdb_warehouse)} == {*range(1, 21), 99}
+    begins = datetime.fromtimestamp(NOW - year, UTC).date()
+    listing = replace(LISTING, walk=replace(spans, earliest=begins.isoformat()))
+    origin.calls.clear()
+    origin.delete(20)
+    assert origin.sync(duckdb_warehouse, listing, audit=True) < calls - 80
+    assert min(int(call.query["from"]) for call in origin.calls) >= NOW - year - 86_400
+    assert gone(duckdb_warehouse) == {20}, "what is older stays as it is"
+
+
+def test_the_day_on_which_a_list_begins_is_a_date() -> None:
+    with pytest.raises(ValueError, match="earliest='2024-02-30' must be a date like 2024-01-31"):
+        replace(WALK, earliest="2024-02-30")
 
 
 @pytest.mark.parametrize(("changed", "counted"), [("", (1, 0)), ("changed", (0, 1))])

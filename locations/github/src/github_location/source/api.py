@@ -15,9 +15,9 @@ from requests.auth import AuthBase
 
 from github_location.source.auth import HEADERS, Anonymous, InstallationAuth, configured_auths
 from ingest_shared.errors import ApiError, SettingError
-from ingest_shared.reading.api import LONGEST_WAIT, UNAUTHORIZED, Api, Response, Usage, retry_after, setting_help
+from ingest_shared.reading.api import LONGEST_WAIT, UNAUTHORIZED, Api, Response, Usage, retry_after
 from ingest_shared.reading.limits import pace_of_each
-from ingest_shared.settings import list_setting, number_setting, text_setting
+from ingest_shared.settings import list_setting, number_setting, setting_help, text_setting
 
 API_URL = "https://api.github.com"
 CALLS_PER_SECOND = 14.0

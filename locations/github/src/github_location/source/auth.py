@@ -20,8 +20,8 @@ from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 from requests.auth import AuthBase
 
 from ingest_shared.errors import ApiError, SettingError
-from ingest_shared.reading.api import Api, Usage, setting_help
-from ingest_shared.settings import list_setting, secret_setting, text_setting
+from ingest_shared.reading.api import Api, Usage
+from ingest_shared.settings import list_setting, secret_setting, setting_help, text_setting
 
 logger = logging.getLogger("ingest")
 

@@ -170,8 +170,8 @@ class TogetherWithOthers(OfPull):
         """Those that an earlier run could not read have none."""
         if all(pull.node_id for pull in pulls):
             return pulls
-        held = held_where(self.parent, [self.values[self._key], "node_id"], {}) or ()
-        node_ids = {str(row[self.values[self._key]]): row["node_id"] for row in held}
+        held = held_where(self.parent, [self.values[self.key], "node_id"], {}) or ()
+        node_ids = {str(row[self.values[self.key]]): row["node_id"] for row in held}
         return [replace(pull, node_id=pull.node_id or node_ids.get(pull.id)) for pull in pulls]
 
     def _scope(self, values: dict[str, Any], has_changed: bool | None = None) -> Pull:

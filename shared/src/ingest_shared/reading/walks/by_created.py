@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ingest_shared.columnar import Page
-from ingest_shared.reading.listings import Cursor, NumberedPage, Piece, Progress, Scope, Step, Walk, instants
+from ingest_shared.reading.listings import Cursor, NumberedPage, Piece, Progress, Scope, Step, Walk, instants, seconds
 from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.walks.full_list import check_leads_on
 from ingest_shared.reading.windows import FOREVER, Window, cut, one_second
@@ -33,6 +33,14 @@ class ByCreated(Walk):
     """The path of the time of change, if rows may change for ``lag`` seconds: an audit goes by it."""
     longest: int | None = None
     """The most seconds that the API takes as a span, if there is such a limit."""
+    earliest: str = "1970-01-01"
+    """The day, in UTC, from which on the list is read: what was created before is neither loaded nor audited."""
+
+    def __post_init__(self) -> None:
+        try:
+            seconds(self.earliest)
+        except ValueError:
+            raise ValueError(f"ByCreated: earliest={self.earliest!r} must be a date like 2024-01-31") from None
 
     @property
     def needs(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -54,7 +62,14 @@ class ByCreated(Walk):
 
     def window(self, reader: Reader, cursor: Cursor) -> Window:
         """The span of time to read."""
-        return Window(max(0, cursor.get("until", self.lag) - self.lag), reader.sync.now or FOREVER)
+        start = cursor["until"] - self.lag if "until" in cursor else 0
+        return Window(max(seconds(self.earliest), start), reader.sync.now or FOREVER)
+
+    def audited(self, reader: Reader, scope: Scope) -> Mapping[str, Any]:
+        if not (begins := seconds(self.earliest)):
+            return scope.values
+        created = next(column.name for column in reader.listing.table.columns if column.path == self.column)
+        return {**scope.values, created: Window(begins, FOREVER)}
 
     def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
         window = piece.window
