@@ -10,7 +10,7 @@ import pytest
 
 from ingest_tools import run_tests
 from ingest_tools.cli import main
-from ingest_tools.projects import Project
+from ingest_tools.projects import Project, projects
 
 MEETS = """
 import atexit
@@ -78,6 +78,31 @@ def test_two_suites_run_at_once_and_their_logs_do_not_mix(
     assert "ok    one  1 passed in " in told
     assert "FAIL  two  1 failed in " in told
     assert told.splitlines()[-1] == "1 passed, 1 failed, 0 skipped"
+
+
+def test_every_test_is_in_exactly_one_suite() -> None:
+    """Also where a folder of a project is a suite of its own."""
+    for project in projects():
+        parts = [suite for suite in run_tests.suites() if suite.project == project]
+        for file in project.folder.glob("tests/**/test_*.py"):
+            path = file.relative_to(project.folder)
+            held = [path.is_relative_to(one.folder) and not any(map(path.is_relative_to, one.without)) for one in parts]
+            assert held.count(True) == 1, file
+
+
+def test_both_parts_of_a_project_have_its_name_and_say_which_they_are(
+    make: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (whole,) = make(one="def test_it(): pass")
+    (whole.project.folder / "tests" / "part").mkdir()
+    (whole.project.folder / "tests" / "part" / "test_part.py").write_text("def test_it(): pass\ndef test_too(): pass")
+    monkeypatch.setitem(run_tests.APART, "one", ("tests/part",))
+    monkeypatch.setattr(run_tests, "projects", lambda: [whole.project])
+    assert [suite.name for suite in run_tests.suites()] == ["one", "one"]
+    assert main(["test"]) == 0
+    told = capsys.readouterr().out
+    assert "ok    one             1 passed in " in told
+    assert "ok    one/tests/part  2 passed in " in told
 
 
 def test_a_suite_that_does_not_end_is_interrupted(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

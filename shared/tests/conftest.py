@@ -1,5 +1,6 @@
 """What the tests use: real warehouses, a real HTTP server, and a settings environment of their own."""
 
+import gc
 import itertools
 import json
 import os
@@ -86,6 +87,12 @@ LABELS = Table(
 """A table of lists that are always read whole."""
 
 
+def pytest_collection_finish() -> None:
+    """Spares the garbage collector what was imported: looking through it took a tenth of the CPU of the tests."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Each test starts in an empty folder, and leaves neither settings nor providers behind."""
@@ -143,7 +150,8 @@ def mariadb() -> Iterator[str]:
         until = time.monotonic() + 60
         while not (folder / "socket").exists() and server.poll() is None and time.monotonic() < until:
             time.sleep(0.05)
-        yield f"mariadb+pymysql://root@localhost/mysql?unix_socket={folder}/socket"
+        # With TLS in mind, the driver would load all certificates of the machine for each connection: 22 ms of CPU.
+        yield f"mariadb+pymysql://root@localhost/mysql?unix_socket={folder}/socket&ssl_disabled=1"
         server.terminate()
     shutil.rmtree(folder)
 

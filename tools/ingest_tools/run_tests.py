@@ -32,7 +32,10 @@ MEMORY = Path("/dev/shm")  # noqa: S108, only a folder of the process's own in i
 MEMORY_BYTES = 6 * 2**30
 """Bytes that must be free there."""
 PLATFORMS = ("tests/deployment", "tests/kubernetes")
-"""Separate suites with a platform on an engine or a cluster; they take the longest."""
+"""Suites with a platform on an engine or a cluster; they take the longest."""
+APART = {".": PLATFORMS, "shared": ("tests/reading",)}
+"""Folders that are suites of their own, by project. In one piece, the tests of `shared` would run for seven minutes
+after all others, on one core."""
 _COUNT = re.compile(rf"(\d+) ({'|'.join(OUTCOMES)})")
 
 
@@ -50,12 +53,17 @@ class Suite:
 
     @property
     def name(self) -> str:
-        """The project's folder; the repository's own tests are named after their folders."""
+        """What `ingest test` calls it: the project's folder; the repository's own tests have the names of theirs."""
         return self.folder if self.project.is_root else self.project.name
+
+    @property
+    def title(self) -> str:
+        """Its name, and which part of the project it is."""
+        return self.name if self.project.is_root or self.folder == "tests" else f"{self.name}/{self.folder}"
 
     def run(self) -> Iterator[str]:
         """Runs pytest and yields its output, line by line."""
-        yield f"\n=== {self.name}\n"
+        yield f"\n=== {self.title}\n"
         ignored = [f"--ignore={folder}" for folder in self.without]
         command = self.project.tied("pytest", self.folder, *ignored)
         pipe, last = subprocess.PIPE, ""
@@ -94,18 +102,30 @@ def _folder_in_memory() -> Path | None:
 
 
 def suites() -> list[Suite]:
-    """All suites, the longest first: platforms, locations, the repository, libraries."""
-    root, *others = projects()
-    tested = [Suite(project) for project in others if _is_tested(project)]
-    locations = [suite for suite in tested if suite.project.is_location]
-    libraries = sorted((suite for suite in tested if not suite.project.is_location), key=_size, reverse=True)
-    platforms = [Suite(root, folder) for folder in PLATFORMS]
-    return [*platforms, *locations, Suite(root, without=PLATFORMS), *libraries]
+    """All suites, the longest first: platforms, locations, the repository, libraries by the size of their tests."""
+    found = [suite for project in projects() if _is_tested(project) for suite in _suites_of(project)]
+    return sorted(found, key=_order)
+
+
+def _suites_of(project: Project) -> list[Suite]:
+    apart = APART.get(project.name, ())
+    return [*(Suite(project, folder) for folder in apart), Suite(project, without=apart)]
+
+
+def _order(suite: Suite) -> tuple[bool, bool, bool, int]:
+    project = suite.project
+    return suite.name not in PLATFORMS, not project.is_location, not project.is_root, -_size(suite)
 
 
 def _size(suite: Suite) -> int:
     """Size of its tests in bytes, to estimate how long they take."""
-    return sum(file.stat().st_size for file in (suite.project.folder / suite.folder).rglob("*.py"))
+    files = (suite.project.folder / suite.folder).rglob("*.py")
+    apart = [suite.project.folder / folder for folder in suite.without]
+    return sum(file.stat().st_size for file in files if not any(map(file.is_relative_to, apart)))
+
+
+def _names() -> list[str]:
+    return list(dict.fromkeys(suite.name for suite in suites()))
 
 
 def _is_tested(project: Project) -> bool:
@@ -123,16 +143,16 @@ def run(suites: list[Suite]) -> Iterator[str]:
 
 
 @click.command(epilog="Example: ingest test shared locations/github")
-@click.argument("names", type=click.Choice([suite.name for suite in suites()]), nargs=-1, metavar="[SUITE]...")
+@click.argument("names", type=click.Choice(_names()), nargs=-1, metavar="[SUITE]...")
 def test_command(names: tuple[str, ...]) -> int:
     """Run every test suite, or only the named ones."""
     done = [suite for suite in suites() if not names or suite.name in names]
     for output in run(done):
         print(output, end="", flush=True)
-    width = max(len(suite.name) for suite in done)
+    width = max(len(suite.title) for suite in done)
     print("\n=== all suites")
     for suite in done:
-        print(f"{'ok  ' if suite.passed else 'FAIL'}  {suite.name:<{width}}  {suite.verdict}")
+        print(f"{'ok  ' if suite.passed else 'FAIL'}  {suite.title:<{width}}  {suite.verdict}")
     total = {outcome: sum(suite.counts.get(outcome, 0) for suite in done) for outcome in OUTCOMES}
     print(f"{total['passed']} passed, {total['failed'] + total['error']} failed, {total['skipped']} skipped")
     return 0 if all(suite.passed for suite in done) else 1
