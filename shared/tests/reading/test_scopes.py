@@ -252,7 +252,7 @@ def test_an_audit_calls_lost_only_what_did_not_change_while_it_read(
         return Reply(body=json.dumps(found).encode(), headers=headers)
 
     def sync(audit: bool) -> None:
-        reading = Sync(lambda: api(server), audit)
+        reading = Sync(server.api, audit)
         how, params = PARENTS[walk]
         per_board = PerRow(boards, {"board_id": "id"}, changed="changed", at_once=at_once)
         listings = (

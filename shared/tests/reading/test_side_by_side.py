@@ -15,6 +15,7 @@ from dlt.extract.resource import DltResource
 from ingest_shared import pipelines
 from ingest_shared.loading import Load, mirror
 from ingest_shared.reading import reader, turns
+from ingest_shared.reading.api import Api
 from ingest_shared.reading.crawl import Arrived, Task, crawl
 from ingest_shared.reading.envelopes import HasMore
 from ingest_shared.reading.listings import Listing, Scope
