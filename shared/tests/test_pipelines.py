@@ -143,3 +143,20 @@ def test_threads_share_heaps_so_that_each_uses_what_others_gave_back(tmp_path: P
     told = tmp_path / "heaps.xml"
     subprocess.run([sys.executable, "-c", MANY_THREADS, str(told)], check=True)
     assert 1 <= told.read_text().count("<heap nr=") <= pipelines.HEAPS
+
+
+WITH_STORAGE = """
+import atexit, threading
+atexit.register(lambda: print(*(thread.name for thread in threading.enumerate())))  # the first one is called last
+
+from fsspec.asyn import get_loop
+from ingest_shared import pipelines
+
+get_loop()
+"""
+
+
+def test_the_thread_that_talks_to_s3_ends_before_the_interpreter() -> None:
+    """Or else DuckDB reports leaks."""
+    done = subprocess.run([sys.executable, "-c", WITH_STORAGE], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("MainThread\n", "")
