@@ -65,6 +65,14 @@ class PerRow:
     absent: Sequence[int] = ()
     at_once: int = 1
 
+    def __post_init__(self) -> None:
+        # A subclass may find its rows itself.
+        if len(self.parent.key) > 1 and type(self).scopes is PerRow.scopes:
+            raise ValueError(
+                f"lists per row of {self.parent.name}: its key must be one column, not {', '.join(self.parent.key)}, "
+                "so that no two rows have the same list"
+            )
+
     def scopes(self, sync: Sync, load: Load) -> Iterator[Row]:
         """The parent's rows whose lists are to be read; raises if the parent was never loaded."""
         marks = _marks(sync, load)
