@@ -206,7 +206,8 @@ def without_comment(warehouse: Warehouse) -> list[dict[str, Any]]:
 
 
 def test_rows_whose_parent_is_gone_or_unknown_are_without_a_parent(warehouse: Warehouse) -> None:
-    warehouse.load(reading(decoder, page(1, 10, 11)), replies_to(10, 11, 11, 12))
+    warehouse.load(reading(decoder, page(1, 10, 11)))
+    warehouse.load(replies_to(10, 11, 11, 12))
     warehouse.load(noticing(1, {10}))
     assert sorted(row["comment_id"] for row in without_comment(warehouse)) == [11, 12]
 
