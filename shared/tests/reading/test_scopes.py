@@ -160,6 +160,12 @@ def test_a_key_that_is_a_number_in_quotes_names_the_row_whose_list_is_read(
         assert duckdb_warehouse.rows("cards", "id", "board_id", "deleted_at") == [(7, 3, None)]
 
 
+def test_rows_that_no_single_column_tells_apart_have_no_lists() -> None:
+    boards = replace(BOARDS, key=("team", "id"), columns=(text("team", "Its team.", origin="reader"), *BOARDS.columns))
+    with pytest.raises(ValueError, match="its key must be one column, not team, id"):
+        PerRow(boards, {"board_id": "id"})
+
+
 def test_each_page_of_a_scope_is_asked_for_with_its_headers(server: Server, duckdb_warehouse: Warehouse) -> None:
     def answer(request: Request) -> Reply:
         tenant, is_first = request.headers["X-Tenant"], "starting_after" not in request.query
