@@ -104,7 +104,7 @@ OAKS = Table(
     name="oaks",
     description="Oaks of each wood.",
     docs="https://example.com",
-    key=("wood", "id"),
+    key=("id",),
     columns=(
         bigint("wood", "Wood.", origin="reader"),
         ID,
