@@ -66,6 +66,13 @@ def test_what_does_not_speak_of_the_rate_does_not_wait(github: GitHub, status: i
     assert github.too_fast(response(status, said, X_RateLimit_Remaining="4000")) is None
 
 
+def test_a_refusal_names_the_permission_that_is_missing(github: GitHub) -> None:
+    said = message("Resource not accessible by personal access token")
+    refusal = response(403, said, X_Accepted_GitHub_Permissions="issues=read; pull_requests=read")
+    needed = "it needs the permission issues=read or pull_requests=read"
+    assert github.reason(refusal) == f"Resource not accessible by personal access token: {needed}"
+
+
 class AnotherDecodeError(ValueError):
     """What ``simplejson`` raises, where it is installed."""
 

@@ -83,12 +83,13 @@ def hide(origin: Origin, *repositories: int, hidden: bool = True) -> None:
     origin.advance()
 
 
-def test_repositories_that_the_credential_may_not_see_any_more_are_a_gap(synced: Warehouse) -> None:
+@pytest.mark.parametrize("audit", [False, True], ids=["sync", "audit"])
+def test_repositories_that_the_credential_may_not_see_any_more_are_a_gap(synced: Warehouse, *, audit: bool) -> None:
     """GitHub answers 404 for them, as for deleted ones: of so many at once it is not believed."""
     origin = synced.origin
     before = {table: living(synced, table) for table in ("repositories", "issues", "labels")}
     hide(origin, *before["repositories"])
-    synced.sync("activity", "catalog")
+    synced.sync("activity", "catalog", audit=audit)
     assert {table: living(synced, table) for table in before} == before
     assert {(table, "acme/*", 404) for table in before} < {gap[:3] for gap in synced.gaps()}
     hide(origin, *before["repositories"], hidden=False)
@@ -97,9 +98,9 @@ def test_repositories_that_the_credential_may_not_see_any_more_are_a_gap(synced:
     assert_mirrors(synced, *ACTIVITY, *CATALOG)
 
 
-def test_an_audit_that_finds_so_many_repositories_no_more_believes_it(synced: Warehouse) -> None:
+def test_repositories_that_were_all_deleted_are_marked_by_a_run_that_is_told_so(synced: Warehouse) -> None:
     hide(synced.origin, *living(synced, "repositories"))
-    synced.audit("catalog")
+    synced.sync("catalog", SOURCES__GITHUB__DELETES_BELIEVED="1")
     assert not living(synced, "repositories")
     assert not living(synced, "labels")
 

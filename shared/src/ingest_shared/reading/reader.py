@@ -205,17 +205,16 @@ class Reader(Fetcher):
             audit.excuse(parent.changed_since(at, per.values[per.key], per.changed, self.load.usage))
 
     def changed_since(self, at: int, key: str, changed: str, usage: Usage) -> set[Any]:
-        """The values of the column ``key`` in the rows with a time of change since ``at``, by a reading that loads
-        nothing."""
+        """The values of the column ``key`` in the rows with a time of change since ``at``: reads the whole list, and
+        loads nothing."""
         other = copy(self)
         other.sync = copy(self.sync)
         other.sync.audit, other.sync.anew, other.sync.now, other.sync.loaded = False, False, FOREVER, {}
         other.load, other.calls, other.unreadable = Load(self.listing.table.name, {}, usage), Counter(), []
         other.scopes = {scope.id: scope for scope in other.sync.scopes(self.listing, other.load)}
         other.begun, other.until, other.known = set(), float("inf"), {}
-        cursor: Cursor = {"newest": at, "began": at, "until": at}
-        other.progress = {id_: Progress(dict(cursor)) for id_ in other.scopes}
-        pieces = other._wanted(other.scopes.values(), lambda scope, known: self.walk.start(other, scope, known.cursor))
+        other.progress = {id_: Progress({}) for id_ in other.scopes}
+        pieces = other._wanted(other.scopes.values(), lambda scope, _: self.walk.start(other, scope, {}))
         rows = (row for page in other._pages(pieces, alone=True) if isinstance(page, Page) for row in page.rows)
         dated = ((row, _held_in(self.listing.table, changed, row)) for row in rows)
         return {_held_in(self.listing.table, key, row) for row, when in dated if when and seconds(when) >= at}

@@ -64,6 +64,16 @@ class _Limited(Api):
         said = self.reason(response).lower()
         return WAIT if response.status_code == 429 or any(words in said for words in _TOO_FAST) else None
 
+    def reason(self, response: requests.Response) -> str:
+        """GitHub's own message; of a refusal, also the permission that an App or a fine-grained token needs for it.
+
+        https://github.blog/changelog/2023-08-10-x-accepted-github-permissions-header-for-fine-grained-permission-actors
+        """
+        said, needed = super().reason(response), response.headers.get("X-Accepted-GitHub-Permissions")
+        if response.status_code != 403 or not needed:
+            return said
+        return f"{said}: it needs the permission {needed.replace('; ', ' or ')}"
+
     def renew(self, auth: AuthBase, response: requests.Response) -> bool:
         return isinstance(auth, InstallationAuth) and auth.renew(response)
 

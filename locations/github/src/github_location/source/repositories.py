@@ -194,8 +194,9 @@ class GitHubSync(Sync):
         return True
 
     def why(self, error: IngestError) -> str:
-        status = error.status if isinstance(error, ApiError) else None
-        return LEFT_OUT.get(status or 0) or super().why(error)
+        said, status = super().why(error), error.status if isinstance(error, ApiError) else None
+        meaning = LEFT_OUT.get(status or 0, said)
+        return f"{meaning} ({said})" if status == 403 else meaning
 
     def look_for(self, id_: int, entry: str, load: Load) -> None:
         """Requests a repository that no entry lists: it moved or is gone."""
@@ -224,13 +225,12 @@ class GitHubSync(Sync):
         gone, of = len(missing), len(known)
         if missing and not self.shard.is_whole:
             gone, of = max(gone, shown_before - shown), max(of, shown_before)
-        at_least = 1 if self.shard.is_whole or shown else 0
-        if self.audit or gone <= max(at_least, of * self.api.deletes_believed):
+        if (self.audit and shown) or gone <= max(1 if shown else 0, of * self.api.deletes_believed):
             return shown
         self.doubted |= missing
         reason = (
             f"{gone} of {of} repositories can no longer be found: check whether the credential still sees them. "
-            "If they were deleted, the next audit marks them"
+            "If they were deleted, set sources.github.deletes_believed to 1 for one run"
         )
         load.leave_out(entry, reason, 404)
         return shown_before
