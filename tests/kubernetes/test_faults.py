@@ -98,9 +98,16 @@ def lockers(platform: Tested) -> int:
 
 def test_a_node_is_lost_in_the_middle_of_a_run(slow: Tested, lost: str) -> None:
     """With the run's pod, its location's code server, and a pod that has locked what the run's successor needs."""
+    before = slow.platform.locations()["github"].server_id
+
+    def is_moved() -> bool:
+        github = slow.platform.locations()["github"]
+        return github.loaded and github.server_id != before
+
     slow.in_location("github", "rollout", "restart", "deployment/server")
     with slow.only_on(lost):
         slow.in_location("github", "rollout", "status", "deployment/server", "--timeout=120s")
+        wait_for(is_moved, "the webserver to see the new server", 60)
         run = at_work(slow)
         holder = slow.run_pod("github", "holder", ["python", "-c", LOCK])
         slow.in_location("github", "wait", holder, "--for=condition=Ready", "--timeout=60s")
