@@ -67,7 +67,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
     yield copy
     for name in MADE:
         told = copy.ingest("remove-location", name).stdout
-        containers = f"label=ingest.location={name} | xargs -r docker rm --force"  # they hold the volumes
+        mine = f"label=ingest.project=ingest --filter label=ingest.location={name}"
+        containers = f"{mine} | xargs -r docker rm --force"  # they hold the volumes
         assert told.index(containers) < told.index(f"docker volume rm ingest_{name}-secrets")
         assert f"schema {name}_raw" in told
     assert copy.files() == before
@@ -203,6 +204,9 @@ def test_what_is_left_half_registered_can_be_removed(made: Copy) -> None:
     """A folder that somebody deleted by hand, as well."""
     before = made.files()
     made.make("freshdesk", "rest")
+    pages = made.root / "docs" / "tables"
+    pages.mkdir(parents=True, exist_ok=True)
+    (pages / "freshdesk.md").touch()
     shutil.rmtree(made.root / "locations" / "freshdesk")
     assert "ingest remove-location freshdesk" in made.ingest("new-location", "freshdesk").stderr
     assert made.ingest("remove-location", "freshdesk").returncode == 0

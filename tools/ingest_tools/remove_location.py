@@ -6,14 +6,15 @@ from collections.abc import Iterator
 import click
 
 from ingest_tools import registrations
-from ingest_tools.engine import Deployment
+from ingest_tools.documents import PAGES
+from ingest_tools.engine import RUN_LABEL, Deployment
 from ingest_tools.images import location_names
 from ingest_tools.local import Refused, data_dir
 from ingest_tools.projects import LOCATIONS, ROOT
 
 
 def remove(name: str) -> None:
-    """Removes the location from every list, and its folder; raises :class:`Refused` if it does not exist."""
+    """Removes the location from every list, its folder and its page; raises :class:`Refused` if it does not exist."""
     if not registrations.NAME.fullmatch(name):
         raise Refused(f"{name!r} is not a valid location name, such as zendesk")
     folder = LOCATIONS / name
@@ -22,6 +23,7 @@ def remove(name: str) -> None:
     if (secrets := folder / ".dlt" / "secrets.toml").exists():
         raise Refused(f"{secrets.relative_to(ROOT)} holds credentials that git cannot restore: remove it first")
     registrations.unregister(name)
+    (PAGES / f"{name}.md").unlink(missing_ok=True)
     if folder.is_dir():
         shutil.rmtree(folder)
 
@@ -36,7 +38,8 @@ def left(name: str) -> Iterator[tuple[str, str]]:
     sql = f'DROP OWNED BY "{name}" CASCADE; DROP ROLE "{name}", "dagster-{name}"'
     psql = "docker compose exec -T postgres psql --username=platform --dbname=warehouse"
     yield f"its rows in the warehouse, schema {name}_raw, and its logins", f"{psql} --command='{sql}'"
-    mine = f"--filter label=com.docker.compose.project={project} --filter label=ingest.location={name}"
+    # Not by Compose's label: a run has the one of the project that built its image.
+    mine = f"--filter label={RUN_LABEL}={project} --filter label=ingest.location={name}"
     yield "the containers of its runs", f"docker ps --all --quiet {mine} | xargs -r docker rm --force"
     yield "its secrets", f"docker volume rm {project}_{name}-secrets {project}_{name}-server-secrets"
     rm = f"docker run --rm --volume {project}_runs:/runs postgres:17-trixie rm -r /runs/{name}"

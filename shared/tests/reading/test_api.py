@@ -248,10 +248,10 @@ def test_half_a_character_or_a_mark_of_the_encoding_is_no_reason_to_lose_a_page(
 
 @pytest.mark.parametrize("body", [b"<html>", b"[" * 100_000], ids=["no JSON", "too deep"])
 def test_a_body_that_is_never_json_is_named_as_such(server: Server, body: bytes) -> None:
-    error = error_of(server, Reply(body=body))
+    error = error_of(server, Reply(body=body, headers={"Content-Type": "text/html"}))
     assert isinstance(error, NotJson)
     assert len(server.requests) == http.ATTEMPTS
-    assert "the response body is empty or not valid JSON" in str(error)
+    assert "the response body is empty or not valid JSON; its Content-Type is text/html" in str(error)
     assert "`sources.test.api_url`" in str(error)
 
 

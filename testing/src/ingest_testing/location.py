@@ -56,7 +56,7 @@ class Location(Generic[OriginT]):
     """The settings that are numbers; the first one is the pace, in calls a second."""
 
     size: float
-    """The size of most tests' worlds."""
+    """The size of most tests' worlds: large enough for a hundred rows, since a test spoils that many."""
     options: Sequence[str] = ()
     """Options of the sandbox."""
 

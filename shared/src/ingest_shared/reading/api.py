@@ -290,7 +290,8 @@ class Api:
                     self._check(response)
                     if status in (NO_CONTENT, NOT_MODIFIED) or has_json or _is_json(body := _mended(body)):
                         return Response(body, response.headers, _links(response), status, response.url)
-                    problem = "the response body is empty or not valid JSON"
+                    kind = response.headers.get("Content-Type", "none")
+                    problem = f"the response body is empty or not valid JSON; its Content-Type is {kind}"
                 else:
                     problem = f"{status}: {self._reason_line(response)}"
             except _BROKEN as error:

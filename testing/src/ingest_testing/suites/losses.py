@@ -17,7 +17,7 @@ class Losses(Suite):
     def test_a_hundred_planted_mistakes_are_found_and_mended_by_one_audit(self, synced: Warehouse[Any]) -> None:
         assert synced.audit() == {}, "nothing is wrong on a quiet origin"
         mistakes = planted.plant(synced, MISTAKES, seed=1)
-        assert len(mistakes) == MISTAKES
+        assert len(mistakes) == MISTAKES, "the origin has too few rows for so many mistakes: raise `size` in LOCATION"
         found = synced.audit()
         assert {table: sum(counts) for table, counts in found.items()} == planted.by_root(mistakes), mistakes
         assert synced.audit() == {}
