@@ -16,10 +16,6 @@ def shown(document: str) -> dict[str, Any]:
     return names
 
 
-def test_the_imports_of_a_source() -> None:
-    assert shown("docs/lists.md").keys() >= {"Listing", "ChangedSince", "PageNumber", "PerRow", "PerValue", "iso"}
-
-
 def test_an_api_that_the_sandbox_does_not_play() -> None:
     made: type[FakeOrigin] = shown("testing/README.md")["Origin"]
     with made.running(Sandboxes(), 0.1) as origin:
