@@ -218,6 +218,31 @@ def test_an_api_that_keeps_failing_counts_as_down_after_so_many_tries(server: Se
     assert "`sources.test.api_url`" in str(error)
 
 
+@pytest.mark.parametrize("sent", [Reply(500, b"oops"), Reply(body=b"<html>")], ids=["500", "not JSON"])
+def test_a_table_for_which_nothing_is_answered_any_more_is_not_requested_further(server: Server, sent: Reply) -> None:
+    client, usage = api(server.url), Usage()
+    server.replies(sent)
+    for _ in range(http.UNANSWERED + client.in_flight):
+        with pytest.raises(IngestError, match=r"5 tries|5 times"):
+            client.get("/things", usage=usage)
+    requested = len(server.requests)
+    with pytest.raises(ApiError, match=r"none of the last 24 requests for this table.*`sources.test") as caught:
+        client.get("/things", usage=usage)
+    assert len(server.requests) == requested
+    assert caught.value.status == 500, "a gap of this table, not the end of the run"
+    server.replies(GOOD)
+    assert client.get("/things", usage=Usage()).body == GOOD.body, "other tables go on"
+
+
+def test_one_success_among_many_failures_keeps_a_table_going(server: Server) -> None:
+    client, usage = api(server.url), Usage(unanswered=http.UNANSWERED + 3)
+    server.replies(GOOD, Reply(500))
+    client.get("/things", usage=usage)
+    with pytest.raises(ApiError, match="5 tries"):
+        client.get("/things", usage=usage)
+    assert usage.unanswered == 1
+
+
 def test_an_api_that_is_down_is_named_with_its_setting() -> None:
     address = f"http://127.0.0.1:{closed_port()}"
     with pytest.raises(ApiError) as caught:

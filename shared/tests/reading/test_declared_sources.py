@@ -12,6 +12,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from ingest_shared.destinations import duckdb_file
 from ingest_shared.pipelines import pipeline, run
+from ingest_shared.reading import api as http
 from tests.sources import crm, helpdesk, planner
 from tests.sources.played import World, served
 
@@ -256,6 +257,25 @@ def test_what_came_to_the_list_of_a_row_after_the_row_was_read_was_not_lost(worl
     assert rows(helpdesk, "SELECT count(*) FROM comments WHERE id IN (700, 3501, 399)") == [(3,)]
     world.now += 1_000
     sync(helpdesk)
+    assert_mirrors(world, helpdesk)
+
+
+def test_lists_per_row_that_the_api_cannot_answer_soon_end_as_gaps_and_are_read_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "FIRST_BACKOFF", 0.0)
+    for ticket in range(100, 300):
+        world.touch(ticket)
+        world.rows["comments"][ticket] = {"owner": ticket, "id": ticket, "body": "comment"}
+    world.now += 1_000
+    world.refused, world.refused_with = "/comments", 500
+    sync(helpdesk)
+    assert world.calls < 300, "of 235 lists, each tried five times"
+    assert rows(helpdesk, "SELECT count(*), min(resource) FROM load_gaps") == [(235, "comments")]
+    assert rows(helpdesk, "SELECT count(*) FROM tickets") == [(235,)]
+    world.refused = None
+    sync(helpdesk)
+    assert rows(helpdesk, "SELECT count(*) FROM load_gaps") == [(0,)]
     assert_mirrors(world, helpdesk)
 
 

@@ -24,7 +24,8 @@ class World:
             name: {} for name in ("tickets", "comments", "projects", "tasks", "companies", "notes", "calls")
         }
         self.refused: str | None = None
-        """Requests whose path matches are answered 403."""
+        """Requests whose path matches are answered with ``refused_with``."""
+        self.refused_with = 403
         self.missing_once: set[str] = set()
         """Paths that are answered 404 for once."""
         self.calls = 0
@@ -35,7 +36,7 @@ class World:
         self.calls += 1
         self.meanwhile(path)
         if self.refused and re.search(self.refused, path):
-            return 403, {"error": "not yours"}
+            return self.refused_with, {"error": "not yours"}
         if path in self.missing_once:
             self.missing_once.remove(path)
             return 404, {"error": f"no {path}"}

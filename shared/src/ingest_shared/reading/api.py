@@ -34,6 +34,9 @@ logger = logging.getLogger("ingest")
 
 ATTEMPTS = 5
 """Tries of one request before the API counts as down: about 15 s with the backoff below."""
+UNANSWERED = 20
+"""Requests of one resource that may fail in every try, one after the other, before it sends no more, besides those in
+flight. Otherwise a list per row of an API that is down takes 15 s for each of its rows."""
 FIRST_BACKOFF = 1.0
 """Seconds before the second try, doubled before each further try, with jitter."""
 LONGEST_BACKOFF = 60.0
@@ -75,6 +78,8 @@ class Usage:
     api_calls: int = 0
     api_bytes: int = 0
     quota_left: int | None = None
+    unanswered: int = 0
+    """The requests that failed in every try since the last success."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def count(self, body: bytes, quota_left: int | None) -> None:
@@ -83,6 +88,11 @@ class Usage:
             self.api_bytes += len(body)
             if quota_left is not None:
                 self.quota_left = quota_left
+
+    def end(self, *, answered: bool) -> None:
+        """Records how a request ended, after all its tries."""
+        with self._lock:
+            self.unanswered = 0 if answered else self.unanswered + 1
 
 
 @dataclass(frozen=True)
@@ -219,9 +229,9 @@ class Api:
     ) -> Response:
         """Requests ``path``, or a full address on the API's host.
 
-        Retries a broken connection, a 5xx and a body that is not JSON; waits as long as the API
-        asks. Raises :class:`SettingError` for a refused credential, :class:`QuotaSpent` if it would
-        have to wait too long, :class:`ApiError` otherwise.
+        Retries a broken connection, a 5xx and a body that is not JSON, unless that has not helped
+        the last requests of this ``usage``; waits as long as the API asks. Raises :class:`SettingError` for a
+        refused credential, :class:`QuotaSpent` if it would have to wait too long, :class:`ApiError` otherwise.
         """
         return self._send("GET", path, usage, params=params, headers=headers)
 
@@ -254,6 +264,12 @@ class Api:
     def _send(self, method: str, path: str, usage: Usage, **what: Any) -> Response:
         """Sends one request, with retries where they can help; returns a success or a 304."""
         url = self._address(path)
+        if usage.unanswered >= UNANSWERED + self.in_flight:
+            raise ApiError(
+                f"{self.name} answered none of the last {usage.unanswered} requests for this table, so {url} was not "
+                f"requested; check `{self._url_setting}` and whether the API is up",
+                status=SERVER_ERROR,
+            )
         what["headers"] = {**self._headers, **(what.get("headers") or {})}
         problem = ""
         status: int | None = None
@@ -262,18 +278,7 @@ class Api:
         while tries < ATTEMPTS:
             credential = self._wait(method, url, unseen_by)
             try:
-                with ExitStack() as counted:
-                    for ceiling in self.ceilings(method, url):
-                        counted.enter_context(ceiling.call())
-                    response = self._session.request(
-                        method, url, auth=credential.auth, hooks=self._hooks, timeout=TIMEOUT, stream=True, **what
-                    )
-                # In one piece: requests reads 10 kB at a time, and waits for the other threads each time.
-                body: bytes = response.raw.read(decode_content=True) if response.ok else response.content
-                response._content = body  # so that hooks can inspect a success, too
-                if (has_json := _is_json(body)) and response.ok:
-                    response.status_code = self.status_of(response)
-                usage.count(body, self.quota_left(response))
+                response, body, has_json = self._try(method, url, credential, usage, what)
                 if (seconds := self.too_fast(response)) is not None:
                     waits += 1
                     self._check_waits(waits, url, response)
@@ -289,6 +294,7 @@ class Api:
                         continue
                     self._check(response)
                     if status in (NO_CONTENT, NOT_MODIFIED) or has_json or _is_json(body := _mended(body)):
+                        usage.end(answered=True)
                         return Response(body, response.headers, _links(response), status, response.url)
                     kind = response.headers.get("Content-Type", "none")
                     problem = f"the response body is empty or not valid JSON; its Content-Type is {kind}"
@@ -301,6 +307,7 @@ class Api:
                 seconds = FIRST_BACKOFF * 2 ** (tries - 1) * random.uniform(0.5, 1.0)
                 logger.warning("%s: try %d of %d failed (%s)", self.name, tries, ATTEMPTS, problem)
                 time.sleep(seconds)
+        usage.end(answered=False)
         if status is not None and status < SERVER_ERROR and status not in self.not_for_long:
             raise NotJson(f"{self.name}: {problem}, {ATTEMPTS} times at {url}; check `{self._url_setting}`")
         raise ApiError(
@@ -308,6 +315,24 @@ class Api:
             f"check `{self._url_setting}` and whether the API is up",
             status=status,
         )
+
+    def _try(
+        self, method: str, url: str, credential: Credential, usage: Usage, what: Mapping[str, Any]
+    ) -> tuple[requests.Response, bytes, bool]:
+        """One response, with the status that it means, its body, and whether that is JSON."""
+        with ExitStack() as counted:
+            for ceiling in self.ceilings(method, url):
+                counted.enter_context(ceiling.call())
+            response = self._session.request(
+                method, url, auth=credential.auth, hooks=self._hooks, timeout=TIMEOUT, stream=True, **what
+            )
+        # In one piece: requests reads 10 kB at a time, and waits for the other threads each time.
+        body: bytes = response.raw.read(decode_content=True) if response.ok else response.content
+        response._content = body  # so that hooks can inspect a success, too
+        if (has_json := _is_json(body)) and response.ok:
+            response.status_code = self.status_of(response)
+        usage.count(body, self.quota_left(response))
+        return response, body, has_json
 
     def _wait(self, method: str, url: str, unseen_by: Sequence[Credential]) -> Credential:
         """Blocks until a request may be sent, and returns the credential for it.
