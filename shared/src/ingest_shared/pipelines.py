@@ -21,7 +21,7 @@ from typing import Any
 
 import dlt
 import pyarrow as pa
-from dlt.common.pipeline import LoadInfo
+from dlt.common.pipeline import LoadInfo, current_pipeline
 from dlt.extract.resource import DltResource
 from dlt.extract.source import DltSource
 from dlt.pipeline.helpers import retry_schema_update
@@ -62,6 +62,13 @@ def pipeline(location: str, group: str, shard: Shard = WHOLE_SOURCE) -> Pipeline
         destination=destination(location, name),
         dataset_name=f"{location}_raw",
     )
+
+
+def current() -> Pipeline:
+    """The pipeline whose resources are being read; ``dlt.current.pipeline()`` resolves dlt's settings at each call."""
+    active = current_pipeline()
+    assert isinstance(active, Pipeline)
+    return active
 
 
 @dataclass

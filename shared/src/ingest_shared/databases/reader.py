@@ -19,12 +19,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
-import dlt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
+from ingest_shared import pipelines
 from ingest_shared.columnar import Decoder, Page, arrow_schema
 from ingest_shared.databases.connection import Database, Reads, Snapshot
 from ingest_shared.databases.declared import Mirrored
@@ -99,7 +99,7 @@ class TableReader:
             load.started = time.monotonic()
             load.scopes_read = 0
             self.load = load
-            with TemporaryDirectory(dir=dlt.current.pipeline().working_dir) as folder:
+            with TemporaryDirectory(dir=pipelines.current().working_dir) as folder:
                 self.folder = Path(folder)
                 self.snapshot = self.sync.snapshot()
                 try:
@@ -114,7 +114,7 @@ class TableReader:
     def _checked(self) -> Reads:
         """How the table is read; raises :class:`PayloadError` if it is no longer as declared."""
         reads, source = self.snapshot.reads(self.mirrored), self.mirrored.source
-        remedy = f"run `ingest reflect {dlt.current.pipeline().dataset_name.removesuffix('_raw')}`"
+        remedy = f"run `ingest reflect {pipelines.current().dataset_name.removesuffix('_raw')}`"
         for column in self.mirrored.read:
             if column.path not in reads.types:
                 raise PayloadError(f"the column {column.path} of {source} is gone: {remedy}")

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import dlt
 import duckdb
 import pyarrow as pa
 
+from ingest_shared import pipelines
 from ingest_shared.reading.tombstones import DELETED_AT, KEYS_PER_QUERY
 from ingest_shared.tables import JSON, Column
 
@@ -47,7 +47,7 @@ def comparison(
     """
     config: dict[str, Any] = {"memory_limit": MEMORY, "preserve_insertion_order": False}
     with (
-        tempfile.TemporaryDirectory(dir=dlt.current.pipeline().working_dir) as folder,
+        tempfile.TemporaryDirectory(dir=pipelines.current().working_dir) as folder,
         duckdb.connect(Path(folder) / "compared.duckdb", config=config) as database,
     ):
         database.execute("SET enable_progress_bar = false")

@@ -26,6 +26,7 @@ from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.storages import FilesystemConfiguration
 from dlt.common.storages.fsspec_filesystem import MTIME_DISPATCH, fsspec_from_config
 
+from ingest_shared import pipelines
 from ingest_shared.columnar import Decoder, arrow_schema
 from ingest_shared.errors import ApiError, PayloadError, SettingError, first_line
 from ingest_shared.loading import Load
@@ -260,7 +261,7 @@ class FileReader:
     def _whole(self, load: Load, wanted: Iterable[str], listed: Mapping[str, Version]) -> Iterator[_Read]:
         """The files that could be read completely; the others are left out, or left to the next part of the run."""
         until = float("inf") if self.audit else time.monotonic() + BEGINS_FOR
-        folder = str(dlt.current.pipeline().working_dir)
+        folder = str(pipelines.current().working_dir)
         with ThreadPoolExecutor(FILES_AT_ONCE) as threads:
 
             def begun() -> Iterator[Future[_Read | str]]:

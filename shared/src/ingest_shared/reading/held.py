@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import dlt
 import pyarrow as pa
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
 from dlt.destinations.sql_client import SqlClientBase
 
+from ingest_shared import pipelines
 from ingest_shared.databases.types import typed
 from ingest_shared.tables import JSON, Column, Table
 
@@ -22,7 +22,7 @@ BYTES_AT_ONCE = 4_000_000
 @contextmanager
 def warehouse() -> "Iterator[Held]":
     """The warehouse, open until the block ends. Until then, no other group can load into a DuckDB file."""
-    with dlt.current.pipeline().sql_client() as client:
+    with pipelines.current().sql_client() as client:
         yield Held(client)
 
 

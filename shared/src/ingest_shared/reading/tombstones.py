@@ -16,13 +16,13 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-import dlt
 import msgspec
 import pyarrow as pa
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
 from dlt.destinations.sql_client import SqlClientBase
 
+from ingest_shared import pipelines
 from ingest_shared.columnar import arrow_schema
 from ingest_shared.reading.windows import Window
 from ingest_shared.tables import JSON, AnyTable, Table, all_columns
@@ -40,7 +40,7 @@ class _Opened:
 
     @cached_property
     def client(self) -> SqlClientBase[Any]:
-        client: SqlClientBase[Any] = dlt.current.pipeline().sql_client()
+        client: SqlClientBase[Any] = pipelines.current().sql_client()
         return self._stack.enter_context(client)  # type: ignore[arg-type]  # dlt types __exit__ too narrowly
 
     def columns(self, table: str) -> frozenset[str]:

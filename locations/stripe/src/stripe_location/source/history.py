@@ -15,12 +15,12 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-import dlt
 import msgspec
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
 from dlt.pipeline.state_sync import load_pipeline_state_from_destination
 
+from ingest_shared import pipelines
 from ingest_shared.columnar import Decoder, Page
 from ingest_shared.errors import SettingError
 from ingest_shared.loading import Load
@@ -146,7 +146,7 @@ def _scope(row: State) -> str:
 
 def _billing_read_until() -> dict[str, int]:
     """The second up to which the rows of subscriptions are known, by account and mode."""
-    with dlt.current.pipeline().destination_client() as client:
+    with pipelines.current().destination_client() as client:
         state = load_pipeline_state_from_destination("stripe_billing", client)  # type: ignore[arg-type]
     sources: Any = (state or {}).get("sources", {})
     cursors = sources.get("stripe_billing", {}).get("resources", {}).get("subscriptions", {}).get("cursors", {})
@@ -268,7 +268,7 @@ class _Warehouse:
 @contextmanager
 def _opened(load: Load) -> Iterator[_Warehouse]:
     """The warehouse; raises SettingError if a queried table was never loaded."""
-    with dlt.current.pipeline().sql_client() as client:
+    with pipelines.current().sql_client() as client:
         try:
             yield _Warehouse(client)
         except DatabaseUndefinedRelation as error:

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-import dlt
 import msgspec
 import pyarrow as pa
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
+from ingest_shared import pipelines
 from ingest_shared.columnar import Page
 from ingest_shared.errors import ApiError
 from ingest_shared.reading.envelopes import Request
@@ -370,7 +370,7 @@ class Disputes(Objects):
 def named_in_vain(table: Table, scope: Scope) -> set[str]:
     """The ids that rows of other tables name and that have no row in the warehouse."""
     found: set[str] = set()
-    with dlt.current.pipeline().sql_client() as client:
+    with pipelines.current().sql_client() as client:
         for other, column in naming(table.name, TABLES.values()):
             ids = f"SELECT DISTINCT t.{client.escape_column_name(column.name)} "
             account = f" AND t.{client.escape_column_name('account_id')} = %s"
