@@ -221,7 +221,7 @@ STUCK = V1ContainerStateWaiting
         ),
         (
             pod("Succeeded", terminated=DEAD(exit_code=0, reason="Completed")),
-            "its pod was lost with its node, or removed: the one that Kubernetes made instead does not begin again",
+            "its pod was lost with its node, or removed: the pod that Kubernetes created instead does not run it again",
         ),
         (
             pod("Pending", waiting=STUCK(reason="ImagePullBackOff", message="no such image")),

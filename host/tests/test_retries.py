@@ -182,4 +182,4 @@ def test_of_one_location_no_more_wait_than_memory_holds(
     for _ in range(2):
         retried.instance.report_run_failed(retried.run("one"))
     retried.look()
-    assert "is not retried: 1 others of one wait for theirs" in caplog.text
+    assert "is not retried: the limit of 1 waiting retries of one is reached" in caplog.text

@@ -350,7 +350,7 @@ def test_a_record_says_what_webserver_and_daemon_wrote(played: Played, good: Dag
 )
 def test_a_run_cannot_say_of_itself_what_nobody_could_show(played: Played, bad: DagsterRun, what: str) -> None:
     before = played.record(bad)
-    with refused("a run cannot say of itself"):
+    with refused("a run cannot set"):
         change(played, bad, what)
     assert played.record(bad) == before
 

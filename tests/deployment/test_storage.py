@@ -80,7 +80,7 @@ def test_a_location_does_not_say_where_its_run_runs(platform: Tested) -> None:
     with refused("row-level security"):
         tag = f"('{run.id}', 'docker/container_id', 'purge')"
         ask(platform, "github", f"INSERT INTO run_tags (run_id, key, value) VALUES {tag}")
-    with refused("a run cannot say of itself that it is QUEUED"):
+    with refused("a run cannot set its status to QUEUED"):
         ask(platform, "github", f"UPDATE runs SET status = 'QUEUED' WHERE run_id = '{run.id}'")
 
 

@@ -24,7 +24,7 @@ class Metrics(Collector):
         if (seen := self._last()) is None:
             return
         yield _of("seen_timestamp_seconds", "When the monitor last checked the platform.", {(): seen.at})
-        yield _of("problems", "Current problems: docs/operations.md", dict.fromkeys(_keys(problems(seen)), 1), "problem")
+        yield _of("problems", "Problems; see docs/operations.md", dict.fromkeys(_keys(problems(seen)), 1), "problem")
         yield _of("disk_free_bytes", "Free space of the engine's disk.", {(): seen.disk_free})
         yield _of("disk_size_bytes", "Size of the engine's disk.", {(): seen.disk_size})
         if "storage" not in seen.faults:
