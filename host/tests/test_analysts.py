@@ -1,4 +1,4 @@
-"""Logins of analysts on a real Postgres: they read what locations load, and PgBouncer learns of nobody else."""
+"""Logins of analysts on a real Postgres: they read what locations load, and PgBouncer can look up nobody else."""
 
 from contextlib import closing
 from typing import Any
@@ -11,7 +11,7 @@ from tests.conftest import Platform, refused, run
 
 
 def let_in(name: str, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
-    """The role and the password that the command prints."""
+    """Returns the role and the password that the command prints."""
     run("analyst", name)
     word, role, password = capsys.readouterr().out.splitlines()[-1].split()
     assert word == "LOGIN"
@@ -27,7 +27,7 @@ def ask(role: str, password: str, statement: str, database: str = "warehouse") -
 
 @pytest.fixture
 def loaded(platform: Platform) -> str:
-    """A location with a table that it made."""
+    """A location with a table that it created."""
     name = platform.location()
     platform.sql(name, f"CREATE TABLE {name}_raw.issues AS SELECT 7 AS id")
     return name

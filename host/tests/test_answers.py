@@ -1,4 +1,4 @@
-"""What a location's code server may answer, and what webserver and daemon refuse to act on."""
+"""What a location's code server may answer, and which answers webserver and daemon refuse."""
 
 import asyncio
 import re
@@ -69,7 +69,7 @@ from dagster._core.snap import snapshot_from_execution_plan
 from dagster._core.test_utils import create_run_for_test, instance_for_test
 from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
 from dagster._core.workspace.load_target import GrpcServerTarget
-from dagster._grpc import server_watcher  # noqa: F401, it checks for the class that it finds when it is imported
+from dagster._grpc import server_watcher  # noqa: F401, it checks for the class that exists when it is imported
 from dagster._grpc.__generated__.dagster_api_pb2 import (
     GetServerIdReply,
     PingRequest,
@@ -108,7 +108,7 @@ def key(location: str) -> AssetKey:
 
 
 def evaluated(location: str) -> SensorExecutionData:
-    """What a sensor of declarative automation says of an asset."""
+    """What a sensor of declarative automation says about an asset."""
     asset = AssetSpec(key(location), automation_condition=AutomationCondition.missing())
     with DagsterInstance.ephemeral() as instance:
         (result,) = evaluate_automation_conditions(Definitions(assets=[asset]), instance).results
@@ -116,7 +116,7 @@ def evaluated(location: str) -> SensorExecutionData:
 
 
 def answers(location: str) -> list[SensorExecutionData]:
-    """Everything that a sensor may answer of a location, one by one."""
+    """Returns everything that a sensor may answer about a location, one by one."""
     check = AssetCheckKey(key(location), "sound")
     subset = AssetGraphSubset(non_partitioned_asset_keys={key(location)})  # type: ignore[call-arg]
     return [
@@ -248,7 +248,7 @@ def test_any_other_tag_is_taken(tag: str) -> None:
 
 
 def schedule(cron: str | list[str], zone: str | None = None) -> ScheduleSnap:
-    """One that no Dagster would define, but whoever answers for it may send."""
+    """A schedule that Dagster would not define, but that a forged code server may send."""
     return ScheduleSnap("daily", cron, "all", None, None, {}, None, execution_timezone=zone)
 
 
@@ -323,7 +323,7 @@ def test_any_other_number_is_taken() -> None:
 
 @pytest.mark.parametrize("kind", ["schedules", "sensors"])
 def test_a_schedule_and_a_sensor_do_not_share_a_name(kind: str) -> None:
-    """Dagster, which lets nobody define such, would store the state of one of them, and stop at the other's."""
+    """Dagster, which refuses to define them, would store one state for both, and fail at the other one."""
     snap = RepositorySnap.from_def(Definitions(schedules=many(2), sensors=sensors(2)).get_repository_def())
     check_definitions("one", snap)
     first, _ = getattr(snap, kind)
@@ -338,12 +338,12 @@ def test_an_answer_that_no_storage_should_keep_is_refused() -> None:
         check_replies("ExternalSensorExecution", reply("x" * 4_000_000))
 
 
-# What webserver and daemon do with it
+# What webserver and daemon do with them
 
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    """Of a code server, which is Dagster's own."""
+    """The port of a code server, which is Dagster's own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
@@ -359,7 +359,7 @@ def port() -> Iterator[int]:
 
 @contextmanager
 def workspace(port: int, location: str) -> Iterator[WorkspaceRequestContext]:
-    """What the webserver and the daemon see of the code server, under a location's name."""
+    """The workspace in which webserver and daemon see the code server, under a location's name."""
     target = GrpcServerTarget(host="127.0.0.1", port=port, socket=None, location_name=location)
     with instance_for_test() as instance, WorkspaceProcessContext(instance, target) as process:
         yield process.create_request_context()
@@ -377,7 +377,7 @@ def test_a_location_that_makes_anothers_assets_is_not_loaded(port: int) -> None:
             port, "two"
         )
         assert load_error(port, "one") == ""
-    assert load_error(port, "two") == ""  # as Dagster takes it
+    assert load_error(port, "two") == ""  # as Dagster accepts it
 
 
 ECHO = "x" * 1_000_000
@@ -400,7 +400,7 @@ async def all_echoes(client: CheckedClient) -> list[Any]:
     ids=["whole", "whole, async", "in parts", "in empty parts", "in parts, async"],
 )
 def test_an_answer_that_takes_all_of_the_memory_is_refused(port: int, ask: Callable[[CheckedClient], Any]) -> None:
-    """Whatever the answer is, it is read only so far; some have no end."""
+    """Whatever the answer is, only so much of it is read; some have no end."""
     with checked_answers(list):
         client = CheckedClient(host="127.0.0.1", port=port)
         assert client.ping(9 * ECHO)["echo"] == 9 * ECHO
@@ -409,7 +409,7 @@ def test_an_answer_that_takes_all_of_the_memory_is_refused(port: int, ask: Calla
 
 
 def test_a_location_whose_jobs_take_all_of_the_memory_together_is_not_loaded(port: int) -> None:
-    """Each is asked for by itself."""
+    """Each job is requested separately."""
     location = GrpcServerCodeLocationOrigin("127.0.0.1", port, location_name="one")
     origin, client = RemoteRepositoryOrigin(location, "__repository__"), CheckedClient(host="127.0.0.1", port=port)
     jobs = (client.external_job(origin, "filling") for _ in range(50))
@@ -421,7 +421,7 @@ def test_a_location_whose_jobs_take_all_of_the_memory_together_is_not_loaded(por
 
 
 def test_values_count_besides_their_bytes() -> None:
-    """An empty list is written with three bytes, and takes 24 times as many once it is read."""
+    """An empty list has three bytes, and takes 24 times as many once it is parsed."""
     answer = Parts()
     with pytest.raises(ForeignAnswerError, match="or has more than 1000000 values"):
         answer.add(GetServerIdReply(server_id="[" + "[]," * 1_500_000 + "0]"))
@@ -465,7 +465,7 @@ def test_any_other_partitions_are_taken(partitions: Any, kind: str) -> None:
 
 
 def partitioned(partitions: Any, kind: str) -> RepositoryDefinition:
-    """Definitions of an asset, or of a job, that has these partitions."""
+    """Returns definitions of an asset, or of a job, with these partitions."""
     if kind == "asset":
         return Definitions(assets=[AssetSpec(["one", "items"], partitions_def=partitions)]).get_repository_def()
 
@@ -507,7 +507,7 @@ def test_a_location_that_checks_anothers_assets_is_not_loaded() -> None:
     ids=lambda says: next(iter(says)),
 )
 def test_a_location_that_says_more_of_anothers_assets_than_their_names_is_not_loaded(says: dict[str, Any]) -> None:
-    """Dagster adds up what locations say of an asset, and dependencies in a circle stop the automation of all."""
+    """Dagster merges what locations say about an asset, and cyclic dependencies stop everybody's automation."""
     for named in (AssetSpec(["other", "items"]), AssetSpec(["one", "items"], deps=[["other", "items"]])):
         check_definitions("one", RepositorySnap.from_def(Definitions([named]).get_repository_def()))
     described = Definitions(assets=[AssetSpec(["other", "items"], **says)]).get_repository_def()
@@ -531,14 +531,14 @@ def test_a_preset_of_a_job_does_not_say_it_either() -> None:
 
 
 def located(snap: RepositorySnap) -> Any:
-    """A code location named ``one`` that has these definitions."""
+    """Returns a code location named ``one`` with these definitions."""
     handle = RepositoryHandle.for_test(location_name="one", repository_name=snap.name)
     repository = RemoteRepository(snap, handle, auto_materialize_use_sensors=True)
     return SimpleNamespace(name="one", get_repositories=lambda: {snap.name: repository})
 
 
 def test_a_location_whose_assets_are_in_no_order_is_not_loaded() -> None:
-    """One graph is made of all locations, so that what breaks it stops the daemons for everybody."""
+    """Dagster builds one graph of all locations, so whatever breaks it stops the daemons for everybody."""
     assets = [AssetSpec(["one", "first"]), AssetSpec(["one", "second"], deps=[["one", "first"]])]
     sensor = SensorDefinition("targeting", evaluation_fn=lambda _: None, target=AssetSelection.all())
     snap = RepositorySnap.from_def(Definitions(assets=assets, sensors=[sensor]).get_repository_def())
@@ -556,20 +556,20 @@ SERVED = AutomationConditionSensorDefinition("auto", target="*", use_user_code_s
 
 @pytest.mark.parametrize("sensor", [[], [AutomationConditionSensorDefinition("auto", target="*")]], ids=["own", "auto"])
 def test_automation_conditions_are_not_evaluated_in_the_daemon(sensor: list[SensorDefinition]) -> None:
-    """Nor by the sensor that Dagster adds by itself; in one thread for all locations, some take hours."""
+    """Nor by the sensor that Dagster adds itself: there is one thread for all locations, and some take hours."""
 
     @asset(key=["one", "items"], automation_condition=AutomationCondition.eager())
     def items() -> None: ...
 
     snap = RepositorySnap.from_def(Definitions([items], sensors=sensor).get_repository_def())
-    for sensors in (snap.sensors, []):  # Dagster adds it where a code server does not name it, too
+    for sensors in (snap.sensors, []):  # Dagster also adds it if a code server does not name it
         with pytest.raises(ForeignAnswerError, match=r"evaluates automation conditions in the daemon: .*_server=True$"):
             check_graph(located(replace(snap, sensors=sensors)))
     check_graph(located(RepositorySnap.from_def(Definitions([items], sensors=[SERVED]).get_repository_def())))
 
 
 def test_a_job_that_automation_starts_has_the_name_of_its_location() -> None:
-    """And a sensor starts no other's: which ones it is for, it says itself."""
+    """And a sensor cannot start another location's: it names the jobs that it is for itself."""
     condition = AutomationCondition.any_job_root_assets_match(AutomationCondition.missing())
 
     def location(name: str, started: str) -> Any:
@@ -577,7 +577,7 @@ def test_a_job_that_automation_starts_has_the_name_of_its_location() -> None:
         sensor = AutomationConditionSensorDefinition("auto", target="*", asset_job_keys={AssetJobKey(started)})
         definitions = Definitions(assets=[foreign_location.items], jobs=[automated], sensors=[sensor])
         snap = RepositorySnap.from_def(definitions.get_repository_def())
-        # Dagster lets nobody define such a sensor for the code server, but whoever answers for one may send it.
+        # Dagster refuses to define such a sensor for the code server, but a forged code server may send it.
         sensors = [replace(one, sensor_type=SensorType.AUTOMATION) for one in snap.sensors]
         return located(replace(snap, sensors=sensors))
 
@@ -629,7 +629,7 @@ def test_a_partition_does_not_say_whose_its_runs_are(port: int) -> None:
 
 
 def test_a_job_of_chosen_ops_does_not_say_it_either(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its tags come in an answer of their own, where a code server may say others than when it was loaded."""
+    """Its tags come in a separate answer, which may differ from what the code server sent when it was loaded."""
 
     @job(run_tags={".dagster/repository": "__repository__@other"})
     def tagged() -> None: ...
@@ -679,7 +679,7 @@ def test_a_run_that_would_make_anothers_asset_is_not_made(location: str) -> None
 
 
 def test_a_pool_is_of_the_location_with_the_longest_name() -> None:
-    """Where there is `one_more`, its pools are not those of `one`."""
+    """If there is a location `one_more`, its pools do not belong to `one`."""
 
     @op(pool="one_more_items")
     def fill() -> None: ...
@@ -696,7 +696,7 @@ def test_a_pool_is_of_the_location_with_the_longest_name() -> None:
 
 
 def filling_of(*pools: str) -> Any:
-    """The plan of a run that fills these pools."""
+    """Returns the plan of a run that uses these pools."""
 
     @job
     def filling() -> None:
@@ -707,7 +707,7 @@ def filling_of(*pools: str) -> Any:
 
 
 def test_a_run_has_pools_that_the_queue_can_look_up() -> None:
-    """One whose name the storage cannot hold, and none limits anybody."""
+    """With one whose name the storage cannot hold, no pool limits any run."""
     check_plan("one", filling_of("one_" + "x" * 508), ())
     with pytest.raises(ForeignAnswerError, match="the name of a pool has 513 characters: more than 512"):
         check_plan("one", filling_of("one_" + "x" * 509), ())

@@ -1,4 +1,4 @@
-"""Dagster's own monitoring, over a launcher that tells what became of the containers."""
+"""Dagster's own monitoring, with a launcher that reports what happened to the containers."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ class PlayedWorkspace:
 
 
 class Monitored:
-    """Runs, and what their containers are said to be."""
+    """Runs, and the reported state of their containers."""
 
     def __init__(self, instance: DagsterInstance, patch: pytest.MonkeyPatch) -> None:
         self.instance = instance
@@ -62,7 +62,7 @@ class Monitored:
 
 @pytest.fixture
 def monitored(monkeypatch: pytest.MonkeyPatch) -> Iterator[Monitored]:
-    for name in (*dead_runs.MONITORS, dead_runs.ATTEMPTS):  # as they were, afterwards
+    for name in (*dead_runs.MONITORS, dead_runs.ATTEMPTS):  # restored afterwards
         monkeypatch.setattr(run_monitoring, name, getattr(run_monitoring, name))
     dead_runs.fail_dead_runs()
     with instance_for_test(overrides={"run_monitoring": {"enabled": True}}) as instance:
@@ -108,7 +108,7 @@ def test_one_that_is_being_canceled_is_dagsters_affair(monitored: Monitored) -> 
 def test_how_often_it_was_resumed_is_not_read_from_its_events(
     monitored: Monitored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may have any number of them; no run is resumed."""
+    """A run may have any number of events, and no run is resumed."""
     run_id = monitored.run(STARTED)
     monitored.health = CheckRunHealthResult(WorkerStatus.UNKNOWN, "no container")
     monkeypatch.setattr(monitored.instance, "all_logs", lambda *_, **__: pytest.fail("all of its events are read"))

@@ -1,4 +1,4 @@
-"""How fresh a location's assets are is found out whatever those of another are like."""
+"""How fresh a location's assets are is evaluated whatever state another's are in."""
 
 import time
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def process(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wor
 
 
 def look(process: WorkspaceProcessContext) -> dict[AssetKey, FreshnessState | None]:
-    """What is known of each asset after one look of the daemon."""
+    """Returns what is known about each asset after one round of the daemon."""
     list(FreshnessDaemon().run_iteration(process))
     records = process.instance.get_freshness_state_records([ITEMS, MORE, OTHERS])
     return {key: record.freshness_state for key, record in records.items()}
@@ -49,16 +49,16 @@ def look(process: WorkspaceProcessContext) -> dict[AssetKey, FreshnessState | No
 def test_one_that_raises_takes_no_other_locations_with_it(
     process: WorkspaceProcessContext, platform: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Such as one more than a location may have."""
+    """Such as an asset in excess of a location's limit."""
     process.instance.report_runless_asset_event(AssetMaterialization(OTHERS))
     many = """INSERT INTO asset_keys (asset_key) SELECT '["one", "many", "' || generate_series(1, 1000) || '"]'"""
     platform.sql("dagster", many, "dagster")
     assert look(process)[OTHERS] == FreshnessState.PASS
-    assert "no asset of one from one/items on is evaluated for now: " in caplog.text
+    assert "assets of one from one/items on are not evaluated for now: " in caplog.text
 
 
 def test_nor_do_those_that_their_location_keeps_locked(process: WorkspaceProcessContext, platform: Platform) -> None:
-    """The daemon waits for one of them, and not for each."""
+    """The daemon waits for one of them, not for each."""
     platform.sql("postgres", "ALTER ROLE dagster SET lock_timeout = '4s'", "dagster")
     process.instance.report_runless_asset_event(AssetMaterialization(OTHERS))
     with closing(platform.connect("dagster-one", "dagster")) as holding:

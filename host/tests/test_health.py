@@ -1,4 +1,4 @@
-"""The health checks, asked of real servers and files."""
+"""The health checks, against real servers and files."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ HEALTH = Path(__file__).parent.parent / "health"
 
 
 def is_healthy(*arguments: str | Path) -> bool:
-    """As the engine asks: by the exit code."""
+    """Checks as the engine does, by the exit code."""
     done = subprocess.run([sys.executable, "-I", HEALTH, *arguments], capture_output=True, check=False)
     assert done.returncode in (0, 1)
     return done.returncode == 0
@@ -80,8 +80,8 @@ def test_a_file_was_touched_lately(tmp_path: Path) -> None:
 def test_every_daemon_lives(
     postgres: str, monkeypatch: pytest.MonkeyPatch, heartbeats: dict[str, int], healthy: bool
 ) -> None:
-    """What an earlier daemon left, with another id, says nothing of this one."""
-    options = "-csearch_path=public"  # other tests have set up this server: there the superuser looks up none
+    """The heartbeats of an earlier daemon, with another id, say nothing about this one."""
+    options = "-csearch_path=public"  # other tests have set up this server, so the superuser looks up no names there
     address = f"postgresql+psycopg2://postgres@/postgres?host={postgres}&options={options}"
     storage = PostgresRunStorage.create_clean_storage(address)
     earlier = {"BACKFILL": 9000} if heartbeats else {}

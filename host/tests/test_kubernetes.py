@@ -1,4 +1,4 @@
-"""The run launcher on Kubernetes: what it asks of the cluster's API, and makes of the answers."""
+"""The run launcher on Kubernetes: what it requests from the cluster's API, and what it makes of the answers."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -37,7 +37,7 @@ IMAGE = "ingest-github:new"
 
 
 class PlayedCluster:
-    """The parts of the three APIs that are asked."""
+    """The parts of the three APIs that are used."""
 
     def __init__(self) -> None:
         self.images = [IMAGE]
@@ -105,7 +105,7 @@ def launcher(cluster: PlayedCluster, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def queued(launcher: LocationRunLauncher, tags: dict[str, str] | None = None, **origin: Any) -> DagsterRun:
-    """A run as Dagster hands it over; a location may have written all of it."""
+    """A run as Dagster passes it; a location may have written all of it."""
     code = {"container_image": IMAGE, "container_context": None} | origin
     pointer = ModuleCodePointer("another.module", "defs", "/tmp")  # noqa: S108
     server = RemoteRepositoryOrigin(GrpcServerCodeLocationOrigin("github", 4000, location_name="github"), "it")
@@ -221,7 +221,7 @@ STUCK = V1ContainerStateWaiting
         ),
         (
             pod("Succeeded", terminated=DEAD(exit_code=0, reason="Completed")),
-            "its pod was lost with its node, or removed: the one that Kubernetes made instead does not begin again",
+            "its pod was lost with its node, or removed: the pod that Kubernetes created instead does not run it again",
         ),
         (
             pod("Pending", waiting=STUCK(reason="ImagePullBackOff", message="no such image")),

@@ -34,7 +34,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 class PlayedContainer:
-    """What the service asks of a container."""
+    """What the service uses of a container."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class PlayedContainer:
 
 
 class PlayedEngine:
-    """One run container, and the code server of github: `new` is its image, `old` was before."""
+    """One run container, and the code server of github: `new` is its image, `old` its previous one."""
 
     def __init__(self) -> None:
         self.containers = self
@@ -124,7 +124,7 @@ class PlayedEngine:
 
 
 class PlayedApi:
-    """Tells the labels of code servers."""
+    """Returns the labels of code servers."""
 
     def containers(self, *, all: bool, filters: dict[str, Any]) -> list[dict[str, Any]]:  # noqa: A002
         assert all
@@ -168,14 +168,14 @@ def test_a_run_has_what_belongs_to_its_location_alone() -> None:
 
 
 def test_two_runs_of_a_location_count_the_pace_of_its_api_together() -> None:
-    """And no other location's."""
+    """And not with another location's."""
     assert made()["environment"]["INGEST_LIMITS_DIR"].startswith(made()["mounts"][1]["Target"])
     other = made(Run(ID, "STARTING", "stripe", "ingest-stripe:new"))
     assert other["mounts"][1]["VolumeOptions"]["Subpath"] == "stripe"
 
 
 def test_the_catalogue_names_the_warehouse_that_runs_load_into() -> None:
-    """It is the code server that makes the catalogue."""
+    """The code server creates the catalogue."""
     server = yaml.safe_load(SERVICE.read_text())["services"]["server"]
     assert server["environment"]["INGEST_DESTINATION"] == made()["environment"]["INGEST_DESTINATION"]
 
@@ -199,7 +199,7 @@ def test_a_run_can_do_nothing_to_the_machine() -> None:
 
 
 def record(**code: Any) -> DagsterRun:
-    """A run of github's as Dagster makes it."""
+    """A run of github's as Dagster creates it."""
     server = GrpcServerCodeLocationOrigin(host="github", port=4000, location_name="github")
     pointer = ModuleCodePointer("github_location.definitions", "defs")
     origin = RepositoryPythonOrigin("python", pointer, container_image="ingest-github:new")._replace(**code)
@@ -216,7 +216,7 @@ def record(**code: Any) -> DagsterRun:
 
 @pytest.fixture
 def stored(postgres: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Writes the body of the run into a real Postgres, as Dagster's table has it."""
+    """Writes the body of the run to a real Postgres, as in Dagster's table."""
     address = f"host={postgres} user=postgres options='-c search_path=stored'"
     with closing(psycopg2.connect(address)) as database, database.cursor() as cursor:
         database.autocommit = True
@@ -249,7 +249,7 @@ def test_so_is_one_that_is_none(stored: Callable[[str], None], body: str) -> Non
 
 
 def test_of_a_name_that_stands_there_twice_both_read_the_same(stored: Callable[[str], None]) -> None:
-    """Or else one would be checked and another be run."""
+    """Otherwise one would be checked and another one run."""
     body = serialize_value(record()).replace('"container_image": ', '"container_image": "other", "container_image": ')
     stored(body)
     assert launch.stored_run(ID).image == "ingest-github:new"
@@ -327,7 +327,7 @@ def test_a_location_may_have_twice_the_containers_of_the_runs_that_it_may_have()
 
 
 def test_a_run_that_is_resumed_gets_a_container_of_another_name(service: Launch, engine: PlayedEngine) -> None:
-    """Of two that start a run at the same time, the engine refuses the second: the name is taken."""
+    """If two requests start a run at the same time, the engine refuses the second: the name is taken."""
     service.start(RUN, "execute_run")
     first = engine.made["name"]
     engine.there[0].status = "exited"

@@ -1,4 +1,4 @@
-"""The run launcher as Dagster calls it: what it asks of the launch service, over HTTP, and makes of the answers."""
+"""The run launcher as Dagster calls it: its requests to the launch service, and what it makes of the answers."""
 
 import json
 import threading
@@ -29,7 +29,7 @@ STARTED = {"container": CONTAINER, "image": "ingest-github:new"}
 
 
 class PlayedService(BaseHTTPRequestHandler):
-    """Answers what the test says, and keeps what it was asked."""
+    """Answers what the test sets, and keeps the requests."""
 
     asked: list[str]
     answers: list[tuple[int, Any]]

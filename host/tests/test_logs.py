@@ -1,4 +1,4 @@
-"""Logs are found in the folder of the run's location, and nothing that a location put there leads out of it."""
+"""Logs are read from the folder of the run's location, and nothing that a location put there leads out of it."""
 
 import asyncio
 import os
@@ -62,7 +62,7 @@ def key(run: DagsterRun) -> list[str]:
 
 
 def write(base: Path, run: DagsterRun, location: str = "stripe") -> Path:
-    """What a run writes, as its own container sees the folder; gives the file of stdout."""
+    """Writes what a run does, as its own container sees the folder; returns the file of stdout."""
     own = LocalComputeLogManager(str(base / location / "logs"))
     with own.open_log_stream(key(run), ComputeIOType.STDOUT) as stream:
         print(PRINTED, end="", file=stream)
@@ -78,7 +78,7 @@ def _text(part: str | bytes | memoryview) -> str:
 
 
 def download(instance: DagsterInstance, run: DagsterRun) -> tuple[int, str]:
-    """Status and text of what the webserver answers to who downloads the log."""
+    """Returns the status and text of the webserver's response to a download of the log."""
 
     async def answer() -> tuple[int, str]:
         request = Request({"type": "http", "path_params": {"path": f"{'/'.join(key(run))}/out"}})
@@ -107,7 +107,7 @@ def test_a_file_is_read_a_part_at_a_time_however_much_is_wanted(
     base: Path, instance: DagsterInstance, run: DagsterRun, most: int | None
 ) -> None:
     with write(base, run).open("r+b") as file:
-        file.truncate(3 * logs.READ_AT_ONCE)  # which takes no room on the disk
+        file.truncate(3 * logs.READ_AT_ONCE)  # which takes no space on the disk
     cursor, parts = None, []
     for _ in range(4):
         found = instance.compute_log_manager.get_log_data(key(run), cursor, most)
@@ -165,7 +165,7 @@ def test_a_pipe_keeps_nobody_waiting(base: Path, instance: DagsterInstance, run:
 def test_a_link_that_comes_and_goes_never_shows_the_secret(
     base: Path, instance: DagsterInstance, run: DagsterRun
 ) -> None:
-    """A path that is looked at first and opened afterwards loses that race."""
+    """A path that is checked first and opened afterwards loses that race."""
     file, link, spare = write(base, run), base / "stripe" / "link", base / "stripe" / "spare"
     ended = threading.Event()
 
@@ -200,13 +200,13 @@ def test_a_purged_run_leaves_nothing_and_takes_nothing_with_it(
     instance.compute_log_manager.delete_logs(prefix=[run.run_id])
     assert not (base / "stripe" / "logs" / run.run_id).exists()
     assert kept.exists()
-    instance.compute_log_manager.delete_logs(prefix=[run.run_id])  # there is nothing, and that is well
+    instance.compute_log_manager.delete_logs(prefix=[run.run_id])  # there is nothing, which is fine
 
 
 def test_purge_comes_through_whatever_a_location_left(
     base: Path, instance: DagsterInstance, run: DagsterRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Folders so deep that removing them fails: those stay, and purge goes on."""
+    """Folders too deep to be removed stay, and purge goes on."""
     monkeypatch.chdir(write(base, run).parent)
     for _ in range(1500):
         os.mkdir("deep")  # noqa: PTH102, its path is longer than a path may be
@@ -218,7 +218,7 @@ def test_purge_comes_through_whatever_a_location_left(
 
 
 def test_purge_follows_no_link(base: Path, instance: DagsterInstance, run: DagsterRun) -> None:
-    """A location that puts a link in the place of its logs has another's removed."""
+    """Otherwise a location could have another's logs removed, with a link in place of its own."""
     theirs = base / "github" / "logs" / run.run_id / "theirs"
     theirs.parent.mkdir(parents=True)
     theirs.touch()

@@ -1,4 +1,4 @@
-"""What is purged and what stays, on a real Dagster instance."""
+"""What is purged and what is kept, on a real Dagster instance."""
 
 import time
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
 def add_run(
     instance: DagsterInstance, job: str, status: DagsterRunStatus, age: timedelta, location: str = "github"
 ) -> str:
-    """The id of a run that ended so long ago, and wrote a log."""
+    """Adds a run that ended so long ago, and wrote a log; returns its id."""
     started = DagsterRunStatus.STARTED
     server = GrpcServerCodeLocationOrigin("127.0.0.1", 1, location_name=location)
     origin = RemoteJobOrigin(RemoteRepositoryOrigin(server, "__repository__"), job)
@@ -108,7 +108,7 @@ def test_many_that_stay_do_not_hide_the_older_ones(instance: DagsterInstance) ->
 
 
 def test_what_an_asset_last_told_stays(instance: DagsterInstance) -> None:
-    """Also where another asset was materialized later, in a run of the same job."""
+    """Even if another asset was materialized later, in a run of the same job."""
 
     @asset
     def issues() -> None:
@@ -144,7 +144,7 @@ def test_logs_and_events_go_with_their_run(instance: DagsterInstance, tmp_path: 
 def test_a_run_that_its_location_keeps_locked_keeps_no_other(
     platform: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Purge waits for one of them, and not for each."""
+    """Purge waits for one of them, not for each."""
     platform.location("one")
     platform.sql("postgres", "ALTER ROLE dagster SET lock_timeout = '4s'", "dagster")
     with DagsterInstance.get() as instance, closing(platform.connect("dagster-one", "dagster")) as holding:
@@ -156,7 +156,7 @@ def test_a_run_that_its_location_keeps_locked_keeps_no_other(
         assert purge_runs(instance, NOW) == 1
         assert time.monotonic() - started < 8
         assert left(instance) == set(locked)
-        assert "no run of one from" in caplog.text
+        assert "runs of one from" in caplog.text
         holding.rollback()
         assert purge_runs(instance, NOW) == 3
 

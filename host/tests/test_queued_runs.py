@@ -1,4 +1,4 @@
-"""A location that keeps its queued runs locked holds up nobody's queue but its own."""
+"""A location that keeps its queued runs locked delays only its own queue."""
 
 import time
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ def queue(instance: DagsterInstance, location: str) -> DagsterRun:
 def test_others_runs_start_at_once(
     process: WorkspaceProcessContext, platform: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """After one round, at the end of which it is known who is to be left out."""
+    """After one round, at the end of which the locked location is known."""
     instance = process.instance
     platform.sql("postgres", "ALTER ROLE dagster SET lock_timeout = '5s'", "dagster")
     locked = queue(instance, "one")

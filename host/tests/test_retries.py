@@ -1,4 +1,4 @@
-"""A retry is not lost because its location is not loaded as the run fails, nor because of another location's."""
+"""A retry is not lost because its location is not loaded when the run fails, nor because of another location's."""
 
 import threading
 import time
@@ -25,7 +25,7 @@ UNLOADED = DagsterCodeLocationLoadError("Failure loading github", load_error_inf
 
 
 class Location:
-    """What a retry meets, one after the other, and how often the location was loaded again."""
+    """What each attempt of a retry meets, and how often the location was reloaded."""
 
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
@@ -42,7 +42,7 @@ class Location:
 
 
 def retry(location: Location, patch: pytest.MonkeyPatch) -> None:
-    """As the daemon does."""
+    """Retries as the daemon does."""
     patch.setattr(auto_run_reexecution, "retry_run", location.retry)
     patch.setattr(event_log_consumer, retries.CONSUME, getattr(event_log_consumer, retries.CONSUME))
     patch.setattr(retries, "LOOK_SECONDS", 0)
@@ -71,7 +71,7 @@ def test_another_error_is_dagsters_to_report(monkeypatch: pytest.MonkeyPatch) ->
     assert location.reloaded == []
 
 
-# Beside those of other locations, in Dagster's own daemon
+# Alongside those of other locations, in Dagster's own daemon
 
 
 class Retried:
@@ -82,7 +82,7 @@ class Retried:
         self.instance = instance
         self.retried: list[str] = []
         self.loaded = threading.Event()
-        """Until then, the location ``one`` is not."""
+        """Until then, the location ``one`` is not loaded."""
 
     def retry(self, run: DagsterRun, _context: object) -> None:
         origin = run.remote_job_origin
@@ -100,7 +100,7 @@ class Retried:
         return run
 
     def fail(self, run: DagsterRun) -> None:
-        """As a location does, without what Dagster's own code adds."""
+        """Fails as a location does, without what Dagster's own code adds."""
         event = f"""'{run.run_id}', '{{"run_id": "{run.run_id}"}}', 'PIPELINE_FAILURE', now()"""
         self.platform.sql(
             "dagster-one",
@@ -110,7 +110,7 @@ class Retried:
         )
 
     def look(self) -> float:
-        """Seconds that an iteration takes."""
+        """Runs an iteration; returns its seconds."""
         started = time.monotonic()
         context: Any = SimpleNamespace(instance=self.instance)
         list(EventLogConsumerDaemon().run_iteration(context))
@@ -159,7 +159,7 @@ def test_nor_does_one_that_its_location_keeps_locked(retried: Retried, caplog: p
 
 
 def test_many_that_wait_delay_no_others(retried: Retried) -> None:
-    """They wait for one another alone, and are retried once their location is loaded."""
+    """They only wait for one another, and are retried once their location is loaded."""
     waiting = [retried.run("one") for _ in range(4)]
     runs = [retried.run("other") for _ in range(3)]
     for run in (*waiting, runs[0]):
@@ -182,4 +182,4 @@ def test_of_one_location_no_more_wait_than_memory_holds(
     for _ in range(2):
         retried.instance.report_run_failed(retried.run("one"))
     retried.look()
-    assert "is not retried: 1 others of one wait for theirs" in caplog.text
+    assert "is not retried: the limit of 1 waiting retries of one is reached" in caplog.text

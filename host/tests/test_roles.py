@@ -1,4 +1,4 @@
-"""Who may do what in PostgreSQL. A location's role is tried as an attacker would, who knows all of this code."""
+"""Who may do what in PostgreSQL. A location's role is used as by an attacker who knows all of this code."""
 
 import shutil
 import subprocess
@@ -58,7 +58,7 @@ def test_the_roles_sign_in_with_their_passwords_alone(platform: Platform) -> Non
 
 
 def test_postgres_never_sees_a_password(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would stand in its log where a statement fails. So what is stored was made here."""
+    """Its log would show the password if a statement fails. So what it stores was computed here."""
     made = []
 
     def encrypt(*of: Any, **how: Any) -> str:
@@ -74,7 +74,7 @@ def test_postgres_never_sees_a_password(platform: Platform, monkeypatch: pytest.
 
 
 def test_many_locations_are_set_up_at_once(platform: Platform) -> None:
-    """As `docker compose up` does: each in a process of its own."""
+    """As `docker compose up` does it: each in its own process."""
     names = [f"many{number}" for number in range(MANY)]
     for name in names:
         platform.enter(name)
@@ -102,18 +102,18 @@ CREATE FUNCTION {schema}.join(name, name) RETURNS text LANGUAGE plpgsql
   AS $$ BEGIN INSERT INTO {name}_raw.called VALUES (current_user); RETURN ''; END $$;
 CREATE OPERATOR {schema}.|| (LEFTARG = name, RIGHTARG = name, FUNCTION = {schema}.join)
 """
-"""Fit ``pg_advisory_lock(1)`` and ``rolname || '_raw'`` better than what ``pg_catalog`` has."""
+"""Match ``pg_advisory_lock(1)`` and ``rolname || '_raw'`` better than what ``pg_catalog`` has."""
 
 
 @pytest.mark.parametrize("schema", ["postgres", "platform"])
 def test_no_set_up_calls_what_a_location_made(platform: Platform, schema: str) -> None:
-    """A schema named like who signs in comes first in the default search path: what fits better there is called."""
+    """A schema named after the login comes first in the default search path: a better match there is called."""
     name = platform.location()
     superuser(platform, "ALTER SCHEMA platform RENAME TO aside")
     # As every location could on an older platform.
     superuser(platform, f"GRANT CREATE ON DATABASE warehouse TO {name}; GRANT USAGE ON LANGUAGE plpgsql TO {name}")
     platform.sql(name, EVIL.format(name=name, schema=schema))
-    with suppress(SystemExit) if schema == "platform" else nullcontext():  # it is not taken for the platform's
+    with suppress(SystemExit) if schema == "platform" else nullcontext():  # it is not accepted as the platform's
         run("platform")
     run("location", name)
     called = platform.sql(name, f"SELECT * FROM {name}_raw.called")
@@ -178,7 +178,7 @@ def test_a_schema_that_another_made_first_is_not_taken_over(platform: Platform) 
 
 
 def test_a_location_is_removed_without_a_superuser(platform: Platform) -> None:
-    """By the command that `make remove-location` tells; the name is free again."""
+    """With the command that `make remove-location` prints; the name is free again."""
     name = platform.location()
     platform.sql(name, f"CREATE TABLE {name}_raw.items AS SELECT 1 AS id")
     platform.sql(name, f"SELECT platform.make_schema('{name}_raw_staging_activity')")
@@ -188,7 +188,7 @@ def test_a_location_is_removed_without_a_superuser(platform: Platform) -> None:
 
 
 def test_what_a_role_could_do_on_an_older_platform_is_taken_from_it(platform: Platform) -> None:
-    """There the superuser made it, and it made its own schemas."""
+    """There, the superuser created it, and it created its own schemas."""
     superuser(platform, "CREATE ROLE older NOINHERIT LOGIN")
     superuser(platform, "GRANT CONNECT, CREATE, TEMPORARY ON DATABASE warehouse TO older")
     superuser(platform, "CREATE SCHEMA older_raw AUTHORIZATION older")
@@ -249,7 +249,7 @@ def test_no_function_blocks_others_or_fills_what_is_everybodys(platform: Platfor
     ],
 )
 def test_a_role_makes_nothing_that_tells_it_what_a_reader_sees(platform: Platform, what: str) -> None:
-    """A view runs its functions with the rights of who reads it, and analysts read everything."""
+    """A view runs its functions with the rights of whoever reads it, and analysts can read everything."""
     name = platform.location()
     with refused("permission denied"):
         platform.sql(name, what.format(f"{name}_raw"))
@@ -267,7 +267,7 @@ LATE = (
     "(SELECT max(statement) FROM pg_cursor())",
     "(SELECT max(statement) FROM pg_prepared_statement())",
 )
-"""What says only when it is executed which table it reads, or whose question it answers: a view that was made without
+"""Views that only reveal on execution which table they read, or whose query they answer, and so can be created without
 the right to."""
 
 
@@ -282,7 +282,7 @@ def test_a_view_executes_nothing_else_with_the_rights_of_who_reads_it(platform: 
 
 @pytest.mark.parametrize("statistics", ["pg_stats", "pg_stats_ext", "pg_stats_ext_exprs"])
 def test_a_view_sees_nothing_of_other_tables_in_the_statistics(platform: Platform, statistics: str) -> None:
-    """They show the values of each table that whoever asks may read: an analyst may read all."""
+    """They show values from each table that the reader may read: an analyst may read all."""
     with refused(f"permission denied for view {statistics}"):
         platform.sql("analyst", f"SELECT tablename FROM {statistics}")
     one = platform.location()
@@ -297,7 +297,7 @@ KNOWS_WHO = "current_user <> 'postgres'"
 def test_a_location_has_no_more_tables_than_a_backup_can_lock(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It locks those of all locations at once, and with each lock taken, nobody else could write or sign in."""
+    """It locks those of all locations at once, and once all locks are taken, nobody else can write or sign in."""
     with monkeypatch.context() as patch:
         patch.setattr(roles, "TABLES", 3)
         run("platform")
@@ -358,7 +358,7 @@ def test_a_table_calls_nothing_with_the_rights_of_who_reads_it(platform: Platfor
 
 @contextmanager
 def taken(platform: Platform, *logins: str) -> Iterator[list[connection]]:
-    """As many connections as each login gets, to the database where it works."""
+    """Takes as many connections as each login may have, to its own database."""
     held: list[connection] = []
 
     def take_all() -> None:
@@ -385,7 +385,7 @@ def test_a_location_takes_its_share_of_the_connections(platform: Platform, login
 
 
 def test_some_connections_are_kept_for_dagster(platform: Platform) -> None:
-    """When all locations together took the rest."""
+    """When all locations together have taken the rest."""
     names = [platform.location() for _ in range(5)]
     with taken(platform, *names, *(f"dagster-{name}" for name in names)) as held:
         assert len(held) < len(names) * 2 * roles.CONNECTIONS
@@ -395,7 +395,7 @@ def test_some_connections_are_kept_for_dagster(platform: Platform) -> None:
 
 @pytest.mark.parametrize(("login", "database"), [("{0}", "warehouse"), ("dagster-{0}", "dagster")])
 def test_what_a_login_set_for_itself_lasts_until_the_next_set_up(platform: Platform, login: str, database: str) -> None:
-    """With some settings nobody signs in again; a redeploy or a rollback sets the location up."""
+    """With some settings it can no longer sign in; a redeploy or a rollback sets the location up again."""
     name = platform.location()
     role = login.format(name)
     own = ("SET work_mem = '1GB'", f"IN DATABASE {database} SET local_preload_libraries = 'nothing'")

@@ -20,7 +20,7 @@ from ingest_host.run import LOADS, load_from
 
 @op
 def say() -> None:
-    """As :data:`CODE` says it, for the plan of a run."""
+    """Returns what :data:`CODE` prints, for the plan of a run."""
 
 
 @job
@@ -61,7 +61,7 @@ def write(folder: Path, who: str) -> Path:
 
 
 def forged(tmp_path: Path, which: str) -> CodePointer:
-    """What a record may say of where the code is."""
+    """What a record may say about where the code is."""
     evil = write(tmp_path / "evil", "evil")
     pointers: dict[str, Callable[[], CodePointer]] = {
         "working directory": lambda: ModuleCodePointer(MODULE, "defs", str(evil)),
@@ -71,7 +71,7 @@ def forged(tmp_path: Path, which: str) -> CodePointer:
 
 
 def executed(instance: DagsterInstance, tmp_path: Path, pointer: CodePointer, *, by_dagster_alone: bool) -> str:
-    """Whose code ran, as it says itself."""
+    """Executes a run; returns whose code ran, by its own account."""
 
     own = write(tmp_path / "own", "own")
     origin = JobPythonOrigin("work", RepositoryPythonOrigin(sys.executable, pointer))
@@ -94,12 +94,12 @@ def test_the_code_is_the_locations_own(instance: DagsterInstance, tmp_path: Path
 
 @pytest.mark.parametrize("which", ["working directory", "file"])
 def test_dagster_alone_executes_what_the_record_says(instance: DagsterInstance, tmp_path: Path, which: str) -> None:
-    """Whatever its own command says: when this fails, `run.py` has become needless."""
+    """Whatever its own command says: once this fails, `run.py` is no longer needed."""
     assert executed(instance, tmp_path, forged(tmp_path, which), by_dagster_alone=True) == "evil"
 
 
 def test_a_dagster_that_calls_it_otherwise_starts_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or else it would load the record's code again, and nobody would notice."""
+    """Otherwise it would load the record's code again, and nobody would notice."""
     monkeypatch.delattr(api, LOADS)
     with pytest.raises(AttributeError, match=LOADS):
         load_from(MODULE)

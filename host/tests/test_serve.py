@@ -1,4 +1,4 @@
-"""What webserver and daemon ask of a real PostgreSQL, and how they outlive its restart."""
+"""What webserver and daemon query from a real PostgreSQL, and how they survive its restart."""
 
 import time
 from collections.abc import Iterator
@@ -32,13 +32,13 @@ telemetry: {{enabled: false}}
 
 @pytest.fixture
 def storage(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A database with Dagster's schema, that ``DAGSTER_HOME`` names."""
+    """A database with Dagster's schema, to which ``DAGSTER_HOME`` refers."""
     database = tmp_path.name.replace("-", "_")
     with superuser(postgres) as cursor:
         cursor.execute(f'CREATE DATABASE "{database}"')
     (tmp_path / "dagster.yaml").write_text(STORAGE.format(database=database, socket=postgres))
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    with DagsterInstance.get():  # makes the tables
+    with DagsterInstance.get():  # creates the tables
         yield database
 
 
@@ -50,7 +50,7 @@ def superuser(socket: str) -> Iterator[psycopg2.extensions.cursor]:
 
 
 def asked_by(instance: DagsterInstance) -> list[str]:
-    """What one round of the daemon's most frequent questions says to PostgreSQL, ``connect`` among it."""
+    """Returns what one round of the daemon's most frequent queries sends to PostgreSQL, including ``connect``."""
     said: list[str] = []
 
     def statement(_connection: object, _cursor: object, text: str, *_: object) -> None:
@@ -86,7 +86,7 @@ def test_nothing_is_asked_of_the_catalog_and_no_connection_opened() -> None:
 
 @pytest.mark.usefixtures("storage")
 def test_dagster_asks_the_catalog_each_time() -> None:
-    """What makes `serve` necessary: when this fails, much of it can go."""
+    """What makes `serve` necessary: once this fails, much of it can be removed."""
     with DagsterInstance.get() as instance:
         asked_by(instance)
         said = asked_by(instance)
@@ -121,7 +121,7 @@ def test_a_statement_may_take_so_long_and_no_longer() -> None:
 
 def test_code_servers_are_asked_as_often_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WATCH_INTERVAL", "MAX_RECONNECT_ATTEMPTS"):
-        monkeypatch.setattr(server_watcher, name, getattr(server_watcher, name))  # so they come back
+        monkeypatch.setattr(server_watcher, name, getattr(server_watcher, name))  # so that they are restored
     monkeypatch.setattr(serve, "WATCH_SECONDS", 0.1)
     asked: list[float] = []
     client = DagsterGrpcClient(host="localhost", port=1)

@@ -1,4 +1,4 @@
-"""First set-up, on a real PostgreSQL: what it makes, that it may run again, and what it refuses."""
+"""First set-up, on a real PostgreSQL: what it creates, that it can run again, and what it refuses."""
 
 import configparser
 import stat
@@ -16,14 +16,14 @@ def files(folder: Path) -> dict[str, str]:
 
 
 def service(folder: Path) -> dict[str, str]:
-    """How libpq signs in where the folder is mounted."""
+    """Returns how libpq signs in with the folder mounted."""
     read = configparser.RawConfigParser()
     read.read(folder / setup.SERVICE)
     return dict(read["dagster"])
 
 
 def test_everything_may_run_again(platform: Platform) -> None:
-    """What is there stays: passwords, and rows."""
+    """What exists is kept: passwords and rows."""
     name = platform.location()
     platform.sql(name, f"CREATE TABLE {name}_raw.items AS SELECT 1 AS id")
     before = files(platform.folder)
@@ -46,7 +46,7 @@ def test_the_passwords_are_made_here_and_are_all_different(platform: Platform) -
 
 
 def test_each_container_signs_in_to_dagsters_storage_as_what_it_is(platform: Platform) -> None:
-    """libpq finds who that is in a file, and dagster.yaml says the same everywhere."""
+    """libpq reads the login from a file, and dagster.yaml is the same everywhere."""
     name = platform.location()
     assert service(platform.folder / "dagster")["user"] == "dagster"
     runs, server = (service(platform.folder / name / folder) for folder in ("runs", "server"))
@@ -71,7 +71,7 @@ def test_the_one_password_of_an_older_platform_is_replaced(platform: Platform) -
 
 
 def test_the_platforms_password_of_an_older_platform_is_replaced(platform: Platform) -> None:
-    """It lay beside the superuser's, where the set-up of every location read it."""
+    """It was next to the superuser's, where the set-up of every location read it."""
     old = roles.PLATFORM / "platform-password"
     roles.password_file("platform").rename(old)
     before = old.read_text()
@@ -83,10 +83,10 @@ def test_the_platforms_password_of_an_older_platform_is_replaced(platform: Platf
 
 
 def test_file_modes(platform: Platform) -> None:
-    """What another container's user must read is in a volume of its own; nothing else is for others."""
+    """What another container's user must read is in its own volume; nobody else can read anything."""
     name = platform.location()
     run("secret", name, f"sources.{name}.token", given=b"one")
-    run("secret", name, f"sources.{name}.token", given=b"two")  # over a file that cannot be written to
+    run("secret", name, f"sources.{name}.token", given=b"two")  # replaces a file that is not writable
     modes = {file: stat.S_IMODE(file.stat().st_mode) for file in platform.folder.rglob("*") if file.is_file()}
     secret = {file: mode for file, mode in modes.items() if file.suffix != ".yaml"}
     assert {mode for file, mode in secret.items() if file.parent.name == "platform"} == {0o444}
@@ -142,7 +142,7 @@ def test_what_is_no_secret_changes_nothing(platform: Platform, given: bytes, why
 
 
 def test_a_write_that_fails_leaves_the_old_secret(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And what was half written is not there under any name that dlt reads, nor in the way later."""
+    """And a half-written file has no name that dlt reads, nor is it in the way later."""
     name = platform.location()
     run("secret", name, "sources.x.token", given=b"good")
 

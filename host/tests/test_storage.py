@@ -46,7 +46,7 @@ DRY_RUN = """mutation { sensorDryRun(selectorData: {repositoryLocationName: "one
 
 @dataclass
 class Played:
-    """A platform that serves the location ``one``; ``other`` is set up and has never run."""
+    """A platform that serves the location ``one``; ``other`` is set up but has never run."""
 
     platform: Platform
     instance: DagsterInstance
@@ -56,20 +56,20 @@ class Played:
         return dict(execute_dagster_graphql(self.context, query, variables).data)
 
     def run(self, job: str) -> DagsterRun:
-        """A run of the location, when it has ended."""
+        """Runs a job of the location; returns the run when it has ended."""
         launched = self.ask(LAUNCH, job=job)["launchRun"]
         assert "run" in launched, launched
         run_id = launched["run"]["runId"]
         return poll_for_finished_run(self.instance, run_id, timeout=60)
 
     def record(self, run: DagsterRun) -> dict[str, Any]:
-        """What webserver and daemon know of a run."""
+        """Returns what webserver and daemon know about a run."""
         ((body,),) = self.platform.sql("dagster", f"SELECT run_body FROM runs WHERE run_id = '{run.run_id}'", "dagster")
         record: dict[str, Any] = json.loads(body)
         return record
 
     def sql(self, location: str, statement: str) -> list[tuple[Any, ...]]:
-        """Rows of a statement as a location's login."""
+        """Returns the rows of a statement, as a location's login."""
         return self.platform.sql(f"dagster-{location}", statement, "dagster")
 
 
@@ -137,7 +137,7 @@ def test_a_run_fails_and_says_why(played: Played, bad: DagsterRun) -> None:
 
 
 def test_the_code_server_sees_its_runs_fail(played: Played, bad: DagsterRun) -> None:
-    """By a sensor, which reads the events of runs."""
+    """Through a sensor, which reads the events of runs."""
     result = played.ask(DRY_RUN)["sensorDryRun"]["evaluationResult"]
     assert result["error"] is None
     seen = json.loads(result["cursor"])["record_id"]
@@ -162,12 +162,12 @@ SEEN = [
 @pytest.mark.parametrize("table", SEEN)
 def test_a_location_sees_its_own_rows_alone(played: Played, good: DagsterRun, table: str) -> None:
     assert played.sql("one", f"SELECT count(*) > 0 FROM {table}") == [(True,)]
-    # What webserver and daemon plan for an asset is for the location in its key to see.
+    # The location in an asset's key sees what webserver and daemon plan for it.
     assert played.sql("other", f"SELECT count(*) FROM {table} AS row WHERE row::text NOT LIKE '%other%'") == [(0,)]
 
 
 def test_of_what_belongs_to_no_location_none_sees_anything(played: Played) -> None:
-    """Such as a run that was made without a workspace."""
+    """Such as a run that was created without a workspace."""
     run = create_run_for_test(played.instance, job_name="orphan", tags={"a": "b"})
     for name in ("one", "other"):
         assert played.sql(name, f"SELECT * FROM runs WHERE run_id = '{run.run_id}'") == []
@@ -182,7 +182,7 @@ def test_the_keys_of_partitions_are_seen_by_the_location_of_their_name(played: P
 
 
 def test_rights_are_given_on_the_tables_above_alone(played: Played) -> None:
-    """And everywhere with a policy: a table that Dagster adds some day is closed at first."""
+    """And each of them has a policy: a table that a new version of Dagster adds is closed at first."""
     granted = played.platform.sql(
         "dagster",
         f"""SELECT relname, relrowsecurity, relname = ANY (ARRAY{[table.name for table in storage.TABLES]})
@@ -205,7 +205,7 @@ NOTHING = (
     "UPDATE asset_check_executions SET execution_status = 'FAILED' RETURNING asset_key",
     "SELECT run_id FROM runs WHERE run_id = '{run}' FOR UPDATE",
 )
-"""Statements that find no row."""
+"""Statements that match no row."""
 REFUSED = (
     "INSERT INTO event_logs (run_id, event, dagster_event_type, timestamp) VALUES ('{run}', " + EVENT + ")",
     "INSERT INTO event_logs (run_id, event, dagster_event_type, timestamp) VALUES ('', " + EVENT + ")",
@@ -294,7 +294,7 @@ def made(played: Played, good: DagsterRun, status: DagsterRunStatus) -> DagsterR
 def test_a_run_that_the_platform_did_not_start_or_that_has_ended_does_not_begin(
     played: Played, good: DagsterRun, status: str
 ) -> None:
-    """There are ten places in the queue, and each run that has begun has one."""
+    """The queue has ten places, and each run that has begun takes one."""
     run = made(played, good, DagsterRunStatus(status))
     change(played, run, "status = 'STARTED'")
     assert played.record(run)["status"] == {"__enum__": f"PipelineRunStatus.{status}"}
@@ -308,7 +308,7 @@ def test_a_run_that_is_being_canceled_ends(played: Played, good: DagsterRun) -> 
 
 
 def test_a_record_says_what_webserver_and_daemon_wrote(played: Played, good: DagsterRun) -> None:
-    """Whatever a run writes over it, but for its status and tags that steer nothing."""
+    """Whatever a run writes over it, except its status and tags that control nothing."""
     starting = made(played, good, DagsterRunStatus.STARTING)
     before = played.record(starting)
     forged = before | {
@@ -350,7 +350,7 @@ def test_a_record_says_what_webserver_and_daemon_wrote(played: Played, good: Dag
 )
 def test_a_run_cannot_say_of_itself_what_nobody_could_show(played: Played, bad: DagsterRun, what: str) -> None:
     before = played.record(bad)
-    with refused("a run cannot say of itself"):
+    with refused("a run cannot set"):
         change(played, bad, what)
     assert played.record(bad) == before
 
@@ -403,7 +403,7 @@ def insert(played: Played, table: str, **values: str) -> None:
     ids=lambda wrong: " ".join(wrong.values()),
 )
 def test_an_event_is_one_that_can_be_listed(played: Played, good: DagsterRun, wrong: dict[str, str]) -> None:
-    """And takes its number in its turn: one from the future would hide others' events, or clash with them."""
+    """And its number is the next one: a later one would hide others' events, or clash with them."""
     event = f"""'{{"run_id": "{good.run_id}"}}'"""
     right = {"run_id": f"'{good.run_id}'", "event": event, "timestamp": "now()"}
     insert(played, "event_logs", **right)
@@ -412,7 +412,7 @@ def test_an_event_is_one_that_can_be_listed(played: Played, good: DagsterRun, wr
 
 
 def test_only_an_event_of_its_own_gets_tags(played: Played, good: DagsterRun) -> None:
-    """Whoever filled those of an event to come would have the run fail that tells of it, whosever it is."""
+    """Otherwise one could use up the tags of a future event, and so fail the run that stores it, whosever it is."""
     played.instance.report_runless_asset_event(AssetMaterialization(AssetKey(["third", "tagged"])))
     ((own,),) = played.sql("one", "SELECT max(id) FROM event_logs")
     ((foreign,),) = played.platform.sql("dagster", "SELECT max(id) FROM event_logs", "dagster")
@@ -441,7 +441,7 @@ def test_an_asset_is_one_that_can_be_listed(played: Played, wrong: dict[str, str
 
 
 def test_a_location_has_no_more_assets_than_everybody_can_read(played: Played) -> None:
-    """Webserver, purge and monitor read what the assets of all locations last told."""
+    """Webserver, purge and monitor read the latest events of the assets of all locations."""
     many = """INSERT INTO asset_keys (asset_key) SELECT '["one", "many", "' || number || '"]'
       FROM generate_series(1, {}) AS number ON CONFLICT DO NOTHING"""
     ((before,),) = played.sql("one", "SELECT count(*) FROM asset_keys")
@@ -449,7 +449,7 @@ def test_a_location_has_no_more_assets_than_everybody_can_read(played: Played) -
         with refused("a location has at most 1000 assets"):
             played.sql("one", many.format(1001 - before))
         played.sql("one", many.format(1000 - before))
-        played.sql("one", many.format(10))  # which are there
+        played.sql("one", many.format(10))  # which exist
         with refused("a location has at most 1000 assets"):
             insert(played, "asset_keys", asset_key="""'["one", "one", "more"]'""")
     finally:
@@ -462,7 +462,7 @@ def test_a_location_has_no_more_assets_than_everybody_can_read(played: Played) -
 def test_neither_a_run_nor_an_event_has_more_tags_than_everybody_can_read(
     played: Played, good: DagsterRun, table: str
 ) -> None:
-    """Whoever filters runs is offered the tags of all of them."""
+    """The UI's run filter offers the tags of all runs."""
     items = """'["one", "items"]'"""
     ((event,), *_) = played.sql("one", f"SELECT id FROM event_logs WHERE asset_key = {items}")
     of = {"run_id": f"'{good.run_id}'"} if table == "run_tags" else {"event_id": str(event), "asset_key": items}
@@ -483,7 +483,7 @@ def test_neither_a_run_nor_an_event_has_more_tags_than_everybody_can_read(
 
 
 def test_two_sessions_together_add_no_more_either(played: Played, good: DagsterRun) -> None:
-    """The second waits for the first, whose rows it would not see."""
+    """The second waits for the first, whose rows it could not see."""
     run, unlocked = (made(played, good, DagsterRunStatus.STARTED) for _ in range(2))
     add = "INSERT INTO run_tags (run_id, key) SELECT '{}', '{}' || generate_series(1, 990)"
     with (
@@ -503,7 +503,7 @@ def test_two_sessions_together_add_no_more_either(played: Played, good: DagsterR
 
 
 def test_nor_does_the_daemon_add_more_for_a_location(played: Played, good: DagsterRun) -> None:
-    """Which writes what sensors answer: a location has them say what it may not write itself."""
+    """The daemon writes what sensors answer, which could be what a location may not write itself."""
     instance = played.instance
     key, tags = AssetKey(["other", "items"]), {f"t{number}": "v" for number in range(1001)}
     with pytest.raises(DBAPIError, match="a run or an event has at most 1000 tags"):
@@ -516,7 +516,7 @@ def test_nor_does_the_daemon_add_more_for_a_location(played: Played, good: Dagst
     played.platform.sql("dagster", many.format(999), "dagster")
     try:
         instance.report_runless_asset_event(AssetMaterialization(key))
-        instance.report_runless_asset_event(AssetMaterialization(key))  # which is there
+        instance.report_runless_asset_event(AssetMaterialization(key))  # which exists
         with pytest.raises(DBAPIError, match="a location has at most 1000 assets"):
             instance.report_runless_asset_event(AssetMaterialization(["other", "more"]))
         instance.report_runless_asset_event(AssetMaterialization(["third", "more"]))
@@ -531,7 +531,7 @@ def test_nor_more_partitions_than_a_page_can_list(played: Played) -> None:
     try:
         with pytest.raises(DBAPIError, match="a location has at most 100,000 keys of dynamic partitions"):
             played.instance.add_dynamic_partitions("third/other", ["one more"])
-        played.instance.add_dynamic_partitions("third/shards1", ["1"])  # which is there
+        played.instance.add_dynamic_partitions("third/shards1", ["1"])  # which exists
         played.instance.add_dynamic_partitions("other/shards", ["one more"])
     finally:
         played.platform.sql("dagster", "DELETE FROM dynamic_partitions WHERE partition <> 'x'", "dagster")
@@ -541,7 +541,7 @@ def test_nor_more_partitions_than_a_page_can_list(played: Played) -> None:
 def test_a_location_has_no_more_runs_in_the_queue_than_the_daemon_can_read(
     played: Played, good: DagsterRun, size: int, most: int
 ) -> None:
-    """It reads those of all locations every two seconds; sensors ask for them by the hundred."""
+    """It reads those of all locations every two seconds, and sensors request hundreds."""
     played.platform.sql("dagster", "DELETE FROM runs WHERE status = 'QUEUED'", "dagster")
     played.platform.sql("dagster", QUEUED.format(most, size, good.run_id), "dagster")
     try:
@@ -561,7 +561,7 @@ QUEUED = """ALTER TABLE runs DISABLE TRIGGER limit_waiting;
 
 
 def test_nor_more_backfills(played: Played) -> None:
-    """Which it reads all at once."""
+    """The daemon reads all of them at once."""
 
     def backfill(
         location: str, number: int = 0, status: BulkActionStatus = BulkActionStatus.REQUESTED
@@ -609,11 +609,11 @@ LISTED = """{ runsOrError(limit: 25) { ... on Runs {
   results { id status jobName tags { key value } startTime endTime } } } }"""
 TIMES = 3
 MOST_SECONDS = 0.003
-"""What the policies may add to a statement: a connection, of which Dagster opens one for each, takes more."""
+"""What the policies may add to a statement; the connection that Dagster opens for each takes longer."""
 
 
 def test_what_the_policies_cost(played: Played) -> None:
-    """Printed by `pytest -rP`. A run signs in as its location; who lists runs owns them, and is asked nothing."""
+    """Printed by `pytest -rP`. A run signs in as its location; for whoever lists runs, the owner, no policy applies."""
     figures: dict[str, dict[bool, list[float]]] = {"a run": {}, "its statements": {}, "25 runs listed": {}}
     for _ in range(TIMES):
         for on in (True, False):
@@ -630,19 +630,19 @@ def test_what_the_policies_cost(played: Played) -> None:
     for what, both in figures.items():
         with_them, without = min(both[True]), min(both[False])
         print(f"{what}: {with_them:.4f} s with the policies, {without:.4f} s without: {with_them / without:.2f}")
-        # A run takes seconds of its own, which on a busy machine differ by more.
+        # A run itself takes seconds, which vary by more than this on a busy machine.
         assert what == "a run" or (with_them - without) < 300 * MOST_SECONDS
 
 
 def switch(played: Played, on: bool) -> None:
-    """The policies and the trigger on the tables of Dagster's storage."""
+    """Switches the policies and the trigger on the tables of Dagster's storage on or off."""
     what = "ENABLE" if on else "DISABLE"
     tables = "; ".join(f"ALTER TABLE {table.name} {what} ROW LEVEL SECURITY" for table in storage.TABLES)
     played.platform.sql("dagster", f"{tables}; ALTER TABLE runs {what} TRIGGER keep_record", "dagster")
 
 
 def statements(played: Played, run: DagsterRun) -> float:
-    """Seconds for what a run sends most: an event, the run's record read, its status written; 100 times."""
+    """Returns the seconds for what a run sends most, 100 times: store an event, read the record, write the status."""
     written = f"""('{run.run_id}', '{{"run_id": "{run.run_id}"}}', now())"""
     event = f"INSERT INTO event_logs (run_id, event, timestamp) VALUES {written} RETURNING id"
     read = f"SELECT run_body FROM runs WHERE run_id = '{run.run_id}'"
@@ -661,12 +661,12 @@ def seconds(what: Callable[[], object]) -> float:
 
 
 def test_webserver_and_daemon_wait_for_no_location(played: Played, good: DagsterRun) -> None:
-    """Long, that is: a location can hold the rows of its own runs."""
+    """Not for long, at least: a location can lock the rows of its own runs."""
     assert played.platform.sql("dagster", "SHOW lock_timeout", "dagster") == [("30s",)]
 
 
 def test_policies_are_renewed_while_runs_go_on(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A statement that stores a tag locks that table first, and its run's record then."""
+    """A statement that stores a tag locks that table first, and then the record of its run."""
     monkeypatch.setattr(storage, "FUNCTIONS", f"{storage.FUNCTIONS}\n\nSELECT 'another version'")
     with (
         ThreadPoolExecutor() as pool,

@@ -1,4 +1,4 @@
-"""Schedules, sensors and backfills of a location that hangs keep those of no other waiting."""
+"""Schedules, sensors and backfills of a location that hangs do not delay those of others."""
 
 import logging
 import os
@@ -47,7 +47,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def process(released: Path) -> Iterator[WorkspaceProcessContext]:
-    """Both locations, the one that hangs first, each with a code server of its own."""
+    """Both locations, first the one that hangs, each with its own code server."""
     locations = [
         {"python_file": {"relative_path": str(CODE), "attribute": name, "location_name": name}}
         for name in ("hanging", "quick")
@@ -64,13 +64,13 @@ Futures = dict[str, Future[Any]]
 
 
 def sensors(process: WorkspaceProcessContext, pool: ThreadPoolExecutor, futures: Futures) -> None:
-    """What Dagster evaluates of them at an iteration, where that of the one before has ended."""
+    """Runs an iteration, in which Dagster evaluates the sensors whose previous evaluation has ended."""
     time.sleep(1)  # their interval
     list(sensor.execute_sensor_iteration(process, LOGGER, pool, None, futures))
 
 
 def schedules(process: WorkspaceProcessContext, pool: ThreadPoolExecutor, futures: Futures) -> None:
-    """As two minutes later: a schedule that was never seen before is due at none of its times."""
+    """Runs an iteration now and one for two minutes later: a schedule is never due when it is first seen."""
     for minutes in (0, 2):
         at = get_current_datetime() + timedelta(minutes=minutes)
         list(scheduler.launch_scheduled_runs(process, LOGGER, at, {}, pool, scheduler_run_futures=futures))
@@ -78,7 +78,7 @@ def schedules(process: WorkspaceProcessContext, pool: ThreadPoolExecutor, future
 
 
 def backfills(process: WorkspaceProcessContext, pool: ThreadPoolExecutor, futures: Futures) -> None:
-    """One of each partitioned job."""
+    """Backfills each partitioned job."""
     context = process.create_request_context()
     for location in context.code_locations:
         for partitions in location.get_repository("__repository__").get_partition_sets():
@@ -134,7 +134,7 @@ def instigator(kind: InstigatorType, name: str = "nightly") -> InstigatorState:
 
 @pytest.mark.parametrize("first", [InstigatorType.SCHEDULE, InstigatorType.SENSOR])
 def test_a_sensor_takes_the_place_of_a_schedule_of_its_name(first: InstigatorType) -> None:
-    """Else the daemon stops before the sensors of all locations, at each look."""
+    """Otherwise the daemon stops before the sensors of all locations, in each round."""
     (second,) = {InstigatorType.SCHEDULE, InstigatorType.SENSOR} - {first}
     with instance_for_test() as instance:
         instance.add_instigator_state(instigator(first))

@@ -1,4 +1,4 @@
-"""The trial of a run, before a deploy: it is made as a run's container, says why it failed, and nothing of it stays."""
+"""The trial of a run, before a deploy: a container like a run's, which says why it failed and leaves nothing behind."""
 
 from typing import Any, cast
 
@@ -12,7 +12,7 @@ from tests.test_launch import PlayedContainer, PlayedEngine
 
 
 class Tried(PlayedContainer):
-    """One that ends with an exit code, or not within the time that it has."""
+    """A trial that ends with an exit code, or not in time."""
 
     def __init__(self, exit_code: int | None) -> None:
         super().__init__("exited", exit_code or 0)

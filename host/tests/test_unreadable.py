@@ -1,4 +1,4 @@
-"""What one location wrote and nobody can read hides nothing of the others."""
+"""What one location wrote and nobody can read does not hide what others wrote."""
 
 import base64
 import tracemalloc
@@ -47,7 +47,7 @@ def instance() -> Iterator[DagsterInstance]:
 
 
 def spoil(instance: DagsterInstance, table: Any, **values: str) -> None:
-    """The rows of stripe, or the latest where none names its location."""
+    """Spoils the rows of stripe's asset."""
     storage: Any = instance.event_log_storage
     with storage.index_connection() as connection:
         connection.execute(table.update().values(**values).where(table.c.asset_key == KEYS[1].to_string()))
@@ -88,7 +88,7 @@ def test_the_ends_of_other_runs(instance: DagsterInstance) -> None:
 
 
 def test_a_run_that_says_many_times_that_it_ended_says_it_once(instance: DagsterInstance) -> None:
-    """Whatever it says: the daemon would have the events of many runs in its memory, and come late to others'."""
+    """Otherwise the daemon would hold the events of many runs in memory, and delay those of others."""
     storage: Any = instance.event_log_storage
     of_other, last = read(instance, IN_ORDER, 0, {FAILED}, 10).items()
     row = {"run_id": last[1].run_id, "dagster_event_type": FAILED.value, "timestamp": datetime.now(UTC)}

@@ -1,4 +1,4 @@
-"""An older platform's volumes under this one's set-up: everything is there, and the walls stand.
+"""An older platform's volumes after this version's set-up: everything is there, and the walls stand.
 
 Then the superuser set up everything, a location made schemas as it liked, and every code server and run signed in
 to Dagster's storage as ``dagster``.
@@ -62,7 +62,7 @@ def execute(socket: str, database: str, statements: list[str]) -> None:
 
 
 def make_older(socket: str, folder: Path) -> None:
-    """What such a platform left in its volumes."""
+    """Creates what such a platform left in its volumes."""
     execute(socket, "postgres", SERVER)
     execute(socket, "warehouse", WAREHOUSE)
     url = f"postgresql+psycopg2://dagster:{PASSWORDS['dagster']}@/dagster?host={socket}"

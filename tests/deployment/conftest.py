@@ -18,7 +18,7 @@ from tree import Copy, committed
 
 PROJECT = "ingest-test"
 SUBNETS = "10.214"
-"""Not the default, so that another platform may run beside the tests'."""
+"""Not the default, so that another platform can run alongside the tests'."""
 SIZE = "0.25"
 JOBS = {"github": "github_ingest", "stripe": "stripe_ingest"}
 TOLD = """query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
@@ -53,7 +53,7 @@ class Tested(Deployment):
         )
 
     def load_all(self) -> None:
-        """The first load of everything, and when it began at the origin's time."""
+        """Loads everything for the first time, and keeps when that began by the origin's clock."""
         for location in JOBS:
             self.wait_until_loaded(location)  # the UI does not wait for it
             self.loaded_since[location] = self.origin.now()
@@ -63,31 +63,31 @@ class Tested(Deployment):
         wait_for(lambda: self.platform.locations()[location].loaded, f"{location} to be loaded", 60)
 
     def succeed(self, location: str, job: str) -> str:
-        """Runs a job to its good end, and gives the id of the run."""
+        """Runs a job until it succeeds; returns the id of the run."""
         (run,) = self.succeed_together({location: job})
         return run.id
 
     def succeed_together(self, jobs: dict[str, str]) -> list[Run]:
-        """Runs a job of each location to their good ends, at the same time."""
+        """Runs a job of each location at the same time, until all succeed."""
         launched = [self.platform.launch(location, job) for location, job in jobs.items()]
         runs = [self.platform.ended(run_id) for run_id in launched]
         assert {run.id: self.logs_of(run.container) for run in runs if run.status != "SUCCESS"} == {}
         return runs
 
     def told(self, run_id: str, *asset: str) -> dict[str, int]:
-        """What a run's materialization of an asset tells, in numbers."""
+        """Returns the numbers that a run reported when it materialized an asset."""
         found = self.platform.query(TOLD, key={"path": asset})["assetNodeOrError"]["assetMaterializations"]
         (of_run,) = [one for one in found if one["runId"] == run_id]
         entries = of_run["metadataEntries"]
         return {entry["label"]: entry["intValue"] for entry in entries if entry.get("intValue") is not None}
 
     def assert_mirrors(self, location: str) -> None:
-        """The location's schema equals the sandbox, as an analyst reads it."""
+        """Asserts that the location's schema, as an analyst reads it, equals the sandbox."""
         address = f"postgresql://analyst:{self.secret('analyst-password')}@{self.address('postgres')}/warehouse"
         assert_equal(location, self.origin, address, self.loaded_since[location])
 
     def wait_for_run(self, tag: str, value: str, seconds: float) -> Run:
-        """The newest run with the tag, as soon as there is one."""
+        """Returns the newest run with the tag, as soon as there is one."""
         wanted = [{"key": tag, "value": value}]
         return wait_for(lambda: next(iter(self.platform.runs(1, tags=wanted)), None), f"a run with {tag}", seconds)
 
@@ -99,13 +99,13 @@ class Tested(Deployment):
         return docker("logs", "--tail", "40", container) if container else "there was no container"
 
     def sql(self, database: str, statement: str) -> list[list[str]]:
-        """Rows of a query as the superuser, each value as text."""
+        """Returns the rows of a query as the superuser, each value as text."""
         command = ["psql", "--username=postgres", f"--dbname={database}", "--no-psqlrc", "--tuples-only"]
         out = self.compose("exec", "-T", "postgres", *command, "--csv", "--command", statement)
         return [line.split(",") for line in out.splitlines()]
 
     def secret(self, name: str) -> str:
-        """A password of the platform."""
+        """Returns a password of the platform."""
         command = ["run", "--rm", "-T", "--no-deps", "secrets", "cat", f"/secrets/platform/{name}"]
         return self.compose(*command)
 
@@ -116,7 +116,7 @@ class Tested(Deployment):
 
 
 def free_port() -> str:
-    """A port of this machine that nobody listens on."""
+    """Returns a port of this machine that nobody listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return str(free.getsockname()[1])
@@ -130,7 +130,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Copy:
 
 @pytest.fixture(scope="session")
 def platform(tree: Copy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tested]:
-    """The platform that a tree makes, loaded once."""
+    """A platform built from a tree, loaded once."""
     env_file = tmp_path_factory.mktemp("deployment") / ".env"
     settings = {
         "INGEST_PORT": free_port(),

@@ -1,4 +1,4 @@
-"""Who reaches the UI, and what they may do there: by a real browser, a real provider, and from a location."""
+"""Who can reach the UI, and what they may do there: with a real browser and a real provider, and from a location."""
 
 import json
 import re
@@ -65,7 +65,7 @@ for address in sys.argv[1:]:
 
 
 def test_from_a_locations_network_nobody_reaches_the_ui(platform: Tested) -> None:
-    """The webserver is in that network, since it asks the code server: it listens on a socket in a volume."""
+    """The webserver is in that network, to call the code server, so it listens on a socket in a volume."""
     networks = [inspect(platform.container(name))["NetworkSettings"]["Networks"] for name in ("webserver", "front")]
     addresses = [
         one[key] for found in networks for one in found.values() for key in ("IPAddress", "Gateway") if one[key]
@@ -85,7 +85,7 @@ def test_the_webserver_listens_on_no_port(platform: Tested) -> None:
 
 @pytest.mark.parametrize(("size", "status"), [(900_000, 400), (1_100_000, 413)])
 def test_a_request_has_at_most_a_megabyte(platform: Tested, size: int, status: int) -> None:
-    """A few larger ones at the same time would take all of the webserver's memory."""
+    """A few larger ones at the same time would exhaust the webserver's memory."""
     headers = {"Content-Type": "application/json"}
     with pytest.raises(HTTPError) as error:
         urlopen(Request(f"{platform.platform.url}/graphql", b"x" * size, headers))  # noqa: S310
@@ -93,7 +93,7 @@ def test_a_request_has_at_most_a_megabyte(platform: Tested, size: int, status: i
 
 
 def test_a_request_that_never_ends_is_given_up(platform: Tested) -> None:
-    """With a thousand of them, each with a long header, the proxy would use up its memory."""
+    """A thousand of them, each with a long header, would exhaust the proxy's memory."""
     with pytest.raises(HTTPError, match="431"):
         urlopen(Request(f"{platform.platform.url}/", headers={"X-Long": "x" * 50_000}))  # noqa: S310
     with socket.create_connection(("127.0.0.1", urlsplit(platform.platform.url).port or 80), timeout=60) as waiting:
@@ -146,7 +146,7 @@ def page_of(text: str) -> Iterator[int]:
 
 
 def attack(browser: Browser | BrowserContext, platform: Tested, host: str) -> str:
-    """What a page of another origin hears when it tries to launch github's job in each way that a browser knows."""
+    """Returns what a page of another origin gets when it tries to launch github's job in every way a browser has."""
     url = platform.platform.url
     text = EVIL.format(ui=url, ws=url.replace("http", "ws"), query=quote(LAUNCH), json=json.dumps({"query": LAUNCH}))
     with page_of(text) as port:
@@ -225,7 +225,7 @@ OVER_TLS = f"https://localhost:{HTTPS}"
 
 @pytest.fixture(scope="module")
 def provider(platform: Tested) -> Iterator[str]:
-    """A real provider on this machine, which browser and webserver reach by the same address; gives its issuer."""
+    """Runs a real provider that browser and webserver reach at the same address; returns its issuer."""
     if not (PROVIDER / "node_modules").is_dir():
         command = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"]
         subprocess.run(command, cwd=PROVIDER, check=True, timeout=120)
@@ -244,7 +244,7 @@ def provider(platform: Tested) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def tokens(platform: Tested, provider: str) -> Iterator[dict[str, str]]:
-    """The platform with a login, and a token for each role; taken back afterwards."""
+    """The platform with a login and a token for each role, until the tests are done."""
     file = platform.tree / "access.yaml"
     before = file.read_text()
     openid = f"{{openid: {{issuer: '{provider}', client_id: ingest}}}}"
@@ -271,13 +271,13 @@ def by(platform: Tested, token: str) -> Platform:
 
 @pytest.fixture
 def known(platform: Tested, tokens: dict[str, str]) -> Tested:
-    """The platform, asked with an admin's token."""
+    """The platform, called with an admin's token."""
     return replace(platform, settings=platform.settings | {"INGEST_TOKEN": tokens["ci"]})
 
 
 @contextmanager
 def logged_in(browser: Browser, platform: Tested, name: str, path: str = "/", url: str = "") -> Iterator[Page]:
-    """A browser of one's own in which somebody logged in at the provider, having asked for a page of the UI."""
+    """A separate browser in which somebody opened a page of the UI and logged in at the provider."""
     url = url or platform.platform.url
     # Chromium has a list of authorities of its own: the certificate is checked without it.
     context = browser.new_context(viewport={"width": 1440, "height": 900}, base_url=url, ignore_https_errors=True)
@@ -496,7 +496,7 @@ def test_without_an_https_address_nothing_is_served_over_tls(known: Tested) -> N
 
 @dataclass(frozen=True)
 class Secured:
-    """The platform over TLS, and who trusts its own authority."""
+    """The platform over TLS, and a client that trusts its certificate authority."""
 
     platform: Tested
     trusting: ssl.SSLContext

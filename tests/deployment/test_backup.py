@@ -1,4 +1,4 @@
-"""The commands of docs/operations.md, run as they stand there: what was backed up comes back on an empty machine."""
+"""Runs the commands of docs/operations.md as they are: what was backed up is restored on an empty machine."""
 
 import re
 import socket
@@ -26,7 +26,7 @@ FROM information_schema.tables WHERE table_schema LIKE '%\\_raw' ORDER BY 1, 2""
 
 
 def commands() -> list[str]:
-    """The blocks of commands in the chapter on backup: to back up, and to restore."""
+    """Returns the blocks of commands in the chapter on backup: to back up, and to restore."""
     chapter = re.split(r"^## ", (ROOT / "docs" / "operations.md").read_text(), flags=re.MULTILINE)
     (backup,) = [text for text in chapter if text.startswith("Backup")]
     return re.findall(r"```sh\n(.*?)```", backup, re.DOTALL)
@@ -34,7 +34,7 @@ def commands() -> list[str]:
 
 @pytest.fixture
 def restored(platform: Tested) -> Iterator[Tested]:
-    """A platform that is not there yet; its host's images are built, and those of locations are there."""
+    """A platform that does not exist yet; its host's images are built, and those of locations exist."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -55,7 +55,7 @@ def restored(platform: Tested) -> Iterator[Tested]:
 
 
 def run(text: str, deployment: Tested, tree: Copy) -> None:
-    """With this environment, so that `make` sets up none in the copy; the tools are the copy's own."""
+    """Runs a command in this environment, so that `make` sets up none in the copy; the tools are the copy's own."""
     make = f"make --assume-old=.venv/.synced INGEST='{sys.executable} -m ingest_tools'"
     block = text.replace("ingest_", f"{deployment.project}_").replace("make ", f"{make} ")
     own = {"COMPOSE_PROJECT_NAME": deployment.project, "PYTHONPATH": str(tree.root / "tools")}
@@ -69,14 +69,14 @@ def run_ids(deployment: Tested) -> set[str]:
 
 
 def kept_settings(deployment: Tested) -> str:
-    """The one that the test puts in, as github's runs find it."""
+    """Returns the setting that the test stored, as github's runs find it."""
     volume = f"{deployment.project}_github-secrets"
     return docker("run", "--rm", f"--volume={volume}:/kept", "postgres:17-trixie", "cat", "/kept/load--workers")
 
 
 @pytest.fixture
 def unscheduled(platform: Tested) -> Iterator[Tested]:
-    """The platform while its schedules start no run: the backup is compared with what is there after it."""
+    """The platform while its schedules start no runs: the backup is compared with the platform's later state."""
     platform.compose("stop", "daemon")
     under_way = ["STARTING", "STARTED", "CANCELING"]
     wait_for(lambda: not platform.platform.runs(statuses=under_way), "all runs to end", 120)

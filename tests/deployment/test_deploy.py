@@ -1,4 +1,4 @@
-"""A location is deployed alone: what others notice of it, and what becomes of broken code."""
+"""A location is deployed alone: what others notice, and what happens to broken code."""
 
 import os
 import re
@@ -50,7 +50,7 @@ if "DLT_DATA_DIR" in os.environ:
 
 @contextmanager
 def changed(one: Versions, path: str, more: str) -> Iterator[None]:
-    """A file of the tree with more at its end; as it was, afterwards."""
+    """Appends to a file of the tree, and restores it afterwards."""
     file = one.deployment.tree / path
     text = file.read_text()
     file.write_text(text + more)
@@ -62,12 +62,12 @@ def changed(one: Versions, path: str, more: str) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def stripe(platform: Tested) -> Deploy:
-    """What is active is what the tests before left so."""
+    """Stripe, in whichever version the earlier tests left active."""
     return Deploy("stripe", platform)
 
 
 class Watch:
-    """Asks every 200 ms whether stripe could be launched, and whether the UI shows an error."""
+    """Checks every 200 ms whether stripe could be launched, and whether the UI shows an error."""
 
     def __init__(self, platform: Tested) -> None:
         self.platform = platform
@@ -93,7 +93,7 @@ class Watch:
             self.errors += [one.error for one in self.platform.platform.locations().values() if one.error]
 
     def _can_launch(self) -> bool:
-        """Asks the code server itself for the job's plan, as a launch does."""
+        """Requests the job's plan from the code server itself, as a launch does."""
         query = """query($selector: PipelineSelector!) {
           executionPlanOrError(pipeline: $selector, mode: "default") { __typename } }"""
         selector = {
@@ -139,7 +139,7 @@ def test_the_trail_tells_of_deploys_rollbacks_and_secrets(platform: Tested, stri
 def test_a_newer_base_image_makes_a_new_version_and_nobody_else_notices_its_deploy(
     platform: Tested, stripe: Deploy
 ) -> None:
-    """Also where nothing of the location changed; without a registry the image that is here is taken."""
+    """Even if nothing of the location changed; without a registry, the local image is used."""
     old, github = stripe.tag, platform.inspect("github")["Id"]
     server = platform.platform.locations()["github"].server_id
     docker("build", "--quiet", "--tag=ingest-base:newer", "-", text=f"FROM {versions.BASE}\nLABEL newer=yes\n")
@@ -203,7 +203,7 @@ def test_a_version_that_does_not_serve_or_run_is_refused(
 def test_an_interrupted_deploy_leaves_the_version_in_force(
     platform: Tested, stripe: Deploy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As Ctrl-C does, when the old server has gone already."""
+    """With Ctrl-C, when the old server is already gone."""
     before, compose = stripe.tag, Tested.compose
 
     def interrupted(self: Tested, *arguments: str, **settings: Any) -> str:
@@ -221,7 +221,7 @@ def test_an_interrupted_deploy_leaves_the_version_in_force(
 
 
 def test_nothing_is_rolled_back_to_an_image_that_is_gone(platform: Tested, stripe: Deploy) -> None:
-    """Compose would build the tree of now under the old name."""
+    """Compose would build the current tree under the old name."""
     other = replace(platform, env_file=platform.env_file.with_name("other.env"))
     other.env_file.write_text(platform.env_file.read_text() + "STRIPE_TAG_BEFORE=gone\nSTRIPE_TAGS=gone\n")
     with pytest.raises(Refused, match="no earlier version to go back to"):
@@ -254,7 +254,7 @@ def test_its_own_tests_have_nothing_of_the_machine():
 
 @contextmanager
 def having_tests(one: Deploy, text: str) -> Iterator[None]:
-    """The location's tests are one file, until the block ends."""
+    """Replaces the location's tests with one file, until the block ends."""
     folder = one.deployment.tree / "locations" / "stripe" / "tests"
     kept = folder.rename(one.deployment.tree.parent / "kept-tests")
     folder.mkdir()
@@ -279,7 +279,7 @@ def test_where_its_tests_fail_nothing_is_deployed(platform: Tested, stripe: Depl
 
 
 def test_a_locations_tests_run_in_its_image_and_have_nothing_of_the_machine(platform: Tested, stripe: Deploy) -> None:
-    """Whoever reviews a location's folder alone gives no rights on the machine that deploys."""
+    """A review of a location's folder alone grants no rights on the machine that deploys."""
     of_any = {"PATH", "HOME", "LANG", "PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"}
     here = sorted(name for name in set(os.environ) - of_any if not name.startswith("PYT"))  # Python's and pytest's
     attack = ATTACK.format(tree=str(platform.tree), variables=here)
@@ -292,7 +292,7 @@ def test_a_locations_tests_run_in_its_image_and_have_nothing_of_the_machine(plat
 
 @pytest.fixture
 def three(stripe: Deploy) -> list[str]:
-    """Versions that were active one after the other: those of the tests before, or new ones."""
+    """Three versions that were active in turn: those of earlier tests, or new ones."""
     while len(stripe.tags_before) < 2:
         with changed(stripe, API, f"\n# Another version, {time.time()}.\n"):
             stripe.deploy(tests=False)
@@ -302,7 +302,7 @@ def three(stripe: Deploy) -> list[str]:
 def test_back_to_the_version_before_and_never_to_a_broken_one(
     platform: Tested, stripe: Deploy, three: list[str]
 ) -> None:
-    """Rolled back twice it goes back twice; what was rolled back comes again only when asked for by name.
+    """Two rollbacks go back two versions; a version that was rolled back only becomes active again by name.
 
     The first time the deploy itself goes back, since the new server dies while it is watched. The second time a run
     waits, which keeps its image.

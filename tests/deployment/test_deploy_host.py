@@ -1,4 +1,4 @@
-"""A change of the host reaches the platform as a location's does: migrated, swapped, and taken back where it fails."""
+"""A change of the host is deployed like a location's: migrated, swapped, and rolled back if it fails."""
 
 import time
 
@@ -21,14 +21,14 @@ BROKEN = "\nraise RuntimeError('broken on purpose')\n"
 
 
 def made_of(platform: Tested, service: str) -> tuple[str, int, str]:
-    """What a service's container was made of: its image, a limit of the Compose file, the last line of dagster.yaml."""
+    """What a service's container was created from: image, a limit in the Compose file, last line of dagster.yaml."""
     container = platform.inspect(service)
     last = docker("exec", container["Id"], "tail", "-n", "1", "/opt/dagster/dagster.yaml")
     return container["Config"]["Image"], container["HostConfig"]["PidsLimit"], last
 
 
 def test_a_version_that_does_not_start_is_taken_back_whole_and_one_that_does_is_active(platform: Tested) -> None:
-    """Images, Compose files and dagster.yaml; a run that is under way goes on meanwhile."""
+    """Images, Compose files and dagster.yaml; a run in progress continues meanwhile."""
     host, compose = DeployHost(platform), platform.tree / "docker-compose.yml"
     host.keep(host.tag)  # as `make up` does
     before, before_tag = made_of(platform, "daemon"), host.tag

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.docker
 
 @pytest.fixture
 def slow(platform: Tested, request: pytest.FixtureRequest) -> Iterator[Tested]:
-    """New things to load, from an API so slow that a run can be caught at it."""
+    """New rows to load, from an API so slow that a run can be interrupted at it."""
     platform.origin.change(40, seed=len(request.node.name))
     platform.origin.slow_down(700)
     yield platform
@@ -45,7 +45,7 @@ def restart_postgres(platform: Tested, run: Run) -> None:
 
 @pytest.mark.parametrize("fault", [kill_run, kill_daemon, restart_postgres])
 def test_a_fault_in_the_middle_of_a_run(slow: Tested, fault: Callable[[Tested, Run], None]) -> None:
-    """The run, or its retry, ends well."""
+    """The run, or its retry, succeeds."""
     run = at_work(slow)
     fault(slow, run)
     slow.origin.slow_down(0)
@@ -54,6 +54,6 @@ def test_a_fault_in_the_middle_of_a_run(slow: Tested, fault: Callable[[Tested, R
 
 
 def test_no_fault_has_cost_a_row(platform: Tested) -> None:
-    """What one had lost, no run after it would have read again."""
+    """No later run would have read again what one had lost."""
     platform.succeed("github", "github_ingest")
     platform.assert_mirrors("github")

@@ -1,4 +1,4 @@
-"""Locations that are made on a running platform: from a command to rows in the warehouse, and gone again."""
+"""Locations that are created on a running platform: from a command to rows in the warehouse, and their removal."""
 
 import csv
 import time
@@ -48,7 +48,7 @@ print(sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) 
 
 @dataclass
 class Made:
-    """Locations that are made and deployed here: the seconds that each took, and the MiB that its server has then."""
+    """Locations that are created and deployed here: the seconds that each took, and the MiB of its server."""
 
     platform: Tested
     tree: Copy
@@ -57,7 +57,7 @@ class Made:
     memory: dict[str, int] = field(default_factory=dict)
 
     def deploy(self, name: str, lock: Path | None = None) -> None:
-        """Makes and deploys it, unless it is there."""
+        """Creates and deploys it, unless it exists."""
         if name in self.names:
             return
         started = time.monotonic()
@@ -82,7 +82,7 @@ class Made:
 
 @pytest.fixture(scope="module")
 def made(platform: Tested, tree: Copy) -> Iterator[Made]:
-    """They are gone from the platform afterwards."""
+    """They are removed from the platform afterwards."""
     made = Made(platform, tree)
     yield made
     if made.names:
@@ -106,7 +106,7 @@ def remove(platform: Tested, name: str) -> None:
 
 
 def give_database(platform: Tested, tree: Copy, name: str) -> None:
-    """Starts the PostgreSQL that a location mirrors, and only it reaches; both are removed together."""
+    """Starts the PostgreSQL that a location mirrors and only it can reach; both are removed together."""
     folder = tree.root / "locations" / name / "tests"
     container = f"{platform.project}-{name}-origin"
     labels = {"project": platform.project, "service": f"{name}-origin"}
@@ -129,7 +129,7 @@ def answers(*command: str) -> bool:
 
 
 def expected_rows(platform: Tested, tree: Copy, name: str) -> int:
-    """How many rows the origin of a new location has."""
+    """Returns how many rows the origin of a new location has."""
     match STYLES[name]:
         case "sql":
             return 1000
@@ -157,7 +157,7 @@ def test_a_new_location_is_served_and_loads_its_rows(platform: Tested, made: Mad
 
 
 def test_a_location_of_the_same_versions_shares_what_is_made_of_them(platform: Tested, made: Made) -> None:
-    """Its lock is github's, but for the comments."""
+    """Its lock is the same as github's, except for the comments."""
     made.deploy("zendesk")
     names = (platform.image("github"), platform.image("zendesk"), versions.BASE)
     github, zendesk, base = [inspect(name)["RootFS"]["Layers"] for name in names]

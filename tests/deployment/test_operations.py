@@ -1,4 +1,4 @@
-"""What whoever runs the platform is told, and how soon; and how an analyst gets in."""
+"""What alerts the platform's operators get, and how soon; and how an analyst connects."""
 
 import json
 import re
@@ -32,7 +32,7 @@ FAILURES = """query($id: ID!) { runOrError(runId: $id) { ... on Run { eventConne
 
 
 class Channel:
-    """An address that keeps what it is sent, and when."""
+    """An address that keeps what it receives, and when."""
 
     def __init__(self, host: str) -> None:
         self.texts: list[tuple[float, str]] = []
@@ -53,13 +53,13 @@ class Channel:
         self.address = f"json://{host}:{self.http.server_port}/"
 
     def with_line(self, line: str) -> float | None:
-        """When a text with the line came."""
+        """Returns when a text with the line arrived."""
         return next((at for at, text in self.texts if line in text), None)
 
 
 @pytest.fixture(scope="module")
 def channel(platform: Tested) -> Iterator[Channel]:
-    """Whom the platform alerts: on this machine, as its containers see it."""
+    """The address that the platform alerts: this machine, as its containers see it."""
     gateway = platform.inspect("monitor")["NetworkSettings"]["Networks"][f"{platform.project}_default"]["Gateway"]
     channel = Channel(gateway)
     stored = platform.ingest("secret", "platform", "alerts.to", text=channel.address)
@@ -78,14 +78,14 @@ def gone(platform: Tested, channel: Channel) -> Iterator[float]:
 
 
 def launch(platform: Tested, location: str, job: str) -> tuple[str, str]:
-    """A run and its container, as soon as there is one."""
+    """Launches a run; returns it with its container, as soon as there is one."""
     run_id = platform.platform.launch(location, job)
     wanted = ["ps", "--all", "--quiet", f"--filter=label=dagster/run_id={run_id}"]
     return run_id, wait_for(lambda: docker(*wanted), "the run's container", 60, 0.1)
 
 
 def starve(container: str) -> int:
-    """Gives a container less memory than its run needs; says how many MiB. No less than it has taken already."""
+    """Gives a container less memory than its run needs, but no less than it already uses; returns how many MiB."""
     for limit in (50, 80, 110):
         with suppress(EngineError):
             docker("update", f"--memory={limit}m", f"--memory-swap={limit}m", container)
@@ -94,14 +94,14 @@ def starve(container: str) -> int:
 
 
 def why(platform: Tested, run_id: str) -> str:
-    """The message with which the run failed."""
+    """Returns the message with which the run failed."""
     events = platform.platform.query(FAILURES, id=run_id)["runOrError"]["eventConnection"]["events"]
     (failure,) = [event["message"] for event in events if event["__typename"] == "RunFailureEvent"]
     return str(failure)
 
 
 def test_a_run_whose_container_dies_fails_at_once_and_says_why(platform: Tested, gone: float) -> None:
-    """One at its imports, one for lack of memory; both are started again."""
+    """One during its imports, one for lack of memory; both are retried."""
     killed, container = launch(platform, "stripe", "stripe_connect_ingest")
     docker("kill", container)
     starved, container = launch(platform, "github", "github_catalog_ingest")

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.docker
 
 
 def test_down_and_up_again(platform: Tested) -> None:
-    """With one run under way and one queued: neither outlives `make down`, both come to their end after it."""
+    """With one run in progress and one queued: neither survives `make down`, and both finish after it."""
     (first, *_) = platform.platform.runs(1, statuses=["SUCCESS"])
     interrupted = [platform.platform.launch("stripe", job) for job in ("stripe_ingest", "stripe_payments_ingest")]
     wait_for(lambda: platform.platform.run(interrupted[0]).status == "STARTED", "the run to begin", 60)

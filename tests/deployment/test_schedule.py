@@ -36,7 +36,7 @@ def tick(platform: Tested) -> Iterator[int]:
 
 
 def serve_due_at(platform: Tested, due: int) -> None:
-    """Has a version of github served of which the job is due in that minute of each hour."""
+    """Makes the platform serve a version of github whose job is due in that minute of each hour."""
     sed = f's/"30 \\* \\* \\* \\*"/"{datetime.fromtimestamp(due, UTC).minute} * * * *"/'
     recipe = f"FROM {platform.image('github')}\nUSER 0\nRUN sed -i '{sed}' {GROUPS}\nUSER 10001\n"
     docker("build", "--quiet", "--tag", IMAGE, "-", text=recipe)
@@ -45,7 +45,7 @@ def serve_due_at(platform: Tested, due: int) -> None:
 
 
 def runs_of_ticks(platform: Tested) -> dict[float, list[Run]]:
-    """By the time they were due, which the API does not tell."""
+    """Returns runs by the time at which they were due, which the API does not report."""
     found: dict[float, list[Run]] = {}
     for run_id, due in platform.sql("dagster", f"SELECT run_id, value FROM public.run_tags WHERE key = '{DUE}'"):
         if (run := platform.platform.run(run_id)).job == JOB:
@@ -55,7 +55,7 @@ def runs_of_ticks(platform: Tested) -> dict[float, list[Run]]:
 
 @contextmanager
 def broken(platform: Tested) -> Iterator[None]:
-    """Stripe's code server dies at its imports, again and again."""
+    """Stripe's code server dies during its imports, again and again."""
     recipe = (
         f"FROM {platform.image('stripe')}\nUSER 0\n"
         "RUN echo 'raise RuntimeError(\"broken on purpose\")' >> src/stripe_location/definitions.py\nUSER 10001\n"
@@ -72,7 +72,7 @@ def broken(platform: Tested) -> Iterator[None]:
 
 
 def test_code_servers_that_fail_harm_no_schedule_and_no_other_location(platform: Tested, tick: int) -> None:
-    """One that is killed as a schedule is due delays the run by a minute: then the scheduler asks again.
+    """One that is killed when a schedule is due delays the run by a minute: then the scheduler tries again.
 
     Were the schedule due again by then, that run would take its place: Dagster catches up on partitions only. In this
     minute another location cannot start.

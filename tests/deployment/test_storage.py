@@ -1,4 +1,4 @@
-"""What a location reaches in the platform's database: tried with its own logins, from its own containers."""
+"""What a location can reach in the platform's database: tested with its own logins, from its own containers."""
 
 import re
 import subprocess
@@ -36,7 +36,7 @@ time.sleep(20)
 
 
 def ask(platform: Tested, location: str, statement: str) -> list[str]:
-    """Rows of a statement in Dagster's storage, as the location's code server."""
+    """Returns the rows of a statement in Dagster's storage, as the location's code server."""
     return platform.compose("exec", "-T", location, "python", "-c", ASK, statement).splitlines()
 
 
@@ -80,7 +80,7 @@ def test_a_location_does_not_say_where_its_run_runs(platform: Tested) -> None:
     with refused("row-level security"):
         tag = f"('{run.id}', 'docker/container_id', 'purge')"
         ask(platform, "github", f"INSERT INTO run_tags (run_id, key, value) VALUES {tag}")
-    with refused("a run cannot say of itself that it is QUEUED"):
+    with refused("a run cannot set its status to QUEUED"):
         ask(platform, "github", f"UPDATE runs SET status = 'QUEUED' WHERE run_id = '{run.id}'")
 
 
@@ -95,7 +95,7 @@ def test_one_location_does_not_take_all_connections(platform: Tested) -> None:
 
 
 def test_connections_that_never_sign_in_keep_nobody_out(platform: Tested) -> None:
-    """Postgres gives each a place before it asks for a password, also of those that it reserves for Dagster."""
+    """Postgres gives each a place before it asks for a password, even one of those reserved for Dagster."""
     command = ["docker", "exec", "--interactive", platform.container("stripe"), "python", "-c", KNOCK, "postgres"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as attack:
         assert attack.stdout

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 pytestmark = pytest.mark.docker
 
 SCREENSHOTS = ROOT / "docs" if os.environ.get("RENEW_SCREENSHOTS") else None
-"""Set, the pictures in docs/ are taken anew."""
+"""If set, the pictures in docs/ are renewed."""
 TIMEOUT = 60_000
 """Milliseconds."""
 expect.set_options(timeout=TIMEOUT)

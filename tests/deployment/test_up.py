@@ -45,7 +45,7 @@ def test_both_locations_are_loaded_and_their_schedules_run(platform: Tested) -> 
 
 @pytest.fixture(scope="module")
 def loaded(platform: Tested) -> dict[str, Run]:
-    """A run of everything, by location."""
+    """A run of all assets, by location."""
     return dict(zip(JOBS, platform.succeed_together(JOBS), strict=True))
 
 

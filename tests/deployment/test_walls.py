@@ -1,4 +1,4 @@
-"""What one location can do to another: nothing. Tried from inside a container made as its runs' are."""
+"""What one location can do to another: nothing. Tested from inside a container like those of its runs."""
 
 import re
 import subprocess
@@ -45,7 +45,7 @@ with psycopg2.connect(host="postgres", dbname=database, user=user, password=pass
 
 @contextmanager
 def refused(why: str) -> Iterator[None]:
-    """The block's command must fail, and say so."""
+    """Requires the block's command to fail with this text."""
     with pytest.raises(EngineError) as error:
         yield
     assert re.search(why, error.value.output)
@@ -53,7 +53,7 @@ def refused(why: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Probe:
-    """A container that is what a run has, and sleeps."""
+    """A container like a run's, which sleeps."""
 
     id: str
 
@@ -85,14 +85,14 @@ def probe(platform: Tested) -> Iterator[Probe]:
 
 @pytest.fixture(scope="module")
 def stripes(platform: Tested) -> Iterator[Probe]:
-    """The attacker: code of stripe's, in what a run of stripe has."""
+    """The attacker: stripe's code, in a container like those of stripe's runs."""
     with probed(platform, "stripe") as probe:
         yield probe
 
 
 @pytest.fixture(scope="module")
 def stripes_run(platform: Tested) -> str:
-    """A run of stripe's since it was given a secret that must stay with it."""
+    """A run of stripe's, after it got a secret that must not leave it."""
     assert platform.ingest("secret", "stripe", "load.canary", text=CANARY).returncode == 0
     return platform.succeed("stripe", "stripe_payments_ingest")
 
@@ -198,7 +198,7 @@ def test_a_secret_is_found_nowhere_else(platform: Tested, probe: Probe, stripes_
 
 
 def test_the_canary_is_where_it_should_be(platform: Tested, stripes_run: str) -> None:
-    """Or else nothing was proven by looking for it."""
+    """Otherwise the search for it proves nothing."""
     command = ["run", "--rm", "-T", "--no-deps", "stripe-setup", "cat", "/secrets/runs/load--canary"]
     assert platform.compose(*command) == CANARY
 
@@ -272,7 +272,7 @@ def test_the_launch_service_can_do_nothing_but_ask_the_engine(platform: Tested) 
 def test_who_reaches_the_launch_service_has_three_verbs(
     platform: Tested, method: str, path: str, token: str, status: int
 ) -> None:
-    """Even who took over the daemon creates no container of its own making."""
+    """Even an attacker who took over the daemon cannot create a container of their own."""
     if token == "right":
         token = platform.compose("exec", "-T", "daemon", "cat", "/run/secrets/launch-token")
     told = platform.compose("exec", "-T", "daemon", "python", "-c", ASK_LAUNCH, method, path, token)
@@ -319,7 +319,7 @@ OTHER_IMAGES = ("ingest-stripe:{tag}", f"ingest-host:{PROJECT}", "ingest-github:
 
 @pytest.fixture(scope="module")
 def forged(platform: Tested, probe: Probe) -> dict[str, str]:
-    """Runs of github's that waited for the daemon while their records were changed: by what these say now."""
+    """Runs of github's, by what their records say after they were changed while the runs waited for the daemon."""
     probe.run("mkdir", "-p", f"{OTHER_CODE}/github_location")
     probe.python(f"open('{OTHER_CODE}/github_location/definitions.py', 'w').write({EVIL!r})")
     platform.compose("stop", "daemon")
@@ -336,13 +336,13 @@ def forged(platform: Tested, probe: Probe) -> dict[str, str]:
 
 
 def forge(platform: Tested, run_id: str, path: str, value: str) -> None:
-    """Changes the record of a run, as who holds the host's password of the storage can."""
+    """Changes the record of a run, as anyone with the host's password of the storage can."""
     body = f"jsonb_set(run_body::jsonb, '{{pipeline_code_origin,repository_origin,{path}}}', '{value}')::text"
     platform.sql("dagster", f"SET ROLE dagster; UPDATE public.runs SET run_body = {body} WHERE run_id = '{run_id}'")
 
 
 def test_a_record_leads_a_run_to_no_other_code(platform: Tested, probe: Probe, forged: dict[str, str]) -> None:
-    """Not even to code that lies in its own location's folder, the only one that its container has."""
+    """Not even to code in its own location's folder, the only one that its container has."""
     assert platform.platform.ended(forged[OTHER_CODE]).status == "SUCCESS"
     with refused("No such file"):
         probe.run("ls", "/var/lib/runs/ran")
@@ -426,7 +426,7 @@ for _ in range(20):
 def test_two_runs_of_a_location_keep_the_pace_of_its_api_together(
     platform: Tested, probe: Probe, stripes: Probe
 ) -> None:
-    """20 calls at 10 a second take 2 s, and those of two runs 4 s; another location's count for themselves."""
+    """20 calls at 10 a second take 2 s, and those of two runs 4 s; another location's count separately."""
 
     def calls(*probes: Probe) -> list[list[float]]:
         with ThreadPoolExecutor() as pool:
@@ -436,7 +436,7 @@ def test_two_runs_of_a_location_keep_the_pace_of_its_api_together(
     with probed(platform, "github") as another:
         together = sorted(at for run in calls(probe, another) for at in run)
     assert together[-1] - together[0] > 3.5
-    # An even pace, of which a call may come a little late.
+    # An even pace, in which a call may be a little late.
     assert max(sum(at <= later < at + 1 for later in together) for at in together) <= 13
     assert max(run[-1] - run[0] for run in calls(probe, stripes)) < 3.5
 
@@ -445,7 +445,7 @@ def test_two_runs_of_a_location_keep_the_pace_of_its_api_together(
 
 
 def test_sixty_locations_have_a_network_each(platform: Tested) -> None:
-    """Docker's own pools end at some 30."""
+    """Docker's default address pools allow about 30."""
     made = []
     try:
         for number in range(60):

@@ -1,1 +1,1 @@
-"""What the host has beside Dagster's own services: the run launcher, first set-up, purge."""
+"""What the host adds to Dagster's own services: the run launcher, first set-up, purge."""

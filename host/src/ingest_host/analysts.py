@@ -1,7 +1,7 @@
-"""Logins of people and BI tools: each a member of `analyst`, who may read what locations load.
+"""Logins of people and BI tools: each is a member of `analyst`, which may read what locations load.
 
-From outside they come in by PgBouncer (the service `warehouse`, over TLS), which asks :data:`LOGIN` for the
-verifier of a password and gets it of analysts alone. https://www.pgbouncer.org/config.html#auth_query
+From outside, they connect through PgBouncer (the service `warehouse`, over TLS), which gets the verifier of a
+password from :data:`LOGIN`, for analysts only: https://www.pgbouncer.org/config.html#auth_query
 """
 
 import re
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 ROLE = "analyst-{}"
 DOOR = "door"
-"""The login of PgBouncer itself."""
+"""PgBouncer's own login."""
 CONNECTIONS = 10
 MINUTES = 15
-"""The longest that a query may take."""
+"""The longest that a query of an analyst may take."""
 
 LOGIN = """
 CREATE OR REPLACE FUNCTION platform.analyst_login(name text) RETURNS TABLE (login text, verifier text)
@@ -34,7 +34,7 @@ GRANT USAGE ON SCHEMA platform TO door
 
 
 def role(name: str) -> str:
-    """The role of an analyst; raises ``SystemExit`` where it cannot be one's name."""
+    """Returns the role of an analyst; raises ``SystemExit`` if the name is not valid."""
     if not NAME.fullmatch(name):
         raise SystemExit(
             f"{name!r} is not a valid login name: use lowercase letters, digits and _, at most 40 characters, as in ana"
@@ -43,7 +43,7 @@ def role(name: str) -> str:
 
 
 def let_read(run: "Session", role: str) -> None:
-    """What a login of an analyst may do: read, in a few sessions at a time."""
+    """Lets an analyst's login read, in a few sessions at a time."""
     run("ALTER ROLE {} CONNECTION LIMIT {}", Identifier(role), CONNECTIONS)
     run("ALTER ROLE {} SET default_transaction_read_only = on", Identifier(role))
     run("ALTER ROLE {} SET statement_timeout = {}", Identifier(role), f"{MINUTES}min")
@@ -51,7 +51,7 @@ def let_read(run: "Session", role: str) -> None:
 
 
 def put_out(run: "Session", role: str) -> bool:
-    """Removes the login and ends its sessions; says whether there was one."""
+    """Removes the login and ends its sessions; returns whether it existed."""
     if not run("SELECT 1 FROM pg_roles WHERE rolname = {}", role):
         return False
     run("ALTER ROLE {} NOLOGIN", Identifier(role))

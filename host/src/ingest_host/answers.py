@@ -1,8 +1,8 @@
-"""What a location's code server may answer webserver and daemon: what is the location's own, and no more.
+"""Checks what a location's code server answers to webserver and daemon: it may only name what is the location's own.
 
-Both act on an answer with rights in the storage that no location has. A sensor's answer, for one, names assets
-to record as materialized, keys of partitions to add or delete, and assets of which a backfill is to be made: of
-any location, as Dagster takes it. Here an answer that names another's is refused, as a whole.
+Both act on an answer with rights in the storage that no location has. A sensor's answer, for example, names assets
+to record as materialized, partition keys to add or delete, and assets to backfill, and Dagster accepts those of any
+location. Here, an answer that names another location's is refused as a whole.
 
 https://docs.dagster.io/guides/automate/sensors
 """
@@ -75,46 +75,46 @@ GIVEN_TAGS = re.compile(
     r"user|dagster/(reporting_user|code_location|image|((parent|root)_)?(run_id|backfill(_id)?))"
     r"|dagster/(failure_reason|will_retry|auto_retry_run_id|retry_number)|(\.dagster|docker/|ingest).*"
 )
-"""Tags that say who launched a run, whose it is, what it belongs to and whether it is retried: not for its location."""
+"""Tags that a location may not set: who launched a run, whose it is, what it belongs to and whether it is retried."""
 CRON_LINES = 100
-"""Of a location's schedules together, at most: webserver and daemon work out the next times of each."""
+"""Of a location's schedules together, at most: webserver and daemon compute the next times of each."""
 FARTHEST = timedelta(days=5 * 366)
-"""In which a cron line must come due; to find a time that never comes, or in decades, keeps everybody waiting."""
+"""Within which a cron line must come due: a search for a time that never comes, or in decades, makes everybody wait."""
 INSTIGATORS = 100
 """Schedules and sensors of a location, at most."""
 LONGEST_CURSOR = 250_000
-"""Characters; it stays in the storage, where webserver, daemon and monitor read those of all locations at once."""
+"""Characters; the storage keeps the cursor, and webserver, daemon and monitor read those of all locations at once."""
 LONGEST_ANSWER = 4_000_000
-"""Characters of what a schedule or sensor answers, all together."""
+"""Characters of the whole answer of a schedule or sensor."""
 LONGEST_ERROR = 50_000
-"""Characters of an error, or of why a tick skipped; pages and the storage have those of all locations."""
+"""Characters of an error, or of a tick's reason to skip; pages and the storage hold those of all locations."""
 LARGEST_ANSWER = 10_000_000
-"""Bytes of any answer, of its parts together; an asset takes some 8,000."""
+"""Bytes of any answer, all its parts together; an asset takes about 8,000."""
 LARGEST_LOCATION = 20_000_000
-"""Bytes of all that is asked to load one: Dagster asks for each repository, and for each of its jobs."""
+"""Bytes of all answers that load a location: Dagster requests each repository, and each of its jobs."""
 PART = 1000
-"""Bytes that each of its parts counts besides, so that parts without content come to an end, too."""
+"""Bytes that each part counts in addition to its content, so that an endless answer of empty parts is refused, too."""
 VALUE = 10
-"""Bytes that a value in an answer counts at least; ours have 12. An empty list has 3, and takes 72 once it is read."""
+"""Bytes that a value in an answer counts at least; ours have 12. An empty list has 3, but takes 72 once parsed."""
 ASSETS = 2000
-"""Of a location, and those of others that they are made of; :mod:`ingest_host.storage` keeps 1,000 of its own."""
+"""Of a location, with those of others that they depend on; :mod:`ingest_host.storage` keeps 1,000 of its own."""
 PARTITIONS = 100_000
-"""Of an asset or a job, at most: a page makes a list of them, and so does the daemon. Dagster recommends no more, too:
+"""Of an asset or a job, at most: a page lists them all, and so does the daemon. Dagster recommends the same limit:
 https://docs.dagster.io/guides/build/partitions-and-backfills/partitioning-assets"""
 EXCLUDED = 10_000
-"""Windows in a row that a partitions definition leaves out, at most; Dagster looks for the next one without end."""
+"""Windows in a row that a partitions definition excludes, at most; Dagster looks for the next one without end."""
 LONGEST_POOL = 512
-"""Characters of a pool's name, which the storage can hold; with a longer one in the queue, no pool limits anybody."""
+"""Characters of a pool's name that the storage can hold; with a longer one in the queue, no pool limits any run."""
 POOLS = 20
-"""Of a run, at most: the queue asks for the limit of each."""
+"""Of a run, at most: the queue looks up the limit of each."""
 RUNS_AT_ONCE = 250
-"""That a schedule or sensor asks for; all wait in one queue."""
+"""Runs that one tick of a schedule or sensor may request; all wait in one queue."""
 CHANGES_AT_ONCE = 1000
-"""Events and keys of partitions in a sensor's answer; the daemon stores them one by one, and others' sensors wait."""
+"""Events and partition keys in a sensor's answer; the daemon stores them one by one while others' sensors wait."""
 
 
 UNSHOWABLE = re.compile(r"\\u(0000|[dD][89a-fA-F])|NaN|Infinity|\d[eE]\+?\d{3}")
-"""How JSON writes NUL, half a surrogate pair, and numbers that are none; also, what begins like them."""
+"""How JSON encodes NUL, half a surrogate pair and numbers that are not finite; also matches what only begins so."""
 
 
 TOO_LARGE = (
@@ -124,7 +124,7 @@ TOO_LARGE = (
 
 
 class ForeignAnswerError(Exception):
-    """A code server's answer names what is not its location's."""
+    """A code server's answer names what is not its location's, or exceeds a limit."""
 
 
 Names = Callable[[], Iterable[str]]
@@ -132,12 +132,12 @@ Names = Callable[[], Iterable[str]]
 
 @contextmanager
 def checked_answers(locations: Names) -> Iterator[None]:
-    """Has this process ask code servers by way of :class:`OwnCodeLocation` and :class:`CheckedClient`.
+    """Makes this process query code servers through :class:`OwnCodeLocation` and :class:`CheckedClient`.
 
-    ``locations`` gives the names of all locations, as the workspace has them by then.
+    ``locations`` returns the names of all locations that are in the workspace at the time of the call.
     """
     OwnCodeLocation.locations = staticmethod(locations)
-    # Dagster looks the classes up there each time that it loads a location.
+    # Dagster looks up the classes there each time that it loads a location.
     code_location.GrpcServerCodeLocation = OwnCodeLocation  # type: ignore[misc]
     grpc_client.DagsterGrpcClient = CheckedClient  # type: ignore[misc]
     grpc_client.max_rx_bytes = lambda: LARGEST_ANSWER  # type: ignore[attr-defined]
@@ -150,7 +150,7 @@ def checked_answers(locations: Names) -> Iterator[None]:
 
 
 class CheckedClient(DagsterGrpcClient):
-    """Dagster's own: every call to a code server, whatever it asks, takes one of these four ways."""
+    """Dagster's own client: every call to a code server goes through one of these four methods."""
 
     _loaded = 0
 
@@ -191,7 +191,7 @@ class CheckedClient(DagsterGrpcClient):
 
 
 class Parts:
-    """The parts of one answer, as they come in; raises ``ForeignAnswerError`` where they become too large."""
+    """Collects the parts of one answer; raises ``ForeignAnswerError`` as soon as they are too large."""
 
     def __init__(self) -> None:
         self.replies: list[Any] = []
@@ -207,10 +207,10 @@ class Parts:
 
 
 class OwnCodeLocation(GrpcServerCodeLocation):
-    """Dagster's own, which raises ``ForeignAnswerError`` where an answer names what is another location's."""
+    """Dagster's own, but raises ``ForeignAnswerError`` if an answer names what is another location's."""
 
     locations: ClassVar[Any]
-    """The :data:`Names`."""
+    """The :data:`Names` of all locations."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         with short_errors():
@@ -261,7 +261,7 @@ class OwnCodeLocation(GrpcServerCodeLocation):
         return self._checked_subset(await super()._gen_subset_remote_job_result(*arguments, **options))
 
     def _checked_subset(self, answer: RemoteJobSubsetResult) -> RemoteJobSubsetResult:
-        """A job of chosen assets or ops, whose runs get the tags that it has in this answer."""
+        """Checks a job of selected assets or ops, whose runs get the tags that the job has in this answer."""
         if answer.job_data_snap:
             check_tags(_tags(answer.job_data_snap.job))
         return answer
@@ -279,20 +279,21 @@ class OwnCodeLocation(GrpcServerCodeLocation):
 
 @contextmanager
 def short_errors() -> Iterator[None]:
-    """An error of the code server's, as long as it is, is cut."""
+    """Truncates a long error of the code server."""
     try:
         yield
     except DagsterUserCodeProcessError as error:
-        length = len(repr(error.user_code_process_error_infos))  # with what caused it
+        length = len(repr(error.user_code_process_error_infos))  # including its causes
         if length <= LONGEST_ERROR:
             raise
         raise ForeignAnswerError(f"{str(error)[:LONGEST_ERROR]}... ({length} characters)") from None
 
 
 def check_replies(method: str, replies: Sequence[Any]) -> Sequence[Any]:
-    """The replies to one call, or the parts of one: no page can show half a surrogate pair, NUL, or an infinite number.
+    """Returns the replies to one call, or its parts; raises ``ForeignAnswerError`` for what no page can show.
 
-    One such name, and the pages that list everybody's things fail for everybody.
+    That is half a surrogate pair, NUL, or an infinite number: with one such name, the pages that list the items of all
+    locations fail for everybody.
     """
     parts: dict[str, list[str]] = {}
     for field, value in (found for reply in replies for found in reply.ListFields()):
@@ -308,7 +309,7 @@ def check_replies(method: str, replies: Sequence[Any]) -> Sequence[Any]:
 
 
 def _parsed(text: str) -> Any:
-    """Python reads and writes more numbers than JSON has, and a page shows fewer."""
+    """Parses JSON with finite numbers only: Python reads and writes others, too, which JSON lacks and no page shows."""
 
     def number(text: str) -> float:
         if not isfinite(value := float(text)):
@@ -319,9 +320,9 @@ def _parsed(text: str) -> Any:
 
 
 def check_definitions(location: str, definitions: RepositorySnap) -> None:
-    """A location may name another's asset as what its own is made of, but say no more of it.
+    """Checks a repository. It may name another location's asset as a dependency, but say nothing more about it.
 
-    Dagster checks a schedule where it is written, not where it is read: one that it cannot read fails the page
+    Dagster validates a schedule where it is defined, not where it is read: one that it cannot read fails the page
     of all schedules.
     """
     for schedule in definitions.schedules:
@@ -350,9 +351,10 @@ def check_definitions(location: str, definitions: RepositorySnap) -> None:
 
 
 def check_graph(location: CodeLocation) -> None:
-    """Dagster makes one graph of all locations' assets, and a daemon that cannot make it does nothing for any.
+    """Checks that Dagster can build the graph of the location's assets, and what its sensors start.
 
-    So it is made here of this location alone, put in order, and asked what each sensor watches.
+    Dagster builds one graph of all locations' assets, and a daemon that cannot build it does nothing for any location.
+    So it is built here from this location alone, sorted, and queried for what each sensor watches.
     """
     alone = SimpleNamespace(code_location_entries={location.name: SimpleNamespace(code_location=location)})
     try:
@@ -362,11 +364,11 @@ def check_graph(location: CodeLocation) -> None:
         for selection in filter(None, (sensor.asset_selection for sensor in sensors)):
             selection.resolve(graph)
         automated = [job for sensor in sensors for job in asset_job_keys_from_sensor_metadata(sensor.metadata)]
-    except Exception as error:  # noqa: BLE001  whatever it stumbles over
+    except Exception as error:  # noqa: BLE001  whatever it raises
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ForeignAnswerError(f"Dagster cannot put its assets in order: {reason}") from None
     for sensor in sensors:
-        # The daemon has one thread for those of all locations, and some take hours.
+        # The daemon has one thread for such sensors of all locations, and some take hours.
         if sensor.sensor_type.is_handled_by_asset_daemon:
             raise ForeignAnswerError(
                 f"the sensor {sensor.name} evaluates automation conditions in the daemon: define an "
@@ -376,7 +378,7 @@ def check_graph(location: CodeLocation) -> None:
 
 
 def check_tags(tags: Iterable[str]) -> None:
-    """A location gives its runs any tag but those by which the platform tells runs apart."""
+    """Raises for the tags by which the platform identifies runs; a location may set any other."""
     if refused := min(filter(GIVEN_TAGS.fullmatch, tags), default=None):
         raise ForeignAnswerError(f"the tag {refused!r} is reserved for the platform: leave it out")
 
@@ -392,7 +394,7 @@ def check_count(what: str, count: int, most: int) -> None:
 
 
 def check_asset(node: AssetNodeSnap) -> None:
-    """Its numbers are such as a page can show: the daemon, too, compares how old all assets may become."""
+    """Checks that a page can show the asset's numbers; the daemon, too, compares all freshness policies."""
     name, policy = f"the asset {node.asset_key.to_user_string()}", node.freshness_policy
     windows = [policy.fail_window, policy.warn_window] if isinstance(policy, TimeWindowFreshnessPolicy) else []
     for window in filter(None, windows):
@@ -404,13 +406,13 @@ def check_asset(node: AssetNodeSnap) -> None:
 
 
 def check_number(of: str, number: int) -> None:
-    """GraphQL's ``Int`` has 32 bits: https://spec.graphql.org/October2021/#sec-Int"""
+    """Raises for a number beyond the 32 bits of GraphQL's ``Int``: https://spec.graphql.org/October2021/#sec-Int"""
     if not -(2**31) <= number < 2**31:
         raise ForeignAnswerError(f"{of} with the number {number}, which has more than 32 bits")
 
 
 def check_partitions(definitions: RepositorySnap) -> None:
-    """There are as many as a page can list, and some that are not left out."""
+    """Checks that there are no more partitions than a page can list, and some that are not excluded."""
     named = [
         *((f"asset {node.asset_key.to_user_string()}", node.partitions) for node in definitions.asset_nodes),
         *((f"job {partitions.job_name}", partitions.partitions) for partitions in definitions.partition_sets),
@@ -424,7 +426,7 @@ def check_partitions(definitions: RepositorySnap) -> None:
             raise ForeignAnswerError(f"the partitions have more than {CRON_LINES} exclusions")
         try:
             count = _most(partitions)
-        except Exception as error:  # noqa: BLE001  whatever it stumbles over
+        except Exception as error:  # noqa: BLE001  whatever it raises
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise ForeignAnswerError(f"Dagster cannot read the partitions of the {name}: {reason}") from None
         if count > PARTITIONS:
@@ -438,7 +440,7 @@ def _windows(partitions: PartitionsSnap) -> list[TimeWindowPartitionsSnap]:
 
 
 def _most(partitions: PartitionsSnap) -> int:
-    """How many there are at most, told without making them; sensors add dynamic ones a few at a time."""
+    """Returns how many there are at most, without generating them; sensors add dynamic ones a few at a time."""
     if isinstance(partitions, MultiPartitionsSnap):
         return prod(_most(dimension.partitions) for dimension in partitions.partition_dimensions)
     if isinstance(partitions, StaticPartitionsSnap):
@@ -456,15 +458,15 @@ def _most(partitions: PartitionsSnap) -> int:
 
 
 def _tags(job: JobSnap) -> Sequence[str]:
-    """Those of a job, and those of its runs."""
+    """Returns the tags of a job and of its runs."""
     return (*job.tags, *(job.run_tags or ()))
 
 
 def _says_more_than_a_name(node: AssetNodeSnap) -> bool:
-    """Whether it is more than what a dependency leaves of an asset that is made elsewhere.
+    """Returns whether the node is more than the stub that a dependency on another location's asset leaves.
 
-    Dagster adds what locations say of an asset: dependencies that close a circle, for one, stop everybody's automation,
-    and a page shows the description or the owner of whoever it reads first.
+    Dagster merges what locations say about an asset: dependencies that form a cycle, for example, stop everybody's
+    automation, and a page shows the description or the owner from the location that it reads first.
     """
     named = AssetNodeSnap(
         asset_key=node.asset_key,
@@ -479,7 +481,7 @@ def _says_more_than_a_name(node: AssetNodeSnap) -> bool:
 
 
 def check_schedule(schedule: ScheduleSnap) -> None:
-    """Its cron lines and its time zone are such as Dagster takes, and each line comes due in the next years."""
+    """Checks that Dagster accepts the cron lines and the time zone, and that each line comes due in the next years."""
     lines = schedule.cron_schedule
     if not is_valid_cron_schedule(lines) or not all(map(_comes_due, _lines(schedule))):
         raise ForeignAnswerError(
@@ -510,7 +512,7 @@ def _comes_due(line: str) -> bool:
 
 
 def check_sensor(location: str, answer: SensorExecutionData) -> None:
-    """What the daemon does for a sensor: events of assets, partitions, runs, backfills, what it evaluated."""
+    """Checks all that the daemon does for a sensor: asset events, partitions, runs, backfills, evaluations."""
     partitions = sum(len(request.partition_keys) for request in answer.dynamic_partitions_requests or ())
     check_count("events of assets", len(answer.asset_events), CHANGES_AT_ONCE)
     check_count("keys of partitions", partitions, CHANGES_AT_ONCE)
@@ -532,7 +534,7 @@ def check_sensor(location: str, answer: SensorExecutionData) -> None:
 
 
 def check_requests(runs: Sequence[RunRequest], reactions: int = 0) -> None:
-    """The runs that a schedule or a sensor asks for."""
+    """Checks the runs that a schedule or a sensor requests."""
     check_count("runs", len(runs) + reactions, RUNS_AT_ONCE)
     check_tags(tag for run in runs for tag in run.tags)
     for run in runs:
@@ -540,7 +542,7 @@ def check_requests(runs: Sequence[RunRequest], reactions: int = 0) -> None:
 
 
 def check_runs(location: str, run_ids: Iterable[str], instance: DagsterInstance) -> None:
-    """The daemon writes a line into the log of each run that a sensor says it acted on."""
+    """Checks that the location owns the runs: the daemon writes to the log of each run a sensor says it acted on."""
     wanted = set(run_ids)
     if not wanted:
         return
@@ -550,10 +552,10 @@ def check_runs(location: str, run_ids: Iterable[str], instance: DagsterInstance)
 
 
 def check_plan(location: str, plan: ExecutionPlanSnapshot, locations: Iterable[str]) -> None:
-    """Of a run's plan the webserver and the daemon take which assets it will make, and which pools it fills.
+    """Checks a run's plan, which tells webserver and daemon what assets it will make and what pools it uses.
 
-    A pool is of the location whose name it begins with, and the longest such name counts: `stripe_eu_billing`
-    is of `stripe_eu`, where there is one, and not of `stripe`.
+    A pool belongs to the location whose name it begins with, and the longest such name counts: `stripe_eu_billing`
+    belongs to `stripe_eu`, if there is one, and not to `stripe`.
     """
     names = {location, *locations}
     pools = set(filter(None, map(_pool_key_for_step, plan.steps)))
@@ -572,9 +574,9 @@ def check_plan(location: str, plan: ExecutionPlanSnapshot, locations: Iterable[s
 
 
 def check_keys(location: str, keys: Iterable[Any]) -> None:
-    """The first part of an asset's key is its location's name; with that begins the name of a job in such a place.
+    """Checks that asset keys begin with the location's name as their first part, and names of jobs with it as a prefix.
 
-    Dagster tells jobs that have an automation condition apart by name alone, whosever they are.
+    Dagster identifies jobs that have an automation condition by name alone, whichever location they belong to.
     """
     for key in keys:
         if isinstance(key, AssetJobKey) and not key.job_name.startswith(f"{location}_"):

@@ -1,7 +1,7 @@
-"""Fails a run as soon as its container has ended, with the reason of that end.
+"""Fails a run as soon as its container has ended, with the reason why it ended.
 
-Dagster's monitoring looks at the container of a run that has started, and gives it a generic reason. Of one that
-is starting it waits for the timeout, though its container may have died at once: out of memory, at its imports.
+Dagster's monitoring checks the container of a run that has started, but gives only a generic reason. For one that
+is starting, it waits for the timeout, though the container may have died at once: out of memory, during its imports.
 """
 
 import logging
@@ -14,15 +14,15 @@ from dagster._core.storage.dagster_run import DagsterRunStatus, RunRecord
 from dagster._daemon.monitoring import run_monitoring
 
 MONITORS = ("monitor_starting_run", "monitor_started_run")
-"""What Dagster's monitoring calls for each run, every ``poll_interval_seconds``."""
+"""Functions that Dagster's monitoring calls for each run, every ``poll_interval_seconds``."""
 
 
 ATTEMPTS = "count_resume_run_attempts"
-"""For which Dagster reads all events of the engine that a run has; no run is resumed, so there are none."""
+"""Reads all engine events of a run in Dagster, to count its resumptions. Here no run is resumed, so the count is 0."""
 
 
 def fail_dead_runs() -> None:
-    """Puts it before Dagster's own; raises ``AttributeError`` where Dagster calls them otherwise."""
+    """Runs :func:`fail_if_dead` before Dagster's own checks; raises ``AttributeError`` if Dagster has renamed them."""
     getattr(run_monitoring, ATTEMPTS)
     setattr(run_monitoring, ATTEMPTS, lambda *_: 0)
     for name in MONITORS:
@@ -39,7 +39,7 @@ def _unless_dead(monitor: Callable[..., None]) -> Callable[..., None]:
 
 
 def fail_if_dead(instance: DagsterInstance, record: RunRecord, logger: logging.Logger) -> bool:
-    """Whether the container of a run has ended; if the run does not know it yet, it is failed."""
+    """Returns whether the container of a run has ended, and fails the run unless it has already ended itself."""
     run = record.dagster_run
     if run.status not in (DagsterRunStatus.STARTING, DagsterRunStatus.STARTED):
         return False
@@ -47,7 +47,7 @@ def fail_if_dead(instance: DagsterInstance, record: RunRecord, logger: logging.L
     if health.status != WorkerStatus.FAILED:
         return False
     now = instance.get_run_by_id(run.run_id)
-    if now is not None and now.status == run.status:  # else it ended by itself meanwhile
+    if now is not None and now.status == run.status:  # otherwise it has ended by itself in the meantime
         logger.info("run %s: %s", run.run_id, health.msg)
         instance.report_run_failed(now, health.msg)
     return True

@@ -1,10 +1,10 @@
-"""How the set-up writes the files that other services mount."""
+"""Writes the files that other services mount."""
 
 from pathlib import Path
 
 
 def write_whole(file: Path, text: str, mode: int) -> None:
-    """Writes the file, or leaves it as it was; whoever reads it meanwhile never sees half of it."""
+    """Replaces the file atomically: a reader sees the old text or the new one, never half of it."""
     half = file.with_suffix(".new")
     half.unlink(missing_ok=True)
     half.touch(0o600)

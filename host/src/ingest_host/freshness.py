@@ -1,7 +1,7 @@
-"""Evaluates how fresh the assets of one location are, whatever becomes of another's.
+"""Evaluates how fresh each location's assets are, independently of other locations.
 
-Dagster evaluates all assets together: one that raises, such as one more than a location may have, takes all others
-with it, and each that its location keeps locked delays them.
+Dagster evaluates all assets together: one that raises, such as one more than a location may have, ends the evaluation
+of all others, and each one that its location keeps locked delays them.
 https://github.com/dagster-io/dagster/blob/1.13.27/python_modules/dagster/dagster/_daemon/freshness.py
 """
 
@@ -18,18 +18,18 @@ logger = logging.getLogger("ingest")
 
 
 def evaluate_apart() -> None:
-    """Replaces Dagster's own; raises ``AttributeError`` where Dagster calls it otherwise."""
+    """Replaces Dagster's own evaluation; raises ``AttributeError`` if Dagster has renamed it."""
     for name in (ALL, ONE):
         getattr(FreshnessDaemon, name)
     setattr(FreshnessDaemon, ALL, _evaluated)
 
 
 async def _evaluated(daemon: Any, workspace_process_context: Any) -> list[bool]:
-    """Whether each asset's state changed; after one that raises, the rest of its location waits for the next look."""
+    """Returns whether each asset's state changed; if one raises, the rest of its location waits for the next round."""
     context = workspace_process_context.create_request_context()
     nodes = list(context.asset_graph.asset_nodes)
     keys = [node.key for node in nodes]
-    # At once, and kept by the context: Dagster's own asks for those of an asset as it comes to it.
+    # Read together, and cached by the context: Dagster's own evaluation reads them asset by asset.
     await FreshnessStateRecord.gen_many(context, keys)
     await AssetRecord.gen_many(context, keys)
     changed, failed = [], set()
@@ -39,9 +39,9 @@ async def _evaluated(daemon: Any, workspace_process_context: Any) -> list[bool]:
             continue
         try:
             changed.append(await daemon._evaluate_asset(context=context, node=node))
-        except Exception as error:  # noqa: BLE001  whatever it stumbles over
+        except Exception as error:  # noqa: BLE001  whatever it raises
             failed.add(location)
             reason = str(error).partition("\n")[0]
             at = node.key.to_user_string()
-            logger.warning("no asset of %s from %s on is evaluated for now: %s", location, at, reason)
+            logger.warning("assets of %s from %s on are not evaluated for now: %s", location, at, reason)
     return changed

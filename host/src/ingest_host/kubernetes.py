@@ -2,11 +2,11 @@
 
 Everything about a run's pod follows from the name of its location: namespace, image, code, secrets, account, limits.
 As on one machine (:mod:`ingest_host.launch`), two strings of its record are used, the location and the image; the image
-must be one that a deploy activated, which the ReplicaSets of the location's code server tell. So what anybody who can
-launch a run may write (the tag ``dagster-k8s/config``), or what a location's code server says of itself
-(``DAGSTER_CONTAINER_CONTEXT``), is refused: plain dagster-k8s mounts another location's Secret for it.
+must be one that a deploy activated, according to the ReplicaSets of the location's code server. So what anybody who can
+launch a run may write (the tag ``dagster-k8s/config``), and what a location's code server says about itself
+(``DAGSTER_CONTAINER_CONTEXT``), is refused: with it, plain dagster-k8s would mount another location's Secret.
 
-What the host may do in a location's namespace: ``deploy/kubernetes/location/templates/namespace.yaml``.
+The host's rights in a location's namespace: ``deploy/kubernetes/location/templates/namespace.yaml``.
 """
 
 import json
@@ -37,27 +37,27 @@ from ingest_host.serve import location_names
 logger = logging.getLogger("launch")
 
 NAMESPACE = Path("/run/secrets/kubernetes.io/serviceaccount/namespace")
-"""Tells the host's own namespace, which those of the locations begin with."""
+"""Contains the host's own namespace, with which those of the locations begin."""
 ACCOUNT = "location"
 SECRET = "runs"  # noqa: S105, the name of one
 STEERING_TAGS = "dagster-k8s/"
 MEMORY = "2Gi"
 USER = 10001
 KEEP_SECONDS = 3600
-"""How long the Job of a run that ended can be looked at."""
+"""How long the Job of a run that ended is kept."""
 LOST_NODE_SECONDS = 60
-"""After which the pods of a node that does not answer are given up."""
+"""After this time, the pods of a node that does not answer are given up."""
 ALIVE = {
     "DESTINATION__POSTGRES__CREDENTIALS__QUERY": json.dumps(
         {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000"}
     )
 }
-"""A connection whose other end is on a node that was lost fails within a minute; a system's own limit is two hours.
+"""Makes a connection to a lost node fail within a minute; an operating system's own limit is two hours.
 
 https://www.postgresql.org/docs/17/libpq-connect.html#LIBPQ-KEEPALIVES, as in the charts' `pg_service.conf`.
 """
-REPLACED = "its pod was lost with its node, or removed: the one that Kubernetes made instead does not begin again"
-"""Of a process that ends well before its run does: Dagster ignores what would execute a run a second time."""
+REPLACED = "its pod was lost with its node, or removed: the pod that Kubernetes created instead does not run it again"
+"""Why a process exits with 0 before its run has ended: Dagster ignores a second execution of a run."""
 
 CANNOT_START = (
     "CreateContainerConfigError",
@@ -66,9 +66,9 @@ CANNOT_START = (
     "ImagePullBackOff",
     "InvalidImageName",
 )
-"""Why a container waits that will not start by itself: https://kubernetes.io/docs/concepts/containers/images/"""
+"""Reasons why a container waits and will not start by itself: https://kubernetes.io/docs/concepts/containers/images/"""
 AWAY = (429, 500, 502, 503, 504)
-"""Answers of an API that is overloaded or being restarted."""
+"""Statuses of an API that is overloaded or restarting."""
 
 
 class LaunchAway(DagsterUserCodeUnreachableError):
@@ -76,14 +76,14 @@ class LaunchAway(DagsterUserCodeUnreachableError):
 
 
 def namespace_of(location: str) -> str:
-    """A location's namespace; raises :class:`Refused` where the name is not one of a location."""
+    """Returns a location's namespace; raises :class:`Refused` if the name is not valid for a location."""
     if not NAME.fullmatch(location):
         raise Refused(f"its record names no location: {location!r}")
     return f"{NAMESPACE.read_text()}-{location.replace('_', '-')}"
 
 
 def run_pod(location: str) -> UserDefinedDagsterK8sConfig:
-    """What a run's Job is like, but for its image and its arguments, in dagster-k8s' words."""
+    """Returns a run's Job, except for its image and its arguments, in dagster-k8s' terms."""
     variables = environment(location, f"turnstile.{NAMESPACE.read_text()}") | ALIVE
     labels = {"app": "run", LOCATION_LABEL: location}
     folders = {"/var/lib/ingest": "work", "/var/lib/runs": "runs", "/tmp": "tmp"}  # noqa: S108, in the container
@@ -107,7 +107,7 @@ def run_pod(location: str) -> UserDefinedDagsterK8sConfig:
             "service_account_name": ACCOUNT,
             "automount_service_account_token": False,
             "enable_service_links": False,
-            "share_process_namespace": True,  # as process 1, a program would not hear that it should end
+            "share_process_namespace": True,  # as process 1, a program would ignore the signal to end
             "termination_grace_period_seconds": STOP_SECONDS,
             "security_context": {
                 "run_as_non_root": True,
@@ -138,13 +138,13 @@ def run_pod(location: str) -> UserDefinedDagsterK8sConfig:
 
 
 class LocationRunLauncher(K8sRunLauncher):
-    """dagster-k8s' launcher without settings: see above. A run that fails ends its pod with exit code 1."""
+    """dagster-k8s' launcher without settings, as described above. A run that fails ends its pod with exit code 1."""
 
     def __init__(self, inst_data: ConfigurableClassData | None = None, **clients: Any) -> None:
         super().__init__(
             service_account_name=ACCOUNT,
             instance_config_map="",
-            dagster_home="",  # a run is handed its instance
+            dagster_home="",  # a run receives its instance as an argument
             fail_pod_on_run_failure=True,
             inst_data=inst_data,
             **clients,
@@ -165,7 +165,7 @@ class LocationRunLauncher(K8sRunLauncher):
         return AppsV1Api(self._api_client.core_api.api_client)
 
     def get_container_context_for_run(self, dagster_run: DagsterRun) -> K8sContainerContext:
-        """Of the run, its location's name is read, and nothing else."""
+        """Returns the context of the run's location; only the location's name is read from the run."""
         location = _location(dagster_run)
         namespace = namespace_of(location)
         return K8sContainerContext(run_k8s_config=run_pod(location), namespace=namespace)
@@ -188,7 +188,7 @@ class LocationRunLauncher(K8sRunLauncher):
             raise
 
     def _refuse(self, run: DagsterRun) -> None:
-        """Raises :class:`Refused` where the record would have the pod be another one than its location's."""
+        """Raises :class:`Refused` if the record asks for another pod than its location's, or an inactive image."""
         if steering := sorted(tag for tag in run.tags if tag.startswith(STEERING_TAGS)):
             raise Refused(f"the tag {steering[0]} is not allowed: a run's pod follows from its location's name")
         origin = run.job_code_origin.repository_origin if run.job_code_origin else None
@@ -199,7 +199,7 @@ class LocationRunLauncher(K8sRunLauncher):
             raise Refused(f"{image!r} is not an active image of {location}: those are {', '.join(images) or 'none'}")
 
     def _images(self, location: str) -> list[str]:
-        """The images of a location that were activated, as its Deployment's ReplicaSets say."""
+        """Returns the images of a location that were activated, from its Deployment's ReplicaSets."""
         sets = self._apps.list_namespaced_replica_set(namespace_of(location), label_selector="app=server").items
         return list(dict.fromkeys(one.spec.template.spec.containers[0].image for one in sets))
 
@@ -211,7 +211,7 @@ class LocationRunLauncher(K8sRunLauncher):
         with _answering():
             stopped = self._remove(self._job_name(run), namespace_of(_location(run)))
         if not stopped:
-            self._instance.report_engine_event("There is no Job of it to stop", run, cls=self.__class__)
+            self._instance.report_engine_event("The run has no Job to stop", run, cls=self.__class__)
         return stopped
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
@@ -227,14 +227,14 @@ class LocationRunLauncher(K8sRunLauncher):
         return CheckRunHealthResult(WorkerStatus.FAILED if why else WorkerStatus.RUNNING, why or None)
 
     def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
-        """What the cluster says of a run that did not start in time: why it has no pod, or no node for it."""
+        """Returns the cluster's warnings about a run that did not start in time, such as why it has no pod or node."""
         namespace, job = namespace_of(_location(run)), self._job_name(run)
         events = self._api_client.core_api.list_namespaced_event(namespace).items
         about = [one for one in events if one.involved_object.name.startswith(job) and one.type == "Warning"]
         return "\n".join(dict.fromkeys(str(one.message) for one in about)) or None
 
     def purge(self) -> int:
-        """Removes Jobs whose runs have ended, but which have not: their pods never started. Says how many."""
+        """Removes Jobs that are active though their runs have ended: their pods never started. Returns how many."""
         removed = 0
         for location in location_names():
             namespace = namespace_of(location)
@@ -250,7 +250,7 @@ class LocationRunLauncher(K8sRunLauncher):
         return removed
 
     def _illness(self, pod: Any) -> str:
-        """Why a run's pod ended, or will not start; empty where it may go on."""
+        """Returns why a run's pod ended or will not start; empty if it may go on."""
         (container,) = pod.status.container_statuses or [None]
         if container and (ended := container.state.terminated):
             return self._reason(pod, ended)
@@ -269,10 +269,10 @@ class LocationRunLauncher(K8sRunLauncher):
         killed = f" (killed by {signal.Signals(code - 128).name})" if code - 128 in set(signal.Signals) else ""
         log = self._api_client.core_api.read_namespaced_pod_log
         try:
-            # As it came: https://github.com/kubernetes-client/python/issues/2596 makes text of it that begins with b'.
+            # Raw: decoded text would begin with b': https://github.com/kubernetes-client/python/issues/2596
             told = log(pod.metadata.name, pod.metadata.namespace, tail_lines=LAST_LINES, _preload_content=False)
             printed = told.data.decode(errors="replace").splitlines()
-        except ApiException as error:  # its node is away, or its log is gone with it
+        except ApiException as error:  # its node is down, or its log is gone with it
             printed = [f"its log cannot be read: {_message(error)}"]
         said = [line[:LONGEST_LINE] for line in printed if line.strip()]
         return "\n".join([f"its container ended with exit code {code}{killed}", *said])
@@ -281,7 +281,7 @@ class LocationRunLauncher(K8sRunLauncher):
         return _job_name(run, self._get_resume_attempt_number(run) or None)
 
     def _remove(self, job: str, namespace: str) -> bool:
-        """Ends a Job's pod in order, with the Job; says whether there was one."""
+        """Removes a Job, and stops its pod gracefully; returns whether there was one."""
         try:
             self._api_client.batch_api.delete_namespaced_job(job, namespace, propagation_policy="Background")
         except ApiException as error:
@@ -294,7 +294,7 @@ class LocationRunLauncher(K8sRunLauncher):
 def _accept_older_authorities(*apis: Any) -> None:
     """Verifies the API's certificate as kubectl does.
 
-    Since 3.13, Python wants extensions that the authority of many a cluster does not have:
+    Since 3.13, Python requires extensions that the certificate authorities of many clusters lack:
     https://github.com/kubernetes-client/python/issues/2394
     """
     for api in apis:
@@ -315,7 +315,7 @@ def _location(run: DagsterRun) -> str:
 
 @contextmanager
 def _answering() -> Iterator[None]:
-    """Raises :class:`LaunchAway` where the cluster's API does not answer, :class:`Refused` where it says no."""
+    """Raises :class:`LaunchAway` if the cluster's API does not answer, :class:`Refused` if it refuses the request."""
     try:
         yield
     except (DagsterK8sAPIRetryLimitExceeded, HTTPError) as error:
@@ -329,7 +329,7 @@ def _answering() -> Iterator[None]:
 
 
 def _message(error: Any) -> str:
-    """What the API says, in a line."""
+    """Returns the API's message, in one line."""
     try:
         return str(json.loads(error.body)["message"])
     except (TypeError, ValueError, KeyError):

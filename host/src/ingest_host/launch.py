@@ -1,17 +1,17 @@
-"""The launch service: the only one that holds the engine's socket, and these verbs are all it knows.
+"""The launch service: the only one that has the engine's socket. It offers these verbs and no others.
 
-    POST /runs/ID/execute_run   starts the run's container, or one that resumes it: /runs/ID/resume_run
-    POST /runs/ID/stop          ends its containers in order
-    GET  /runs/ID               tells the state of its newest container, and why that ended
+    POST /runs/ID/execute_run   starts the run's container; /runs/ID/resume_run starts one that resumes it
+    POST /runs/ID/stop          stops its containers gracefully
+    GET  /runs/ID               returns the state of its newest container, and why it ended
     POST /purge                 removes the containers of runs that ended a while ago
-    GET  /services              tells the state of the platform's own containers: the monitor may ask this alone
+    GET  /services              returns the state of the platform's own containers; all that the monitor may request
 
-It takes the run's id and nothing else. The storage tells the run's location, and everything about the
+It takes the run's id and nothing else. The storage names the run's location, and everything about the
 container follows from the location's name: image, code, network, volumes, limits. A location has no say
-in it. Of a run's record two strings are used, the location and the image's tag; the tag must be
-one that a deploy activated, which the engine knows from the label of the location's code server.
+in it. Two strings of a run's record are used, the location and the image's tag; the tag must be one that
+a deploy activated, which the engine knows from the label of the location's code server.
 
-Dagster is not imported here: what holds the socket stays small enough to be read in whole.
+Dagster is not imported here: what has the socket stays small enough to be read in full.
 """
 
 import hmac
@@ -41,38 +41,38 @@ logger = logging.getLogger("launch")
 
 PORT = 2300
 TOKEN = Path("/run/secrets/launch-token")
-"""What webserver, daemon and purge show; no location has it."""
+"""The token that webserver, daemon and purge send; no location has it."""
 WATCH_TOKEN = Path("/run/secrets/watch-token")
-"""What the monitor shows."""
+"""The token that the monitor sends."""
 INSTANCE = Path("/tmp/instance")  # noqa: S108, in the container
 ENGINE_API = "1.45"
-"""The first that mounts a folder of a volume. An older engine would mount all of it: it is refused."""
+"""The first version that can mount a folder of a volume. An older engine, which would mount all of it, is refused."""
 STORAGE = "service=dagster"
-"""Of PGSERVICEFILE, as in dagster.yaml."""
+"""A service in PGSERVICEFILE, as in dagster.yaml."""
 RUN = Path(__file__).with_name("run.py")
 STOP_SECONDS = 60
-"""Time that a run has to end in order when somebody terminates it."""
+"""Time that a run has to end gracefully when somebody terminates it."""
 KEEP_CONTAINERS = {True: timedelta(hours=1), False: timedelta(days=7)}
-"""How long the container of a run that ended well, or badly, can be looked at."""
+"""How long the container of a run is kept, by whether it succeeded."""
 CONTAINERS = 6
-"""Of a location's runs at a time. The queue counts runs by what they say of themselves: one that says it has ended may
-go on. Twice the limit in dagster.yaml, since one that has said so is given time to end."""
+"""Of a location's runs at a time. The queue counts runs by the status that they report: one that reports its end may
+go on. Twice the limit in dagster.yaml, since a run that has reported its end is given time to exit."""
 LAST_LINES = 20
 LONGEST_LINE = 300
-"""Of what a container printed last, for the reason of its end."""
+"""Of a line that a container printed last, which is part of the reason why it ended."""
 
 ENDED = ("exited", "dead")
 COMPOSE = "com.docker.compose"
-"""Begins the labels of a container that Compose made."""
+"""Prefix of the labels of a container that Compose created."""
 PROJECT_LABEL = "ingest.project"
 LOCATION_LABEL = "ingest.location"
 RUN_LABEL = "dagster/run_id"
 TAGS_LABEL = "ingest.tags"
-"""On a location's code server: the tags of its images that were activated, the newest first."""
+"""On a location's code server: the tags of its images that were activated, newest first."""
 NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
 PATH = re.compile(r"/runs/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:/(execute_run|resume_run|stop))?")
 LIVE = ("STARTING", "STARTED")
-"""Status of a run that may have a container."""
+"""Statuses of a run that may be started."""
 
 LOCATION_PATH = [
     "external_pipeline_origin",
@@ -81,9 +81,9 @@ LOCATION_PATH = [
     "location_name",
 ]
 IMAGE_PATH = ["pipeline_code_origin", "repository_origin", "container_image"]
-"""Where Dagster has them in a run's record."""
+"""Where Dagster has location and image in a run's record."""
 _RUN = "SELECT status, run_body::json #>> %s, run_body::json #>> %s FROM runs WHERE run_id = %s"
-"""Postgres takes the record apart: its size is a location's to choose."""
+"""Postgres parses the record, because a location chooses its size."""
 _INSTANCE = """
 from dagster import DagsterInstance
 from dagster._serdes import serialize_value
@@ -97,17 +97,17 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Run:
-    """What the storage says of a run."""
+    """What the storage says about a run."""
 
     id: str
     status: str
     location: str
     image: str
-    """What its location's code server called itself when the run was queued."""
+    """The image that its location's code server reported when the run was queued."""
 
 
 def environment(location: str, postgres: str) -> dict[str, str]:
-    """The variables that a run has, where the warehouse is on the server ``postgres``."""
+    """Returns the environment variables of a run; ``postgres`` is the warehouse's server."""
     return {
         "INGEST_SECRET_COMMAND": f"make secret LOCATION={location} NAME={{setting}}",
         "PGSERVICEFILE": "/run/secrets/pg_service.conf",
@@ -121,7 +121,7 @@ def environment(location: str, postgres: str) -> dict[str, str]:
 
 
 def run_container(project: str, name: str, run: Run, command: list[str]) -> dict[str, Any]:
-    """How a run's container is made: docker-py's arguments of ``containers.create``.
+    """Returns how a run's container is created: docker-py's arguments of ``containers.create``.
 
     https://docker-py.readthedocs.io/en/stable/containers.html
     """
@@ -135,9 +135,9 @@ def run_container(project: str, name: str, run: Run, command: list[str]) -> dict
         "network": f"{project}_{location}",
         "mounts": [
             Mount("/run/secrets", f"{project}_{location}-secrets", read_only=True),
-            # What runs print, and the pace at which they call their API together: a folder for each location.
+            # What runs print, and the pace of API calls that they share: a folder for each location.
             Mount("/var/lib/runs", f"{project}_runs", subpath=location, no_copy=True),
-            Mount("/var/lib/ingest", None),  # of its own, removed with it: what dlt stages need not fit into memory
+            Mount("/var/lib/ingest", None),  # its own, removed with it: what dlt stages need not fit into memory
         ],
         "read_only": True,
         "tmpfs": {"/tmp": "size=256m"},  # noqa: S108, in the container
@@ -159,14 +159,17 @@ class Launch:
 
     @cached_property
     def instance(self) -> str:
-        """The settings of dagster.yaml, as Dagster hands them to a run; kept for :mod:`ingest_host.trial` to read."""
+        """The settings of dagster.yaml, as Dagster passes them to a run; stored for :mod:`ingest_host.trial`, too."""
         if not INSTANCE.exists():
             told = subprocess.run([sys.executable, "-c", _INSTANCE], stdout=subprocess.PIPE, text=True, check=True)
             INSTANCE.write_text(told.stdout.strip())
         return INSTANCE.read_text()
 
     def start(self, run: Run, verb: str) -> dict[str, str]:
-        """Starts the run, unless it is running; raises :class:`Refused` if its code is not its location's own."""
+        """Starts the run, unless it is already running; returns its container and image.
+
+        Raises :class:`Refused` if its code is not its location's own, or its location has too many containers.
+        """
         if run.status not in LIVE:
             raise Refused(f"it is {run.status}: only a run that is being launched is started")
         before = self._containers(run.id)
@@ -178,7 +181,7 @@ class Launch:
             raise Refused(f"{run.location} already has {CONTAINERS} containers running, the most that it may have")
         module = f"{run.location}_location.definitions"
         command = ["python", "-c", RUN.read_text(), verb, module, run.id, self.instance]
-        # Of two that start it at the same time, the engine refuses the second, since the name is taken.
+        # If two requests start it at the same time, the engine refuses the second, since the name is taken.
         name = f"{self.project}-{run.location}-run-{run.id}-{len(before) + 1}"
         container = self.engine.containers.create(**run_container(self.project, name, run, command))
         with _or_nothing_stays(container):
@@ -193,21 +196,21 @@ class Launch:
         return {"stopped": bool(running)}
 
     def look(self, run_id: str) -> dict[str, Any]:
-        """The state of the run's newest container, with the ``reason`` if it ended; empty if it has no container."""
+        """Returns the state of the run's newest container, with the ``reason`` if it ended; empty if there is none."""
         for container in self._containers(run_id):
             told = {"container": container.id, "status": container.status}
             return told | ({"reason": reason(container)} if container.status in ENDED else {})
         return {}
 
     def services(self) -> dict[str, Any]:
-        """The state of each container that Compose made; ``keeps`` of one that is to run always."""
+        """Returns the state of each container that Compose created; ``keeps`` says whether it should always run."""
         made = self.engine.containers.list(
             all=True, filters={"label": f"{COMPOSE}.project={self.project}"}, ignore_removed=True
         )
         return {"services": [_service(one) for one in made if one.labels.get(f"{COMPOSE}.oneoff") != "True"]}
 
     def purge(self, now: datetime) -> dict[str, int]:
-        """Removes ended run containers, with the volume in which dlt worked; those that failed stay longer."""
+        """Removes ended run containers, with the volume in which dlt worked; those that failed are kept longer."""
         removed = 0
         for container in self._list({"status": ["exited", "dead", "created"]}):
             state = container.attrs["State"]
@@ -215,19 +218,19 @@ class Launch:
             if now - _instant(since) > KEEP_CONTAINERS[state["ExitCode"] == 0]:
                 try:
                     container.remove(v=True)
-                except docker.errors.APIError as error:  # somebody removes or starts it at this moment
+                except docker.errors.APIError as error:  # somebody is removing or starting it
                     logger.warning("%s could not be removed yet: %s", container.name, error.explanation)
                     continue
                 removed += 1
         return {"removed": removed}
 
     def _containers(self, run_id: str) -> list[Container]:
-        """Those of a run, the newest first; a run that is resumed has two."""
+        """Returns the containers of a run, newest first; a resumed run has two."""
         found = self._list({}, f"{RUN_LABEL}={run_id}")
         return sorted(found, key=lambda container: str(container.attrs["Created"]), reverse=True)
 
     def _images(self, location: str) -> list[str]:
-        """The images of a location that were activated, as its code server's containers say."""
+        """Returns the images of a location that were activated, from the labels of its code server's containers."""
         compose = [f"{COMPOSE}.project={self.project}", f"{COMPOSE}.service={location}"]
         servers = self.engine.api.containers(all=True, filters={"label": compose})
         tags = [tag for server in servers for tag in server["Labels"].get(TAGS_LABEL, "").split(",") if tag]
@@ -240,7 +243,7 @@ class Launch:
 
 @contextmanager
 def _or_nothing_stays(container: Container) -> Iterator[None]:
-    """Removes the container where the launch fails: Dagster fails the run then, so it must not go on."""
+    """Removes the container if the launch fails: Dagster then fails the run, so it must not go on."""
     try:
         yield
     except Exception:
@@ -250,7 +253,7 @@ def _or_nothing_stays(container: Container) -> Iterator[None]:
 
 
 def reason(container: Container) -> str:
-    """Why a container ended: out of memory, or its exit code and what it printed last."""
+    """Returns why a container ended: out of memory, or its exit code and what it printed last."""
     state = container.attrs["State"]
     if state["OOMKilled"]:
         return f"out of memory: {container.attrs['HostConfig']['Memory'] / 2**30:.3g} GB"
@@ -275,12 +278,12 @@ def _service(container: Container) -> dict[str, Any]:
 
 
 def _instant(text: str) -> datetime:
-    """Docker's time, with nanoseconds, to the second."""
+    """Parses Docker's time, which has nanoseconds, to the second."""
     return datetime.strptime(text[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
 
 
 def stored_run(run_id: str) -> Run:
-    """The run as Dagster's storage has it; raises :class:`Refused`."""
+    """Returns the run as Dagster's storage has it; raises :class:`Refused` if there is none or it has no location."""
     with closing(psycopg2.connect(STORAGE, connect_timeout=5)) as storage, storage.cursor() as cursor:
         cursor.execute(_RUN, [LOCATION_PATH, IMAGE_PATH, run_id])
         row = cursor.fetchone()
@@ -293,9 +296,9 @@ def stored_run(run_id: str) -> Run:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers in JSON: 200, or a reason: 409 where it refuses, 502 where the engine does, 503 where one is away.
+    """Answers in JSON: 200, or a reason with 409 if it refuses, 502 if the engine refuses, 503 if a service is down.
 
-    Bodies of requests are not read.
+    Request bodies are not read.
     """
 
     timeout = 10
@@ -366,7 +369,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def engine() -> docker.DockerClient:
-    """The engine at its socket."""
+    """Returns a client of the engine's socket."""
     return docker.DockerClient(base_url="unix:///var/run/docker.sock", version=ENGINE_API, timeout=STOP_SECONDS + 30)
 
 

@@ -1,4 +1,4 @@
-"""Dagster's run launcher on this platform: asks the launch service, by the run's id alone."""
+"""Dagster's run launcher on this platform: asks the launch service, with nothing but the run's id."""
 
 import json
 import time
@@ -19,13 +19,13 @@ from ingest_host.launch import PORT, TOKEN
 
 URL = f"http://launch:{PORT}"
 RESTART_SECONDS = 30
-"""How long a service or an engine that is away is asked again, each time after twice as long."""
+"""How long requests are retried while the service or the engine is down; the wait doubles each time."""
 TIMEOUT = 60
 _HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class LaunchError(Exception):
-    """The launch service refuses, or cannot; the text is its reason."""
+    """The launch service refuses or fails; the text is its reason."""
 
 
 class LaunchAway(LaunchError, DagsterUserCodeUnreachableError):
@@ -36,9 +36,9 @@ class LaunchAway(LaunchError, DagsterUserCodeUnreachableError):
 
 
 def ask(method: str, path: str) -> dict[str, Any]:
-    """The launch service's answer; raises :class:`LaunchError`.
+    """Returns the launch service's answer; raises :class:`LaunchError`.
 
-    While it or the engine is being restarted it is asked again: each verb may be said twice.
+    While the service or the engine restarts, the request is retried: every verb may be repeated.
     """
     until, wait = time.monotonic() + RESTART_SECONDS, 0.5
     while True:
@@ -66,10 +66,10 @@ def _asked(method: str, path: str) -> dict[str, Any]:
 
 
 class LocationRunLauncher(DockerRunLauncher):
-    """dagster-docker's launcher for a host without an engine: each call to Docker is the launch service's.
+    """dagster-docker's launcher for a host without an engine: the launch service makes all calls to Docker.
 
-    What a run's container is like stands in :mod:`ingest_host.launch`; a location has no say in it, so
-    `DAGSTER_CONTAINER_CONTEXT` is not read. One that fails exits with 1.
+    :mod:`ingest_host.launch` defines a run's container; a location has no say in it, so
+    `DAGSTER_CONTAINER_CONTEXT` is not read. The container of a run that fails exits with 1.
     """
 
     def launch_run(self, context: LaunchRunContext) -> None:
@@ -91,7 +91,7 @@ class LocationRunLauncher(DockerRunLauncher):
             self._instance.report_engine_event(
                 f"Launched run in container {container[:12]} with image {image}", run, cls=self.__class__
             )
-            # For people who read the run's page; nothing is found by it.
+            # For people who read the run's page; no code reads these tags.
             self._instance.add_run_tags(run.run_id, {DOCKER_CONTAINER_ID_TAG: container, DOCKER_IMAGE_TAG: image})
         except Exception:  # Dagster fails the run then, so it must not go on
             ask("POST", f"/runs/{run.run_id}/stop")
@@ -104,11 +104,11 @@ class LocationRunLauncher(DockerRunLauncher):
         self._instance.report_run_canceling(run)
         stopped = bool(ask("POST", f"/runs/{run_id}/stop")["stopped"])
         if not stopped:
-            self._instance.report_engine_event("There is no container of it to stop", run, cls=self.__class__)
+            self._instance.report_engine_event("The run has no container to stop", run, cls=self.__class__)
         return stopped
 
     def purge(self) -> int:
-        """Removes the containers of runs that ended a while ago, and says how many."""
+        """Removes the containers of runs that ended a while ago; returns how many."""
         return int(ask("POST", "/purge")["removed"])
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:

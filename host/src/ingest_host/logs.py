@@ -1,9 +1,8 @@
-"""What runs printed, as webserver, daemon and purge read it: each location's in a folder of its own.
+"""What runs printed, as webserver, daemon and purge read it: each location's output has a folder of its own.
 
-A run writes below ``/var/lib/runs/logs``, where the folder of its location is mounted, and no other. The
-host has all of them: ``/var/lib/runs/<location>/logs``. What lies there was written by a location's code,
-so no link in it is followed, and only regular files are read: a link to `/run/secrets` would hand out
-the host's own passwords.
+A run writes to ``/var/lib/runs/logs``, where only the folder of its location is mounted. The host has all
+of them: ``/var/lib/runs/<location>/logs``. A location's code wrote the files there, so no link is followed
+and only regular files are read: a link to `/run/secrets` would expose the host's own passwords.
 """
 
 import logging
@@ -30,21 +29,21 @@ logger = logging.getLogger("logs")
 
 RUNS = Path("/var/lib/runs")
 HOST = "host"
-"""The folder of logs that are of no run, such as a tick's; no location may be called so."""
+"""The folder of logs that belong to no run, such as a tick's; no location may have this name."""
 CHUNK = 2**16
 READ_AT_ONCE = MAX_BYTES_CHUNK_READ
-"""Bytes of a file in memory; the cursor leads on to the rest. A location makes its files as large as it likes."""
+"""Bytes of a file in memory; the cursor leads to the rest. A location may make its files as large as it likes."""
 _RUN_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class RunLogs(LocalComputeLogManager):
-    """Dagster's local logs, found in the folder of the run's location."""
+    """Dagster's local logs, read from the folder of the run's location."""
 
     def __init__(self, base_dir: str = str(RUNS), inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(base_dir, inst_data=inst_data)
-        # Dagster's own watches a folder, and makes it where it is missing.
+        # Dagster's own watches a folder, and creates it if it is missing.
         polling: Any = PollingComputeLogSubscriptionManager
         self._subscription_manager = polling(self)
         self._locations: dict[str, str] = {}
@@ -54,7 +53,7 @@ class RunLogs(LocalComputeLogManager):
         return cls(inst_data=inst_data, **config_value)
 
     def open(self, path: str | Path) -> BinaryIO | None:
-        """A regular file below the base folder, or None if there is none; follows no link on the way."""
+        """Opens a regular file below the base folder; returns None if there is none. Follows no link on the way."""
         try:
             with self._opened(Path(path).parent) as folder:
                 file = os.fdopen(os.open(Path(path).name, _FILE, dir_fd=folder), "rb")
@@ -66,7 +65,7 @@ class RunLogs(LocalComputeLogManager):
         return file
 
     def get_captured_local_path(self, log_key: Sequence[str], extension: str, partial: bool = False) -> str:
-        """Where the file is; it may be a link, so it is read with :meth:`open` alone."""
+        """Returns the path of the file; it may be a link, so only :meth:`open` may read it."""
         relative = Path(super().get_captured_local_path(log_key, extension, partial)).relative_to(
             Path(self._base_dir).resolve()
         )
@@ -89,11 +88,11 @@ class RunLogs(LocalComputeLogManager):
         return file is not None
 
     def get_log_keys_for_log_key_prefix(self, log_key_prefix: Sequence[str], io_type: Any) -> Sequence[list[str]]:
-        """Only a tick's logs are looked for so, and those are the host's own."""
+        """Returns the keys in the host's own folder, since only the logs of ticks are looked up by prefix."""
         return super().get_log_keys_for_log_key_prefix([HOST, *log_key_prefix], io_type)
 
     def delete_logs(self, log_key: Sequence[str] | None = None, prefix: Sequence[str] | None = None) -> None:
-        """Removes what a run printed, ``prefix=[run_id]``, while its record still tells whose it is."""
+        """Removes what a run printed (``prefix=[run_id]``), while its record still names its location."""
         if prefix is None:
             super().delete_logs(log_key)
             return
@@ -109,7 +108,7 @@ class RunLogs(LocalComputeLogManager):
 
     @contextmanager
     def _opened(self, path: Path) -> Iterator[int]:
-        """A folder below the base folder, opened; raises ``OSError`` if a part of it is missing, a link or a file."""
+        """Opens a folder below the base folder; raises ``OSError`` if a part of it is missing, a link or a file."""
         at = os.open(self._base_dir, _FOLDER)
         try:
             for name in path.relative_to(self._base_dir).parts:
@@ -135,10 +134,10 @@ class RunLogs(LocalComputeLogManager):
 
 
 def use_run_logs(instance: DagsterInstance) -> None:
-    """Has a process of the host find each run's logs in its location's folder.
+    """Makes a process of the host find each run's logs in its location's folder.
 
-    dagster.yaml names Dagster's own log manager: it is what runs have, with their own folder. Where it names one that
-    keeps no files, nothing is to be found.
+    dagster.yaml names Dagster's own log manager, which runs use with their own folder. If it names one that keeps no
+    files, there is nothing to find.
     """
     if not isinstance(instance.compute_log_manager, LocalComputeLogManager):
         return
@@ -148,7 +147,7 @@ def use_run_logs(instance: DagsterInstance) -> None:
 
 
 async def download_logs(self: Any, request: Request) -> Response:
-    """In the place of the webserver's own, which opens a path that a location may have made a link meanwhile."""
+    """Replaces the webserver's own, which opens a path that a location may have turned into a link meanwhile."""
     [*log_key, extension] = request.path_params["path"].split("/")
     with self.request_context(request) as context:
         logs = context.instance.compute_log_manager

@@ -1,6 +1,6 @@
 """Removes what Dagster and Docker would keep forever: old runs, their logs, exited run containers.
 
-Runs once an hour. Ticks are Dagster's own affair: `retention` in dagster.yaml.
+Runs once an hour. Dagster itself removes ticks: `retention` in dagster.yaml.
 """
 
 import logging
@@ -19,7 +19,7 @@ from ingest_host.unreadable import pass_over_unreadable
 
 logger = logging.getLogger("purge")
 
-PURGED = Path("/tmp/purged")  # noqa: S108, in the container; the health check looks at its age
+PURGED = Path("/tmp/purged")  # noqa: S108, in the container; the health check reads its age
 EVERY_SECONDS = 3600
 
 KEEP_RUNS = {
@@ -27,16 +27,16 @@ KEEP_RUNS = {
     DagsterRunStatus.CANCELED: timedelta(days=30),
     DagsterRunStatus.FAILURE: timedelta(days=90),
 }
-"""How long a run stays after its end."""
+"""How long a run is kept after its end."""
 
 
 def purge_runs(instance: DagsterInstance, now: datetime) -> int:
-    """Deletes runs that ended long ago, with their events and compute logs, and says how many.
+    """Deletes runs that ended long ago, with their events and compute logs; returns how many.
 
-    After one that its location keeps locked, the rest of its location's wait for the next time.
+    If a location keeps one of its runs locked, the rest of its runs wait for the next time.
 
-    What a run told of its assets goes with it. So two kinds stay, however old: the newest success of
-    each job of a location, and whatever run materialized an asset last.
+    What a run reported about its assets is deleted with it. So two kinds are kept, however old: the latest success
+    of each job of a location, and the run that last materialized an asset.
     """
 
     @cache
@@ -48,12 +48,12 @@ def purge_runs(instance: DagsterInstance, now: datetime) -> int:
         return run.run_id == newest(run.job_name, run.tags.get(CODE_LOCATION_TAG))
 
     succeeded = [DagsterRunStatus.SUCCESS]
-    # One by one: a location may have written much into each of them.
+    # One by one, since a location may have written a lot into each.
     records = (record for key in instance.all_asset_keys() for record in instance.get_asset_records([key]))
     latest = {told.run_id for record in records if (told := record.asset_entry.last_materialization)}
     deleted, late = 0, set()
     for status, keep in KEEP_RUNS.items():
-        # Of every run the id alone: the list may be long where nothing was purged for a while.
+        # Only the ids: the list may be long if nothing was purged for a while.
         for run_id in instance.get_run_ids(RunsFilter(statuses=[status], updated_before=now - keep)):
             run = instance.get_run_by_id(run_id)
             if run is None or run_id in latest or is_newest(run):
@@ -62,13 +62,13 @@ def purge_runs(instance: DagsterInstance, now: datetime) -> int:
             if location in late:
                 continue
             try:
-                instance.compute_log_manager.delete_logs(prefix=[run_id])  # the record tells where they are
+                instance.compute_log_manager.delete_logs(prefix=[run_id])  # the record says where they are
                 instance.delete_run(run_id)
                 deleted += 1
             except DBAPIError as error:  # its location keeps it locked
                 late.add(location)
                 reason = str(error).partition("\n")[0]
-                logger.warning("no run of %s from %s on is removed for now: %s", location, run_id, reason)
+                logger.warning("runs of %s from %s on are not removed for now: %s", location, run_id, reason)
     return deleted
 
 

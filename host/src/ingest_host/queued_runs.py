@@ -1,8 +1,8 @@
-"""Starts what other locations queued where one keeps its queued runs locked.
+"""Starts the queued runs of other locations while one location keeps its queued runs locked.
 
-Dagster's queue begins a round once it has tried each run of the one before, and waits for one that is locked as long as
-the storage lets it, in each round again. So the location of such a run is left out for a while, by Dagster's own list
-of locations that cannot be reached.
+Dagster's queue begins a round only after it has tried each run of the previous one, and in every round it waits for a
+locked run as long as the storage lets it. So the location of such a run is skipped for a while, through Dagster's own
+list of unreachable locations.
 https://github.com/dagster-io/dagster/blob/1.13.27/python_modules/dagster/dagster/_daemon/run_coordinator/queued_run_coordinator_daemon.py
 """
 
@@ -23,7 +23,7 @@ logger = logging.getLogger("ingest")
 
 
 def leave_out_locked() -> None:
-    """Puts it around Dagster's own; raises ``AttributeError`` where Dagster calls it otherwise."""
+    """Wraps Dagster's own function; raises ``AttributeError`` if Dagster has renamed it."""
     setattr(QueuedRunCoordinatorDaemon, DEQUEUE, _unless_locked(getattr(QueuedRunCoordinatorDaemon, DEQUEUE)))
 
 

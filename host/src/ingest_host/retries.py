@@ -1,10 +1,10 @@
-"""Dagster's retries of runs, in a thread of their location, and once its code server answers.
+"""Retries runs as Dagster does, but in a separate thread for each location, and only once its code server answers.
 
-Dagster tries to create a retry once, and never again where the location is not loaded at that moment. Yet what ended
+Dagster tries to create a retry once, and never again if the location is not loaded at that moment. But whatever ended
 the run may have ended the code server, too, such as the loss of their node.
 
-It looks at the failed runs of all locations in one row: one that raises, as where its location keeps it locked, takes
-the retries of all others with it, and one that waits delays them.
+It processes the failed runs of all locations in sequence: one that raises, for example because its location keeps it
+locked, ends the retries of all others, and one that waits delays them.
 https://github.com/dagster-io/dagster/blob/1.13.27/python_modules/dagster/dagster/_daemon/auto_run_reexecution/auto_run_reexecution.py
 """
 
@@ -23,10 +23,10 @@ from dagster._daemon.auto_run_reexecution import auto_run_reexecution, event_log
 
 UNLOADED = (DagsterCodeLocationLoadError, DagsterUserCodeUnreachableError)
 WAIT_SECONDS = 60
-"""The longest that a retry waits for its location, and that the daemon waits for all retries before it looks on."""
+"""The longest that a retry waits for its location, and that the daemon waits for all retries before it continues."""
 LOOK_SECONDS = 2
 BEHIND = 500
-"""Failed runs of a location that wait for their turn, at most."""
+"""Failed runs of a location that may wait for their turn, at most."""
 CONSUME = "consume_new_runs_for_automatic_reexecution"
 """What Dagster's daemon calls with the runs that ended."""
 
@@ -36,7 +36,7 @@ logger = logging.getLogger("ingest")
 
 
 def retry_apart() -> None:
-    """Puts both before Dagster's own; raises ``AttributeError`` where Dagster calls them otherwise."""
+    """Wraps Dagster's own functions; raises ``AttributeError`` if Dagster has renamed them."""
     auto_run_reexecution.retry_run = _once_loaded(auto_run_reexecution.retry_run)
     setattr(event_log_consumer, CONSUME, _apart(getattr(event_log_consumer, CONSUME)))
 
@@ -44,13 +44,13 @@ def retry_apart() -> None:
 def _apart(consume: Consume) -> Consume:
     pools: dict[str, InheritContextThreadPoolExecutor] = {}
     waiting: dict[str, Waiting] = {}
-    """By location and run."""
+    """By location and id of the run."""
 
     def alone(context: Any, record: RunRecord, its_logger: logging.Logger) -> None:
         try:
             for _ in consume(context, [record], its_logger):
                 pass
-        except Exception as error:  # noqa: BLE001  whatever it stumbles over
+        except Exception as error:  # noqa: BLE001  whatever it raises
             reason = str(error).partition("\n")[0]
             _tell(record.dagster_run, f"{type(error).__name__}: {reason}")
 
@@ -67,13 +67,13 @@ def _apart(consume: Consume) -> Consume:
             if run.run_id in its:
                 continue
             if len(its) >= BEHIND:
-                _tell(run, f"{BEHIND} others of {location} wait for theirs")
+                _tell(run, f"the limit of {BEHIND} waiting retries of {location} is reached")
                 continue
             pool = pools.setdefault(location, InheritContextThreadPoolExecutor(max_workers=1))
             its[run.run_id] = pool.submit(alone, context, record, its_logger)  # type: ignore[no-untyped-call]
             if location not in late:
                 new.append(its[run.run_id])
-        # What has been tried is not lost where the daemon ends now. Of a location that is late, nobody waits for that.
+        # Waits, so that no retry is lost if the daemon ends now, but not for a location that is already behind.
         until = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < until and wait(new, timeout=1).not_done:
             yield

@@ -3,18 +3,18 @@
 | login | for | may |
 |---|---|---|
 | `postgres` | set-up and backup | everything: the superuser |
-| `platform` | set-up of a location | make roles, and schemas in the warehouse |
+| `platform` | set-up of a location | create roles, and schemas in the warehouse |
 | `dagster` | webserver, daemon, purge | everything in the database `dagster` |
 | `dagster-<location>` | code server and runs of a location | its own rows in `dagster`: :mod:`ingest_host.storage` |
 | `<location>` | runs of a location | its own schemas in `warehouse` |
 | `analyst` | people | read what locations load |
-| `analyst-<name>` | a person or a BI tool | the same as `analyst`, whose member it is |
-| `door` | PgBouncer, by which analysts come in | ask for an analyst's verifier: :mod:`ingest_host.analysts` |
-| `monitor` | monitor | read how runs, ticks and loads go, in `dagster`: :data:`MONITORED`; :data:`END_GREEDY` |
+| `analyst-<name>` | a person or a BI tool | the same as `analyst`, of which it is a member |
+| `door` | PgBouncer, through which analysts connect | read an analyst's verifier: :mod:`ingest_host.analysts` |
+| `monitor` | monitor | read the state of runs, ticks and loads in `dagster`: :data:`MONITORED`; :data:`END_GREEDY` |
 | `audit` | webserver | add rows to the audit trail: :mod:`ingest_host.access.audit` |
 
-A location may write to its schemas, so a name that one of the first three looks up there could be the
-location's: they look up names in ``pg_catalog`` alone, and name the schema of everything else.
+A location may create anything in its schemas, so a name that one of the first three logins finds there could be
+the location's: they look up names in ``pg_catalog`` only, and qualify everything else with its schema.
 """
 
 import os
@@ -37,14 +37,14 @@ HOST = os.environ.get("PGHOST") or "postgres"
 PLATFORM = Path("/secrets/platform")
 """Passwords that only Postgres and the platform's own set-up read."""
 SETUP = Path("/secrets/setup")
-"""The password of `platform`: all that the set-up of a location reads."""
+"""The password of `platform`, the only one that the set-up of a location reads."""
 
 IN_WAREHOUSE = "locations-warehouse"
-"""The group of the roles that load. No location has such a name."""
+"""The group of the roles that load. No location can have this name."""
 NAMES_IN_CATALOG = "pg_catalog,pg_temp"
 
 CONNECTIONS = 24
-"""Of a login of a location: three of its runs load at a time, each over a few."""
+"""Of a location's login, at most: three of its runs load at a time, each over a few."""
 LOCK_MILLISECONDS = 30_000
 """The longest that webserver and daemon wait for a row that a location holds."""
 
@@ -56,7 +56,7 @@ MONITORED = {
     "job_ticks": "selector_id, status, timestamp",
     "asset_keys": "asset_key, last_materialization, last_materialization_timestamp",
 }
-"""What the monitor reads of Dagster's storage: tables and columns."""
+"""What the monitor reads in Dagster's storage: tables and columns."""
 
 REVOKED = r"""
 DO $$ DECLARE it regprocedure; BEGIN
@@ -69,11 +69,14 @@ END $$;
 REVOKE USAGE ON LANGUAGE sql, plpgsql FROM PUBLIC;
 REVOKE SELECT ON pg_stats, pg_stats_ext, pg_stats_ext_exprs FROM PUBLIC
 """
-"""Functions by which a view tells its owner what the reader may read, or by which one blocks or fills what is
-everybody's; those that execute a text, as a view would with its reader's rights, or change the reader's session, or
-show the reader's query, which the view's owner could then learn from how often each of its tables is scanned;
-languages, so that none can be made that runs with the rights of who reads, or restores, a table; and statistics, in
-which a view sees values of all tables that its reader may read."""
+"""Revokes from everybody:
+
+- functions through which a view could tell its owner what its reader may read, or a login block or fill what all share;
+- functions that execute a string, which in a view has its reader's rights, or that change the reader's session;
+- functions that show the reader's query, which a view's owner could infer from how often each of its tables is scanned;
+- languages, so that no function can be created that runs with the rights of whoever reads, or restores, a table;
+- statistics, in which a view sees values of all tables that its reader may read.
+"""
 
 MAKE_SCHEMA = """
 CREATE OR REPLACE FUNCTION platform.make_schema(name text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
@@ -86,10 +89,10 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION platform.make_schema FROM PUBLIC
 """
-"""A pipeline stages its rows in a schema of its own, whose name only the location's code knows."""
+"""Creates the schema in which a pipeline stages its rows, and whose name only the location's code knows."""
 
 TABLES = 5000
-"""Of a location, with its temporary ones, at most: a backup locks each table of all locations, and the table of locks,
+"""Of a location, including temporary ones, at most: a backup locks every table of all locations, and the lock table,
 which all logins share, has room for 50,000."""
 
 REFUSED_COMMANDS = r"""
@@ -113,27 +116,28 @@ END $$;
 DROP EVENT TRIGGER IF EXISTS refuse_checks;
 CREATE EVENT TRIGGER refuse_checks ON ddl_command_end EXECUTE FUNCTION platform.refuse_checks()
 """
-"""A check calls its functions with the rights of who inserts: when a backup is restored, the superuser's. A policy or
-a rule calls them with the rights of who reads."""
+"""A check calls its functions with the rights of whoever inserts: when a backup is restored, that is the superuser. A
+policy or a rule calls them with the rights of whoever reads."""
 
 LOCKS = 10_000
-"""Of all sessions of a login together. The first load of a thousand tables takes some 4,000, and the table of locks,
+"""Of all sessions of a login together. The first load of a thousand tables takes about 4,000, and the lock table,
 which all logins share, has room for 50,000 (max_locks_per_transaction in docker-compose.yml)."""
 TRANSACTION = "12 hours"
-"""The longest of a location or an analyst. While one is open, nothing that was deleted since is cleaned up, a backup
-may wait for it, and so may a new version's set-up; each session sets idle_in_transaction_session_timeout itself."""
+"""The longest of a location or an analyst. While one is open, nothing deleted since can be vacuumed, and a backup or a
+new version's set-up may wait for it. Postgres does not enforce this: idle_in_transaction_session_timeout can be changed
+by each session itself."""
 STORAGE_TRANSACTION = "15 seconds"
-"""The longest of a location in Dagster's storage, where each of Dagster's own is one statement: webserver and daemon
-wait for a row that it has locked, and read past what it changed and nothing cleans up meanwhile."""
+"""The longest of a location in Dagster's storage, where each of Dagster's own is a single statement: webserver and
+daemon wait for rows that it has locked, and read past the versions of rows that cannot be vacuumed meanwhile."""
 TRANSACTION_IDS = 500_000_000
-"""Given out since a transaction began, at most: Postgres has two billion, and one session can use up 100,000 a second.
-While one is open, none is free to be given out again, and after the last nobody writes.
+"""Assigned since a transaction began, at most: Postgres has two billion, and one session can use up 100,000 a second.
+While a transaction is open, none of them can be reused, and after the last one, nobody can write.
 https://www.postgresql.org/docs/17/routine-vacuuming.html#VACUUM-FOR-WRAPAROUND"""
 NOTIFICATIONS = 0.25
-"""Of the queue that all logins share, the most that may wait for whoever listens. Dagster sends a notification with
-each event, so that no run goes on once the queue is full; one session can fill its 8 GB in a minute or two."""
+"""The share of the queue, which all logins share, that may wait for listeners. Dagster sends a notification with each
+event, so no run can continue once the queue is full; one session can fill its 8 GB in a minute or two."""
 LISTENING = "10 seconds"
-"""The longest transaction while more wait: until its end a session that listens reads none. Nobody sees which do."""
+"""The longest transaction while more wait: a listening session reads none until it ends. Nobody sees which listen."""
 
 END_GREEDY = """
 CREATE OR REPLACE FUNCTION platform.end_greedy() RETURNS TABLE (login name, why text) LANGUAGE plpgsql
@@ -142,7 +146,7 @@ DECLARE
   trusted oid[] := ARRAY['postgres', 'platform', 'dagster', 'monitor', 'audit', 'door']::regrole[];
   greedy record;
 BEGIN
-  -- Functions, not the views over them: to read a table takes a lock, and there may be none.
+  -- Functions, not the views over them: reading a table takes a lock, and there may be none left.
   FOR greedy IN
     SELECT usesysid, array_agg(DISTINCT a.pid) AS pids, format('they held %s locks', count(*)) AS reason
       FROM pg_stat_get_activity(NULL) a JOIN pg_lock_status() l ON l.pid = a.pid
@@ -169,39 +173,39 @@ BEGIN
     PERFORM pg_terminate_backend(one, 1000) FROM unnest(greedy.pids) one;
     RETURN QUERY SELECT pg_get_userbyid(greedy.usesysid), greedy.reason;
   END LOOP;
-  PERFORM pg_notification_queue_usage();  -- lets go of what nobody waits for any more; a full queue stays so else
-  -- Nor may it have to look up a role the next time: whose session is ended must be in this session's cache.
+  PERFORM pg_notification_queue_usage();  -- frees what nobody waits for any more; otherwise a full queue stays full
+  -- The next call must not have to look up a role, either: each that it may name must be in this session's cache.
   PERFORM pg_get_userbyid(oid) FROM pg_authid;
 END $$;
 REVOKE ALL ON FUNCTION platform.end_greedy FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION platform.end_greedy TO monitor
 """
-"""Ends the sessions of a login that holds more than :data:`LOCKS`, and those in a transaction longer than
-:data:`TRANSACTION`, in Dagster's storage than :data:`STORAGE_TRANSACTION`, or than :data:`LISTENING` while
-:data:`NOTIFICATIONS` wait, or while :data:`TRANSACTION_IDS` were given out, and tells of it. Whoever fills the table of
-locks, by ten thousand tables or savepoints in one transaction, keeps everybody from writing and from signing in."""
+"""Ends all sessions of a login that holds more than :data:`LOCKS`, and each session whose transaction is open for more
+than :data:`TRANSACTION`, in Dagster's storage :data:`STORAGE_TRANSACTION`, while :data:`NOTIFICATIONS` wait
+:data:`LISTENING`, or while :data:`TRANSACTION_IDS` were assigned; returns each login and why. Whoever fills the lock
+table, with ten thousand tables or savepoints in one transaction, keeps everybody from writing and from signing in."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """Runs statements as one of the logins."""
+    """Executes statements as one of the logins."""
 
     cursor: cursor
 
     def __call__(self, statement: str, *given: Identifier | str | float) -> list[tuple[Any, ...]]:
-        """The rows of a statement, with names and values in place of its braces."""
+        """Executes a statement with names and values in place of its braces; returns its rows."""
         filled = [one if isinstance(one, Identifier) else Literal(one) for one in given]
         self.cursor.execute(SQL(statement).format(*filled) if given else statement)
         return self.cursor.fetchall() if self.cursor.description else []
 
 
 def password_file(user: str) -> Path:
-    """Where the password of one of the platform's own logins is kept."""
+    """Returns the file with the password of one of the platform's own logins."""
     return (SETUP if user == "platform" else PLATFORM) / f"{user}-password"
 
 
 def connect(user: str, database: str) -> connection:
-    """Signs in with the password that is kept for the user."""
+    """Signs in with the user's stored password."""
     password = password_file(user).read_text()
     options = f"-csearch_path={NAMES_IN_CATALOG} -ccreaterole_self_grant=set,inherit"
     opened = psycopg2.connect(host=HOST, user=user, password=password, dbname=database, options=options)
@@ -210,7 +214,7 @@ def connect(user: str, database: str) -> connection:
 
 
 def set_up_server() -> None:
-    """Databases and the platform's own logins, as superuser; an older one gets what is new."""
+    """Creates databases and the platform's own logins, as the superuser; adds what an older server lacks."""
     with _session("postgres", "postgres") as run:
         run("ALTER ROLE postgres SET search_path = pg_catalog, pg_temp")
         run("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
@@ -227,7 +231,7 @@ def set_up_server() -> None:
             run("GRANT {} TO platform WITH ADMIN TRUE, INHERIT FALSE, SET FALSE", Identifier(group))
             _database(run, database, owner)
             run("GRANT CONNECT ON DATABASE {} TO {}", Identifier(database), Identifier(group))
-        # dlt merges by way of temporary tables.
+        # dlt merges through temporary tables.
         run("GRANT TEMPORARY ON DATABASE warehouse TO {}", Identifier(IN_WAREHOUSE))
         run("GRANT CONNECT ON DATABASE warehouse TO analyst, door")
         run("GRANT CONNECT ON DATABASE dagster TO monitor")
@@ -259,7 +263,7 @@ def set_up_server() -> None:
 
 
 def set_up_storage() -> None:
-    """The rights of locations and the monitor in Dagster's storage, once Dagster has made its tables."""
+    """Grants locations and the monitor their rights in Dagster's storage, once Dagster has created its tables."""
     with closing(connect("dagster", "dagster")) as storage:
         wall_off(storage)
         with storage.cursor() as cursor:
@@ -271,13 +275,13 @@ def set_up_storage() -> None:
 
 
 def set_up_location(name: str, password: str, storage_password: str) -> None:
-    """Both logins of a location, and the schema of its tables, which analysts may read."""
+    """Creates both logins of a location, and the schema of its tables, which analysts may read."""
     with _session("platform", "warehouse") as run:
         logins = ((name, password, IN_WAREHOUSE), (LOGIN.format(name), storage_password, LOCATIONS))
         for login, its_password, group in logins:
             _login(run, login, its_password)
             run("ALTER ROLE {} CONNECTION LIMIT {}", Identifier(login), CONNECTIONS)
-            # A login can change its own settings, and with those it may not be able to sign in again.
+            # A login can change its own settings, and with some of them it can no longer sign in.
             run("ALTER ROLE {} RESET ALL", Identifier(login))
             for database in ("warehouse", "dagster"):
                 run("ALTER ROLE {} IN DATABASE {} RESET ALL", Identifier(login), Identifier(database))
@@ -290,7 +294,7 @@ def set_up_location(name: str, password: str, storage_password: str) -> None:
 
 
 def let_analyst_in(name: str) -> tuple[str, str]:
-    """The role and the new password of an analyst; raises ``SystemExit`` with one line if the name is not valid."""
+    """Returns an analyst's role and new password; raises ``SystemExit`` with one line if the name is not valid."""
     role, password = analysts.role(name), secrets.token_urlsafe(24)
     with _session("postgres", "warehouse") as run:
         _login(run, role, password)
@@ -299,14 +303,14 @@ def let_analyst_in(name: str) -> tuple[str, str]:
 
 
 def put_analyst_out(name: str) -> bool:
-    """Removes an analyst's login and ends its sessions; says whether there was one."""
+    """Removes an analyst's login and ends its sessions; returns whether it existed."""
     with _session("postgres", "warehouse") as run:
         return analysts.put_out(run, analysts.role(name))
 
 
 def _login(run: Session, name: str, password: str) -> None:
     _role(run, name)
-    # Postgres logs a statement that fails: the password itself does not stand in it.
+    # Postgres logs statements that fail, so this one does not contain the password itself.
     verifier = encrypt_password(password, name, algorithm="scram-sha-256", scope=run.cursor)
     run("ALTER ROLE {} LOGIN PASSWORD {}", Identifier(name), verifier)
 
@@ -324,7 +328,7 @@ def _database(run: Session, name: str, owner: str) -> None:
 
 
 def _schema(run: Session, name: str, owner: str) -> None:
-    """Locations could once make schemas: one that another made under this name is not taken for our own."""
+    """Creates a schema; raises ``SystemExit`` if it has another owner: older versions let locations create some."""
     run("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}", Identifier(name), Identifier(owner))
     ((actual,),) = run("SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = {}", name)
     if actual != owner:

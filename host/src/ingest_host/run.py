@@ -1,9 +1,9 @@
 """What a run's container executes: Dagster's own `api execute_run`, on its location's code and no other.
 
-Dagster takes the code to load from the run's record in the storage, `working_directory` and all, and
-ignores what the command says. Here the record's code is replaced by the one that the launch service
-named. The service hands this file's text to the Python of the location's image, whatever its version of
-Dagster: so it needs nothing but Dagster.
+Dagster takes the code to load from the run's record in the storage, including `working_directory`, and
+ignores what the command says. Here, the code that the launch service named replaces the record's. The
+service passes this file's text to the Python of the location's image, whatever its version of Dagster,
+so it needs nothing but Dagster.
 
     python -c "$(cat run.py)" execute_run github_location.definitions RUN_ID INSTANCE
 """
@@ -19,21 +19,21 @@ from dagster._grpc.types import ExecuteRunArgs, ResumeRunArgs
 from dagster._serdes import deserialize_value, serialize_value
 
 ATTRIBUTE = "defs"
-"""The name of the definitions in the module, as the code server's command says too."""
+"""The name of the definitions in the module, as in the code server's command."""
 LOADS = "recon_job_from_origin"
-"""What `dagster api execute_run` calls with the record's code, and `resume_run` too."""
+"""What `dagster api execute_run` and `resume_run` call with the record's code."""
 ARGUMENTS = {"execute_run": ExecuteRunArgs, "resume_run": ResumeRunArgs}
 
 
 def load_from(module: str) -> RepositoryPythonOrigin:
-    """Makes Dagster load this module for every run; raises ``AttributeError`` where it has no such place."""
+    """Makes Dagster load this module for every run; raises ``AttributeError`` if Dagster has renamed :data:`LOADS`."""
     origin = RepositoryPythonOrigin(sys.executable, ModuleCodePointer(module, ATTRIBUTE))
 
     def job_of(recorded: JobPythonOrigin) -> ReconstructableJob:
         repository = ReconstructableRepository(origin.code_pointer, executable_path=origin.executable_path)
         return repository.get_reconstructable_job(recorded.job_name)
 
-    getattr(api, LOADS)  # a Dagster that calls it otherwise must not start the run
+    getattr(api, LOADS)  # a Dagster that has renamed it must not start the run
     setattr(api, LOADS, job_of)
     return origin
 

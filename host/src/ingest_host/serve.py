@@ -1,12 +1,12 @@
 """Dagster's webserver and daemon, with fewer queries to the storage and to code servers.
 
-    python -m ingest_host.serve webserver      `dagster-webserver` on a socket, which the front reaches
+    python -m ingest_host.serve webserver      `dagster-webserver` on a socket that the front connects to
     python -m ingest_host.serve daemon         `dagster-daemon run`
 
 Both are Dagster's own; what differs is who may use the webserver (`ingest_host.access`), and how they use the
 storage. `dagster-daemon` opens a connection for each query, and each query of runs or ticks first asks the
-catalog which tables and columns there are: half of the CPU of a platform that does nothing. Run containers and
-code servers live too briefly, or ask too rarely, to need this.
+catalog which tables and columns exist: half of the CPU of an idle platform. Run containers and code servers
+are too short-lived, or query too rarely, to need this.
 """
 
 import logging
@@ -47,35 +47,35 @@ from ingest_host.unreadable import pass_over_unreadable
 
 WORKSPACE = WorkspaceFileTarget(["/opt/dagster/workspace/workspace.yaml"])
 SOCKET = "/run/webserver/ui.sock"
-"""A file, not a port: the webserver is in the network of every location, and none may reach it."""
+"""A file, not a port: the webserver is in the network of every location, but no location may reach it."""
 POLL_MILLISECONDS = 2000
-"""How often an open page asks for news."""
+"""How often an open page polls for changes."""
 
 STATEMENT_MILLISECONDS = {"webserver": 15_000, "daemon": 0}
-"""The longest that a query may take; 0 is without limit. Dagster's own defaults."""
+"""The longest that a query may take; 0 means no limit. Both are Dagster's own defaults."""
 WATCH_SECONDS = 5
-"""How often each code server is asked whether it is still the same one; a deploy does not wait for that."""
+"""How often each code server is asked whether it is still the same one; a deploy does not wait for this."""
 WATCH_ATTEMPTS = 3
-"""How often it may not answer before its location is in error; Dagster's own are 1 s and 10."""
+"""How often it may fail to answer before its location is in error; Dagster's own values are 1 s and 10 attempts."""
 CONNECTION_SECONDS = 3600
 LONGEST_MESSAGE = 262_144
-"""Bytes of what a page sends through its WebSocket: a query and its variables."""
+"""Bytes of a message that a page sends over its WebSocket: a query and its variables."""
 OVERFLOW = 20
-"""Connections beyond the one that each storage keeps, for threads that ask at the same time."""
+"""Connections beyond the one that each storage keeps, for threads that query at the same time."""
 
 
 def location_names() -> list[str]:
-    """The locations that are served now; a new one restarts nothing."""
+    """Returns the locations that are served now; adding one restarts nothing."""
     return [origin.location_name for origin in WORKSPACE.create_origins()]
 
 
 @contextmanager
 def lasting_instance(statement_milliseconds: int) -> Iterator[DagsterInstance]:
-    """The instance of ``DAGSTER_HOME``, for a process that lives long."""
+    """Opens the instance of ``DAGSTER_HOME``, set up for a long-lived process."""
     event.listen(QueuePool, "checkout", _ping)
     try:
         with checked_answers(location_names), DagsterInstance.get() as instance:
-            # It is what `dagster-webserver` calls, and nothing in it is of the webserver.
+            # `dagster-webserver` calls this, but nothing in it is specific to the webserver.
             instance.optimize_for_webserver(statement_milliseconds, CONNECTION_SECONDS, OVERFLOW)
             remember_schema(instance)
             use_run_logs(instance)
@@ -87,16 +87,16 @@ def lasting_instance(statement_milliseconds: int) -> Iterator[DagsterInstance]:
 
 
 def watch_seldom() -> None:
-    """Sets how Dagster's threads watch the code servers; raises ``AttributeError`` where it calls that otherwise."""
+    """Sets how often Dagster checks the code servers; raises ``AttributeError`` if Dagster has renamed the settings."""
     for name, value in (("WATCH_INTERVAL", WATCH_SECONDS), ("MAX_RECONNECT_ATTEMPTS", WATCH_ATTEMPTS)):
         getattr(server_watcher, name)
         setattr(server_watcher, name, value)
 
 
 def remember_schema(instance: DagsterInstance) -> None:
-    """Asks once whether Dagster's tables and columns are there.
+    """Checks only once whether Dagster's tables and columns exist.
 
-    The service `setup` migrates the schema before anything is served, so the answers are yes and stay so.
+    The service `setup` migrates the schema before anything is served, so the answer is yes and stays so.
     """
     runs: Any = instance.run_storage
     schedules: Any = instance.schedule_storage
@@ -118,7 +118,7 @@ def _yes(*_: object) -> bool:
 
 
 def _ping(connection: Any, *_: object) -> None:
-    """Has a connection replaced that Postgres closed, when it was restarted for instance.
+    """Replaces a connection that Postgres closed, for example when it was restarted.
 
     https://docs.sqlalchemy.org/en/20/core/pooling.html#custom-legacy-pessimistic-ping
     """
@@ -140,7 +140,7 @@ def webserver(instance: DagsterInstance) -> None:
     logging.getLogger("ingest.access").warning(login)
     DagsterWebserver.download_captured_logs_endpoint = download_logs  # type: ignore[method-assign]
     mark_runs(instance)
-    # What nobody asked for, such as reading the workspace again, may only look.
+    # What no request started, such as reloading the workspace, is read-only.
     with WorkspaceProcessContext(instance, WORKSPACE, version=__version__, read_only=True) as context:
         trail = PostgresTrail.of(settings.secrets)
         app = build_app(context, settings, trail, POLL_MILLISECONDS, lifespan=_lifespan)

@@ -4,12 +4,12 @@ Every command may run again at any time: it keeps what exists and creates what i
 
     python -m ingest_host.setup secrets             passwords of Postgres and Dagster's storage
     python -m ingest_host.setup platform            databases, logins, Dagster's schema, the workspace
-    python -m ingest_host.setup ready               waits until that is done
+    python -m ingest_host.setup ready               waits until the platform is set up
     python -m ingest_host.setup location NAME       a location's logins, schema and secrets
     python -m ingest_host.setup sandbox NAME        points a location at the sandbox
     python -m ingest_host.setup secret NAME SETTING stores the text on standard input
     python -m ingest_host.setup analyst NAME        a login for a person or a BI tool; analyst-out removes it
-    python -m ingest_host.setup alerts              stores it as the addresses of the platform's own alerts
+    python -m ingest_host.setup alerts              stores standard input as the addresses of the platform's alerts
 """
 
 import configparser
@@ -31,7 +31,7 @@ from ingest_host.access.activate import activate
 from ingest_host.files import write_whole
 
 ACCESS = Path("/secrets/access")
-"""What the webserver alone has, at /run/access."""
+"""What only the webserver has, at /run/access."""
 DAGSTER = Path("/secrets/dagster")
 """What webserver and daemon have at /run/secrets."""
 MONITOR = Path("/secrets/monitor")
@@ -44,7 +44,7 @@ RUNS = Path("/secrets/runs")
 """What a location's runs have at /run/secrets."""
 
 RUN_FILES = Path("/var/lib/runs")
-"""A folder for each location: what its runs print, and the pace at which they call."""
+"""A folder for each location: what its runs print, and the pace of API calls that they share."""
 
 WORKSPACE = Path("/opt/dagster/given/workspace.yaml")
 SERVED_WORKSPACE = Path("/opt/dagster/workspace/workspace.yaml")
@@ -52,15 +52,15 @@ SERVED_WORKSPACE = Path("/opt/dagster/workspace/workspace.yaml")
 READY_SECONDS = 300
 
 BY_ALL = 0o444
-"""For a volume that a container with another user mounts."""
+"""Mode of a file in a volume that a container with another user mounts."""
 BY_OWNER = 0o400
 NAME = re.compile(r"(?!pg_)(?!.*_raw)[a-z][a-z0-9_]{0,29}")
-"""Without `_raw`, so that no schema of a location has a name that another's may have."""
+"""Without `_raw`, so that no two locations can have a schema of the same name."""
 PLATFORM_ROLES = ("analyst", "audit", "dagster", "door", "monitor", "platform", "postgres")
-"""Roles and schemas that a location of that name would take over."""
+"""Roles and schemas that a location of the same name would take over."""
 SERVICE = "pg_service.conf"
 OLD_LOGIN = "pgpass"
-"""Where a platform of an older version kept the one password of Dagster's storage."""
+"""Where older versions of the platform kept the single password of Dagster's storage."""
 SETTING = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 ALERTS = "alerts.to"
 SANDBOX = ".sandbox"
@@ -68,11 +68,11 @@ SANDBOX = ".sandbox"
 
 
 def make_secrets() -> None:
-    """Makes the passwords that are missing; no default stands anywhere."""
-    if (DAGSTER / OLD_LOGIN).exists():  # once every location had this one
+    """Creates the missing passwords; there is no default anywhere."""
+    if (DAGSTER / OLD_LOGIN).exists():  # in older versions, every location had this one
         for file in (DAGSTER / OLD_LOGIN, roles.PLATFORM / "dagster-password"):
             file.unlink(missing_ok=True)
-    (roles.PLATFORM / "platform-password").unlink(missing_ok=True)  # where the superuser's is
+    (roles.PLATFORM / "platform-password").unlink(missing_ok=True)  # of an older version, next to the superuser's
     for name in ("postgres", "dagster", "analyst", "audit", "monitor", analysts.DOOR):
         _password(roles.password_file(name), BY_ALL)
     _password(roles.password_file("platform"))
@@ -87,7 +87,7 @@ def make_secrets() -> None:
 
 
 def set_up_platform() -> None:
-    """Databases and logins, Dagster's tables and what a location may do with them, the workspace."""
+    """Sets up databases and logins, Dagster's tables and what a location may do with them, and the workspace."""
     activate()
     roles.set_up_server()
     subprocess.run(["dagster", "instance", "migrate"], check=True)  # noqa: S607
@@ -96,7 +96,7 @@ def set_up_platform() -> None:
 
 
 def wait_until_ready() -> None:
-    """Waits until this version's set-up of the platform is done; raises ``SystemExit`` where it takes too long."""
+    """Waits until this version's set-up of the platform is done; raises ``SystemExit`` if it takes too long."""
     problem, until = "it was set up by another version", time.monotonic() + READY_SECONDS
     while time.monotonic() < until:
         try:
@@ -110,7 +110,7 @@ def wait_until_ready() -> None:
 
 
 def set_up_location(name: str) -> None:
-    """A location's logins, its schema in the warehouse and its secrets."""
+    """Creates a location's logins, its schema in the warehouse and its secrets."""
     for folder in (RUNS, SERVER):
         (folder / OLD_LOGIN).unlink(missing_ok=True)
     password = _password(RUNS / "destination--postgres--credentials--password")
@@ -125,7 +125,7 @@ def set_up_location(name: str) -> None:
 
 
 def enter_sandbox(name: str) -> None:
-    """Takes the settings ``SOURCES__*`` of the environment for the runs, if there are none of its own."""
+    """Stores the environment's settings ``SOURCES__*`` for the runs, unless the location has its own."""
     leave_sandbox()
     settings = {variable: value for variable, value in os.environ.items() if variable.startswith("SOURCES__")}
     files = {_file(variable.lower().replace("__", ".")): value for variable, value in settings.items()}
@@ -138,25 +138,25 @@ def enter_sandbox(name: str) -> None:
 
 
 def store_alerts() -> None:
-    """Stores the standard input as the addresses that the monitor alerts."""
+    """Stores standard input as the addresses that the monitor sends alerts to."""
     write_whole(MONITOR / _file(ALERTS), _given(ALERTS), BY_OWNER)
     print(f"platform: {ALERTS} is stored; the next alert reads it")
 
 
 def let_analyst_in(name: str) -> None:
-    """Prints the login and its password, which is kept nowhere: `make analyst` reads the line."""
+    """Prints the login and its password, which is not stored: `make analyst` reads the line."""
     print("LOGIN", *roles.let_analyst_in(name))
 
 
 def put_analyst_out(name: str) -> None:
-    """Removes the login."""
+    """Removes the login; raises ``SystemExit`` if there is none."""
     if not roles.put_analyst_out(name):
         raise SystemExit(f"there is no analyst {name}")
     print(f"{name} no longer has a login")
 
 
 def _given(setting: str) -> str:
-    """The text on standard input, which must not be empty."""
+    """Returns the text on standard input; raises ``SystemExit`` if it is empty or not UTF-8."""
     try:
         value = sys.stdin.buffer.read().decode().strip()
     except UnicodeDecodeError:
@@ -167,7 +167,7 @@ def _given(setting: str) -> str:
 
 
 def leave_sandbox() -> None:
-    """Takes back what :func:`enter_sandbox` set."""
+    """Removes what :func:`enter_sandbox` stored."""
     marker = RUNS / SANDBOX
     if marker.exists():
         for file in marker.read_text().split():
@@ -176,7 +176,7 @@ def leave_sandbox() -> None:
 
 
 def store_secret(name: str, setting: str) -> None:
-    """Stores the standard input as a setting of the location's runs, ``alerts.*`` of its code server's."""
+    """Stores standard input as a setting of the location's runs, or for ``alerts.*``, of its code server."""
     if not SETTING.fullmatch(setting):
         raise SystemExit(f"{setting!r} is not a setting: write it as sources.{name}.access_token")
     value = _given(setting)
@@ -188,7 +188,7 @@ def store_secret(name: str, setting: str) -> None:
 
 
 def _file(setting: str) -> str:
-    """dlt's name of a setting below /run/secrets."""
+    """Returns dlt's file name of a setting below /run/secrets."""
     return setting.replace(".", "--").replace("_", "-")
 
 
@@ -199,7 +199,7 @@ def _password(file: Path, mode: int = BY_OWNER) -> str:
 
 
 def _write_service(folder: Path, user: str, password: str) -> None:
-    """What ``service=dagster`` in dagster.yaml stands for where the folder is mounted.
+    """Writes what ``service=dagster`` in dagster.yaml refers to in a container that mounts the folder.
 
     https://www.postgresql.org/docs/17/libpq-pgservice.html
     """
@@ -208,7 +208,7 @@ def _write_service(folder: Path, user: str, password: str) -> None:
 
 
 def main() -> int:
-    """0 when it is done; raises ``SystemExit`` with one line where the command makes no sense."""
+    """Returns 0 when it is done; raises ``SystemExit`` with one line if the command is not valid."""
     commands: dict[str, tuple[Callable[..., None], int]] = {
         "secrets": (make_secrets, 0),
         "platform": (set_up_platform, 0),

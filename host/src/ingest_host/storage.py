@@ -1,12 +1,12 @@
-"""Walls in Dagster's storage: a location reads and writes the rows that are its own.
+"""Walls in Dagster's storage: a location reads and writes only its own rows.
 
 Each location's code server and runs sign in as ``dagster-<location>``, a member of ``LOCATIONS``; webserver
-and daemon as ``dagster``, which owns the tables, so that no policy is asked there. The rights below are the
+and daemon as ``dagster``, which owns the tables, so that no policy applies to them. The rights below allow the
 statements that Dagster's own code sends from a run or a code server, and no more:
 
-- Rights to write are given by column, never on a table: who holds one on the table can lock it whole, and who
-  may write ``id`` can take the ids of others' events.
-- Of a run's record a location may say how the run goes, and add tags that steer nothing. The rest stays as
+- Rights to write are granted by column, never on a table: with one on the table, a login can lock it whole, and
+  with one on ``id``, take the ids of others' events.
+- In a run's record, a location may update the run's state, and add tags that control nothing. The rest stays as
   webserver and daemon wrote it, whatever a run writes over it.
 - An asset key begins with the name of its location.
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from psycopg2.extensions import connection
 
 LOCATIONS = "locations-dagster"
-"""Whose members the rights are for. No location has such a name."""
+"""The group that has the rights. No location can have this name."""
 LOGIN = "dagster-{}"
 """A location's login."""
 
@@ -35,13 +35,13 @@ CREATE OR REPLACE FUNCTION platform.location() RETURNS text STABLE PARALLEL SAFE
 CREATE OR REPLACE FUNCTION platform.is_own_asset(asset_key text) RETURNS boolean STABLE PARALLEL SAFE
   RETURN starts_with(asset_key, '["' || platform.location() || '"');
 
--- One that Dagster can read, so that a list of assets can always be shown.
+-- A key that Dagster can read, so that a list of assets can always be shown.
 CREATE OR REPLACE FUNCTION platform.is_asset_key(asset_key text) RETURNS boolean IMMUTABLE PARALLEL SAFE
   RETURN CASE WHEN asset_key IS JSON ARRAY
     THEN NOT jsonb_path_exists(asset_key::jsonb, 'strict $[*] ? (@.type() != "string")') ELSE false END;
 
--- What Dagster, the launcher and dagster-k8s steer by is not for a run to say, nor who launched it; except why it
--- failed, in a word that Dagster knows: the daemon asks that of the failed runs of all locations together.
+-- A run may not set the tags that control Dagster, the launcher and dagster-k8s, nor who launched it. It may say why it
+-- failed, in a word that Dagster knows: the daemon reads that of the failed runs of all locations together.
 CREATE OR REPLACE FUNCTION platform.is_free_tag(key text, value text) RETURNS boolean IMMUTABLE PARALLEL SAFE
   RETURN CASE key
     WHEN 'dagster/failure_reason' THEN value IN ('JOB_INITIALIZATION_FAILURE', 'RUN_EXCEPTION', 'RUN_WORKER_RESTART',
@@ -49,7 +49,7 @@ CREATE OR REPLACE FUNCTION platform.is_free_tag(key text, value text) RETURNS bo
     WHEN 'dagster/will_retry' THEN value IN ('true', 'false')
     ELSE key !~ '^(\\.?(dagster|docker|ingest)|user$)' END;
 
--- A time that Python can hold, so that a list of runs or events can always be shown.
+-- A time that Python can represent, so that a list of runs or events can always be shown.
 CREATE OR REPLACE FUNCTION platform.is_possible(epoch double precision) RETURNS boolean IMMUTABLE PARALLEL SAFE
   RETURN coalesce(epoch BETWEEN 0 AND 253370764800, true);
 
@@ -65,13 +65,13 @@ DECLARE
 BEGIN
   IF NEW.status IS DISTINCT FROM OLD.status
       AND coalesce(NEW.status, '') NOT IN ('STARTED', 'SUCCESS', 'FAILURE', 'CANCELING', 'CANCELED') THEN
-    RAISE EXCEPTION 'a run cannot say of itself that it is %', NEW.status;
+    RAISE EXCEPTION 'a run cannot set its status to %', NEW.status;
   END IF;
   IF NOT (platform.is_possible(NEW.start_time) AND platform.is_possible(NEW.end_time)
       AND platform.is_possible(NEW.update_timestamp)) THEN
-    RAISE EXCEPTION 'a run cannot say of itself that it began or ended at such a time';
+    RAISE EXCEPTION 'a run cannot set such a time for its start, its end or its update';
   END IF;
-  -- What has ended stays so: a place in the queue is taken by each run that has begun.
+  -- A run that has ended stays so: each run that has begun takes a place in the queue.
   IF coalesce(OLD.status, '') NOT IN ('STARTING', 'STARTED', 'CANCELING')
       OR OLD.status = 'CANCELING' AND NEW.status = 'STARTED' THEN
     NEW.status := OLD.status;
@@ -80,10 +80,10 @@ BEGIN
     WHERE platform.is_free_tag(key, value #>> '{}');
   new_tags := old_tags || coalesce(new_tags, '{}');
   IF jsonb_path_exists(new_tags, 'strict $.* ? (@.type() != "string")') THEN
-    RAISE EXCEPTION 'a run cannot say of itself a tag that is no text';
+    RAISE EXCEPTION 'a run cannot set a tag that is not text';
   END IF;
   IF length(new_tags::text) > greatest(length(old_tags::text), 100000) THEN
-    RAISE EXCEPTION 'a run cannot say of itself tags of more than 100,000 characters';
+    RAISE EXCEPTION 'a run cannot set tags of more than 100,000 characters';
   END IF;
   OLD.status := NEW.status;
   OLD.start_time := NEW.start_time;
@@ -104,7 +104,7 @@ ALTER TABLE runs
 CREATE OR REPLACE TRIGGER keep_record BEFORE UPDATE ON runs FOR EACH ROW
   WHEN (CURRENT_USER <> 'dagster') EXECUTE FUNCTION platform.keep_record();
 
--- The queue reads the records of many runs at once, whoever asked for them.
+-- The queue reads the records of many runs at once, whoever requested them.
 CREATE OR REPLACE FUNCTION platform.limit_record() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
   IF length(NEW.run_body) > 500000 THEN
@@ -115,8 +115,8 @@ END $$;
 
 CREATE OR REPLACE TRIGGER limit_record BEFORE INSERT ON runs FOR EACH ROW EXECUTE FUNCTION platform.limit_record();
 
--- What waits is read again and again, every two seconds the runs of all, and backfills all at once into the memory of
--- the daemon. A sensor asks for hundreds at each of its ticks.
+-- Whatever waits is read again and again: the runs of all locations every two seconds, and all backfills at once into
+-- the daemon's memory. A sensor requests hundreds at each of its ticks.
 ALTER TABLE bulk_actions
   ADD COLUMN IF NOT EXISTS ingest_location text GENERATED ALWAYS AS (coalesce(body::jsonb #>>
     '{partition_set_origin,external_repository_origin,repository_location_origin,location_name}',
@@ -143,8 +143,8 @@ CREATE OR REPLACE TRIGGER limit_waiting AFTER INSERT ON runs FOR EACH ROW
 CREATE OR REPLACE TRIGGER limit_waiting AFTER INSERT ON bulk_actions FOR EACH ROW
   EXECUTE FUNCTION platform.limit_waiting('{REQUESTED, CANCELING, FAILING}', 'body', 100, 'backfills');
 
--- What follows holds for the daemon, too, which writes what a location's sensors answer. It counts all rows, of which
--- a location sees its own alone; one connection of a location adds at a time, so that the count is right.
+-- The limits below apply to the daemon, too, which writes what a location's sensors answer. They count all rows, though
+-- a location sees only its own; only one connection of a location inserts at a time, so that the count is right.
 CREATE OR REPLACE FUNCTION platform.take_turns() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
   IF SESSION_USER <> 'dagster' THEN
@@ -167,7 +167,7 @@ END $$;
 CREATE OR REPLACE TRIGGER limit_assets BEFORE INSERT ON asset_keys FOR EACH ROW
   EXECUTE FUNCTION platform.limit_assets();
 
--- Whoever filters runs is offered the tags of all of them.
+-- The UI's run filter offers the tags of all runs.
 CREATE OR REPLACE FUNCTION platform.limit_tags() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog AS $$
 DECLARE
@@ -187,7 +187,7 @@ CREATE OR REPLACE TRIGGER limit_tags BEFORE INSERT ON run_tags FOR EACH ROW
 CREATE OR REPLACE TRIGGER limit_tags BEFORE INSERT ON asset_event_tags FOR EACH ROW
   EXECUTE FUNCTION platform.limit_tags('event_id');
 
--- Of all names of a location together; the daemon reads them for each page of an asset that has them.
+-- Counts the keys of all of a location's names together; the daemon reads them for each page of an asset that has them.
 CREATE OR REPLACE FUNCTION platform.limit_partitions() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog AS $$
 BEGIN
@@ -207,19 +207,19 @@ CREATE OR REPLACE TRIGGER limit_partitions AFTER INSERT ON dynamic_partitions RE
 """
 
 OWN_RUN = "EXISTS (SELECT FROM runs WHERE runs.run_id = {0}.run_id)"
-"""The policy on ``runs`` holds within: of the runs, only a location's own are found."""
+"""The policy on ``runs`` applies to this subquery, too: it only finds a location's own runs."""
 OWN_ASSET = "platform.is_own_asset(asset_key)"
 NEW_ASSET = f"{OWN_ASSET} AND platform.is_asset_key(asset_key)"
 LONGEST = 1_000_000
-"""Characters of an event: webserver and daemon hold hundreds of them at once in their memory."""
+"""Characters of an event: webserver and daemon hold hundreds of them in memory at once."""
 LONGEST_LATEST = 100_000
-"""Characters of what an asset last told: purge, monitor and the list of assets read those of all locations."""
+"""Characters of an asset's latest event: purge, monitor and the list of assets read those of all locations."""
 LONGEST_TAG = 10_000
 """Characters of a tag's value."""
 LONGEST_NAME = 200
-"""Characters of a tag's key: a page lists those of all runs."""
+"""Characters of a tag's key: a page lists the keys of all runs."""
 LONGEST_PART = 1000
-"""Characters of the names of a step and of a partition, which pages list, too."""
+"""Characters of the names of a step and of a partition, which pages list as well."""
 TAG = f"coalesce(length(key), 0) <= {LONGEST_NAME} AND coalesce(length(value), 0) <= {LONGEST_TAG}"
 PARTS = f"coalesce(length(step_key), 0) <= {LONGEST_PART} AND coalesce(length(partition), 0) <= {LONGEST_PART}"
 EVENT = f"coalesce({{0}} IS JSON OBJECT AND length({{0}}) <= {LONGEST}, true)"
@@ -227,10 +227,10 @@ EVENT = f"coalesce({{0}} IS JSON OBJECT AND length({{0}}) <= {LONGEST}, true)"
 
 @dataclass(frozen=True)
 class Table:
-    """What a location may do with a table of Dagster's.
+    """What a location may do with one of Dagster's tables.
 
-    ``read`` and ``write`` tell of a row whether it may; ``write`` is asked of what a row becomes, too.
-    ``named`` must hold for what is inserted besides: a policy by its name, which stands in the error.
+    ``read`` and ``write`` are conditions on a row; ``write`` must also hold for a row after its update.
+    ``named`` are policies that an inserted row must meet as well, by name; the error shows the name.
     """
 
     name: str
@@ -241,7 +241,7 @@ class Table:
     named: tuple[tuple[str, str], ...] = ()
 
     def statements(self) -> Iterator[str]:
-        """Give exactly these rights, and take all others."""
+        """Yields the statements that grant exactly these rights, and revoke all others."""
         yield f'REVOKE ALL ON {self.name} FROM "{LOCATIONS}"'
         yield f'GRANT SELECT ON {self.name} TO "{LOCATIONS}"'
         yield f"ALTER TABLE {self.name} ENABLE ROW LEVEL SECURITY"
@@ -266,7 +266,7 @@ TABLES = (
         "runs",
         read="ingest_location = platform.location()",
         write="ingest_location = platform.location()",
-        # The trigger `keep_record` decides what becomes of them.
+        # The trigger `keep_record` decides which changes are kept.
         updates=("status", "run_body", "update_timestamp", "start_time", "end_time", "partition", "partition_set"),
     ),
     Table(
@@ -278,10 +278,10 @@ TABLES = (
     ),
     Table(
         "event_logs",
-        # Those without a run tell of an asset: that somebody materialized it by hand, or wiped it.
+        # Events without a run are about an asset: somebody materialized it by hand, or wiped it.
         read=f"{OWN_RUN.format('event_logs')} OR {OWN_ASSET}",
         write=f'{OWN_RUN.format("event_logs")} AND {EVENT.format("event")} AND platform.is_possible("timestamp")'
-        # Who reads it goes by what stands in it.
+        # Readers of an event go by the run id inside it.
         f" AND event::json ->> 'run_id' = run_id AND {PARTS}",
         inserts=("run_id", "event", "dagster_event_type", "timestamp", "step_key", "asset_key", "partition"),
         named=(("the asset key begins with the name of the location", f"asset_key IS NULL OR {NEW_ASSET}"),),
@@ -298,7 +298,7 @@ TABLES = (
     Table(
         "asset_event_tags",
         read=OWN_ASSET,
-        # The tags of an event are counted, whoever wrote them: whose it is, adds them, once it is there.
+        # All tags of an event count towards its limit, so only its owner may add them, once the event exists.
         write=f"{NEW_ASSET} AND EXISTS (SELECT FROM event_logs WHERE event_logs.id = event_id) AND {TAG}",
         inserts=("event_id", "asset_key", "key", "value", "event_timestamp"),
     ),
@@ -332,7 +332,7 @@ TABLES = (
         "snapshots",
         read="EXISTS (SELECT FROM runs WHERE snapshots.snapshot_id IN (runs.snapshot_id, runs.ingest_plan))",
     ),
-    # By name, since the keys of partitions are a location's own data: `github/repositories`.
+    # By name, such as `github/repositories`, since the keys of partitions are a location's own data.
     Table("dynamic_partitions", read="split_part(partitions_def_name, '/', 1) = platform.location()"),
     Table("kvs", read="key = '__latest_defs_state_info__'"),
     Table("secondary_indexes"),
@@ -342,10 +342,10 @@ TABLES = (
 
 
 def wall_off(storage: connection) -> None:
-    """Sets all of it up, as the owner of Dagster's tables; nothing where it stands already.
+    """Sets up all rights and limits, as the owner of Dagster's tables; does nothing if this version already did.
 
-    Each table in a transaction of its own, and each paragraph of :data:`FUNCTIONS`: while a platform is upgraded, runs
-    go on, and one that holds a lock on one table and waits for one on another must not meet this here.
+    Each table, and each paragraph of :data:`FUNCTIONS`, has a transaction of its own: runs continue during an upgrade,
+    and one that holds a lock on one table and waits for one on another must not deadlock with this.
     """
     if is_walled_off(storage):
         return
@@ -357,7 +357,7 @@ def wall_off(storage: connection) -> None:
 
 
 def is_walled_off(storage: connection) -> bool:
-    """Whether :func:`wall_off` of this version has been here."""
+    """Returns whether :func:`wall_off` of this version has run."""
     with storage.cursor() as cursor:
         cursor.execute("SELECT pg_catalog.obj_description(to_regnamespace('platform'), 'pg_namespace')")
         return bool(cursor.fetchone() == (_version(),))

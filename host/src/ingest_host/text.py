@@ -1,11 +1,11 @@
-"""Text that not everybody can handle: UTF-8 has no half of a surrogate pair, and PostgreSQL holds no NUL."""
+"""Text that cannot be used everywhere: UTF-8 cannot encode half a surrogate pair, and PostgreSQL cannot store NUL."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def fault(value: Any) -> str | None:
-    """What is wrong with a text, or with the first such text in what JSON can hold; None for nothing."""
+    """Returns what is wrong with a text, or with the first such text inside a JSON value; None if nothing is."""
     if isinstance(value, str):
         if "\0" in value:
             return "NUL"
@@ -18,7 +18,7 @@ def fault(value: Any) -> str | None:
 
 
 def is_utf8(text: str) -> bool:
-    """Whether the text can be written as UTF-8."""
+    """Returns whether the text can be encoded as UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,7 +1,7 @@
-"""Evaluates schedules, sensors and backfills in threads of their location.
+"""Evaluates schedules, sensors and backfills in separate threads for each location.
 
-Dagster has one pool of threads for those of all locations: one whose code server does not answer, for a minute at each
-tick, keeps the others waiting.
+Dagster has one thread pool for all locations: one whose code server does not answer, for a minute at each tick, keeps
+the others waiting.
 """
 
 from typing import Any, cast
@@ -15,21 +15,21 @@ from dagster._daemon import daemon
 from dagster._scheduler import scheduler
 
 POOL = "InheritContextThreadPoolExecutor"
-"""What Dagster's daemons of sensors, of schedules and of backfills make their threads with."""
+"""The class with which Dagster's sensor, schedule and backfill daemons create their threads."""
 
 
 def keep_locations_apart() -> None:
-    """Replaces Dagster's pools; raises ``AttributeError`` where Dagster makes them otherwise."""
+    """Replaces Dagster's thread pools; raises ``AttributeError`` if Dagster has renamed their class."""
     for module in (daemon, scheduler):
         getattr(module, POOL)
         setattr(module, POOL, LocationThreads)
 
 
 def forget_renamed(instance: DagsterInstance) -> None:
-    """Has a sensor take the place of a schedule of its name that is gone, or the other way round.
+    """Lets a sensor replace a schedule of the same name that no longer exists, or the other way round.
 
-    Dagster's storage keeps the state of one of them, and its daemons, which look for one of their own kind, would stop
-    with an error at each look, before all other locations'.
+    Dagster's storage keeps one state for both, and a daemon that finds the state of the other kind would stop with an
+    error in each round, before it comes to other locations.
     """
     storage: Any = instance.schedule_storage
     add = storage.add_instigator_state
@@ -45,7 +45,7 @@ def forget_renamed(instance: DagsterInstance) -> None:
 
 
 class LocationThreads(InheritContextThreadPoolExecutor):
-    """Dagster's own pool, with ``max_workers`` threads for what each location evaluates, and as many for all else."""
+    """Dagster's own pool, with ``max_workers`` threads for each location, and as many for everything else."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -67,7 +67,10 @@ class LocationThreads(InheritContextThreadPoolExecutor):
 
 
 def _location(evaluated: object) -> str:
-    """Whose it is; of several locations where a backfill is of assets of theirs, which then has threads of its own."""
+    """Returns the location of what is evaluated, or an empty string.
+
+    A backfill of several locations' assets gets all their names, and with them threads of its own.
+    """
     if isinstance(evaluated, RemoteSchedule | RemoteSensor):
         return evaluated.handle.location_name
     if not isinstance(evaluated, PartitionBackfill):

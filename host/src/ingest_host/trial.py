@@ -1,9 +1,9 @@
-"""Starts one run's container of a location's image and waits for its end: `ingest deploy` does, before it swaps.
+"""Starts a run's container from a location's image and waits for its end, as `ingest deploy` does before it swaps.
 
     python -m ingest_host.trial NAME TAG        in the container of the launch service
 
-The container is made as a run's (:func:`ingest_host.launch.run_container`): image, user, secrets, network, role and
-limits are those that the next run will have. It opens what a run opens and loads nothing
+The container is created like a run's (:func:`ingest_host.launch.run_container`): image, user, secrets, network, role
+and limits are those that the next run will have. It opens what a run opens and loads nothing
 (`shared/src/ingest_shared/trial.py`). This is not a verb of the launch service: only someone with access to the
 engine can run it.
 """
@@ -18,15 +18,15 @@ import requests
 from ingest_host.launch import Launch, Run, engine, reason, run_container
 
 SECONDS = 60
-"""Time that it has; a run opens all of it in some ten."""
+"""The longest that it may take; a run opens all of it in about ten."""
 
 
 def try_out(launch: Launch, location: str, tag: str) -> str:
-    """Why a run of the image would fail, its last lines after the first; empty where it would not."""
+    """Returns why a run of the image would fail, followed by its last lines; empty if it would not."""
     run = Run("trial", "", location, f"ingest-{location}:{tag}")
     command = ["python", "-m", "ingest_shared.trial", location, launch.instance]
     name = f"{launch.project}-{location}-trial"
-    with suppress(docker.errors.NotFound):  # of a deploy that was killed; only one of a location swaps at a time
+    with suppress(docker.errors.NotFound):  # left by a killed deploy; a location's deploys swap one at a time
         launch.engine.containers.get(name).remove(v=True, force=True)
     container = launch.engine.containers.create(**run_container(launch.project, name, run, command))
     try:
@@ -34,7 +34,7 @@ def try_out(launch: Launch, location: str, tag: str) -> str:
         ended = container.wait(timeout=SECONDS)
         container.reload()
         return reason(container) if ended["StatusCode"] else ""
-    except requests.exceptions.RequestException:  # what docker-py raises where its time is up
+    except requests.exceptions.RequestException:  # what docker-py raises on a timeout
         return f"it did not end within {SECONDS} s"
     finally:
         container.remove(v=True, force=True)

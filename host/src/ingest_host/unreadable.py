@@ -21,15 +21,15 @@ from sqlalchemy import func, select
 logger = logging.getLogger("ingest")
 
 BY_KEY = ("get_asset_records", "get_latest_asset_check_execution_by_key", "get_freshness_state_records")
-"""What the storage reads for many assets or checks at once; their keys are the first parameter."""
+"""Methods of the storage that read many assets or checks at once; their keys are the first parameter."""
 IN_ORDER = "get_logs_for_all_runs_by_log_id"
-"""How the daemon follows the ends of all runs, by one cursor: events that hold it up hold up everybody's retries."""
+"""How the daemon follows the ends of all runs, with one cursor: events that block it block everybody's retries."""
 CURSOR_BYTES = 4_000_000
-"""Of an automation sensor's cursor, unpacked. It is stored packed, where a thousandth of that takes no more room."""
+"""Of an automation sensor's cursor, decompressed. It is stored compressed, at down to a thousandth of its size."""
 
 
 def pass_over_unreadable(instance: DagsterInstance) -> None:
-    """For a process that reads for all locations; raises ``AttributeError`` where Dagster calls that otherwise."""
+    """Sets up a process that reads for all locations; raises ``AttributeError`` if Dagster has renamed a function."""
     storage: Any = instance.event_log_storage
     for name in BY_KEY:
         setattr(storage, name, _by_key(getattr(storage, name), storage))
@@ -40,7 +40,7 @@ def pass_over_unreadable(instance: DagsterInstance) -> None:
 
 
 def unpacked_cursor(encoded_bytes: str) -> str:
-    """As Dagster unpacks it, up to a size; raises ``ValueError`` beyond, which fails this sensor's tick alone."""
+    """Decompresses a cursor; raises ``ValueError`` if it is too large, which fails only this sensor's tick."""
     unpacking = zlib.decompressobj()
     cursor = unpacking.decompress(base64.b64decode(encoded_bytes), CURSOR_BYTES)
     if unpacking.unconsumed_tail:
@@ -55,7 +55,7 @@ def _by_key(read: Callable[..., Any], storage: Any) -> Callable[..., Any]:
     def read_readable(*arguments: Any, **options: Any) -> Any:
         try:
             return read(*arguments, **options)
-        except Exception as error:  # noqa: BLE001  whatever it stumbles over
+        except Exception as error:  # noqa: BLE001  whatever it raises
             _tell(error)
         wanted = signature.bind(*arguments, **options).arguments
         each = wanted.get(keys) or storage.all_asset_keys()
@@ -68,9 +68,9 @@ def _by_key(read: Callable[..., Any], storage: Any) -> Callable[..., Any]:
 
 
 def _in_order(storage: Any) -> Callable[..., Any]:
-    """Of each run its last event alone, and of that no more than Dagster asks for: which run it is of, and its number.
+    """Reads only the last event of each run, and only what Dagster uses of it: its number and the id of its run.
 
-    Dagster's own reads them whole, and ends before the first that it cannot read.
+    Dagster's own reads events in full, and stops before the first one that it cannot read.
     """
     column = SqlEventLogStorageTable.c
     last = func.max(column.id)
@@ -88,10 +88,10 @@ def _in_order(storage: Any) -> Callable[..., Any]:
 
 def _readable(read: Callable[[Any], Any], each: Any) -> Iterator[Any]:
     for one in each:
-        with suppress(Exception):  # told already
+        with suppress(Exception):  # logged already
             yield read(one)
 
 
 def _tell(error: Exception) -> None:
     line = str(error).partition("\n")[0]
-    logger.warning("skipping what a location wrote, which cannot be read: %s: %s", type(error).__name__, line)
+    logger.warning("skipping what a location wrote, since it cannot be read: %s: %s", type(error).__name__, line)

@@ -1,4 +1,4 @@
-"""The real webserver on a real instance with two real code locations; requests by Starlette's client."""
+"""The real webserver on a real instance with two real code locations; requests are sent with Starlette's client."""
 
 import hashlib
 import json
@@ -74,7 +74,7 @@ class Answer:
 
 @dataclass
 class Served:
-    """The webserver, and what stands behind it."""
+    """The webserver, and what it is connected to."""
 
     client: TestClient
     instance: DagsterInstance
@@ -84,7 +84,7 @@ class Served:
     headers: dict[str, str] = field(default_factory=dict)
 
     def access(self, **entries: Any) -> None:
-        """Puts another `access.yaml` in force."""
+        """Activates another `access.yaml`."""
         text = yaml.safe_dump(entries, default_flow_style=False)
         self.settings.file.write_text(yaml.safe_dump(yaml.safe_load(text)))
         before = self.settings.file.stat().st_mtime_ns
@@ -116,7 +116,7 @@ class Served:
 
 @pytest.fixture(scope="session")
 def trail_database(postgres: str) -> str:
-    """The database of the audit trail, set up as on the platform; gives the socket's folder."""
+    """Sets up the audit trail's database as on the platform; returns the folder of its socket."""
     with closing(psycopg2.connect(host=postgres, user="postgres", dbname="postgres")) as database:
         database.autocommit = True
         cursor = database.cursor()
@@ -149,7 +149,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkspacePro
 
 @pytest.fixture
 def served(workspace: WorkspaceProcessContext, trail_database: str, tmp_path: Path) -> Iterator[Served]:
-    """As it is with a login at a provider, which only the tests of the login call."""
+    """A webserver with a login at a provider, which only the tests of the login contact."""
     settings = Settings(tmp_path / "access.yaml", host="127.0.0.1", port="3000", secrets=tmp_path)
     settings.file.write_text(
         yaml.safe_dump(

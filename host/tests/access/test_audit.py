@@ -1,4 +1,4 @@
-"""The trail's table: its writer adds rows, and nobody changes one."""
+"""The trail's table: its writer can add rows, and nobody can change one."""
 
 from collections.abc import Iterator
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""What a query may ask for: all that the UI asks, and not what keeps the webserver busy for minutes."""
+"""What a query may request: all that the UI does, and nothing that keeps the webserver busy for minutes."""
 
 import ast
 import re
@@ -28,7 +28,7 @@ BUILD = Path(dagster_webserver.__file__).parent / "webapp" / "build"
 DEFINITION = re.compile(
     r"""(?P<quote>['"])(?:\\n|\s)*(?:query|mutation|subscription|fragment)\s\w+(?!\w*(?P=quote))(?:(?!(?P=quote))[^\\]|\\.)*(?P=quote)"""
 )
-"""A string of the UI's JavaScript that is a piece of GraphQL."""
+"""A string in the UI's JavaScript that is a part of a GraphQL document."""
 
 
 def judged(query: str | DocumentNode) -> list[str]:
@@ -55,7 +55,7 @@ class Spreads(Visitor):
 
 
 def queries_of_the_ui() -> Iterator[tuple[str, DocumentNode]]:
-    """Each with the fragments that it uses."""
+    """Returns the queries of the UI, each with the fragments that it uses."""
     found = list(definitions())
     fragments = {one.name.value: one for one in found if isinstance(one, FragmentDefinitionNode)}
     for operation in found:

@@ -1,4 +1,4 @@
-"""Which runs Dagster's own queue starts side by side, with the limits of dagster.yaml."""
+"""Which runs Dagster's own queue starts at the same time, with the limits of dagster.yaml."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ FILES = (".", "deploy/kubernetes/host")
 
 
 def queued(instance: DagsterInstance, location: str, partition: str) -> DagsterRun:
-    """A run that somebody launches for a partition, and whose tags say that it is another one."""
+    """A run that somebody launches for a partition, with tags that name another one."""
     server = RemoteRepositoryOrigin(GrpcServerCodeLocationOrigin("127.0.0.1", 4000, location_name=location), "r")
     run: DagsterRun = create_run_for_test(
         instance,

@@ -1,4 +1,4 @@
-"""What a request must be before it is looked at: from where, how, and from whom."""
+"""Which requests get in: where they come from, how they are sent, and by whom."""
 
 import json
 from collections.abc import Mapping
@@ -23,14 +23,14 @@ def as_token(name: str) -> dict[str, str]:
 
 @pytest.fixture
 def open_ui(served: Served) -> Served:
-    """As it is without a login: on the loopback, for anyone there."""
+    """The UI without a login: on the loopback, for anyone there."""
     served.access(groups=ROLES, tokens=tokens())
     served.client.base_url = LOCAL
     return served
 
 
 def post(served: Served, headers: Mapping[str, str] | None = None, **body: Any) -> int:
-    """The status of a launch of github's job."""
+    """Launches github's job; returns the status of the response."""
     body = body or {"query": LAUNCH, "variables": {"p": params("github")}}
     headers = {"Content-Type": "application/json", **(headers or {})}
     return int(served.client.post("/graphql", content=json.dumps(body), headers=headers).status_code)
@@ -47,14 +47,14 @@ def test_anyone_on_the_machine_may_do_everything(open_ui: Served) -> None:
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1:3000.evil.example", "127.0.0.1", "ingest.test", ""])
 def test_a_name_that_is_not_the_platforms_is_refused(open_ui: Served, host: str) -> None:
-    """Or else a page that points its own name here could read the UI: DNS rebinding."""
+    """Otherwise a page that points its own name here could read the UI: DNS rebinding."""
     assert post(open_ui, {"Host": host}) == 421
     assert open_ui.client.get("/", headers={"Host": host}).status_code == 421
 
 
 @pytest.mark.parametrize("first", [True, False])
 def test_two_names_are_refused(open_ui: Served, first: bool) -> None:
-    """Who passes the request on could go by the other one."""
+    """Whoever forwards the request could go by the other one."""
     hosts = [("Host", "127.0.0.1:3000"), ("Host", "evil.example")]
     assert open_ui.client.get("/", headers=hosts if first else hosts[::-1]).status_code == 421
 
@@ -85,7 +85,7 @@ def test_its_own_page_does(open_ui: Served) -> None:
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("accept", ["*/*", "text/html,image/avif"])
 def test_a_get_changes_nothing(open_ui: Served, method: str, accept: str) -> None:
-    """As the image of a page would send; GraphQL's own page still opens."""
+    """Such as one that an image in a page sends; GraphQL's own page still opens."""
     before = open_ui.instance.get_runs_count()
     query = {"query": LAUNCH, "variables": json.dumps({"p": params("github")}), "operationName": ""}
     answer = open_ui.client.request(method, "/graphql", params=query, headers={"Accept": accept})
@@ -231,7 +231,7 @@ def test_a_token_opens_what_its_role_allows(served: Served) -> None:
     ],
 )
 def test_what_is_no_token_opens_nothing(open_ui: Served, headers: list[tuple[str, str]]) -> None:
-    """Not even where nobody is asked: who sends one means to be somebody."""
+    """Not even without a login: whoever sends a token means to be somebody."""
     assert open_ui.client.get("/", headers=headers).status_code == 401
 
 

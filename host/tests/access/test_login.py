@@ -1,4 +1,4 @@
-"""Who a login makes of a browser: from a provider over HTTP that says, in each test, one thing that is wrong."""
+"""Who a browser is logged in as, by a provider over HTTP that sends one wrong thing in each test."""
 
 import base64
 import json
@@ -21,7 +21,7 @@ KEY = jwk.RSAKey.generate_key(2048, {"kid": "1"})
 
 @dataclass
 class Provider:
-    """What it says; the defaults are a login that is right."""
+    """What the provider sends; the defaults are a valid login."""
 
     url: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -89,7 +89,7 @@ def provider(served: Served) -> Iterator[Provider]:
 
 
 def log_in(served: Served, provider: Provider) -> int:
-    """The status of the callback, once the provider was asked; a session begins with 303."""
+    """Logs in at the provider; returns the status of the callback, which is 303 if a session begins."""
     sent = parse_qs(urlsplit(served.client.get("/auth/login").headers["location"]).query)
     provider.nonce = provider.nonce or sent["nonce"][0]
     return int(served.client.get(f"/auth/callback?code=any&state={sent['state'][0]}").status_code)
@@ -108,7 +108,7 @@ def test_who_logs_in_has_the_roles_of_their_groups_and_stands_in_the_trail(serve
 
 
 def test_an_address_that_nobody_verified_is_no_name(served: Served, provider: Provider) -> None:
-    """Or else one could be recorded as somebody else."""
+    """Otherwise one could be recorded as somebody else."""
     provider.userinfo |= {"email": "anna@example.com", "preferred_username": "eve"}
     assert log_in(served, provider) == 303
     assert viewer(served)[0] == "eve (7)"
@@ -116,7 +116,7 @@ def test_an_address_that_nobody_verified_is_no_name(served: Served, provider: Pr
 
 @pytest.mark.parametrize("signed_with", ["none", "HS256", "another key"])
 def test_an_id_token_is_signed_with_the_providers_key(served: Served, provider: Provider, signed_with: str) -> None:
-    """Whatever the provider offers: a client's own secret proves nothing of who logs in."""
+    """Whatever the provider offers: a client's own secret does not prove who logs in."""
     provider.signed_with = signed_with
     assert log_in(served, provider) == 400
     assert viewer(served)[0] == "nobody"

@@ -1,4 +1,4 @@
-"""What `access.yaml` may say, and the one line where it does not."""
+"""What `access.yaml` may contain, and the one-line error for anything else."""
 
 import logging
 import os
@@ -84,7 +84,7 @@ def test_each_role_may_what_the_one_before_may() -> None:
 
 
 def test_a_role_in_a_location_reaches_no_further() -> None:
-    """And no permission of a new version of Dagster is a launcher's unseen."""
+    """And a launcher gets no permission of a new Dagster version unnoticed."""
     viewer = Viewer("a", "token", (Grant(Role.EDITOR, frozenset({"github"})),))
     for permission in Permissions:
         assert not viewer.may(permission, "stripe")
@@ -100,7 +100,7 @@ def test_a_role_in_a_location_reaches_no_further() -> None:
     }
 
 
-# What is in force
+# What is active
 
 
 @pytest.mark.parametrize("host", [EVERYWHERE, "192.168.1.5", "::", "ingest.example.com"])
@@ -167,7 +167,7 @@ def test_the_name_and_the_issuer_of_the_certificate_are_activated(tmp_path: Path
 
 
 def test_an_https_address_needs_a_login(tmp_path: Path) -> None:
-    """It is what the service `tls` publishes."""
+    """The service `tls` publishes it."""
     given, active = tmp_path / "given.yaml", tmp_path / "active.yaml"
     given.write_text("url: https://localhost\n")
     with pytest.raises(SystemExit, match=r"url is https://localhost, .* no `login`: [^\n]*$"):

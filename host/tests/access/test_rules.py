@@ -1,4 +1,4 @@
-"""Each mutation of the schema, asked by those who may and those who may not."""
+"""Each mutation of the schema, sent by those who may and by those who may not."""
 
 import json
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def launched(served: Served, location: str) -> str:
 
 @dataclass(frozen=True)
 class Call:
-    """A mutation and its variables, for a location's own thing."""
+    """A mutation and its variables, for an object of a location's own."""
 
     text: str
     variables: dict[str, Any]
@@ -53,7 +53,7 @@ TOLD = "{ __typename ... on Error { message } }"
 
 
 def mutation(field: str, variables: dict[str, tuple[str, Any]], selection: str = TOLD) -> Call:
-    """``variables`` by argument: GraphQL type and value."""
+    """Builds a call; ``variables`` are GraphQL type and value, by argument."""
     declared = ", ".join(f"${name}: {kind}" for name, (kind, _) in variables.items())
     given = ", ".join(f"{name}: ${name}" for name in variables)
     text = f"mutation{f'({declared})' if declared else ''} {{ {field}{f'({given})' if given else ''} {selection} }}"
@@ -207,7 +207,7 @@ BY_LAUNCHER = {name for name in OWN if name.startswith(("launch", "terminate", "
 
 
 def answer_of(served: Served, who: str, call: Call) -> tuple[str, Answer]:
-    """The type of the answer: what is refused says `UnauthorizedError`, or is an error of GraphQL."""
+    """Returns the type of the answer: a refusal is an `UnauthorizedError`, or an error of GraphQL."""
     answer = served.ask(who, call.text, **call.variables)
     if answer.body.get("errors"):
         return "error", answer
@@ -229,7 +229,7 @@ def mutations() -> set[str]:
 
 
 def test_every_mutation_of_the_schema_has_a_rule() -> None:
-    """A new version of Dagster that brings one is told of here; until then it is refused."""
+    """If a new version of Dagster adds one, this test reports it; until it has a rule, it is refused."""
     assert mutations() == set(RULES)
 
 
@@ -245,7 +245,7 @@ def test_a_mutation_without_a_rule_is_refused(served: Served, monkeypatch: pytes
 
 @pytest.mark.parametrize("name", OWN)
 def test_a_team_does_it_to_its_own_location_and_nobody_else_does(served: Served, name: str) -> None:
-    """A launcher launches and ends, and no more."""
+    """A launcher can launch and terminate, and no more."""
     call = OWN[name](served, "stripe")
     for who in ("github", "viewer"):
         kind, answer = answer_of(served, who, call)
@@ -289,7 +289,7 @@ def refused(served: Served, who: str, call: Call) -> None:
 
 
 def test_a_schedule_is_not_stopped_under_the_id_of_ones_own(served: Served) -> None:
-    """Dagster asks about the origin, and stops the selector."""
+    """Dagster checks the origin, but stops what the selector names."""
     call = mutation(
         "stopRunningSchedule",
         {
@@ -337,7 +337,7 @@ def test_the_routes_that_report_ask_too(served: Served, path: str, asset: str) -
 
 
 def test_the_trail_says_which_asset_was_reported(served: Served) -> None:
-    """Dagster takes the key from the query or the body, too."""
+    """Dagster also accepts the key in the query or the body."""
     url, admin = "/report_asset_materialization/", {"Authorization": f"Bearer {token('admin')}"}
     for answer in (
         served.client.post(url, json={"asset_key": "github/issues"}, headers=admin),
@@ -531,7 +531,7 @@ def test_text_that_no_page_can_show_is_not_stored(served: Served, text: str, wro
 
 
 def test_what_is_stored_all_the_same_is_shown(served: Served) -> None:
-    """A location writes its own events and ticks, and a page lists those of all."""
+    """A location writes its own events and ticks, and a page lists those of all locations."""
     sensor = served.sensor("stripe")
     data = SensorInstigatorData(cursor="half \ud800")
     state = InstigatorState(sensor.get_remote_origin(), InstigatorType.SENSOR, InstigatorStatus.RUNNING, data)

@@ -1,4 +1,4 @@
-"""A session's cookie: who made it, how long it is worth something, and that a logout ends it."""
+"""A session's cookie: who signed it, how long it is valid, and that a logout ends it."""
 
 import base64
 
@@ -24,7 +24,7 @@ async def who(request: Request) -> JSONResponse:
 
 
 def seen(served: Served, sessions: Sessions, *cookies: str) -> int:
-    """The status for a request with these cookies."""
+    """Returns the status of a request with these cookies."""
     client = TestClient(Gate(Starlette(routes=[Route("/", who)]), served.settings, sessions), "http://ingest.test")
     return client.get("/", headers={"Cookie": "; ".join(f"{PLAIN_COOKIE}={cookie}" for cookie in cookies)}).status_code
 
@@ -43,7 +43,7 @@ def test_a_cookie_that_was_logged_out_is_worth_nothing(served: Served) -> None:
 
 
 def test_of_two_cookies_neither_is_believed(served: Served) -> None:
-    """The other one may have been set by another host of the same domain."""
+    """Another host of the same domain may have set one of them."""
     sessions = Sessions()
     assert seen(served, sessions, sessions.cookie(ANNA), sessions.cookie(Session("eve", ("stripe",)))) == 401
 
@@ -100,7 +100,7 @@ def test_a_login_leads_into_the_ui_and_nowhere_else(given: str, path: str) -> No
 def test_the_cookie_of_a_login_under_way_is_secure_at_once(
     served: Served, scheme: str, name: str, secure: bool
 ) -> None:
-    """By its prefix no other host of the same domain can set it, to log a browser in as somebody else."""
+    """Its prefix keeps other hosts of the same domain from setting it to log a browser in as somebody else."""
     openid = {"issuer": "https://login.test", "client_id": "ingest"}
     served.access(url=f"{scheme}://ingest.test", login={"openid": openid})
     cookie = served.client.get("/auth/login").headers["set-cookie"]

@@ -1,4 +1,4 @@
-"""deploy/monitoring: Prometheus itself reads the files, and they ask for nothing that the monitor does not tell."""
+"""deploy/monitoring: Prometheus itself reads the files, and they use only metrics that the monitor has."""
 
 import os
 import re

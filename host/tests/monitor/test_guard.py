@@ -1,4 +1,4 @@
-"""Nobody takes the locks of all: tried with a location's own login, which needs no right for it."""
+"""Nobody can take all locks: tried with a location's own login, which needs no right for that."""
 
 import re
 import time
@@ -16,7 +16,7 @@ from ingest_host.monitor.guard import TOLD_SECONDS, Guard
 from ..conftest import Platform, refused
 
 ROOM = 50_000
-"""More than the table of locks has; there, max_locks_per_transaction is 64."""
+"""More than fit into the lock table: on this server, max_locks_per_transaction is 64."""
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def watching(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Guard:
 
 
 def fill(session: connection, name: str) -> None:
-    """Savepoints inside each other, each of which writes and so holds a lock, until no lock is left."""
+    """Opens nested savepoints, each of which writes and so holds a lock, until no lock is left."""
     with session.cursor() as cursor, refused("out of shared memory"):
         cursor.execute(f"CREATE TABLE {name}_raw.rows (at int); SET idle_in_transaction_session_timeout = 0")
         cursor.execute("BEGIN")
@@ -42,7 +42,7 @@ def test_who_takes_the_locks_of_all_loses_its_sessions_and_nobody_else(platform:
         assert watching.ended_lately() == {}
         fill(greedy, name)
         with greedy.cursor() as cursor:
-            cursor.execute("ROLLBACK TO one")  # only the last is taken back, and the transaction stays open
+            cursor.execute("ROLLBACK TO one")  # only the last one is undone, and the transaction stays open
         watching.turn()
         ((login, why),) = watching.ended_lately().items()
         assert login == name
@@ -66,7 +66,7 @@ def impatient(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 def test_a_transaction_ends_some_time_whatever_its_session_has_set(
     platform: Platform, watching: Guard, impatient: None
 ) -> None:
-    """It would keep a backup from a table for ever, and Postgres from cleaning up."""
+    """Otherwise it would keep a backup from a table for ever, and Postgres from vacuuming."""
     name = platform.location()
     platform.sql(name, f"CREATE TABLE {name}_raw.rows (at int)")
     with closing(platform.connect(name, "warehouse")) as held, held.cursor() as cursor:
@@ -82,7 +82,7 @@ def test_a_transaction_ends_some_time_whatever_its_session_has_set(
 def test_in_dagsters_storage_it_ends_after_seconds(
     platform: Platform, watching: Guard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Webserver and daemon wait for what it has locked. In the warehouse, a load takes as long as it takes."""
+    """Webserver and daemon wait for what it has locked. In the warehouse, a load may take as long as it needs."""
     monkeypatch.setattr(roles, "STORAGE_TRANSACTION", "100 milliseconds")
     roles.set_up_storage()
     name = platform.location()
@@ -106,7 +106,7 @@ def test_in_dagsters_storage_it_ends_after_seconds(
 def test_nobody_keeps_the_queue_of_notifications_full(
     platform: Platform, watching: Guard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else no run can store an event: Dagster sends a notification with each."""
+    """Otherwise no run can store an event: Dagster sends a notification with each."""
     monkeypatch.setattr(roles, "LISTENING", "100 milliseconds")
     roles.set_up_storage()
     name, other = platform.location(), platform.location()
@@ -136,7 +136,7 @@ def test_nobody_keeps_the_queue_of_notifications_full(
 def test_nobody_keeps_transaction_ids_from_being_given_out_again(
     platform: Platform, watching: Guard, monkeypatch: pytest.MonkeyPatch, holding: str
 ) -> None:
-    """Of which there are two billion; after the last nobody writes."""
+    """There are two billion, and after the last one nobody can write."""
     monkeypatch.setattr(roles, "TRANSACTION_IDS", 1000)
     roles.set_up_storage()
     name, other = platform.location(), platform.location()
@@ -161,7 +161,7 @@ def test_it_connects_again(platform: Platform, watching: Guard, caplog: pytest.L
     watching.turn()
     platform.sql("postgres", "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'monitor'")
     watching.turn()
-    assert "sessions cannot be looked at" in caplog.text
+    assert "sessions cannot be checked" in caplog.text
     caplog.clear()
     watching.turn()
     assert caplog.text == ""

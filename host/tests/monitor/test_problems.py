@@ -1,4 +1,4 @@
-"""What is ill, and what is not."""
+"""What is a problem, and what is not."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

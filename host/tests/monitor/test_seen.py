@@ -1,4 +1,4 @@
-"""What the monitor reads, of what Dagster itself wrote to a real Postgres, with the login that it has."""
+"""What the monitor reads of what Dagster itself wrote to a real Postgres, with its own login."""
 
 import json
 import threading
@@ -62,7 +62,7 @@ class PlayedLaunch(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def instance(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
-    """Dagster's; the monitor signs in as itself, beside it."""
+    """Dagster's instance; the monitor has its own login."""
     (tmp_path / "token").write_text("the-monitors")
     (tmp_path / "served.yaml").write_text("load_from: [{grpc_server: {location_name: github}}]")
     with DagsterInstance.get() as instance, ThreadingHTTPServer(("127.0.0.1", 0), PlayedLaunch) as launch:

@@ -1,4 +1,4 @@
-"""The monitor's turns: what is told when, over real HTTP; and its pages."""
+"""The monitor's rounds: which alerts it sends when, over real HTTP; and its pages."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ from tests.monitor.test_problems import service as container
 
 
 class Channel:
-    """Takes alerts of Apprise's `json://`, unless it is ``away``."""
+    """Receives alerts from Apprise's `json://`, unless it is ``away``."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []

@@ -1,4 +1,4 @@
-"""Who a request to the UI comes from, what they may do, and the record of what they did.
+"""Who sends a request to the UI, what they may do, and the record of what they did.
 
-`access.yaml` at the top of the repository says it all; docs/security.md describes it.
+All of it is configured in `access.yaml` at the top of the repository; docs/security.md describes it.
 """

@@ -1,7 +1,7 @@
-"""Activates what the webserver reads.
+"""Activates the settings that the webserver reads.
 
-python -m ingest_host.access.activate                 `access.yaml`, where it is valid
-python -m ingest_host.access.activate client-secret   the standard input, as the login's client secret
+python -m ingest_host.access.activate                 `access.yaml`, if it is valid
+python -m ingest_host.access.activate client-secret   standard input, as the login's client secret
 """
 
 import sys
@@ -14,13 +14,13 @@ from ingest_host.files import write_whole
 
 SECRETS = Path("/secrets/access")
 TLS = "tls.env"
-"""Beside the active file: what host/front/tls reads."""
+"""The file next to the active one that host/front/tls reads."""
 
 
 def activate(given: Path = GIVEN, active: Path = ACTIVE) -> str:
-    """Copies the file for the webserver, which reads it at the next request; raises ``SystemExit`` with one line.
+    """Copies the file for the webserver, which reads it at the next request; returns one line about who is let in.
 
-    If the new file is not valid, the active one stays.
+    If the new file is not valid, raises ``SystemExit`` with one line, and the active file stays.
     """
     try:
         settings = Settings(given)
@@ -33,7 +33,7 @@ def activate(given: Path = GIVEN, active: Path = ACTIVE) -> str:
 
 
 def _activate_tls(access: Access, file: Path) -> None:
-    """Writes the name and the issuer that the service `tls` uses; without https it has nothing to serve."""
+    """Writes the host name and the issuer for the service `tls`, which has nothing to serve without https."""
     if access.is_https:
         lines = f"UI_URL={access.url}\nUI_HOST={urlsplit(access.url).hostname}\nUI_ISSUER={access.tls}\n"
         write_whole(file, lines, 0o444)

@@ -1,6 +1,6 @@
 """The audit trail: a table that its writer can only add to.
 
-It lies in a database of its own, which no location's role may open. Neither the writer nor the owner of
+It is in a database of its own, which no location's role may open. Neither the writer nor the owner of
 Dagster's storage can change or remove a row, and nothing purges it.
 """
 
@@ -37,15 +37,15 @@ GRANT CONNECT ON DATABASE audit TO audit;
 GRANT USAGE ON SCHEMA public TO audit;
 GRANT INSERT (who, how, action, locations, subject, outcome) ON public.trail TO audit;
 """
-"""Run by the superuser in the database; the writer sets neither the time nor the number of a row."""
+"""Run by the superuser in the audit database; the writer can set neither the time nor the number of a row."""
 
 INSERT = "INSERT INTO public.trail (who, how, action, locations, subject, outcome) VALUES (%s, %s, %s, %s, %s, %s)"
 LONGEST = 4000
-"""Characters of what is kept of a request's arguments."""
+"""Characters of a request's arguments that are kept."""
 
 
 def set_up(database: connection) -> None:
-    """Makes the table, as the superuser."""
+    """Creates the table, as the superuser."""
     with database.cursor() as cursor:
         cursor.execute(SET_UP)
 
@@ -63,7 +63,7 @@ class Trail(Protocol):
 
 
 class PostgresTrail:
-    """Uses one connection, which it reopens if Postgres closed it."""
+    """Uses one connection, and reopens it if Postgres closed it."""
 
     def __init__(self, **address: Any) -> None:
         self._address = address
@@ -72,7 +72,7 @@ class PostgresTrail:
 
     @classmethod
     def of(cls, secrets: Path) -> "PostgresTrail":
-        # Read here: libpq passes over a file that others may read, as those of a Secret in a pod are.
+        # Read here, because libpq ignores a file that others may read, as is each file of a Secret in a pod.
         host, port, database, user, password = (secrets / "pgpass").read_text().strip().split(":")
         return cls(host=host, port=port, dbname=database, user=user, password=password, connect_timeout=5)
 
@@ -113,7 +113,7 @@ def _kept(subject: dict[str, Any]) -> str:
 
 
 def _storable(value: Any) -> Any:
-    """What PostgreSQL takes: a NUL or half a character would otherwise keep an action out of the trail."""
+    """Returns a value that PostgreSQL can store: NUL or half a surrogate pair would keep an action out of the trail."""
     if isinstance(value, str):
         return value.replace("\0", "?").encode(errors="replace").decode()
     if isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""How much a GraphQL query may ask for. It is judged before it runs, by its text alone.
+"""Limits on what a GraphQL query may request, checked on its text alone before it runs.
 
-The UI's own queries are far within these bounds; `host/tests/access/test_bounds.py` has each of them judged. How long
-the lists are that a query asks for, nobody knows before it runs.
+The UI's own queries are far within these limits; `host/tests/access/test_bounds.py` checks each of them. The length of
+the lists that a query requests is not known before it runs.
 """
 
 from typing import Any
@@ -20,17 +20,17 @@ from graphql import (
 )
 
 SELECTIONS = 3_000
-"""Fields and fragments, each as often as it is used. The UI's largest query has 897."""
+"""Fields and fragments, each counted as often as it is used. The UI's largest query has 897."""
 ALIASES = 20
-"""With an alias, a query asks for the same field once more. The UI's have up to 4."""
+"""With an alias, a query requests the same field once more. The UI's queries have up to 4."""
 DEPTH = 20
-"""Fields inside each other. The UI's have up to 11, the query by which tools read the schema 15."""
+"""Levels of nested fields. The UI's queries have up to 11, the introspection query of GraphQL tools has 15."""
 TYPE_OF_A_TYPE = "ofType"
-"""Tools that read the schema ask for this field inside itself: it leads to one thing, and never to a list."""
+"""Introspection queries nest this field inside itself: it leads to a single type, never to a list."""
 
 
 class Bounded(ValidationRule):
-    """Refuses a query that asks for far more than any page does: https://spec.graphql.org/October2021/#sec-Validation"""
+    """Refuses a query that requests far more than any page: https://spec.graphql.org/October2021/#sec-Validation"""
 
     context: ValidationContext
 
@@ -48,7 +48,7 @@ class Bounded(ValidationRule):
                 self.report_error(GraphQLError(f"this query asks for too much at once: {excess}", operation))
 
     def _excess(self, operation: OperationDefinitionNode) -> str | None:
-        """What the operation has too much of; fragments count wherever they are used, also within themselves."""
+        """Returns which limit the operation exceeds; fragments count wherever they are used, even in themselves."""
         selections = aliases = 0
         todo: list[tuple[SelectionSetNode, tuple[tuple[str, str], ...]]] = [(operation.selection_set, ())]
         while todo:

@@ -1,4 +1,4 @@
-"""Marks each run with who launched it, and with the partition that it loads.
+"""Tags each run with who launched it, and with the partition that it loads.
 
 https://docs.dagster.io/deployment/execution/customizing-run-queue-priority
 """
@@ -9,13 +9,13 @@ from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordi
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 PARTITION = "ingest/partition"
-"""The tag by which dagster.yaml keeps two runs of a partition apart: of this location's, as others may have it too."""
+"""The tag by which dagster.yaml runs a partition once at a time. It names the location, since keys may repeat."""
 
 
 class MarkingRunCoordinator(QueuedRunCoordinator):
-    """Dagster's queue, with the tag `user` of whoever launched a run from the UI or with a token.
+    """Dagster's queue, which sets the tag `user` of a run to whoever launched it from the UI or with a token.
 
-    What a client says there itself is written over.
+    A value that the client itself sends is overwritten.
     """
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
@@ -35,7 +35,7 @@ def _partition(run: DagsterRun) -> dict[str, str]:
 def mark_runs(instance: DagsterInstance) -> None:
     """Gives the instance this coordinator, with the settings of dagster.yaml.
 
-    It is not named there: runs are handed those settings, and a location's image does not have the class.
+    dagster.yaml does not name it, because runs receive those settings and a location's image does not have the class.
     """
     settings = instance.get_ref().run_coordinator_data
     assert settings is not None

@@ -1,4 +1,4 @@
-"""What every request passes before Dagster's webserver sees it: its host, its origin and its sender."""
+"""Checks every request before it reaches Dagster's webserver: its host, its origin and its sender."""
 
 from urllib.parse import quote
 
@@ -13,7 +13,7 @@ from ingest_host.access.session import PLAIN_COOKIE, SECURE_COOKIE, Session, Ses
 from ingest_host.access.settings import Settings
 
 PEER = "x-ingest-peer"
-"""Who asked the front, as the front says: nobody else reaches the webserver's socket."""
+"""The header with the address of the front's client; it can be trusted, as only the front reaches the webserver."""
 HEALTH = "/healthz"
 OPEN = ("/auth/login", "/auth/callback", "/auth/status")
 LOGOUT = "/auth/logout"
@@ -21,7 +21,7 @@ JSON = "application/json"
 
 
 class Refusal(Exception):
-    """A request that is refused: the status, and the text of the answer."""
+    """A request is refused, with this status and text in the response."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -29,7 +29,7 @@ class Refusal(Exception):
 
 
 class Gate:
-    """ASGI middleware that lets through only requests whose sender it knows."""
+    """ASGI middleware that only lets requests from known senders through."""
 
     def __init__(self, app: ASGIApp, settings: Settings, sessions: Sessions) -> None:
         self._app, self._settings, self._sessions = app, settings, sessions
@@ -53,7 +53,7 @@ class Gate:
         await self._app(scope, receive, sending)
 
     def _while_known(self, connection: HTTPConnection, send: Send) -> Send:
-        """Closes a WebSocket as soon as its session or token is no longer valid."""
+        """Returns a ``send`` that closes the WebSocket as soon as its session or token is no longer valid."""
 
         async def sending(message: Message) -> None:
             try:
@@ -65,7 +65,7 @@ class Gate:
         return sending
 
     def _viewer(self, connection: HTTPConnection, access: Access) -> Viewer:
-        """Raises :class:`Refusal` for whoever has no right to see anything."""
+        """Returns who sent the request; raises :class:`Refusal` if they may see nothing but the login."""
         given = connection.headers.getlist("authorization")
         if given:
             viewer = _by_token(given, access)
@@ -88,7 +88,7 @@ class Gate:
 
 
 def session_of(connection: HTTPConnection, access: Access, sessions: Sessions) -> Session | None:
-    """The session of the request's cookie, if it has one: of two, another host may have set one."""
+    """Returns the session of the request's cookie; None if it has none, or two: another host may have set one."""
     cookies = [one.strip() for header in connection.headers.getlist("cookie") for one in header.split(";")]
     name = SECURE_COOKIE if access.is_https else PLAIN_COOKIE
     values = [one.removeprefix(f"{name}=") for one in cookies if one.startswith(f"{name}=")]
@@ -96,7 +96,7 @@ def session_of(connection: HTTPConnection, access: Access, sessions: Sessions) -
 
 
 def _check_target(connection: HTTPConnection, hosts: dict[str, str]) -> None:
-    """Raises :class:`Refusal` for what a page of another origin could have a browser send."""
+    """Raises :class:`Refusal` for a request that a page of another origin could make a browser send."""
     headers, method = connection.headers, connection.scope.get("method", "GET")
     named = [host.lower() for host in headers.getlist("host")]
     if len(named) != 1 or named[0] not in hosts:
@@ -141,7 +141,7 @@ def _by_proxy(headers: Headers, proxy: Proxy, access: Access) -> Viewer:
 
 
 async def _refuse(refusal: Refusal, access: Access, scope: Scope, receive: Receive, send: Send) -> None:
-    """Sends a person to the login and tells a program why; does not open a WebSocket."""
+    """Redirects a person to the login, sends a program the reason, and does not open a WebSocket."""
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.close", "code": 4403, "reason": ""})
@@ -156,7 +156,7 @@ async def _refuse(refusal: Refusal, access: Access, scope: Scope, receive: Recei
 
 
 def _framed_by_nobody(send: Send) -> Send:
-    """Forbids framing, so that no other page can lay the UI under what people click (clickjacking)."""
+    """Returns a ``send`` that forbids framing, so that no site can put the UI under a click (clickjacking)."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -1,4 +1,4 @@
-"""Login at an OpenID Connect provider: authorization code with PKCE, state and nonce, by Authlib.
+"""Login with an OpenID Connect provider: authorization code with PKCE, state and nonce, using Authlib.
 
 https://docs.authlib.org/en/latest/client/starlette.html
 """
@@ -21,16 +21,16 @@ from ingest_host.access.session import Session
 logger = logging.getLogger("ingest.access")
 
 SIGNED_WITH = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-"""Never `none`, and never the client's own secret."""
+"""Accepted signature algorithms of an ID token: never `none`, and none that signs with the client's own secret."""
 
 
 class LoginFailed(Exception):
-    """The text is one line for whoever tried."""
+    """A login failed; the text is one line for the person who tried."""
 
 
 @dataclass
 class Provider:
-    """One provider; what it says of itself is read once."""
+    """One provider, whose metadata is read once."""
 
     settings: OpenID
     client_secret: str | None
@@ -58,7 +58,7 @@ class Provider:
         return redirect
 
     async def end(self, request: Request) -> Session:
-        """Who came back from the provider; raises :class:`LoginFailed`."""
+        """Returns a session for whoever came back from the provider; raises :class:`LoginFailed`."""
         options = {"iss": {"values": [self.settings.issuer]}, "aud": {"values": [self.settings.client_id]}}
         try:
             await self._load()
@@ -87,7 +87,7 @@ class Provider:
 
 
 def _name(claims: dict[str, Any]) -> str:
-    """A verified address, or else the provider's own id beside a name that people may choose themselves."""
+    """Returns a verified email address, or else the provider's id of the person, since they may choose their name."""
     if claims.get("email") and claims.get("email_verified") is True:
         return str(claims["email"])
     chosen = claims.get("preferred_username")
@@ -95,7 +95,7 @@ def _name(claims: dict[str, Any]) -> str:
 
 
 def inner_path(given: str) -> str:
-    """Where to go after the login: a page of the UI, whatever was asked for."""
+    """Returns the page to open after the login: the requested one if it is a page of the UI, otherwise ``/``."""
     parts = urlsplit(given)
     if (
         parts.scheme

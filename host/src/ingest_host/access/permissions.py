@@ -1,4 +1,4 @@
-"""What Dagster's webserver asks about whoever sent a request: the UI greys out by it, GraphQL refuses by it."""
+"""The permissions of a request's sender, by which the UI greys out buttons and GraphQL refuses mutations."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,11 +11,11 @@ from dagster._core.workspace.permissions import LOCATION_SCOPED_PERMISSIONS, Per
 from ingest_host.access.policy import NOBODY, PERMISSIONS, Role, Viewer
 
 VIEWER = "ingest.viewer"
-"""Where a request's ASGI scope says who sent it."""
+"""The key in a request's ASGI scope that holds its sender."""
 
 
 class ViewerContext(WorkspaceRequestContext):
-    """A request's view of the workspace, with the rights of its viewer."""
+    """A request's view of the workspace, with the permissions of its viewer."""
 
     def __init__(self, process: IWorkspaceProcessContext[Any], source: Any) -> None:
         workspace = process.get_current_workspace()  # type: ignore[attr-defined]
@@ -30,7 +30,10 @@ class ViewerContext(WorkspaceRequestContext):
         return {one: self._result(one, location_name) for one in LOCATION_SCOPED_PERMISSIONS}
 
     def has_permission_for_selector(self, permission: str, selector: Any) -> bool:
-        """An asset that two locations define is of both: or else one could name another's as its own."""
+        """Returns whether the viewer has a permission; for an asset, in every location that defines it.
+
+        Otherwise a location could claim another's asset by defining it, too.
+        """
         allowed = super().has_permission_for_selector(permission, selector)
         if allowed and isinstance(selector, (AssetKey, AssetCheckKey)):
             key = selector if isinstance(selector, AssetKey) else selector.asset_key
@@ -38,14 +41,14 @@ class ViewerContext(WorkspaceRequestContext):
         return allowed
 
     def get_viewer_tags(self) -> dict[str, str]:
-        """What the UI shows as "launched by"."""
+        """Returns the tag that the UI shows as "launched by"."""
         return {USER_TAG: self.viewer.name}
 
     def get_reporting_user_tags(self) -> dict[str, str]:
         return {REPORTING_USER_TAG: self.viewer.name}
 
     def locations_of(self, keys: Iterable[AssetKey]) -> frozenset[str] | None:
-        """Every location that defines one of the assets; None where none defines some of them any more."""
+        """Returns every location that defines one of the assets; None if one of them is no longer defined anywhere."""
         names: set[str] = set()
         for key in keys:
             if not self.asset_graph.has(key):
@@ -54,7 +57,7 @@ class ViewerContext(WorkspaceRequestContext):
         return frozenset(names) or None
 
     def allows(self, permission: str, locations: frozenset[str] | None) -> bool:
-        """Whether the viewer has a permission in each of the locations; None stands for all of them."""
+        """Returns whether the viewer has a permission in each of the locations; None stands for all of them."""
         return self.viewer.may(permission, None) or (
             locations is not None and all(self.viewer.may(permission, location) for location in locations)
         )
@@ -65,7 +68,7 @@ class ViewerContext(WorkspaceRequestContext):
 
 
 def missing_role(permission: str, location: str | None) -> str:
-    """What one would need, as the UI says it beside a button that is greyed out."""
+    """Returns which role is needed, as the UI shows it next to a greyed-out button."""
     needed = next((role for role, allowed in PERMISSIONS.items() if permission in allowed), None)
     if needed is None:
         return "Not possible on this platform"

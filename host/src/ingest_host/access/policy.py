@@ -1,4 +1,4 @@
-"""What `access.yaml` says: how people log in, which role each group has, which tokens machines hold."""
+"""What `access.yaml` defines: how people log in, which role each group has, which tokens machines have."""
 
 import hashlib
 import re
@@ -15,18 +15,18 @@ from dagster._core.workspace.permissions import EDITOR_PERMISSIONS, LOCATION_SCO
 
 REMEDY = "see docs/security.md"
 ACME, INTERNAL = "acme", "internal"
-"""Who signs the certificate that the service `tls` shows: Let's Encrypt, or an authority of the platform's own."""
+"""Who signs the certificate of the service `tls`: Let's Encrypt, or the platform's own certificate authority."""
 _LOCATION = re.compile(r"[a-z][a-z0-9_]*")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 
 
 class AccessError(Exception):
-    """`access.yaml`, or a setting beside it, is not valid; the text is one line that says where and what to do."""
+    """`access.yaml`, or a setting related to it, is not valid; the text is one line that says where and what to do."""
 
 
 class Role(StrEnum):
-    """Each may do what those before it may."""
+    """Each role includes the permissions of those before it."""
 
     VIEWER = "viewer"
     LAUNCHER = "launcher"
@@ -49,12 +49,12 @@ PERMISSIONS: Mapping[Role, frozenset[Permissions]] = {
     Role.EDITOR: _ADMIN & LOCATION_SCOPED_PERMISSIONS,
     Role.ADMIN: _ADMIN,
 }
-"""Dagster's own permissions; those that no location scopes are an admin's alone."""
+"""Dagster's own permissions; those that cannot be scoped to a location are for admins only."""
 
 
 @dataclass(frozen=True)
 class Grant:
-    """A role, in the named locations or (None) everywhere."""
+    """A role in the named locations, or everywhere (None)."""
 
     role: Role
     locations: frozenset[str] | None = None
@@ -65,14 +65,14 @@ class Grant:
 
 @dataclass(frozen=True)
 class Viewer:
-    """Who a request comes from. ``how`` says by what it was told: a session, a token, a proxy, or nothing."""
+    """The sender of a request. ``how`` says what identified them: a session, a token, a proxy, or nothing."""
 
     name: str
     how: str
     grants: tuple[Grant, ...] = ()
 
     def may(self, permission: str, location: str | None) -> bool:
-        """Whether it is allowed in a location, or (None) in all of them and the platform itself."""
+        """Returns whether a permission is granted in a location, or (None) in all of them and the platform itself."""
         return any(
             permission in PERMISSIONS[grant.role]
             and (grant.locations is None or (location is not None and location in grant.locations))
@@ -82,12 +82,12 @@ class Viewer:
 
 NOBODY = Viewer("nobody", "nothing")
 ANYONE_HERE = Viewer("anyone on this machine", "no login", (Grant(Role.ADMIN),))
-"""Everybody, where there is no login: the UI is on the loopback only."""
+"""Everybody, if there is no login: then the UI is on the loopback only."""
 
 
 @dataclass(frozen=True)
 class OpenID:
-    """Login at an OpenID Connect provider: https://openid.net/specs/openid-connect-core-1_0.html"""
+    """Login with an OpenID Connect provider: https://openid.net/specs/openid-connect-core-1_0.html"""
 
     issuer: str
     client_id: str
@@ -97,7 +97,7 @@ class OpenID:
 
 @dataclass(frozen=True)
 class Proxy:
-    """Login by a proxy that names the user in headers; believed only from ``peers``."""
+    """Login by a proxy that names the user in headers, which are trusted only from ``peers``."""
 
     peers: tuple[IPv4Network | IPv6Network, ...]
     user_header: str
@@ -113,7 +113,7 @@ class Proxy:
 
 @dataclass(frozen=True)
 class Token:
-    """A machine's token: what is kept is its SHA-256, from which nobody gets back to 32 random bytes."""
+    """A machine's token. Only its SHA-256 is stored, from which nobody can recover the 32 random bytes."""
 
     name: str
     sha256: str
@@ -126,7 +126,7 @@ class Token:
 
 @dataclass(frozen=True)
 class Access:
-    """All of `access.yaml`."""
+    """The content of `access.yaml`."""
 
     url: str = ""
     tls: str = ACME
@@ -138,7 +138,7 @@ class Access:
         return tuple(grant for group in groups for grant in self.groups.get(group, ()))
 
     def token(self, secret: str) -> Token | None:
-        """The token with this secret, even one that is over."""
+        """Returns the token with this secret, even if it has expired."""
         digest = hashlib.sha256(secret.encode()).hexdigest()
         return next((token for token in self.tokens if token.sha256 == digest), None)
 
@@ -148,7 +148,7 @@ class Access:
 
 
 def read(text: str) -> Access:
-    """What the file says; raises :class:`AccessError`."""
+    """Returns the content of the file; raises :class:`AccessError`."""
     try:
         given = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
@@ -197,7 +197,7 @@ def _login(given: Any) -> OpenID | Proxy | None:
 
 
 def _issuer(given: Any) -> str:
-    """Over plain HTTP only on an address of one's own network: who is in between could say who logs in."""
+    """Returns the issuer. Allows plain HTTP only on a private network: anyone in between could say who logs in."""
     parts = urlsplit(str(given))
     if parts.scheme == "http" and parts.hostname:
         try:
@@ -222,7 +222,7 @@ def _network(given: Any) -> IPv4Network | IPv6Network:
 
 
 def _grants(given: Any, where: str) -> tuple[Grant, ...]:
-    """``editor`` everywhere, or a mapping ``{editor: [github], launcher: [stripe]}``."""
+    """Parses ``editor``, which applies everywhere, or a mapping ``{editor: [github], launcher: [stripe]}``."""
     if not isinstance(given, dict):
         return (Grant(_role(given, where)),)
     grants = []
@@ -256,7 +256,7 @@ def _token(given: Any) -> Token:
 
 
 def _entries(given: Any, where: str, required: Iterable[str], optional: Iterable[str]) -> dict[str, Any]:
-    """A mapping with these keys and no other: a misspelt setting is not left out in silence."""
+    """Returns a mapping with these keys and no others; a misspelt setting raises :class:`AccessError`."""
     found = dict(_mapping(given, where))
     if missing := [key for key in required if found.get(key) in (None, "")]:
         raise AccessError(f"access.yaml: {where} lacks {', '.join(missing)}: {REMEDY}")

@@ -1,7 +1,7 @@
-"""Which permission each mutation of Dagster's GraphQL schema needs, and in which locations.
+"""The permission that each mutation of Dagster's GraphQL schema requires, and in which locations.
 
-Dagster asks by itself in most cases. These rules ask first, for every mutation: one that no rule names is refused,
-and where Dagster looks at one of two arguments, both are looked at here. What is done is recorded.
+Dagster checks most mutations itself. These rules check every mutation first: one without a rule is refused, and
+where Dagster checks one of two arguments, both are checked here. Every action is recorded.
 """
 
 import functools
@@ -29,19 +29,19 @@ from ingest_host.access.permissions import ViewerContext, missing_role
 from ingest_host.text import fault
 
 Locations = frozenset[str] | None
-"""The locations that a mutation touches; None for the platform itself, or for what is in no location."""
+"""The locations that a mutation affects; None if it affects the platform itself, or an object in no location."""
 Arguments = Mapping[str, Any]
 Where = Callable[[ResolveInfo, Arguments], Locations]
 UNRECORDED = ("runConfigData",)
-"""Arguments that may hold a secret."""
+"""Arguments that are not recorded, since they may contain a secret."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A permission, and the locations in which the mutation's arguments ask for it.
+    """A permission, and how to find the locations that it is required in from the mutation's arguments.
 
-    Without a permission it is for everybody who may see the UI, and is not recorded. ``after`` is called
-    with the answer.
+    A mutation without a permission is open to everybody who may see the UI, and is not recorded. ``after`` is called
+    with the result.
     """
 
     permission: Permissions | None
@@ -50,7 +50,7 @@ class Rule:
 
 
 def guard(schema: Schema, trail: Trail) -> Schema:
-    """The schema, each of whose mutations asks its rule first and is recorded."""
+    """Returns the schema with each mutation checked against its rule and recorded."""
     mutation = schema.graphql_schema.mutation_type
     assert mutation is not None
     for name, field in mutation.fields.items():
@@ -89,7 +89,7 @@ def _guarded(name: str, resolve: Callable[..., Any], result_type: Any, trail: Tr
         except psycopg2.Error as error:
             raise GraphQLError(f"The audit trail cannot be written to, so nothing was done: {error}") from None
         try:
-            if refusal:  # pages could not show it, and not every database can hold it
+            if refusal:  # pages cannot show such text, and not every database can store it
                 raise refusal
             result = resolve(root, info, **arguments)
         except Exception:
@@ -115,7 +115,7 @@ async def _recorded_later(result: Any, record: Callable[[str], None]) -> Any:
 
 
 def _located(rule: Rule, info: ResolveInfo, arguments: Arguments) -> Locations:
-    """Something that does not exist has no location: only a right to everything allows asking about it."""
+    """Returns the affected locations; None if the object does not exist, which requires a platform-wide permission."""
     try:
         return rule.where(info, arguments)
     except (DagsterError, KeyError, ValueError):
@@ -123,7 +123,7 @@ def _located(rule: Rule, info: ResolveInfo, arguments: Arguments) -> Locations:
 
 
 def _outcome(result: Any) -> str:
-    """The type of the answer, and the id of what was made by it."""
+    """Returns the type of the result, with the id of its run or backfill, if any."""
     if isinstance(result, bool):
         return "done"
     kind = type(result).__name__.removeprefix("Graphene")
@@ -144,17 +144,17 @@ def _recorded(arguments: Any) -> Any:
 
 
 def _mark_backfill(info: ResolveInfo, result: Any) -> None:
-    """One that is launched again carries the tags of the first, and with them the name of who launched that."""
+    """Tags a re-executed backfill with its own launcher: it inherits the original's tags, including its launcher."""
     if backfill := info.context.instance.get_backfill(getattr(result, "backfill_id", "")):
         tags = {**backfill.tags, **info.context.get_viewer_tags()}
         info.context.instance.update_backfill(backfill._replace(tags=tags))
 
 
-# Where: the locations that arguments name, one way or another.
+# How to find the locations that a mutation's arguments refer to.
 
 
 def _all(*found: Locations) -> Locations:
-    """All of them together, or None as soon as one is of no location."""
+    """Returns all the locations together; None if any of them is None."""
     names: frozenset[str] = frozenset()
     for one in found:
         if one is None:
@@ -164,7 +164,7 @@ def _all(*found: Locations) -> Locations:
 
 
 def _named(argument: str) -> Where:
-    """The location's name is in the argument itself, or in the selector that it is."""
+    """Takes the location's name from an argument that is either the name or a selector."""
 
     def where(_info: ResolveInfo, arguments: Arguments) -> Locations:
         given = arguments[argument]
@@ -195,7 +195,10 @@ def _of_assets(info: ResolveInfo, keys: Iterable[Mapping[str, Any]]) -> Location
 
 
 def _of_tags(info: ResolveInfo, tags: Iterable[Mapping[str, str]] | None) -> list[Locations]:
-    """A run may only join what is of its own location: its parent's group, a backfill, the location's list of runs."""
+    """Returns the locations of what a run's tags attach it to: a parent's group, a backfill, a location's list of runs.
+
+    A run may only join those of its own location.
+    """
     joined: dict[str, Callable[[ResolveInfo, str], Locations]] = {
         PARENT_RUN_ID_TAG: _of_run,
         ROOT_RUN_ID_TAG: _of_run,
@@ -267,7 +270,7 @@ def _reported(info: ResolveInfo, arguments: Arguments) -> Locations:
 
 
 def _stopped(*names: str) -> Where:
-    """Each id that is given must be of the same location: Dagster asks about one, and stops the other."""
+    """Finds the locations of all the given ids: Dagster checks one of them, but stops what another one names."""
 
     def where(info: ResolveInfo, arguments: Arguments) -> Locations:
         given: list[str] = []
@@ -290,7 +293,7 @@ def _stopped(*names: str) -> Where:
 
 
 def _dynamic_partitions(info: ResolveInfo, arguments: Arguments) -> Locations:
-    """The names of dynamic partitions are one list for all: every location that uses the name has a say."""
+    """Returns every location that uses the name: locations share dynamic partitions of the same name."""
     users = {
         location.name
         for location in info.context.code_locations
@@ -344,14 +347,14 @@ RULES: Mapping[str, Rule] = {
     "deleteAppManagedComponent": Rule(_P.EDIT_APP_MANAGED_COMPONENTS, _named("locationName")),
     "reloadRepositoryLocation": Rule(_P.RELOAD_REPOSITORY_LOCATION, _named("repositoryLocationName")),
     "shutdownRepositoryLocation": Rule(_P.RELOAD_REPOSITORY_LOCATION, _named("repositoryLocationName")),
-    # Of the platform, so an admin's.
+    # Platform-wide, so for admins only.
     "reloadWorkspace": Rule(_P.RELOAD_WORKSPACE),
     "setAutoMaterializePaused": Rule(_P.TOGGLE_AUTO_MATERIALIZE),
     "setConcurrencyLimit": Rule(_P.EDIT_CONCURRENCY_LIMIT),
     "deleteConcurrencyLimit": Rule(_P.EDIT_CONCURRENCY_LIMIT),
     "freeConcurrencySlots": Rule(_P.EDIT_CONCURRENCY_LIMIT),
     "freeConcurrencySlotsForRun": Rule(_P.EDIT_CONCURRENCY_LIMIT),
-    # What the page itself sends: they change nothing that anybody sees.
+    # Sent by the UI itself: they change nothing that anybody sees.
     "logTelemetry": Rule(None),
     "setNuxSeen": Rule(None),
 }

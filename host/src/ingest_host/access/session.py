@@ -1,7 +1,7 @@
-"""Sessions of people who logged in: a signed cookie, with an end, and over at once after a logout.
+"""Sessions of people who logged in: a signed cookie that expires, and is invalid at once after a logout.
 
-The key lives as long as the webserver, and with it the list of sessions that were ended: a cookie from before
-a restart or a logout is worthless, and nothing about sessions has to be stored.
+The key and the list of ended sessions live as long as the webserver: a cookie from before a restart or a logout
+is worthless, and nothing about sessions has to be stored.
 """
 
 import secrets
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 SECONDS = 8 * 3600
-"""A working day; roles are looked up with each request, groups only at login."""
+"""A working day. Roles are looked up on each request, groups only at login."""
 PLAIN_COOKIE = "ingest_session"
 SECURE_COOKIE = "__Host-ingest_session"
 """The prefix keeps other hosts of the same domain from setting it: RFC 6265bis."""
@@ -19,7 +19,7 @@ SECURE_COOKIE = "__Host-ingest_session"
 
 @dataclass(frozen=True)
 class Session:
-    """Who logged in, with which groups; ``id`` is what a logout ends."""
+    """Who logged in, and their groups; a logout ends the session with this ``id``."""
 
     name: str
     groups: tuple[str, ...]
@@ -39,7 +39,7 @@ class Sessions:
         return self._signer.dumps([session.id, session.name, session.groups])
 
     def read(self, cookie: str) -> Session | None:
-        """The session, or None where the cookie is forged, too old, or was ended."""
+        """Returns the session, or None if the cookie is forged, has expired, or was ended."""
         try:
             id_, name, groups = self._signer.loads(cookie, max_age=self.seconds)
         except BadData:

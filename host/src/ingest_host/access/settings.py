@@ -1,4 +1,4 @@
-"""The active settings: `access.yaml` as it was activated, and the address that the UI is published at."""
+"""The active settings: `access.yaml` as it was activated, and the address at which the UI is published."""
 
 import logging
 import os
@@ -14,7 +14,7 @@ logger = logging.getLogger("ingest.access")
 GIVEN = Path("/opt/dagster/given/access.yaml")
 ACTIVE = Path("/opt/dagster/access/access.yaml")
 SECRETS = Path("/run/access")
-"""The webserver's own: the password of the audit trail, and the client secret of the login."""
+"""What only the webserver has: the password of the audit trail, and the client secret of the login."""
 CLIENT_SECRET = "client-secret"  # noqa: S105, the name of a file
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
@@ -31,7 +31,7 @@ class Settings:
     _refused: int = 0
 
     def load(self) -> Access:
-        """The active settings; raises :class:`AccessError` only if there were none before."""
+        """Returns the active settings; raises :class:`AccessError` only if there were none before."""
         try:
             changed = self.file.stat().st_mtime_ns
             if self._read and changed in (self._read[0], self._refused):
@@ -76,7 +76,7 @@ class Settings:
         return file.read_text() if file.exists() else None
 
     def hosts(self, access: Access) -> dict[str, str]:
-        """The names that the UI answers to, each with the origin of its pages."""
+        """Returns the host names that the UI answers to, each with the origin of its pages."""
         port = "" if self.port == "80" else f":{self.port}"
         names = {f"{name}{port}": f"http://{name}{port}" for name in (*LOOPBACK, self.host)}
         if access.url:
@@ -84,7 +84,7 @@ class Settings:
         return names
 
     def describe(self, access: Access) -> str:
-        """One line about who is let in, for the log and for `make status`."""
+        """Returns one line about who is let in, for the log and for `make status`."""
         if access.login is None:
             return "no login: anyone on this machine may do everything, and the UI stays on the loopback"
         kind = f"login at {access.login.issuer}" if isinstance(access.login, OpenID) else "login by a trusted proxy"

@@ -36,29 +36,29 @@ from ingest_host.access.settings import Settings
 from ingest_host.text import fault
 
 LOGIN_SECONDS = 600
-"""Time that a login may take."""
+"""The longest that a login may take."""
 LONGEST_QUERY = 65_536
-"""Characters; the UI's own have far fewer. To check one that names a field twice takes the square of its length."""
-TOO_LONG = f"a query has at most {LONGEST_QUERY} characters; put what it is about into its variables"
+"""Characters; the UI's own have far fewer. Validating a query that repeats a field takes quadratic time."""
+TOO_LONG = f"a query may have at most {LONGEST_QUERY} characters: pass values as its variables"
 _PAGE = "<!doctype html><title>Dagster</title><body style='font-family:sans-serif;margin:4em'>{}</body>"
 
 
 class Escaped(JSONResponse):
-    """JSON in ASCII, which can hold half a surrogate pair: for a page that shows one, Dagster's own would be a 500."""
+    """JSON in ASCII, which can represent half a surrogate pair; on one, Dagster's own JSON response fails with 500."""
 
     def render(self, content: Any) -> bytes:
         return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
 
 
 class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, ViewerContext]):
-    """Dagster's own, whose requests have the rights of their viewer, and whose mutations are guarded."""
+    """Dagster's webserver, where a request has its viewer's permissions and every mutation is guarded."""
 
     def __init__(self, process_context: WorkspaceProcessContext, trail: Trail, poll_milliseconds: int) -> None:
         self._trail = trail
         super().__init__(process_context, "", poll_milliseconds)
 
     def make_csp_header(self, nonce: str) -> str:
-        """Dagster's own policy, and pictures of this server only: another one would learn who looks at the page."""
+        """Returns Dagster's policy, with images and media from this server only: another would learn who views it."""
         return f"{super().make_csp_header(nonce).rstrip('; ')}; img-src 'self' data:; media-src 'self'"
 
     def build_graphql_schema(self) -> Schema:
@@ -80,7 +80,7 @@ class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, ViewerContext])
     ) -> Any:
         if len(query) > LONGEST_QUERY:
             return None, GraphQLError(TOO_LONG).formatted
-        try:  # graphene validates a subscription itself, by the standard rules only
+        try:  # graphene validates a subscription itself, but only against the standard rules
             wrong = validate(self._graphene_schema.graphql_schema, parse(query), [Bounded])
         except GraphQLError as error:
             wrong = [error]
@@ -100,11 +100,11 @@ class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, ViewerContext])
     async def _recorded(
         self, request: Request, endpoint: Callable[[Request], Coroutine[Any, Any, JSONResponse]]
     ) -> JSONResponse:
-        """These three write, and are no mutations. Dagster asks for the permission itself."""
+        """Records a call of an endpoint that writes but is not a mutation. Dagster checks the permission itself."""
         self._trail.check()
         viewer, path = request.scope[VIEWER], request.url.path
         asset = request.path_params.get("asset_key")
-        if not asset:  # Dagster takes it from the query or the body, too: then the trail would not say which
+        if not asset:  # Dagster accepts it in the query or the body, too, but then the trail would not name it
             return JSONResponse({"error": f"name the asset in the path: {path.rstrip('/')}/<asset key>"}, 400)
         try:
             wrong = fault([asset, json.loads(await request.body() or "null")])
@@ -121,9 +121,9 @@ class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, ViewerContext])
 
 
 class _Steps(SessionMiddleware):
-    """The cookie of a login that is under way, the platform's alone as soon as `url` is https.
+    """The cookie of a login in progress, which only this host can set if `url` is https.
 
-    Otherwise another host of the same domain could set one, and so log a browser in as whoever it likes.
+    Otherwise another host of the same domain could set it, and log a browser in as anyone it likes.
     """
 
     def __init__(self, app: ASGIApp, /, settings: Settings, **options: Any) -> None:
@@ -138,7 +138,7 @@ class _Steps(SessionMiddleware):
 
 
 class Login:
-    """The pages below /auth."""
+    """The pages under /auth."""
 
     def __init__(self, settings: Settings, sessions: Sessions, trail: Trail) -> None:
         self._settings, self._sessions, self._trail = settings, sessions, trail
@@ -190,7 +190,7 @@ class Login:
             return _page(str(failed), 400)
         finally:
             request.session.clear()
-        # The others could make the cookie larger than a browser keeps.
+        # All groups could make the cookie larger than a browser accepts.
         session = replace(session, groups=tuple(group for group in session.groups if group in access.groups))
         self._record(session.name, "login", list(session.groups))
         if not access.grants_of(session.groups):
@@ -226,7 +226,7 @@ class Login:
         return _page(text, 200, is_html=True)
 
     async def status(self, request: Request) -> Response:
-        """What `make status` shows."""
+        """Returns what `make status` shows."""
         viewer: Viewer = request.scope.get(VIEWER, NOBODY)
         login = self._settings.describe(self._settings.load())
         return JSONResponse({"login": login, "viewer": viewer.name, "roles": [*map(str, viewer.grants)]})
@@ -243,7 +243,7 @@ class Login:
 def build_app(
     process_context: WorkspaceProcessContext, settings: Settings, trail: Trail, poll_milliseconds: int, **options: Any
 ) -> Starlette:
-    """The webserver's ASGI application; raises ``AccessError`` where `access.yaml` is not valid."""
+    """Returns the webserver's ASGI application; raises ``AccessError`` if `access.yaml` is not valid."""
     sessions = Sessions()
     graphql.JSONResponse = Escaped  # type: ignore[attr-defined]
     app = GuardedWebserver(process_context, trail, poll_milliseconds).create_asgi_app(**options)

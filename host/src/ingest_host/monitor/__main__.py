@@ -1,7 +1,7 @@
-"""The service: looks every few seconds, alerts, and answers.
+"""The service: checks the platform every few seconds, sends alerts, and serves three pages.
 
 GET /metrics    for Prometheus
-GET /status     the problems, as JSON: for `make status`
+GET /status     the problems as JSON, for `make status`
 GET /healthz    503 if it has not checked the platform lately
 """
 
@@ -24,12 +24,12 @@ from ingest_host.monitor.seen import Seen, look
 PORT = 9465
 EVERY_SECONDS = 10
 HOLD_SECONDS = 30
-"""How long a problem must last before it is alerted: a deploy swaps a code server in less."""
+"""How long a problem must last before an alert is sent: a deploy swaps a code server in less time."""
 LATE_SECONDS = 60
 
 
 class Watch:
-    """What was seen last, the problems, since when each exists, and which were alerted."""
+    """The latest state, its problems, since when each exists, and which of them alerts were sent for."""
 
     def __init__(self) -> None:
         self.last: Seen | None = None
@@ -39,7 +39,7 @@ class Watch:
         self.alerts = Alerts()
 
     def turn(self, seen: Seen) -> None:
-        """Alerts new problems, and those that are resolved."""
+        """Sends alerts for new problems and for those that are resolved."""
         self.last = seen
         found = self.problems = problems(seen)
         self.since = {key: self.since.get(key, seen.at) for key in found}
@@ -52,7 +52,7 @@ class Watch:
         self.alerts.send(seen.at)
 
     def status(self) -> dict[str, Any]:
-        """``problems`` is empty if all is well."""
+        """Returns the content of /status; ``problems`` is empty if all is well."""
         if self.last is None or time.time() - self.last.at > LATE_SECONDS:
             return {"problems": ["monitor: it has not checked the platform in the last minute"]}
         return {
@@ -89,7 +89,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def serve(watch: Watch, address: str, port: int) -> ThreadingHTTPServer:
-    """The three pages, in threads of their own."""
+    """Starts the server of the three pages, in threads of its own."""
     registry = CollectorRegistry()
     registry.register(Metrics(lambda: watch.last))
     handler = type("Handler", (Handler,), {"watch": watch, "registry": registry})

@@ -1,6 +1,6 @@
-"""Alerts of the platform, over Apprise: what could not be sent is sent again.
+"""Sends the platform's alerts with Apprise, and retries those that could not be sent.
 
-The addresses are the setting ``alerts.to`` of the platform, separated by spaces or line breaks:
+The platform's setting ``alerts.to`` lists the addresses, separated by spaces or line breaks:
 https://appriseit.com/services/
 """
 
@@ -14,20 +14,20 @@ logger = logging.getLogger("monitor")
 
 ADDRESSES = Path("/run/secrets/alerts--to")
 RESOLVED = "resolved: "
-"""Beginning of a line about a problem that is gone."""
+"""Prefix of a line about a problem that is resolved."""
 KEEP_SECONDS = 86_400
-"""How long an alert is tried."""
+"""How long an alert is retried."""
 
 
 @dataclass
 class Alerts:
-    """Those that no address has taken yet, in order; each address gets each alert once."""
+    """The alerts that are not delivered yet, in order; each address gets each alert once."""
 
     waiting: list[tuple[float, str, str]] = field(default_factory=list)
-    """When it was made, for which address, what it says."""
+    """For each: when it was created, its address, and its text."""
 
     def add(self, now: float, lines: list[str]) -> None:
-        """An alert of these lines, for each address that is set."""
+        """Logs the lines, and queues them as one alert to each address that is set."""
         text = "\n".join(lines)
         for line in lines:
             logger.warning("%s", line)
@@ -35,7 +35,7 @@ class Alerts:
         self.waiting += [(now, address, text) for address in addresses]
 
     def send(self, now: float) -> None:
-        """Tries each that waits; says in the log which address does not take it, without what is secret in it."""
+        """Tries to send each waiting alert; logs which address does not accept it, without the address's secrets."""
         refused: set[str] = set()
         left = []
         for made, address, text in self.waiting:
@@ -50,7 +50,7 @@ class Alerts:
 
 
 def sent(address: str, text: str) -> bool:
-    """Whether the address took it; why not stands in the log, as Apprise says it."""
+    """Returns whether the address accepted the alert; if not, Apprise logs the reason."""
     channel = apprise.Apprise()
     title, _, body = text.partition("\n")
     known = "://" in address and channel.add(address)

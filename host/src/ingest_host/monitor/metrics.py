@@ -1,4 +1,4 @@
-"""What the monitor sees, for Prometheus. Rules and a dashboard over these names: deploy/monitoring/."""
+"""What the monitor sees, as metrics for Prometheus. Rules and a dashboard that use their names: deploy/monitoring/."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -12,7 +12,7 @@ from ingest_host.monitor.seen import Seen
 
 
 class Metrics(Collector):
-    """Of what was seen last; ``ingest_seen_timestamp_seconds`` tells when."""
+    """Metrics of the latest state, whose time is in ``ingest_seen_timestamp_seconds``."""
 
     def __init__(self, last: Callable[[], Seen | None]) -> None:
         self._last = last
@@ -23,8 +23,8 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         if (seen := self._last()) is None:
             return
-        yield _of("seen_timestamp_seconds", "When the monitor last looked.", {(): seen.at})
-        yield _of("problems", "What is ill; docs/operations.md", dict.fromkeys(_keys(problems(seen)), 1), "problem")
+        yield _of("seen_timestamp_seconds", "When the monitor last checked the platform.", {(): seen.at})
+        yield _of("problems", "Problems; see docs/operations.md", dict.fromkeys(_keys(problems(seen)), 1), "problem")
         yield _of("disk_free_bytes", "Free space of the engine's disk.", {(): seen.disk_free})
         yield _of("disk_size_bytes", "Size of the engine's disk.", {(): seen.disk_size})
         if "storage" not in seen.faults:
@@ -42,7 +42,7 @@ def _storage(seen: Seen) -> Iterator[Metric]:
     yield _of("runs", "Runs that are kept, by state.", runs, "location", "status")
     successes = {(location, job): at for location, job, at in seen.successes}
     yield _of("job_success_timestamp_seconds", "When a job last succeeded.", successes, "location", "job")
-    yield _of("queue_runs", "Runs that wait.", {(): len(seen.queued)})
+    yield _of("queue_runs", "Runs in the queue.", {(): len(seen.queued)})
     oldest = seen.at - seen.queued[0] if seen.queued else 0
     yield _of("queue_oldest_seconds", "How long the oldest of them has waited.", {(): oldest})
     waiting = {(pool,): count for pool, _, count in seen.waiting}
@@ -54,17 +54,17 @@ def _storage(seen: Seen) -> Iterator[Metric]:
     late: dict[tuple[str, str], float] = {}
     absent: dict[tuple[str, str], float] = {}
     for one in (one for one in seen.instigators if one.cron):
-        with suppress(*UNTELLABLE):  # a problem of its own says so
+        with suppress(*UNTELLABLE):  # reported as a problem of its own
             late[one.location, one.name] = overdue(one, seen.at)
             absent[one.location, one.name] = missed(one, seen.at)
-    yield _of("ticks_missed", "Ticks that did not come in the last day, at least.", absent, "location", "schedule")
+    yield _of("ticks_missed", "Ticks missed in the last day, at least.", absent, "location", "schedule")
     yield _of("schedule_overdue_seconds", "How late a schedule is.", late, "location", "schedule")
     failed = {(one.location, one.name): one.failures for one in seen.instigators}
     yield _of("ticks_failed", "Ticks that failed in the last hour.", failed, "location", "name")
     for name, text in (
-        ("rows", "Rows in the warehouse, as the latest loads told."),
-        ("rows_loaded", "Rows that the latest load of each table brought."),
-        ("quota_left", "Calls that the API had left after the latest load."),
+        ("rows", "Rows in the warehouse, as the latest loads reported."),
+        ("rows_loaded", "Rows that the latest load of each table loaded."),
+        ("quota_left", "API calls left after the latest load."),
     ):
         values = {(location,): getattr(load, name) for location, load in seen.loads.items()}
         yield _of(name, text, {key: value for key, value in values.items() if value is not None}, "location")

@@ -1,4 +1,4 @@
-"""The problems in what the monitor sees, a line each, saying where to look. docs/operations.md says what to do."""
+"""The problems in what the monitor sees: a line each, with where to look. docs/operations.md says what to do."""
 
 import os
 from collections.abc import Iterator
@@ -11,24 +11,24 @@ from croniter import croniter
 from ingest_host.monitor.seen import Instigator, Seen
 
 HEARTBEAT_SECONDS = 120
-"""Dagster's daemons write theirs every 30 s."""
+"""Dagster's daemons write a heartbeat every 30 s."""
 FLAPPING_SECONDS = 120
-"""A container that was started again stays a problem so long."""
+"""How long a container that was restarted stays a problem."""
 GRACE_SECONDS = 600
-"""How late a schedule may be before it is overdue; ticks may wait for a code server."""
+"""How late a schedule may be before it is overdue; ticks may have to wait for a code server."""
 QUEUE_SECONDS = 3600
 DISK_FREE = float(os.environ.get("INGEST_DISK_FREE") or 0.1)
-"""The share of the disk that must be free: Postgres stops when none is."""
+"""The share of the disk that must be free: Postgres stops when the disk is full."""
 
 UNTELLABLE = (ValueError, TypeError, OverflowError, AttributeError)
-"""What a cron line may raise: a location's code may say anything."""
+"""What a cron line may raise: a location's code may put anything there."""
 
 HOST = ("daemon", "front", "launch", "postgres", "purge", "turnstile", "webserver")
-"""Services that are always there; the code server of each location besides."""
+"""Services that are always there, in addition to the code server of each location."""
 
 
 def problems(seen: Seen) -> dict[str, str]:
-    """By a key that names the cause: alerts go out once for each."""
+    """Returns the line of each problem by a key that names its cause; one alert is sent for each key."""
     found = {f"{what}: fault": f"{what}: cannot be asked: {why}" for what, why in seen.faults.items()}
     if "storage" not in seen.faults:
         found |= dict(_daemons(seen)) | dict(_instigators(seen)) | dict(_queue(seen))
@@ -42,13 +42,13 @@ def _daemons(seen: Seen) -> Iterator[tuple[str, str]]:
         yield "daemon: heartbeat", "daemon: no heartbeat at all; runs are neither scheduled nor started"
     silent = {name: seen.at - at for name, at in seen.heartbeats.items() if seen.at - at > HEARTBEAT_SECONDS}
     if silent:
-        # By one key: they are threads of one process.
+        # One key, since they are threads of one process.
         longest = max(silent.values())
         yield "daemon: heartbeat", f"daemon: no heartbeat of {', '.join(sorted(silent))} for {longest:.0f} s"
 
 
 def _services(seen: Seen) -> Iterator[tuple[str, str]]:
-    """Of those that are to run always; what runs once and ends is not one of them."""
+    """Yields the problems of services that should always run, not of those that run once and end."""
     found = {one["service"]: one for one in seen.services if one["keeps"]}
     for name in sorted({*HOST, *seen.locations, *found}):
         service = found.get(name)
@@ -78,10 +78,10 @@ def _instigators(seen: Seen) -> Iterator[tuple[str, str]]:
 
 
 def overdue(one: Instigator, now: float) -> float:
-    """Seconds by which a schedule is late; 0 if it is on time, or is a sensor.
+    """Returns the seconds by which a schedule is late; 0 if it is on time, or is a sensor.
 
-    Its time zone is not stored. So what counts is not when it was due, but that no tick came for longer than the
-    longest time between two.
+    Its time zone is not stored, so nobody knows when it was due. Instead, it is late if it had no tick for longer than
+    the longest time between two.
     """
     if not one.cron or not one.since:
         return 0
@@ -90,9 +90,9 @@ def overdue(one: Instigator, now: float) -> float:
 
 
 def missed(one: Instigator, now: float) -> int:
-    """At least how many ticks of a schedule were missed in the last day; 0 for a sensor.
+    """Returns how many ticks of a schedule were missed in the last day, at least; 0 for a sensor.
 
-    As for :func:`overdue`, what counts is the time between two ticks: one more was due for each longest pause in it.
+    As for :func:`overdue`, what counts is the time between two ticks: each longest interval in it is one missed tick.
     """
     if not one.cron or not one.ticks:
         return 0
@@ -103,7 +103,7 @@ def missed(one: Instigator, now: float) -> int:
 
 @lru_cache(1000)
 def _longest_gap(cron: str) -> float:
-    """Seconds between two times of a cron line: the longest of the next few."""
+    """Returns the longest of the next few intervals of a cron line, in seconds."""
     times = croniter(cron, datetime.now(UTC))
     due: list[float] = [times.get_next(float) for _ in range(50)]
     return max(later - earlier for earlier, later in pairwise(due))

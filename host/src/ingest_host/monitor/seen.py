@@ -1,7 +1,7 @@
-"""What the monitor sees: facts of Dagster's storage, the containers and the disk, each with its time.
+"""What the monitor sees: facts from Dagster's storage, the containers and the disk, each with its time.
 
-Times are seconds since 1970. What a location may have written (the metadata of its assets) is taken apart with
-care: a value that is no number is left out.
+Times are in seconds since 1970. What a location may have written (the metadata of its assets) is parsed with
+care: a value that is not a number is ignored.
 """
 
 import json
@@ -17,19 +17,19 @@ import psycopg2
 import yaml
 
 STORAGE = "service=dagster"
-"""Of PGSERVICEFILE: the login `monitor`."""
+"""A service in PGSERVICEFILE, which signs in as `monitor`."""
 LAUNCH = "http://launch:2300/services"
 TOKEN = Path("/run/secrets/watch-token")
 DISK = "/"
-"""A container's own file system is on the disk where the engine keeps its volumes, too."""
+"""A container's own file system is on the same disk as the engine's volumes."""
 WORKSPACE = Path("/opt/dagster/workspace/workspace.yaml")
 TIMEOUT = 5
 PATH = ("event_log_entry", "dagster_event", "event_specific_data", "materialization", "metadata_entries")
-"""Where Dagster has an asset's metadata in the record of its latest materialization."""
+"""The path of an asset's metadata in Dagster's record of its latest materialization."""
 CRON_LINES = 100
-"""Of one schedule, at most."""
+"""Cron lines of one schedule that are read, at most."""
 MOST = 1e15
-"""More than any count: a number beyond it is nonsense."""
+"""More than any real count: a larger number is ignored."""
 _HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 RUNS = """SELECT coalesce(ingest_location, ''), status, count(*) FROM runs GROUP BY 1, 2"""
@@ -42,7 +42,7 @@ WAITING = """SELECT substr(key, length('.dagster/pool/') + 1),
   WHERE status = 'QUEUED' AND starts_with(key, '.dagster/pool/') AND key IN (
     SELECT key FROM runs JOIN run_tags USING (run_id) WHERE status IN ('STARTING', 'STARTED', 'CANCELING'))
   GROUP BY 1"""
-"""Pools that a run holds and another one waits for; the tags of a run name its pools."""
+"""Pools that one run holds and another waits for; the tags of a run name its pools."""
 HEARTBEATS = """SELECT daemon_type, extract(epoch FROM timestamp AT TIME ZONE 'utc') FROM daemon_heartbeats
   WHERE daemon_id = (SELECT daemon_id FROM daemon_heartbeats ORDER BY timestamp DESC LIMIT 1)"""
 INSTIGATORS = """SELECT instigator_type, instigator_body,
@@ -61,7 +61,7 @@ LOADS = """SELECT asset_key, last_materialization FROM (
     FROM (SELECT asset_key, last_materialization, last_materialization_timestamp FROM asset_keys
       WHERE last_materialization IS NOT NULL) AS own
   ) AS told WHERE characters < 2000000 ORDER BY last_materialization_timestamp"""
-"""Of each location the newest: the monitor holds them all in its memory."""
+"""Only the newest of each location, since the monitor holds them all in memory."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ class Instigator:
     kind: str
     cron: tuple[str, ...]
     since: float
-    """When it was last evaluated, or switched on."""
+    """When it was last evaluated or switched on, whichever is later."""
     failing: bool
-    """Its last tick failed."""
+    """Whether its last tick failed."""
     failures: int
     """Ticks that failed in the last hour."""
     ticks: tuple[float, ...] = ()
@@ -84,7 +84,7 @@ class Instigator:
 
 @dataclass
 class Load:
-    """What the latest loads of a location's tables told."""
+    """What the latest loads of a location's tables reported."""
 
     rows: float = 0
     rows_loaded: float = 0
@@ -93,23 +93,23 @@ class Load:
 
 @dataclass
 class Seen:
-    """All of it at one time; ``faults`` says what could not be looked at."""
+    """The state of the platform at one time; ``faults`` says what could not be checked, and why."""
 
     at: float
     locations: list[str] = field(default_factory=list)
     runs: list[tuple[str, str, int]] = field(default_factory=list)
-    """Location, status, how many."""
+    """Location, status, number of runs."""
     successes: list[tuple[str, str, float]] = field(default_factory=list)
     """Location, job, when it last succeeded."""
     queued: list[float] = field(default_factory=list)
-    """Since when."""
+    """Since when each run has been queued, the oldest first."""
     waiting: list[tuple[str, float, int]] = field(default_factory=list)
-    """Pool, since when the oldest run waits for it, how many do."""
+    """Pool, since when the oldest run has waited for it, number of waiting runs."""
     heartbeats: dict[str, float] = field(default_factory=dict)
     instigators: list[Instigator] = field(default_factory=list)
     loads: dict[str, Load] = field(default_factory=dict)
     services: list[dict[str, Any]] = field(default_factory=list)
-    """As the launch service tells them: :func:`ingest_host.launch.Launch.services`."""
+    """As the launch service returns them: :func:`ingest_host.launch.Launch.services`."""
     ended: dict[str, str] = field(default_factory=dict)
     """Logins whose sessions were ended, and why: :mod:`ingest_host.monitor.guard`."""
     disk_free: int = 0
@@ -118,7 +118,7 @@ class Seen:
 
 
 def look() -> Seen:
-    """What is to be seen now; what cannot be seen is a fault, and keeps nothing else from being seen."""
+    """Returns the current state; what cannot be checked is recorded as a fault, and does not affect the rest."""
     seen = Seen(time.time())
     workspace = yaml.safe_load(WORKSPACE.read_text()) or {}
     seen.locations = [one["grpc_server"]["location_name"] for one in workspace.get("load_from") or []]
@@ -186,7 +186,7 @@ def _loads(rows: list[tuple[str, str]]) -> dict[str, Load]:
 
 
 def _read(text: str) -> Any:
-    """What a location wrote, None where it cannot be read. Not by Postgres, where one such row ends the query."""
+    """Parses what a location wrote; None if it is not JSON. Postgres does not parse it: one such row ends the query."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -194,19 +194,19 @@ def _read(text: str) -> Any:
 
 
 def _part(record: Any, *names: str) -> dict[str, Any]:
-    """What stands in a record under one name in another; empty where it does not."""
+    """Returns the nested mapping at these names in a record; empty if there is none."""
     for name in names:
         record = record.get(name) if isinstance(record, dict) else None
     return record if isinstance(record, dict) else {}
 
 
 def _text(value: Any) -> str:
-    """Text in one line that can be sent on and is no command to a terminal, whatever a location called itself."""
+    """Returns one line that can be sent on and that a terminal does not execute, whatever a location called itself."""
     return "".join(letter if letter.isprintable() else "?" for letter in str(value or ""))
 
 
 def _numbers(event: Any) -> dict[str, float]:
-    """Label and value of an event's metadata, of those that are numbers."""
+    """Returns the metadata of an event by label, of values that are numbers."""
     for name in PATH:
         event = event.get(name) if isinstance(event, dict) else None
     found = {}

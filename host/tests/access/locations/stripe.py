@@ -1,4 +1,4 @@
-"""A small code location, whose team names some of github's things as its own."""
+"""A small code location, whose team claims some of github's objects as its own."""
 
 import dagster as dg
 
