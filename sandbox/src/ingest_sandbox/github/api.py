@@ -579,7 +579,8 @@ class GitHubApi:
         return _Answer(whole.body, whole.digest, links)
 
     def _releases(self, request: Request, repo: Repository) -> _Answer:
-        keyed = (((row.created_at, row.id), row) for row in repo.releases.values())
+        shown = (row for row in repo.releases.values() if repo.may_push or not row.draft)
+        keyed = (((row.created_at, row.id), row) for row in shown)
         return self._list(request, repo, "releases", render.release, lambda: keyed, descending=True)
 
     def _labels(self, request: Request, repo: Repository) -> _Answer:

@@ -185,6 +185,8 @@ class Release:
     created_at: int
     updated_at: int
     assets: list[Asset]
+    draft: bool = False
+    """Whether only those who may push see it."""
 
 
 @dataclass(slots=True, eq=False)

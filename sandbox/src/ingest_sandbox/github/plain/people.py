@@ -26,7 +26,12 @@ def collaborator(repo: Repository, row: Row) -> Json:
 
 
 def team(home: Account, row: Row) -> Json:
+    """A team; one of the enterprise has the same id in each organization that it is assigned to.
+
+    https://github.blog/changelog/2026-02-23-enterprise-team-support-in-organization-apis
+    """
     url, slug = f"{API}/organizations/{home.id}/team/{row.id}", row.facts["slug"]
+    of_organization = {"type": "organization", "organization_id": home.id}
     return {
         "id": row.id,
         "node_id": node_id("T", row.id),
@@ -40,8 +45,7 @@ def team(home: Account, row: Row) -> Json:
         "permission": "pull",
         "members_url": f"{url}/members{{/member}}",
         "repositories_url": f"{url}/repos",
-        "type": "organization",
-        "organization_id": home.id,
+        **({"type": "enterprise", "enterprise_id": 1} if row.facts.get("of_enterprise") else of_organization),
         "parent": None,
     }
 
