@@ -304,5 +304,33 @@ def test_drafts_that_the_credential_may_not_see_any_more_are_not_gone(synced: Wa
     assert {*drafts, published} & living(synced, "releases") == {drafts[0]}
 
 
+def test_members_who_are_concealed_from_the_credential_are_not_gone(synced: Warehouse) -> None:
+    """GitHub answers 200: https://docs.github.com/en/rest/orgs/members#list-organization-members"""
+    origin = synced.origin
+    synced.sync("people")
+
+    def members() -> set[int]:
+        return {user for (user,) in synced.query("SELECT user_id FROM {members} WHERE deleted_at IS NULL")}
+
+    before = members()
+    origin.change("viewer.leave")
+    origin.advance()
+    for audit in (False, True):
+        synced.sync("people", audit=audit)
+        assert members() == before
+        assert "members" in {gap[0] for gap in synced.gaps()}
+    origin.change("member.delete")
+    origin.change("viewer.join")
+    origin.advance()
+    synced.sync("people")
+    assert not synced.gaps()
+    assert_mirrors(synced, "members", audited=True)
+    origin.change("viewer.leave")
+    origin.advance()
+    synced.sync("people", SOURCES__GITHUB__DELETES_BELIEVED="1")
+    assert len(members()) < len(before) / 2
+    origin.change("viewer.join")
+
+
 def shows_at_most(rows: int, listing: Listing) -> Listing:
     return replace(listing, walk=Releases(at_most=rows)) if listing.table.name == "releases" else listing

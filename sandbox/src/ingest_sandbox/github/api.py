@@ -28,6 +28,7 @@ from .installation import INSTALLATION_ID, Installation
 from .model import Account, Issue, Repository, Row
 from .plain import COLLECTIONS
 from .plain.collection import Collection
+from .plain.people import PUBLIC_MEMBERS
 from .quota import Quota, Quotas
 
 R = TypeVar("R")
@@ -146,7 +147,7 @@ class GitHubApi:
             "/milestones": self._milestones,
             "/branches": self._branches,
         }
-        for collection in COLLECTIONS:
+        for collection in (*COLLECTIONS, PUBLIC_MEMBERS):
             if collection.of_organization:
                 fixed["/orgs/{owner}" + collection.path] = self._of_owner(collection)
                 fixed["/organizations/{owner_id:int}" + collection.path] = self._of_owner(collection)

@@ -19,7 +19,7 @@ from .hand import Hand
 from .model import GHOST, Account, Branch, Forge, Issue, Repository, Row
 from .plain import COLLECTIONS
 from .plain.collection import Making, kinds_of
-from .plain.people import TEAMS
+from .plain.people import MEMBERS, TEAMS, is_public
 from .plain.review import REVIEWS
 from .plain.tracker import ISSUE_EVENTS
 
@@ -647,6 +647,18 @@ def _repository_delete(hand: Hand) -> None:
     hand.forge.remove(hand.moment.at, "repositories", repo, repo.id, full_name=repo.full_name)
 
 
+def _viewer(*, joins: bool) -> Callable[[Hand], None]:
+    """The token's user leaves all organizations, or comes back."""
+
+    def change(hand: Hand) -> None:
+        for home in hand.forge.organizations.values():
+            home.has_viewer = joins
+            for row in [row for row in MEMBERS.rows(home).values() if not is_public(home, row)]:
+                MEMBERS.tell(hand, home, row, "updated")
+
+    return change
+
+
 def _team_assign(hand: Hand) -> None:
     """The enterprise assigns one of its teams to an organization that does not have it yet."""
     homes = hand.forge.organizations.values()
@@ -747,6 +759,8 @@ KINDS: dict[str, Kind[Hand]] = (
         "github.pull.merge": Kind(_pull_merge, 4),
         "github.pull.push": Kind(_pull_push, 0),
         "github.team.assign": Kind(_team_assign, 0),
+        "github.viewer.leave": Kind(_viewer(joins=False), 0),
+        "github.viewer.join": Kind(_viewer(joins=True), 0),
         "github.review.draft": Kind(_review_draft, 0),
         "github.review.lose_commit": Kind(_review_lose_commit, 0),
     }

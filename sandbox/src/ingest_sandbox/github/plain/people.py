@@ -4,6 +4,8 @@ https://docs.github.com/en/rest/activity/starring, https://docs.github.com/en/re
 https://docs.github.com/en/rest/teams/teams, https://docs.github.com/en/rest/orgs/members
 """
 
+from dataclasses import replace
+
 from ... import prose
 from ...wire import Json, iso
 from ..model import Account, Repository, Row
@@ -52,6 +54,11 @@ def team(home: Account, row: Row) -> Json:
 
 def member(home: Account | Repository, row: Row) -> Json:
     return account(None, row.facts["user"])
+
+
+def is_public(home: Account, row: Row) -> bool:
+    """Whether the member's membership is public: two of three are not."""
+    return bool(row.facts["user"].id % 3 == 0)
 
 
 def _another(making: Making, name: str) -> Account | None:
@@ -119,6 +126,9 @@ MEMBERS = Collection(
     name="members",
     show=member,
     make=_join,
+    visible=lambda home, row: home.has_viewer or is_public(home, row),
     of_organization=True,
     seeded=30,
 )
+PUBLIC_MEMBERS = replace(MEMBERS, path="/public_members", visible=is_public)
+"""The same members; it is no collection of its own."""
