@@ -151,8 +151,10 @@ class Collection:
         return home.rendered(show, row) if isinstance(home, Repository) else render(show(home, row))
 
     def held(self, home: Home) -> Iterator[Json]:
-        """All rows as the oracle shows them."""
+        """All visible rows as the oracle shows them."""
         for row in self.rows(home).values():
+            if not self.visible(home, row):
+                continue
             yield {"object": self.rendered(home, row).raw} | ({"given": given} if (given := self.given(row)) else {})
 
     # Changes.
