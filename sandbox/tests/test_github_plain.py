@@ -163,6 +163,32 @@ def test_traffic_is_for_those_who_may_push_and_of_the_last_two_weeks() -> None:
         assert github.get(f"{PLATFORM}/traffic/views").status_code == 403
 
 
+def test_drafts_of_releases_are_for_those_who_may_push() -> None:
+    """https://docs.github.com/en/rest/releases/releases#list-releases"""
+    world = make_world(size=0.1)
+    world.change(Change("github.release.create", repository="acme/platform", set={"draft": True}))
+    with serving(world) as client:
+        github = GitHub(client)
+        newest = github.get(f"{PLATFORM}/releases").json()[0]
+        assert (newest["draft"], newest["published_at"]) == (True, None)
+        world.change(Change("github.repository.edit", repository="acme/platform", set={"may_push": False}))
+        assert newest["id"] not in [row["id"] for row in github.get(f"{PLATFORM}/releases").json()]
+
+
+def test_a_team_of_the_enterprise_is_in_each_organization_that_it_is_assigned_to() -> None:
+    """https://github.blog/changelog/2026-02-23-enterprise-team-support-in-organization-apis"""
+    world = make_world(size=0.1)
+    world.change(Change("github.team.assign"))
+    with serving(world) as client:
+        github = GitHub(client)
+        homes = [account.id for account in world.github.organizations.values()]
+        teams = [row for id_ in homes for row in github.get(f"/organizations/{id_}/teams").json()]
+    shared = [row for row in teams if row["type"] == "enterprise"]
+    assert len(shared) == 2
+    assert len({row["id"] for row in shared}) == 1
+    assert not [row for row in shared if "organization_id" in row]
+
+
 def test_an_issue_shows_its_type_and_parent_and_how_many_parts_are_done() -> None:
     world = make_world(size=0.1)
     repo = platform(world)

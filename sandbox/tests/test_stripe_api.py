@@ -181,6 +181,19 @@ def test_canceled_subscriptions_hide(world: World, stripe: Stripe) -> None:
     assert not shown & canceled
 
 
+def test_inactive_prices_hide_from_those_who_do_not_ask_for_them() -> None:
+    """https://docs.stripe.com/api/prices/list"""
+    world = make_world(size=0.1)
+    world.change(Change("stripe.price.create", set={"active": False}))
+    inactive = {id for id, row in oracle(world, "prices").items() if not row["active"]}
+    with serving(world) as client:
+        stripe = Stripe(client)
+        shown = {row["id"] for row in stripe.walk("/v1/prices", limit=100)}
+        asked = {row["id"] for row in stripe.walk("/v1/prices", limit=100, active="false")}
+    assert asked == inactive
+    assert not shown & inactive
+
+
 def test_types_filter_events(stripe: Stripe) -> None:
     types = ["invoice.paid", "charge.succeeded"]
     rows = stripe.walk("/v1/events", **{"limit": 100, "types[]": types})

@@ -36,6 +36,7 @@ UNTOLD = {
 
 
 NEEDED = {
+    "github.viewer.join": "github.viewer.leave",
     "github.repository.show": "github.repository.hide",
     "stripe.discount.delete": "stripe.discount.create",
     "stripe.customer.remove_tax_id": "stripe.customer.add_tax_id",

@@ -2,6 +2,7 @@
 
 import pytest
 
+from github_location.source.tables import TABLES
 from ingest_testing import assert_mirrors
 
 from .origin import GITHUB, PEOPLE, Warehouse
@@ -36,6 +37,26 @@ def test_a_repository_that_moves_to_another_organization_brings_its_people(mirro
     mirrored.sync("people")
     assert_mirrors(mirrored, *PEOPLE)
     assert mirrored.query("SELECT count(DISTINCT organization_id) FROM {members}") == [(2,)]
+
+
+def test_a_team_of_the_enterprise_is_in_each_organization_that_it_is_assigned_to(mirrored: Warehouse) -> None:
+    """With the same id: https://github.blog/changelog/2026-02-23-enterprise-team-support-in-organization-apis"""
+    origin = mirrored.origin
+    origin.change("repository.transfer", repository="acme/api")
+    mirrored.sync("people")
+    team = origin.objects("teams")[0]["object"]["id"]
+    origin.change("team.assign", id=team)
+    origin.advance()
+    mirrored.sync("people")
+    assert_mirrors(mirrored, "teams", audited=True)
+    origin.change("team.delete", id=team)
+    origin.advance()
+    mirrored.sync("people")
+    assert_mirrors(mirrored, "teams", audited=True)
+    assert sorted(row["deleted_at"] is None for row in mirrored.rows(TABLES["teams"]) if row["id"] == team) == [
+        False,
+        True,
+    ]
 
 
 def test_the_rows_of_a_deleted_repository_stay_with_deleted_at(mirrored: Warehouse) -> None:

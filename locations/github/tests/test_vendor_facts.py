@@ -279,5 +279,58 @@ def test_releases_that_github_shows_no_more_are_not_gone(
     assert len(living(warehouse, "releases")) > 10
 
 
+def test_drafts_that_the_credential_may_not_see_any_more_are_not_gone(synced: Warehouse) -> None:
+    """Only those who may push see drafts: https://docs.github.com/en/rest/releases/releases#list-releases"""
+    origin = synced.origin
+    made = [
+        origin.change("release.create", repository="acme/api", set={"draft": draft}) for draft in (True, True, False)
+    ]
+    *drafts, published = (done["changed"][0]["id"] for done in made)
+    origin.advance()
+    synced.sync("catalog")
+    assert {*drafts, published} <= living(synced, "releases")
+    origin.change("repository.edit", repository="acme/api", set={"may_push": False})
+    origin.change("release.edit", repository="acme/api", id=drafts[0], set={"draft": False})
+    origin.change("release.delete", repository="acme/api", id=drafts[1])
+    origin.change("release.delete", repository="acme/api", id=published)
+    origin.advance()
+    for audit in (False, True):
+        synced.sync("catalog", audit=audit)
+        assert {*drafts, published} & living(synced, "releases") == {*drafts}
+    assert synced.query("SELECT draft FROM {releases} WHERE id = %s", drafts[0]) == [(False,)]
+    origin.change("repository.edit", repository="acme/api", set={"may_push": True})
+    origin.advance()
+    synced.audit("catalog")
+    assert {*drafts, published} & living(synced, "releases") == {drafts[0]}
+
+
+def test_members_who_are_concealed_from_the_credential_are_not_gone(synced: Warehouse) -> None:
+    """GitHub answers 200: https://docs.github.com/en/rest/orgs/members#list-organization-members"""
+    origin = synced.origin
+    synced.sync("people")
+
+    def members() -> set[int]:
+        return {user for (user,) in synced.query("SELECT user_id FROM {members} WHERE deleted_at IS NULL")}
+
+    before = members()
+    origin.change("viewer.leave")
+    origin.advance()
+    for audit in (False, True):
+        synced.sync("people", audit=audit)
+        assert members() == before
+        assert "members" in {gap[0] for gap in synced.gaps()}
+    origin.change("member.delete")
+    origin.change("viewer.join")
+    origin.advance()
+    synced.sync("people")
+    assert not synced.gaps()
+    assert_mirrors(synced, "members", audited=True)
+    origin.change("viewer.leave")
+    origin.advance()
+    synced.sync("people", SOURCES__GITHUB__DELETES_BELIEVED="1")
+    assert len(members()) < len(before) / 2
+    origin.change("viewer.join")
+
+
 def shows_at_most(rows: int, listing: Listing) -> Listing:
     return replace(listing, walk=Releases(at_most=rows)) if listing.table.name == "releases" else listing

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from github_location.source.api import GitHub
+from ingest_shared.reading import reader
 from ingest_shared.reading.api import Response
 from ingest_testing import Json, assert_mirrors
 from ingest_testing.sandbox import TINY
@@ -200,6 +201,27 @@ def test_a_run_that_the_index_of_runs_lacks_is_not_gone(actions: Warehouse, monk
     assert living_differ(actions) == set()
     assert jobs_differ(actions, lacking) == set()
     assert actions.query("SELECT stale, deleted FROM {audits} WHERE resource = 'workflow_runs'") == [(1, 1)]
+
+
+def test_runs_that_github_removes_for_their_age_are_gone_without_a_call_for_each(
+    actions: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """https://github.blog/changelog/2026-08-27-actions-retention-will-cover-checks-workflow-runs-and-statuses"""
+    monkeypatch.setattr(reader, "IN_VAIN", 2)
+    origin = actions.origin
+    old = [an_ended_run(origin) for _ in range(6)]
+    lacking = an_ended_run(origin)
+    origin.advance(DAY)
+    actions.sync("actions")
+    for id_ in old:
+        origin.change("workflow_run.delete", repository=API, id=id_)
+    leave_out_of_index(monkeypatch, lacking)
+    origin.forget_requests()
+    actions.audit("actions")
+    assert origin.requests()["by_path"]["/github/repositories/{id}/actions/runs/{id}"] == 4
+    assert {id_ for (id_,) in actions.query("SELECT id FROM {workflow_runs} WHERE deleted_at IS NOT NULL")} == {*old}
+    assert living_differ(actions) == set()
+    assert not actions.query("SELECT id FROM {workflow_jobs} WHERE deleted_at IS NULL AND run_id = %s", old[0])
 
 
 def test_a_run_that_cannot_be_asked_for_is_a_gap_and_not_gone(

@@ -45,6 +45,7 @@ def test_an_idle_sync_asks_for_the_account_the_events_and_what_is_new_of_each(mi
         **dict.fromkeys((*paths("billing"), *paths("payments")), 1),
         "/stripe/v1/events": 3,
         "/stripe/v1/invoiceitems": 2,  # the new ones, and the pending ones
+        "/stripe/v1/prices": 2,  # the active ones, and the others
     }
 
 
@@ -61,6 +62,7 @@ def test_a_change_costs_a_call_for_that_object(mirrored: Warehouse) -> None:
         **dict.fromkeys(paths("billing"), 1),
         "/stripe/v1/events": 1,
         "/stripe/v1/invoiceitems": 2,
+        "/stripe/v1/prices": 2,
         "/stripe/v1/products/{id}": 1,
     }
 

@@ -38,6 +38,21 @@ def test_an_inline_price_that_no_list_shows_is_asked_for_by_those_who_name_it(wa
     assert warehouse.audit("billing") == {}
 
 
+def test_inactive_prices_that_no_row_names_are_listed_apart(warehouse: Warehouse) -> None:
+    """Without a filter, Stripe lists only active ones: https://docs.stripe.com/api/prices/list"""
+    origin = warehouse.origin
+    earlier = made(origin.change("price.create", set={"active": False}, untold=["*"]), "prices")
+    origin.advance(31 * DAY)
+    warehouse.sync("billing")
+    later = made(origin.change("price.create", set={"active": False}, untold=["*"]), "prices")
+    origin.advance()
+    warehouse.sync("billing")
+    found = warehouse.query("SELECT id FROM {prices} WHERE NOT active AND deleted_at IS NULL")
+    assert {earlier, later} <= {id_ for (id_,) in found}
+    assert_mirrors(warehouse, "prices")
+    assert warehouse.audit("billing") == {}
+
+
 def test_what_rows_name_is_there_after_the_sync_that_follows(synced: Warehouse) -> None:
     origin = synced.origin
     synced.sync("billing")

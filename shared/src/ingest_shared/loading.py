@@ -59,7 +59,7 @@ class Load:
     audits: list[dict[str, Any]] | None = None
     """What an audit found, by scope; None if there was none."""
     unreadable: list[tuple[Page, PayloadError]] = field(default_factory=list)
-    """Rows with a value that its column cannot hold, each as its own page; they are not loaded."""
+    """Pages with a row that is not loaded: with a value that its column cannot hold, or with the key of another one."""
     at_end: list[Callable[[], None]] = field(default_factory=list)
     """What the reader does after its last page was taken: it moves its cursors."""
     scopes_read: int | None = None
@@ -106,7 +106,22 @@ class Load:
 
     def keep_unstaged(self, page: Page, decoder: Decoder) -> None:
         """Removes rows from a page that were read before, or in another scope: dlt must load each key once."""
-        page.rows = keep_new(page.rows, decoder, self.staged(page.given, decoder))
+        self.keep_new(page, decoder, self.staged(page.given, decoder))
+
+    def keep_new(self, page: Page, decoder: Decoder, known: set[Any]) -> None:
+        """Keeps the rows of a page whose keys are not ``known`` yet, each key once; adds their keys to ``known``.
+
+        If another row of the page has the same key and other values, one of them is lost: that is recorded.
+        """
+        by_key = dict(zip(map(decoder.key, page.rows), page.rows, strict=True))
+        for row in page.rows if len(by_key) < len(page.rows) else ():
+            if by_key[key := decoder.key(row)] != row:
+                reason = f"two different rows have the key {key!r}, and only one of them can be loaded"
+                self.unreadable.append((page, PayloadError(f"table {decoder.table.name}: {reason}: check its key")))
+                break
+        if len(by_key) < len(page.rows) or not known.isdisjoint(by_key):
+            page.rows = [row for key, row in by_key.items() if key not in known]
+        known.update(by_key)
 
     def count(self, page: Page) -> None:
         self.pages += 1
@@ -140,15 +155,6 @@ class Load:
             "postponed": self.postponed or self.waits,
             "first_gap": next(iter(self.gaps.values()), None),
         }
-
-
-def keep_new(rows: list[Any], decoder: Decoder, known: set[Any]) -> list[Any]:
-    """The rows whose keys are not ``known`` yet, each key once; adds their keys to ``known``."""
-    by_key = dict(zip(map(decoder.key, rows), rows, strict=True))
-    if len(by_key) < len(rows) or not known.isdisjoint(by_key):
-        rows = [row for key, row in by_key.items() if key not in known]
-    known.update(by_key)
-    return rows
 
 
 @dataclass(frozen=True)

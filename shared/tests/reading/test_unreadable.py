@@ -92,6 +92,27 @@ def test_an_audit_does_not_take_it_for_gone(
 
 
 @each_walk
+@pytest.mark.parametrize("audit", [False, True])
+def test_two_different_rows_with_the_same_key_are_a_gap_and_the_same_row_twice_is_not(
+    origin: Origin, duckdb_warehouse: Warehouse, walk: str, audit: bool
+) -> None:
+    """Only one of them can be loaded, and an audit does not miss the other one either."""
+    origin.in_data, origin.per_page = walk == "created", 5
+    origin.sync(duckdb_warehouse, LISTINGS[walk])
+    origin.things += [thing(9, at=origin.now + 900) for _ in range(2)]
+    origin.sync(duckdb_warehouse, LISTINGS[walk], audit=audit)
+    assert (len(living(duckdb_warehouse)), gaps(duckdb_warehouse)) == (9, [])
+    origin.things[-1]["name"] = "another thing"
+    origin.sync(duckdb_warehouse, LISTINGS[walk], audit=audit)
+    assert len(living(duckdb_warehouse)) == 9
+    (gap,) = gaps(duckdb_warehouse)
+    assert gap.startswith("table things: two different rows have the key 9, and only one of them can be loaded")
+    del origin.things[-1]
+    origin.sync(duckdb_warehouse, LISTINGS[walk], audit=audit)
+    assert gaps(duckdb_warehouse) == []
+
+
+@each_walk
 def test_a_page_without_a_row_that_can_be_read_ends_its_list(
     origin: Origin, duckdb_warehouse: Warehouse, walk: str
 ) -> None:

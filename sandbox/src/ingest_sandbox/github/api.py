@@ -28,6 +28,7 @@ from .installation import INSTALLATION_ID, Installation
 from .model import Account, Issue, Repository, Row
 from .plain import COLLECTIONS
 from .plain.collection import Collection
+from .plain.people import PUBLIC_MEMBERS
 from .quota import Quota, Quotas
 
 R = TypeVar("R")
@@ -146,7 +147,7 @@ class GitHubApi:
             "/milestones": self._milestones,
             "/branches": self._branches,
         }
-        for collection in COLLECTIONS:
+        for collection in (*COLLECTIONS, PUBLIC_MEMBERS):
             if collection.of_organization:
                 fixed["/orgs/{owner}" + collection.path] = self._of_owner(collection)
                 fixed["/organizations/{owner_id:int}" + collection.path] = self._of_owner(collection)
@@ -579,7 +580,8 @@ class GitHubApi:
         return _Answer(whole.body, whole.digest, links)
 
     def _releases(self, request: Request, repo: Repository) -> _Answer:
-        keyed = (((row.created_at, row.id), row) for row in repo.releases.values())
+        shown = (row for row in repo.releases.values() if repo.may_push or not row.draft)
+        keyed = (((row.created_at, row.id), row) for row in shown)
         return self._list(request, repo, "releases", render.release, lambda: keyed, descending=True)
 
     def _labels(self, request: Request, repo: Repository) -> _Answer:

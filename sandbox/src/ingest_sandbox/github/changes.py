@@ -19,6 +19,7 @@ from .hand import Hand
 from .model import GHOST, Account, Branch, Forge, Issue, Repository, Row
 from .plain import COLLECTIONS
 from .plain.collection import Making, kinds_of
+from .plain.people import MEMBERS, TEAMS, is_public
 from .plain.review import REVIEWS
 from .plain.tracker import ISSUE_EVENTS
 
@@ -26,7 +27,7 @@ _ISSUE: Fields = {"title": str, "body": str | None, "locked": bool}
 _COMMENT: Fields = {"body": str}
 _LABEL: Fields = {"name": str}
 _MILESTONE: Fields = {"title": str, "description": str | None, "due_on": int | None}
-_RELEASE: Fields = {"name": str | None, "body": str, "prerelease": bool}
+_RELEASE: Fields = {"name": str | None, "body": str, "prerelease": bool, "draft": bool}
 _NAME: Fields = {"name": str}
 _TARGET: Fields = {"repository": str}
 _PART: Fields = {"sub_issue_id": int}
@@ -646,6 +647,33 @@ def _repository_delete(hand: Hand) -> None:
     hand.forge.remove(hand.moment.at, "repositories", repo, repo.id, full_name=repo.full_name)
 
 
+def _viewer(*, joins: bool) -> Callable[[Hand], None]:
+    """The token's user leaves all organizations, or comes back."""
+
+    def change(hand: Hand) -> None:
+        for home in hand.forge.organizations.values():
+            home.has_viewer = joins
+            for row in [row for row in MEMBERS.rows(home).values() if not is_public(home, row)]:
+                MEMBERS.tell(hand, home, row, "updated")
+
+    return change
+
+
+def _team_assign(hand: Hand) -> None:
+    """The enterprise assigns one of its teams to an organization that does not have it yet."""
+    homes = hand.forge.organizations.values()
+    home, row = hand.moment.choose(
+        (home, row)
+        for home in homes
+        for other in homes
+        for row in TEAMS.rows(other).values()
+        if row.id not in TEAMS.rows(home) and hand.named(None, row.id)
+    )
+    row.facts["of_enterprise"] = True
+    TEAMS.rows(home)[row.id] = row
+    TEAMS.tell(hand, home, row, "created")
+
+
 def _review_draft(hand: Hand) -> None:
     """The token's user begins a review, and does not submit it."""
     repo, issue = hand.issue(lambda row: row.pull is not None)
@@ -730,6 +758,9 @@ KINDS: dict[str, Kind[Hand]] = (
         "github.pull.edit": Kind(_pull_edit, 4, _ISSUE),
         "github.pull.merge": Kind(_pull_merge, 4),
         "github.pull.push": Kind(_pull_push, 0),
+        "github.team.assign": Kind(_team_assign, 0),
+        "github.viewer.leave": Kind(_viewer(joins=False), 0),
+        "github.viewer.join": Kind(_viewer(joins=True), 0),
         "github.review.draft": Kind(_review_draft, 0),
         "github.review.lose_commit": Kind(_review_lose_commit, 0),
     }

@@ -35,6 +35,8 @@ class Account:
     name: str = ""
     rows: dict[str, dict[Any, Row]] = field(default_factory=dict)
     """Of an organization: the rows of each list of `plain`."""
+    has_viewer: bool = True
+    """Of an organization: whether the token's user is a member, and so sees those who conceal that they are."""
 
 
 GHOST = Account(10_137, "ghost")
@@ -185,6 +187,8 @@ class Release:
     created_at: int
     updated_at: int
     assets: list[Asset]
+    draft: bool = False
+    """Whether only those who may push see it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -323,7 +327,7 @@ class Forge:
 
     @property
     def viewer(self) -> Account:
-        """The person whose token it is, a member of every organization."""
+        """The person whose token it is."""
         return self.people[0]
 
     def account(self, login: str) -> Account | None:

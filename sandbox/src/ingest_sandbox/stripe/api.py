@@ -177,7 +177,9 @@ class StripeApi:
                 return False
             if object["id"] in books.unlisted:
                 return False
-            if not (resource.shows(object) if not status else status in ("all", object["status"])):
+            if status not in ("", "all", object.get("status")):
+                return False
+            if not (status or "active" in wanted or resource.shows(object)):
                 return False
             if types and object["type"] not in types:
                 return False

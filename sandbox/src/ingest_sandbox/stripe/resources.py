@@ -41,7 +41,7 @@ class Resource:
     by_created: bool = True
     """Whether the list takes spans of `created`."""
     shows: Callable[[Json], bool] = _everything
-    """What the list shows that does not ask for a status."""
+    """What the list shows that does not ask for a status, or for active or inactive objects."""
     expandable: tuple[str, ...] = ()
     """Fields that are sent only where `expand[]` asks for them."""
     stub: str = ""
@@ -102,7 +102,11 @@ _RESOURCES = (
     ),
     _of("customers", "email", "test_clock", expandable=("tax_ids",), stub="customer"),
     _of("products", "active", stub="product"),
-    _of("prices", "active", "currency", "product", "type", expandable=("currency_options", "tiers")),
+    _of(
+        *("prices", "active", "currency", "product", "type"),
+        shows=lambda row: bool(row["active"]),
+        expandable=("currency_options", "tiers"),
+    ),
     _of(
         *("subscriptions", "customer", "status", "collection_method", "test_clock"),
         shows=lambda row: row["status"] != "canceled",

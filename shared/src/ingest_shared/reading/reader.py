@@ -19,7 +19,7 @@ from dlt.extract.resource import DltResource
 
 from ingest_shared.columnar import Page, value_at
 from ingest_shared.errors import ApiError, IngestError, PayloadError
-from ingest_shared.loading import Load, keep_new, mirror
+from ingest_shared.loading import Load, mirror
 from ingest_shared.reading.api import NOT_FOUND, Api, Usage
 from ingest_shared.reading.audit import Audit
 from ingest_shared.reading.crawl import crawl
@@ -40,6 +40,9 @@ BEGINS_FOR = 180.0
 the run continues with the rest. A run that is stopped loses no more than that."""
 SCOPES_AT_ONCE = 1_000
 """Scopes of a list that are read completely before others begin: what is remembered about their pages takes memory."""
+IN_VAIN = 100
+"""Missing rows that are requested by themselves in vain before those with smaller keys, which are mostly older, count
+as gone too: an API may remove any number of rows that became too old."""
 ROUNDS = 6
 """How often the pages of a list are read before it is given up because they keep changing."""
 
@@ -347,7 +350,7 @@ class Reader(Fetcher):
             if not isinstance(page, pa.Table):
                 page.scope = scope
                 if self.sync.reads_all or self.walk.keeps_keys:
-                    page.rows = keep_new(page.rows, self.decoder, progress.there)
+                    self.load.keep_new(page, self.decoder, progress.there)
                 if self.walk.lists_all(progress) and DELETED_AT not in page.given:
                     progress.digest += sum(map(digest, page.rows))
                 self._note_for_others(page)
@@ -458,10 +461,10 @@ class Reader(Fetcher):
     def _look_again(
         self, scope: Scope, missing: set[Any], held: int, shown_alone: list[Page | pa.Table | None]
     ) -> set[Any]:
-        """The missing keys that are really gone: each is requested by itself if possible, otherwise the list is read
-        again."""
+        """The missing keys that are really gone: they are requested by themselves if possible, otherwise the list is
+        read again."""
         if self.listing.one:
-            return missing - self._ask_for_each(scope, missing, shown_alone)
+            return missing - self._ask_for(scope, missing, shown_alone)
         counts = f"{len(missing)} of {held} rows"
         logger.warning("%s: %s of %s are missing: reading the list once more", self.load.resource, counts, scope.name)
         again = self._read_again(scope)
@@ -475,8 +478,20 @@ class Reader(Fetcher):
         self.progress[scope.id].error = error
         return set() if error else missing
 
-    def _ask_for_each(self, scope: Scope, keys: Iterable[Any], shown_alone: list[Page | pa.Table | None]) -> set[Any]:
+    def _ask_for(self, scope: Scope, keys: set[Any], shown_alone: list[Page | pa.Table | None]) -> set[Any]:
         """The keys that the API still has (all of them, if it gives no clear answer for one); adds their rows."""
+        wanted, there = sorted(keys, reverse=True), set[Any]()
+        for i in range(0, len(wanted), IN_VAIN):
+            found = self._ask_for_each(scope, wanted[i : i + IN_VAIN], shown_alone)
+            if self._has_failed(scope):
+                return keys
+            if not found:
+                break
+            there |= found
+        return there
+
+    def _ask_for_each(self, scope: Scope, keys: Iterable[Any], shown_alone: list[Page | pa.Table | None]) -> set[Any]:
+        """Those of the keys that the API still has; adds their rows."""
 
         def fetch(piece: Piece) -> tuple[Page | IngestError | None, list[Piece]]:
             assert piece.request
@@ -485,9 +500,8 @@ class Reader(Fetcher):
             except ApiError as error:
                 return None if error.status == NOT_FOUND else error, []
 
-        wanted = set(keys)
         key = key_in(self.listing.table, scope.values)
-        paths = (self.listing.one.format(**scope.values, **{key: one}) for one in wanted)
+        paths = (self.listing.one.format(**scope.values, **{key: one}) for one in keys)
         there: set[Any] = set()
         for page in crawl(fetch, [Piece(scope, request=Request(path)) for path in paths], self.sync.in_flight):
             if isinstance(page, IngestError):
@@ -497,7 +511,7 @@ class Reader(Fetcher):
                 self._fold(scope, Step([page]))
                 shown_alone.append(page)
         self._leave_out_incomplete()
-        return wanted if self._has_failed(scope) else there
+        return there
 
     def _read_again(self, scope: Scope) -> Progress:
         """Reads a scope only for its keys; the rows are already loaded."""

@@ -24,6 +24,7 @@ from github_location.source.details import (
     PullRequests,
     Reruns,
 )
+from github_location.source.members import Members
 from github_location.source.recent import RELEASES_SHOWN, Recent, Releases, Runs, within
 from github_location.source.repositories import (
     LISTING,
@@ -70,12 +71,12 @@ def alone(table: Table, path: str, walk: Walk, per: PerRow) -> Listing:
     return Listing(table, f"/repositories/{{repo_id}}{path}", walk=walk, per=per)
 
 
-def of_organizations(table: Table, path: str) -> Listing:
+def of_organizations(table: Table, path: str, walk: Walk) -> Listing:
     """A list of each organization."""
     return Listing(
         table,
         f"/organizations/{{organization_id}}{path}",
-        walk=FullList(),
+        walk=walk,
         envelope=LinkHeader(),
         per=Organizations(),
         params={"per_page": PER_PAGE},
@@ -167,8 +168,8 @@ ACTIONS = (
 PEOPLE = (
     listing(people.stargazers, "/stargazers", FullList(), ARCHIVED_TOO),
     listing(people.collaborators, "/collaborators", FullList(), ARCHIVED_TOO),
-    of_organizations(people.teams, "/teams"),
-    of_organizations(people.members, "/members"),
+    of_organizations(people.teams, "/teams", FullList()),
+    of_organizations(people.members, "/members", Members()),
 )
 CATALOG = (
     listing(tracker.labels, "/labels", FullList()),
@@ -176,7 +177,7 @@ CATALOG = (
     listing(repository.releases, "/releases", Releases(at_most=RELEASES_SHOWN), ARCHIVED_TOO),
     listing(code.branches, "/branches", FullList()),
     listing(code.tags, "/tags", FullList()),
-    of_organizations(tracker.issue_types, "/issue-types"),
+    of_organizations(tracker.issue_types, "/issue-types", FullList()),
     Listing(metrics.repo_stats_daily, LISTING.path, walk=Today(), per=ARCHIVED_TOO),
     listing(metrics.traffic_views, "/traffic/views", LastDays(), PUSHED_TO, rows="views"),
     listing(metrics.traffic_clones, "/traffic/clones", LastDays(), PUSHED_TO, rows="clones"),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from github_location.source.repositories import Repository
 from ingest_shared.errors import ApiError
 from ingest_shared.reading.listings import (
     Cursor,
@@ -132,7 +133,14 @@ class Recent(Walk):
 
 @dataclass(frozen=True)
 class Releases(FullList):
-    """Every page at every sync, as far as GitHub shows the list; a list of one page only if it changed."""
+    """Every page at every sync, as far as GitHub shows the list; a list of one page only if it changed.
+
+    Only those who may push see drafts: https://docs.github.com/en/rest/releases/releases#list-releases
+    """
+
+    def audited(self, reader: Reader, scope: Scope) -> Mapping[str, Any]:
+        assert isinstance(scope, Repository)
+        return scope.values if scope.may_push else {**scope.values, "draft": False}
 
     def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
         try:
@@ -166,7 +174,7 @@ class Runs(ByCreated):
 
     A filtered list of runs ends after 1,000, and an unfiltered one moves while it is read: at first, and in an audit,
     it is read in spans of time, with only the first page of each. A filtered list comes from a search index, which may
-    lack a run: an audit requests each missing one by itself.
+    lack a run: an audit requests missing ones by themselves, until all that remain are gone because of their age.
     https://docs.github.com/en/rest/actions/workflow-runs#list-workflow-runs-for-a-repository
     """
 

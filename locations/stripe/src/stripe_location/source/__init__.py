@@ -77,7 +77,8 @@ BILLING = (
     ),
     listing(methods.payment_methods, PaymentMethods(at="/v1/payment_methods"), "customers/{customer}/payment_methods"),
     listing(catalog.products, Objects(hides=True)),
-    listing(catalog.prices, Objects(expand=("currency_options", "tiers"), hides=True)),
+    # https://docs.stripe.com/api/prices/list
+    listing(catalog.prices, Objects(expand=("currency_options", "tiers"), hides=True, hides_inactive=True)),
     listing(subscription.subscriptions, Objects(nested=ITEMS, expand=("discounts",), hides_clocks=True), status="all"),
     listing(subscription.subscription_schedules, Objects()),
     listing(invoice.invoices, Objects(nested=INVOICE, expand=("payments",))),

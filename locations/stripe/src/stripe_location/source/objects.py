@@ -84,10 +84,10 @@ class Hidden(Piece):
 
 
 @dataclass(frozen=True)
-class OfClock(Piece):
-    """The objects of a test clock."""
+class Filtered(Piece):
+    """The objects that the list shows if it is asked with these parameters."""
 
-    clock: str = ""
+    params: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +128,8 @@ class Objects(ByCreated):
     found then, once a day and in an audit."""
     hides_clocks: bool = False
     """Whether the list shows objects of a test clock only where it is asked for those of that clock."""
+    hides_inactive: bool = False
+    """Whether the list shows inactive objects only where it is asked for them."""
 
     # What is read.
 
@@ -175,10 +177,11 @@ class Objects(ByCreated):
         is."""
         sync = sync_of(reader)
         clocks = sync.test_clocks(scope, reader.load) if self.hides_clocks else []
-        return [OfClock(scope, Window(sync.start, sync.now + ALWAYS), clock=clock) for clock in clocks]
+        always = Window(sync.start, sync.now + ALWAYS)
+        return [Filtered(scope, always, params=(("test_clock", clock),)) for clock in clocks]
 
     def asked(self, piece: Piece, window: Window) -> Mapping[str, Any]:
-        return {**super().asked(piece, window), **({"test_clock": piece.clock} if isinstance(piece, OfClock) else {})}
+        return {**super().asked(piece, window), **dict(piece.params if isinstance(piece, Filtered) else ())}
 
     def again(self, reader: Reader, scope: Scope, progress: Progress) -> list[Piece]:
         """Each object that events name and no window has shown, and objects that only the warehouse has.
@@ -266,9 +269,10 @@ class Objects(ByCreated):
         """The type of the table's objects, as events name it."""
         return self.type or table.name.removesuffix("s")
 
-    @staticmethod
-    def _windows(scope: Scope, *windows: Window) -> list[Piece]:
-        return [Piece(scope, window) for window in windows if window.start < window.end]
+    def _windows(self, scope: Scope, *windows: Window) -> list[Piece]:
+        pieces = [Piece(scope, window) for window in windows if window.start < window.end]
+        inactive = pieces if self.hides_inactive else []
+        return pieces + [Filtered(scope, piece.window, params=(("active", "false"),)) for piece in inactive]
 
     @staticmethod
     def _named(scope: Scope, progress: Progress) -> list[Piece]:
@@ -329,11 +333,6 @@ class Objects(ByCreated):
         follow(reader, scope, page, self.nested, lambda row: self._asked_for(reader, scope, row.id) is None)
 
 
-@dataclass(frozen=True)
-class Pending(Piece):
-    """The invoice items that are on no invoice yet."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class InvoiceItems(Objects):
     """Pending items are listed at every sync: no event reports an edit, or which invoice took them.
@@ -345,10 +344,8 @@ class InvoiceItems(Objects):
     def start(self, reader: Reader, scope: Scope, cursor: Cursor) -> list[Piece]:
         pieces = super().start(reader, scope, cursor)
         start = reader.progress[scope.id].noted["start"]
-        return [Pending(scope, Window(start, reader.sync.now)), *pieces] if "until" in cursor else pieces
-
-    def asked(self, piece: Piece, window: Window) -> Mapping[str, Any]:
-        return {**super().asked(piece, window), **({"pending": "true"} if isinstance(piece, Pending) else {})}
+        pending = Filtered(scope, Window(start, reader.sync.now), params=(("pending", "true"),))
+        return [pending, *pieces] if "until" in cursor else pieces
 
     def again(self, reader: Reader, scope: Scope, progress: Progress) -> list[Piece]:
         if not progress.stood_still and "until" in reader.known.get(scope.id, {}):

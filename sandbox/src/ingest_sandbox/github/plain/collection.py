@@ -75,6 +75,8 @@ class Collection:
     """What ``sort`` may be, where the list takes it; it then takes ``since`` too."""
     keeps: Callable[[Mapping[str, str], Row], bool] | None = None
     """Whether a row meets the parameters of a request."""
+    visible: Callable[[Home, Row], bool] = lambda home, row: True
+    """Whether the token may see a row."""
     filters: tuple[str, ...] = ()
     """Parameters with which the list ends after ``filtered_at_most`` rows."""
     filtered_at_most: int = 1_000
@@ -125,6 +127,8 @@ class Collection:
 
         def keyed() -> Iterator[tuple[Key, Row]]:
             for row in self.rows(home).values():
+                if not self.visible(home, row):
+                    continue
                 wanted = row.updated_at >= since and (parent is None or row.parent is parent)
                 if wanted and (self.keeps is None or self.keeps(query, row)):
                     yield ((getattr(row, f"{sort}_at"), row.id) if sort else self.key(row)), row
@@ -147,8 +151,10 @@ class Collection:
         return home.rendered(show, row) if isinstance(home, Repository) else render(show(home, row))
 
     def held(self, home: Home) -> Iterator[Json]:
-        """All rows as the oracle shows them."""
+        """All visible rows as the oracle shows them."""
         for row in self.rows(home).values():
+            if not self.visible(home, row):
+                continue
             yield {"object": self.rendered(home, row).raw} | ({"given": given} if (given := self.given(row)) else {})
 
     # Changes.

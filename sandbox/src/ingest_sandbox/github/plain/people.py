@@ -4,6 +4,8 @@ https://docs.github.com/en/rest/activity/starring, https://docs.github.com/en/re
 https://docs.github.com/en/rest/teams/teams, https://docs.github.com/en/rest/orgs/members
 """
 
+from dataclasses import replace
+
 from ... import prose
 from ...wire import Json, iso
 from ..model import Account, Repository, Row
@@ -26,7 +28,12 @@ def collaborator(repo: Repository, row: Row) -> Json:
 
 
 def team(home: Account, row: Row) -> Json:
+    """A team; one of the enterprise has the same id in each organization that it is assigned to.
+
+    https://github.blog/changelog/2026-02-23-enterprise-team-support-in-organization-apis
+    """
     url, slug = f"{API}/organizations/{home.id}/team/{row.id}", row.facts["slug"]
+    of_organization = {"type": "organization", "organization_id": home.id}
     return {
         "id": row.id,
         "node_id": node_id("T", row.id),
@@ -40,14 +47,18 @@ def team(home: Account, row: Row) -> Json:
         "permission": "pull",
         "members_url": f"{url}/members{{/member}}",
         "repositories_url": f"{url}/repos",
-        "type": "organization",
-        "organization_id": home.id,
+        **({"type": "enterprise", "enterprise_id": 1} if row.facts.get("of_enterprise") else of_organization),
         "parent": None,
     }
 
 
 def member(home: Account | Repository, row: Row) -> Json:
     return account(None, row.facts["user"])
+
+
+def is_public(home: Account, row: Row) -> bool:
+    """Whether the member's membership is public: two of three are not."""
+    return bool(row.facts["user"].id % 3 == 0)
 
 
 def _another(making: Making, name: str) -> Account | None:
@@ -115,6 +126,9 @@ MEMBERS = Collection(
     name="members",
     show=member,
     make=_join,
+    visible=lambda home, row: home.has_viewer or is_public(home, row),
     of_organization=True,
     seeded=30,
 )
+PUBLIC_MEMBERS = replace(MEMBERS, path="/public_members", visible=is_public)
+"""The same members; it is no collection of its own."""

@@ -38,7 +38,8 @@ workflow_runs = repo_table(
         *"previous_attempt_url workflow_url".split(),
     ),
     limits="Changes of older runs at once: a run can be started again for 30 days, which is noticed at once among the "
-    "newest 100 and once a day among the others.",
+    "newest 100 and once a day among the others. Runs that are older than the repository's retention period: since "
+    "October 2026, GitHub removes those of a public one after at most 90 days; loaded ones stay, with `deleted_at`.",
 )
 
 workflow_run_attempts = repo_table(

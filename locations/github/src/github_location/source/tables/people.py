@@ -40,8 +40,10 @@ collaborators = repo_table(
 
 teams = repo_table(
     name="teams",
-    description="Teams of the organizations that own the repositories.",
+    description="Teams of the organizations that own the repositories; one of the enterprise has a row for each "
+    "organization that it is assigned to.",
     docs="teams/teams#list-teams",
+    key=("organization_id", "id"),
     of=ORGANIZATION_ID,
     columns=(
         bigint("id", "Immutable id."),

@@ -120,4 +120,5 @@ releases = repo_table(
         *"author.* node_id url assets_url upload_url tarball_url zipball_url body_html body_text".split(),
         *"mentions_count discussion_url".split(),
     ),
+    limits="Drafts in repositories that the credential may not push to; loaded ones stay as they are.",
 )
