@@ -8,6 +8,9 @@ import pytest
 
 from ingest_tools.projects import Project, locations
 
+NEEDLESS = ("adbc_driver_postgresql", "apprise", "cryptography", "deltalake", "jwt", "pandas")
+"""What only some runs need: every server would hold it in memory, and every run would wait for it."""
+
 each_location = pytest.mark.parametrize("location", locations(), ids=lambda location: location.folder.name)
 
 
@@ -32,6 +35,18 @@ def test_definitions_are_valid_in_an_empty_environment(location: Project, tmp_pa
         f"{module}.definitions",
     ]
     assert "All code locations passed validation" in run(command, tmp_path)
+
+
+@each_location
+def test_loading_imports_nothing_that_only_some_runs_need(location: Project, tmp_path: Path) -> None:
+    module = location.settings["tool"]["dg"]["project"]["root_module"]
+    program = f"""
+import sys
+from {module}.definitions import defs
+defs().resolve_all_job_defs()
+print([name for name in {NEEDLESS} if name in sys.modules])
+"""
+    assert run([location.python, "-c", program], tmp_path) == "[]\n"
 
 
 @each_location

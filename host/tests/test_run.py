@@ -30,15 +30,16 @@ def work() -> None:
 
 MODULE = "probe_location.definitions"
 CODE = """
+import gc
 import os
 from pathlib import Path
 import dagster as dg
 
 @dg.op
 def say():
-    Path(os.environ["TOLD"]).write_text({who!r})
+    Path(os.environ["TOLD"]).write_text({told})
 
-@dg.job
+@dg.job(executor_def=dg.in_process_executor)
 def work():
     say()
 
@@ -52,17 +53,18 @@ def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
         yield instance
 
 
-def write(folder: Path, who: str) -> Path:
+def write(folder: Path, told: str) -> Path:
+    """A location whose job writes down the value of an expression."""
     module = folder / "probe_location"
     module.mkdir(parents=True)
     (module / "__init__.py").touch()
-    (module / "definitions.py").write_text(CODE.format(who=who))
+    (module / "definitions.py").write_text(CODE.format(told=told))
     return folder
 
 
 def forged(tmp_path: Path, which: str) -> CodePointer:
     """What a record may say about where the code is."""
-    evil = write(tmp_path / "evil", "evil")
+    evil = write(tmp_path / "evil", repr("evil"))
     pointers: dict[str, Callable[[], CodePointer]] = {
         "working directory": lambda: ModuleCodePointer(MODULE, "defs", str(evil)),
         "file": lambda: FileCodePointer(str(evil / "probe_location" / "definitions.py"), "defs"),
@@ -70,10 +72,17 @@ def forged(tmp_path: Path, which: str) -> CodePointer:
     return pointers[which]()
 
 
-def executed(instance: DagsterInstance, tmp_path: Path, pointer: CodePointer, *, by_dagster_alone: bool) -> str:
+def executed(
+    instance: DagsterInstance,
+    tmp_path: Path,
+    pointer: CodePointer,
+    *,
+    by_dagster_alone: bool,
+    told_by_own: str = repr("own"),
+) -> str:
     """Executes a run; returns whose code ran, by its own account."""
 
-    own = write(tmp_path / "own", "own")
+    own = write(tmp_path / "own", told_by_own)
     origin = JobPythonOrigin("work", RepositoryPythonOrigin(sys.executable, pointer))
     run = instance.create_run_for_job(work, status=DagsterRunStatus.STARTING, job_code_origin=origin)
     command = ["-c", launch.RUN.read_text(), "execute_run", MODULE, run.run_id, serialize_value(instance.get_ref())]
@@ -98,6 +107,14 @@ def test_dagster_alone_executes_what_the_record_says(instance: DagsterInstance, 
     assert executed(instance, tmp_path, forged(tmp_path, which), by_dagster_alone=True) == "evil"
 
 
+def test_the_garbage_collector_is_on_in_steps_but_spared_what_dagster_imported(
+    instance: DagsterInstance, tmp_path: Path
+) -> None:
+    told = "f'{gc.isenabled()}, {gc.get_freeze_count() > 100_000}'"
+    pointer = ModuleCodePointer(MODULE, "defs")
+    assert executed(instance, tmp_path, pointer, by_dagster_alone=False, told_by_own=told) == "True, True"
+
+
 def test_a_dagster_that_calls_it_otherwise_starts_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise it would load the record's code again, and nobody would notice."""
     monkeypatch.delattr(api, LOADS)
@@ -106,7 +123,7 @@ def test_a_dagster_that_calls_it_otherwise_starts_no_run(monkeypatch: pytest.Mon
 
 
 def test_a_failed_run_exits_with_one(instance: DagsterInstance, tmp_path: Path) -> None:
-    own = write(tmp_path / "own", "own")
+    own = write(tmp_path / "own", repr("own"))
     origin = JobPythonOrigin("work", RepositoryPythonOrigin(sys.executable, ModuleCodePointer(MODULE, "defs")))
     run = instance.create_run_for_job(work, status=DagsterRunStatus.STARTING, job_code_origin=origin)
     command = ["-c", launch.RUN.read_text(), "execute_run", MODULE, run.run_id, serialize_value(instance.get_ref())]

@@ -9,19 +9,20 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import jwt
 import msgspec
 import requests
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 from requests.auth import AuthBase
 
 from ingest_shared.errors import ApiError, SettingError
 from ingest_shared.reading.api import Api, Usage
 from ingest_shared.settings import list_setting, secret_setting, setting_help, text_setting
+
+if TYPE_CHECKING:  # cryptography takes 3 MiB, and only an App needs it
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 logger = logging.getLogger("ingest")
 
@@ -67,11 +68,13 @@ class _AppAuth(AuthBase):
     https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app
     """
 
-    def __init__(self, app_id: str, key: RSAPrivateKey) -> None:
+    def __init__(self, app_id: str, key: "RSAPrivateKey") -> None:
         self.app_id = app_id
         self._key = key
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        import jwt  # noqa: PLC0415, with cryptography
+
         now = int(time.time())
         claims = {"iat": now - DRIFT, "exp": now + LASTS, "iss": self.app_id}
         request.headers["Authorization"] = f"Bearer {jwt.encode(claims, self._key, algorithm='RS256')}"
@@ -102,7 +105,7 @@ class InstallationAuth(AuthBase):
     https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-an-installation-access-token-for-a-github-app
     """
 
-    def __init__(self, url: str, app_id: str, installation_id: str, key: RSAPrivateKey) -> None:
+    def __init__(self, url: str, app_id: str, installation_id: str, key: "RSAPrivateKey") -> None:
         self.app_id = app_id
         self.installation_id = installation_id
         self._issuer = _Issuer(
@@ -161,6 +164,9 @@ def configured_auths(url: str) -> tuple[Sequence[AuthBase], str]:
 
 
 def _installation(url: str, app_id: str) -> InstallationAuth:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415, only an App needs it
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
+
     why = f"an App (`sources.github.app_id` is {app_id}) signs with its private key"
     pem = secret_setting("sources.github.app_private_key", why).replace("\\n", "\n")
     try:
