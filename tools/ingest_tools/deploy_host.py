@@ -14,7 +14,7 @@ from ingest_tools.dagster_api import PlatformError, wait_for
 from ingest_tools.engine import Deployment, EngineError, docker
 from ingest_tools.images import host_tag, location_names
 from ingest_tools.local import Refused
-from ingest_tools.versions import HOST, Versions, last_error
+from ingest_tools.versions import HOST, Versions, image_exists, last_error
 from ingest_tools.walls import CONFIG
 
 HEALTHY_SECONDS = 240
@@ -77,6 +77,10 @@ class DeployHost(Versions):
         """Records the tag as active: `make up` has just started it."""
         if tag != self.tag:
             self._remember(tag, [one for one in (self.tag, *self.tags_before) if one != tag and self._has_image(one)])
+
+    def serves_runs(self) -> bool:
+        """Whether the active version can be started again, and Postgres is running."""
+        return self._has_image(self.tag) and bool(self.deployment.compose("ps", "--quiet", "postgres"))
 
     def _has_image(self, tag: str) -> bool:
         return self._kept(tag).exists() and super()._has_image(tag)
@@ -170,7 +174,7 @@ class DeployHost(Versions):
 
     def _forget(self, tag: str) -> None:
         self._kept(tag).unlink(missing_ok=True)
-        if docker("image", "ls", "--quiet", f"{SANDBOX}:{tag}"):
+        if image_exists(f"{SANDBOX}:{tag}"):
             docker("image", "rm", f"{SANDBOX}:{tag}")
 
 

@@ -1,13 +1,15 @@
 """Starts the platform, stops it, and follows its logs."""
 
 import os
+import sys
 
 import click
 
 from ingest_tools import walls
-from ingest_tools.deploy_host import BUILT, DeployHost
+from ingest_tools.deploy_host import BUILT, SANDBOX, DeployHost
 from ingest_tools.engine import Deployment, docker
 from ingest_tools.local import Refused
+from ingest_tools.versions import image_exists
 
 TAG = "HOST_TAG"
 """If set in the environment, the tag of the host's images, whatever this tree contains."""
@@ -21,18 +23,40 @@ def up_command(*, sandbox: bool) -> None:
     """Build the host and start the platform; `deploy` builds locations."""
     if found := walls.breaches():
         raise Refused("\n".join(found))
-    host = DeployHost(Deployment.here())
-    tag = os.environ.get(TAG) or host.new_tag()
+    deployment = Deployment.here()
+    start(DeployHost(deployment), sandbox=sandbox)
+    print(f"the platform is up: {deployment.platform.url}")
+
+
+def start(host: DeployHost, *, sandbox: bool) -> None:
+    """Builds the images that do not exist yet, and starts what is not running, with the settings of ``.env``."""
+    own = os.environ.get(TAG)
+    tag = own or _tag(host)
     profiles = host.deployment.setting("COMPOSE_PROFILES")
     if sandbox:
         profiles = with_sandbox(profiles)
     settings = {TAG: tag, "COMPOSE_PROFILES": profiles}
-    built = [*BUILT, "sandbox"] if "sandbox" in profiles.split(",") else BUILT
-    host.deployment.show("build", "--quiet", *built, **settings)
+    images = dict(zip(BUILT, host.images(tag), strict=True))
+    if "sandbox" in profiles.split(","):
+        images["sandbox"] = f"{SANDBOX}:{tag}"
+    # The same image built for another project has another id, with which Docker Compose would recreate the service.
+    if missing := [service for service, image in images.items() if own or not image_exists(image)]:
+        host.deployment.show("build", "--quiet", *missing, **settings)
     host.deployment.show("up", "--detach", "--wait", **settings)
     host.keep(tag)
     host.remember(tag)
-    print(f"the platform is up: {host.deployment.platform.url}")
+
+
+def _tag(host: DeployHost) -> str:
+    """The version to start: on a running platform the one that runs, since another would cut off runs from Postgres.
+
+    Docker Compose recreates `secrets` with its image, and with it all that depends on it.
+    """
+    new = host.new_tag()
+    if new == host.tag or not host.serves_runs():
+        return new
+    print(f"{host.tag} of the host keeps running; to activate this tree's {new}: make deploy HOST=1", file=sys.stderr)
+    return host.tag
 
 
 def with_sandbox(profiles: str) -> str:

@@ -239,7 +239,7 @@ class Versions(ABC):
             images = self.images(tag)
             if tag not in kept and needed.isdisjoint(images):
                 self._forget(tag)
-                docker("image", "rm", *(image for image in images if _is_there(image)))
+                docker("image", "rm", *(image for image in images if image_exists(image)))
 
     def _forget(self, tag: str) -> None:  # noqa: B027, most keep nothing else
         """Removes other files of a version whose images are removed."""
@@ -265,10 +265,11 @@ class Versions(ABC):
             half.replace(file)
 
     def _has_image(self, tag: str) -> bool:
-        return all(_is_there(image) for image in self.images(tag))
+        return all(image_exists(image) for image in self.images(tag))
 
 
-def _is_there(image: str) -> bool:
+def image_exists(image: str) -> bool:
+    """Whether the engine has an image of that name and tag."""
     return bool(docker("image", "ls", "--quiet", image))
 
 
