@@ -213,6 +213,17 @@ def test_what_is_left_half_registered_can_be_removed(made: Copy) -> None:
     assert made.files() == before
 
 
+def test_its_tags_are_removed_and_other_settings_stay(made: Copy) -> None:
+    made.make("freshdesk", "rest")
+    settings = made.root / ".env"
+    settings.write_text("FRESHDESK_TAG=b\nHOST_TAG=a\nFRESHDESK_TAGS=b,a\nFRESHDESK_TAG_BEFORE=a\nMY_FRESHDESK_TAG=c\n")
+    told = made.ingest("remove-location", "freshdesk").stdout
+    assert settings.read_text() == "HOST_TAG=a\nMY_FRESHDESK_TAG=c\n"
+    assert "    make up\n" in told
+    for file in made.root.glob(".env*"):
+        file.unlink()
+
+
 def test_locks_begin_with_the_versions_of_the_newest_location(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Never with a dagster that is newer than the host's."""
     for name, version in {"old": "1.13.9", "newest": "1.13.31", "new": ""}.items():

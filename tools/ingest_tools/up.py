@@ -29,7 +29,10 @@ def up_command(*, sandbox: bool) -> None:
 
 
 def start(host: DeployHost, *, sandbox: bool) -> None:
-    """Builds the images that do not exist yet, and starts what is not running, with the settings of ``.env``."""
+    """Builds the images that do not exist yet, and starts what is not running, with the settings of ``.env``.
+
+    Services that the tree no longer has, such as those of a removed location, end.
+    """
     own = os.environ.get(TAG)
     tag = own or _tag(host)
     profiles = host.deployment.setting("COMPOSE_PROFILES")
@@ -42,7 +45,7 @@ def start(host: DeployHost, *, sandbox: bool) -> None:
     # The same image built for another project has another id, with which Docker Compose would recreate the service.
     if missing := [service for service, image in images.items() if own or not image_exists(image)]:
         host.deployment.show("build", "--quiet", *missing, **settings)
-    host.deployment.show("up", "--detach", "--wait", **settings)
+    host.deployment.show("up", "--detach", "--wait", "--remove-orphans", **settings)
     host.keep(tag)
     host.remember(tag)
 
