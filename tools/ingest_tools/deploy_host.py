@@ -59,12 +59,24 @@ class DeployHost(Versions):
         if tag == self.tag and self._serves(tag):
             return f"{self.name}: {tag} is active already, nothing to do"
         running = self._running()
-        self._build(tag, "--profile=*", "build", *BUILT, *({"sandbox"} & running))
+        if unbuilt := self.unbuilt(tag, with_sandbox="sandbox" in running):
+            self._build(tag, "--profile=*", "build", *unbuilt)
         self.keep(tag)
         with self._swapping():
             with self._sharing():
                 self._set_up(tag, running)
             return self._switch(tag, [self.tag, *self.tags_before])
+
+    def unbuilt(self, tag: str, *, with_sandbox: bool) -> list[str]:
+        """The services to build for a tag: those whose images do not exist yet.
+
+        Docker Compose writes its project into an image. One that is built again for another project gets a new id, and
+        the next `up` of this one would recreate the service.
+        """
+        images = dict(zip(BUILT, self.images(tag), strict=True))
+        if with_sandbox:
+            images["sandbox"] = f"{SANDBOX}:{tag}"
+        return [service for service, image in images.items() if not image_exists(image)]
 
     def keep(self, tag: str) -> None:
         """Keeps the resolved Compose files for the tag, for rollbacks."""

@@ -6,10 +6,9 @@ import sys
 import click
 
 from ingest_tools import walls
-from ingest_tools.deploy_host import BUILT, SANDBOX, DeployHost
+from ingest_tools.deploy_host import BUILT, DeployHost
 from ingest_tools.engine import Deployment, docker
 from ingest_tools.local import Refused
-from ingest_tools.versions import image_exists
 
 TAG = "HOST_TAG"
 """If set in the environment, the tag of the host's images, whatever this tree contains."""
@@ -39,22 +38,19 @@ def start(host: DeployHost, *, sandbox: bool) -> None:
     if sandbox:
         profiles = with_sandbox(profiles)
     settings = {TAG: tag, "COMPOSE_PROFILES": profiles}
-    images = dict(zip(BUILT, host.images(tag), strict=True))
-    if "sandbox" in profiles.split(","):
-        images["sandbox"] = f"{SANDBOX}:{tag}"
-    # The same image built for another project has another id, with which Docker Compose would recreate the service.
-    if missing := [service for service, image in images.items() if own or not image_exists(image)]:
-        host.deployment.show("build", "--quiet", *missing, **settings)
+    has_sandbox = "sandbox" in profiles.split(",")
+    everything = [*BUILT, "sandbox"] if has_sandbox else [*BUILT]
+    if built := everything if own else host.unbuilt(tag, with_sandbox=has_sandbox):
+        host.deployment.show("build", "--quiet", *built, **settings)
+    # Alone: with a new image, Docker Compose would also recreate Postgres, which depends on it.
+    host.deployment.compose("up", "--no-deps", "--exit-code-from=secrets", "secrets", **settings)
     host.deployment.show("up", "--detach", "--wait", "--remove-orphans", **settings)
     host.keep(tag)
     host.remember(tag)
 
 
 def _tag(host: DeployHost) -> str:
-    """The version to start: on a running platform the one that runs, since another would cut off runs from Postgres.
-
-    Docker Compose recreates `secrets` with its image, and with it all that depends on it.
-    """
+    """The version to start: on a running platform the one that runs, since another would cut off runs from Postgres."""
     new = host.new_tag()
     if new == host.tag or not host.serves_runs():
         return new
