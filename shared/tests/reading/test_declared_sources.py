@@ -180,7 +180,9 @@ def test_a_run_that_may_read_nothing_names_the_list_that_the_others_are_read_per
     world.refused = "/tickets"
     refused = run(pipeline("helpdesk", "all").drop(), helpdesk.SOURCE()).metrics
     assert [name for name, found in refused.items() if found.get("first_gap")] == ["comments", "tickets"]
-    with pytest.raises(ApiError, match=r"^nothing could be read; tickets, the whole list: the API answered 403 to http"):
+    with pytest.raises(
+        ApiError, match=r"^nothing could be read; tickets, the whole list: the API answered 403 to http"
+    ):
         raise_when_nothing_was_read(refused)
 
 
