@@ -186,6 +186,7 @@ def test_where_a_step_fails_nothing_is_left(made: Copy) -> None:
     before = made.files()
     done = made.run(sys.executable, "-c", FAIL, folder="tools")
     assert done.returncode == 0
+    assert done.stdout == "writing locations/freshdesk\nlocking its versions\n"
     assert done.stderr == "its versions cannot be locked (no such version): the new location was removed again\n"
     assert made.files() == before
 

@@ -43,7 +43,6 @@ def left(name: str) -> Iterator[tuple[str, str]]:
     sql = f'DROP OWNED BY "{name}" CASCADE; DROP ROLE "{name}", "dagster-{name}"'
     psql = "docker compose exec -T postgres psql --username=platform --dbname=warehouse"
     yield f"its rows in the warehouse, schema {name}_raw, and its logins", f"{psql} --command='{sql}'"
-    # Not by Compose's label: a run has the one of the project that built its image.
     mine = f"--filter label={RUN_LABEL}={project} --filter label=ingest.location={name}"
     yield "the containers of its runs", f"docker ps --all --quiet {mine} | xargs -r docker rm --force"
     yield "its secrets", f"docker volume rm {project}_{name}-secrets {project}_{name}-server-secrets"
