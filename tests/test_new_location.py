@@ -186,6 +186,7 @@ def test_where_a_step_fails_nothing_is_left(made: Copy) -> None:
     before = made.files()
     done = made.run(sys.executable, "-c", FAIL, folder="tools")
     assert done.returncode == 0
+    assert done.stdout == "writing locations/freshdesk\nlocking its versions\n"
     assert done.stderr == "its versions cannot be locked (no such version): the new location was removed again\n"
     assert made.files() == before
 
@@ -211,6 +212,17 @@ def test_what_is_left_half_registered_can_be_removed(made: Copy) -> None:
     assert "ingest remove-location freshdesk" in made.ingest("new-location", "freshdesk").stderr
     assert made.ingest("remove-location", "freshdesk").returncode == 0
     assert made.files() == before
+
+
+def test_its_tags_are_removed_and_other_settings_stay(made: Copy) -> None:
+    made.make("freshdesk", "rest")
+    settings = made.root / ".env"
+    settings.write_text("FRESHDESK_TAG=b\nHOST_TAG=a\nFRESHDESK_TAGS=b,a\nFRESHDESK_TAG_BEFORE=a\nMY_FRESHDESK_TAG=c\n")
+    told = made.ingest("remove-location", "freshdesk").stdout
+    assert settings.read_text() == "HOST_TAG=a\nMY_FRESHDESK_TAG=c\n"
+    assert "    make up\n" in told
+    for file in made.root.glob(".env*"):
+        file.unlink()
 
 
 def test_locks_begin_with_the_versions_of_the_newest_location(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -266,7 +266,13 @@ def test_what_is_started_follows_from_the_locations_name(service: Launch, engine
     assert (python, option) == ("python", "-c")
     assert program == launch.RUN.read_text()
     assert arguments == ["execute_run", "github_location.definitions", ID, "{}"]
-    assert engine.made["labels"] == {"ingest.project": "ingest", "ingest.location": "github", "dagster/run_id": ID}
+    assert engine.made["labels"] == {
+        "ingest.project": "ingest",
+        "ingest.location": "github",
+        "dagster/run_id": ID,
+        "com.docker.compose.project": "ingest",  # its image has those of the project that built it
+        "com.docker.compose.service": "github",
+    }
 
 
 def test_a_run_keeps_the_image_that_was_active_when_it_was_queued(service: Launch, engine: PlayedEngine) -> None:

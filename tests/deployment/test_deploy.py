@@ -1,5 +1,6 @@
 """A location is deployed alone: what others notice, and what happens to broken code."""
 
+import json
 import os
 import re
 import shutil
@@ -127,12 +128,13 @@ def test_the_trail_tells_of_deploys_rollbacks_and_secrets(platform: Tested, stri
     done = (again, ill, back, stored)
     assert [one.returncode for one in done] == [0, 1, 1, 0], [one.stderr for one in done]
     rows = audit.shown(platform, last=4)
-    assert [row[3:] for row in rows] == [
-        ("deploy", "stripe", "done", f'{{"tag": "{stripe.tag}"}}'),
-        ("deploy", "stripe", "refused", f'{{"tag": "{broken}"}}'),
-        ("rollback", "stripe", "refused", '{"tag": "never-active"}'),
-        ("secret", "stripe", "done", '{"name": "load.workers"}'),
+    assert [(*row[3:6], json.loads(row[6])) for row in rows] == [
+        ("deploy", "stripe", "done", {"tag": stripe.tag}),
+        ("deploy", "stripe", "refused", {"tag": broken, "why": ill.stderr.splitlines()[-1]}),
+        ("rollback", "stripe", "refused", {"tag": "never-active", "why": back.stderr.splitlines()[-1]}),
+        ("secret", "stripe", "done", {"name": "load.workers"}),
     ]
+    assert audit.refusal(platform, "stripe") == back.stderr.splitlines()[-1]
     assert {row[1:3] for row in rows} == {(audit.whoami(), "this machine")}
 
 

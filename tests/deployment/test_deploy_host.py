@@ -6,8 +6,9 @@ import pytest
 
 from caught import at_work
 from ingest_tools.deploy_host import UNDER_RUNS, DeployHost
-from ingest_tools.engine import docker
+from ingest_tools.engine import docker, inspect
 from ingest_tools.local import Refused
+from ingest_tools.up import start
 from measured import measured
 
 from .conftest import Tested
@@ -38,6 +39,12 @@ def test_a_version_that_does_not_start_is_taken_back_whole_and_one_that_does_is_
     platform.origin.slow_down(1000)
     try:
         run = at_work(platform)
+        platform.compose("build", "webserver", COMPOSE_PROJECT_NAME="another")  # has the same tag, and another id
+        with changed(host, ANSWERS, "\n# Not deployed yet.\n"):
+            start(host, sandbox=True)
+        assert platform.inspect("secrets")["Image"] == inspect(host.images(host.tag)[0])["Id"]
+        assert made_of(platform, "daemon") == before
+        assert [platform.inspect(service)["Id"] for service in UNDER_RUNS] == under_runs
         compose.write_text(as_it_was.replace("pids_limit: 256", "pids_limit: 255"))
         with changed(host, ANSWERS, BROKEN), pytest.raises(Refused, match="broken on purpose") as refused:
             host.deploy(tests=False)

@@ -85,7 +85,7 @@ def test_status_tells_it_to_machines(platform: Tested) -> None:
 
 
 def test_a_run_that_fails_exits_with_one(platform: Tested) -> None:
-    """And says in one line which secret to put where."""
+    """And says in one line which secret to put where; status names the job until it succeeds."""
     platform.compose("run", "--rm", "-T", "--no-deps", "github-setup")  # leaves the sandbox
     try:
         run = platform.platform.ended(platform.platform.launch("github", "github_catalog_ingest"))
@@ -94,5 +94,10 @@ def test_a_run_that_fails_exits_with_one(platform: Tested) -> None:
         events = platform.sql("dagster", f"SELECT event FROM public.event_logs WHERE run_id = '{run.id}'")
         assert "sources.github.repositories" in str(events)
         assert "make secret LOCATION=github NAME=sources.github.repositories" in str(events)
+        status = platform.ingest("status")
+        assert status.returncode == 1
+        assert f"github: the last run of github_catalog_ingest failed: {platform.platform.url}/runs/{run.id}" in (
+            status.stderr.splitlines()
+        )
     finally:
         platform.compose("--profile", "sandbox", "run", "--rm", "-T", "--no-deps", "github-sandbox")

@@ -47,13 +47,16 @@ def record(deployment: Deployment, action: str, location: str, outcome: str, **s
 
 @contextmanager
 def recorded(deployment: Deployment, action: str, location: str, subject: Callable[[], Subject]) -> Iterator[None]:
-    """Adds a row about the block once it has ended: done, refused or failed; ``subject`` says what it was about."""
+    """Adds a row about the block once it has ended: done, or refused or failed and why.
+
+    ``subject`` says what it was about.
+    """
     try:
         yield
     except BaseException as error:
         outcome = "refused" if type(error) is Refused else "failed"  # the platform's own errors are kinds of it
         with suppress(EngineError):  # the platform may be down: report what went wrong first
-            record(deployment, action, location, outcome, **subject())
+            record(deployment, action, location, outcome, **subject(), why=str(error) or type(error).__name__)
         raise
     record(deployment, action, location, "done", **subject())
 
@@ -64,6 +67,13 @@ def shown(deployment: Deployment, last: int = 50, who: str = "", location: str =
     # Not splitlines(): it also divides a row at U+2028 and its like, which are as they are in JSON.
     rows = [json.loads(line) for line in _psql(deployment, _SHOW, values).split("\n") if line]
     return [tuple(printable(cell).replace("\n", "?") for cell in row) for row in rows]
+
+
+def refusal(deployment: Deployment, location: str) -> str:
+    """Why the latest deploy or rollback of a location was refused or failed; empty if it was not, or if no row says."""
+    rows = [dict(zip(FIELDS, row, strict=True)) for row in shown(deployment, location=location)]
+    swaps = [row for row in rows if row["what"] in ("deploy", "rollback")]
+    return str(json.loads(swaps[-1]["subject"]).get("why", "")) if swaps else ""
 
 
 def whoami() -> str:

@@ -14,7 +14,7 @@ from ingest_tools.dagster_api import PlatformError, wait_for
 from ingest_tools.engine import Deployment, EngineError, docker
 from ingest_tools.images import host_tag, location_names
 from ingest_tools.local import Refused
-from ingest_tools.versions import HOST, Versions, last_error
+from ingest_tools.versions import HOST, Versions, image_exists, last_error
 from ingest_tools.walls import CONFIG
 
 HEALTHY_SECONDS = 240
@@ -59,12 +59,24 @@ class DeployHost(Versions):
         if tag == self.tag and self._serves(tag):
             return f"{self.name}: {tag} is active already, nothing to do"
         running = self._running()
-        self._build(tag, "--profile=*", "build", *BUILT, *({"sandbox"} & running))
+        if unbuilt := self.unbuilt(tag, with_sandbox="sandbox" in running):
+            self._build(tag, "--profile=*", "build", *unbuilt)
         self.keep(tag)
         with self._swapping():
             with self._sharing():
                 self._set_up(tag, running)
             return self._switch(tag, [self.tag, *self.tags_before])
+
+    def unbuilt(self, tag: str, *, with_sandbox: bool) -> list[str]:
+        """The services to build for a tag: those whose images do not exist yet.
+
+        Docker Compose writes its project into an image. One that is built again for another project gets a new id, and
+        the next `up` of this one would recreate the service.
+        """
+        images = dict(zip(BUILT, self.images(tag), strict=True))
+        if with_sandbox:
+            images["sandbox"] = f"{SANDBOX}:{tag}"
+        return [service for service, image in images.items() if not image_exists(image)]
 
     def keep(self, tag: str) -> None:
         """Keeps the resolved Compose files for the tag, for rollbacks."""
@@ -77,6 +89,10 @@ class DeployHost(Versions):
         """Records the tag as active: `make up` has just started it."""
         if tag != self.tag:
             self._remember(tag, [one for one in (self.tag, *self.tags_before) if one != tag and self._has_image(one)])
+
+    def serves_runs(self) -> bool:
+        """Whether the active version can be started again, and Postgres is running."""
+        return self._has_image(self.tag) and bool(self.deployment.compose("ps", "--quiet", "postgres"))
 
     def _has_image(self, tag: str) -> bool:
         return self._kept(tag).exists() and super()._has_image(tag)
@@ -170,7 +186,7 @@ class DeployHost(Versions):
 
     def _forget(self, tag: str) -> None:
         self._kept(tag).unlink(missing_ok=True)
-        if docker("image", "ls", "--quiet", f"{SANDBOX}:{tag}"):
+        if image_exists(f"{SANDBOX}:{tag}"):
             docker("image", "rm", f"{SANDBOX}:{tag}")
 
 

@@ -30,11 +30,14 @@ def create(name: str, style: str) -> None:
     """Renders, registers, locks, sets up and tests the location; raises :class:`Refused`."""
     folder = LOCATIONS / name
     with _all_or_nothing(name):
+        print(f"writing locations/{name}", flush=True)
         render(name, style, folder)
         registrations.register(name)
         project = Project(folder)
+        print("locking its versions", flush=True)
         _step("its versions cannot be locked", lambda: write_locks(project))
-        _step("its environment cannot be set up", lambda: _set_up(project))
+        _step("its environment cannot be set up", lambda: _set_up(project))  # which says that it begins
+        print("testing it: this takes a minute or more", flush=True)
         _step("its tests fail", lambda: _run([project.python, "-m", "pytest", "--disable-warnings", "tests"], folder))
 
 

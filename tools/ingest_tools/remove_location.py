@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import click
 
 from ingest_tools import registrations
+from ingest_tools.deploy import Deploy
 from ingest_tools.documents import PAGES
 from ingest_tools.engine import RUN_LABEL, Deployment
 from ingest_tools.images import location_names
@@ -14,7 +15,10 @@ from ingest_tools.projects import LOCATIONS, ROOT
 
 
 def remove(name: str) -> None:
-    """Removes the location from every list, its folder and its page; raises :class:`Refused` if it does not exist."""
+    """Removes the location from every list, its folder, its page and its tags in ``.env``.
+
+    Raises :class:`Refused` if it does not exist.
+    """
     if not registrations.NAME.fullmatch(name):
         raise Refused(f"{name!r} is not a valid location name, such as zendesk")
     folder = LOCATIONS / name
@@ -24,6 +28,7 @@ def remove(name: str) -> None:
         raise Refused(f"{secrets.relative_to(ROOT)} holds credentials that git cannot restore: remove it first")
     registrations.unregister(name)
     (PAGES / f"{name}.md").unlink(missing_ok=True)
+    Deploy(name, Deployment.here()).forget()
     if folder.is_dir():
         shutil.rmtree(folder)
 
@@ -34,11 +39,10 @@ def left(name: str) -> Iterator[tuple[str, str]]:
         if file.exists():
             yield "its rows in DuckDB", f"rm {file}"
     project = Deployment.here().project
-    yield "its service, if it runs", "docker compose up --detach --remove-orphans"
+    yield "its service, if it runs (with SANDBOX=1 if the platform was started so)", "make up"
     sql = f'DROP OWNED BY "{name}" CASCADE; DROP ROLE "{name}", "dagster-{name}"'
     psql = "docker compose exec -T postgres psql --username=platform --dbname=warehouse"
     yield f"its rows in the warehouse, schema {name}_raw, and its logins", f"{psql} --command='{sql}'"
-    # Not by Compose's label: a run has the one of the project that built its image.
     mine = f"--filter label={RUN_LABEL}={project} --filter label=ingest.location={name}"
     yield "the containers of its runs", f"docker ps --all --quiet {mine} | xargs -r docker rm --force"
     yield "its secrets", f"docker volume rm {project}_{name}-secrets {project}_{name}-server-secrets"

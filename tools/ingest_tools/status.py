@@ -2,19 +2,25 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
+from ingest_tools.audit import refusal
 from ingest_tools.cluster import Cluster
 from ingest_tools.dagster_api import Location, Platform, PlatformError, Run
-from ingest_tools.engine import LOOPBACK, Deployment
+from ingest_tools.engine import LOOPBACK, Deployment, EngineError
 from ingest_tools.local import HTTP, cause
 from ingest_tools.options import KUBERNETES, on, to_json
 from ingest_tools.table import aligned
 
 TIMEOUT = 10
+WILL_RETRY = "dagster/will_retry"
+NEWEST = 50
+"""Runs of a location that are looked at: the newest of each job is among them."""
 SERVICES = ("service", "state", "restarts")
 HEAD = ("location", "image", "state", "schedules", "last run", "ended", "when", "rows")
 
@@ -33,24 +39,51 @@ def rows_of(platform: Platform) -> dict[str, int]:
     return rows
 
 
-def last_run(platform: Platform, location: str) -> Run | None:
-    """The newest run of a location."""
+def newest_runs(platform: Platform, location: str) -> dict[str, Run]:
+    """The newest run of each job of a location, the newest first."""
     tags = [{"key": "dagster/code_location", "value": location}]
-    return next(iter(platform.runs(1, tags=tags)), None)
+    runs: dict[str, Run] = {}
+    for run in platform.runs(NEWEST, tags=tags):
+        runs.setdefault(run.job, run)
+    return runs
 
 
-def located(location: Location, run: Run | None, rows: int | None) -> dict[str, Any]:
+def located(location: Location, runs: dict[str, Run], rows: int | None) -> dict[str, Any]:
     """A location in the JSON output."""
-    ended = datetime.fromtimestamp(run.ended or run.created, UTC).isoformat(timespec="minutes") if run else None
+    told = [_told(run) for run in runs.values()]
+    failed = [_told(run) for job, run in runs.items() if job in location.jobs and has_failed(run)]
     return {
         "location": location.name,
         "image": location.image,
         "loaded": location.loaded,
         "error": location.error or ("" if location.loaded else location.status),
         "schedules": dict(location.schedules),
-        "last_run": {"id": run.id, "job": run.job, "status": run.status, "when": ended} if run else None,
+        "last_run": told[0] if told else None,
+        "failed": failed,
         "rows": rows,
     }
+
+
+def _told(run: Run) -> dict[str, str]:
+    ended = datetime.fromtimestamp(run.ended or run.created, UTC).isoformat(timespec="minutes")
+    return {"id": run.id, "job": run.job, "status": run.status, "when": ended}
+
+
+def has_failed(run: Run) -> bool:
+    """Whether a run failed and is not tried again; of one asset, somebody launched it and saw how it ended."""
+    return run.status == "FAILURE" and run.tags.get(WILL_RETRY) != "true" and not run.job.startswith("__")
+
+
+def problems(found: dict[str, Any], deployment: Deployment) -> Iterator[str]:
+    """What is wrong with a location, a line each."""
+    name = found["location"]
+    if found["error"]:
+        with suppress(EngineError):  # the platform's own line says what is wrong with it
+            if why := refusal(deployment, name):
+                yield why
+        yield f"{name}: {found['error'].splitlines()[-1]}"
+    for run in found["failed"]:
+        yield f"{name}: the last run of {run['job']} failed: {deployment.platform.url}/runs/{run['id']}"
 
 
 def line(found: dict[str, Any]) -> tuple[str, ...]:
@@ -98,7 +131,7 @@ def locations(platform: Platform) -> list[dict[str, Any]]:
     """What the UI knows of each location, in order."""
     rows = rows_of(platform)
     found = sorted(platform.locations().items())
-    return [located(one, last_run(platform, name), rows.get(name)) for name, one in found]
+    return [located(one, newest_runs(platform, name), rows.get(name)) for name, one in found]
 
 
 @click.command(epilog="Example: ingest status --json")
@@ -117,8 +150,7 @@ def status_command(engine: str, *, as_json: bool) -> int:
     except PlatformError as error:
         told["problems"].append(str(error))
     for one in told["locations"]:
-        if one["error"]:
-            told["problems"].append(f"{one['location']}: {one['error'].splitlines()[-1]}")
+        told["problems"] += problems(one, deployment)
     if as_json:
         print(json.dumps(told))
     else:

@@ -1,6 +1,7 @@
 """Starts the platform, stops it, and follows its logs."""
 
 import os
+import sys
 
 import click
 
@@ -21,18 +22,40 @@ def up_command(*, sandbox: bool) -> None:
     """Build the host and start the platform; `deploy` builds locations."""
     if found := walls.breaches():
         raise Refused("\n".join(found))
-    host = DeployHost(Deployment.here())
-    tag = os.environ.get(TAG) or host.new_tag()
+    deployment = Deployment.here()
+    start(DeployHost(deployment), sandbox=sandbox)
+    print(f"the platform is up: {deployment.platform.url}")
+
+
+def start(host: DeployHost, *, sandbox: bool) -> None:
+    """Builds the images that do not exist yet, and starts what is not running, with the settings of ``.env``.
+
+    Services that the tree no longer has, such as those of a removed location, end.
+    """
+    own = os.environ.get(TAG)
+    tag = own or _tag(host)
     profiles = host.deployment.setting("COMPOSE_PROFILES")
     if sandbox:
         profiles = with_sandbox(profiles)
     settings = {TAG: tag, "COMPOSE_PROFILES": profiles}
-    built = [*BUILT, "sandbox"] if "sandbox" in profiles.split(",") else BUILT
-    host.deployment.show("build", "--quiet", *built, **settings)
-    host.deployment.show("up", "--detach", "--wait", **settings)
+    has_sandbox = "sandbox" in profiles.split(",")
+    everything = [*BUILT, "sandbox"] if has_sandbox else [*BUILT]
+    if built := everything if own else host.unbuilt(tag, with_sandbox=has_sandbox):
+        host.deployment.show("build", "--quiet", *built, **settings)
+    # Alone: with a new image, Docker Compose would also recreate Postgres, which depends on it.
+    host.deployment.compose("up", "--no-deps", "--exit-code-from=secrets", "secrets", **settings)
+    host.deployment.show("up", "--detach", "--wait", "--remove-orphans", **settings)
     host.keep(tag)
     host.remember(tag)
-    print(f"the platform is up: {host.deployment.platform.url}")
+
+
+def _tag(host: DeployHost) -> str:
+    """The version to start: on a running platform the one that runs, since another would cut off runs from Postgres."""
+    new = host.new_tag()
+    if new == host.tag or not host.serves_runs():
+        return new
+    print(f"{host.tag} of the host keeps running; to activate this tree's {new}: make deploy HOST=1", file=sys.stderr)
+    return host.tag
 
 
 def with_sandbox(profiles: str) -> str:

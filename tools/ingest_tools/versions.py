@@ -239,7 +239,7 @@ class Versions(ABC):
             images = self.images(tag)
             if tag not in kept and needed.isdisjoint(images):
                 self._forget(tag)
-                docker("image", "rm", *(image for image in images if _is_there(image)))
+                docker("image", "rm", *(image for image in images if image_exists(image)))
 
     def _forget(self, tag: str) -> None:  # noqa: B027, most keep nothing else
         """Removes other files of a version whose images are removed."""
@@ -254,21 +254,29 @@ class Versions(ABC):
         return {self._variable: tag, f"{self._variable}S": ",".join(activated)}
 
     def _remember(self, tag: str, before: list[str]) -> None:
-        """Writes the tags to ``.env``, atomically; other lines stay."""
-        file = self.deployment.env_file
-        own = self._settings(tag) | {f"{self._variable}_BEFORE": ",".join(before)}
+        self._write(self._settings(tag) | {f"{self._variable}_BEFORE": ",".join(before)})
+
+    def forget(self) -> None:
+        """Removes its tags from ``.env``."""
+        if self.deployment.env_file.exists():
+            self._write({})
+
+    def _write(self, own: dict[str, str]) -> None:
+        """Replaces its lines in ``.env``, atomically; other lines stay."""
+        file, names = self.deployment.env_file, [f"{self._variable}{end}" for end in ("", "S", "_BEFORE")]
         half = file.with_name(f"{file.name}.new")
         with self._sharing():
             lines = file.read_text().splitlines() if file.exists() else []
-            kept = [line for line in lines if line.split("=", 1)[0] not in own]
-            half.write_text("\n".join([*kept, *(f"{name}={value}" for name, value in own.items())]) + "\n")
+            kept = [line for line in lines if line.split("=", 1)[0] not in names]
+            half.write_text("".join(f"{line}\n" for line in [*kept, *(f"{name}={own[name]}" for name in own)]))
             half.replace(file)
 
     def _has_image(self, tag: str) -> bool:
-        return all(_is_there(image) for image in self.images(tag))
+        return all(image_exists(image) for image in self.images(tag))
 
 
-def _is_there(image: str) -> bool:
+def image_exists(image: str) -> bool:
+    """Whether the engine has an image of that name and tag."""
     return bool(docker("image", "ls", "--quiet", image))
 
 

@@ -130,7 +130,14 @@ def run_container(project: str, name: str, run: Run, command: list[str]) -> dict
         "image": run.image,
         "command": command,
         "name": name,
-        "labels": {PROJECT_LABEL: project, LOCATION_LABEL: location, RUN_LABEL: run.id},
+        "labels": {
+            PROJECT_LABEL: project,
+            LOCATION_LABEL: location,
+            RUN_LABEL: run.id,
+            # Otherwise those of its image: of whichever project built that.
+            f"{COMPOSE}.project": project,
+            f"{COMPOSE}.service": location,
+        },
         "environment": environment(location, "postgres"),
         "network": f"{project}_{location}",
         "mounts": [

@@ -50,7 +50,7 @@ def test_where_all_is_well_nothing_is_told() -> None:
             "daemon: no heartbeat of SCHEDULER, SENSOR for 300 s",
         ),
         (with_service("purge"), "purge: it has no container; `make up` starts it"),
-        (with_service("github"), "github: it has no container; `make up` starts it"),
+        (with_service("github"), "github: it has no container; `make deploy LOCATION=github` starts it"),
         (with_service("github", status="restarting", exit_code=1), "github: restarting, exit code 1"),
         (with_service("daemon", status="exited", exit_code=137), "daemon: exited, exit code 137"),
         (with_service("webserver", health="unhealthy"), "webserver: running, but unhealthy"),

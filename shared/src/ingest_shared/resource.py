@@ -34,6 +34,7 @@ from ingest_shared.destinations import check_destination
 from ingest_shared.errors import ApiError, IngestError
 from ingest_shared.pipelines import Loaded, run
 from ingest_shared.reading.api import SERVER_ERROR, TOO_MANY
+from ingest_shared.reading.listings import WHOLE
 from ingest_shared.tables import AnyTable, Table
 from ingest_shared.translator import IngestTranslator
 
@@ -98,7 +99,7 @@ class IngestDltResource(DagsterDltResource):
         with plain_errors(dlt_pipeline):
             dlt_pipeline.drop()  # removes what a failed run left; the state comes from the warehouse
             loaded = run(dlt_pipeline, dlt_source.with_resources(*(table.name for table in tables)), **kwargs)
-            _raise_when_nothing_was_read(loaded.metrics)
+            raise_when_nothing_was_read(loaded.metrics)
             counts = _row_counts([table for parent in tables for table in parent.with_children], dlt_pipeline)
             for parent in tables:
                 resource = dlt_source.resources[parent.name]
@@ -168,7 +169,7 @@ def _schema_changes(table: AnyTable, done: Loaded) -> list[str]:
     return sorted(name for changed in found for name in changed["columns"])
 
 
-def _raise_when_nothing_was_read(metrics: Mapping[str, Mapping[str, Any]]) -> None:
+def raise_when_nothing_was_read(metrics: Mapping[str, Mapping[str, Any]]) -> None:
     """Fails the run if no list could be read: one unreadable list is a gap, but then the address or the API itself is
     at fault.
 
@@ -177,12 +178,12 @@ def _raise_when_nothing_was_read(metrics: Mapping[str, Mapping[str, Any]]) -> No
     read = [found["scopes_read"] for found in metrics.values() if found.get("scopes_read") is not None]
     gaps = [(name, found["first_gap"]) for name, found in metrics.items() if found.get("first_gap")]
     if gaps and read and not any(read):
-        name, gap = gaps[0]
+        name, gap = min(gaps, key=lambda one: one[1]["scope"] != WHOLE.name)  # before lists per row of it
         status = gap["status"]
         if status == TOO_MANY:
             return
         raise ApiError(
-            f"nothing could be read; {name} of {gap['scope']}: {gap['reason']}",
+            f"nothing could be read; {name}, {gap['scope']}: {gap['reason']}",
             status=status,
             retry=status is None or status >= SERVER_ERROR,
         )

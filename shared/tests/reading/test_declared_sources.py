@@ -1,6 +1,7 @@
 """A source of declarations alone is a mirror: two shapes of an API that no location has."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import ModuleType
@@ -11,8 +12,10 @@ import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from ingest_shared.destinations import duckdb_file
+from ingest_shared.errors import ApiError
 from ingest_shared.pipelines import pipeline, run
 from ingest_shared.reading import api as http
+from ingest_shared.resource import raise_when_nothing_was_read
 from tests.sources import crm, helpdesk, planner
 from tests.sources.played import World, served
 
@@ -162,12 +165,26 @@ def test_only_what_changed_is_asked_for(world: World) -> None:
 def test_a_list_of_one_row_that_is_refused_is_left_out_and_tried_again(world: World) -> None:
     world.refused = "/tickets/7/comments"
     sync(helpdesk)
-    assert rows(helpdesk, "SELECT resource, scope, status FROM load_gaps") == [("comments", "tickets 7", 403)]
+    ((*gap, reason),) = rows(helpdesk, "SELECT resource, scope, status, reason FROM load_gaps")
+    assert gap == ["comments", "tickets 7", 403]
+    assert re.fullmatch(r'the API answered 403 to http://\S+/tickets/7/comments \({"error": "not yours"}\)', reason)
     world.refused = None
     world.now += 1_000
     sync(helpdesk)
     assert_mirrors(world, helpdesk)
     assert rows(helpdesk, "SELECT * FROM load_gaps") == []
+
+
+def test_a_run_that_may_read_nothing_names_the_list_that_the_others_are_read_per_row_of(world: World) -> None:
+    world.refused = "/tickets/7/comments"
+    sync(helpdesk)
+    world.refused = "/tickets"
+    refused = run(pipeline("helpdesk", "all").drop(), helpdesk.SOURCE()).metrics
+    assert [name for name, found in refused.items() if found.get("first_gap")] == ["comments", "tickets"]
+    with pytest.raises(
+        ApiError, match=r"^nothing could be read; tickets, the whole list: the API answered 403 to http"
+    ):
+        raise_when_nothing_was_read(refused)
 
 
 def test_a_row_that_is_gone_takes_its_list_with_it(world: World) -> None:

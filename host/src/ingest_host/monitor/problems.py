@@ -53,7 +53,8 @@ def _services(seen: Seen) -> Iterator[tuple[str, str]]:
     for name in sorted({*HOST, *seen.locations, *found}):
         service = found.get(name)
         if service is None:
-            yield f"{name}: gone", f"{name}: it has no container; `make up` starts it"
+            start = "make up" if name in HOST else f"make deploy LOCATION={name}"
+            yield f"{name}: gone", f"{name}: it has no container; `{start}` starts it"
         elif service["status"] != "running":
             yield f"{name}: state", f"{name}: {service['status']}, exit code {service['exit_code']}"
         elif service["health"] == "unhealthy":

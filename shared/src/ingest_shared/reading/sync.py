@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ingest_shared.errors import ApiError, IngestError
+from ingest_shared.errors import IngestError, QuotaSpent
 from ingest_shared.loading import Load
 from ingest_shared.reading.api import Api
 from ingest_shared.reading.crawl import Arrived
@@ -95,5 +95,5 @@ class Sync:
         return found
 
     def why(self, error: IngestError) -> str:
-        """Why a scope was left out, for people to read."""
-        return (error.reason if isinstance(error, ApiError) else "") or str(error)
+        """Why a scope was left out, for people to read: of a refusal its status, its path and what the API said."""
+        return error.reason if isinstance(error, QuotaSpent) else str(error)

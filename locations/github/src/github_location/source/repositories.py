@@ -285,7 +285,7 @@ class GitHubSync(Sync):
                 reason = (
                     f"authorize the credential for single sign-on: without that, GitHub hides some of them ({hidden})"
                 )
-                raise ApiError(f"{entry}: {reason}", status=response.status, reason=reason, retry=False)
+                raise ApiError(reason, status=response.status, retry=False)
             page = self._keep(response, entry, owner=owner)
             requests += LISTING.envelope.following(request, page, response)
 
