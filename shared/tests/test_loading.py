@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import os
 import time
+import tracemalloc
 import weakref
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
@@ -204,6 +205,23 @@ def test_no_more_arrow_is_held_however_long_a_list_is(
     before = pa.total_allocated_bytes()
     duckdb_warehouse.load(read_by(issues, read))
     assert max(held) - before < 1_000_000
+
+
+def test_a_row_that_was_read_leaves_less_than_30_bytes_in_memory(duckdb_warehouse: Warehouse) -> None:
+    """Its key, because each may be loaded only once."""
+    held: list[int] = []
+
+    def read(load: Load) -> Iterator[Page]:
+        for number in range(40):
+            yield page(*(issue(1_000_000 * number + i, "x") for i in range(1_000)))
+            held.append(tracemalloc.get_traced_memory()[0])
+
+    tracemalloc.start()
+    try:
+        duckdb_warehouse.load(read_by(issues, read))
+    finally:
+        tracemalloc.stop()
+    assert (held[39] - held[9]) / 30_000 < 30
 
 
 def test_a_load_without_rows_creates_the_tables_and_keeps_what_is_there(warehouse: Warehouse) -> None:

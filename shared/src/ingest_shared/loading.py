@@ -9,7 +9,7 @@ https://dlthub.com/docs/general-usage/merge-loading
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from dlt.extract.resource import DltResource
 
 from ingest_shared.columnar import Decoder, Page, arrow_schema
 from ingest_shared.errors import PayloadError, SettingError
+from ingest_shared.keys import Keys
 from ingest_shared.notes import AUDITS, LOAD_GAPS, SHARD, STORED, check_name, noted_by
 from ingest_shared.reading.api import Usage
 from ingest_shared.shards import WHOLE_SOURCE, Shard, all_shards
@@ -76,8 +77,8 @@ class Load:
     child_rows: Counter[str] = field(default_factory=Counter)
     new_fields: set[str] = field(default_factory=set)
     _told: float = field(default_factory=time.monotonic)
-    _staged: defaultdict[tuple[Any, ...], set[Any]] = field(default_factory=lambda: defaultdict(set))
-    """The keys that are loaded already, by the part of the key that is given for whole pages."""
+    _staged: Keys = field(default_factory=Keys)
+    """The keys that are loaded already, in groups by the part of the key that is given for whole pages."""
 
     @property
     def is_first(self) -> bool:
@@ -100,28 +101,36 @@ class Load:
         """Writes a warning to the run's log."""
         logger.warning("%s: %s", self.resource, message)
 
-    def staged(self, given: Mapping[str, Any], decoder: Decoder) -> set[Any]:
-        """The keys of the rows that are already loaded, among those with the same ``given`` values."""
-        return self._staged[decoder.key_given(given)]
+    def staged(self, keys: Collection[Any], given: Mapping[str, Any], decoder: Decoder) -> set[Any]:
+        """Those of the keys whose rows are already loaded, among rows with the same ``given`` values."""
+        return self._staged.known(keys, decoder.key_given(given))
 
     def keep_unstaged(self, page: Page, decoder: Decoder) -> None:
         """Removes rows from a page that were read before, or in another scope: dlt must load each key once."""
-        self.keep_new(page, decoder, self.staged(page.given, decoder))
+        by_key = self._by_key(page, decoder)
+        _keep(page, by_key, self._staged.add(by_key, decoder.key_given(page.given)))
 
     def keep_new(self, page: Page, decoder: Decoder, known: set[Any]) -> None:
-        """Keeps the rows of a page whose keys are not ``known`` yet, each key once; adds their keys to ``known``.
+        """Keeps the rows of a page whose keys are not ``known`` yet, each key once; adds their keys to ``known``."""
+        by_key = self._by_key(page, decoder)
+        _keep(page, by_key, known.intersection(by_key))
+        known.update(by_key)
 
-        If another row of the page has the same key and other values, one of them is lost: that is recorded.
-        """
+    def _by_key(self, page: Page, decoder: Decoder) -> dict[Any, Any]:
+        """The rows of a page; records it if two that differ have the same key, since one of them is lost."""
         by_key = dict(zip(map(decoder.key, page.rows), page.rows, strict=True))
         for row in page.rows if len(by_key) < len(page.rows) else ():
             if by_key[key := decoder.key(row)] != row:
                 reason = f"two different rows have the key {key!r}, and only one of them can be loaded"
                 self.unreadable.append((page, PayloadError(f"table {decoder.table.name}: {reason}: check its key")))
                 break
-        if len(by_key) < len(page.rows) or not known.isdisjoint(by_key):
-            page.rows = [row for key, row in by_key.items() if key not in known]
-        known.update(by_key)
+        return by_key
+
+    def end(self) -> None:
+        """After the last page; what was read is loaded next, which needs the memory."""
+        for end in self.at_end:
+            end()
+        self._staged.clear()
 
     def count(self, page: Page) -> None:
         self.pages += 1
@@ -155,6 +164,12 @@ class Load:
             "postponed": self.postponed or self.waits,
             "first_gap": next(iter(self.gaps.values()), None),
         }
+
+
+def _keep(page: Page, by_key: dict[Any, Any], known: set[Any]) -> None:
+    """Keeps the rows of a page whose keys are not ``known``, each key once."""
+    if known or len(by_key) < len(page.rows):
+        page.rows = [row for key, row in by_key.items() if key not in known]
 
 
 @dataclass(frozen=True)
@@ -227,8 +242,7 @@ def mirror(read: Reads) -> DltResource:
                 load.child_rows[name] += len(rows) - rows[own_key(tables[name])].null_count
             if rows.num_rows or name not in there:  # dlt creates a table from its first item, even one without rows
                 yield dlt.mark.with_table_name(rows, name)
-        for end in load.at_end:
-            end()
+        load.end()
         had_gaps = (before and table.name in before.gaps) or load.state.get("gaps", 0)
         if not load.waits and (load.gaps or had_gaps or LOAD_GAPS.name not in _tables_there()):
             yield dlt.mark.with_table_name(_rows_of(load, shard, gaps, [*load.gaps.values()]), LOAD_GAPS.name)

@@ -99,7 +99,7 @@ def run(pipeline: Pipeline, source: DltSource | DltResource, **options: Any) -> 
     metrics: dict[str, dict[str, Any]] = {}
     while True:
         pipeline.extract(source, **options)
-        pa.default_memory_pool().release_unused()  # Arrow would keep it, and the warehouse's loader needs memory now
+        _release_unused()
         pipeline.normalize()
         with pipeline.sql_client() as client:
             check_appended(pipeline.schemas.values(), known, stored_tables(client))
@@ -155,6 +155,13 @@ def _share_heaps() -> None:
     """Lets threads share heaps, so that memory freed by one is available to another; for glibc, as in our images."""
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
         mallopt(M_ARENA_MAX, HEAPS)
+
+
+def _release_unused() -> None:
+    """Returns what Arrow and glibc keep of freed memory: the warehouse's loader needs it now."""
+    pa.default_memory_pool().release_unused()
+    if malloc_trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        malloc_trim(0)
 
 
 @cache

@@ -28,7 +28,7 @@ class Fetcher:
         self.sync = sync
         self.decoder = Decoder(listing.table, listing.envelope.rows, listing.envelope.beside_rows)
         self.calls: Counter[str] = Counter()
-        """Requests by scope."""
+        """Requests by scope, in an audit."""
         self.unreadable: list[tuple[Scope, PayloadError]] = []
         """Rows that were left out, until their scopes are marked as left out."""
         self._leads_on = False
@@ -144,8 +144,9 @@ class Fetcher:
         return response
 
     def _count(self, scope: Scope) -> None:
-        with self._lock:
-            self.calls[scope.id] += 1
+        if self.sync.audit:
+            with self._lock:
+                self.calls[scope.id] += 1
 
 
 def _value_at(response: Any, path: str) -> Any:

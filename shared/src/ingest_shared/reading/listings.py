@@ -224,6 +224,8 @@ class Progress:
     """What the walk keeps until the end of the reading."""
     lists_all: bool = False
     """Whether every row was listed."""
+    begun: bool = False
+    """Whether any of its pieces was requested."""
     left: list[Piece] = field(default_factory=list)
     """Pieces that this load did not begin to read."""
     error: IngestError | None = None

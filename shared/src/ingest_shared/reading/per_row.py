@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import dlt
@@ -83,12 +84,11 @@ class PerRow:
                 f"{load.resource} is read per row of {self.parent.name}, which was never loaded: select both tables"
             )
         left_out = [one for left in load.state.get("left_out", []) for one in self._one_by_one(left)]
-        rows = [{column: left.get(name) for name, column in self.values.items()} for left in left_out]
-        rows += [*(held or ()), *self._read_now(sync, load, marks)]
+        again = ({column: left.get(name) for name, column in self.values.items()} for left in left_out)
         gone = sync.gone_keys.get(self.parent.name, set())
         newest: dict[str, int] = {}
         scopes: dict[str, Row] = {}
-        for row in rows:
+        for row in chain(again, held or (), self._read_now(sync, load, marks)):
             values = {name: row[column] for name, column in self.values.items()}
             if not self.reads(sync, values):
                 continue
@@ -131,28 +131,27 @@ class PerRow:
     def _reads_all(self, sync: Sync, load: Load) -> bool:
         return sync.reads_all or load.resource in sync.turns.was_killed or not self.changed
 
-    def _read_now(self, sync: Sync, load: Load, marks: Mapping[str, Mark]) -> list[dict[str, Any]]:
+    def _read_now(self, sync: Sync, load: Load, marks: Mapping[str, Mark]) -> Iterator[dict[str, Any]]:
         """What this run read of the parent, but not what the warehouse already has with the same time of change.
 
         A parent that is read in full shows every row each time. Of those since the mark, :meth:`_held` has the rest.
         """
-        rows = sync.loaded.get(self.parent.name, [])
         has_loaded_some = load.resource in sync.turns.waited
         if has_loaded_some or self._reads_all(sync, load):
-            return rows
+            return sync.rows_loaded(self.parent.name)
         changed = self.changed or ""
         old: dict[tuple[str, ...], int] = {}
-        for row in rows:
+        for row in sync.rows_loaded(self.parent.name):
             mark = marks.get(str(sync.part_of({name: row[column] for name, column in self.values.items()})))
             at = row.get(changed)
             if mark and at and seconds(at) < self._since(*mark):
                 old[self._identity(row)] = seconds(at)
         if not old:
-            return rows
+            return sync.rows_loaded(self.parent.name)
         span = Window(min(old.values()), max(old.values()) + 1)
         held = held_where(self.parent, [*self.values.values(), changed], {changed: span}) or ()
         same = {one for row in held if old.get(one := self._identity(row)) == seconds(row[changed])}
-        return [row for row in rows if self._identity(row) not in same]
+        return (row for row in sync.rows_loaded(self.parent.name) if self._identity(row) not in same)
 
     def _identity(self, row: Mapping[str, Any]) -> tuple[str, ...]:
         return tuple(str(row[column]) for column in self.values.values())
@@ -190,7 +189,7 @@ class PerRow:
     def _orphaned(self, sync: Sync, table: Table) -> set[Any]:
         """Keys of rows that went in a run without ``table``, or in one that was killed before it read their lists."""
         column, part = self.values[self.key], [sync.part] if sync.part in self.values else []
-        loaded = {row[column] for row in sync.loaded.get(self.parent.name, ())}
+        loaded = {row[column] for row in sync.rows_loaded(self.parent.name)}
         left_out = sync.left_out_parts[self.parent.name]
         return {
             row[self.key]

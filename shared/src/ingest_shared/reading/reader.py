@@ -5,6 +5,7 @@ does not let a bad scope stop the others, believes deletes only after a second l
 """
 
 import logging
+import pickle
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -99,7 +100,7 @@ class Reader(Fetcher):
         self.digests = load.state.get("digests", {})
         done = self.sync.done[self.listing.table.name]
         self.scopes = {scope.id: scope for scope in self.sync.scopes(self.listing, load) if scope.id not in done}
-        self.begun: set[str] = set()
+        self.has_begun = False
         self.until = float("inf") if self.sync.reads_all else time.monotonic() + BEGINS_FOR
         self.progress: dict[str, Progress] = {}
         self.doubted: list[tuple[Scope, set[Any], int]] = []
@@ -162,10 +163,9 @@ class Reader(Fetcher):
 
     def _note_left(self) -> None:
         """Records in the cursors of partly read scopes what remains."""
-        for id_ in self.begun & self.progress.keys():
-            progress = self.progress[id_]
-            may_wait = all(self.walk.may_wait(piece, progress.cursor) for piece in progress.left)
-            if isinstance(progress.error, Postponed) and may_wait:
+        for id_, progress in self.progress.items():
+            was_left = progress.begun and isinstance(progress.error, Postponed)
+            if was_left and all(self.walk.may_wait(piece, progress.cursor) for piece in progress.left):
                 self.load.state["cursors"][id_] = progress.cursor | self.walk.leave(self, progress)
 
     @property
@@ -215,7 +215,7 @@ class Reader(Fetcher):
         other.sync.audit, other.sync.anew, other.sync.now, other.sync.loaded = False, False, FOREVER, {}
         other.load, other.calls, other.unreadable = Load(self.listing.table.name, {}, usage), Counter(), []
         other.scopes = {scope.id: scope for scope in other.sync.scopes(self.listing, other.load)}
-        other.begun, other.until, other.known = set(), float("inf"), {}
+        other.has_begun, other.until, other.known = False, float("inf"), {}
         other.progress = {id_: Progress({}) for id_ in other.scopes}
         pieces = other._wanted(other.scopes.values(), lambda scope, _: self.walk.start(other, scope, {}))
         rows = (row for page in other._pages(pieces, alone=True) if isinstance(page, Page) for row in page.rows)
@@ -313,11 +313,11 @@ class Reader(Fetcher):
         if self._has_failed(piece.scope):
             return (piece.scope, Step()), []
         # What remains of a scope is recorded in its cursor; one that has none is read to the end once it is begun.
-        keeps_cursor = piece.scope.keeps_cursor(self.walk)
-        may_wait = piece.scope.id not in self.begun or (keeps_cursor and self.walk.may_wait(piece, cursor))
-        if may_wait and self.begun and time.monotonic() > self.until:
+        keeps_cursor, progress = piece.scope.keeps_cursor(self.walk), self.progress[piece.scope.id]
+        may_wait = not progress.begun or (keeps_cursor and self.walk.may_wait(piece, cursor))
+        if may_wait and self.has_begun and time.monotonic() > self.until:
             return (piece.scope, Postponed(piece)), []
-        self.begun.add(piece.scope.id)
+        self.has_begun = progress.begun = True
         try:
             step = self._fetch_believed(piece, cursor)
         except (ApiError, PayloadError) as error:
@@ -360,8 +360,8 @@ class Reader(Fetcher):
         if (noted := self.sync.loaded.get(self.listing.table.name)) is not None:
             needed = self.sync.needed[self.listing.table.name]
             columns = [c for c in self.listing.table.columns if c.origin == "payload" and c.name in needed]
-            for row in page.rows:
-                noted.append({c.name: _as_held(c, value_at(row, c.path)) for c in columns} | dict(page.given))
+            held = ({c.name: _as_held(c, value_at(row, c.path)) for c in columns} for row in page.rows)
+            noted.append(pickle.dumps([row | dict(page.given) for row in held]))
 
     def _read_to_the_end(self) -> list[Scope]:
         return [scope for id_, scope in self.scopes.items() if not (id_ in self.progress and self.progress[id_].error)]
@@ -413,7 +413,7 @@ class Reader(Fetcher):
         yield from audit.differing(shown_alone) if audit else shown_alone
         for scope, keys in gone:
             # What moved to another scope still exists.
-            staged = self.load.staged(scope.values, self.decoder)
+            staged = self.load.staged(keys, scope.values, self.decoder)
             at = {key: at for key, at in keys.items() if key not in staged}
             if at:
                 rows = deleted(self.listing.table, scope.values, at)
@@ -516,7 +516,7 @@ class Reader(Fetcher):
     def _read_again(self, scope: Scope) -> Progress:
         """Reads a scope only for its keys; the rows are already loaded."""
         first = self.progress[scope.id]
-        self.progress[scope.id] = again = Progress({})
+        self.progress[scope.id] = again = Progress({}, begun=True)
         for _ in self._pages(self.walk.start(self, scope, {}), alone=True):
             pass
         self.progress[scope.id] = first

@@ -118,7 +118,7 @@ class NewCommits(PerRow):
         if held is None and self.parent.name not in sync.turns.read:
             raise SettingError(f"{load.resource} is read per row of commits, which was never loaded: select both")
         known = {(row["repo_id"], row["sha"]) for row in held or () if sync.reads(row)}
-        for repo_id, sha in known | {(row["repo_id"], row["sha"]) for row in sync.loaded[self.parent.name]}:
+        for repo_id, sha in known | {(row["repo_id"], row["sha"]) for row in sync.rows_loaded(self.parent.name)}:
             values = {"repo_id": repo_id, "commit_sha": sha}
             yield Row(f"{repo_id} {sha}", f"commit {sha}", values, (repo_id, sha) not in known)
 
