@@ -23,6 +23,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -57,6 +58,8 @@ KEEP_CONTAINERS = {True: timedelta(hours=1), False: timedelta(days=7)}
 CONTAINERS = 6
 """Of a location's runs at a time. The queue counts runs by what they say of themselves: one that says it has ended may
 go on. Twice the limit in dagster.yaml, since one that has said so is given time to end."""
+KEEP_ENDED = 100
+"""Of a location's ended containers at most; its runs may be many, and the engine keeps all of them in memory."""
 LAST_LINES = 20
 LONGEST_LINE = 300
 """Of what a container printed last, for the reason of its end."""
@@ -207,16 +210,22 @@ class Launch:
         return {"services": [_service(one) for one in made if one.labels.get(f"{COMPOSE}.oneoff") != "True"]}
 
     def purge(self, now: datetime) -> dict[str, int]:
-        """Removes ended run containers, with the volume in which dlt worked; those that failed stay longer."""
-        removed = 0
-        for container in self._list({"status": ["exited", "dead", "created"]}):
-            state = container.attrs["State"]
-            since = state["FinishedAt"] if state["Status"] != "created" else container.attrs["Created"]
-            if now - _instant(since) > KEEP_CONTAINERS[state["ExitCode"] == 0]:
+        """Removes ended run containers, with the volume in which dlt worked; those that failed stay longer.
+
+        Of each location the newest :data:`KEEP_ENDED` at most stay.
+        """
+        removed, ended = 0, self._list({"status": ["exited", "dead", "created"]})
+        younger = Counter[str]()
+        for container in sorted(ended, key=_since, reverse=True):
+            location = container.labels.get(LOCATION_LABEL, "")
+            younger[location] += 1
+            keep = KEEP_CONTAINERS[container.attrs["State"]["ExitCode"] == 0]
+            if now - _since(container) > keep or younger[location] > KEEP_ENDED:
                 try:
                     container.remove(v=True)
-                except docker.errors.APIError as error:  # somebody removes or starts it at this moment
-                    logger.warning("%s could not be removed yet: %s", container.name, error.explanation)
+                # Somebody removes or starts it at this moment, or its location left so many files that it takes long.
+                except (docker.errors.APIError, OSError) as error:
+                    logger.warning("%s could not be removed yet: %s", container.name, error)
                     continue
                 removed += 1
         return {"removed": removed}
@@ -272,6 +281,12 @@ def _service(container: Container) -> dict[str, Any]:
         "exit_code": state["ExitCode"],
         "started": _instant(state["StartedAt"]).timestamp(),
     }
+
+
+def _since(container: Container) -> datetime:
+    """When it ended, or was made and never started."""
+    state = container.attrs["State"]
+    return _instant(state["FinishedAt"] if state["Status"] != "created" else container.attrs["Created"])
 
 
 def _instant(text: str) -> datetime:

@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from subprocess import TimeoutExpired
 from typing import Any
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
@@ -33,7 +34,8 @@ KEEP_RUNS = {
 def purge_runs(instance: DagsterInstance, now: datetime) -> int:
     """Deletes runs that ended long ago, with their events and compute logs, and says how many.
 
-    After one that its location keeps locked, the rest of its location's wait for the next time.
+    After one that its location keeps locked, or whose output is too much to be removed in time, the rest of its
+    location's wait for the next time.
 
     What a run told of its assets goes with it. So two kinds stay, however old: the newest success of
     each job of a location, and whatever run materialized an asset last.
@@ -65,7 +67,7 @@ def purge_runs(instance: DagsterInstance, now: datetime) -> int:
                 instance.compute_log_manager.delete_logs(prefix=[run_id])  # the record tells where they are
                 instance.delete_run(run_id)
                 deleted += 1
-            except DBAPIError as error:  # its location keeps it locked
+            except (DBAPIError, TimeoutExpired) as error:  # its location keeps it locked, or made millions of files
                 late.add(location)
                 reason = str(error).partition("\n")[0]
                 logger.warning("no run of %s from %s on is removed for now: %s", location, run_id, reason)
