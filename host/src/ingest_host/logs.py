@@ -168,8 +168,8 @@ async def download_logs(self: Any, request: Request) -> Response:
 def _remove(name: str, folder: int) -> None:
     """Removes what is there and follows no link; `rm`, since Python lists a folder in memory, and a location may have
     put millions of files there."""
-    there = f"/proc/self/fd/{folder}"
-    subprocess.run(["rm", "--recursive", "--force", "--", name], cwd=there, timeout=REMOVE_SECONDS, check=True)
+    command, there = ["/bin/rm", "--recursive", "--force", "--", name], f"/proc/self/fd/{folder}"
+    subprocess.run(command, cwd=there, timeout=REMOVE_SECONDS, check=True)
 
 
 def _chunks(file: BinaryIO) -> Iterator[bytes]:
