@@ -22,4 +22,4 @@ class Told(Deployment):
 def test_what_ends_a_line_elsewhere_ends_no_row(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Anybody can have a name of their making recorded, by a request that is refused."""
     monkeypatch.setattr(Told, "name", f"one{end}two")
-    assert audit.shown(Told()) == [("one?two",)]
+    assert audit.shown(Told()) == [(f"one{end}two",)]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from dagster import (
@@ -92,6 +92,7 @@ from ingest_host.answers import (
     check_runs,
     check_schedule,
     check_sensor,
+    check_shown,
     checked_answers,
 )
 
@@ -406,6 +407,19 @@ def test_an_answer_that_takes_all_of_the_memory_is_refused(port: int, ask: Calla
         assert client.ping(9 * ECHO)["echo"] == 9 * ECHO
         with pytest.raises(ForeignAnswerError, match="the code server's answer is larger than 10 MB"):
             ask(client)
+
+
+@pytest.mark.parametrize(("image", "libraries"), [("i" * 2001, {}), ("i", {f"{one}": "1" for one in range(200)})])
+def test_what_each_page_shows_of_a_location_is_short(image: str, libraries: dict[str, str]) -> None:
+    location = SimpleNamespace(container_image=image, get_dagster_library_versions=lambda: libraries)
+    with pytest.raises(ForeignAnswerError, match=r"the (name of its image|list of its libraries) has \d+ characters"):
+        check_shown(cast("Any", location))
+
+
+def test_a_location_that_has_pages_show_too_much_is_not_loaded(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers_module, "LONGEST_SHOWN", 10)
+    with checked_answers(list):
+        assert "the list of its libraries has" in load_error(port, "one")
 
 
 def test_a_location_whose_jobs_take_all_of_the_memory_together_is_not_loaded(port: int) -> None:

@@ -21,6 +21,7 @@ from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.test_utils import create_run_for_test
 from dagster._serdes import serialize_value
+from requests import ReadTimeout
 
 from ingest_host import launch
 from ingest_host.launch import Handler, Launch, Refused, Run, run_container
@@ -64,7 +65,7 @@ class PlayedContainer:
             "HostConfig": {"Memory": 2 * 2**30, "RestartPolicy": {"Name": "no"}},
             "RestartCount": 0,
         }
-        self.labels: dict[str, str] = {}
+        self.labels = {launch.LOCATION_LABEL: location}
         self.printed = b""
         self.problem: Exception | None = None
         self.calls: list[str] = []
@@ -114,7 +115,7 @@ class PlayedEngine:
         assert all
         assert ignore_removed
         if filters["label"] == "com.docker.compose.project=ingest":
-            return [one for one in self.there if one.labels]
+            return [one for one in self.there if f"{launch.COMPOSE}.service" in one.labels]
         assert "ingest.project=ingest" in filters["label"]
         runs = [label for label in filters["label"] if label.startswith("dagster/run_id=")]
         locations = [label for label in filters["label"] if label.startswith("ingest.location=")]
@@ -437,9 +438,29 @@ def test_containers_stay_as_long_as_their_end_asks(
     assert engine.there[0].calls == ["remove"] * removed
 
 
-def test_a_container_that_cannot_be_removed_keeps_no_other(service: Launch, engine: PlayedEngine) -> None:
+def test_a_location_has_no_more_ended_containers_than_the_engine_can_hold(
+    service: Launch, engine: PlayedEngine
+) -> None:
+    """The newest stay; others' do not count."""
+    ages = [DAY + minutes * HOUR / 60 for minutes in range(launch.KEEP_ENDED + 2)]
+    theirs = PlayedContainer("exited", 1, 6 * DAY, location="stripe")
+    engine.there = [theirs, *(PlayedContainer("exited", 1, ago) for ago in ages)]
+    assert service.purge(NOW) == {"removed": 2}
+    assert [one for one in engine.there if one.calls] == engine.there[-2:]
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        docker.errors.APIError("409", explanation="removal is already in progress"),
+        ReadTimeout("it has millions of files"),
+    ],
+)
+def test_a_container_that_cannot_be_removed_keeps_no_other(
+    service: Launch, engine: PlayedEngine, problem: Exception
+) -> None:
     engine.there = [PlayedContainer("exited", 0, 2 * HOUR) for _ in range(2)]
-    engine.there[0].problem = docker.errors.APIError("409", explanation="removal is already in progress")
+    engine.there[0].problem = problem
     assert service.purge(NOW) == {"removed": 1}
 
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +68,12 @@ def write(base: Path, run: DagsterRun, location: str = "stripe") -> Path:
     with own.open_log_stream(key(run), ComputeIOType.STDOUT) as stream:
         print(PRINTED, end="", file=stream)
     return Path(own.get_captured_local_path(key(run), "out"))
+
+
+def write_many(base: Path, run: DagsterRun) -> None:
+    file = write(base, run)
+    for number in range(20_000):
+        os.link(file, file.with_name(f"{number:0200}"))
 
 
 def read(instance: DagsterInstance, run: DagsterRun) -> bytes | None:
@@ -206,15 +213,37 @@ def test_a_purged_run_leaves_nothing_and_takes_nothing_with_it(
 def test_purge_comes_through_whatever_a_location_left(
     base: Path, instance: DagsterInstance, run: DagsterRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Folders too deep to be removed stay, and purge goes on."""
+    """Such as folders too deep for Python to remove."""
     monkeypatch.chdir(write(base, run).parent)
     for _ in range(1500):
         os.mkdir("deep")  # noqa: PTH102, its path is longer than a path may be
         os.chdir("deep")
     try:
         instance.compute_log_manager.delete_logs(prefix=[run.run_id])
+        assert not (base / "stripe" / "logs" / run.run_id).exists()
     finally:
         subprocess.run(["rm", "-rf", base], check=True)
+
+
+def test_purge_takes_no_more_memory_for_more_files(base: Path, instance: DagsterInstance, run: DagsterRun) -> None:
+    """With the names of some millions in its memory, purge would be killed, each time again."""
+    write_many(base, run)
+    tracemalloc.start()
+    try:
+        instance.compute_log_manager.delete_logs(prefix=[run.run_id])
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+    assert not (base / "stripe" / "logs" / run.run_id).exists()
+
+
+def test_what_cannot_be_removed_in_time_stays_for_the_next_time(
+    base: Path, instance: DagsterInstance, run: DagsterRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_many(base, run)
+    monkeypatch.setattr(logs, "REMOVE_SECONDS", 0.001)
+    with pytest.raises(subprocess.TimeoutExpired):
+        instance.compute_log_manager.delete_logs(prefix=[run.run_id])
 
 
 def test_purge_follows_no_link(base: Path, instance: DagsterInstance, run: DagsterRun) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from subprocess import TimeoutExpired
 
 import pytest
 from dagster import (
@@ -159,6 +160,26 @@ def test_a_run_that_its_location_keeps_locked_keeps_no_other(
         assert "runs of one from" in caplog.text
         holding.rollback()
         assert purge_runs(instance, NOW) == 3
+
+
+def test_nor_does_one_whose_output_is_too_much(
+    instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    add_run(instance, "ingest", DagsterRunStatus.FAILURE, 100 * DAY)
+    many = [add_run(instance, "ingest", DagsterRunStatus.FAILURE, 100 * DAY, "stripe") for _ in range(3)]
+    tried, delete = [], instance.compute_log_manager.delete_logs
+
+    def delete_logs(*, prefix: list[str]) -> None:
+        tried.extend(prefix)
+        if prefix[0] in many:
+            raise TimeoutExpired("rm", 60)
+        delete(prefix=prefix)
+
+    monkeypatch.setattr(instance.compute_log_manager, "delete_logs", delete_logs)
+    assert purge_runs(instance, NOW) == 1
+    assert left(instance) == set(many)
+    assert len(tried) == 2
+    assert "no run of stripe from" in caplog.text
 
 
 # Containers

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,24 @@ password = Path("/run/secrets/destination--postgres--credentials--password").rea
 with psycopg2.connect(host="postgres", dbname=database, user=user, password=password) as connection:
     connection.cursor().execute(statement)
 """
+
+
+GREEDY = """
+import psycopg2
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+password = Path("/run/secrets/destination--postgres--credentials--password").read_text()
+def ask(_):
+    with psycopg2.connect(host="postgres", dbname="warehouse", user="stripe", password=password) as connection:
+        try:
+            text = "string_agg(repeat('x', 1000000), '') FROM generate_series(1, 900)"
+            connection.cursor().execute(f"SELECT length(text) FROM (SELECT {text}) AS one (text)")
+        except psycopg2.Error as error:
+            return str(error).splitlines()[0]
+with ThreadPoolExecutor(20) as pool:
+    print(*set(pool.map(ask, range(20))), sep="; ")
+"""
+"""In 20 of the sessions that a login may have, a query that takes 900 MB."""
 
 
 @contextmanager
@@ -130,6 +149,15 @@ def test_a_run_has_its_own_secrets_alone(probe: Probe) -> None:
     names = set(probe.run("ls", "/run/secrets").split())
     assert {"pg_service.conf", "destination--postgres--credentials--password"} <= names
     assert not [name for name in names if "stripe" in name]
+
+
+def test_a_login_that_wants_all_of_the_memory_of_postgres_ends_no_session_but_its_own(
+    platform: Tested, stripes: Probe
+) -> None:
+    """Postgres would end everybody's when one is killed, and nobody's run be launched as long as that is repeated."""
+    since = datetime.now(UTC).isoformat()
+    assert stripes.python(GREEDY) == "out of memory"
+    assert "was terminated by signal 9" not in platform.compose("logs", f"--since={since}", "postgres")
 
 
 def test_the_set_up_of_a_location_has_no_password_of_the_superuser(platform: Tested) -> None:

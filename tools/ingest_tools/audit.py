@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 
 import click
 
-from ingest_tools.dagster_api import printable
 from ingest_tools.engine import Deployment, EngineError
 from ingest_tools.local import Refused
 from ingest_tools.options import LOCATIONS, to_json
@@ -62,11 +61,10 @@ def recorded(deployment: Deployment, action: str, location: str, subject: Callab
 
 
 def shown(deployment: Deployment, last: int = 50, who: str = "", location: str = "") -> list[tuple[str, ...]]:
-    """The newest rows, in order; without what would be a command to a terminal."""
+    """The newest rows, in order."""
     values = {"last": str(last), "who": who, "location": location}
     # Not splitlines(): it also divides a row at U+2028 and its like, which are as they are in JSON.
-    rows = [json.loads(line) for line in _psql(deployment, _SHOW, values).split("\n") if line]
-    return [tuple(printable(cell).replace("\n", "?") for cell in row) for row in rows]
+    return [tuple(json.loads(line)) for line in _psql(deployment, _SHOW, values).split("\n") if line]
 
 
 def refusal(deployment: Deployment, location: str) -> str:

@@ -1,8 +1,14 @@
 """Tables as text."""
 
+from ingest_tools.dagster_api import printable
+
 
 def aligned(rows: list[tuple[str, ...]], names: int) -> list[str]:
-    """The rows, with the first one as header; ``names`` columns are left-aligned, the numbers right-aligned."""
+    """The rows, with the first one as header; ``names`` columns are left-aligned, the numbers right-aligned.
+
+    Cells may be foreign text: what a terminal would obey in them, and line breaks, are question marks.
+    """
+    rows = [tuple(printable(cell).replace("\n", "?") for cell in row) for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:

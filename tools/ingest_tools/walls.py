@@ -96,6 +96,7 @@ def host_service(name: str, root: Path) -> dict[str, Check]:
         "network_mode": is_("none"),
         "ports": lambda found: name in ("front", "monitor", "tls", "warehouse") or not found,
         "tmpfs": lambda found: set(found) <= {"/tmp", "/run/postgresql"},  # noqa: S108, in the container
+        "ulimits": lambda found: set(found) <= {"data"},
         "user": lambda found: name == "launch",
         "volumes": lambda found: all(_mounted(one) in _host_mounts(name, root) for one in found),
     }

@@ -86,6 +86,8 @@ LONGEST_CURSOR = 250_000
 """Characters; the storage keeps the cursor, and webserver, daemon and monitor read those of all locations at once."""
 LONGEST_ANSWER = 4_000_000
 """Characters of the whole answer of a schedule or sensor."""
+LONGEST_SHOWN = 2_000
+"""Characters of a location's image, and of its libraries with their versions; pages of all locations show them."""
 LONGEST_ERROR = 50_000
 """Characters of an error, or of a tick's reason to skip; pages and the storage hold those of all locations."""
 LARGEST_ANSWER = 10_000_000
@@ -216,6 +218,7 @@ class OwnCodeLocation(GrpcServerCodeLocation):
         with short_errors():
             super().__init__(*arguments, **options)
         try:
+            check_shown(self)
             for name, repository in self.remote_repositories.items():
                 jobs = self._job_snaps_by_name[name].values()
                 check_tags(tag for job in jobs for tag in _tags(job))
@@ -317,6 +320,12 @@ def _parsed(text: str) -> Any:
         return value
 
     return json.loads(text, parse_float=number, parse_constant=number)
+
+
+def check_shown(location: CodeLocation) -> None:
+    """What pages show of a location besides its definitions is short."""
+    check_length("name of its image", location.container_image or "", LONGEST_SHOWN)
+    check_length("list of its libraries", str(location.get_dagster_library_versions()), LONGEST_SHOWN)
 
 
 def check_definitions(location: str, definitions: RepositorySnap) -> None:

@@ -23,6 +23,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -57,6 +58,8 @@ KEEP_CONTAINERS = {True: timedelta(hours=1), False: timedelta(days=7)}
 CONTAINERS = 6
 """Of a location's runs at a time. The queue counts runs by the status that they report: one that reports its end may
 go on. Twice the limit in dagster.yaml, since a run that has reported its end is given time to exit."""
+KEEP_ENDED = 100
+"""Ended containers of a location that are kept, at most: its runs may be many, and the engine holds all in memory."""
 LAST_LINES = 20
 LONGEST_LINE = 300
 """Of a line that a container printed last, which is part of the reason why it ended."""
@@ -217,16 +220,22 @@ class Launch:
         return {"services": [_service(one) for one in made if one.labels.get(f"{COMPOSE}.oneoff") != "True"]}
 
     def purge(self, now: datetime) -> dict[str, int]:
-        """Removes ended run containers, with the volume in which dlt worked; those that failed are kept longer."""
-        removed = 0
-        for container in self._list({"status": ["exited", "dead", "created"]}):
-            state = container.attrs["State"]
-            since = state["FinishedAt"] if state["Status"] != "created" else container.attrs["Created"]
-            if now - _instant(since) > KEEP_CONTAINERS[state["ExitCode"] == 0]:
+        """Removes ended run containers, with the volume in which dlt worked; those that failed are kept longer.
+
+        Of each location, at most the newest :data:`KEEP_ENDED` are kept.
+        """
+        removed, ended = 0, self._list({"status": ["exited", "dead", "created"]})
+        younger = Counter[str]()
+        for container in sorted(ended, key=_since, reverse=True):
+            location = container.labels.get(LOCATION_LABEL, "")
+            younger[location] += 1
+            keep = KEEP_CONTAINERS[container.attrs["State"]["ExitCode"] == 0]
+            if now - _since(container) > keep or younger[location] > KEEP_ENDED:
                 try:
                     container.remove(v=True)
-                except docker.errors.APIError as error:  # somebody is removing or starting it
-                    logger.warning("%s could not be removed yet: %s", container.name, error.explanation)
+                # Somebody is removing or starting it, or its location left so many files that removal takes long.
+                except (docker.errors.APIError, OSError) as error:
+                    logger.warning("%s could not be removed yet: %s", container.name, error)
                     continue
                 removed += 1
         return {"removed": removed}
@@ -282,6 +291,12 @@ def _service(container: Container) -> dict[str, Any]:
         "exit_code": state["ExitCode"],
         "started": _instant(state["StartedAt"]).timestamp(),
     }
+
+
+def _since(container: Container) -> datetime:
+    """When it ended, or was made and never started."""
+    state = container.attrs["State"]
+    return _instant(state["FinishedAt"] if state["Status"] != "created" else container.attrs["Created"])
 
 
 def _instant(text: str) -> datetime:

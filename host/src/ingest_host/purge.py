@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from subprocess import TimeoutExpired
 from typing import Any
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
@@ -33,7 +34,8 @@ KEEP_RUNS = {
 def purge_runs(instance: DagsterInstance, now: datetime) -> int:
     """Deletes runs that ended long ago, with their events and compute logs; returns how many.
 
-    If a location keeps one of its runs locked, the rest of its runs wait for the next time.
+    If a location keeps one of its runs locked, or its output takes too long to remove, the rest of its runs wait for the
+    next time.
 
     What a run reported about its assets is deleted with it. So two kinds are kept, however old: the latest success
     of each job of a location, and the run that last materialized an asset.
@@ -65,7 +67,7 @@ def purge_runs(instance: DagsterInstance, now: datetime) -> int:
                 instance.compute_log_manager.delete_logs(prefix=[run_id])  # the record says where they are
                 instance.delete_run(run_id)
                 deleted += 1
-            except DBAPIError as error:  # its location keeps it locked
+            except (DBAPIError, TimeoutExpired) as error:  # its location keeps it locked, or made millions of files
                 late.add(location)
                 reason = str(error).partition("\n")[0]
                 logger.warning("runs of %s from %s on are not removed for now: %s", location, run_id, reason)
