@@ -34,8 +34,8 @@ KEEP_RUNS = {
 def purge_runs(instance: DagsterInstance, now: datetime) -> int:
     """Deletes runs that ended long ago, with their events and compute logs; returns how many.
 
-    If a location keeps one of its runs locked, or its output takes too long to remove, the rest of its runs wait for the
-    next time.
+    If a location keeps one of its runs locked, or its output takes too long to remove, its other runs wait for the next
+    time.
 
     What a run reported about its assets is deleted with it. So two kinds are kept, however old: the latest success
     of each job of a location, and the run that last materialized an asset.
