@@ -183,7 +183,8 @@ def test_gaps_are_the_last_thing_that_is_said(deployment: Deployment) -> None:
     with sandbox_with(kind="status", status=403, path="/v1/(coupons|payouts)") as url:
         done = deployment.ingest("stripe", f"--sandbox-url={url}")
     assert done.returncode == 3, done.stdout + done.stderr
-    assert re.search(r"^stripe: open gap in coupons: .*: The provided key .* does not have", done.stdout, re.MULTILINE)
+    told = r"^stripe: open gap in coupons: .*: Stripe answered 403 to http.* \(The provided key .* does not have"
+    assert re.search(told, done.stdout, re.MULTILINE)
     assert done.stdout.endswith("\nstripe: finished with 2 open gaps: coupons, payouts\n")
 
 
