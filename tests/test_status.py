@@ -43,6 +43,7 @@ class Told(Deployment):
 def test_a_job_whose_newest_run_failed_is_a_problem(
     runs: list[Run], lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("INGEST_PORT", "3000")  # whatever .env says
     monkeypatch.setattr(Platform, "runs", lambda *_, **__: runs)
     found = located(GITHUB, newest_runs(Platform(""), "github"), None)
     told = list(problems(found, Deployment()))

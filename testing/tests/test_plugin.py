@@ -4,9 +4,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+SESSION = """
+import duckdb
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+
+
+class Machine(RuleBasedStateMachine):
+    @rule()
+    def step(self): ...
+
+
+def test_one():
+    run_state_machine_as_test(Machine, settings=settings(max_examples=3))
+"""
+
 
 def test_a_session_ends_without_reports_of_leaks(tmp_path: Path) -> None:
-    (tmp_path / "test_one.py").write_text("import duckdb\n\n\ndef test_one() -> None: ...\n")
+    (tmp_path / "test_one.py").write_text(SESSION)
     command = [sys.executable, "-m", "pytest", "-p", "ingest_testing.plugin", "-p", "no:cacheprovider", "test_one.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

@@ -7,7 +7,7 @@ secrets, tokens) is recorded by the command that does it.
 import getpass
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import click
@@ -20,8 +20,9 @@ from ingest_tools.table import aligned
 FIELDS = ("when", "who", "by", "what", "where", "outcome", "subject")
 Subject = dict[str, str]
 """What a row is about, by name: the tag of a deploy, the name of a secret."""
+HERE = "this machine"
 LONGEST = 80
-"""How many characters of a row's subject are shown."""
+"""How many characters of the subject of a request to the webserver are shown: it may be of any length."""
 
 _SHOW = """
 SELECT json_build_array(to_char(at AT TIME ZONE 'utc', 'YYYY-MM-DD HH24:MI:SS'), who, how, action,
@@ -34,13 +35,13 @@ ORDER BY id;
 _ADD = """
 SET ROLE audit;
 INSERT INTO public.trail (who, how, action, locations, subject, outcome)
-VALUES (:'who', 'this machine', :'action', string_to_array(:'location', ','), :'subject', :'outcome');
+VALUES (:'who', :'how', :'action', string_to_array(:'location', ','), :'subject', :'outcome');
 """
 
 
 def record(deployment: Deployment, action: str, location: str, outcome: str, **subject: str) -> None:
     """Adds a row about what was done from here; raises :class:`EngineError` if that is not possible."""
-    values = {"who": whoami(), "action": action, "location": location, "outcome": outcome}
+    values = {"who": whoami(), "how": HERE, "action": action, "location": location, "outcome": outcome}
     _psql(deployment, _ADD, values | {"subject": json.dumps(subject)})
 
 
@@ -96,5 +97,13 @@ def audit_command(last: int, who: str, location: str | None, *, as_json: bool) -
     if as_json:
         print(json.dumps([dict(zip(FIELDS, row, strict=True)) for row in rows]))
         return
+    print("\n".join(table(rows)))
+
+
+def table(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """The rows as lines below a head. What was done from here is shown in full: it says why it was refused."""
     head = ("when (UTC)", *FIELDS[1:])
-    print("\n".join(aligned([head, *((*row[:-1], row[-1][:LONGEST]) for row in rows)], names=len(head))))
+    by = FIELDS.index("by")
+    return aligned(
+        [head, *((*row[:-1], row[-1] if row[by] == HERE else row[-1][:LONGEST]) for row in rows)], names=len(head)
+    )

@@ -39,6 +39,7 @@ def pytest_collection_finish() -> None:
 def pytest_unconfigure() -> None:
     """DuckDB reports as leaks, in 40 lines, what the garbage collector may not free when the interpreter ends."""
     gc.unfreeze()
+    gc.callbacks.clear()  # Hypothesis leaves one, which holds what it was imported with
 
 
 @pytest.fixture(scope="session", autouse=True)
