@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Generic, TypeVar
 
 from dlt.extract.source import DltSource
@@ -91,6 +92,12 @@ class Location(Generic[OriginT]):
     def tables_of(self, group: str) -> list[str]:
         """The names of the tables that a group loads."""
         return list(self.groups[group](False).resources)
+
+    def lists_per_row_of(self, table: str) -> set[str]:
+        """The names of the tables whose lists are read per row of this one."""
+        listings = getattr(import_module(f"{self.module}.source"), "LISTINGS", ())
+        parents = {one.table.name: getattr(one.per, "parent", None) for one in listings}
+        return {name for name, parent in parents.items() if parent and parent.name == table}
 
     def group_of(self, table: str) -> str:
         return next(group for group in self.groups if table in self.tables_of(group))
