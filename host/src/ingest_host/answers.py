@@ -323,7 +323,7 @@ def _parsed(text: str) -> Any:
 
 
 def check_shown(location: CodeLocation) -> None:
-    """What pages show of a location besides its definitions is short."""
+    """Checks that what pages show of a location besides its definitions is short."""
     check_length("name of its image", location.container_image or "", LONGEST_SHOWN)
     check_length("list of its libraries", str(location.get_dagster_library_versions()), LONGEST_SHOWN)
 

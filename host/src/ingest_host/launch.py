@@ -294,7 +294,7 @@ def _service(container: Container) -> dict[str, Any]:
 
 
 def _since(container: Container) -> datetime:
-    """When it ended, or was made and never started."""
+    """Returns when it ended, or when it was created if it never started."""
     state = container.attrs["State"]
     return _instant(state["FinishedAt"] if state["Status"] != "created" else container.attrs["Created"])
 
