@@ -27,8 +27,10 @@ class Mistake(NamedTuple):
 
 def plant(warehouse: Warehouse[Any], count: int, seed: int) -> list[Mistake]:
     """Makes this many mistakes over all tables and child tables, each in a different row of a root table."""
+    tables = warehouse.location.tables
+    hidden = {name: _hidden(warehouse, tables[name]) for name in warehouse.location.kept if name in tables}
     with warehouse.opened() as database:
-        return list(_Planter(warehouse, database, seed).mistakes(count))
+        return list(_Planter(warehouse, database, hidden, seed).mistakes(count))
 
 
 def by_root(mistakes: list[Mistake]) -> dict[str, int]:
@@ -50,17 +52,29 @@ def take_out_added(warehouse: Warehouse[Any], mistakes: list[Mistake]) -> None:
                 database.execute(f"DELETE FROM {added}")
 
 
+def _hidden(warehouse: Warehouse[Any], table: Table) -> set[Key]:
+    """The keys of rows that the origin no longer shows, like those of days before today: an audit leaves them alone."""
+    mirror = warehouse.location.mirror(warehouse, table, True)
+    return {tuple(row[column] for column in table.key) for row in warehouse.rows(table) if mirror.may_remain(row)}
+
+
 class _Planter:
-    def __init__(self, warehouse: Warehouse[Any], database: duckdb.DuckDBPyConnection, seed: int) -> None:
+    def __init__(
+        self,
+        warehouse: Warehouse[Any],
+        database: duckdb.DuckDBPyConnection,
+        hidden: dict[str, set[Key]],
+        seed: int,
+    ) -> None:
         self.database = database
         self.random = random.Random(seed)
-        self.kept = warehouse.location.kept
+        self.hidden = hidden
         self.tables = [(root, table) for root in warehouse.location.tables.values() for table in root.with_children]
         self.untouched = {root.name: self._keys(root) for root in warehouse.location.tables.values()}
 
     def mistakes(self, count: int) -> Iterator[Mistake]:
         for (root, table), kind in cycle(product(self.tables, KINDS)):
-            if kind == "added" and root.name in self.kept:
+            if kind == "added" and root.name in self.hidden:
                 continue
             owners = [key for key in self.untouched[root.name] if table is root or self._has_rows(root, table, key)]
             if owners:
@@ -72,7 +86,8 @@ class _Planter:
                 return
 
     def _keys(self, root: Table) -> list[Key]:
-        return self.database.execute(f"SELECT {', '.join(root.key)} FROM {root.name} ORDER BY ALL").fetchall()
+        keys = self.database.execute(f"SELECT {', '.join(root.key)} FROM {root.name} ORDER BY ALL").fetchall()
+        return [key for key in keys if key not in self.hidden.get(root.name, ())]
 
     def _has_rows(self, root: Table, table: Table | Child, owner: Key) -> bool:
         asked = f"SELECT 1 FROM {table.name} WHERE {_owned(root, table)} LIMIT 1"

@@ -7,6 +7,7 @@ from ingest_testing.mirror import assert_mirrors
 from ingest_testing.suites.suite import Suite
 from ingest_testing.warehouse import Warehouse
 
+DAY = 86_400
 MISTAKES = 100
 CHANGES = 150
 
@@ -15,6 +16,7 @@ class Losses(Suite):
     """Losses of any kind, at random."""
 
     def test_a_hundred_planted_mistakes_are_found_and_mended_by_one_audit(self, synced: Warehouse[Any]) -> None:
+        synced.origin.advance(DAY)  # so that there are rows for a day that the origin shows no more
         assert synced.audit() == {}, "nothing is wrong on a quiet origin"
         mistakes = planted.plant(synced, MISTAKES, seed=1)
         assert len(mistakes) == MISTAKES, "the origin has too few rows for so many mistakes: raise `size` in LOCATION"
