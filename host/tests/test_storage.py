@@ -541,7 +541,7 @@ def test_nor_more_partitions_than_a_page_can_list(played: Played) -> None:
 def test_a_location_has_no_more_runs_in_the_queue_than_the_daemon_can_read(
     played: Played, good: DagsterRun, size: int, most: int
 ) -> None:
-    """It reads those of all locations every two seconds, and sensors request hundreds."""
+    """It reads those of all locations every second, and sensors request hundreds."""
     played.platform.sql("dagster", "DELETE FROM runs WHERE status = 'QUEUED'", "dagster")
     played.platform.sql("dagster", QUEUED.format(most, size, good.run_id), "dagster")
     try:

@@ -115,7 +115,7 @@ END $$;
 
 CREATE OR REPLACE TRIGGER limit_record BEFORE INSERT ON runs FOR EACH ROW EXECUTE FUNCTION platform.limit_record();
 
--- Whatever waits is read again and again: the runs of all locations every two seconds, and all backfills at once into
+-- Whatever waits is read again and again: the runs of all locations every second, and all backfills at once into
 -- the daemon's memory. A sensor requests hundreds at each of its ticks.
 ALTER TABLE bulk_actions
   ADD COLUMN IF NOT EXISTS ingest_location text GENERATED ALWAYS AS (coalesce(body::jsonb #>>
