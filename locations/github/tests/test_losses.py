@@ -9,6 +9,8 @@ from ingest_testing import Json, assert_mirrors
 
 from .origin import ACTIVITY, GITHUB, WITH_ALL, Origin, Warehouse
 
+pytestmark = pytest.mark.exhaustive
+
 
 def repository(origin: Origin, name: str) -> int:
     return int(next(r["repository_id"] for r in origin.objects("repositories") if r["object"]["full_name"] == name))
