@@ -50,7 +50,7 @@ def test_three(): ...
 @pytest.mark.parametrize("workers", ["-n0", "-n1"])
 def test_what_is_left_to_ci_is_told(workers: str, tmp_path: Path) -> None:
     (tmp_path / "test_marked.py").write_text(MARKED)
-    options = ["-p", "ingest_testing.plugin", "-p", "no:cacheprovider", "--strict-markers", workers]
+    options = ["-p", "ingest_testing.plugin", "-p", "no:cacheprovider", workers]
     command = [sys.executable, "-m", "pytest", *options, "-m", "not exhaustive", "-k", "one or two"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "1 passed" in done.stdout

@@ -33,8 +33,6 @@ LEFT_OUT = pytest.StashKey[int]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    line = f"{EXHAUSTIVE}: costs more than a deploy should wait for: histories, kills, audits, other destinations"
-    config.addinivalue_line("markers", line)
     config.stash[LEFT_OUT] = 0
 
 
