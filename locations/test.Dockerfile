@@ -18,20 +18,25 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     # Also for tests that start Python without the image's environment.
     && printf '/opt/location/src\n/opt/shared/src\n/opt/tree/testing/src\n' >/opt/venv/lib/python3.13/site-packages/location.pth
 
-FROM ${PYTHON} AS sandbox
+FROM ${PYTHON} AS tree
 RUN python -m venv --without-pip /opt/tree/sandbox/.venv
 COPY sandbox/requirements.lock ./
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip --python /opt/tree/sandbox/.venv/bin/python install --quiet --disable-pip-version-check --root-user-action=ignore \
       --no-deps --only-binary=:all: --require-hashes -r requirements.lock
 COPY sandbox/src/ /opt/tree/sandbox/.venv/lib/python3.13/site-packages/
+COPY testing/src /opt/tree/testing/src
+# Nothing can be written there later, and every process of the tests imports it.
+RUN python -m compileall -q /opt/tree
 
 FROM ${IMAGE}
 ARG LOCATION
 COPY --from=packages /opt/venv /opt/venv
-COPY --from=sandbox /opt/tree /opt/tree
+COPY --from=tree /opt/tree /opt/tree
 COPY pyproject.toml /opt/tree/
-COPY testing/src /opt/tree/testing/src
 COPY locations/${LOCATION} /opt/tree/locations/${LOCATION}
 WORKDIR /opt/tree/locations/${LOCATION}
-CMD ["python", "-m", "pytest", "-p", "no:cacheprovider", "tests"]
+# A process per core, each with its own warehouses and sandboxes; what costs more than a deploy should wait for is left
+# to CI.
+CMD ["python", "-m", "pytest", "-p", "no:cacheprovider", "-n", "auto", "--maxprocesses=4", "--dist=worksteal", \
+     "-m", "not exhaustive", "tests"]

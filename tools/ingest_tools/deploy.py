@@ -27,9 +27,9 @@ CONTAINED = (
     "--security-opt=no-new-privileges:true",
     "--pids-limit=1024",
     "--memory=4g",
-    "--mount=type=volume,dst=/tmp",
+    "--tmpfs=/tmp:size=2g",
 )
-"""Tests only get a folder to write to, which is removed with them."""
+"""Tests only get a folder to write to, in memory, which is removed with them."""
 HEALTHY_SECONDS = 120
 """Seconds within which a code server must become healthy, and the webserver must load it."""
 STEADY_SECONDS = 3

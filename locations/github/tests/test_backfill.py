@@ -8,6 +8,8 @@ from ingest_testing.runs import Run
 
 from .origin import ACTIVITY, Warehouse
 
+pytestmark = pytest.mark.exhaustive
+
 
 def backfill(warehouse: Warehouse, *names: str) -> Run:
     """The run that the launchpad starts with the config of the location's README."""

@@ -14,6 +14,8 @@ from ingest_testing import assert_mirrors, run_job
 
 from .origin import GITHUB, TOKEN, Origin, Warehouse
 
+pytestmark = pytest.mark.exhaustive
+
 LATENCY_MS = 300
 """Nearly all the time of a request, also where other suites take the processor."""
 PAGES = 100

@@ -11,6 +11,8 @@ from ingest_testing import assert_mirrors, run_job
 
 from .origin import Warehouse
 
+pytestmark = pytest.mark.exhaustive
+
 TABLES = ("issues", "commits")
 
 

@@ -12,6 +12,8 @@ from ingest_shared.reading.listings import Listing
 
 from .origin import GITHUB, Origin, Warehouse
 
+pytestmark = pytest.mark.exhaustive
+
 
 @dataclass(frozen=True)
 class Idle:

@@ -9,6 +9,8 @@ from ingest_testing import Json, assert_mirrors
 
 from .origin import ACTIVITY, GITHUB, WITH_ALL, Origin, Warehouse
 
+pytestmark = pytest.mark.exhaustive
+
 
 def repository(origin: Origin, name: str) -> int:
     return int(next(r["repository_id"] for r in origin.objects("repositories") if r["object"]["full_name"] == name))
@@ -324,7 +326,8 @@ def test_an_audit_finds_what_was_deleted_of_the_kind_that_is_not_switched_off(of
 
 def with_deleted(warehouse: Warehouse, *tables: str) -> list[str]:
     """Those of the tables in which a row is marked as deleted."""
-    return [name for name in tables if warehouse.query(f"SELECT 1 FROM {{{name}}} WHERE deleted_at IS NOT NULL")]
+    with warehouse.kept_open():
+        return [name for name in tables if warehouse.query(f"SELECT 1 FROM {{{name}}} WHERE deleted_at IS NOT NULL")]
 
 
 def test_that_pull_requests_are_switched_off_is_no_gap_and_deletes_nothing(synced: Warehouse, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from ingest_testing import Json, assert_mirrors
 
 from .origin import GITHUB, Origin, Warehouse
 
+pytestmark = pytest.mark.exhaustive
+
 
 @contextmanager
 def changes_while_reading(origin: Origin, seed: int) -> Iterator[None]:

@@ -13,6 +13,8 @@ from ingest_testing.sandbox import TINY
 
 from .origin import GITHUB, WITH_ALL, Origin, Warehouse
 
+pytestmark = pytest.mark.exhaustive
+
 OF_PULLS = ("pull_request_details", "pull_request_files", "pull_request_commits")
 
 

@@ -17,6 +17,8 @@ from ingest_testing import assert_mirrors
 
 from .origin import ACTIVITY, GITHUB, Origin, Warehouse
 
+pytestmark = pytest.mark.exhaustive
+
 StartOrigin = Callable[..., Origin]
 QUERIES, LISTS = "/github/graphql", "/github/repositories/{id}/pulls/{id}/reviews"
 OTHERS = ",".join(sorted(set(ACTIVITY) - {"pull_requests", "reviews"}))

@@ -19,6 +19,8 @@ from ingest_testing.runs import load_definitions
 
 from .origin import ACTIVITY, GITHUB, TOKEN, Origin, Warehouse
 
+pytestmark = pytest.mark.exhaustive
+
 SHARDS = "SOURCES__GITHUB__SHARDS"
 LOAD = """
 from github_location.source import activity

@@ -15,6 +15,8 @@ from ingest_testing.runs import whole_job
 
 from .origin import CATALOG, GITHUB, TOKEN, Origin, Warehouse
 
+pytestmark = pytest.mark.exhaustive
+
 StartOrigin = Callable[..., Origin]
 
 

@@ -16,6 +16,8 @@ from ingest_testing.sandbox import TINY
 
 from .origin import GITHUB, Origin, Warehouse
 
+pytestmark = pytest.mark.exhaustive
+
 API = "acme/api"
 DAY = 86_400
 

@@ -15,6 +15,8 @@ from stripe_location.source import billing, payments
 
 from .origin import KEY, STRIPE, Origin, Warehouse
 
+pytestmark = pytest.mark.exhaustive
+
 LATENCY_MS = 300
 PAGES = 100
 

@@ -7,6 +7,8 @@ from ingest_testing.runs import run_job
 
 from .origin import ACCOUNT, Warehouse
 
+pytestmark = pytest.mark.exhaustive
+
 CONNECTED = "acct_1SandboxConnected"
 WANTED = "SOURCES__STRIPE__CONNECTED_ACCOUNTS"
 

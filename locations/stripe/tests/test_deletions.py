@@ -14,6 +14,8 @@ from stripe_location.source.api import API_VERSION, Stripe
 
 from .origin import BILLING, STRIPE, Origin, Warehouse
 
+pytestmark = pytest.mark.exhaustive
+
 DAY = 86_400
 
 

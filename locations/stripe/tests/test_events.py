@@ -7,6 +7,8 @@ from ingest_testing import assert_mirrors
 from .origin import BILLING, EVENTS_KEPT, Origin, Warehouse
 from .test_deletions import change_before
 
+pytestmark = pytest.mark.exhaustive
+
 HOUR = 3_600
 
 

@@ -24,6 +24,8 @@ from stripe_location.source.tables.history import subscription_discounts, subscr
 
 from .origin import DECIMALS, STRIPE, VIEWS, Origin, Warehouse
 
+pytestmark = pytest.mark.exhaustive
+
 NAMES = "events subscriptions prices coupons invoices balance_transactions payouts"
 HELD = {name: TABLES[name] for name in NAMES.split()}
 MADE = {table.name: table for table in (subscription_states, subscription_discounts)}

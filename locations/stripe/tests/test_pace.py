@@ -15,6 +15,8 @@ from stripe_location.source.api import CALLS_PER_SECOND, CALLS_PER_SECOND_PER_EN
 
 from .origin import STRIPE, Origin, Warehouse
 
+pytestmark = pytest.mark.exhaustive
+
 PACE = {
     "SOURCES__STRIPE__CALLS_PER_SECOND": str(CALLS_PER_SECOND["test"]),
     "SOURCES__STRIPE__CALLS_PER_SECOND_PER_ENDPOINT": str(CALLS_PER_SECOND_PER_ENDPOINT),

@@ -11,6 +11,8 @@ from stripe_location.source.tables import TABLES
 
 from .origin import Origin, Warehouse
 
+pytestmark = pytest.mark.exhaustive
+
 OF_CUSTOMERS = "/stripe/v1/customers/{id}/payment_methods"
 
 

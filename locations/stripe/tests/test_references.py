@@ -12,6 +12,8 @@ from stripe_location.source.tables import TABLES
 
 from .origin import Warehouse
 
+pytestmark = pytest.mark.exhaustive
+
 DAY = 86_400
 
 

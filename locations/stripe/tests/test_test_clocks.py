@@ -9,6 +9,8 @@ from ingest_testing import assert_mirrors
 
 from .origin import Origin, Warehouse
 
+pytestmark = pytest.mark.exhaustive
+
 TABLES = ("customers", "subscriptions", "invoices", "invoiceitems", "quotes")
 MADE = ("subscription.create", "invoiceitem.create", "quote.create")
 

@@ -9,6 +9,8 @@ from stripe_location.source.account import OLDER_PARENTS
 
 from .origin import Origin, Warehouse
 
+pytestmark = pytest.mark.exhaustive
+
 DAY = 86_400
 
 

@@ -31,6 +31,7 @@ def while_it_loads(warehouse: Warehouse[Any], requests: int) -> bool:
 class Crashes(Suite):
     """SIGKILL, at three moments."""
 
+    @pytest.mark.exhaustive
     @pytest.mark.parametrize(
         ("moment", "later"),
         [(while_it_reads, 0.0), (while_it_loads, 0.3)],
@@ -43,6 +44,7 @@ class Crashes(Suite):
         warehouse.sync()
         assert_mirrors(warehouse)
 
+    @pytest.mark.exhaustive
     def test_a_later_run_that_is_killed(self, synced: Warehouse[Any], tmp_path: Path) -> None:
         synced.origin.change_at_random(seed=1, count=60)
         synced.origin.advance()
@@ -50,6 +52,7 @@ class Crashes(Suite):
         synced.sync()
         assert_mirrors(synced)
 
+    @pytest.mark.exhaustive
     def test_a_run_that_is_terminated_ends_at_once(self, warehouse: Warehouse[Any], tmp_path: Path) -> None:
         """It waits for no response, retries no step and starts no other."""
         warehouse.origin.fail(latency_ms=3_000)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -26,6 +27,7 @@ from ingest_testing.warehouse import Warehouse
 class DatabaseMirrors(Mirrors):
     """Every row and every value is the database's."""
 
+    @pytest.mark.exhaustive
     @given(data=st.data())
     @settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     def test_any_history_of_changes_faults_and_failed_syncs_ends_in_a_mirror(
@@ -96,6 +98,7 @@ class DatabaseInput(Suite):
         if others:
             assert_mirrors(synced, *others)
 
+    @pytest.mark.exhaustive
     def test_a_run_that_is_killed_while_it_loads(self, warehouse: Warehouse[Any], tmp_path: Path) -> None:
         kill_a_run(warehouse, while_it_loads, tmp_path, 0.1)
         warehouse.sync()

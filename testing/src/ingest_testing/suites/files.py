@@ -44,6 +44,7 @@ class FileMirrors(Mirrors):
         assert synced.gaps() == []
         assert_mirrors(synced)
 
+    @pytest.mark.exhaustive
     @pytest.mark.parametrize("destination", ["duckdb", "postgres"])
     def test_any_history_of_changed_and_broken_files_and_kills(
         self, destination: str, origin: Any, tmp_path: Path, make_postgres: Callable[[], dict[str, str]]
@@ -85,11 +86,13 @@ def kill(warehouse: Warehouse[Any], jobs: int) -> None:
 class FileCrashes(Suite):
     """SIGKILL, while the warehouse is written."""
 
+    @pytest.mark.exhaustive
     def test_a_first_run_that_is_killed(self, warehouse: Warehouse[Any], tmp_path: Path) -> None:
         kill_a_run(warehouse, while_it_loads, tmp_path, later=0.1)
         warehouse.sync()
         assert_mirrors(warehouse)
 
+    @pytest.mark.exhaustive
     def test_a_later_run_that_is_killed(self, synced: Warehouse[Any], tmp_path: Path) -> None:
         synced.origin.change_at_random(seed=1, count=60)
         kill_a_run(synced, while_it_loads, tmp_path, later=0.1)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from ingest_testing import planted
 from ingest_testing.mirror import assert_mirrors
 from ingest_testing.suites.suite import Suite
@@ -15,6 +17,7 @@ CHANGES = 150
 class Losses(Suite):
     """Losses of any kind, at random."""
 
+    @pytest.mark.exhaustive
     def test_a_hundred_planted_mistakes_are_found_and_mended_by_one_audit(self, synced: Warehouse[Any]) -> None:
         synced.origin.advance(DAY)  # so that there are rows for a day that the origin shows no more
         assert synced.audit() == {}, "nothing is wrong on a quiet origin"

@@ -35,6 +35,7 @@ class Mirrors(Suite):
     def test_a_description_names_all_that_the_api_sends(self, table: Table, mirrored: Warehouse[Any]) -> None:
         assert {row[UNDECLARED] for row in mirrored.rows(table)} == {None}
 
+    @pytest.mark.exhaustive
     @pytest.mark.parametrize("destination", ["postgres", "mariadb", "delta"])
     def test_a_warehouse_elsewhere_equals_the_origin_too(
         self, destination: str, request: pytest.FixtureRequest
@@ -47,6 +48,7 @@ class Mirrors(Suite):
         warehouse.sync()
         assert_mirrors(warehouse)
 
+    @pytest.mark.exhaustive
     @given(data=st.data())
     @settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     def test_any_history_of_changes_faults_and_failed_syncs_ends_in_a_mirror(

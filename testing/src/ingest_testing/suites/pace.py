@@ -7,6 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ingest_testing.location import variable
 from ingest_testing.suites.suite import Suite
 from ingest_testing.warehouse import Warehouse
@@ -26,6 +28,7 @@ LATE = 0.25
 class Pace(Suite):
     """The first of the location's numbers, counted at the origin."""
 
+    @pytest.mark.exhaustive
     def test_two_runs_side_by_side_keep_the_pace(self, origin: Any, first_load: Warehouse[Any], tmp_path: Path) -> None:
         pace = max(2, 2 * int(first_load.origin.requests()["total"]) // SECONDS)
         settings = {"INGEST_LIMITS_DIR": str(tmp_path / "limits"), variable(self.location.numbers[0]): str(pace)}
