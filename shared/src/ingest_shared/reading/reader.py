@@ -361,7 +361,8 @@ class Reader(Fetcher):
             needed = self.sync.needed[self.listing.table.name]
             columns = [c for c in self.listing.table.columns if c.origin == "payload" and c.name in needed]
             held = ({c.name: _as_held(c, value_at(row, c.path)) for c in columns} for row in page.rows)
-            noted.append(pickle.dumps([row | dict(page.given) for row in held]))
+            # Of rows that were read for many at once, only the row itself says for which.
+            noted.append(pickle.dumps([{**page.given, **row} for row in held]))
 
     def _read_to_the_end(self) -> list[Scope]:
         return [scope for id_, scope in self.scopes.items() if not (id_ in self.progress and self.progress[id_].error)]
