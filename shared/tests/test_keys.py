@@ -1,6 +1,7 @@
 """A set of keys knows what it was given and nothing else, and is small however long the keys are."""
 
 import tracemalloc
+from typing import Any
 
 import pytest
 
@@ -35,12 +36,13 @@ def test_different_keys_are_different(one: object, other: object) -> None:
     assert keys.known([one, other]) == {one}
 
 
-def test_equal_keys_of_different_groups_are_different() -> None:
+@pytest.mark.parametrize(("one", "other"), [((1,), (2,)), ((-1,), (-2,)), (("a", "b"), ("ab", ""))])
+def test_equal_keys_of_different_groups_are_different(one: tuple[Any, ...], other: tuple[Any, ...]) -> None:
     keys = Keys()
-    keys.add({"main": None}, (1,))
-    assert keys.known(["main"], (2,)) == set()
-    assert keys.add({"main": None}, (2,)) == set()
-    assert keys.known(["main"], (1,)) == keys.known(["main"], (2,)) == {"main"}
+    keys.add({"main": None}, one)
+    assert keys.known(["main"], other) == set()
+    assert keys.add({"main": None}, other) == set()
+    assert keys.known(["main"], one) == keys.known(["main"], other) == {"main"}
 
 
 def test_an_emptied_set_knows_nothing() -> None:

@@ -114,6 +114,32 @@ def test_the_pull_requests_of_a_repository_without_issues_keep_their_labels_and_
     assert_mirrors(synced, *ACTIVITY, audited=True)
 
 
+@pytest.mark.parametrize("off", ["has_issues", "has_pull_requests"])
+def test_what_changed_just_before_its_kind_was_switched_off_is_loaded_when_it_is_switched_on(
+    off: str, synced: Warehouse
+) -> None:
+    """GitHub shows the rows again with the times that they had, and the others have changed since."""
+    origin = synced.origin
+    here = repository(origin, "acme/api")
+    rows = [item["object"] for item in origin.objects("issues") if item["repository_id"] == here]
+    pulls, issues = ([row["number"] for row in rows if ("pull_request" in row) is is_pull] for is_pull in (True, False))
+    hidden, shown = (issues, pulls) if off == "has_issues" else (pulls, issues)
+    for kind in ("issue.edit", "comment.create"):
+        origin.change(kind, repository="acme/api", number=hidden[0])
+    origin.advance(600)
+    origin.change("repository.edit", repository="acme/api", set={off: False})
+    for _ in range(2):
+        for kind in ("issue.edit", "comment.create"):
+            origin.change(kind, repository="acme/api", number=shown[0])
+        origin.advance(600)
+        synced.sync("activity")
+    origin.change("repository.edit", repository="acme/api", set={off: True})
+    origin.advance()
+    synced.sync("activity")
+    assert_mirrors(synced, *ACTIVITY)
+    assert synced.audit("activity") == {}
+
+
 def test_that_issues_are_switched_off_is_no_gap_and_deletes_nothing(synced: Warehouse) -> None:
     """Where GitHub answers so for the lists, and does not say that pull requests are off, too."""
     origin = synced.origin

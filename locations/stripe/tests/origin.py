@@ -50,8 +50,8 @@ class StripeMirror(Mirror):
     """A deleted object is there as the event of its deletion shows it, with ``deleted_at``.
 
     What may be missing is only what Stripe did not tell of any more when the first load began: what
-    was deleted before, reviews that were closed, payment methods that were detached, and events that were over
-    30 days old. A deletion without an event is marked too, but nobody knows when it was.
+    was deleted before, payment methods that were detached, events that were over 30 days old and, until the audit,
+    reviews that were closed. A deletion without an event is marked too, but nobody knows when it was.
     """
 
     origin: Origin
@@ -76,7 +76,7 @@ class StripeMirror(Mirror):
         if row["deleted_at"]:
             return bool(row["deleted_at"].timestamp() <= since)
         if self.table.name == "reviews":
-            return not row["open"] and row["id"] not in self._told("review.closed", since)
+            return not self.audited and not row["open"] and row["id"] not in self._told("review.closed", since)
         if self.table.name == "payment_methods":
             told_since = max(since, self.origin.now() - EVENTS_KEPT)
             return row["customer"] is None and row["id"] not in self._told("payment_method.", told_since)

@@ -40,6 +40,19 @@ def test_an_inline_price_that_no_list_shows_is_asked_for_by_those_who_name_it(wa
     assert warehouse.audit("billing") == {}
 
 
+def test_reviews_that_were_closed_before_the_first_load_are_asked_for_by_the_payments_that_name_them(
+    warehouse: Warehouse,
+) -> None:
+    """Stripe lists open ones only: https://docs.stripe.com/api/radar/reviews/list"""
+    made = warehouse.origin.change("review.create")["changed"][0]["id"]
+    warehouse.origin.change("review.update", id=made)
+    for _ in range(2):
+        warehouse.origin.advance(31 * DAY)
+        warehouse.sync("payments")
+    assert warehouse.query("SELECT open, deleted_at FROM {reviews} WHERE id = %s", made) == [(False, None)]
+    assert_mirrors(warehouse, "reviews", audited=True)
+
+
 def test_inactive_prices_that_no_row_names_are_listed_apart(warehouse: Warehouse) -> None:
     """Without a filter, Stripe lists only active ones: https://docs.stripe.com/api/prices/list"""
     origin = warehouse.origin
@@ -77,6 +90,24 @@ def test_what_a_sync_could_not_ask_for_yet_is_not_lost_in_the_eyes_of_an_audit(s
     origin.advance()
     assert synced.audit("billing") == {}
     assert synced.query("SELECT active FROM {prices} WHERE id = %s", price) == [(False,)]
+
+
+def test_hidden_objects_are_asked_for_in_portions_one_for_each_load(
+    synced: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "MOST_ASKED", 2)
+    origin = synced.origin
+    synced.sync("billing")
+    before = synced.query("SELECT count(*) FROM {prices}")[0][0]
+    customer = origin.objects("customers")[0]["id"]
+    for _ in range(5):
+        origin.change("invoiceitem.create_inline", id=customer, untold=["*"])
+    found = []
+    for _ in range(5):
+        origin.advance()
+        synced.sync("billing")
+        found.append(synced.query("SELECT count(*) FROM {prices}")[0][0] - before)
+    assert found == [0, 2, 4, 5, 5]
 
 
 def test_many_hidden_objects_at_once_are_there_after_the_sync_that_follows(

@@ -1,7 +1,7 @@
 """The keys of the rows that a load has read: there may be millions, and every row is looked up once."""
 
 from array import array
-from collections.abc import Collection, Hashable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import repeat
 from typing import Any
 
@@ -24,7 +24,7 @@ class Keys:
         self._places = array("q", bytes(8 * FEWEST))  # 0 is a free place
         self._count = 0
 
-    def add(self, keys: Mapping[Any, Any], group: Hashable = ()) -> set[Any]:
+    def add(self, keys: Mapping[Any, Any], group: object = ()) -> set[Any]:
         """Adds the keys of a mapping; returns those that were known. Equal keys of two groups are different."""
         self._make_room(len(keys))
         places, last, known = self._places, len(self._places) - 1, set()
@@ -40,7 +40,7 @@ class Keys:
         self._count += len(keys) - len(known)
         return known
 
-    def known(self, keys: Collection[Any], group: Hashable = ()) -> set[Any]:
+    def known(self, keys: Collection[Any], group: object = ()) -> set[Any]:
         """The keys that were added."""
         places, last, known = self._places, len(self._places) - 1, set()
         for key, digest in _digests(keys, group):
@@ -67,6 +67,7 @@ class Keys:
         self._places = places
 
 
-def _digests(keys: Collection[Any], group: Hashable) -> Iterator[tuple[Any, int]]:
-    """Each key with the digest of its text: Python does not salt those of numbers, and has the same for -1 and -2."""
-    return zip(keys, map(hash, zip(repeat(hash(group)), map(str, keys), strict=False)), strict=True)
+def _digests(keys: Collection[Any], group: object) -> Iterator[tuple[Any, int]]:
+    """Each key with the digest of its group's and its own text: Python does not salt the digests of numbers, and has
+    the same one for -1 and -2."""
+    return zip(keys, map(hash, zip(repeat(str(group)), map(str, keys), strict=False)), strict=True)

@@ -234,13 +234,32 @@ def test_a_table_for_which_nothing_is_answered_any_more_is_not_requested_further
     assert client.get("/things", usage=Usage()).body == GOOD.body, "other tables go on"
 
 
-def test_one_success_among_many_failures_keeps_a_table_going(server: Server) -> None:
+@pytest.mark.parametrize("answer", [GOOD, Reply(404)], ids=["a success", "a refusal"])
+def test_one_answer_among_many_failures_keeps_a_table_going(server: Server, answer: Reply) -> None:
     client, usage = api(server.url), Usage(unanswered=http.UNANSWERED + 3)
-    server.replies(GOOD, Reply(500))
-    client.get("/things", usage=usage)
+    server.replies(answer, Reply(500))
+    with suppress(ApiError):
+        client.get("/things", usage=usage)
     with pytest.raises(ApiError, match="5 tries"):
         client.get("/things", usage=usage)
     assert usage.unanswered == 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (Reply(hang_up=True), None),
+        (Reply(body=b"[1, 2, 3]", cut=4), 500),
+        (Reply(body=b"[1, 2, 3]", headers={"Content-Encoding": "gzip"}), 500),
+    ],
+    ids=["no answer", "cut within the body", "not compressed as it says"],
+)
+def test_only_an_api_that_sends_nothing_is_down_for_all_lists(server: Server, sent: Reply, status: int | None) -> None:
+    """Without a status, the reader ends the run; with one, it leaves out what was requested."""
+    error = error_of(server, sent)
+    assert isinstance(error, ApiError)
+    assert error.status == status
+    assert error.retry
 
 
 def test_an_api_that_is_down_is_named_with_its_setting() -> None:

@@ -83,6 +83,21 @@ def test_what_the_api_makes_anew_for_each_answer_is_loaded_but_not_compared(
     assert {id: link for id, link in warehouse.rows("things", "id", "link") if link != "first"} == {7: "second"}
 
 
+def test_what_the_api_makes_anew_for_each_answer_is_no_change_by_which_a_loss_could_be_explained(
+    server: Server, duckdb_warehouse: Warehouse
+) -> None:
+    origin = Origin(server, [thing(id) for id in range(1, 21)])
+
+    def sign(number: int) -> None:
+        for one in origin.things:
+            one["link"] = f"https://example.com/{one['id']}?signature={number}"
+
+    origin.meanwhile = sign
+    origin.sync(duckdb_warehouse, LISTING)
+    duckdb_warehouse.execute("DELETE FROM {things} WHERE id = 7")
+    assert audited(duckdb_warehouse, origin) == {"missing": 1}
+
+
 def test_a_row_that_stands_twice_is_found_and_mended(server: Server, duckdb_warehouse: Warehouse) -> None:
     """In PostgreSQL it cannot."""
     origin = Origin(server, [thing(id) for id in range(1, 21)])

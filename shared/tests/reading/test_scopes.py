@@ -139,6 +139,45 @@ def test_rows_that_are_read_by_their_own_key_many_at_once_are_found_to_be_gone(
     assert duckdb_warehouse.rows("audits", "resource", "missing", "surplus") == [("boards", 0, 0), ("cards", 1, 0)]
 
 
+@pytest.mark.parametrize("key", ["id", "board_id"])
+def test_rows_that_were_read_for_many_at_once_have_lists_of_their_own(
+    key: str, server: Server, duckdb_warehouse: Warehouse
+) -> None:
+    """Of the cards of several boards, and of details that have the key of their board."""
+    cards = replace(
+        CARDS, key=(key,), columns=(bigint("id", "Immutable id."), bigint("board_id", "Board."), DELETED_AT)
+    )
+    given = bigint("card_id", "Card.", origin="reader"), bigint("board", "Board.", origin="reader")
+    notes = replace(CARDS, name="notes", columns=(bigint("id", "Immutable id."), *given, DELETED_AT))
+    per_card = PerRow(cards, {"card_id": "board_id", "board": "board_id"} | ({"card_id": "id"} if key == "id" else {}))
+    listings = (
+        Listing(BOARDS, "/boards", walk=FullList()),
+        Listing(
+            cards,
+            "/cards",
+            walk=FullList(),
+            per=PerRow(BOARDS, {"board_id": "id"}, at_once=3),
+            params={"of": "{board_id}"},
+        ),
+        Listing(notes, "/boards/{board}/cards/{card_id}/notes", walk=FullList(), per=per_card),
+    )
+
+    def answer(request: Request) -> Reply:
+        if request.path == "/boards":
+            return Reply(body=b'[{"id": 1}, {"id": 2}]')
+        if request.path.startswith("/cards"):
+            return Reply(body=b'[{"id": 10, "board_id": 1}, {"id": 20, "board_id": 2}]')
+        numbers = [int(number) for number in re.findall(r"\d+", request.path)]
+        return Reply(body=b'[{"id": %d}]' % (100 * numbers[0] + numbers[-1]))
+
+    server.answers(answer)
+    reading = Sync(server.api)
+    duckdb_warehouse.load(*[mirror(Reader(listing, reading)) for listing in listings])
+    card_ids = (10, 20) if key == "id" else (1, 2)
+    expected = [(100 * board + card_id, card_id, board) for board, card_id in zip((1, 2), card_ids, strict=True)]
+    assert duckdb_warehouse.rows("notes", "id", "card_id", "board") == expected
+
+
 def test_rows_that_are_read_for_many_at_once_say_for_which() -> None:
     per_board = PerRow(BOARDS, {"board": "id"}, at_once=3)
     with pytest.raises(ValueError, match="for many rows of boards at once; declare a column 'board', which says for"):

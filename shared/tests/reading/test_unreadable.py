@@ -6,10 +6,16 @@ from typing import Any
 
 import pytest
 
+from ingest_shared.loading import mirror
 from ingest_shared.notes import LOAD_GAPS
+from ingest_shared.reading import api as http
 from ingest_shared.reading.envelopes import HasMore, LinkHeader
 from ingest_shared.reading.listings import Listing
+from ingest_shared.reading.per_value import PerValue
+from ingest_shared.reading.reader import Reader
+from ingest_shared.reading.sync import Sync
 from ingest_shared.reading.walks import ByCreated, ChangedSince, FullList
+from ingest_shared.tables import text
 from tests.conftest import Reply, Server, Warehouse
 from tests.reading.played import NOW, THINGS, Origin, living, thing
 
@@ -66,6 +72,24 @@ def test_all_other_rows_are_loaded_and_its_own_when_it_can_be_read(
     origin.sync(duckdb_warehouse, LISTINGS[walk])
     assert [id for id, _ in living(duckdb_warehouse)] == list(range(1, 9))
     assert gaps(duckdb_warehouse) == []
+
+
+def test_a_response_that_always_breaks_leaves_out_its_list_and_no_other(
+    server: Server, duckdb_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "FIRST_BACKOFF", 0.0)
+    named = replace(THINGS, columns=(*THINGS.columns, text("kind", "Kind.", origin="reader")))
+    per_kind = Listing(named, "/things/{kind}", walk=FullList(), per=PerValue("kind", ("good", "broken", "fine")))
+    ids = {"/things/good": 1, "/things/broken": 2, "/things/fine": 3}
+    server.answers(
+        lambda request: Reply(
+            body=json.dumps([thing(ids[request.path])]).encode(), cut=9 if "broken" in request.path else 0
+        )
+    )
+    duckdb_warehouse.load(mirror(Reader(per_kind, Sync(server.api))))
+    assert [id for id, _ in living(duckdb_warehouse)] == [1, 3]
+    (gap,) = gaps(duckdb_warehouse)
+    assert "did not answer" in gap
 
 
 @each_walk

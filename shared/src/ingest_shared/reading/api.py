@@ -292,7 +292,9 @@ class Api:
                     if status == UNAUTHORIZED and self._has_replaced(credential, response, tries):
                         tries += 1
                         continue
-                    self._check(response)
+                    if not response.ok:
+                        usage.end(answered=True)
+                        self._check(response)
                     if status in (NO_CONTENT, NOT_MODIFIED) or has_json or _is_json(body := _mended(body)):
                         usage.end(answered=True)
                         return Response(body, response.headers, _links(response), status, response.url)
@@ -301,7 +303,9 @@ class Api:
                 else:
                     problem = f"{status}: {self._reason_line(response)}"
             except _BROKEN as error:
-                status, problem = None, f"{type(error).__name__}: {_cause(error)}"
+                # What breaks after it has begun is this response, and not the API.
+                has_begun = not isinstance(error, requests.ConnectionError | requests.Timeout)
+                status, problem = SERVER_ERROR if has_begun else None, f"{type(error).__name__}: {_cause(error)}"
             tries += 1
             if tries < ATTEMPTS:
                 seconds = FIRST_BACKOFF * 2 ** (tries - 1) * random.uniform(0.5, 1.0)
@@ -369,8 +373,6 @@ class Api:
 
     def _check(self, response: requests.Response) -> None:
         """Raises the error that an unsuccessful response stands for."""
-        if response.ok:
-            return
         reason = self._reason_line(response)
         if response.status_code == UNAUTHORIZED:
             raise SettingError(

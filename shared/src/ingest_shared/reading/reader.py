@@ -8,8 +8,9 @@ import logging
 import pickle
 import time
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from copy import copy
+from functools import reduce
 from hashlib import blake2b
 from itertools import islice
 from typing import Any
@@ -32,7 +33,7 @@ from ingest_shared.reading.sync import Sync
 from ingest_shared.reading.tombstones import DELETED_AT, deleted, key_in, living, warehouse_opened_once
 from ingest_shared.reading.windows import FOREVER, Window
 from ingest_shared.shards import Shard
-from ingest_shared.tables import BIGINT, Column, Table
+from ingest_shared.tables import BIGINT, Column, Table, names_of
 
 logger = logging.getLogger("ingest")
 
@@ -56,9 +57,16 @@ class Postponed(IngestError):
         self.piece = piece
 
 
-def digest(row: Any) -> int:
-    """A 64-bit digest of everything in a row."""
-    return int.from_bytes(blake2b(msgspec.json.encode(row), digest_size=8).digest())
+def digest(row: Any, volatile: Sequence[str] = ()) -> int:
+    """A 64-bit digest of everything in a row, apart from what is at the paths ``volatile``."""
+    sent = msgspec.json.encode(row)
+    if volatile:
+        values = msgspec.json.decode(sent)
+        for path in volatile:
+            *parents, name = names_of(path)
+            reduce(lambda value, parent: value.get(parent) or {}, parents, values).pop(name, None)
+        sent = msgspec.json.encode(values)
+    return int.from_bytes(blake2b(sent, digest_size=8).digest())
 
 
 class Reader(Fetcher):
@@ -67,6 +75,7 @@ class Reader(Fetcher):
     def __init__(self, listing: Listing, sync: Sync) -> None:
         super().__init__(listing, sync)
         self.walk = listing.walk
+        self.volatile = [column.path for column in listing.table.columns if column.volatile]
         sync.readers[listing.table.name] = self
         if parent := getattr(listing.per, "parent", None):
             sync.loaded.setdefault(parent.name, [])
@@ -352,7 +361,7 @@ class Reader(Fetcher):
                 if self.sync.reads_all or self.walk.keeps_keys:
                     self.load.keep_new(page, self.decoder, progress.there)
                 if self.walk.lists_all(progress) and DELETED_AT not in page.given:
-                    progress.digest += sum(map(digest, page.rows))
+                    progress.digest += sum(digest(row, self.volatile) for row in page.rows)
                 self._note_for_others(page)
 
     def _note_for_others(self, page: Page) -> None:
@@ -361,7 +370,8 @@ class Reader(Fetcher):
             needed = self.sync.needed[self.listing.table.name]
             columns = [c for c in self.listing.table.columns if c.origin == "payload" and c.name in needed]
             held = ({c.name: _as_held(c, value_at(row, c.path)) for c in columns} for row in page.rows)
-            noted.append(pickle.dumps([row | dict(page.given) for row in held]))
+            # Of rows that were read for many at once, only the row itself says for which.
+            noted.append(pickle.dumps([{**page.given, **row} for row in held]))
 
     def _read_to_the_end(self) -> list[Scope]:
         return [scope for id_, scope in self.scopes.items() if not (id_ in self.progress and self.progress[id_].error)]

@@ -91,7 +91,7 @@ PAYMENTS = (
     listing(intents.payment_intents, Objects(listed=INTENT_LASTS)),
     listing(risk.disputes, Disputes(listed=DISPUTE_LASTS)),
     listing(risk.early_fraud_warnings, Objects(type="radar.early_fraud_warning"), "radar/early_fraud_warnings"),
-    listing(risk.reviews, Objects()),
+    listing(risk.reviews, Objects(hides=True)),
     listing(transfers.payouts, Objects()),
     listing(payment.balance_transactions, BalanceTransactions("created", created_in)),
     EVENT_LOG,

@@ -123,9 +123,9 @@ class Objects(ByCreated):
     listed: int = 0
     """Seconds after its creation for which an object is listed at every sync, if no event reports all its changes."""
     hides: bool = False
-    """Whether lists show only a part of the objects, such as prices that are not inline. Objects that rows of other
-    tables name and the warehouse lacks are requested by id: at the sync after those rows came and, if they are not
-    found then, once a day and in an audit."""
+    """Whether lists show only a part of the objects, such as prices that are not inline, or open reviews. Objects that
+    rows of other tables name and the warehouse lacks are requested by id: at the sync after those rows came and, if
+    they are not found then, once a day and in an audit."""
     hides_clocks: bool = False
     """Whether the list shows objects of a test clock only where it is asked for those of that clock."""
     hides_inactive: bool = False
@@ -225,7 +225,7 @@ class Objects(ByCreated):
         if reader.sync.audit or reader.sync.now >= cursor.get("looked", 0) + LOOK_EVERY:
             in_vain.clear()
             cursor["looked"] = reader.sync.now if "until" in reader.known.get(scope.id, {}) else 0
-        hidden = named - in_vain if len(in_vain) < MOST_IN_VAIN else set()
+        hidden = set(sorted(named - in_vain)[:MOST_ASKED]) if len(in_vain) < MOST_IN_VAIN else set()
         cursor["in_vain"] = sorted(named & (in_vain | hidden))[:MOST_IN_VAIN]
         return hidden
 

@@ -24,7 +24,7 @@ payment_intents = object_table(
         text("latest_charge", "Latest attempt.", to="charges"),
         text("payment_method", "Payment method."),
         text("payment_record", "Payment record of it."),
-        text("review", "Review, an id of the table reviews unless it was closed before the first load."),
+        text("review", "Review.", to="reviews"),
         text("description", "Description."),
         text("receipt_email", "Where the receipt goes."),
         text("capture_method", "automatic, automatic_async or manual."),

@@ -40,7 +40,7 @@ charges = object_table(
         text("dispute", "Dispute.", to="disputes"),
         text("on_behalf_of", "Account it was made for."),
         text("order", "Order."),
-        text("review", "Review, an id of the table reviews unless it was closed before the first load."),
+        text("review", "Review.", to="reviews"),
         text("source_transfer", "Transfer that made it."),
         text("transfer", "Transfer to the destination's account."),
         text("transfer_group", "Group of transfers."),

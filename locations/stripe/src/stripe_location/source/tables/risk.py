@@ -44,7 +44,6 @@ early_fraud_warnings = object_table(
 reviews = object_table(
     name="reviews",
     description="Payments under manual review.",
-    limits="Reviews that were closed before the first load: Stripe lists open ones only.",
     docs=f"{API}/radar/reviews/object",
     columns=(
         text("charge", "Charge.", to="charges"),
