@@ -102,6 +102,14 @@ def test_a_request_that_never_ends_is_given_up(platform: Tested) -> None:
             pass  # it says 408 before it hangs up
 
 
+def test_a_request_that_fails_breaks_nobody_elses(platform: Tested) -> None:
+    """After an error, uvicorn closes a connection that the proxy would use for the next request, whoever sent it."""
+    for _ in range(100):
+        with pytest.raises(HTTPError, match="500"):
+            urlopen(f"{platform.platform.url}/download_debug/none")  # noqa: S310
+        assert platform.platform.query("{ version }")
+
+
 # From a page of another origin
 
 

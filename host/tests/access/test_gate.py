@@ -148,6 +148,25 @@ def test_a_websocket_runs_no_mutation(open_ui: Served) -> None:
     assert open_ui.instance.get_runs_count() == before
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "null",
+        f'[{{"query": "{INSTANCE}"}}]',
+        '{"query": ["{ version }"]}',
+        f'{{"query": "{INSTANCE}", "variables": [1]}}',
+        f'{{"query": "{INSTANCE}", "operationName": 1}}',
+        "[" * 100_000,
+        "{",
+        b"\xff",
+    ],
+)
+def test_a_body_that_is_no_query_is_refused_in_one_line(open_ui: Served, body: str | bytes) -> None:
+    answer = open_ui.client.post("/graphql", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert "the body must be JSON" in answer.json()["errors"][0]["message"]
+
+
 def test_a_query_that_would_take_minutes_to_check_is_refused(open_ui: Served) -> None:
     query = "{ %s }" % ("version " * 40_000)
     headers = {"Host": "127.0.0.1:3000", "Origin": LOCAL}
