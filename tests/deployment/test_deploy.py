@@ -285,7 +285,7 @@ def test_where_its_tests_fail_nothing_is_deployed(platform: Tested, stripe: Depl
     with (
         changed(stripe, API, TESTED),
         having_tests(stripe, "def test_it(): assert False\n"),
-        pytest.raises(Refused, match="its tests fail, nothing was deployed"),
+        pytest.raises(Refused, match="its tests fail: nothing was deployed"),
     ):
         stripe.deploy(tests=True)
     assert stripe.tag == before

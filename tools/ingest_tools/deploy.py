@@ -68,7 +68,7 @@ class Deploy(Versions):
         self._must_keep_to_its_walls()
         tag = self.wanted = self.new_tag()
         if tag == self.tag and self._serves(tag):
-            return f"{self.location}: {tag} is active already, nothing to do"
+            return f"{self.location}: {tag} is active already: nothing to do"
         self._build(tag, "build", *provenance(self.deployment.tree), self.location)
         if tests:
             self._must_run(tag)  # first, since it takes seconds, and the tests take minutes
@@ -95,6 +95,8 @@ class Deploy(Versions):
             self.deployment.compose(*up, **self._settings(tag))
         if self.location in self.deployment.platform.locations():
             self.deployment.platform.reload_location(self.location)
+        else:
+            self.deployment.platform.reload_workspace()
         wait_for(lambda: self._serves(tag), f"{self.location} to be loaded from {tag}", HEALTHY_SECONDS, 0.2)
 
     @contextmanager
@@ -185,7 +187,7 @@ class Deploy(Versions):
         finally:
             docker("image", "rm", "--force", image)
         if failed:
-            raise Refused(f"{self.location}: its tests fail, nothing was deployed")
+            raise Refused(f"{self.location}: its tests fail: nothing was deployed")
 
     def _is_there(self) -> bool:
         return bool(self.deployment.compose("ps", "--all", "--quiet", self.location))
@@ -201,10 +203,9 @@ class Deploy(Versions):
             compose("--profile=sandbox", "up", "--no-deps", "--exit-code-from", one_shot, one_shot)
 
     def _announce(self) -> None:
-        """Adds a location to the workspace, where the UI shows it, served or not."""
+        """Adds a location to the workspace."""
         with self._sharing():
             self.deployment.compose("up", "--no-deps", "--exit-code-from", "setup", "setup")
-        self.deployment.platform.reload_workspace()
 
     def _runs_need(self) -> set[str] | None:
         location = [{"key": "dagster/code_location", "value": self.location}]
