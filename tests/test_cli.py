@@ -49,7 +49,8 @@ NAMES = ", ".join(map(repr, location_names()))
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("deploy", "Missing argument 'LOCATION|host'. Choose from: github, "),
+        ("deploy", f"Missing argument 'LOCATION|host'. Choose from: {', '.join(location_names())}, host. See `ingest "),
+        ("deploy github now", "Got unexpected extra argument (now). See `ingest deploy --help`."),
         ("deploy gitlab", f"'LOCATION|host': 'gitlab' is not one of {NAMES}, 'host'. See `ingest deploy --help`."),
         ("run gitlab", f"'gitlab' is not one of {NAMES}."),
         ("test nope", "'nope' is not one of 'tests/deployment', "),

@@ -17,6 +17,7 @@ from ingest_tools.dagster_api import Location, Platform, PlatformError
 from ingest_tools.deploy import Deploy, provenance
 from ingest_tools.deploy_host import DeployHost
 from ingest_tools.engine import Deployment, EngineError
+from ingest_tools.local import Refused
 from ingest_tools.projects import ROOT
 from tree import Copy
 
@@ -59,6 +60,7 @@ class Watched(Deploy):
     """Notes at each step which locks are held; what it would do to an engine it does not."""
 
     held: dict[str, list[str]] = field(default_factory=dict)
+    lacks: str = ""
 
     def note(self, step: str) -> None:
         self.held[step] = [lock for lock in (".env.github.lock", ".env.stripe.lock") if not self.is_free(lock)]
@@ -82,14 +84,10 @@ class Watched(Deploy):
     def _test(self, tag: str) -> None:
         self.note("test")
 
-    def _is_there(self) -> bool:
-        return False
-
-    def _introduce(self) -> None:
-        self.note("introduce")
-
     def _try_out(self, tag: str) -> None:
         self.note("trial")
+        if self.lacks:
+            raise PlatformError(f"a run of it would fail: {self.lacks}")
 
     def _switch(self, tag: str, before: list[str], tried: Callable[[], None] = lambda: None, since: str = "") -> str:
         tried()
@@ -104,10 +102,22 @@ def test_builds_and_tests_keep_nobody_waiting_and_a_swap_only_its_own_location(t
     one = Watched("github", Deployment(env_file=tmp_path / ".env"))
     one.deploy(tests=True)
     own = [".env.github.lock"]
-    assert one.held == {"build": [], "test": [], "introduce": own, "trial": own, "switch": own}
+    assert list(one.held.items()) == [("build", []), ("trial", own), ("test", []), ("switch", own)]
+    one.held.clear()
+    one.deploy(tests=False)
+    assert one.held == {"build": [], "trial": own, "switch": own}
     one.held.clear()
     one.roll_back()
     assert one.held == {"switch": own}
+
+
+def test_what_a_run_lacks_is_told_before_the_tests(tmp_path: Path) -> None:
+    """A missing setting, above all: a run's container takes seconds, the tests take minutes."""
+    one = Watched("github", Deployment(env_file=tmp_path / ".env"), lacks="sources.github.access_token is missing")
+    why = "^github: nothing was deployed: a run of it would fail: sources.github.access_token is missing$"
+    with pytest.raises(Refused, match=why):
+        one.deploy(tests=True)
+    assert list(one.held) == ["build", "trial"]
 
 
 def test_the_host_waits_for_locations_that_swap_and_they_for_it_and_not_for_each_other(tmp_path: Path) -> None:

@@ -214,6 +214,24 @@ def test_what_is_left_half_registered_can_be_removed(made: Copy) -> None:
     assert made.files() == before
 
 
+def test_a_folder_that_cannot_be_removed_is_told_in_one_line_and_removed_later(made: Copy) -> None:
+    """As one in which a process creates files meanwhile."""
+    before = made.files()
+    made.make("freshdesk", "rest")
+    folder = made.root / "locations" / "freshdesk"
+    moved = folder.rename(made.root.parent / "freshdesk")
+    folder.symlink_to(moved)
+    done = made.ingest("remove-location", "freshdesk")
+    assert done.returncode == 1
+    assert done.stderr.startswith("locations/freshdesk could not be removed completely (")
+    assert "run `ingest remove-location freshdesk` again" in done.stderr
+    assert done.stderr.count("\n") == 1
+    folder.unlink()
+    moved.rename(folder)
+    assert made.ingest("remove-location", "freshdesk").returncode == 0
+    assert made.files() == before
+
+
 def test_its_tags_are_removed_and_other_settings_stay(made: Copy) -> None:
     made.make("freshdesk", "rest")
     settings = made.root / ".env"

@@ -51,7 +51,7 @@ def test_a_job_whose_newest_run_failed_is_a_problem(
     assert all(line.startswith(start) for line, start in zip(told, lines, strict=True))
 
 
-WHY = "github: 9f was refused (ImportError: no more); and there is no earlier version"
+WHY = "github: 9f was refused (ImportError: no more); there is no earlier version"
 REFUSED = ("deploy", "refused", {"tag": "9f", "why": WHY})
 
 

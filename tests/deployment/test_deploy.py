@@ -268,12 +268,24 @@ def having_tests(one: Deploy, text: str) -> Iterator[None]:
         kept.rename(folder)
 
 
+def test_what_a_run_lacks_is_told_before_the_tests(platform: Tested, stripe: Deploy) -> None:
+    before = stripe.tag
+    with (
+        changed(stripe, DEFINITIONS, FAILS_AS_A_RUN),
+        having_tests(stripe, "def test_it(): assert False\n"),
+        pytest.raises(Refused, match="stripe: nothing was deployed: a run of it would fail: RuntimeError"),
+    ):
+        stripe.deploy(tests=True)
+    assert stripe.tag == before
+    assert platform.platform.locations()["stripe"].image == stripe.image(before)
+
+
 def test_where_its_tests_fail_nothing_is_deployed(platform: Tested, stripe: Deploy) -> None:
     before = stripe.tag
     with (
         changed(stripe, API, TESTED),
         having_tests(stripe, "def test_it(): assert False\n"),
-        pytest.raises(Refused, match="its tests fail, nothing was deployed"),
+        pytest.raises(Refused, match="its tests fail: nothing was deployed"),
     ):
         stripe.deploy(tests=True)
     assert stripe.tag == before

@@ -28,6 +28,12 @@ def made_of(platform: Tested, service: str) -> tuple[str, int, str]:
     return container["Config"]["Image"], container["HostConfig"]["PidsLimit"], last
 
 
+def lasting(platform: Tested) -> dict[str, str]:
+    """The containers of services that always run."""
+    containers = platform.containers().items()
+    return {name: one["Id"] for name, one in containers if one["HostConfig"]["RestartPolicy"]["Name"] != "no"}
+
+
 def test_a_version_that_does_not_start_is_taken_back_whole_and_one_that_does_is_active(platform: Tested) -> None:
     """Images, Compose files and dagster.yaml; a run in progress continues meanwhile."""
     host, compose = DeployHost(platform), platform.tree / "docker-compose.yml"
@@ -56,6 +62,9 @@ def test_a_version_that_does_not_start_is_taken_back_whole_and_one_that_does_is_
             measured(host.deploy(tests=False))
             measured(f"from a changed line of the host to all healthy: {time.monotonic() - began:.1f} s")
             assert "nothing to do" in host.deploy(tests=False)
+            there = lasting(platform)
+            start(host, sandbox=True)
+            assert lasting(platform) == there  # `make up` after it restarts nobody
     finally:
         platform.origin.slow_down(0)
         compose.write_text(as_it_was)

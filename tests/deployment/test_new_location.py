@@ -12,11 +12,14 @@ import pytest
 from ingest_tools import versions
 from ingest_tools.dagster_api import wait_for
 from ingest_tools.deploy import Deploy
+from ingest_tools.deploy_host import DeployHost
 from ingest_tools.engine import EngineError, docker, inspect
+from ingest_tools.up import start
 from measured import measured
 from tree import Copy
 
 from .conftest import Tested
+from .test_deploy_host import lasting
 
 pytestmark = pytest.mark.docker
 
@@ -96,13 +99,14 @@ def remove(platform: Tested, name: str) -> None:
     found = platform.run_containers(f"label=ingest.location={name}")
     for label in labels:
         found += docker("ps", "--all", "--quiet", label, f"--filter=label=com.docker.compose.project={project}").split()
-    docker("rm", "--force", "--volumes", *{container[:12] for container in found})
+    if found:
+        docker("rm", "--force", "--volumes", *{container[:12] for container in found})
     network = f"{project}_{name}"
     for container in inspect(network)["Containers"]:
         docker("network", "disconnect", network, container)
     docker("network", "rm", network)
     docker("volume", "rm", f"{project}_{name}-secrets", f"{project}_{name}-server-secrets")
-    docker("image", "rm", *docker("image", "ls", "--quiet", f"ingest-{name}").split())
+    docker("image", "rm", *docker("image", "ls", "--format={{.Repository}}:{{.Tag}}", f"ingest-{name}").split())
 
 
 def give_database(platform: Tested, tree: Copy, name: str) -> None:
@@ -194,6 +198,22 @@ def test_more_locations_at_once(platform: Tested, made: Made, count: int) -> Non
     measured(f"{max(seconds):.1f} s each; the UI told of {len(platform.platform.locations())} in {answered:.2f} s")
     assert max(memory) < 1.3 * min(memory)
     assert answered < 5
+
+
+def test_make_up_after_a_removal_restarts_nobody_else(platform: Tested, tree: Copy) -> None:
+    host = DeployHost(platform)
+    host.keep(host.tag)  # as `make up` does
+    before = lasting(platform)
+    tree.make("brief", "rest")
+    docker("tag", platform.image("github"), "ingest-brief:local")  # it need not serve
+    platform.compose("create", "--no-recreate", "brief")
+    assert "brief" in platform.containers()
+    assert tree.ingest("remove-location", "brief").returncode == 0
+    try:
+        start(host, sandbox=True)
+        assert lasting(platform) == before
+    finally:
+        remove(platform, "brief")
 
 
 def test_removed_they_leave_no_trace_in_git(platform: Tested, made: Made, tree: Copy) -> None:

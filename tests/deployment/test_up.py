@@ -1,6 +1,7 @@
 """From nothing: everything comes up, and both locations' jobs run in containers of their own."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -74,6 +75,14 @@ def test_status_tells_it_in_a_table(platform: Tested) -> None:
         return wanted <= set(github.split())
 
     wait_for(told, "the newest run in the table", 60)
+
+
+@pytest.mark.parametrize("line", ["audit", "analyst ana", "logs", "logs daemon", "deploy host", "deploy github"])
+def test_where_nothing_runs_a_command_says_in_one_line_how_to_start_it(platform: Tested, line: str) -> None:
+    done = replace(platform, project="ingest-test-none").ingest(*line.split(), INGEST_PORT="1")
+    assert done.returncode == 1
+    assert done.stderr.endswith("start the platform with `make up`\n")
+    assert done.stderr.count("\n") == 1
 
 
 def test_status_tells_it_to_machines(platform: Tested) -> None:

@@ -114,6 +114,11 @@ def test_a_location_may_not_be_called(name: str) -> None:
     assert "is not a valid location name" in (registrations.name_problem(name) or "")
 
 
+@pytest.mark.parametrize("name", ["zen_raw", "my_raw_data"])
+def test_nor_like_the_schema_of_a_location(name: str) -> None:
+    assert "no _raw" in (registrations.name_problem(name) or "")
+
+
 TAKEN = (
     "access analyst audit daemon dagster default front launch postgres public purge runs sandbox secrets setup shared"
     " warehouse webserver"

@@ -22,6 +22,7 @@ def analyst_command(name: str, *, revoke: bool) -> None:
     Prints the address with a password, which is shown only this once. An existing login gets a new password.
     """
     deployment = Deployment.here()
+    deployment.container("postgres")
     told = deployment.one_shot("setup", "ingest_host.setup", "analyst-out" if revoke else "analyst", name)
     audit.record(deployment, "analyst", "", "done", **{"revoked" if revoke else "name": name})
     if revoke:

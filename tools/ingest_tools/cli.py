@@ -89,6 +89,12 @@ def cli(context: click.Context) -> None:
         print(context.get_help())
 
 
+def _sentence(text: str) -> str:
+    """A message of Click's in one line, with its full stop."""
+    line = " ".join(text.split())
+    return line if line.endswith((".", "?", "?)")) else f"{line}."
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command line, by default the process's own, and returns the exit code."""
     end_in_order()
@@ -98,7 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
         said, code = str(error), error.code
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "ingest"
-        said, code = f"{' '.join(error.format_message().split())} See `{where} --help`.", error.exit_code
+        said, code = f"{_sentence(error.format_message())} See `{where} --help`.", error.exit_code
     except FileNotFoundError as error:
         if ".venv" not in Path(str(error.filename)).parts:
             raise

@@ -349,7 +349,7 @@ class LocationRelease(_Released, Deploy):
             raise Refused("there is no host in the cluster: run `ingest deploy host --on kubernetes` first")
         tag = self.wanted = self.new_tag()
         if tag == self.tag and self._serves(tag):
-            return f"{self.location}: {tag} is active already, nothing to do"
+            return f"{self.location}: {tag} is active already: nothing to do"
         self._build(tag, "build", *provenance(self.deployment.tree), self.location)
         if tests:
             self._test(tag)

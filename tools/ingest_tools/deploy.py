@@ -68,15 +68,14 @@ class Deploy(Versions):
         self._must_keep_to_its_walls()
         tag = self.wanted = self.new_tag()
         if tag == self.tag and self._serves(tag):
-            return f"{self.location}: {tag} is active already, nothing to do"
+            return f"{self.location}: {tag} is active already: nothing to do"
         self._build(tag, "build", *provenance(self.deployment.tree), self.location)
         if tests:
+            self._must_run(tag)  # first, since it takes seconds, and the tests take minutes
             self._test(tag)
         with self._swapping(), ThreadPoolExecutor(1) as beside:
-            if not self._is_there():
-                self._introduce()
-            trial = beside.submit(self._try_out, tag)  # while its server starts
-            return self._switch(tag, [self.tag, *self.tags_before], trial.result)
+            tried = (lambda: None) if tests else beside.submit(self._try_out, tag).result  # while its server starts
+            return self._switch(tag, [self.tag, *self.tags_before], tried)
 
     def roll_back(self, to: str = "") -> str:
         self._must_be_up()
@@ -91,10 +90,13 @@ class Deploy(Versions):
         up = ("up", "--detach", "--no-deps", "--wait", f"--wait-timeout={HEALTHY_SECONDS}", self.location)
         if not self._is_there():
             tried()
+            self._announce()
         with self._standing_in(tag, tried) if self._is_there() else nullcontext():
             self.deployment.compose(*up, **self._settings(tag))
         if self.location in self.deployment.platform.locations():
             self.deployment.platform.reload_location(self.location)
+        else:
+            self.deployment.platform.reload_workspace()
         wait_for(lambda: self._serves(tag), f"{self.location} to be loaded from {tag}", HEALTHY_SECONDS, 0.2)
 
     @contextmanager
@@ -123,9 +125,19 @@ class Deploy(Versions):
         finally:
             docker("rm", "--force", name)
 
+    def _must_run(self, tag: str) -> None:
+        """Raises :class:`Refused` if a run of the tag would fail."""
+        try:
+            with self._swapping():
+                self._try_out(tag)
+        except (EngineError, PlatformError) as error:
+            raise Refused(f"{self.location}: nothing was deployed: {error}") from None
+
     def _try_out(self, tag: str) -> None:
         """Starts a run's container, which opens everything that a run needs; raises :class:`PlatformError` if it
         fails."""
+        if not self._is_there():
+            self._introduce()
         command = ("python", "-m", "ingest_host.trial", self.location, tag)
         try:
             self.deployment.compose("exec", "--no-TTY", "launch", *command)
@@ -175,13 +187,13 @@ class Deploy(Versions):
         finally:
             docker("image", "rm", "--force", image)
         if failed:
-            raise Refused(f"{self.location}: its tests fail, nothing was deployed")
+            raise Refused(f"{self.location}: its tests fail: nothing was deployed")
 
     def _is_there(self) -> bool:
         return bool(self.deployment.compose("ps", "--all", "--quiet", self.location))
 
     def _introduce(self) -> None:
-        """Prepares a location's first deploy: its network, its role and schema, its entry in the workspace."""
+        """Prepares a location's first deploy: its network, its role and schema."""
         compose, setup = self.deployment.compose, f"{self.location}-setup"
         compose("create", "--no-recreate", setup)
         join(self.deployment, self.location)
@@ -189,9 +201,11 @@ class Deploy(Versions):
         if "sandbox" in compose("--profile=sandbox", "ps", "--services", "--status=running").split():
             one_shot = f"{self.location}-sandbox"
             compose("--profile=sandbox", "up", "--no-deps", "--exit-code-from", one_shot, one_shot)
+
+    def _announce(self) -> None:
+        """Adds a location to the workspace."""
         with self._sharing():
-            compose("up", "--no-deps", "--exit-code-from", "setup", "setup")
-        self.deployment.platform.reload_workspace()
+            self.deployment.compose("up", "--no-deps", "--exit-code-from", "setup", "setup")
 
     def _runs_need(self) -> set[str] | None:
         location = [{"key": "dagster/code_location", "value": self.location}]

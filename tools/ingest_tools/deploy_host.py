@@ -7,6 +7,7 @@ file next to ``.env``, so a rollback restores all of it. The storage stays migra
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ BUILT = ("webserver", "front")
 UNDER_RUNS = ("postgres", "turnstile")
 """Services that runs are connected to: they keep running, unless the version changes them."""
 SANDBOX = "ingest-sandbox"
+NETWORKS = {"default", "front", "launch"}
+"""The host's own networks; all others are those of locations."""
+CURRENT_IMAGE = "DAGSTER_CURRENT_IMAGE"
+"""The variable that tells a code server its own image."""
 IN_EVERY_NETWORK = {"turnstile": "postgres", "webserver": "webserver", "daemon": "daemon", "sandbox": "sandbox"}
 """Services of the host that are in the network of every location, with their names there."""
 
@@ -55,9 +60,11 @@ class DeployHost(Versions):
     def deploy(self, *, tests: bool) -> str:
         """Like any version; ``tests`` only concerns locations, the host's tests run in CI."""
         self._must_keep_to_its_walls()
+        if not self._has_postgres():
+            raise Refused(f"{self.name}: Postgres is not running: start the platform with `make up`")
         tag = self.wanted = self.new_tag()
         if tag == self.tag and self._serves(tag):
-            return f"{self.name}: {tag} is active already, nothing to do"
+            return f"{self.name}: {tag} is active already: nothing to do"
         running = self._running()
         if unbuilt := self.unbuilt(tag, with_sandbox="sandbox" in running):
             self._build(tag, "--profile=*", "build", *unbuilt)
@@ -90,9 +97,35 @@ class DeployHost(Versions):
         if tag != self.tag:
             self._remember(tag, [one for one in (self.tag, *self.tags_before) if one != tag and self._has_image(one)])
 
+    def runs_as_kept(self, tag: str) -> bool:
+        """Whether the containers are what the tree asks for, apart from the networks of locations.
+
+        Docker Compose would recreate them for less: for a location more or fewer, and for a deploy, whose `--no-deps`
+        changes ``depends_on``, which Compose before 2.28 counts as a change:
+        https://github.com/docker/compose/blob/main/pkg/compose/hash.go
+        """
+        if not self._kept(tag).exists():
+            return False
+        model = self.deployment.compose(*CONFIG, **self._settings(tag))
+        kept, wanted = (json.loads(text)["services"] for text in (self._kept(tag).read_text(), model))
+        locations = location_names(self.deployment.tree)
+        for name, container in self.deployment.containers().items():
+            one = wanted.get(name, {"restart": "no"})
+            if one.get("restart") == "no":
+                continue  # it is not in the tree, or runs again anyway
+            if name not in locations and datetime.fromisoformat(container["Created"]) > self._kept_since(tag):
+                return False  # others than those that the file tells of
+            same = _made_of(one) == _made_of(kept.get(name, one))
+            if not same or _layers(one["image"]) != _layers(container["Image"]):
+                return False
+        return True
+
     def serves_runs(self) -> bool:
         """Whether the active version can be started again, and Postgres is running."""
-        return self._has_image(self.tag) and bool(self.deployment.compose("ps", "--quiet", "postgres"))
+        return self._has_image(self.tag) and self._has_postgres()
+
+    def _has_postgres(self) -> bool:
+        return bool(self.deployment.compose("ps", "--quiet", "postgres"))
 
     def _has_image(self, tag: str) -> bool:
         return self._kept(tag).exists() and super()._has_image(tag)
@@ -100,6 +133,10 @@ class DeployHost(Versions):
     def _kept(self, tag: str) -> Path:
         file = self.deployment.env_file
         return file.with_name(f"{file.name}.host.{tag}.json")
+
+    def _kept_since(self, tag: str) -> datetime:
+        """When the containers were last known to be what the file tells of."""
+        return datetime.fromtimestamp(self._kept(tag).stat().st_mtime, UTC)
 
     def _kept_models(self) -> Iterator[dict[str, Any]]:
         for file in self._kept("*").parent.glob(self._kept("*").name):
@@ -138,6 +175,7 @@ class DeployHost(Versions):
         )  # the resolved files may be older than some of them
         wait_for(lambda: self._well(tag, services), f"the services of {tag} to be healthy", HEALTHY_SECONDS)
         wait_for(lambda: before <= self._loaded(), f"{', '.join(sorted(before))} to be loaded again", HEALTHY_SECONDS)
+        self._kept(tag).touch()
 
     def _serves(self, tag: str) -> bool:
         try:
@@ -161,7 +199,7 @@ class DeployHost(Versions):
     def _changes(self, service: str) -> bool:
         """Whether the kept versions of it differ, or it is gone: `up --no-deps` would restart an unchanged one."""
         kept = [services[service] for services in self._kept_models() if service in services]
-        made_of = {json.dumps(one | {"image": _layers(one["image"])}) for one in kept}
+        made_of = {json.dumps(_made_of(one) | {"image": _layers(one["image"])}) for one in kept}
         return len(made_of) > 1 or service not in self.deployment.containers()
 
     def _loaded(self) -> set[str]:
@@ -188,6 +226,15 @@ class DeployHost(Versions):
         self._kept(tag).unlink(missing_ok=True)
         if image_exists(f"{SANDBOX}:{tag}"):
             docker("image", "rm", f"{SANDBOX}:{tag}")
+
+
+def _made_of(service: dict[str, Any]) -> dict[str, Any]:
+    """What of a resolved service a container is created from, without what differs by version or by location."""
+    others = ("build", "depends_on", "image", "labels")
+    environment = {name: value for name, value in (service.get("environment") or {}).items() if name != CURRENT_IMAGE}
+    networks = sorted(NETWORKS.intersection(service.get("networks") or {}))
+    kept = {name: value for name, value in service.items() if name not in others}
+    return kept | {"environment": environment, "networks": networks}
 
 
 def _layers(image: str) -> str:

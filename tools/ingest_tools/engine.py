@@ -20,6 +20,10 @@ _SETTING = re.compile(r"""(?m)^\s*(?:export\s+)?(\w+)\s*=[ \t]*(?:"(.*?)"|'(.*?)
 """A line of ``.env``: https://docs.docker.com/compose/how-tos/environment-variables/variable-interpolation/"""
 
 
+_STOPPED = re.compile(r'service "(\S+)" is not running')
+"""What `docker compose exec` says."""
+
+
 class EngineError(Refused):
     """A Docker command failed; the text is the last line of its output, ``output`` is all of it."""
 
@@ -48,12 +52,17 @@ def docker(
     except FileNotFoundError:
         raise EngineError("docker is not installed: install Docker Engine with Compose") from None
     except subprocess.TimeoutExpired:
-        raise EngineError(f"docker {' '.join(arguments[:4])}: no answer in {seconds:.0f} s") from None
+        raise EngineError(f"{_name(arguments)}: no answer in {seconds:.0f} s") from None
     out, err = done.stdout or "", done.stderr or ""
     if done.returncode:
         said = (err or out).strip() or f"exit code {done.returncode}"
-        raise EngineError(f"docker {' '.join(arguments[:4])}: {said.splitlines()[-1]}", out + err or said)
+        raise EngineError(f"{_name(arguments)}: {said.splitlines()[-1]}", out + err or said)
     return out.strip()
+
+
+def _name(arguments: Sequence[str]) -> str:
+    """A docker command in a message: ``docker compose exec``."""
+    return " ".join(["docker", *[one for one in arguments if not one.startswith("-")][:2]])
 
 
 @dataclass(frozen=True)
@@ -103,7 +112,13 @@ class Deployment:
         env_file = [f"--env-file={self.env_file}"] if self.env_file.exists() else []
         variables = {"COMPOSE_PROJECT_NAME": self.project} | self.settings | settings
         command = ("compose", *env_file, *arguments)
-        return docker(*command, text=text, folder=self.tree, seconds=None, shown=shown, **variables)
+        try:
+            return docker(*command, text=text, folder=self.tree, seconds=None, shown=shown, **variables)
+        except EngineError as error:
+            if not (stopped := _STOPPED.search(error.output)):
+                raise
+            text = f"{stopped[1]} is not running: start the platform with `make up`"
+            raise EngineError(text, error.output) from None
 
     def psql(self, *arguments: str, text: str) -> str:
         """The output of psql, run as superuser in the container of Postgres."""

@@ -15,7 +15,12 @@ location = click.argument("location", type=LOCATIONS, metavar="LOCATION")
 locations = click.argument("locations", type=LOCATIONS, metavar="[LOCATION]...", nargs=-1)
 DOCKER, KUBERNETES = "docker", "kubernetes"
 on = click.option(
-    "--on", "engine", type=click.Choice([DOCKER, KUBERNETES]), default=DOCKER, help="A cluster: docs/kubernetes.md."
+    "--on",
+    "engine",
+    type=click.Choice([DOCKER, KUBERNETES]),
+    default=DOCKER,
+    show_default=True,
+    help="Where the platform runs.",
 )
 to_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

@@ -164,10 +164,10 @@ def registered(name: str, root: Path = ROOT) -> list[str]:
 
 def name_problem(name: str, root: Path = ROOT) -> str | None:
     """Why the name is not valid for a location, in one line; None if it is valid."""
+    if name.endswith("_") or "__" in name or "_raw" in name or name.startswith("pg_"):
+        return f"{name!r} is not a valid location name: no trailing _, no __, no _raw, and no leading pg_"
     if not NAME.fullmatch(name):
         return f"{name!r} is not a valid location name: use 2 to 30 of a-z, 0-9 and _, starting with a letter"
-    if name.endswith("_") or "__" in name or name.startswith("pg_"):
-        return f"{name!r} is not a valid location name: no trailing _, no __, and no leading pg_ (reserved by Postgres)"
     if name in RESERVED | _host_names(root):
         return f"the name {name!r} is reserved by the platform: choose another"
     return None

@@ -17,7 +17,7 @@ from ingest_tools.projects import LOCATIONS, ROOT
 def remove(name: str) -> None:
     """Removes the location from every list, its folder, its page and its tags in ``.env``.
 
-    Raises :class:`Refused` if it does not exist.
+    Raises :class:`Refused` if it does not exist, or its folder cannot be removed.
     """
     if not registrations.NAME.fullmatch(name):
         raise Refused(f"{name!r} is not a valid location name, such as zendesk")
@@ -29,8 +29,14 @@ def remove(name: str) -> None:
     registrations.unregister(name)
     (PAGES / f"{name}.md").unlink(missing_ok=True)
     Deploy(name, Deployment.here()).forget()
-    if folder.is_dir():
-        shutil.rmtree(folder)
+    try:
+        if folder.is_dir():
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise Refused(
+            f"locations/{name} could not be removed completely ({error.strerror or error}): end what still writes "
+            f"there, such as a test run, then run `ingest remove-location {name}` again"
+        ) from None
 
 
 def left(name: str) -> Iterator[tuple[str, str]]:
@@ -49,7 +55,7 @@ def left(name: str) -> Iterator[tuple[str, str]]:
     rm = f"docker run --rm --volume {project}_runs:/runs postgres:17-trixie rm -r /runs/{name}"
     yield "the output of its runs", rm
     network = f"{project}_{name}"
-    # The sandbox is not an orphan, and stays connected.
+    # The host's services stay connected.
     leave = f"docker ps --quiet --filter network={network} | xargs -r -n 1 docker network disconnect {network}"
     yield "its network", f"{leave}; docker network rm {network}"
     yield "its images", f"docker image ls --quiet ingest-{name} | sort -u | xargs -r docker image rm --force"

@@ -163,7 +163,8 @@ def show(told: dict[str, Any]) -> None:
     if told["locations"]:
         print(told["login"])
         print("\n".join(aligned([HEAD, *map(line, told["locations"])], names=len(HEAD) - 1)))
-    print()
-    print("\n".join(aligned([SERVICES, *services(told)], names=2)))
+        print()
+    if told["services"]:
+        print("\n".join(aligned([SERVICES, *services(told)], names=2)))
     for problem in told["problems"]:
         print(problem, file=sys.stderr)

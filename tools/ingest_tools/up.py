@@ -6,8 +6,10 @@ import sys
 import click
 
 from ingest_tools import walls
-from ingest_tools.deploy_host import BUILT, DeployHost
+from ingest_tools.dagster_api import PlatformError
+from ingest_tools.deploy_host import BUILT, DeployHost, join
 from ingest_tools.engine import Deployment, docker
+from ingest_tools.images import location_names
 from ingest_tools.local import Refused
 
 TAG = "HOST_TAG"
@@ -30,7 +32,8 @@ def up_command(*, sandbox: bool) -> None:
 def start(host: DeployHost, *, sandbox: bool) -> None:
     """Builds the images that do not exist yet, and starts what is not running, with the settings of ``.env``.
 
-    Services that the tree no longer has, such as those of a removed location, end.
+    Services that the tree no longer has, such as those of a removed location, end. On a running platform, no other
+    service is restarted for a location more or fewer.
     """
     own = os.environ.get(TAG)
     tag = own or _tag(host)
@@ -44,7 +47,16 @@ def start(host: DeployHost, *, sandbox: bool) -> None:
         host.deployment.show("build", "--quiet", *built, **settings)
     # Alone: with a new image, Docker Compose would also recreate Postgres, which depends on it.
     host.deployment.compose("up", "--no-deps", "--exit-code-from=secrets", "secrets", **settings)
-    host.deployment.show("up", "--detach", "--wait", "--remove-orphans", **settings)
+    if not host.runs_as_kept(tag):
+        host.deployment.show("up", "--detach", "--wait", "--remove-orphans", **settings)
+    else:
+        host.deployment.compose("create", "--no-recreate", **settings)
+        join(host.deployment, *location_names(host.deployment.tree))  # a new one's set-up asks for Postgres
+        host.deployment.show("up", "--detach", "--wait", "--remove-orphans", "--no-recreate", **settings)
+        try:
+            host.deployment.platform.reload_workspace()
+        except PlatformError as error:
+            print(f"the UI lists the locations that it listed before: {error}", file=sys.stderr)
     host.keep(tag)
     host.remember(tag)
 
@@ -77,4 +89,7 @@ def down_command() -> None:
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
 def logs_command(services: tuple[str, ...]) -> None:
     """Follow the logs of all services, or only of the named ones."""
-    Deployment.here().show("logs", "--follow", "--tail=100", *services)
+    deployment = Deployment.here()
+    for service in services or ("postgres",):
+        deployment.container(service)  # Docker Compose says nothing about one that it does not know
+    deployment.show("logs", "--follow", "--tail=100", *services)

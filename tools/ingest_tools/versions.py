@@ -149,13 +149,13 @@ class Versions(ABC):
     def _restored(self, old: str, refused: str) -> str:
         """Puts the active version back if it is gone, and returns in a few words how that went."""
         if old == refused or not self._has_image(old):
-            return "and there is no earlier version"
+            return "there is no earlier version"
         try:
             if not self._serves(old):
                 self._serve(old, lambda: None)
         except (EngineError, PlatformError) as error:
-            up = "make up" if self.name == HOST else f"docker compose up --detach {self.name}"
-            return f"and {old} could not be put back ({error}): {up}"
+            up = "make up" if self.name == HOST else f"docker compose up --detach --no-deps {self.name}"
+            return f"{old} could not be put back ({error}): run `{up}`"
         return f"{old} is active again"
 
     def watch(self) -> str:
@@ -223,7 +223,7 @@ class Versions(ABC):
         except EngineError as error:
             errors = _ERROR.findall(error.output)
             reason = errors[-1] if errors else str(error)
-            raise Refused(f"{self.name}: the image could not be built, nothing was deployed ({reason})") from None
+            raise Refused(f"{self.name}: the image could not be built ({reason}): nothing was deployed") from None
 
     def _remove_old_images(self) -> None:
         """Keeps the active version, the one before it and the latest ones; never removes an image in use."""

@@ -421,6 +421,19 @@ def test_an_api_takes_its_settings_from_a_section(monkeypatch: pytest.MonkeyPatc
         connect()
 
 
+def test_an_api_with_an_address_for_each_customer_has_no_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect() -> Api:
+        form = "https://{company}.freshdesk.com/api/v2"
+        return Api.configured("sources.desk", form, auth=BearerTokenAuth, calls_per_second=5, in_flight=3)
+
+    monkeypatch.setenv("SOURCES__DESK__ACCESS_TOKEN", "token")
+    missing = "sources.desk.api_url is not set: it is your own address, https://{company}.freshdesk.com/api/v2; set `so"
+    with pytest.raises(SettingError, match=f"^{re.escape(missing)}"):
+        connect()
+    monkeypatch.setenv("SOURCES__DESK__API_URL", "https://acme.freshdesk.com/api/v2")
+    assert connect().url == "https://acme.freshdesk.com/api/v2"
+
+
 def test_the_help_for_a_setting_names_it_its_variable_and_its_file() -> None:
     assert setting_help("sources.github.access_token") == (
         "`sources.github.access_token` (environment SOURCES__GITHUB__ACCESS_TOKEN, .dlt/secrets.toml, "

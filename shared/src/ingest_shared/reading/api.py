@@ -171,10 +171,14 @@ class Api:
     ) -> Self:
         """The API as the settings ``api_url``, ``calls_per_second`` and ``credential`` of a section describe it.
 
-        ``url`` and ``calls_per_second`` apply if they are not set; ``options`` are those of :class:`Api`. Raises
-        :class:`SettingError`.
+        ``url`` and ``calls_per_second`` apply if they are not set; ``options`` are those of :class:`Api`. If each
+        customer has an address, ``url`` is its form, ``https://{company}.freshdesk.com``, and ``api_url`` must be set.
+        Raises :class:`SettingError`.
         """
-        url = text_setting(f"{section}.api_url", url)
+        form, url = url, text_setting(f"{section}.api_url", url)
+        if url == form and "{" in form:
+            setting = f"{section}.api_url"
+            raise SettingError(f"{setting} is not set: it is your own address, {form}; set {setting_help(setting)}")
         secret = secret_setting(f"{section}.{credential}", f"{url} is read with it")
         return cls(
             url,
