@@ -38,7 +38,13 @@ def test_two_runs_of_a_shard_never_run_at_the_same_time_and_two_shards_do(tmp_pa
         create_test_daemon_workspace_context(EmptyWorkspaceTarget(), instance) as workspace,
     ):
         mark_runs(instance)
-        wanted = [("stripe", None), ("github", "1_of_2"), ("github", "1_of_2"), ("github", "2_of_2"), ("stripe", "1_of_2")]
+        wanted = [
+            ("stripe", None),
+            ("github", "1_of_2"),
+            ("github", "1_of_2"),
+            ("github", "2_of_2"),
+            ("stripe", "1_of_2"),
+        ]
         runs = [queued(instance, *one) for one in wanted]
         for run in runs:
             instance.run_coordinator.submit_run(SubmitRunContext(run, workspace.create_request_context()))
