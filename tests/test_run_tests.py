@@ -137,3 +137,11 @@ def test_what_a_suite_writes_is_in_a_folder_of_its_own_that_goes_with_it(make: M
     folder = Path((suite.project.folder / "folder").read_text())
     assert folder.name.startswith("tests-")
     assert not folder.exists()
+
+
+def test_what_is_imported_is_compiled_once_and_not_by_each_process(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    (suite,) = made = make(one="import other\ndef test_it(): pass\n")
+    (suite.project.folder / "tests" / "other.py").touch()
+    assert "1 passed" in "".join(run_tests.run(made))
+    assert list((suite.project.folder / "tests" / "__pycache__").glob("other.*.pyc"))

@@ -72,7 +72,7 @@ class Suite:
             subprocess.Popen(
                 command,
                 cwd=self.project.folder,
-                env=os.environ | {"TMPDIR": folder},
+                env=_environment(folder),
                 stdin=pipe,
                 stdout=pipe,
                 stderr=subprocess.STDOUT,
@@ -92,6 +92,12 @@ class Suite:
         self.counts = {outcome: int(count) for count, outcome in _COUNT.findall(last)}
         # A project without tests does not count as passing.
         self.verdict = "no tests found" if process.returncode == NO_TESTS else last.strip("= ")
+
+
+def _environment(folder: str) -> dict[str, str]:
+    """Without the variable that keeps Python from storing compiled code: every process that a test starts would compile
+    Dagster and dlt anew, in two seconds of CPU or more."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | {"TMPDIR": folder}
 
 
 def _folder_in_memory() -> Path | None:

@@ -14,6 +14,8 @@ from ingest_shared.loading import Load
 from ingest_shared.reading.api import Response
 from ingest_shared.reading.reader import Reader
 
+pytestmark = pytest.mark.exhaustive
+
 COMMITS = next(list_ for list_ in ACTIVITY if list_.table.name == "commits")
 REPOSITORY = Repository("1", "acme/api", {"repo_id": 1}, "acme/*", "main", "2026-01-01T00:00:00Z")
 

@@ -15,6 +15,8 @@ from ingest_testing import assert_mirrors, run_job
 
 from .origin import ACTIVITY, CATALOG, GITHUB, PEOPLE, TOKEN, Origin, Warehouse
 
+pytestmark = pytest.mark.exhaustive
+
 StartOrigin = Callable[..., Origin]
 TOKENS = "SOURCES__GITHUB__ACCESS_TOKEN"
 SECOND = "sandbox-second-token"

@@ -18,6 +18,8 @@ from ingest_testing import Json, assert_mirrors
 from .origin import ACTIVITY, CATALOG, TOKEN, Origin, Warehouse
 from .test_moving_target import before_page_2, listed
 
+pytestmark = pytest.mark.exhaustive
+
 
 def living(warehouse: Warehouse, table: str) -> set[Any]:
     return {row["id"] for row in warehouse.rows(TABLES[table]) if not row["deleted_at"]}
