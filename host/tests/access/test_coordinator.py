@@ -16,14 +16,14 @@ ROOT = Path(__file__).parents[3]
 FILES = (".", "deploy/kubernetes/host")
 
 
-def queued(instance: DagsterInstance, location: str, partition: str) -> DagsterRun:
-    """A run that somebody launches for a partition, with tags that name another one."""
+def queued(instance: DagsterInstance, location: str, partition: str | None) -> DagsterRun:
+    """A run that somebody launches, for a partition or for none, with a tag that names github's first one."""
     server = RemoteRepositoryOrigin(GrpcServerCodeLocationOrigin("127.0.0.1", 4000, location_name=location), "r")
     run: DagsterRun = create_run_for_test(
         instance,
         "ingest",
         remote_job_origin=RemoteJobOrigin(server, "ingest"),
-        tags={"dagster/partition": partition, "ingest/partition": "another"},
+        tags={"ingest/partition": "github 1_of_2"} | ({"dagster/partition": partition} if partition else {}),
     )
     return run
 
@@ -38,7 +38,13 @@ def test_two_runs_of_a_shard_never_run_at_the_same_time_and_two_shards_do(tmp_pa
         create_test_daemon_workspace_context(EmptyWorkspaceTarget(), instance) as workspace,
     ):
         mark_runs(instance)
-        wanted = [("github", "1_of_2"), ("github", "1_of_2"), ("github", "2_of_2"), ("stripe", "1_of_2")]
+        wanted = [
+            ("stripe", None),
+            ("github", "1_of_2"),
+            ("github", "1_of_2"),
+            ("github", "2_of_2"),
+            ("stripe", "1_of_2"),
+        ]
         runs = [queued(instance, *one) for one in wanted]
         for run in runs:
             instance.run_coordinator.submit_run(SubmitRunContext(run, workspace.create_request_context()))
@@ -48,6 +54,6 @@ def test_two_runs_of_a_shard_never_run_at_the_same_time_and_two_shards_do(tmp_pa
             found = [instance.get_run_by_id(run.run_id) for run in runs]
             return [run is not None and run.status != DagsterRunStatus.QUEUED for run in found]
 
-        assert started() == [True, False, True, True]
-        instance.report_run_canceled(runs[0])
-        assert started() == [True, True, True, True]
+        assert started() == [True, True, False, True, True]
+        instance.report_run_canceled(runs[1])
+        assert started() == [True, True, True, True, True]

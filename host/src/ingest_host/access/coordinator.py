@@ -15,7 +15,7 @@ PARTITION = "ingest/partition"
 class MarkingRunCoordinator(QueuedRunCoordinator):
     """Dagster's queue, which sets the tag `user` of a run to whoever launched it from the UI or with a token.
 
-    A value that the client itself sends is overwritten.
+    A value of either tag that the client itself sends is overwritten: one location could take another's place.
     """
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
@@ -26,7 +26,7 @@ class MarkingRunCoordinator(QueuedRunCoordinator):
 
 
 def _partition(run: DagsterRun) -> dict[str, str]:
-    key = run.tags.get(PARTITION_NAME_TAG)
+    key = run.tags.get(PARTITION_NAME_TAG, run.run_id if PARTITION in run.tags else None)
     if key is None or run.remote_job_origin is None:
         return {}
     return {PARTITION: f"{run.remote_job_origin.location_name} {key}"}
