@@ -169,7 +169,9 @@ def test_a_location_sees_its_own_rows_alone(played: Played, good: DagsterRun, ta
 def test_of_what_belongs_to_no_location_none_sees_anything(played: Played) -> None:
     """Such as a run that was created without a workspace."""
     run = create_run_for_test(played.instance, job_name="orphan", tags={"a": "b"})
+    played.instance.run_storage.set_cursor_values({"cursor": "of the daemon"})
     for name in ("one", "other"):
+        assert played.sql(name, "SELECT * FROM kvs WHERE key = 'cursor'") == []
         assert played.sql(name, f"SELECT * FROM runs WHERE run_id = '{run.run_id}'") == []
         assert played.sql(name, f"SELECT * FROM run_tags WHERE run_id = '{run.run_id}'") == []
 
@@ -197,7 +199,8 @@ def test_rights_are_given_on_the_tables_above_alone(played: Played) -> None:
 
 # What another location does
 
-EVENT = "'{{}}', 'PIPELINE_FAILURE', now()"
+EVENT = """'{{"run_id": "{run}"}}', 'PIPELINE_FAILURE', now()"""
+NO_RUN = EVENT.replace("{run}", "")
 NOTHING = (
     "UPDATE runs SET status = 'FAILURE' WHERE run_id = '{run}' RETURNING run_id",
     "UPDATE run_tags SET value = 'x' WHERE run_id = '{run}' RETURNING run_id",
@@ -208,7 +211,9 @@ NOTHING = (
 """Statements that match no row."""
 REFUSED = (
     "INSERT INTO event_logs (run_id, event, dagster_event_type, timestamp) VALUES ('{run}', " + EVENT + ")",
-    "INSERT INTO event_logs (run_id, event, dagster_event_type, timestamp) VALUES ('', " + EVENT + ")",
+    "INSERT INTO event_logs (run_id, event, dagster_event_type, timestamp) VALUES ('', "
+    + EVENT.replace("{run}", "")
+    + ")",
     "INSERT INTO run_tags (run_id, key, value) VALUES ('{run}', 'a', 'b')",
     "INSERT INTO asset_keys (asset_key) VALUES ('{asset}') ON CONFLICT (asset_key) DO UPDATE SET last_run_id = 'x'",
     'INSERT INTO asset_keys (asset_key) VALUES (\'["one", "new"]\')',
@@ -262,6 +267,24 @@ def test_anothers_row_is_not_there_to_change(played: Played, good: DagsterRun, s
     statement = statement.format(run=good.run_id, asset='["one", "items"]')
     assert played.sql("other", statement) == []
     assert played.sql("one", statement) != []
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        ("runs", "start_time = 1"),
+        ("run_tags", "value = 'x'"),
+        ("asset_keys", "last_run_id = 'x'"),
+        ("asset_check_executions", "partition = 'x'"),
+    ],
+)
+def test_nor_does_it_change_if_it_is_not_asked_for(played: Played, good: DagsterRun, table: str, change: str) -> None:
+    """A statement that reads no column needs no right to read: the policy for updates alone applies."""
+    rows = f"SELECT * FROM {table} WHERE {table}::text NOT LIKE '%other%' ORDER BY id"
+    before = played.platform.sql("dagster", rows, "dagster")
+    assert before
+    played.sql("other", f"UPDATE {table} SET {change}")
+    assert played.platform.sql("dagster", rows, "dagster") == before
 
 
 @pytest.mark.parametrize("statement", REFUSED)
@@ -421,6 +444,9 @@ def test_only_an_event_of_its_own_gets_tags(played: Played, good: DagsterRun) ->
     for event_id in (foreign, foreign + 1):
         with refused("row-level security"):
             insert(played, "asset_event_tags", **right | {"event_id": str(event_id)})
+    for asset_key in ("""'["other", "items"]'""", """'["one", ["a"]]'"""):
+        with refused("row-level security"):
+            insert(played, "asset_event_tags", **right | {"asset_key": asset_key})
 
 
 @pytest.mark.parametrize(
@@ -596,11 +622,29 @@ def test_nor_more_backfills(played: Played) -> None:
         played.platform.sql("dagster", "DELETE FROM bulk_actions", "dagster")
 
 
-def test_a_check_has_an_outcome_that_can_be_shown(played: Played, good: DagsterRun) -> None:
-    right = {"asset_key": """'["one", "items"]'""", "run_id": f"'{good.run_id}'", "check_name": "'shown'"}
-    insert(played, "asset_check_executions", execution_status="'PLANNED'", **right)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"execution_status": "'NO_SUCH'"},
+        {"asset_key": """'["other", "items"]'"""},
+        {"asset_key": """'["one", ["a"]]'"""},
+        {"run_id": "'another'"},
+        {"evaluation_event": "'no JSON'"},
+        {"evaluation_event": "'{}' || repeat(' ', 1000000)"},
+        {"evaluation_event_timestamp": "'infinity'"},
+    ],
+    ids=lambda wrong: " ".join(wrong.values()),
+)
+def test_a_check_is_one_that_can_be_shown(played: Played, good: DagsterRun, wrong: dict[str, str]) -> None:
+    right = {
+        "asset_key": """'["one", "items"]'""",
+        "run_id": f"'{good.run_id}'",
+        "check_name": "'shown'",
+        "execution_status": "'PLANNED'",
+    }
+    insert(played, "asset_check_executions", **right)
     with refused("row-level security"):
-        insert(played, "asset_check_executions", execution_status="'NO_SUCH'", **right)
+        insert(played, "asset_check_executions", **right | wrong)
 
 
 # What it costs

@@ -10,6 +10,7 @@ import psycopg2
 import pytest
 from adbc_driver_manager.dbapi import Cursor
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient as PostgresSqlClient
 from dlt.pipeline.pipeline import Pipeline
 
 from ingest_shared import destinations
@@ -204,6 +205,27 @@ def test_postgres_is_given_a_row_group_at_a_time(postgres: str, monkeypatch: pyt
     grouped.load(reading(Decoder(ISSUES), Decoder(ISSUES).page(page)))
     assert [rows for rows in given if rows] == [2, 2, 1]
     assert len(grouped.rows("issues", "id")) == 5
+
+
+def test_rows_that_are_no_arrow_table_are_inserted_a_little_at_a_time(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To parse dlt's own 16 MB, a session needs more memory than the platform's Postgres gives it."""
+    lengths: list[int] = []
+    insert = PostgresSqlClient.execute_fragments
+
+    def noted(client: Any, fragments: list[str], *rest: Any, **options: Any) -> Any:
+        lengths.append(sum(map(len, fragments)))
+        return insert(client, fragments, *rest, **options)
+
+    monkeypatch.setattr(PostgresSqlClient, "execute_fragments", noted)
+    monkeypatch.setenv("INGEST_DESTINATION", "postgres")
+    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", postgres)
+    plain = Warehouse("postgres", "plain")
+    rows = [{f"column_{number}": row for number in range(12)} for row in range(20_000)]
+    plain.pipeline().run(rows, table_name="plain")
+    assert sum(lengths) > 1_500_000 > 600_000 > max(lengths)
+    assert plain.rows("plain", "count(*)") == [(len(rows),)]
 
 
 def execute(address: str, *statements: str) -> None:

@@ -13,6 +13,10 @@ from dlt.destinations.job_impl import FinalizedLoadJobWithFollowupJobs
 
 from ingest_shared.destinations import ResolvedOnce
 
+LONGEST_QUERY = 2**20
+"""Bytes; dlt inserts rows that are no Arrow tables, half as many bytes at a time. To parse them, Postgres takes up to
+150 times as much, and on the platform a session that needs more than 128 MB fails (`docker-compose.yml`)."""
+
 
 class _SqlClient(Psycopg2SqlClient):
     """Creates staging schemas through the platform's function, if it exists: a location's role may not create them."""
@@ -47,6 +51,11 @@ class _Client(PostgresClient):
 
 class postgres(ResolvedOnce, dlt.destinations.postgres):  # noqa: N801, dlt takes the destination's name from it
     """https://dlthub.com/docs/dlt-ecosystem/destinations/postgres"""
+
+    def _raw_capabilities(self) -> DestinationCapabilitiesContext:
+        capabilities = super()._raw_capabilities()
+        capabilities.max_query_length = LONGEST_QUERY
+        return capabilities
 
     @property
     def client_class(self) -> type[PostgresClient]:
