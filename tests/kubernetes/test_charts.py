@@ -123,6 +123,8 @@ def test_postgres_is_set_up_as_by_compose() -> None:
     (postgres,) = pod_specs("host")["postgres"]["containers"]
     given = {one.removeprefix("-c") for one in postgres["args"][1:]}
     assert {one for one in given if not one.startswith("tcp_keepalives_")} == arguments("postgres")
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["postgres"]
+    assert f"ulimit -d {compose['ulimits']['data'] // 1024}; exec docker-entrypoint.sh " in postgres["command"][-2]
 
 
 @needs_helm

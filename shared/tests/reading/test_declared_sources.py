@@ -15,6 +15,7 @@ from ingest_shared.destinations import duckdb_file
 from ingest_shared.errors import ApiError
 from ingest_shared.pipelines import pipeline, run
 from ingest_shared.reading import api as http
+from ingest_shared.reading.reader import REFUSALS
 from ingest_shared.resource import raise_when_nothing_was_read
 from tests.sources import crm, helpdesk, planner
 from tests.sources.played import World, served
@@ -173,6 +174,38 @@ def test_a_list_of_one_row_that_is_refused_is_left_out_and_tried_again(world: Wo
     sync(helpdesk)
     assert_mirrors(world, helpdesk)
     assert rows(helpdesk, "SELECT * FROM load_gaps") == []
+
+
+def test_where_the_parents_are_refused_too_the_lists_of_their_rows_are_gaps_after_a_few(world: World) -> None:
+    """The warehouse may hold a million of those rows; without the right to read them, each list costs a call."""
+    for project in range(18, 200):
+        world.rows["projects"][project] = {"id": project, "name": f"project {project}"}
+    sync(planner)
+    world.refused, world.calls = "^/projects", 0
+    sync(planner)
+    assert world.calls < 2 * REFUSALS
+    gaps = rows(planner, "SELECT status, reason FROM load_gaps WHERE resource = 'tasks'")
+    assert len(gaps) == 199
+    assert {status for status, _ in gaps} == {403}
+    assert "not requested: the list of projects is refused, and so were 10 like this" in {reason for _, reason in gaps}
+    world.refused = None
+    sync(planner)
+    assert_mirrors(world, planner)
+    assert rows(planner, "SELECT * FROM load_gaps") == []
+
+
+@pytest.mark.parametrize("refused", ["^/projects$", "^/projects(/1[0-9]*/tasks)?$"])
+def test_where_the_lists_of_some_rows_can_be_read_all_are_requested(world: World, refused: str) -> None:
+    """A credential may have the right to the tasks alone."""
+    for project in range(18, 200):
+        world.rows["projects"][project] = {"id": project, "name": f"project {project}"}
+    sync(planner)
+    world.rows["tasks"][9_999] = {"owner": 199, "id": 9, "title": "new"}
+    world.rows["tasks"][9_998] = {"owner": 2, "id": 99, "title": "new"}
+    world.refused = refused
+    sync(planner)
+    assert rows(planner, "SELECT id FROM tasks WHERE title = 'new' AND project_id = 2") == [(99,)]
+    assert rows(planner, "SELECT * FROM load_gaps WHERE reason LIKE 'not requested%'") == []
 
 
 def test_a_run_that_may_read_nothing_names_the_list_that_the_others_are_read_per_row_of(world: World) -> None:

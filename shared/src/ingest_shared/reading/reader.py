@@ -6,6 +6,7 @@ does not let a bad scope stop the others, believes deletes only after a second l
 
 import logging
 import pickle
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -45,6 +46,10 @@ SCOPES_AT_ONCE = 1_000
 IN_VAIN = 100
 """Missing rows that are requested by themselves in vain before those with smaller keys, which are mostly older, count
 as gone too: an API may remove any number of rows that became too old."""
+REFUSED = 403
+REFUSALS = 10
+"""Lists per row that are refused, while none can be read, before the others are not requested: if their parent's list
+is refused as well, the credential lacks a right, and there may be a million rows in the warehouse."""
 ROUNDS = 6
 """How often the pages of a list are read before it is given up because they keep changing."""
 
@@ -97,12 +102,14 @@ class Reader(Fetcher):
                 yield None
             if turns.begin(self.listing, load):
                 yield from self._read(load)
+                self.sync.refused_parts[self.listing.table.name] = self._refused_parts()
                 is_part = any(isinstance(progress.error, Postponed) for progress in self.progress.values())
                 turns.end(self.listing, is_part=is_part)
 
     def _read(self, load: Load) -> Iterator[Page | pa.Table | None]:
         self.load = load
         self.calls.clear()
+        self.refusals = Counter[Any]()
         self.sync.begin(load)
         cursors: dict[str, Cursor] = load.state.setdefault("cursors", {})
         self.known = dict(cursors)
@@ -223,6 +230,7 @@ class Reader(Fetcher):
         other.sync = copy(self.sync)
         other.sync.audit, other.sync.anew, other.sync.now, other.sync.loaded = False, False, FOREVER, {}
         other.load, other.calls, other.unreadable = Load(self.listing.table.name, {}, usage), Counter(), []
+        other.refusals = Counter()
         other.scopes = {scope.id: scope for scope in other.sync.scopes(self.listing, other.load)}
         other.has_begun, other.until, other.known = False, float("inf"), {}
         other.progress = {id_: Progress({}) for id_ in other.scopes}
@@ -321,6 +329,9 @@ class Reader(Fetcher):
     def _fetch(self, piece: Piece, cursor: Cursor) -> tuple[tuple[Scope, Step | IngestError], list[Piece]]:
         if self._has_failed(piece.scope):
             return (piece.scope, Step()), []
+        part = self.sync.part_of(piece.scope.values)
+        if self.refusals[part] >= REFUSALS and part in self._parents_refused:
+            return (piece.scope, self._not_requested()), []
         # What remains of a scope is recorded in its cursor; one that has none is read to the end once it is begun.
         keeps_cursor, progress = piece.scope.keeps_cursor(self.walk), self.progress[piece.scope.id]
         may_wait = not progress.begun or (keeps_cursor and self.walk.may_wait(piece, cursor))
@@ -330,8 +341,31 @@ class Reader(Fetcher):
         try:
             step = self._fetch_believed(piece, cursor)
         except (ApiError, PayloadError) as error:
+            if isinstance(error, ApiError) and error.status == REFUSED:
+                self.refusals[part] += 1
             return (piece.scope, error), []
+        self.refusals[part] = -sys.maxsize  # what can be read is requested, whatever else is refused
         return (piece.scope, step), step.pieces
+
+    @property
+    def _parents_refused(self) -> set[Any]:
+        """The parts in which nothing of the parent may be read."""
+        per = self.listing.per
+        return self.sync.refused_parts[per.parent.name] if isinstance(per, PerRow) else set()
+
+    def _not_requested(self) -> ApiError:
+        said = f"not requested: the list of {self.listing.per.parent.name} is refused, and so were {REFUSALS} like this"
+        return ApiError(said, status=REFUSED, reason=said)
+
+    def _refused_parts(self) -> set[Any]:
+        """The parts of which every list was refused."""
+        refused: set[Any] = set()
+        others: set[Any] = set()
+        for id_, scope in self.scopes.items():
+            error = self.progress[id_].error if id_ in self.progress else None
+            is_refused = isinstance(error, ApiError) and error.status == REFUSED
+            (refused if is_refused else others).add(self.sync.part_of(scope.values))
+        return refused - others
 
     def _fetch_believed(self, piece: Piece, cursor: Cursor) -> Step:
         """A response that means "the row is gone" is requested a second time, since the first one may be wrong."""

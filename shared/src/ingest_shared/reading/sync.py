@@ -46,6 +46,8 @@ class Sync:
         """The keys of such tables that this run has found to be gone."""
         self.left_out_parts: defaultdict[str, set[Any]] = defaultdict(set)
         """The parts that this run could not read of a table."""
+        self.refused_parts: defaultdict[str, set[Any]] = defaultdict(set)
+        """The parts of a table of which this run may read no list."""
         self.done: defaultdict[str, set[str]] = defaultdict(set)
         """The scopes of each table that this run has read completely, if it loads in several parts."""
         self.turns = Turns()
