@@ -24,6 +24,12 @@ class Keys:
         self._places = array("q", bytes(8 * FEWEST))  # 0 is a free place
         self._count = 0
 
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, key: Any) -> bool:
+        return bool(self.known((key,)))
+
     def add(self, keys: Mapping[Any, Any], group: object = ()) -> set[Any]:
         """Adds the keys of a mapping; returns those that were known. Equal keys of two groups are different."""
         self._make_room(len(keys))

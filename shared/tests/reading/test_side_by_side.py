@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -18,7 +19,7 @@ from ingest_shared.reading import reader, turns
 from ingest_shared.reading.api import Api
 from ingest_shared.reading.crawl import Arrived, Task, crawl
 from ingest_shared.reading.envelopes import HasMore
-from ingest_shared.reading.listings import Listing, Scope
+from ingest_shared.reading.listings import Cursor, Listing, Piece, Scope, Step, Walk
 from ingest_shared.reading.per_row import PerRow
 from ingest_shared.reading.reader import Reader
 from ingest_shared.reading.sync import Sync
@@ -156,6 +157,43 @@ def test_a_list_per_row_waits_for_all_parts_of_a_first_load(
         Loaded(server, duckdb_warehouse, Woods).paths(PER_OAK, WOODS)
         assert duckdb_warehouse.rows("oaks", "id") == [(1,), (2,), (3,)]
         assert duckdb_warehouse.rows("acorns", "tree_id") == [(1,), (2,), (3,)]
+
+
+def test_a_row_whose_list_is_read_takes_less_than_150_bytes_of_memory(
+    server: Server, duckdb_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be millions: the columns that its list needs are kept, and a digest of its id once that was read."""
+    oaks, per_page = 6_000, 100
+    monkeypatch.setattr(reader, "SCOPES_AT_ONCE", 100)
+    read = most = 0
+
+    def answer(request: Request) -> Reply:
+        last = int(request.query.get("starting_after", 0)) + per_page
+        rows = [{"id": id_, "grown": 1_700_000_000 + id_} for id_ in range(last - per_page + 1, last + 1)]
+        return Reply(body=json.dumps({"data": rows, "has_more": last < oaks}).encode())
+
+    server.answers(answer)
+
+    class Bare(Walk):
+        """The list of each oak is empty, and takes no call."""
+
+        def fetch(self, reader: Reader, piece: Piece, cursor: Cursor) -> Step:
+            nonlocal read, most
+            read, most = read + 1, max(most, tracemalloc.get_traced_memory()[0])
+            return Step()
+
+    class Measured(OneWood):
+        def scopes(self, listing: Listing, load: Load) -> Iterable[Scope]:
+            if listing.per:
+                tracemalloc.start()
+            return super().scopes(listing, load)
+
+    try:
+        Loaded(server, duckdb_warehouse, Measured).paths(WOODS, replace(PER_OAK, walk=Bare()))
+    finally:
+        tracemalloc.stop()
+    assert read == oaks
+    assert most / oaks < 150
 
 
 def test_the_rows_that_a_killed_run_had_loaded_have_their_lists_read_by_the_next(

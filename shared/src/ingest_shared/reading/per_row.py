@@ -1,7 +1,7 @@
 """Lists per row of another table: the comments of each ticket, the reviews of each pull request."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import dlt
 
 from ingest_shared.errors import SettingError
+from ingest_shared.keys import Keys
 from ingest_shared.loading import Load
 from ingest_shared.reading.listings import Scope, Walk, seconds
 from ingest_shared.reading.sync import Sync
@@ -75,7 +76,10 @@ class PerRow:
             )
 
     def scopes(self, sync: Sync, load: Load) -> Iterator[Row]:
-        """The parent's rows whose lists are to be read; raises if the parent was never loaded."""
+        """The parent's rows whose lists are to be read, as they are needed: there may be millions.
+
+        Raises :class:`SettingError` if the parent was never loaded.
+        """
         marks = _marks(sync, load)
         # Rows that the parent loaded in runs without this list are in the warehouse; those of this run are not yet.
         held, is_read = self._held(sync, load, marks), self.parent.name in sync.turns.read
@@ -85,21 +89,26 @@ class PerRow:
             )
         left_out = [one for left in load.state.get("left_out", []) for one in self._one_by_one(left)]
         again = ({column: left.get(name) for name, column in self.values.items()} for left in left_out)
-        gone = sync.gone_keys.get(self.parent.name, set())
         newest: dict[str, int] = {}
-        scopes: dict[str, Row] = {}
-        for row in chain(again, held or (), self._read_now(sync, load, marks)):
+        load.at_end.append(lambda: self._move_marks(sync, load, marks, newest, is_read=is_read))
+        rows = chain(self._read_now(sync, load, marks), held or (), again)  # the latest version of a row comes first
+        scopes = self._scopes(sync, rows, marks, newest)
+        yield from self._together([*scopes]) if self.at_once > 1 else scopes
+
+    def _scopes(
+        self, sync: Sync, rows: Iterable[Mapping[str, Any]], marks: Mapping[str, Mark], newest: dict[str, int]
+    ) -> Iterator[Row]:
+        """The first of the rows with each key, unless it is gone; ``newest`` becomes the newest change of each part."""
+        gone, seen = sync.gone_keys.get(self.parent.name, set()), Keys()
+        for row in rows:
             values = {name: row[column] for name, column in self.values.items()}
             if not self.reads(sync, values):
                 continue
             part = str(sync.part_of(values))
             if self.changed and (changed := row.get(self.changed)):
                 newest[part] = max(newest.get(part, 0), seconds(changed))
-            if values[self.key] not in gone:
-                scope = self._scope(values, self._has_changed(row, marks.get(part, NEVER)))
-                scopes[scope.id] = scope
-        load.at_end.append(lambda: self._move_marks(sync, load, marks, newest, is_read=is_read))
-        yield from self._together([*scopes.values()]) if self.at_once > 1 else scopes.values()
+            if values[self.key] not in gone and not seen.add({str(values[self.key]): None}):
+                yield self._scope(values, self._has_changed(row, marks.get(part, NEVER)))
 
     def reads(self, sync: Sync, values: Mapping[str, Any]) -> bool:
         """Whether this run reads the list of a row with these values."""
@@ -145,7 +154,7 @@ class PerRow:
             mark = marks.get(str(sync.part_of({name: row[column] for name, column in self.values.items()})))
             at = row.get(changed)
             if mark and at and seconds(at) < self._since(*mark):
-                old[self._identity(row)] = seconds(at)
+                old.setdefault(self._identity(row), seconds(at))
         if not old:
             return sync.rows_loaded(self.parent.name)
         span = Window(min(old.values()), max(old.values()) + 1)

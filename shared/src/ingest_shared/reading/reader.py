@@ -103,8 +103,7 @@ class Reader(Fetcher):
             if turns.begin(self.listing, load):
                 yield from self._read(load)
                 self.sync.refused_parts[self.listing.table.name] = self._refused_parts()
-                is_part = any(isinstance(progress.error, Postponed) for progress in self.progress.values())
-                turns.end(self.listing, is_part=is_part)
+                turns.end(self.listing, is_part=self._count_postponed() > 0)
 
     def _read(self, load: Load) -> Iterator[Page | pa.Table | None]:
         self.load = load
@@ -114,8 +113,13 @@ class Reader(Fetcher):
         cursors: dict[str, Cursor] = load.state.setdefault("cursors", {})
         self.known = dict(cursors)
         self.digests = load.state.get("digests", {})
-        done = self.sync.done[self.listing.table.name]
-        self.scopes = {scope.id: scope for scope in self.sync.scopes(self.listing, load) if scope.id not in done}
+        # Whether this reading deliberately skips scopes, whose cursors and gaps stay valid.
+        self.is_part = self.sync.anew or bool(self.sync.done[self.listing.table.name])
+        self.noted_gaps = dict(load.state.get("noted_gaps", {}))
+        self.noted_parts = set(load.state.get("left_out_parts", ()))
+        self.scopes: dict[str, Scope] = {}
+        self.forgotten, self.forgotten_parts = 0, set[str]()
+        self.unread: list[dict[str, Any]] = []
         self.has_begun = False
         self.until = float("inf") if self.sync.reads_all else time.monotonic() + BEGINS_FOR
         self.progress: dict[str, Progress] = {}
@@ -133,14 +137,14 @@ class Reader(Fetcher):
         """Moves the cursors of scopes that were read completely and have no unloadable value."""
         for page, error in self.load.unreadable:
             self._leave_out(page.scope, error)
-        read = self._read_to_the_end()
+        left_out = [self.scopes[id_] for id_, progress in self.progress.items() if progress.error]
+        read = [scope for id_, scope in self.scopes.items() if not (id_ in self.progress and self.progress[id_].error)]
         parts: dict[str, list[str]] = {}
         for scope in read:
             # A scope that was never loaded cannot have lost anything.
             if scope.id in self.known if scope.keeps_cursor(self.walk) else not self.load.is_first:
                 parts.setdefault(scope.part, []).append(scope.id)
             if scope.keeps_cursor(self.walk):
-                self.walk.finish(self, scope, self.progress[scope.id])
                 self.load.state["cursors"][scope.id] = {**scope.noted, **self.progress[scope.id].cursor}
         self._note_left()
         digests = self._digests(read)
@@ -150,26 +154,37 @@ class Reader(Fetcher):
             for part, ids in parts.items():
                 calls, has_changed = sum(self.calls[id_] for id_ in ids), digests.get(part) != self.digests.get(part)
                 audit.close(part, ids, calls, self.sync.now, has_changed=has_changed)
-        self.load.state["digests"] = self.digests | digests if self._is_part else digests
-        left_out = [self.scopes[id_] for id_, progress in self.progress.items() if progress.error]
+        self.load.state["digests"] = self.digests | digests if self.is_part else digests
         failed = [scope for scope in left_out if not scope.keeps_cursor(self.walk)]
-        self._keep_gaps()
-        self.load.postponed = sum(isinstance(progress.error, Postponed) for progress in self.progress.values())
-        self.sync.done[self.listing.table.name].update(scope.id for scope in read if self.load.postponed)
+        if self.is_part:  # otherwise this load's gaps would replace all earlier ones
+            self.load.gaps = self.noted_gaps | self.load.gaps
+        self.load.state["noted_gaps"] = self.load.gaps
+        self._note_done(read)
         unseen = filter(self._is_unseen, self.load.state.get("left_out", ()))
-        self.load.state["left_out"] = [*unseen, *(dict(scope.values) for scope in failed)]
-        self._note_parts()
+        self.load.state["left_out"] = [*unseen, *self.unread, *(dict(scope.values) for scope in failed)]
+        # For lists per row of this table: a later run must read rows of these.
+        left_out_parts = self.sync.left_out_parts[self.listing.table.name] | self.noted_parts
+        if left_out_parts or "left_out_parts" in self.load.state:
+            self.load.state["left_out_parts"] = sorted(left_out_parts)
         # A shard without any scope has none to read.
-        self.load.scopes_read = len(read) if self.scopes or self.shard.is_whole else None
-        self.scopes, self.progress, self.known = {}, {}, {}  # others are still being read
+        has_scopes = self.scopes or self.forgotten or self.shard.is_whole
+        self.load.scopes_read = len(read) + self.forgotten if has_scopes else None
+        self.scopes, self.progress, self.known, self.unread = {}, {}, {}, []  # others are still being read
 
-    def _note_parts(self) -> None:
-        """The parts with rows that a later run must read, for lists per row of this table."""
-        noted = self.load.state.get("left_out_parts", ())
-        parts = {self.sync.part_of(scope.values) for scope in self.scopes.values() if self.sync.part in scope.values}
-        left_out = self.sync.left_out_parts[self.listing.table.name] | (set(noted) - parts)
-        if noted or left_out:
-            self.load.state["left_out_parts"] = sorted(left_out)
+    def _count_postponed(self) -> int:
+        begun = sum(isinstance(progress.error, Postponed) for progress in self.progress.values())
+        return len(self.unread) + begun
+
+    def _note_done(self, read: Iterable[Scope]) -> None:
+        """What the next part of this run need not read again, if there is one."""
+        table = self.listing.table.name
+        self.load.postponed = self._count_postponed()
+        if self.load.postponed:
+            self.sync.done[table].add({scope.id: None for scope in read})
+            failed = {id_ for id_ in self.progress if self._has_failed(self.scopes[id_])}
+            self.sync.failed[table] = failed
+        else:
+            self.sync.done.pop(table, None)
 
     def _is_unseen(self, values: Mapping[str, Any]) -> bool:
         """Whether a list that was left out belongs to a part of the shard that this run does not see."""
@@ -183,19 +198,6 @@ class Reader(Fetcher):
             was_left = progress.begun and isinstance(progress.error, Postponed)
             if was_left and all(self.walk.may_wait(piece, progress.cursor) for piece in progress.left):
                 self.load.state["cursors"][id_] = progress.cursor | self.walk.leave(self, progress)
-
-    @property
-    def _is_part(self) -> bool:
-        """Whether this reading deliberately skips scopes, whose cursors and gaps stay valid."""
-        return self.sync.anew or bool(self.sync.done[self.listing.table.name])
-
-    def _keep_gaps(self) -> None:
-        """Keeps the gaps of scopes that are not read now: otherwise this load's gaps would replace all earlier ones."""
-        if self._is_part:
-            read = {scope.name for scope in self.scopes.values()}
-            noted = self.load.state.get("noted_gaps", {})
-            self.load.gaps = {name: gap for name, gap in noted.items() if name not in read} | self.load.gaps
-        self.load.state["noted_gaps"] = self.load.gaps
 
     def _has_changed(self, scope: Scope, row: Any) -> bool:
         """Whether a row appeared or changed after its scope was last read."""
@@ -252,20 +254,32 @@ class Reader(Fetcher):
             progress = self.progress.get(scope.id)
             if progress and scope.has_changed is None and progress.lists_all:
                 parts[scope.part] = (parts.get(scope.part, 0) + progress.digest) % 2**64
-        return {scope.part: self.digests[scope.part] for scope in read if scope.part in self.digests} | parts
+        named = self.forgotten_parts.union(scope.part for scope in read)
+        return {part: self.digests[part] for part in named if part in self.digests} | parts
 
     def _all_pages(self, cursors: Mapping[str, Cursor]) -> Iterator[Page | pa.Table | None]:
         """The pages of all scopes."""
-        scopes = iter(self.scopes.values())
-        while some := list(islice(scopes, SCOPES_AT_ONCE)):
-            self.progress |= {scope.id: Progress(dict(cursors.get(scope.id, {}))) for scope in some}
-            yield from self._pages(self._wanted(some, self._start))
+        scopes = (scope for scope in self.sync.scopes(self.listing, self.load) if not self._is_done(scope))
+        while some := {scope.id: scope for scope in islice(scopes, SCOPES_AT_ONCE)}:
+            self.scopes |= some
+            for id_, scope in some.items():
+                self.progress[id_] = Progress(dict(cursors.get(id_, {})))
+                self.noted_gaps.pop(scope.name, None)
+                self.noted_parts.discard(scope.values.get(self.sync.part))
+            yield from self._pages(self._wanted(some.values(), self._start))
             with warehouse_opened_once():
-                for scope in some:
-                    self._settle(scope, self.progress[scope.id])
+                for id_, scope in some.items():
+                    self._settle(scope, self.progress[id_])
+
+    def _is_done(self, scope: Scope) -> bool:
+        return self.sync.is_done(self.listing.table.name, scope)
 
     def _settle(self, scope: Scope, progress: Progress) -> None:
         """Finds which rows of a scope are gone; of its progress, only what the end of the load needs is kept."""
+        if isinstance(progress.error, Postponed) and not progress.begun and not scope.keeps_cursor(self.walk):
+            self.unread.append(dict(scope.values))
+            del self.scopes[scope.id], self.progress[scope.id]
+            return
         read_all = self.sync.reads_all or self.walk.has_read_all(progress)
         shows_all = read_all and not self.walk.is_cut(progress)
         progress.lists_all = self.walk.lists_all(progress)
@@ -275,11 +289,26 @@ class Reader(Fetcher):
             return
         progress.gone |= dict.fromkeys(missing, self.sync.now)
         if scope.keeps_cursor(self.walk):
-            return
-        if not (progress.error or progress.gone or (progress.lists_all and scope.has_changed is None)):
-            del self.progress[scope.id]
-        else:
+            self._finish(scope, progress)
+        elif progress.error or progress.gone or (progress.lists_all and scope.has_changed is None):
             progress.numbered, progress.noted, progress.cursor, progress.there = {}, {}, {}, set()
+        else:
+            self._forget(scope)
+
+    def _finish(self, scope: Scope, progress: Progress) -> None:
+        """Completes the cursor of a scope that was read completely."""
+        if not progress.error:
+            self.walk.finish(self, scope, progress)
+            progress.numbered, progress.noted, progress.there = {}, {}, set()
+
+    def _forget(self, scope: Scope) -> None:
+        """Keeps only the id of a row whose list was read: there may be millions. An audit counts by them."""
+        del self.progress[scope.id]
+        if not self.sync.audit:
+            del self.scopes[scope.id]
+            self.forgotten += 1
+            self.forgotten_parts.add(scope.part)
+            self.sync.done[self.listing.table.name].add({scope.id: None})
 
     def _start(self, scope: Scope, known: Progress) -> list[Piece]:
         return [] if scope.is_unchanged(known.cursor) else self.walk.start(self, scope, known.cursor)
@@ -358,14 +387,8 @@ class Reader(Fetcher):
         return ApiError(said, status=REFUSED, reason=said)
 
     def _refused_parts(self) -> set[Any]:
-        """The parts of which every list was refused."""
-        refused: set[Any] = set()
-        others: set[Any] = set()
-        for id_, scope in self.scopes.items():
-            error = self.progress[id_].error if id_ in self.progress else None
-            is_refused = isinstance(error, ApiError) and error.status == REFUSED
-            (refused if is_refused else others).add(self.sync.part_of(scope.values))
-        return refused - others
+        """The parts of which lists were refused, and none was read."""
+        return {part for part, refusals in self.refusals.items() if refusals > 0}
 
     def _fetch_believed(self, piece: Piece, cursor: Cursor) -> Step:
         """A response that means "the row is gone" is requested a second time, since the first one may be wrong."""
@@ -407,9 +430,6 @@ class Reader(Fetcher):
             # Of rows that were read for many at once, only the row itself says for which.
             noted.append(pickle.dumps([{**page.given, **row} for row in held]))
 
-    def _read_to_the_end(self) -> list[Scope]:
-        return [scope for id_, scope in self.scopes.items() if not (id_ in self.progress and self.progress[id_].error)]
-
     def _leave_out_or_raise(self, scope: Scope, error: IngestError) -> None:
         if isinstance(error, ApiError) and error.status is None and error.retry:
             raise error  # nothing answers: the next scope would fail, too
@@ -434,6 +454,9 @@ class Reader(Fetcher):
 
     def _leave_out(self, scope: Scope, error: IngestError) -> None:
         if not self._has_failed(scope):
+            if scope.id not in self.scopes:
+                self.scopes[scope.id] = scope
+                self.forgotten -= 1
             self.progress.setdefault(scope.id, Progress({})).error = error
             status = error.status if isinstance(error, ApiError) else None
             self.load.leave_out(scope.name, self.sync.why(error), status)
@@ -489,6 +512,8 @@ class Reader(Fetcher):
                 self.vanished.append(scope)
         for scope, missing, held in self.doubted:  # with the warehouse closed, as always while the API is read
             gone.append((scope, dict.fromkeys(self._look_again(scope, missing, held, shown_alone), self.sync.now)))
+            if scope.keeps_cursor(self.walk):
+                self._finish(scope, self.progress[scope.id])
         return gone
 
     def _missing(self, scope: Scope, progress: Progress) -> tuple[set[Any], int]:

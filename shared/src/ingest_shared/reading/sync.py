@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ingest_shared.errors import IngestError, QuotaSpent
+from ingest_shared.keys import Keys
 from ingest_shared.loading import Load
 from ingest_shared.reading.api import Api
 from ingest_shared.reading.crawl import Arrived
@@ -48,19 +49,26 @@ class Sync:
         """The parts that this run could not read of a table."""
         self.refused_parts: defaultdict[str, set[Any]] = defaultdict(set)
         """The parts of a table of which this run may read no list."""
-        self.done: defaultdict[str, set[str]] = defaultdict(set)
-        """The scopes of each table that this run has read completely, if it loads in several parts."""
+        self.done: defaultdict[str, Keys] = defaultdict(Keys)
+        """The scopes of each table that this run has read, if it loads in several parts."""
+        self.failed: defaultdict[str, set[str]] = defaultdict(set)
+        """Those of them that its latest part could not read completely."""
         self.turns = Turns()
         self.arrived = Arrived()
         """Counts the pages of all tables that wait to be taken."""
 
     def rows_loaded(self, table: str) -> Iterator[dict[str, Any]]:
-        """The rows that this run has read of a table with lists per row, with the columns that those lists need.
+        """The rows that this run has read of a table with lists per row, with the columns that those lists need; of a
+        row that it has read twice, the latest version comes first.
 
         Until then they are pickled: as objects, they would take six times the memory, of which there may be millions.
         """
-        for page in self.loaded.get(table, ()):
-            yield from pickle.loads(page)  # noqa: S301, this process pickled it
+        for page in reversed(self.loaded.get(table, ())):
+            yield from reversed(pickle.loads(page))  # noqa: S301, this process pickled it
+
+    def is_done(self, table: str, scope: Scope) -> bool:
+        """Whether an earlier part of this run has read the scope completely."""
+        return scope.id in self.done[table] and scope.id not in self.failed[table]
 
     def in_flight(self) -> int:
         """How many requests may be in flight for each list that is being read."""

@@ -9,6 +9,7 @@ import msgspec
 from github_location.source.repositories import GitHubSync
 from github_location.source.tables import code
 from ingest_shared.errors import SettingError
+from ingest_shared.keys import Keys
 from ingest_shared.loading import Load
 from ingest_shared.reading.envelopes import Request
 from ingest_shared.reading.listings import Cursor, Piece, Progress, Scope, Step, Walk
@@ -35,13 +36,16 @@ class PullRequests(OfPull):
     """The pull requests that changed, and all open ones: whether these can be merged changes without a trace."""
 
     def scopes(self, sync: Sync, load: Load) -> Iterator[Row]:
-        found = {scope.id: scope for scope in super().scopes(sync, load)}
+        found = Keys()
+        for scope in super().scopes(sync, load):
+            found.add({scope.id: None})
+            yield scope
         for row in held_where(self.parent, [*self.values.values()], {"state": "open"}) or ():
             values = {name: row[column] for name, column in self.values.items()}
             if self.reads(sync, values):
                 scope = self._scope(values)
-                found.setdefault(scope.id, scope)
-        yield from found.values()
+                if scope.id not in found:
+                    yield scope
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from math import ceil
 from typing import Any
 
@@ -153,14 +154,12 @@ class TogetherWithOthers(OfPull):
     """The pull requests that changed, 100 per query. Their value ``node_id`` is not a column of the reviews."""
 
     def scopes(self, sync: Sync, load: Load) -> Iterator[Row]:
-        rows = [*super().scopes(sync, load)]
+        rows = super().scopes(sync, load)
         if _graphql(sync) is None:
             yield from rows
             return
-        done = sync.done[load.resource]
-        pulls = self._with_node_ids([row for row in rows if isinstance(row, Pull) and row.id not in done])
-        for i in range(0, len(pulls), SCOPES_AT_ONCE):
-            some = pulls[i : i + SCOPES_AT_ONCE]
+        pulls = (row for row in rows if isinstance(row, Pull) and not sync.is_done(load.resource, row))
+        while some := self._with_node_ids([*islice(pulls, SCOPES_AT_ONCE)]):
             # Interleaved, so that the first ones, which are read side by side, do not wait for the same query.
             count = ceil(len(some) / AT_ONCE)
             queries = [Query([pull.node_id for pull in some[k::count] if pull.node_id]) for k in range(count)]
@@ -168,10 +167,10 @@ class TogetherWithOthers(OfPull):
 
     def _with_node_ids(self, pulls: list[Pull]) -> list[Pull]:
         """Those that an earlier run could not read have none."""
-        if all(pull.node_id for pull in pulls):
-            return pulls
-        held = held_where(self.parent, [self.values[self.key], "node_id"], {}) or ()
-        node_ids = {str(row[self.values[self.key]]): row["node_id"] for row in held}
+        key = self.values[self.key]
+        without = tuple(pull.values[self.key] for pull in pulls if not pull.node_id)
+        held = held_where(self.parent, [key, "node_id"], {key: without}) if without else None
+        node_ids = {str(row[key]): row["node_id"] for row in held or ()}
         return [replace(pull, node_id=pull.node_id or node_ids.get(pull.id)) for pull in pulls]
 
     def _scope(self, values: dict[str, Any], has_changed: bool | None = None) -> Pull:
