@@ -34,6 +34,7 @@ INSTANCE = {key: _OURS[key] for key in ("storage", "run_retries", "telemetry")} 
 }
 """The part of dagster.yaml that needs no engine: the code server starts runs, at once."""
 
+MIGRATE = ["dagster", "instance", "migrate"]
 ACCESS = """\
 local all postgres trust
 local all all scram-sha-256
@@ -152,13 +153,16 @@ def set_up(postgres: str, folder: Path, patch: pytest.MonkeyPatch) -> Platform:
     return platform
 
 
-def migrate_once(run: Callable[..., Any], command: list[str], **options: Any) -> None:
+def migrate_once(run: Callable[..., Any], command: list[str], **options: Any) -> Any:
     """Runs `dagster instance migrate` unless it has run on this server before, since it takes seconds."""
+    if command != MIGRATE:
+        return run(command, **options)
     with closing(psycopg2.connect(host=roles.HOST, user="postgres", dbname="dagster")) as opened:
         cursor = opened.cursor()
         cursor.execute("SELECT to_regclass('public.runs')")
         if cursor.fetchone() == (None,):
-            run([sys.executable, "-m", *command], **options)
+            return run([sys.executable, "-m", *command], **options)
+    return None
 
 
 def wait_for_server(port: int) -> None:

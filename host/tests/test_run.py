@@ -15,7 +15,9 @@ from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import serialize_value
 
 from ingest_host import launch
-from ingest_host.run import LOADS, load_from
+from ingest_host.run import LOADS, OPENS, load_from, open_once
+
+from .conftest import Platform
 
 
 @op
@@ -113,6 +115,65 @@ def test_the_garbage_collector_is_on_in_steps_but_spared_what_dagster_imported(
     told = "f'{gc.isenabled()}, {gc.get_freeze_count() > 100_000}'"
     pointer = ModuleCodePointer(MODULE, "defs")
     assert executed(instance, tmp_path, pointer, by_dagster_alone=False, told_by_own=told) == "True, True"
+
+
+EVENTS = 100
+RECORDED = f"[dg.get_dagster_logger().info('a line') for _ in range({EVENTS})] and 'own'"
+"""Makes a run record that many events."""
+CUT_OFF = f"(__import__('psycopg2').connect({{superuser!r}}).cursor().execute({{statement!r}}), {RECORDED})[1]"
+"""Ends the run's connections first, as a restart of Postgres does."""
+
+
+@pytest.fixture
+def on_postgres(platform: Platform) -> Iterator[DagsterInstance]:
+    """The platform's instance; each run leaves nothing behind."""
+    assert platform
+    with DagsterInstance.get() as instance:
+        yield instance
+        instance.wipe()
+
+
+def events_of(instance: DagsterInstance) -> int:
+    """How many lines the only run has recorded."""
+    (run,) = instance.get_runs()
+    assert run.status is DagsterRunStatus.SUCCESS
+    return sum(entry.user_message == "a line" for entry in instance.all_logs(run.run_id))
+
+
+def test_a_run_keeps_its_connections(on_postgres: DagsterInstance, platform: Platform, tmp_path: Path) -> None:
+    pointer = ModuleCodePointer(MODULE, "defs")
+    opened = []
+    for by_dagster_alone in (False, True):
+        before = sessions(platform)
+        folder = tmp_path / str(by_dagster_alone)
+        told = executed(on_postgres, folder, pointer, by_dagster_alone=by_dagster_alone, told_by_own=RECORDED)
+        assert told == "own"
+        assert events_of(on_postgres) == EVENTS
+        opened.append(sessions(platform) - before)
+        on_postgres.wipe()
+    kept, by_itself = opened
+    assert kept < EVENTS / 2
+    assert by_itself > EVENTS, "Dagster keeps them by itself: `open_once` is no longer needed"
+
+
+def sessions(platform: Platform) -> int:
+    """How many connections to Dagster's database have ever been opened."""
+    ((count,),) = platform.sql("postgres", "SELECT sessions FROM pg_stat_database WHERE datname = 'dagster'", "dagster")
+    return int(count)
+
+
+def test_a_run_goes_on_when_postgres_was_restarted(on_postgres: DagsterInstance, postgres: str, tmp_path: Path) -> None:
+    statement = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'dagster'"
+    told = CUT_OFF.format(superuser=f"host={postgres} user=postgres dbname=postgres", statement=statement)
+    pointer = ModuleCodePointer(MODULE, "defs")
+    assert executed(on_postgres, tmp_path, pointer, by_dagster_alone=False, told_by_own=told) == "own"
+    assert events_of(on_postgres) == EVENTS
+
+
+def test_a_dagster_that_opens_it_otherwise_starts_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(api, OPENS)
+    with pytest.raises(AttributeError, match=OPENS):
+        open_once()
 
 
 def test_a_dagster_that_calls_it_otherwise_starts_no_run(monkeypatch: pytest.MonkeyPatch) -> None:

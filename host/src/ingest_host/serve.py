@@ -5,8 +5,8 @@
 
 Both are Dagster's own; what differs is who may use the webserver (`ingest_host.access`), and how they use the
 storage. `dagster-daemon` opens a connection for each query, and each query of runs or ticks first asks the
-catalog which tables and columns exist: half of the CPU of an idle platform. Run containers and code servers
-are too short-lived, or query too rarely, to need this.
+catalog which tables and columns exist: half of the CPU of an idle platform. Runs keep their connections, too
+(`run.py`); code servers query too rarely to need this.
 """
 
 import logging
@@ -16,7 +16,6 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
-import psycopg2
 import uvicorn
 from dagster import DagsterInstance, __version__
 from dagster._core.workspace.context import WorkspaceProcessContext
@@ -27,9 +26,6 @@ from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handle
 from dagster._utils.log import configure_loggers
 from dagster_webserver.cli import _lifespan
 from dagster_webserver.webserver import DagsterWebserver
-from sqlalchemy import event
-from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.pool import QueuePool
 
 from ingest_host.access.audit import PostgresTrail
 from ingest_host.access.coordinator import mark_runs
@@ -42,6 +38,7 @@ from ingest_host.freshness import evaluate_apart
 from ingest_host.logs import download_logs, use_run_logs
 from ingest_host.queued_runs import leave_out_locked
 from ingest_host.retries import retry_apart
+from ingest_host.run import keep_connections
 from ingest_host.ticks import forget_renamed, keep_locations_apart
 from ingest_host.unreadable import pass_over_unreadable
 
@@ -57,11 +54,8 @@ WATCH_SECONDS = 5
 """How often each code server is asked whether it is still the same one; a deploy does not wait for this."""
 WATCH_ATTEMPTS = 3
 """How often it may fail to answer before its location is in error; Dagster's own values are 1 s and 10 attempts."""
-CONNECTION_SECONDS = 3600
 LONGEST_MESSAGE = 262_144
 """Bytes of a message that a page sends over its WebSocket: a query and its variables."""
-OVERFLOW = 20
-"""Connections beyond the one that each storage keeps, for threads that query at the same time."""
 
 
 def location_names() -> list[str]:
@@ -72,18 +66,13 @@ def location_names() -> list[str]:
 @contextmanager
 def lasting_instance(statement_milliseconds: int) -> Iterator[DagsterInstance]:
     """Opens the instance of ``DAGSTER_HOME``, set up for a long-lived process."""
-    event.listen(QueuePool, "checkout", _ping)
-    try:
-        with checked_answers(location_names), DagsterInstance.get() as instance:
-            # `dagster-webserver` calls this, but nothing in it is specific to the webserver.
-            instance.optimize_for_webserver(statement_milliseconds, CONNECTION_SECONDS, OVERFLOW)
-            remember_schema(instance)
-            use_run_logs(instance)
-            pass_over_unreadable(instance)
-            forget_renamed(instance)
-            yield instance
-    finally:
-        event.remove(QueuePool, "checkout", _ping)
+    with checked_answers(location_names), DagsterInstance.get() as instance:
+        keep_connections(instance, statement_milliseconds)
+        remember_schema(instance)
+        use_run_logs(instance)
+        pass_over_unreadable(instance)
+        forget_renamed(instance)
+        yield instance
 
 
 def watch_seldom() -> None:
@@ -115,18 +104,6 @@ def remember_schema(instance: DagsterInstance) -> None:
 
 def _yes(*_: object) -> bool:
     return True
-
-
-def _ping(connection: Any, *_: object) -> None:
-    """Replaces a connection that Postgres closed, for example when it was restarted.
-
-    https://docs.sqlalchemy.org/en/20/core/pooling.html#custom-legacy-pessimistic-ping
-    """
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-        raise DisconnectionError(str(error)) from error
 
 
 def webserver(instance: DagsterInstance) -> None:
