@@ -10,6 +10,7 @@ from dlt.pipeline.pipeline import Pipeline
 
 from ingest_shared.reading import reader
 from ingest_testing import assert_mirrors
+from stripe_location.source import api
 
 from .origin import BILLING, PAYMENTS, Warehouse
 
@@ -20,11 +21,15 @@ class Stopped(Exception):
 
 @pytest.fixture
 def in_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """The clock moves on with each piece that is looked at, so that few of each list are in one part."""
+    """The clock moves on with each piece that is looked at, so that few of each list are in one part.
+
+    One request at a time: of several, one may be read before another that comes first, and is then read again.
+    """
     clock = count()
     with monkeypatch.context() as patch:
         patch.setattr(reader, "time", SimpleNamespace(monotonic=lambda: next(clock)))
         patch.setattr(reader, "BEGINS_FOR", 20)
+        patch.setattr(api, "IN_FLIGHT", 1)
         yield patch
 
 
