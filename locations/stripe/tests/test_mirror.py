@@ -158,6 +158,7 @@ def test_a_customer_who_was_deleted_while_many_were_made(mirrored: Warehouse) ->
     assert_mirrors(mirrored, "customers")
 
 
+@pytest.mark.exhaustive
 def test_events_too_old_to_be_read_force_a_new_list_and_the_run_says_so(
     mirrored: Warehouse, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -192,6 +193,7 @@ def test_the_history_begins_at_the_start_date(warehouse: Warehouse) -> None:
     assert {row["id"] for row in warehouse.rows(TABLES["invoices"])} == held
 
 
+@pytest.mark.exhaustive
 def test_a_start_date_that_is_moved_back_brings_what_lies_between(warehouse: Warehouse) -> None:
     origin = warehouse.origin
     now = datetime.fromtimestamp(origin.now(), UTC)

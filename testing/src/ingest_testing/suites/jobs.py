@@ -5,6 +5,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ingest_shared.reading.walks import ChangedSince, NewestFirst
 from ingest_testing.mirror import assert_mirrors
 from ingest_testing.runs import run_job, whole_job
@@ -98,6 +100,7 @@ class Reports(Suite):
         assert run.metadata.keys() == {one.name for name in chosen for one in self.location.tables[name].with_children}
         assert_mirrors(warehouse, *chosen)
 
+    @pytest.mark.exhaustive
     def test_the_audit_finds_mends_and_tells_what_was_lost(self, synced: Warehouse[Any]) -> None:
         sample = self.location.sample
         with synced.opened() as database:

@@ -32,6 +32,7 @@ class Losses(Suite):
         planted.take_out_added(synced, mistakes)
         assert_mirrors(synced, audited=True)
 
+    @pytest.mark.exhaustive
     def test_nothing_that_changed_after_the_last_load_is_called_lost(self, synced: Warehouse[Any]) -> None:
         synced.origin.change_at_random(seed=1, count=CHANGES, without=self.location.untold)
         synced.origin.advance()
