@@ -39,4 +39,4 @@ WORKDIR /opt/tree/locations/${LOCATION}
 # A process per core, each with its own warehouses and sandboxes; what costs more than a deploy should wait for is left
 # to CI.
 CMD ["python", "-m", "pytest", "-p", "no:cacheprovider", "-n", "auto", "--maxprocesses=4", "--dist=worksteal", \
-     "-m", "not exhaustive", "tests"]
+     "-m", "not exhaustive", "--disable-warnings", "tests"]
