@@ -734,7 +734,7 @@ def test_policies_are_renewed_where_they_changed(played: Played, monkeypatch: py
         monkeypatch.setattr(storage, "TABLES", (*storage.TABLES[:-4], looser, *storage.TABLES[-3:]))
         storage.wall_off(opened)
     played.instance.run_storage.set_cursor_values({"x": "y"})
-    assert played.sql("one", "SELECT value FROM kvs") == [("y",)]
+    assert played.sql("one", "SELECT value FROM kvs WHERE key = 'x'") == [("y",)]
     monkeypatch.undo()
     with closing(played.platform.connect("dagster", "dagster")) as opened:
         storage.wall_off(opened)

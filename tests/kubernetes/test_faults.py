@@ -64,7 +64,8 @@ def kill_pod(platform: Tested, run: Run) -> None:
 
 def take_postgres_away(platform: Tested, run: Run) -> None:
     platform.kubectl("scale", "statefulset/postgres", "--replicas=0")
-    platform.kubectl("wait", "pod/postgres-0", "--for=delete", "--timeout=60s")
+    # `kubectl wait` misses a deletion between its look and its watch.
+    wait_for(lambda: not platform.kubectl("get", "pod/postgres-0", "--ignore-not-found"), "postgres-0 to be gone", 60)
     time.sleep(AWAY_SECONDS)
     platform.kubectl("scale", "statefulset/postgres", "--replicas=1")
     platform.kubectl("rollout", "status", "statefulset/postgres", "--timeout=120s")
