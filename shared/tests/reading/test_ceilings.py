@@ -77,6 +77,14 @@ def test_calls_that_take_the_same_time_reach_the_ceiling(clock: Clock) -> None:
     assert clock.now - began == pytest.approx(10 * (1 + MARGIN), abs=0.2)
 
 
+def test_a_run_whose_calls_were_slow_allows_for_the_quick_ones_of_another(clock: Clock) -> None:
+    slow, quick = Ceiling("things", 1), Ceiling("things", 1)
+    clock.call(slow, there=0.3, back=0.3)
+    clock.call(quick)
+    clock.call(slow)
+    assert clock.most_in_a_second() == 1
+
+
 def test_a_call_that_fails_counts_and_is_not_the_fastest(clock: Clock) -> None:
     ceiling = Ceiling("things", 1)
     clock.call(ceiling, there=0.3)

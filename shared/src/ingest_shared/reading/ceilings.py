@@ -21,7 +21,8 @@ MOST_SLOTS = 1_000
 """The highest ceiling that is enforced: a run makes fewer calls than this in a second."""
 LOOK_SECONDS = 0.01
 """Seconds between two looks for a slot that another run has released."""
-_TIME = struct.Struct("d")
+_SLOT = struct.Struct("dd")
+"""When its latest call was answered, and the fewest seconds that a call took the process that made it."""
 _ceilings: dict[tuple[str, int], "Ceiling"] = {}
 _making = threading.Lock()
 
@@ -44,13 +45,13 @@ class Ceiling:
 
     A pace alone cannot guarantee that: calls that leave evenly arrive together if the network, the API or this machine
     stalls for a moment. The arrival itself is not known, only when a call was sent and answered. So its slot is reused
-    one second after the response, minus the time of the fastest call, because the call may have been held up on its way
-    there. Use :func:`ceiling` to get one.
+    one second after the response, minus the time of the fastest call of either process, because the call may have been
+    held up on its way there. Use :func:`ceiling` to get one.
     """
 
     def __init__(self, name: str, calls: int) -> None:
         self._slots = range(calls)
-        self._file = file_of(f"{name} {calls} in a second")
+        self._file = file_of(f"{name} {calls} in any second")
         self._taken: set[int] = set()
         """The slots that this process holds."""
         self._fastest = 0.0
@@ -63,9 +64,9 @@ class Ceiling:
         if len(self._slots) > MOST_SLOTS:
             yield
             return
-        slot, answered = self._take()
+        slot, answered, fastest = self._take()
         try:
-            time.sleep(max(0.0, answered + 1.0 + MARGIN - self._fastest - time.monotonic()))
+            time.sleep(max(0.0, answered + 1.0 + MARGIN - min(fastest, self._fastest) - time.monotonic()))
             sent = time.monotonic()
             self._note(slot, sent)  # in case this process is killed before the response
             try:
@@ -77,23 +78,23 @@ class Ceiling:
         finally:
             with self._changed:
                 self._taken.remove(slot)
-                fcntl.lockf(self._file, fcntl.LOCK_UN, _TIME.size, slot * _TIME.size)
+                fcntl.lockf(self._file, fcntl.LOCK_UN, _SLOT.size, slot * _SLOT.size)
                 self._changed.notify()
 
-    def _take(self) -> tuple[int, float]:
-        """The free slot that was answered first, and when; blocks until there is one."""
+    def _take(self) -> tuple[int, float, float]:
+        """The free slot that was answered first, and what is noted in it; blocks until there is one."""
         with self._changed:
             while True:
-                answered = self._answered()
-                for slot in sorted(self._slots, key=answered.__getitem__):
+                noted = self._noted()
+                for slot in sorted(self._slots, key=noted.__getitem__):
                     if slot not in self._taken and self._has_locked(slot):
                         self._taken.add(slot)
-                        return slot, answered[slot]
+                        return slot, *noted[slot]
                 self._changed.wait(LOOK_SECONDS)
 
     def _has_locked(self, slot: int) -> bool:
         try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, _TIME.size, slot * _TIME.size)
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, _SLOT.size, slot * _SLOT.size)
         except (BlockingIOError, PermissionError):  # held by another process: EAGAIN or EACCES
             return False
         except OSError as error:
@@ -103,14 +104,15 @@ class Ceiling:
             ) from None
         return True
 
-    def _answered(self) -> list[float]:
-        """When the call in each slot was answered; a time in the future was written before this machine started.
+    def _noted(self) -> list[tuple[float, float]]:
+        """What is noted in each slot; a time in the future was written before this machine started.
 
         In the monotonic clock, which starts with the machine and is shared by all its processes and containers.
         """
-        noted = os.pread(self._file, len(self._slots) * _TIME.size, 0).ljust(len(self._slots) * _TIME.size, b"\0")
+        size = len(self._slots) * _SLOT.size
+        noted = os.pread(self._file, size, 0).ljust(size, b"\0")
         now = time.monotonic()
-        return [at if at <= now else 0.0 for (at,) in _TIME.iter_unpack(noted)]
+        return [(at if at <= now else 0.0, fastest) for at, fastest in _SLOT.iter_unpack(noted)]
 
     def _note(self, slot: int, at: float) -> None:
-        os.pwrite(self._file, _TIME.pack(at), slot * _TIME.size)
+        os.pwrite(self._file, _SLOT.pack(at, self._fastest), slot * _SLOT.size)
