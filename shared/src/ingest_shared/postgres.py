@@ -14,8 +14,9 @@ from dlt.destinations.job_impl import FinalizedLoadJobWithFollowupJobs
 from ingest_shared.destinations import ResolvedOnce
 
 LONGEST_QUERY = 2**20
-"""Bytes; dlt inserts rows that are no Arrow tables, half as many bytes at a time. To parse them, Postgres takes up to
-150 times as much, and on the platform a session that needs more than 128 MB fails (`docker-compose.yml`)."""
+"""Bytes; dlt loads rows that are not in Arrow tables by INSERT statements of half this length. To parse one, Postgres
+takes up to 150 times as much memory, and on the platform a session that needs more than 128 MB fails
+(`docker-compose.yml`)."""
 
 
 class _SqlClient(Psycopg2SqlClient):

@@ -383,7 +383,8 @@ class Reader(Fetcher):
         return self.sync.refused_parts[per.parent.name] if isinstance(per, PerRow) else set()
 
     def _not_requested(self) -> ApiError:
-        said = f"not requested: the list of {self.listing.per.parent.name} is refused, and so were {REFUSALS} like this"
+        parent = self.listing.per.parent.name
+        said = f"not requested: the list of {parent} is refused, and so were {REFUSALS} lists of its rows"
         return ApiError(said, status=REFUSED, reason=said)
 
     def _refused_parts(self) -> set[Any]:
